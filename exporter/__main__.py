@@ -1,0 +1,1 @@
+"""The command line: flags to config to app; the exit status."""

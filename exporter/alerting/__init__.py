@@ -1,0 +1,1 @@
+"""Verdicts to Alertmanager; the relay from Alertmanager to people."""

@@ -1,0 +1,1 @@
+"""Opens every edge and runs every task; the only file that knows everyone."""

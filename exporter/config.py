@@ -1,0 +1,1 @@
+"""YAML to frozen Config: every default, every bound, every complaint."""

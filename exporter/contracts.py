@@ -1,0 +1,207 @@
+"""The verbs: what each room promises to the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from exporter.model import (
+    Answer,
+    Channel,
+    Continuity,
+    Depth,
+    Event,
+    Lost,
+    Maintenance,
+    Market,
+    Reason,
+)
+
+# --- venues -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A REST endpoint that a venue offers for health checks. Durations in seconds."""
+
+    name: str
+    path: str  # joined to the base URL; `{symbol}` stands for the first configured symbol
+    method: str = "GET"
+    weight: int = 1
+    interval: float = 10.0
+    clock: Callable[[bytes], float] | None = None  # body → the venue's time, epoch seconds
+    status: Callable[[bytes], Maintenance] | None = None
+    default: bool = True  # probed when the config names no endpoints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestLimit:
+    """A documented limit of REST requests per client address, in weight per window."""
+
+    name: str
+    weight: int
+    window: float  # seconds
+    used_header: str | None = None  # answers name the weight used so far in this header
+    remaining_header: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prelude:
+    """A REST request that must be answered before the socket is opened (a token, say)."""
+
+    path: str
+    method: str
+    read: Callable[[bytes], str]  # body → URL to connect to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookRules:
+    """How a venue's book is kept in step.
+
+    ``levels`` decodes `Depth.levels` into (bids, asks) of (price, size) as text or numbers.
+    """
+
+    levels: Callable[[Depth], tuple[Sequence[tuple[object, ...]], Sequence[tuple[object, ...]]]]
+    snapshot_path: str | None = None  # None: the stream itself begins with a snapshot
+    read_snapshot: Callable[[bytes, str, str], Depth] | None = None  # body, topic, symbol
+    checksum: Callable[[Sequence[tuple[str, str]], Sequence[tuple[str, str]]], int] | None = None
+
+
+def _nothing_wrong(answer: Answer) -> Reason | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Venue:
+    """One exchange's public protocol: tables and pure functions, no socket, no state.
+
+    What one venue does differently is a field that all venues have, so that no other file names
+    a venue. ``parse`` gives the events of one frame in wire order, or raises ParseError.
+    """
+
+    name: str
+    title: str
+    # REST
+    rest_url: str
+    endpoints: tuple[Endpoint, ...]
+    fault: Callable[[Answer], Reason | None] = _nothing_wrong  # what an HTTP 200 may hide
+    rest_limits: tuple[RestLimit, ...] = ()
+    markets_path: str | None = None
+    read_markets: Callable[[bytes], tuple[Market, ...]] | None = None
+    status_page: str | None = None  # base URL of a statuspage.io site
+    # WebSocket
+    stream_urls: tuple[str, ...]  # the first is preferred, the others are for failover
+    routes: Mapping[Channel, str] = field(default_factory=dict)  # path appended to the base URL
+    topics: Mapping[Channel, str]  # templates with {symbol} and {lower}
+    subscribe: Callable[[Sequence[str], int], str]  # topics, request id → frame
+    unsubscribe: Callable[[Sequence[str], int], str]
+    parse: Callable[[bytes], tuple[Event, ...]]
+    decode: Callable[[bytes], bytes] | None = None  # undoes the venue's own compression, bounded
+    continuity: Mapping[Channel, Continuity] = field(default_factory=dict)
+    book: BookRules | None = None
+    prelude: Prelude | None = None
+    welcomed: bool = False  # wait for Control.ready before the first request
+    ping: Callable[[int], str] | None = None  # the client's own keepalive, by running number
+    ping_every: float = 20.0
+    lifetime: float | None = None  # seconds until the server disconnects by rule
+    topics_per_request: int = 50
+    topics_per_connection: int = 200
+    request_length: int | None = None  # characters of a subscribe frame
+    requests_per_second: float = 4.0
+    # Symbols
+    symbol: Callable[[str], str]  # our instrument → the venue's spelling, where discovery is off
+    # Documentation
+    timestamps: Mapping[Channel, str] = field(default_factory=dict)  # which clock `time` reads
+    source: str
+    checked: str = "documentation"  # "recording", "documentation" or "unsure"
+    unsure: tuple[str, ...] = ()
+
+    def topic(self, channel: Channel, symbol: str) -> str:
+        """Spell the subscription of one channel of one symbol, as events will carry it."""
+        return self.topics[channel].format(symbol=symbol, lower=symbol.lower())
+
+
+# --- transports -------------------------------------------------------------------------------
+
+
+class ConnectionLostError(ConnectionError):
+    """A connection ended or could not be made. ``code`` is the WebSocket close code, if any."""
+
+    def __init__(self, reason: Lost, detail: str = "", code: int | None = None) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+        self.detail = detail
+        self.code = code
+
+
+class Socket(Protocol):
+    """A WebSocket connection that hands over whole messages in batches.
+
+    ``receive`` waits for at least one message and gives all that have arrived since, with the
+    wall-clock time at which each was read from the network; control frames of the protocol are
+    answered underneath. Raises ConnectionLostError.
+    """
+
+    async def send(self, frame: str) -> None: ...
+
+    async def receive(self) -> Sequence[tuple[float, bytes]]: ...
+
+    async def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Where time comes from: ``wall`` for timestamps, ``monotonic`` for durations."""
+
+    def wall(self) -> float: ...
+
+    def monotonic(self) -> float: ...
+
+    async def sleep(self, duration: float) -> None: ...
+
+
+class FetchFailedError(Exception):
+    """No answer came. ``certificate_end`` (epoch seconds) survives a failed handshake."""
+
+    def __init__(
+        self, reason: Reason, detail: str = "", certificate_end: float | None = None
+    ) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+        self.detail = detail
+        self.certificate_end = certificate_end
+
+
+class Fetch(Protocol):
+    """One HTTP request over a shared, bounded pool. Raises FetchFailedError."""
+
+    async def __call__(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout: float,
+        body_limit: int,
+    ) -> Answer: ...
+
+
+# --- metrics ----------------------------------------------------------------------------------
+
+
+class Counter(Protocol):
+    """A bound child of a counter family."""
+
+    def inc(self, amount: float = 1.0) -> None: ...
+
+
+class Gauge(Protocol):
+    """A bound child of a gauge family. None takes the series away: a frozen line is a lie."""
+
+    def set(self, value: float | None) -> None: ...
+
+
+class Histogram(Protocol):
+    """A bound child of a histogram family."""
+
+    def observe(self, value: float) -> None: ...

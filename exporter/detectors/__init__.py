@@ -1,0 +1,1 @@
+"""One statistical test a file: numbers in, scores out."""

@@ -1,0 +1,1 @@
+"""How work waits, retries, is refused and is never lost."""

@@ -1,0 +1,1 @@
+"""Metric families, their bound children and their exposition."""

@@ -1,0 +1,330 @@
+"""The nouns: the values that rooms hand to one another. No I/O, no clock, no state.
+
+Times are seconds since the Unix epoch as ``float`` (``time``, ``received``) or seconds of a
+monotonic clock (``now``), never one minus the other. Prices and sizes are in the instrument's
+own units (quote and base currency).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import Literal, TypeAlias
+
+import msgspec
+
+# --- what an exchange publishes ---------------------------------------------------------------
+
+
+class Channel(StrEnum):
+    """The kinds of market data that a stream can carry; the label ``channel``."""
+
+    TRADES = "trades"
+    QUOTES = "quotes"
+    BOOK = "book"
+    KLINES = "klines"
+
+
+class Side(Enum):
+    """Which side the taker was on."""
+
+    BUY = 1
+    SELL = -1
+
+
+# Events are made once per message on the hottest path: a msgspec struct costs 0.10 µs to make
+# where a frozen dataclass costs 1.35 µs (8 fields, CPython 3.11). They hold no reference cycles.
+
+
+class Trade(msgspec.Struct, frozen=True, gc=False):
+    """One execution. ``sequence`` obeys the venue's continuity rule; ``order`` only rises."""
+
+    label: str  # the venue's own name of this type of message, a constant
+    topic: str  # the subscription it belongs to, as `Venue.topic` spells it
+    symbol: str
+    time: float | None
+    price: float
+    size: float
+    side: Side | None = None
+    sequence: int | None = None
+    order: int | None = None
+    snapshot: bool = False  # repeated history sent on subscribing, not news
+
+
+class Quote(msgspec.Struct, frozen=True, gc=False):
+    """Best bid and ask."""
+
+    label: str
+    topic: str
+    symbol: str
+    time: float | None
+    bid: float
+    ask: float
+    bid_size: float | None = None
+    ask_size: float | None = None
+    sequence: int | None = None
+
+
+class Depth(msgspec.Struct, frozen=True, gc=False):
+    """A book snapshot or delta. ``levels`` stays undecoded: only who builds books pays for it.
+
+    ``first`` and ``last`` bound the updates inside; ``previous`` names the ``last`` of the frame
+    before. What a venue does not send is None.
+    """
+
+    label: str
+    topic: str
+    symbol: str
+    time: float | None
+    levels: object  # for `Venue.levels` alone
+    snapshot: bool = False
+    first: int | None = None
+    last: int | None = None
+    previous: int | None = None
+    order: int | None = None
+    checksum: int | None = None
+
+
+class Kline(msgspec.Struct, frozen=True, gc=False):
+    """A candle, still open or closed."""
+
+    label: str
+    topic: str
+    symbol: str
+    time: float | None
+    start: float
+    close: float
+    closed: bool | None = None
+
+
+class Ack(msgspec.Struct, frozen=True, gc=False):
+    """The answer to a subscribe request: names the ``request``, the ``topics``, or both.
+
+    ``topics`` may be all that is active by now (Coinbase) rather than what was asked last.
+    """
+
+    label: str
+    ok: bool = True
+    request: int | None = None
+    topics: tuple[str, ...] = ()
+    reason: str = ""  # for the log only, cut to 200 characters
+
+
+class Control(msgspec.Struct, frozen=True, gc=False):
+    """A heartbeat, pong, welcome or status frame: proof of life of the connection, not of data.
+
+    ``reply`` is a frame to send back at once; ``ready`` opens a connection that must be welcomed
+    first; ``reconnect`` announces that the server will soon close.
+    """
+
+    label: str
+    reply: str | None = None
+    ready: bool = False
+    reconnect: bool = False
+    maintenance: bool | None = None
+
+
+Data: TypeAlias = Trade | Quote | Depth | Kline
+Event: TypeAlias = Data | Ack | Control
+
+
+class Continuity(Enum):
+    """How the numbers of two consecutive messages of one topic must relate."""
+
+    NONE = "none"
+    CONTIGUOUS = "contiguous"  # first == previous last + 1
+    LINKED = "linked"  # its `previous` == previous last
+    OVERLAPPING = "overlapping"  # first <= previous last + 1 and last > previous last
+    RISING = "rising"  # must not go down; skips are no gap
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """One tradable market: the venue's ``symbol`` and our ``instrument`` (``BTC-USDT``)."""
+
+    symbol: str
+    instrument: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """One channel of one instrument, as asked from one exchange."""
+
+    exchange: str
+    channel: Channel
+    instrument: str
+    symbol: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance:
+    """What a venue says of itself. ``end`` in epoch seconds, None when it does not say."""
+
+    active: bool
+    end: float | None = None
+    title: str = ""
+
+
+# --- probes -----------------------------------------------------------------------------------
+
+
+class Reason(StrEnum):
+    """Why a probe failed; a closed set, because it becomes a label."""
+
+    DNS = "dns"
+    CONNECT_REFUSED = "connect_refused"
+    CONNECT_TIMEOUT = "connect_timeout"
+    TLS = "tls"
+    CERT_EXPIRED = "cert_expired"
+    READ_TIMEOUT = "read_timeout"
+    HTTP_4XX = "http_4xx"
+    RATE_LIMITED = "rate_limited"
+    BANNED = "banned"
+    HTTP_5XX = "http_5xx"
+    BODY_INVALID = "body_invalid"
+    OTHER = "other"
+
+
+class Skip(StrEnum):
+    """Why a probe that was due was not sent: "not probed" is not "up"."""
+
+    BREAKER_OPEN = "breaker_open"
+    RATE_BUDGET = "rate_budget"
+    LOCAL_NETWORK = "local_network"
+    MAINTENANCE = "maintenance"
+
+
+class Phase(StrEnum):
+    """The parts of one request, in order."""
+
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    TLS = "tls"
+    PROCESSING = "processing"
+    TRANSFER = "transfer"
+
+
+class Circuit(StrEnum):
+    """The states of a circuit breaker."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half_open"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What an answer's body must satisfy: a JSON path equal to a value, or a regex found in it.
+
+    ``path`` is dotted, list positions as numbers (``result.list.0.symbol``).
+    """
+
+    path: str | None = None
+    equals: object = None
+    matches: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One endpoint of one exchange, ready to be probed. Durations in seconds, sizes in bytes."""
+
+    exchange: str
+    endpoint: str
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    interval: float = 10.0
+    timeout: float = 5.0
+    statuses: frozenset[int] = frozenset({200})
+    expect: tuple[Expectation, ...] = ()
+    body_limit: int = 1 << 20
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back over HTTP. ``body`` is cut at the caller's limit."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+    new_connection: bool
+    phases: Mapping[Phase, float]  # seconds; the connection's own phases only when it is new
+    addresses: tuple[str, ...] = ()  # all that the name resolved to; empty when not resolved anew
+    certificate_end: float | None = None  # epoch seconds; None without TLS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """The outcome of one probe. ``duration`` and ``late`` in seconds, ``time`` epoch seconds."""
+
+    exchange: str
+    endpoint: str
+    time: float  # wall clock when the request was started
+    duration: float
+    late: float = 0.0  # start minus due time: coordinated omission is counted, not hidden
+    reason: Reason | None = None  # None: it succeeded
+    answer: Answer | None = None
+    retry_after: float | None = None  # seconds from `time` + `duration`
+    clock: float | None = None  # the venue's own time in its answer, epoch seconds
+    maintenance: Maintenance | None = None
+    certificate_end: float | None = None  # kept from failed handshakes too
+    detail: str = ""  # for logs and evidence, never a label
+
+    @property
+    def ok(self) -> bool:
+        """Whether the endpoint did what was expected of it."""
+        return self.reason is None
+
+
+# --- streams ----------------------------------------------------------------------------------
+
+
+class Lost(StrEnum):
+    """Why a stream's connection ended."""
+
+    SERVER_CLOSE = "server_close"
+    PING_TIMEOUT = "ping_timeout"
+    IDLE = "idle"
+    STALE_SUBSCRIPTION = "stale_subscription"
+    SEQUENCE_GAP = "sequence_gap"
+    PROTOCOL_ERROR = "protocol_error"
+    NETWORK = "network"
+    PLANNED = "planned"
+    SHUTDOWN = "shutdown"
+
+
+class Policy(StrEnum):
+    """What a full queue does with one item more."""
+
+    BLOCK = "block"
+    DROP_OLDEST = "drop_oldest"
+    DROP_NEWEST = "drop_newest"
+    COALESCE = "coalesce"
+
+
+# --- metrics ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A metric family: its public name, what it means, its labels and, for histograms, buckets."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram", "info"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+# --- judgement --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One row of a tick: a signal of an exchange."""
+
+    exchange: str
+    signal: str

@@ -1,0 +1,1 @@
+"""One tick: signals, scores, verdicts. No I/O."""

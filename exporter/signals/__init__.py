@@ -1,0 +1,1 @@
+"""One measured quantity a file: events in, numbers out."""

@@ -1,0 +1,1 @@
+"""Venues that misbehave on command, over real sockets."""

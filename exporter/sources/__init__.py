@@ -1,0 +1,1 @@
+"""Drive a venue over any transport."""

@@ -1,0 +1,25 @@
+"""One exchange's public protocol a file; found by name, loaded when first asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+from exporter.contracts import Venue
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Give the names of all venues, sorted: one for each file of this folder."""
+    return tuple(sorted(module.name for module in iter_modules(__path__)))
+
+
+@cache
+def load(name: str) -> Venue:
+    """Give the venue of that name. Raises KeyError for an unknown one."""
+    if name not in names():
+        raise KeyError(name)
+    venue = import_module(f"{__name__}.{name}").VENUE
+    assert isinstance(venue, Venue)  # noqa: S101 - a venue file that ends in anything else is our bug
+    return venue

@@ -1,0 +1,1 @@
+"""Pages and API payloads: state in, HTML or JSON out."""
