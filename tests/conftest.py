@@ -1,0 +1,23 @@
+"""What tests in every folder lean on: the way to the shared facts and recordings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def shared(path: str) -> Path:
+    """Give a file of the shared folder, which is no part of the repository.
+
+    It stands beside the checkout as ``../shared``, or where EXCHANGE_EXPORTER_SHARED says. A test
+    that asks for what is not there is skipped, and says so.
+    """
+    folder = Path(os.environ.get("EXCHANGE_EXPORTER_SHARED") or ROOT.parent / "shared")
+    found = folder / path
+    if not found.exists():
+        pytest.skip(f"{path} is not in {folder}: put it there or set EXCHANGE_EXPORTER_SHARED")
+    return found
