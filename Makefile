@@ -1,0 +1,42 @@
+# `make demo` and `make test` are all that a newcomer needs; `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+export PYTHON VENV
+BIN = $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Run the exporter against simulated exchanges; prints what to open (ARGS=... are passed on)
+	@scripts/setup runtime
+	@exec $(BIN)/exchange-exporter demo $(ARGS)
+
+test: ## Set up what the tests need and run all of them
+	@scripts/setup dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+fast-test: ## Run only the tests that start no other program
+	@scripts/setup dev
+	$(BIN)/pytest -n 2 -m "not live" $(ARGS)
+
+generate: ## Write anew what is generated from code: config schema, README tables
+	@scripts/setup dev
+	$(BIN)/python -m exporter.config
+	$(BIN)/python scripts/readme
+
+bench: ## Print every benchmark's ratios against its peer
+	@scripts/setup bench
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+lock: ## Pin the dependencies anew (needs uv)
+	scripts/lock
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+
+.PHONY: help demo test fast-test generate bench lock clean
