@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from exporter.model import (
     Answer,
@@ -12,9 +12,11 @@ from exporter.model import (
     Continuity,
     Depth,
     Event,
+    Floats,
     Lost,
     Maintenance,
     Market,
+    Memory,
     Reason,
 )
 
@@ -56,16 +58,37 @@ class Prelude:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceRule:
+    """One row of a venue's table of numbers that must follow each other, topic by topic.
+
+    ``attribute`` names what the event carries the number in; ``span`` stands for a Depth's
+    ``first``, ``last`` and ``previous``.
+    """
+
+    name: str  # as summaries and documents call it
+    labels: tuple[str, ...]  # the messages that carry the number
+    continuity: Continuity
+    attribute: Literal["sequence", "order", "span"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BookRules:
     """How a venue's book is kept in step.
 
-    ``levels`` decodes `Depth.levels` into (bids, asks) of (price, size) as text or numbers.
+    ``levels`` decodes `Depth.levels` into (bids, asks) of (price, size): floats, or the wire's
+    text where there is a ``checksum``. ``depth`` is how many levels a side the venue sends and
+    forgets beyond, unless its `Ack` says otherwise; None: all of them.
     """
 
     levels: Callable[[Depth], tuple[Sequence[tuple[object, ...]], Sequence[tuple[object, ...]]]]
     snapshot_path: str | None = None  # None: the stream itself begins with a snapshot
     read_snapshot: Callable[[bytes, str, str], Depth] | None = None  # body, topic, symbol
     checksum: Callable[[Sequence[tuple[str, str]], Sequence[tuple[str, str]]], int] | None = None
+    depth: int | None = None
+
+
+def _all_together(topic: str) -> str:
+    return ""
 
 
 def _nothing_wrong(answer: Answer) -> Reason | None:
@@ -99,6 +122,7 @@ class Venue:
     parse: Callable[[bytes], tuple[Event, ...]]
     decode: Callable[[bytes], bytes] | None = None  # undoes the venue's own compression, bounded
     continuity: Mapping[Channel, Continuity] = field(default_factory=dict)
+    sequences: tuple[SequenceRule, ...] = ()
     book: BookRules | None = None
     prelude: Prelude | None = None
     welcomed: bool = False  # wait for Control.ready before the first request
@@ -106,11 +130,15 @@ class Venue:
     ping_every: float = 20.0
     lifetime: float | None = None  # seconds until the server disconnects by rule
     topics_per_request: int = 50
+    request_group: Callable[[str], str] = _all_together  # topics of one request agree in this
     topics_per_connection: int = 200
     request_length: int | None = None  # characters of a subscribe frame
     requests_per_second: float = 4.0
     # Symbols
     symbol: Callable[[str], str]  # our instrument → the venue's spelling, where discovery is off
+    # Recordings: URLs that belong to this venue, retired ones too, as host or host/path; of
+    # several that fit a URL the longest wins
+    hosts: tuple[str, ...] = ()
     # Documentation
     timestamps: Mapping[Channel, str] = field(default_factory=dict)  # which clock `time` reads
     source: str
@@ -205,3 +233,27 @@ class Histogram(Protocol):
     """A bound child of a histogram family."""
 
     def observe(self, value: float) -> None: ...
+
+
+# --- detectors --------------------------------------------------------------------------------
+
+
+class Detector(Protocol):
+    """One statistical test over many series at once; its parameters are its dataclass fields.
+
+    ``values`` has shape (n,), one per series in rising order of time, NaN for a gap, magnitudes
+    below 1e100; ``now`` is the wall clock in epoch seconds. Rows never look at each other.
+    ``score`` changes no memory and gives finite numbers >= 0, 1.0 being the threshold, and 0.0
+    for gaps and for rows that are not ready. ``learn`` updates ``memory`` in place, skipping NaN:
+    leave a value out (an incident) by passing NaN. A value is scored before it is learnt, so it
+    is never part of its own baseline. Every memory has ``seen``: values learnt, by row.
+    """
+
+    @property
+    def minimum(self) -> int: ...  # values to learn before it judges
+
+    def begin(self, n: int) -> Memory: ...
+
+    def score(self, memory: Memory, values: Floats, now: float) -> Floats: ...
+
+    def learn(self, memory: Memory, values: Floats, now: float) -> None: ...

@@ -13,6 +13,8 @@ from enum import Enum, StrEnum
 from typing import Literal, TypeAlias
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 # --- what an exchange publishes ---------------------------------------------------------------
 
@@ -109,6 +111,7 @@ class Ack(msgspec.Struct, frozen=True, gc=False):
     request: int | None = None
     topics: tuple[str, ...] = ()
     reason: str = ""  # for the log only, cut to 200 characters
+    depth: int | None = None  # levels a side of a book, where the venue names what it agreed to
 
 
 class Control(msgspec.Struct, frozen=True, gc=False):
@@ -328,3 +331,23 @@ class Series:
 
     exchange: str
     signal: str
+
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+# What a detector remembers: named arrays whose first axis is the series, so that anyone can cut
+# them into chunks (views), carry rows over a reload, or write them to disk.
+Memory: TypeAlias = dict[str, Floats]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What all detectors say of all series in one tick; rows of ``score`` are detectors.
+
+    ``score`` has shape (d, n), finite, 1.0 is the threshold, 0.0 where nothing can be said.
+    ``ready`` (d, n): enough was learnt to judge. ``measured`` (n,): there was a value to judge;
+    where it is False the score is no news, and a gauge of it should be taken away.
+    """
+
+    score: Floats
+    ready: npt.NDArray[np.bool_]
+    measured: npt.NDArray[np.bool_]
