@@ -1,0 +1,101 @@
+"""What an instrument is worth, and which exchange disagrees with its peers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True, slots=True)
+class Mid:
+    """One exchange's view of one instrument; ``received`` epoch seconds of the newest quote."""
+
+    exchange: str
+    instrument: str
+    price: float
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """The median price of an instrument over its fresh exchanges, and how many they were."""
+
+    price: float
+    exchanges: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All that prices of one moment say about one another.
+
+    ``deviation`` is keyed (exchange, instrument): price over the median of its peers, minus 1.
+    ``basis`` is keyed (reference quote, quote): what one unit of the quote currency is worth in
+    the reference, minus 1, by the median over the bases traded in both.
+    """
+
+    consensus: Mapping[str, Consensus]
+    deviation: Mapping[tuple[str, str], float]
+    basis: Mapping[tuple[str, str], float]
+
+
+def compare(
+    mids: Sequence[Mid], now: float, *, freshness: float, peers: int = 2, reference: str = "USD"
+) -> Comparison:
+    """Compare prices that are at most ``freshness`` seconds old at ``now`` (epoch seconds).
+
+    A deviation needs ``peers`` other fresh exchanges: against one alone nobody can tell which of
+    the two is wrong. The exchange under test is left out of its own yardstick.
+    """
+    groups: dict[str, list[Mid]] = {}
+    for mid in mids:
+        if now - mid.received <= freshness:
+            groups.setdefault(mid.instrument, []).append(mid)
+    consensus, deviation = {}, {}
+    for instrument, group in groups.items():
+        consensus[instrument] = Consensus(median(mid.price for mid in group), len(group))
+        if len(group) <= peers:
+            continue
+        for mid in group:
+            others = median(other.price for other in group if other is not mid)
+            deviation[mid.exchange, instrument] = mid.price / others - 1.0
+    return Comparison(consensus, deviation, _basis(consensus, reference))
+
+
+def _basis(consensus: Mapping[str, Consensus], reference: str) -> dict[tuple[str, str], float]:
+    ratios: dict[str, list[float]] = {}
+    for instrument, agreed in consensus.items():
+        base, _, quote = instrument.rpartition("-")
+        against = consensus.get(f"{base}-{reference}")
+        if base and quote != reference and against is not None:
+            ratios.setdefault(quote, []).append(against.price / agreed.price)
+    return {(reference, quote): median(values) - 1.0 for quote, values in ratios.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """When a price last changed, as far as one exchange shows it (epoch seconds)."""
+
+    exchange: str
+    instrument: str
+    changed: float
+    received: float
+
+
+def frozen(
+    motions: Sequence[Motion], now: float, *, freshness: float, still: float, peers: int = 2
+) -> frozenset[tuple[str, str]]:
+    """Give the (exchange, instrument) whose value stands still although frames arrive.
+
+    Frozen: fresh, unchanged for ``still`` seconds, while at least ``peers`` fresh exchanges have
+    moved on the same instrument within that time. A calm market freezes nobody.
+    """
+    fresh = [motion for motion in motions if now - motion.received <= freshness]
+    moved: dict[str, int] = {}
+    for motion in fresh:
+        moved[motion.instrument] = moved.get(motion.instrument, 0) + (now - motion.changed <= still)
+    return frozenset(
+        (motion.exchange, motion.instrument)
+        for motion in fresh
+        if now - motion.changed > still and moved[motion.instrument] >= peers
+    )

@@ -1,0 +1,69 @@
+"""Prices of several exchanges, compared."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.signals.prices import Comparison, Consensus, Mid, Motion, compare, frozen
+
+NAMES = ("a", "b", "c", "d", "e")
+
+
+def look(prices: dict[str, float], **others: float) -> Comparison:
+    """Compare fresh prices of BTC-USDT."""
+    mids = [Mid(name, "BTC-USDT", price, 100.0) for name, price in prices.items()]
+    return compare(mids, 100.0, freshness=5.0, **others)  # type: ignore[arg-type]  # test values
+
+
+def test_the_odd_one_out_does_not_move_its_own_yardstick() -> None:
+    """An exchange 10 % too high is seen 10 % too high, though it is a third of the sample."""
+    seen = look({"a": 100.0, "b": 100.0, "c": 110.0})
+    assert seen.deviation["c", "BTC-USDT"] == pytest.approx(0.10)
+    assert seen.consensus["BTC-USDT"] == Consensus(100.0, 3)
+
+
+def test_two_alone_accuse_nobody() -> None:
+    """With one peer only, no deviation is published."""
+    assert look({"a": 100.0, "b": 110.0}).deviation == {}
+
+
+def test_stale_prices_do_not_count() -> None:
+    """A price older than the freshness takes no part in the consensus."""
+    mids = [Mid("a", "X-USD", 1.0, 90.0), Mid("b", "X-USD", 2.0, 99.0)]
+    assert compare(mids, 100.0, freshness=5.0).consensus == {"X-USD": Consensus(2.0, 1)}
+
+
+def test_a_depeg_is_one_number() -> None:
+    """USDT at 0.95 USD shows as -5 %, whatever coin is looked at."""
+    mids = [
+        Mid("a", "BTC-USD", 95.0, 1.0),
+        Mid("b", "BTC-USDT", 100.0, 1.0),
+        Mid("a", "ETH-USD", 9.5, 1.0),
+        Mid("b", "ETH-USDT", 10.0, 1.0),
+    ]
+    assert compare(mids, 1.0, freshness=5.0).basis == {("USD", "USDT"): pytest.approx(-0.05)}
+
+
+@given(st.lists(st.floats(0.01, 1e6), min_size=3, max_size=5), st.floats(0.1, 10.0))
+def test_deviation_has_no_unit(prices: list[float], scale: float) -> None:
+    """Quoting everything in another unit changes no deviation."""
+    one = look(dict(zip(NAMES, prices, strict=False))).deviation
+    other = look(dict(zip(NAMES, [p * scale for p in prices], strict=False))).deviation
+    assert other == pytest.approx(one, rel=1e-9, abs=1e-9)
+
+
+def test_frozen_needs_moving_peers() -> None:
+    """A value that stands still is frozen only while two peers move."""
+    still = Motion("a", "BTC-USDT", 0.0, 100.0)
+    moving = [Motion(name, "BTC-USDT", 99.0, 100.0) for name in "bc"]
+    assert frozen([still, *moving], 100.0, freshness=5.0, still=30.0) == {("a", "BTC-USDT")}
+    assert frozen([still, moving[0]], 100.0, freshness=5.0, still=30.0) == frozenset()
+
+
+def test_silence_is_not_frozen() -> None:
+    """An exchange that sends nothing is stale, which is told elsewhere."""
+    silent = Motion("a", "BTC-USDT", 0.0, 50.0)
+    moving = [Motion(name, "BTC-USDT", 99.0, 100.0) for name in "bc"]
+    assert frozen([silent, *moving], 100.0, freshness=5.0, still=30.0) == frozenset()
