@@ -12,7 +12,8 @@ from exporter.contracts import Venue
 @cache
 def names() -> tuple[str, ...]:
     """Give the names of all venues, sorted: one for each file of this folder."""
-    return tuple(sorted(module.name for module in iter_modules(__path__)))
+    found = iter_modules(__path__)
+    return tuple(sorted(module.name for module in found if not module.ispkg))  # not `families`
 
 
 @cache

@@ -1,0 +1,58 @@
+"""Binance COIN-M futures, margined in the base currency.
+
+Source: traffic of dstream.binance.com recorded in July 2021; Binance's USD-M pages for what the
+two share.
+"""
+
+from __future__ import annotations
+
+from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.model import Channel, Continuity
+from exporter.venues.families import binance as wire
+
+
+def spell(instrument: str) -> str:
+    """Spell a pair as its perpetual (``BTC-USD`` → ``BTCUSD_PERP``); leave dated symbols alone."""
+    base, dash, quote = instrument.partition("-")
+    return f"{base}{quote}_PERP" if dash else instrument
+
+
+VENUE = Venue(
+    name="binance_coinm",
+    title="Binance COIN-M futures",
+    rest_url="https://dapi.binance.com",
+    endpoints=(
+        Endpoint(name="ping", path="/dapi/v1/ping"),
+        Endpoint(name="time", path="/dapi/v1/time", clock=wire.read_time),
+    ),
+    fault=wire.fault,
+    rest_limits=(
+        RestLimit(name="weight_1m", weight=2400, window=60.0, used_header="x-mbx-used-weight-1m"),
+    ),
+    markets_path="/dapi/v1/exchangeInfo",
+    read_markets=wire.read_markets,
+    stream_urls=("wss://dstream.binance.com/stream",),
+    topics=wire.FUTURES_TOPICS,
+    subscribe=wire.subscribe,
+    unsubscribe=wire.unsubscribe,
+    parse=wire.parse,
+    continuity={
+        Channel.TRADES: Continuity.CONTIGUOUS,
+        Channel.QUOTES: Continuity.RISING,
+        Channel.BOOK: Continuity.LINKED,
+    },
+    book=wire.book_rules("/dapi/v1/depth?symbol={symbol}&limit=1000"),
+    lifetime=24 * 3600.0,
+    topics_per_request=100,
+    topics_per_connection=200,
+    requests_per_second=8.0,  # the limit is 10 a second
+    symbol=spell,
+    timestamps=dict.fromkeys(Channel, wire.TIMESTAMP),
+    source="recorded traffic of July 2021; USD-M pages read 2026-07 for what the two share",
+    checked="recording",
+    unsure=(
+        "limits of topics, requests and life of a connection: taken from USD-M",
+        "whether the stream address stayed single when USD-M's was split in 2026",
+        "Retry-After on 418 and 429",
+    ),
+)

@@ -1,0 +1,64 @@
+"""Binance USD-M futures, on the split addresses of 2026.
+
+Source: developers.binance.info, "Important WebSocket Change Notice" and USD-M websocket market
+streams, as read 2026-07; frames checked against traffic recorded in July 2021, whose single
+address was retired on 2026-04-23 and whose frames have not changed.
+"""
+
+from __future__ import annotations
+
+from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.model import Channel, Continuity
+from exporter.venues.families import binance as wire
+
+VENUE = Venue(
+    name="binance_futures",
+    title="Binance USD-M futures",
+    rest_url="https://fapi.binance.com",
+    endpoints=(
+        Endpoint(name="ping", path="/fapi/v1/ping"),
+        Endpoint(name="time", path="/fapi/v1/time", clock=wire.read_time),
+    ),
+    fault=wire.fault,
+    rest_limits=(
+        RestLimit(name="weight_1m", weight=2400, window=60.0, used_header="x-mbx-used-weight-1m"),
+    ),
+    markets_path="/fapi/v1/exchangeInfo",
+    read_markets=wire.read_markets,
+    stream_urls=("wss://fstream.binance.com",),
+    # A stream asked on the wrong route stays silent, so each channel names its own.
+    routes={
+        Channel.TRADES: "/market/stream",
+        Channel.QUOTES: "/public/stream",
+        Channel.BOOK: "/public/stream",
+        Channel.KLINES: "/market/stream",
+    },
+    topics=wire.FUTURES_TOPICS,
+    subscribe=wire.subscribe,
+    unsubscribe=wire.unsubscribe,
+    parse=wire.parse,
+    continuity={
+        Channel.TRADES: Continuity.CONTIGUOUS,
+        Channel.QUOTES: Continuity.RISING,
+        Channel.BOOK: Continuity.LINKED,
+    },
+    book=wire.book_rules("/fapi/v1/depth?symbol={symbol}&limit=1000"),
+    lifetime=24 * 3600.0,
+    topics_per_request=100,
+    topics_per_connection=200,  # the page says 1024, clients in production keep to 200
+    requests_per_second=8.0,  # the limit is 10 a second
+    symbol=lambda instrument: instrument.replace("-", ""),
+    timestamps={
+        Channel.TRADES: wire.TIMESTAMP + ", up to 160 ms after the match",
+        Channel.QUOTES: wire.TIMESTAMP,
+        Channel.BOOK: wire.TIMESTAMP,
+        Channel.KLINES: wire.TIMESTAMP,
+    },
+    source="developers.binance.info USD-M pages, read 2026-07; recorded traffic of July 2021",
+    checked="recording",
+    unsure=(
+        "what a stream asked on the wrong route does; taken as silence",
+        "Retry-After on 418 and 429",
+        "whether aggTrade ids stay without holes outside the recordings",
+    ),
+)

@@ -1,0 +1,56 @@
+"""Binance.US, spot: Binance's wire under its own addresses, with its own limits.
+
+Source: traffic of stream.binance.us recorded in October 2021; Binance's spot documents at a5e0bc3.
+"""
+
+from __future__ import annotations
+
+from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.model import Channel, Continuity
+from exporter.venues.families import binance as wire
+
+VENUE = Venue(
+    name="binance_us",
+    title="Binance.US",
+    rest_url="https://api.binance.us",
+    # /sapi/v1/system/status wants a signature here, unlike at Binance.
+    endpoints=(
+        Endpoint(name="ping", path="/api/v3/ping"),
+        Endpoint(name="time", path="/api/v3/time", clock=wire.read_time),
+    ),
+    fault=wire.fault,
+    rest_limits=(
+        RestLimit(name="weight_1m", weight=1200, window=60.0, used_header="x-mbx-used-weight-1m"),
+    ),
+    markets_path="/api/v3/exchangeInfo",
+    read_markets=wire.read_markets,
+    stream_urls=("wss://stream.binance.us:9443/stream",),
+    topics=wire.TOPICS,
+    subscribe=wire.subscribe,
+    unsubscribe=wire.unsubscribe,
+    parse=wire.parse,
+    continuity={
+        Channel.TRADES: Continuity.CONTIGUOUS,
+        Channel.QUOTES: Continuity.RISING,
+        Channel.BOOK: Continuity.CONTIGUOUS,
+    },
+    book=wire.book_rules("/api/v3/depth?symbol={symbol}&limit=1000"),
+    lifetime=24 * 3600.0,
+    topics_per_request=100,
+    topics_per_connection=1024,
+    requests_per_second=4.0,  # the limit is 5 a second, and pings and pongs count
+    symbol=lambda instrument: instrument.replace("-", ""),
+    timestamps={
+        Channel.TRADES: wire.TIMESTAMP,
+        Channel.QUOTES: "none is sent",
+        Channel.BOOK: wire.TIMESTAMP,
+        Channel.KLINES: wire.TIMESTAMP,
+    },
+    source="recorded traffic of 2021; binance-spot-api-docs at a5e0bc3 for what was not recorded",
+    checked="recording",
+    unsure=(
+        "REST weight per minute: 1200 was Binance's own in 2021",
+        "limits of topics, requests and life of a connection: taken from Binance",
+        "an unknown stream name is acked like any other and stays silent",
+    ),
+)

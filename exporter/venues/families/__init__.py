@@ -1,0 +1,1 @@
+"""Wire formats that several venues share; no venue themselves, so `names` passes them over."""

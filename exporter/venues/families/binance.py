@@ -1,0 +1,345 @@
+"""The wire of Binance's sites: spot, Binance.US, USD-M and COIN-M futures speak one dialect.
+
+Source: github.com/binance/binance-spot-api-docs (rest-api.md, web-socket-streams.md, errors.md)
+at a5e0bc3, read 2026-07-21; frames checked against traffic of all four recorded in 2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from exporter.contracts import BookRules
+from exporter.model import (
+    Ack,
+    Answer,
+    Channel,
+    Control,
+    Depth,
+    Event,
+    Kline,
+    Maintenance,
+    Market,
+    Quote,
+    Reason,
+    Side,
+    Trade,
+)
+from exporter.wire import (
+    DOUBTFUL,
+    Millis,
+    ParseError,
+    Price,
+    Serial,
+    Size,
+    reading,
+    seconds,
+    unreadable,
+)
+
+_BUY, _SELL = Side.BUY, Side.SELL  # an enum's member costs 0.1 µs to look up, a global a quarter
+
+
+class _Trade(Struct, gc=False, tag_field="e", tag="trade"):
+    E: Millis
+    s: str
+    t: Serial
+    p: Price
+    q: Size
+    m: bool  # the buyer was the maker
+
+
+class _AggTrade(Struct, gc=False, tag_field="e", tag="aggTrade"):
+    E: Millis
+    s: str
+    a: Serial
+    p: Price
+    q: Size
+    m: bool
+
+
+class _Depth(Struct, gc=False, tag_field="e", tag="depthUpdate"):
+    E: Millis
+    s: str
+    U: Serial
+    u: Serial
+    b: Raw
+    a: Raw
+    pu: Serial | None = None  # futures alone
+
+
+class _Ticker(Struct, gc=False, tag_field="e", tag="bookTicker"):
+    E: Millis
+    s: str
+    u: Serial
+    b: Price
+    B: Size
+    a: Price
+    A: Size
+
+
+class _Candle(Struct, gc=False):
+    t: Millis
+    c: Price
+    x: bool
+
+
+class _Kline(Struct, gc=False, tag_field="e", tag="kline"):
+    E: Millis
+    s: str
+    k: _Candle
+
+
+class _Shutdown(Struct, gc=False, tag_field="e", tag="serverShutdown"):
+    E: Millis
+
+
+class _Stream(Struct, gc=False):
+    stream: str
+    data: _Trade | _AggTrade | _Depth | _Ticker | _Kline | _Shutdown
+
+
+class _SpotTicker(Struct, gc=False):
+    """Spot's bookTicker: the one message without a type and without a time."""
+
+    u: Serial
+    s: str
+    b: Price
+    B: Size
+    a: Price
+    A: Size
+
+
+class _SpotTickerStream(Struct, gc=False):
+    stream: str
+    data: _SpotTicker
+
+
+class _Refusal(Struct, gc=False):
+    code: int
+    msg: str
+
+
+class _Reply(Struct, gc=False, forbid_unknown_fields=True):
+    id: int | str | None = None
+    result: list[str] | None = None
+    code: int | None = None
+    msg: str = ""
+    error: _Refusal | None = None
+
+
+# strict=False: numbers come as JSON strings, and become floats while they are validated.
+_stream = msgspec.json.Decoder(_Stream, strict=False).decode
+_spot_ticker = msgspec.json.Decoder(_SpotTickerStream, strict=False).decode
+_read_reply = msgspec.json.Decoder(_Reply).decode
+_QUOTE_MARK = ord('"')
+
+
+def parse(frame: bytes) -> tuple[Event, ...]:
+    """Turn one frame of a combined stream into events. Raises ParseError if undocumented.
+
+    About 1.2 µs for a trade, half of it the decoder's: hence one function without inner calls.
+    """
+    try:
+        # Spot's bookTicker alone ends in a string, so one byte picks the decoder that will do;
+        # were the order of keys to change, `_rare` would still read it.
+        if frame[-3] == _QUOTE_MARK:
+            return (_spot_quote(frame),)
+        message = _stream(frame)
+        row = message.data
+        if isinstance(row, _Trade):
+            side = _SELL if row.m else _BUY
+            return (Trade("trade", message.stream, row.s, row.E / 1e3, row.p, row.q, side, row.t),)
+        if isinstance(row, _Depth):
+            levels = (row.b, row.a)
+            time = row.E / 1e3
+            return (
+                Depth(
+                    "depthUpdate", message.stream, row.s, time, levels, False, row.U, row.u, row.pu
+                ),
+            )
+        return (_event(message.stream, row),)
+    except msgspec.ValidationError as error:
+        return (_rare(frame, error),)
+    except DOUBTFUL as error:
+        raise unreadable("binance", error) from error
+
+
+def _event(topic: str, row: _AggTrade | _Ticker | _Kline | _Shutdown) -> Event:
+    if isinstance(row, _AggTrade):
+        side = _SELL if row.m else _BUY
+        return Trade("aggTrade", topic, row.s, row.E / 1e3, row.p, row.q, side, row.a)
+    if isinstance(row, _Ticker):
+        return Quote("bookTicker", topic, row.s, row.E / 1e3, row.b, row.a, row.B, row.A, row.u)
+    if isinstance(row, _Kline):
+        candle = row.k
+        return Kline("kline", topic, row.s, row.E / 1e3, candle.t / 1e3, candle.c, candle.x)
+    return Control("serverShutdown", reconnect=True)
+
+
+def _spot_quote(frame: bytes) -> Quote:
+    message = _spot_ticker(frame)
+    row = message.data
+    return Quote("bookTicker", message.stream, row.s, None, row.b, row.a, row.B, row.A, row.u)
+
+
+def _rare(frame: bytes, error: Exception) -> Event:
+    """Read what the likely decoder refused: replies, and messages with their keys in new order."""
+    for read in (_reply, _spot_quote, _typed):
+        with suppress(*DOUBTFUL):
+            return read(frame)
+    raise unreadable("binance", error) from error
+
+
+def _typed(frame: bytes) -> Event:
+    message = _stream(frame)
+    row = message.data
+    if isinstance(row, _Trade | _Depth):
+        raise ParseError(f"{message.stream[:40]}: a message that ends like a bookTicker")
+    return _event(message.stream, row)
+
+
+def _reply(frame: bytes) -> Ack:
+    reply = _read_reply(frame)
+    request = reply.id if isinstance(reply.id, int) else None
+    if reply.error is not None:
+        return Ack("error", ok=False, request=request, reason=reply.error.msg[:200])
+    if reply.code is not None:
+        return Ack("error", ok=False, request=request, reason=reply.msg[:200])
+    if request is None:
+        raise ParseError("a reply without an id")
+    return Ack("result", request=request)
+
+
+def subscribe(topics: Sequence[str], request: int) -> str:
+    """Ask for streams on an open connection."""
+    return _request("SUBSCRIBE", topics, request)
+
+
+def unsubscribe(topics: Sequence[str], request: int) -> str:
+    """Take streams off an open connection."""
+    return _request("UNSUBSCRIBE", topics, request)
+
+
+def _request(method: str, topics: Sequence[str], request: int) -> str:
+    return msgspec.json.encode({"method": method, "params": list(topics), "id": request}).decode()
+
+
+TOPICS = {
+    Channel.TRADES: "{lower}@trade",
+    Channel.QUOTES: "{lower}@bookTicker",
+    Channel.BOOK: "{lower}@depth@100ms",
+    Channel.KLINES: "{lower}@kline_1m",
+}
+FUTURES_TOPICS = {**TOPICS, Channel.TRADES: "{lower}@aggTrade"}
+TIMESTAMP = "E, when the event was published (ms)"
+
+
+# --- REST -------------------------------------------------------------------------------------
+
+
+class _Time(Struct):
+    serverTime: int  # noqa: N815 - the wire's spelling
+
+
+class _Status(Struct):
+    status: Literal[0, 1]
+    msg: str = ""
+
+
+class _Symbol(Struct):
+    symbol: str
+    baseAsset: str  # noqa: N815
+    quoteAsset: str  # noqa: N815
+    status: str = ""
+    contractStatus: str = ""  # noqa: N815 - COIN-M's name for the status
+    contractType: str = "PERPETUAL"  # noqa: N815 - futures alone
+
+
+class _Info(Struct):
+    symbols: list[_Symbol]
+
+
+def read_time(body: bytes) -> float:
+    """Read the venue's clock."""
+    with reading("binance time"):
+        return seconds(msgspec.json.decode(body, type=_Time).serverTime, 1e3)
+
+
+def read_status(body: bytes) -> Maintenance:
+    """Read whether the venue says that it is in maintenance."""
+    with reading("binance status"):
+        status = msgspec.json.decode(body, type=_Status)
+        return Maintenance(active=status.status != 0, title=status.msg[:200])
+
+
+def read_markets(body: bytes) -> tuple[Market, ...]:
+    """Read the tradable markets. The split of a symbol is never guessed from its letters.
+
+    A dated contract keeps its own symbol as the instrument: its pair belongs to the perpetual.
+    """
+    with reading("binance markets"):
+        rows = msgspec.json.decode(body, type=_Info).symbols
+        return tuple(
+            Market(
+                row.symbol,
+                f"{row.baseAsset}-{row.quoteAsset}"
+                if row.contractType == "PERPETUAL"
+                else row.symbol,
+            )
+            for row in rows
+            if "TRADING" in (row.status, row.contractStatus)
+        )
+
+
+def fault(answer: Answer) -> Reason | None:
+    """Say what a status code means here: 418 is a ban, 403 the firewall's."""
+    match answer.status:
+        case 418:
+            return Reason.BANNED
+        case 429 | 403:
+            return Reason.RATE_LIMITED
+    return None
+
+
+_read_levels = msgspec.json.Decoder(list[tuple[str, str]]).decode
+
+
+def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Decode the bids and asks of a depth update, as (price, size) in the wire's own digits."""
+    with reading("binance levels"):
+        match event.levels:
+            case (Raw() as bids, Raw() as asks):
+                return _read_levels(bids), _read_levels(asks)
+    raise ParseError("levels of another venue")
+
+
+class _Snapshot(Struct):
+    lastUpdateId: Serial  # noqa: N815
+    bids: Raw
+    asks: Raw
+    E: Millis | None = None  # futures alone
+
+
+def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
+    """Read the REST book that deltas continue."""
+    with reading("binance depth"):
+        book = msgspec.json.decode(body, type=_Snapshot)
+        return Depth(
+            "depth",
+            topic,
+            symbol,
+            None if book.E is None else book.E / 1e3,
+            (book.bids, book.asks),
+            snapshot=True,
+            last=book.lastUpdateId,
+        )
+
+
+def book_rules(path: str) -> BookRules:
+    """Give the rules for a site whose REST book is at ``path``."""
+    return BookRules(levels=levels, snapshot_path=path, read_snapshot=read_snapshot)
