@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -126,6 +126,7 @@ class Venue:
     book: BookRules | None = None
     prelude: Prelude | None = None
     welcomed: bool = False  # wait for Control.ready before the first request
+    acks: bool = True  # False: subscribe requests are not answered, data alone says that they took
     ping: Callable[[int], str] | None = None  # the client's own keepalive, by running number
     ping_every: float = 20.0
     lifetime: float | None = None  # seconds until the server disconnects by rule
@@ -176,6 +177,10 @@ class Socket(Protocol):
     async def receive(self) -> Sequence[tuple[float, bytes]]: ...
 
     async def close(self) -> None: ...
+
+
+Connect: TypeAlias = Callable[[str], Awaitable[Socket]]
+"""Opens a Socket to a URL, all else being bound. Raises ConnectionLostError."""
 
 
 class Clock(Protocol):
@@ -257,3 +262,16 @@ class Detector(Protocol):
     def score(self, memory: Memory, values: Floats, now: float) -> Floats: ...
 
     def learn(self, memory: Memory, values: Floats, now: float) -> None: ...
+
+
+# --- signals ----------------------------------------------------------------------------------
+
+
+class Tracker(Protocol):
+    """Measures one signal of all exchanges; how it is fed is its own business.
+
+    ``sample`` gives one number per exchange, shape (e,), in the order the tracker was made with:
+    NaN where nothing new was measured since the last sample. ``now`` is monotonic seconds.
+    """
+
+    def sample(self, now: float) -> Floats: ...

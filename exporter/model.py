@@ -351,3 +351,20 @@ class Scores:
     score: Floats
     ready: npt.NDArray[np.bool_]
     measured: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """One measured quantity of an exchange, in the closed list of signals; the label ``signal``.
+
+    ``effect`` is the smallest departure worth a page, in ``unit``; ``resolution`` is the smallest
+    step that means anything: a series that only wiggles within it counts as flat.
+    """
+
+    name: str
+    title: str  # as it stands in a sentence: "probe latency"
+    unit: str  # "s", "ratio", "1/s"
+    effect: float
+    resolution: float
+    low: bool = False  # whether a departure downward is bad
+    high: bool = True  # whether a departure upward is bad

@@ -1,0 +1,140 @@
+"""All detectors over all series, one call a tick.
+
+bank = Bank(series, {name: load(name) for name in names()})
+scores = bank.tick(values, now)            # values (n,), NaN for a gap; now in epoch seconds
+for scores in bank.steps(values, now): await sleep(0)   # the same in bites of a few ms
+bank.keep(new_series)                      # on reload: known series keep what they learnt
+blob = bank.dump(); bank.restore(blob)     # raises ValueError for old, torn or foreign bytes
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+
+from exporter.contracts import Detector
+from exporter.model import Floats, Memory, Scores, Series
+
+_VERSION = 1
+_CHUNK = 4096  # series per bite: arrays stay in the cache, and a bite in the low milliseconds
+_LARGEST = 1e100  # values are clipped to this, so that squares and sums stay finite
+_HIGHEST = 1e6  # scores are clipped to this
+
+
+class Bank:
+    """The memories of d detectors over n series, in the order given; rows follow ``series``."""
+
+    def __init__(self, series: Sequence[Series], detectors: Mapping[str, Detector]) -> None:
+        self.series = tuple(series)
+        self.detectors = dict(detectors)
+        self._memories = {k: d.begin(len(self.series)) for k, d in self.detectors.items()}
+        self._cut()
+
+    def tick(
+        self, values: Floats, now: float, learn: npt.NDArray[np.bool_] | None = None
+    ) -> Scores:
+        """Score the values against what was learnt before, then learn them.
+
+        ``values`` has shape (n,): NaN or infinity is a gap, which is neither judged nor learnt.
+        ``now`` is the wall clock, epoch seconds. Rows where ``learn`` is False are judged only.
+        """
+        *_, scores = self.steps(values, now, learn)
+        return scores
+
+    def steps(
+        self, values: Floats, now: float, learn: npt.NDArray[np.bool_] | None = None
+    ) -> Iterator[Scores]:
+        """Do one tick in bites of a few thousand series; the last item holds all of it."""
+        n, d = len(self.series), len(self.detectors)
+        if values.shape != (n,):
+            raise ValueError(f"expected {n} values, got shape {values.shape}")
+        measured = np.isfinite(values)
+        clean = np.clip(np.where(measured, values, np.nan), -_LARGEST, _LARGEST)
+        lessons = clean if learn is None else np.where(learn, clean, np.nan)
+        result = Scores(
+            score=np.zeros((d, n)), ready=np.zeros((d, n), dtype=np.bool_), measured=measured
+        )
+        for rows, memories in self._chunks:
+            for i, (detector, memory) in enumerate(
+                zip(self.detectors.values(), memories, strict=True)
+            ):
+                result.ready[i, rows] = memory["seen"] >= detector.minimum
+                score = detector.score(memory, clean[rows], now)
+                np.minimum(score, _HIGHEST, out=result.score[i, rows])
+                detector.learn(memory, lessons[rows], now)
+            yield result
+        if not self._chunks:
+            yield result
+
+    def keep(self, series: Sequence[Series]) -> None:
+        """Change to these series: those known already keep their memories, the rest begin."""
+        rows = {one: i for i, one in enumerate(self.series)}
+        kept = [(i, rows[one]) for i, one in enumerate(series) if one in rows]
+        new, old = ([pair[side] for pair in kept] for side in (0, 1))
+        for name, detector in self.detectors.items():
+            memory = detector.begin(len(series))
+            for key, array in memory.items():
+                array[new] = self._memories[name][key][old]
+            self._memories[name] = memory
+        self.series = tuple(series)
+        self._cut()
+
+    def dump(self) -> bytes:
+        """Give all memories as bytes, with checksums, the series and each detector's parameters."""
+        head = {
+            "version": _VERSION,
+            "series": [[one.exchange, one.signal] for one in self.series],
+            "detectors": {name: repr(detector) for name, detector in self.detectors.items()},
+        }
+        arrays = {
+            f"{name}.{key}": array
+            for name, memory in self._memories.items()
+            for key, array in memory.items()
+        }
+        out = BytesIO()
+        np.savez(out, allow_pickle=False, head=np.array(json.dumps(head)), **arrays)
+        return out.getvalue()
+
+    def restore(self, blob: bytes) -> None:
+        """Take up the memories of a dump; series that it does not know begin anew.
+
+        Raises ValueError, and changes nothing, for bytes that are torn, of another version, or
+        learnt with other parameters.
+        """
+        try:
+            with np.load(BytesIO(blob), allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+            head = json.loads(str(arrays.pop("head")))
+            version, detectors = head["version"], head["detectors"]
+            series = [Series(exchange, signal) for exchange, signal in head["series"]]
+        except (ValueError, KeyError, TypeError, OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"unreadable detector state: {error}") from error
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"torn detector state: {error}") from error
+        if version != _VERSION:
+            raise ValueError(f"detector state of version {version}, expected {_VERSION}")
+        if detectors != {name: repr(detector) for name, detector in self.detectors.items()}:
+            raise ValueError("detector state was learnt with other detectors or parameters")
+        memories = {k: d.begin(len(series)) for k, d in self.detectors.items()}
+        for name, memory in memories.items():
+            for key, empty in memory.items():
+                found = arrays.get(f"{name}.{key}")
+                if found is None or found.shape != empty.shape or found.dtype != empty.dtype:
+                    raise ValueError(f"detector state lacks a fitting {name}.{key}")
+                memory[key] = found
+        wanted, self.series, self._memories = self.series, tuple(series), memories
+        self.keep(wanted)
+
+    def _cut(self) -> None:
+        n = len(self.series)
+        self._chunks: list[tuple[slice, list[Memory]]] = []
+        for start in range(0, n, _CHUNK):
+            rows = slice(start, min(start + _CHUNK, n))
+            views = [{k: a[rows] for k, a in m.items()} for m in self._memories.values()]
+            self._chunks.append((rows, views))

@@ -1,0 +1,44 @@
+"""How many standard deviations a value lies from the mean of the values before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from exporter.model import Floats, Memory
+from exporter.window import begin_moments, moments, push_moments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZScore:
+    """The classical test: |value - mean| / deviation over ``window`` values against ``threshold``.
+
+    A score of ``critical / threshold`` (1.33) is what the test calls critical. A constant window
+    offers no scale to judge by and stays silent.
+    Source: Grubbs (1950), "Sample Criteria for Testing Outlying Observations".
+    """
+
+    window: int = 60
+    threshold: float = 3.0
+    critical: float = 4.0
+    minimum: int = 20
+
+    def begin(self, n: int) -> Memory:
+        """Give the memory of n series that were never seen."""
+        return begin_moments(n, self.window)
+
+    def score(self, memory: Memory, values: Floats, now: float) -> Floats:
+        """Rate each value by its distance from the mean; 1.0 is ``threshold`` deviations."""
+        mean, deviation = moments(memory)
+        judged = (deviation > 0.0) & (memory["seen"] >= self.minimum) & (values == values)
+        scores = np.zeros_like(values)
+        np.divide(np.abs(values - mean), deviation * self.threshold, out=scores, where=judged)
+        return scores
+
+    def learn(self, memory: Memory, values: Floats, now: float) -> None:
+        """Let the values enter the windows."""
+        push_moments(memory, values)
+
+
+DETECTOR = ZScore()
