@@ -1,0 +1,151 @@
+"""Where frames wait between the network and the stream that reads them: bounded, in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exporter.contracts import ConnectionLostError
+from exporter.model import Policy
+
+
+def _nothing(_: float) -> None:
+    """Take a figure that nobody asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxMeter:
+    """Where an inbox reports to, once per batch: frames waiting, frames dropped, seconds waited."""
+
+    depth: Callable[[float], None] = _nothing
+    dropped: Callable[[float], None] = _nothing
+    waited: Callable[[float], None] = _nothing
+
+
+SILENT = InboxMeter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxBounds:
+    """How much may wait, and what a full inbox does.
+
+    `Policy.BLOCK` stops reading from the network, so that TCP holds the sender back and nothing is
+    lost; one read (64 KiB of the default transport) may overshoot the bounds.
+    """
+
+    frames: int = 100_000
+    size: int = 32 << 20  # bytes
+    policy: Policy = Policy.BLOCK
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.size < 1:
+            raise ValueError(f"an inbox needs room: frames={self.frames} size={self.size}")
+        if self.policy is Policy.COALESCE:
+            raise ValueError("an inbox holds undecoded frames, which have no key to coalesce by")
+
+
+class Inbox:
+    """The frames of one connection that were read and not yet taken.
+
+    The transport appends to ``frames`` and says `added` once per read; ``pause`` and ``resume``
+    stop and start its reading. After `end`, what waits is still handed over, then the loss raised.
+    """
+
+    __slots__ = (
+        "_bounds",
+        "_meter",
+        "_now",
+        "_pause",
+        "_resume",
+        "_since",
+        "_size",
+        "_waiter",
+        "frames",
+        "lost",
+        "paused",
+    )
+
+    def __init__(
+        self,
+        bounds: InboxBounds,
+        meter: InboxMeter,
+        *,
+        now: Callable[[], float],
+        pause: Callable[[], None],
+        resume: Callable[[], None],
+    ) -> None:
+        self.frames: list[tuple[float, bytes]] = []
+        self.lost: ConnectionLostError | None = None
+        self.paused = False
+        self._bounds, self._meter, self._now = bounds, meter, now
+        self._pause, self._resume = pause, resume
+        self._size = 0  # payload bytes waiting
+        self._since = 0.0  # when the oldest waiting frame was added, monotonic
+        self._waiter: asyncio.Future[None] | None = None
+
+    def added(self, size: int) -> None:
+        """Account for ``size`` payload bytes that were just appended, and wake the reader."""
+        if self._size == 0:
+            self._since = self._now()
+        self._size += size
+        bounds = self._bounds
+        if len(self.frames) > bounds.frames or self._size > bounds.size:
+            self._overflow()
+        if self._waiter is not None:
+            self._wake()
+
+    def _overflow(self) -> None:
+        bounds, frames = self._bounds, self.frames
+        if bounds.policy is Policy.BLOCK:
+            if not self.paused:
+                self.paused = True
+                self._pause()
+            return
+        count = max(0, len(frames) - bounds.frames)
+        ends = frames if bounds.policy is Policy.DROP_OLDEST else frames[::-1]
+        excess = self._size - sum(len(frame) for _, frame in ends[:count])
+        # The frame at the other end always stays: a lone one was held to the size of a message.
+        while excess > bounds.size and count < len(frames) - 1:
+            excess -= len(ends[count][1])
+            count += 1
+        if bounds.policy is Policy.DROP_OLDEST:
+            del frames[:count]
+        else:
+            del frames[len(frames) - count :]
+        self._size = excess
+        self._meter.dropped(count)
+
+    def end(self, lost: ConnectionLostError) -> None:
+        """Say that nothing more will come, and why. The first reason stays."""
+        if self.lost is None:
+            self.lost = lost
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait_batch(self) -> list[tuple[float, bytes]]:
+        """Take all that waits, at least one frame. Cancelling takes nothing.
+
+        The wait has no deadline of its own: the transport's ping and the session's timers end it.
+        Raises ConnectionLostError once the connection has ended and all frames are taken.
+        """
+        while not self.frames:
+            if self.lost is not None:
+                raise self.lost
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        batch, self.frames = self.frames, []
+        self._size = 0
+        self._meter.depth(len(batch))
+        self._meter.waited(self._now() - self._since)
+        if self.paused:
+            self.paused = False
+            if self.lost is None:
+                self._resume()
+        return batch

@@ -1,0 +1,415 @@
+"""WebSocket connections over asyncio, with the protocol of the `websockets` library.
+
+Handshake, control frames, compression, fragments and errors are the library's, without its I/O.
+Whole, plain data frames never enter its parser (a generator, a struct and an enum per frame):
+they are sliced straight out of what was read. CPU per message of 177 bytes, decoding left out, on
+one core at saturation (`benchmarks/stream.py`): see the table that it prints.
+
+Source: RFC 6455, sections 5.2 (framing), 5.5 (control frames), 7.4 (close codes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import cast
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import WebSocketException
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from exporter.contracts import Clock, ConnectionLostError
+from exporter.edge.inbox import SILENT, Inbox, InboxBounds, InboxMeter
+from exporter.model import Lost
+
+_READ = 64 << 10  # bytes of one read; a fresh 256 KiB per read, asyncio's habit, costs page faults
+_WRITE_LIMIT = 1 << 20  # bytes of ours that the other side has not read
+_HEAD_LIMIT = 32 << 10  # bytes of a handshake answer
+HEADERS: Mapping[str, str] = {"User-Agent": "exchange-exporter"}
+_WHOLE = frozenset((0x81, 0x82))  # text and binary, final, no extension bits
+
+
+class WebSocket(asyncio.BufferedProtocol):
+    """One connection: a `contracts.Socket`. Made by `connect`. Durations in seconds."""
+
+    def __init__(
+        self,
+        protocol: ClientProtocol,
+        *,
+        clock: Clock,
+        headers: Mapping[str, str],
+        max_message: int,
+        bounds: InboxBounds,
+        meter: InboxMeter,
+        ping_every: float | None,
+        ping_timeout: float,
+        close_timeout: float,
+        on_ping_rtt: Callable[[float], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._protocol, self._headers = protocol, headers
+        self._wall, self._max_message = clock.wall, max_message
+        self._ping_every, self._ping_timeout = ping_every, ping_timeout
+        self._close_timeout, self._on_ping_rtt = close_timeout, on_ping_rtt
+        self._inbox = Inbox(
+            bounds, meter, now=self._loop.time, pause=self._pause, resume=self._resume
+        )
+        self._buffer = bytearray(_READ)
+        self._view = memoryview(self._buffer)
+        self._transport: asyncio.Transport | None = None
+        self.opened: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._ending = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+        # A frame cut off by the end of a read waits here until all of it is there.
+        self._parts: list[bytes] = []
+        self._have = self._need = 0
+        self._message: bytearray | None = None  # a fragmented or compressed message so far
+        self._timer: asyncio.TimerHandle | None = None
+        self._pings = 0
+        self._pinged: float | None = None  # when the unanswered ping was sent
+
+    # --- what asyncio calls -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the handshake."""
+        self._transport = cast(asyncio.Transport, transport)
+        request = self._protocol.connect()
+        request.headers.update(self._headers)
+        self._protocol.send_request(request)
+        self._flush()
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Lend the one read buffer."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read: whole frames to the inbox, the rest kept."""
+        data = bytes(self._view[:nbytes])
+        if self._need:
+            self._parts.append(data)
+            self._have += nbytes
+            if self._have < self._need:
+                return
+            data = b"".join(self._parts)
+            self._parts.clear()
+            self._need = 0
+        if self._protocol.state is State.CONNECTING:
+            self._handshake(data)
+        else:
+            self._frames(data)
+
+    def eof_received(self) -> None:
+        """Let the transport close; `connection_lost` says the rest."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Name the reason, unless it is known already, and let everyone go on."""
+        if self._timer is not None:
+            self._timer.cancel()
+        detail = "connection closed without a close frame" if exc is None else str(exc)
+        self._lost(Lost.NETWORK, detail, None if exc else 1006)
+        self._writable.set()
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def pause_writing(self) -> None:
+        """Hold `send` back."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Let `send` go on."""
+        self._writable.set()
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def _handshake(self, data: bytes) -> None:
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4 and len(data) < _HEAD_LIMIT:
+            self._keep(data, len(data) + 1)
+            return
+        status = data[: data.find(b"\r")][:60]
+        if not status.startswith(b"HTTP/1.1 101"):
+            # Its body is of no use, and may never end.
+            self._fail(Lost.NETWORK, f"handshake refused: {status.decode('latin-1')!r}")
+            return
+        self._protocol.receive_data(data[:end])
+        if self._protocol.handshake_exc is not None:
+            self._fail(Lost.PROTOCOL_ERROR, f"handshake: {self._protocol.handshake_exc}")
+            return
+        self._protocol.events_received()
+        self.opened.set_result(None)
+        if self._ping_every is not None:
+            self._timer = self._loop.call_later(self._ping_every, self._ping, self._ping_every)
+        if end < len(data):
+            self._frames(data[end:])
+
+    def _frames(self, data: bytes) -> None:
+        """Cut whole frames out of ``data``. The hottest loop of the transport."""
+        received = self._wall()
+        append = self._inbox.frames.append
+        whole, max_message, plain = _WHOLE, self._max_message, self._message is None
+        at, end, size = 0, len(data), 0  # size: bytes added, with headers
+        while True:
+            if end - at < 2:
+                need = 2
+                break
+            length = data[at + 1]
+            start = at + 2
+            if length >= 126:
+                start = at + (4 if length == 126 else 10)
+                if start > end:
+                    need = start - at
+                    break
+                length = int.from_bytes(data[at + 2 : start], "big")
+                # Masked frames land here too (their length byte is above 127), for the library
+                # to refuse by name; so does a length beyond the bound, before it is buffered.
+                if data[at + 1] > 127 or length > max_message:
+                    self._special(data[at:start], received)
+                    return
+            stop = start + length
+            if stop > end:
+                need = stop - at
+                break
+            head = data[at]
+            if plain and head in whole:
+                append((received, data[start:stop]))
+                size += stop - at
+            else:
+                size += self._special(data[at:stop], received)
+                if self._ending:
+                    return
+                plain = self._message is None
+            at = stop
+        if size:
+            self._inbox.added(size)
+        if at < end and need > end - at:
+            self._keep(data[at:], need)
+
+    def _keep(self, data: bytes, need: int) -> None:
+        self._parts.append(data)
+        self._have, self._need = len(data), need
+
+    def _special(self, frame: bytes, received: float) -> int:
+        """Give one frame to the library; add what comes out, and say how many bytes that was."""
+        protocol = self._protocol
+        protocol.receive_data(frame)
+        size = 0
+        for event in protocol.events_received():
+            if not isinstance(event, Frame):
+                continue
+            if event.opcode is Opcode.PONG:
+                self._pong(bytes(event.data))
+            elif event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+                if not event.fin or self._message is not None:
+                    self._message = self._message or bytearray()
+                    self._message += event.data
+                if event.fin:
+                    whole = event.data if self._message is None else self._message
+                    self._message = None
+                    size += len(whole) + 2
+                    self._inbox.frames.append((received, bytes(whole)))
+        self._flush()
+        if protocol.state is not State.OPEN:
+            self._closing()
+        return size
+
+    def _closing(self) -> None:
+        """End the connection that the other side closed, or that broke the protocol."""
+        protocol = self._protocol
+        if protocol.parser_exc is not None:
+            code = None if protocol.close_sent is None else int(protocol.close_sent.code)
+            self._fail(Lost.PROTOCOL_ERROR, str(protocol.parser_exc)[:200], code)
+        elif protocol.close_rcvd is not None:
+            close = protocol.close_rcvd
+            self._fail(Lost.SERVER_CLOSE, close.reason[:200], int(close.code))
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        transport = self._transport
+        writes = [part for part in self._protocol.data_to_send() if part]
+        if transport is None or transport.is_closing():
+            return
+        for part in writes:
+            transport.write(part)
+        if transport.get_write_buffer_size() > _WRITE_LIMIT:
+            self._fail(Lost.NETWORK, "the other side reads nothing")
+
+    def _ping(self, every: float) -> None:
+        """Send the next ping, or give up on the one that was not answered."""
+        now = self._loop.time()
+        if self._pinged is None:
+            self._pings += 1
+            self._pinged = now
+            self._protocol.send_ping(str(self._pings).encode())
+            self._flush()
+            self._timer = self._loop.call_later(self._ping_timeout, self._ping, every)
+        elif self._inbox.paused:
+            # The answer may stand in line behind what we do not read: our fault, not theirs.
+            self._pinged = now
+            self._timer = self._loop.call_later(self._ping_timeout, self._ping, every)
+        else:
+            self._fail(Lost.PING_TIMEOUT, f"no pong within {self._ping_timeout:g} s")
+
+    def _pong(self, payload: bytes) -> None:
+        if self._pinged is None or payload != str(self._pings).encode():
+            return  # unsolicited, which RFC 6455 allows
+        rtt = self._loop.time() - self._pinged
+        self._pinged = None
+        self._on_ping_rtt(rtt)
+        if self._timer is not None and self._ping_every is not None:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(
+                max(0.0, self._ping_every - rtt), self._ping, self._ping_every
+            )
+
+    # --- ending -------------------------------------------------------------------------------
+
+    def _lost(self, reason: Lost, detail: str, code: int | None = None) -> None:
+        lost = ConnectionLostError(reason, detail, code)
+        if not self.opened.done():
+            self.opened.set_exception(lost)
+        self._inbox.end(lost)
+
+    def _fail(self, reason: Lost, detail: str, code: int | None = None) -> None:
+        self._lost(reason, detail, code)
+        self._ending = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            # What was written is still flushed, the close frame that says why among it.
+            self._transport.close()
+            self._loop.call_later(self._close_timeout, self._transport.abort)
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # --- contracts.Socket ---------------------------------------------------------------------
+
+    async def send(self, frame: str) -> None:
+        """Send one text message. Raises ConnectionLostError, also when it cannot leave in time."""
+        if self._inbox.lost is not None:
+            raise self._inbox.lost
+        self._protocol.send_text(frame.encode())
+        self._flush()
+        if not self._writable.is_set():
+            try:
+                async with asyncio.timeout(self._close_timeout):
+                    await self._writable.wait()
+            except TimeoutError:
+                self._fail(Lost.NETWORK, "the other side reads nothing")
+        if self._inbox.lost is not None:
+            raise self._inbox.lost
+
+    async def receive(self) -> Sequence[tuple[float, bytes]]:
+        """Wait for messages; give all that came, with the wall time at which each was read."""
+        return await self._inbox.wait_batch()
+
+    def abort(self) -> None:
+        """Let go at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def close(self) -> None:
+        """Close politely, within the close timeout; then let go."""
+        if self._transport is None:
+            return
+        self._inbox.end(ConnectionLostError(Lost.SHUTDOWN, "closed by us"))
+        if self._protocol.state is State.OPEN and not self._transport.is_closing():
+            self._resume_for_close()
+            self._protocol.send_close(1000)
+            self._flush()
+        try:
+            async with asyncio.timeout(self._close_timeout):
+                await asyncio.shield(self._ended)
+        except TimeoutError:
+            pass
+        finally:
+            self._transport.abort()
+
+    def _resume_for_close(self) -> None:
+        if self._inbox.paused:
+            self._resume()  # else the answer to our close frame is never read
+
+
+@cache
+def verifying() -> ssl.SSLContext:
+    """Give the one context that trusts what the system trusts; loading it takes 20 ms."""
+    return ssl.create_default_context()
+
+
+async def connect(
+    url: str,
+    *,
+    clock: Clock,
+    timeout: float = 10.0,
+    headers: Mapping[str, str] = HEADERS,
+    max_message: int = 16 << 20,
+    bounds: InboxBounds | None = None,
+    meter: InboxMeter = SILENT,
+    ping_every: float | None = 20.0,
+    ping_timeout: float = 10.0,
+    close_timeout: float = 2.0,
+    on_ping_rtt: Callable[[float], None] = lambda rtt: None,
+    compression: bool = True,
+    tls: ssl.SSLContext | None = None,
+) -> WebSocket:
+    """Open a connection to a ``ws://`` or ``wss://`` URL, the certificate verified.
+
+    ``max_message`` bounds a message in bytes, after decompression. ``ping_every`` None sends no
+    pings. Raises ConnectionLostError, and ValueError for what is no such URL.
+    """
+    try:
+        uri = parse_uri(url)
+    except WebSocketException as error:
+        raise ValueError(f"expected a ws:// or wss:// URL, got {url!r}") from error
+    extensions = [ClientPerMessageDeflateFactory()] if compression else None
+    protocol = ClientProtocol(uri, extensions=extensions, max_size=max_message)
+    context = (tls or verifying()) if uri.secure else None
+
+    def make() -> WebSocket:
+        return WebSocket(
+            protocol,
+            clock=clock,
+            headers=headers,
+            max_message=max_message,
+            bounds=bounds or InboxBounds(),
+            meter=meter,
+            ping_every=ping_every,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            on_ping_rtt=on_ping_rtt,
+        )
+
+    socket: WebSocket | None = None
+    try:
+        async with asyncio.timeout(timeout):
+            loop = asyncio.get_running_loop()
+            _, socket = await loop.create_connection(make, uri.host, uri.port, ssl=context)
+            await socket.opened
+    except TimeoutError as error:
+        raise ConnectionLostError(Lost.NETWORK, f"not open after {timeout:g} s") from error
+    except OSError as error:  # refused, unreachable, no such name, certificate not trusted
+        if isinstance(error, ConnectionLostError):
+            raise
+        raise ConnectionLostError(Lost.NETWORK, str(error)[:200]) from error
+    finally:
+        if socket is not None and not _open(socket):
+            socket.abort()
+    return socket
+
+
+def _open(socket: WebSocket) -> bool:
+    opened = socket.opened
+    return opened.done() and not opened.cancelled() and opened.exception() is None
