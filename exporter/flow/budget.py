@@ -1,0 +1,251 @@
+"""Rate budgets: never more weight than a venue allows, and of that only our share.
+
+Limits are pure: each `take` gives the next state and how long to wait, where zero means taken.
+They count in whole nanoseconds and whole weights: sums of floats drift, integers do not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from math import ceil, floor
+from typing import Protocol, TypeVar
+
+from exporter.contracts import Clock
+
+_NANOS = 1_000_000_000
+_SLICES = 60  # of a sliding window
+
+
+def _nanos(seconds: float) -> int:
+    return floor(seconds * _NANOS)
+
+
+def _seconds(nanos: int) -> float:
+    # A nanosecond on top: rounding must never make a waiter come back too early, and wait again.
+    return (nanos + 1) / _NANOS
+
+
+S = TypeVar("S")
+
+
+class Limit(Protocol[S]):
+    """A limit of weight per time. ``weight`` is the most that one `take` may ask for."""
+
+    @property
+    def weight(self) -> int: ...
+
+    def start(self, now: float) -> S: ...
+
+    def take(self, state: S, weight: int, now: float) -> tuple[S, float]: ...
+
+
+def _check(limit_weight: int, window: float, weight: int = 1) -> None:
+    if limit_weight < 1 or window <= 0.0:
+        raise ValueError(f"expected a limit above zero, got {limit_weight} in {window} s")
+    if not 1 <= weight <= limit_weight:
+        raise ValueError(f"expected a weight of 1 to {limit_weight}, got {weight}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What a token bucket holds: weight times the window's nanoseconds, as of ``at``."""
+
+    level: int
+    at: int  # nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBucket:
+    """``weight`` at once, refilled evenly over ``window`` seconds.
+
+    In any span of t seconds at most ``weight * (1 + t / window)`` are taken: twice the weight in
+    the worst window. For limits that the venue keeps the same way; else `SlidingWindow`.
+    """
+
+    weight: int
+    window: float
+
+    def __post_init__(self) -> None:
+        _check(self.weight, self.window)
+
+    def start(self, now: float) -> Bucket:
+        """Give a full bucket."""
+        return Bucket(self.weight * _nanos(self.window), _nanos(now))
+
+    def take(self, state: Bucket, weight: int, now: float) -> tuple[Bucket, float]:
+        """Take ``weight`` at ``now`` (seconds), or give the seconds until it may be had."""
+        _check(self.weight, self.window, weight)
+        at, full = max(_nanos(now), state.at), self.weight * _nanos(self.window)
+        level = min(full, state.level + (at - state.at) * self.weight)
+        missing = weight * _nanos(self.window) - level
+        if missing > 0:
+            return Bucket(level, at), _seconds(-(-missing // self.weight))
+        return Bucket(-missing, at), 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was taken in the slices of a window: (slice number, weight), oldest first."""
+
+    taken: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlidingWindow:
+    """At most ``weight`` in any ``window`` seconds, wherever the window is laid.
+
+    Kept in slices of a sixtieth, each forgotten only when all of it is out of the window: bounded
+    memory for at most a sixtieth of lost capacity, and never one too many.
+    """
+
+    weight: int
+    window: float
+
+    def __post_init__(self) -> None:
+        _check(self.weight, self.window)
+
+    @property
+    def _slice(self) -> int:
+        return max(1, ceil(self.window * _NANOS / _SLICES))
+
+    def start(self, now: float) -> Window:
+        """Give an untouched window."""
+        return Window()
+
+    def take(self, state: Window, weight: int, now: float) -> tuple[Window, float]:
+        """Take ``weight`` at ``now`` (seconds), or give the seconds until it may be had."""
+        _check(self.weight, self.window, weight)
+        number = _nanos(now) // self._slice
+        if state.taken:
+            number = max(number, state.taken[-1][0])
+        kept = self._kept(state, number)
+        free = self.weight - sum(taken for _, taken in kept)
+        if weight > free:
+            missing = weight - free
+            for oldest, taken in kept:
+                missing -= taken
+                if missing <= 0:
+                    gone = (oldest + _SLICES + 1) * self._slice
+                    return Window(kept), max(_seconds(gone - _nanos(now)), 1e-9)
+        if kept and kept[-1][0] == number:
+            return Window((*kept[:-1], (number, kept[-1][1] + weight))), 0.0
+        return Window((*kept, (number, weight))), 0.0
+
+    def used(self, state: Window, now: float) -> int:
+        """Give the weight that still counts at ``now`` (seconds)."""
+        return sum(taken for _, taken in self._kept(state, _nanos(now) // self._slice))
+
+    def _kept(self, state: Window, number: int) -> tuple[tuple[int, int], ...]:
+        return tuple(entry for entry in state.taken if entry[0] >= number - _SLICES)
+
+
+# --- a venue's budget ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """A documented limit of ``weight`` per ``window`` seconds, and how much of it is for us.
+
+    ``share`` is ours even when nobody else uses the rest: the desk that trades from the same
+    address must find it there; yet one request of the ``heaviest`` weight must always fit.
+    ``ceiling`` is where we stop whoever used it, as the venue counts.
+    """
+
+    weight: int
+    window: float
+    share: float = 0.1
+    heaviest: int = 1
+    ceiling: float = 0.9
+
+    def __post_init__(self) -> None:
+        _check(self.weight, self.window, self.heaviest)
+        if not (0.0 < self.share <= 1.0 and 0.0 < self.ceiling <= 1.0):
+            raise ValueError(f"expected shares above 0 and up to 1, got {self}")
+
+    @property
+    def ours(self) -> SlidingWindow:
+        """Our share, as a limit."""
+        return SlidingWindow(max(self.heaviest, floor(self.weight * self.share)), self.window)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Our own count, and what the venue last said that the whole address has used."""
+
+    ours: Window = Window()
+    told: int = 0  # weight used by everyone, as the venue says
+    told_until: float = 0.0  # monotonic: when that has left the window at the latest
+    since: int = 0  # our own weight taken after it said so
+
+
+def take(state: State, weight: int, now: float, rules: Rules) -> tuple[State, float]:
+    """Take ``weight`` at ``now`` (monotonic), or give the seconds until asking again makes sense.
+
+    Raises ValueError for a weight beyond our share: it could never be had.
+    """
+    if state.told_until <= now:
+        state = replace(state, told=0, since=0)
+    elif state.told + state.since + weight > rules.weight * rules.ceiling:
+        return state, state.told_until - now
+    ours, wait = rules.ours.take(state.ours, weight, now)
+    taken = 0 if wait else weight
+    return replace(state, ours=ours, since=state.since + taken), wait
+
+
+def reconcile(state: State, used: int, now: float, rules: Rules) -> State:
+    """Note what the venue says is used in its current window. A lower figure is believed too.
+
+    The venue counted whatever had reached it; what is still under way is counted again, on the
+    safe side, by our own window.
+    """
+    return replace(state, told=max(0, used), told_until=now + rules.window, since=0)
+
+
+def used_ratio(state: State, now: float, rules: Rules) -> float:
+    """Give the used part of the venue's whole limit, by its count or by ours, the greater."""
+    told = state.told + state.since if now < state.told_until else 0
+    return max(told, rules.ours.used(state.ours, now)) / rules.weight
+
+
+class Budget:
+    """One limit of one exchange, shared by all that ask it: probes at once, others in line.
+
+    Those in line are served in order of coming; whoever is cancelled or too late leaves the line
+    without holding it up. A ban is kept in wall time, because it outlives this process.
+    """
+
+    def __init__(self, rules: Rules, clock: Clock, banned_until: float = 0.0) -> None:
+        self.rules = rules
+        self.state = State()
+        self.banned_until = banned_until  # epoch seconds
+        self._clock = clock
+        self._line = asyncio.Lock()  # the standard library's lock is fair, and safe to cancel
+
+    def admit(self, weight: int = 1) -> bool:
+        """Take ``weight`` now or not at all. Nobody overtakes those who wait in line."""
+        return not self._line.locked() and self._take(weight) == 0.0
+
+    async def wait_acquired(self, weight: int, timeout: float) -> None:
+        """Take ``weight`` in turn. Raises TimeoutError when that takes ``timeout`` seconds."""
+        async with asyncio.timeout(timeout), self._line:
+            while (wait := self._take(weight)) > 0.0:
+                await self._clock.sleep(wait)
+
+    def reconcile(self, used: int) -> None:
+        """Note the used weight that the venue's answer names."""
+        self.state = reconcile(self.state, used, self._clock.monotonic(), self.rules)
+
+    def ban(self, duration: float) -> None:
+        """Ask for nothing for ``duration`` seconds; a ban is never cut short by a later one."""
+        self.banned_until = max(self.banned_until, self._clock.wall() + duration)
+
+    def used_ratio(self) -> float:
+        """Give the used part of the venue's whole limit."""
+        return used_ratio(self.state, self._clock.monotonic(), self.rules)
+
+    def _take(self, weight: int) -> float:
+        if (banned := self.banned_until - self._clock.wall()) > 0.0:
+            return banned
+        self.state, wait = take(self.state, weight, self._clock.monotonic(), self.rules)
+        return wait
