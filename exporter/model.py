@@ -299,6 +299,16 @@ class Lost(StrEnum):
     SHUTDOWN = "shutdown"
 
 
+class SubscriptionState(StrEnum):
+    """How far one subscription has come; the label ``state``."""
+
+    REQUESTED = "requested"  # wanted of the venue: asked for, or waiting for its turn to be
+    ACKED = "acked"  # the venue agreed, and sent nothing yet
+    LIVE = "live"
+    STALE = "stale"  # silent for longer than is normal for it
+    REJECTED = "rejected"
+
+
 class Policy(StrEnum):
     """What a full queue does with one item more."""
 
