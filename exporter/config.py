@@ -1,1 +1,0 @@
-"""YAML to frozen Config: every default, every bound, every complaint."""

@@ -1,0 +1,186 @@
+"""YAML to frozen Config: every default, every bound, every complaint.
+
+Nothing in the text is expanded (no ``${VAR}``): what one reads is what counts. Secrets come from
+the environment or a file, as ``{env: NAME}`` or ``{file: PATH}``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Collection, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from exporter.config import tree
+from exporter.config.kinds import (
+    MOST_COMPLAINTS,
+    EnoughError,
+    Reading,
+    RejectedError,
+    Schema,
+)
+from exporter.config.kinds import (
+    path as spelled,
+)
+from exporter.config.plan import connections, subscriptions, targets
+from exporter.config.secret import Secret
+from exporter.config.section import Section
+from exporter.config.shape import (
+    Alertmanager,
+    Anomaly,
+    Breaker,
+    Config,
+    ControlTarget,
+    Endpoint,
+    Exchange,
+    Expect,
+    Limits,
+    Log,
+    Metrics,
+    Probes,
+    Server,
+    Stream,
+    Streams,
+)
+from exporter.contracts import Venue
+
+__all__ = [
+    "Alertmanager",
+    "Anomaly",
+    "Breaker",
+    "Config",
+    "ConfigError",
+    "ControlTarget",
+    "Endpoint",
+    "Exchange",
+    "Expect",
+    "Limits",
+    "Log",
+    "Metrics",
+    "Probes",
+    "Secret",
+    "Server",
+    "Stream",
+    "Streams",
+    "config_hash",
+    "connections",
+    "json_schema",
+    "load",
+    "read",
+    "subscriptions",
+    "targets",
+]
+
+LONGEST: Final = 1 << 20  # bytes; 500 exchanges with their symbols take a tenth of it
+
+
+class ConfigError(ValueError):
+    """The config cannot be used. ``complaints`` are all its mistakes, one line each.
+
+    ``unreadable``: there was no text to judge (no such file, a directory, not UTF-8).
+    """
+
+    def __init__(self, complaints: tuple[str, ...], *, unreadable: bool = False) -> None:
+        super().__init__("\n".join(complaints))
+        self.complaints = complaints
+        self.unreadable = unreadable
+
+
+def load(
+    file: str | Path,
+    venues: Collection[str],
+    venue: Callable[[str], Venue],
+    environ: Mapping[str, str] = os.environ,
+) -> Config:
+    """Read a config file. ``venues`` are all names that ``venue`` knows. Raises ConfigError."""
+    try:
+        with Path(file).open("rb") as stream:
+            raw = stream.read(LONGEST + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError((f"{file}: cannot be read: {why}",), unreadable=True) from error
+    if len(raw) > LONGEST:
+        wrong = f"{file}: found more than {LONGEST >> 20} MiB, expected a config file"
+        raise ConfigError((wrong,), unreadable=True)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        wrong = f"{file}:{line}: found bytes that are not UTF-8, expected a text file"
+        raise ConfigError((wrong,), unreadable=True) from error
+    return read(text, str(file), venues, venue, environ)
+
+
+def read(
+    text: str,
+    name: str,
+    venues: Collection[str],
+    venue: Callable[[str], Venue],
+    environ: Mapping[str, str] = os.environ,
+) -> Config:
+    """Read a config's text; ``name`` is its file's, for complaints. Raises ConfigError."""
+    reading = Reading(folder=Path(name).parent, environ=environ, venues=venues, venue=venue)
+    config: Config | None = None
+    try:
+        node = tree.read(text)
+        if node is None:
+            wrong = (
+                "found an empty file, expected at least exchanges: [{venue: ..., symbols: [...]}]"
+            )
+            raise reading.complain(1, (), wrong)
+        config = Section(Config).read(reading, (), node)
+    except tree.YamlError as error:
+        reading.complaints.append((error.line, (), f"found {error.problem}, expected plain YAML"))
+    except (RejectedError, EnoughError):
+        pass  # it is among the complaints
+    if config is None or reading.complaints:
+        ordered = sorted(reading.complaints, key=lambda complaint: complaint[0])
+        lines = [
+            f"{name}:{line}: {spelled(place)}{': ' if place else ''}{wrong}"
+            for line, place, wrong in ordered
+        ]
+        if len(lines) >= MOST_COMPLAINTS:
+            lines.append(f"{name}: found {MOST_COMPLAINTS} mistakes, and did not look further")
+        raise ConfigError(tuple(lines))
+    return config
+
+
+def json_schema(venues: Collection[str]) -> Schema:
+    """Describe the config as JSON Schema, so that editors complete and check it."""
+    definitions: dict[str, Schema] = {}
+    Section(Config).schema(definitions)
+    definitions["Venue"] = {"enum": sorted(venues)}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "exchange-exporter config",
+        **definitions.pop("Config"),
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def config_hash(config: Config) -> str:
+    """Give 16 hex digits that change when a setting does, and not with comments or spelling.
+
+    Of a secret only its source counts: the digits are published.
+    """
+    canonical = json.dumps(_plain(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Secret():
+            return {"secret": value.source}
+        case Enum():
+            return value.value
+        case tuple() | list():
+            return [_plain(each) for each in value]
+        case Mapping():
+            return {str(name): _plain(each) for name, each in value.items()}
+        case _ if dataclasses.is_dataclass(value):
+            return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return value

@@ -1,0 +1,331 @@
+"""What a key may hold: each kind reads a node, says what it expected, and gives its JSON Schema."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+from exporter.config import units
+from exporter.config.tree import Items, Node, Pairs, Scalar
+from exporter.contracts import Venue
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+Place: TypeAlias = tuple[str | int, ...]
+Schema: TypeAlias = dict[str, Any]
+
+
+class RejectedError(Exception):
+    """The node was no good, and the complaint has been made already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What a section finds wrong with itself: where (below it), and in which words."""
+
+    place: Place
+    text: str
+
+
+class EnoughError(Exception):
+    """So many complaints that nobody would read more."""
+
+
+MOST_COMPLAINTS: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One pass over one file: what the world around it offers, and what is wrong so far."""
+
+    folder: Path  # relative secret files start here
+    environ: Mapping[str, str]
+    venues: Collection[str]
+    venue: Callable[[str], Venue]
+    lines: dict[Place, int] = field(default_factory=lambda: {(): 1})
+    complaints: list[tuple[int, Place, str]] = field(default_factory=list)
+    # Where a stand-in fills in for what was refused or misspelt: nothing more is said about it.
+    doubtful: list[Place] = field(default_factory=list)
+
+    def complain(self, line: int, place: Place, text: str) -> RejectedError:
+        """Note a complaint; the caller may raise what this gives."""
+        self.complaints.append((line, place, text))
+        self.doubtful.append(place)
+        if len(self.complaints) >= MOST_COMPLAINTS:
+            raise EnoughError
+        return RejectedError()
+
+    def mistake(self, place: Place, text: str) -> None:
+        """Complain about a place at its own line, or at that of what contains it."""
+        if any(place[: len(bad)] == bad or bad[: len(place)] == place for bad in self.doubtful):
+            return
+        known = next(place[:n] for n in range(len(place), -1, -1) if place[:n] in self.lines)
+        self.complain(self.lines[known], place, text)
+
+
+class Kind(Protocol[T_co]):
+    """What a key may hold."""
+
+    def read(self, reading: Reading, place: Place, node: Node) -> T_co: ...
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema: ...
+
+
+def quoted(text: str) -> str:
+    """Quote a text for a complaint: one line, ASCII, at most 60 characters of it."""
+    return json.dumps(text if len(text) <= 60 else text[:57] + "...")
+
+
+def found(node: Node) -> str:
+    """Say what stands in the file, short and harmless to print."""
+    match node:
+        case Items():
+            return "a list"
+        case Pairs():
+            return "a mapping"
+        case Scalar(value=None):
+            return "nothing"
+        case Scalar(value=str(text)):
+            return quoted(text)
+        case Scalar(text=text):
+            return text[:60]
+
+
+def path(place: Place) -> str:
+    """Spell a place as people write it: ``exchanges[0].symbols[1]``."""
+    text = ""
+    for part in place:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:  # a key is the writer's own text: nothing of it may move a terminal's cursor
+            text += f".{part}" if re.fullmatch(r"[\w.-]{1,60}", part) else f".{quoted(part)}"
+    return text.removeprefix(".")
+
+
+def nearest(word: str, known: Collection[str]) -> str | None:
+    """Give the known word that was probably meant, if any is near."""
+    folded = {name.casefold(): name for name in known}
+    near = get_close_matches(word.casefold()[:80], folded, n=1, cutoff=0.6)
+    return folded[near[0]] if near else None
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """Give ``; did you mean "x"?`` for the nearest known word, or nothing."""
+    near = nearest(word, known)
+    return f'; did you mean "{near}"?' if near else ""
+
+
+# --- single values ----------------------------------------------------------------------------
+
+
+class _No(ValueError):  # noqa: N818 - never leaves this file
+    """A value that its kind refuses; ``hint`` is what was probably meant."""
+
+    def __init__(self, hint: str = "") -> None:
+        super().__init__(hint)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class One(Generic[T]):
+    """A scalar. ``convert`` gives the value, or raises ValueError."""
+
+    expected: str
+    convert: Callable[[str | int | float | bool], T]
+    shape: Mapping[str, Any]
+
+    def read(self, reading: Reading, place: Place, node: Node) -> T:
+        if isinstance(node, Scalar) and node.value is not None:
+            try:
+                return self.convert(node.value)
+            except ValueError as error:
+                hint = error.hint if isinstance(error, _No) else ""
+        else:
+            hint = ""
+        wrong = f"found {found(node)}, expected {self.expected}{hint}"
+        raise reading.complain(node.line, place, wrong)
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return dict(self.shape)
+
+
+def _within(value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # NaN fails this too
+        raise _No
+
+
+def duration(low: str, high: str) -> One[float]:
+    """A length of time, as seconds."""
+    least, most = units.duration(low), units.duration(high)
+
+    def convert(value: str | int | float | bool) -> float:
+        if not isinstance(value, str):
+            bare = not isinstance(value, bool) and least <= value <= most
+            raise _No(f'; did you mean "{value}s"?' if bare else "")
+        seconds = units.duration(value)
+        _within(seconds, least, most)
+        return seconds
+
+    shape = {"type": "string", "pattern": units.DURATION}
+    return One(f"a duration from {low} to {high}", convert, shape)
+
+
+def size(low: str, high: str) -> One[int]:
+    """A number of bytes."""
+    least, most = units.size(low), units.size(high)
+
+    def convert(value: str | int | float | bool) -> int:
+        count = units.size(value) if isinstance(value, str) else value
+        if not isinstance(count, int) or isinstance(count, bool):
+            raise _No
+        _within(count, least, most)
+        return count
+
+    text = {"type": "string", "pattern": units.SIZE}
+    number = {"type": "integer", "minimum": least, "maximum": most}
+    return One(f"a size from {low} to {high}", convert, {"anyOf": [text, number]})
+
+
+def ratio(low: str, high: str) -> One[float]:
+    """A share of a whole, as a fraction."""
+    least, most = units.ratio(low), units.ratio(high)
+
+    def convert(value: str | int | float | bool) -> float:
+        if isinstance(value, bool):
+            raise _No
+        if isinstance(value, str):
+            fraction = units.ratio(value)
+        else:
+            fraction = float(value)
+            if 1 < fraction <= 100:
+                raise _No(f'; did you mean "{value}%"?')
+        _within(fraction, least, most)
+        return fraction
+
+    text = {"type": "string", "pattern": units.RATIO}
+    number = {"type": "number", "minimum": least, "maximum": most}
+    return One(f"a share from {low} to {high}", convert, {"anyOf": [text, number]})
+
+
+def integer(low: int, high: int) -> One[int]:
+    """A whole number."""
+
+    def convert(value: str | int | float | bool) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise _No
+        _within(value, low, high)
+        return value
+
+    shape = {"type": "integer", "minimum": low, "maximum": high}
+    return One(f"a whole number from {low} to {high}", convert, shape)
+
+
+def boolean() -> One[bool]:
+    """True or false, and no other word."""
+
+    def convert(value: str | int | float | bool) -> bool:
+        if isinstance(value, bool):
+            return value
+        word = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(str(value).lower())
+        raise _No(f'; did you mean "{word}"?' if word else "")
+
+    return One("true or false", convert, {"type": "boolean"})
+
+
+def choice(*words: str) -> One[str]:
+    """One of a closed set of words."""
+
+    def convert(value: str | int | float | bool) -> str:
+        if value not in words:
+            raise _No(did_you_mean(str(value), words))
+        return str(value)
+
+    return One(f"one of {', '.join(words)}", convert, {"enum": list(words)})
+
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def member(enum: type[E], *left_out: E) -> One[E]:
+    """One member of an enum, by its value."""
+    words = choice(*(each.value for each in enum if each not in left_out))
+    return One(words.expected, lambda value: enum(words.convert(value)), words.shape)
+
+
+def text(expected: str, pattern: str, hint: Callable[[str], str] = lambda value: "") -> One[str]:
+    """A text of a form; ``hint`` gives what was probably meant instead."""
+    form = re.compile(pattern)
+
+    def convert(value: str | int | float | bool) -> str:
+        if not isinstance(value, str):
+            raise _No("; quote it" if form.fullmatch(str(value)) else "")
+        if not form.fullmatch(value):
+            near = hint(value)
+            raise _No(f'; did you mean "{near}"?' if near else "")
+        return value
+
+    return One(expected, convert, {"type": "string", "pattern": f"^{pattern}$"})
+
+
+def url(*schemes: str) -> One[str]:
+    """An absolute URL without query or fragment trouble: scheme, host, perhaps port and path."""
+
+    def convert(value: str | int | float | bool) -> str:
+        if not isinstance(value, str) or len(value) > 500 or re.search(r"[\s\x00-\x20]", value):
+            raise _No
+        parts = urlsplit(value)
+        if parts.scheme not in schemes or not parts.hostname or parts.fragment:
+            bare = re.fullmatch(r"[a-z0-9.-]+(:[0-9]+)?(/\S*)?", value)
+            raise _No(f'; did you mean "{schemes[-1]}://{value}"?' if bare else "")
+        if parts.username is not None or parts.password is not None:
+            raise _No("; put credentials into a secret key, not into the URL")
+        _ = parts.port  # raises ValueError beyond 65535
+        return value
+
+    either = " or ".join(f"{scheme}://" for scheme in schemes)
+    shape = {"type": "string", "pattern": f"^({'|'.join(schemes)})://[^\\s#]+$"}
+    return One(f"a URL with {either}", convert, shape)
+
+
+def regex() -> One[str]:
+    """A regular expression of Python."""
+
+    def convert(value: str | int | float | bool) -> str:
+        if not isinstance(value, str) or not 0 < len(value) <= 500:
+            raise _No
+        try:
+            re.compile(value.encode())
+        except (re.error, RecursionError, OverflowError) as error:
+            raise _No(f" ({error})") from error
+        return value
+
+    return One("a regular expression", convert, {"type": "string", "minLength": 1})
+
+
+def plain() -> One[str | int | float | bool]:
+    """Any single value."""
+    shape = {"type": ["string", "number", "boolean"]}
+    return One("a text, a number, true or false", lambda value: value, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class VenueName:
+    """The name of a venue that this program speaks to."""
+
+    def read(self, reading: Reading, place: Place, node: Node) -> str:
+        if isinstance(node, Scalar) and node.value in reading.venues:
+            return str(node.value)
+        near = did_you_mean(str(getattr(node, "value", "")), reading.venues)
+        known = ", ".join(sorted(reading.venues))
+        wrong = f"found {found(node)}, expected a venue ({known}){near}"
+        raise reading.complain(node.line, place, wrong)
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"$ref": "#/$defs/Venue"}

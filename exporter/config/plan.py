@@ -1,0 +1,97 @@
+"""What a config comes to, once a venue has filled the gaps: targets, subscriptions, connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import ceil
+
+from exporter.config.secret import Secret
+from exporter.config.shape import Endpoint, Exchange, Probes, Stream
+from exporter.contracts import Endpoint as VenueEndpoint
+from exporter.contracts import Venue
+from exporter.model import Expectation, Subscription, Target
+
+_USUAL = VenueEndpoint(name="usual", path="/").interval
+
+
+def symbol(exchange: Exchange, venue: Venue, instrument: str) -> str:
+    """Spell an instrument the venue's way."""
+    return exchange.symbol_overrides.get(instrument) or venue.symbol(instrument)
+
+
+def targets(exchange: Exchange, venue: Venue, probes: Probes) -> tuple[Target, ...]:
+    """Give what to probe of an exchange, complete. Secrets in headers are revealed here."""
+    own = {endpoint.name: endpoint for endpoint in venue.endpoints}
+    wanted = exchange.endpoints
+    if wanted is None:
+        wanted = tuple(Endpoint(name=each.name) for each in own.values() if each.default)
+    return tuple(_target(each, own.get(each.name), exchange, venue, probes) for each in wanted)
+
+
+def _target(
+    endpoint: Endpoint,
+    own: VenueEndpoint | None,
+    exchange: Exchange,
+    venue: Venue,
+    probes: Probes,
+) -> Target:
+    if endpoint.path is not None or endpoint.url is not None:
+        own = None  # the same name at another address is another endpoint
+    path = endpoint.path or (own.path if own else "")
+    url = endpoint.url or (exchange.rest_url or venue.rest_url).rstrip("/") + path
+    if "{symbol}" in url:
+        url = url.replace("{symbol}", symbol(exchange, venue, exchange.symbols[0]))
+    # A venue's slower endpoints keep their proportion to the usual pace.
+    pace = own.interval / _USUAL if own else 1.0
+    interval = endpoint.interval or probes.interval * pace
+    weight = endpoint.weight if endpoint.weight is not None else (own.weight if own else 1)
+    return Target(
+        exchange=exchange.name,
+        endpoint=endpoint.name,
+        url=url,
+        method=endpoint.method or (own.method if own else "GET"),
+        headers={
+            name: value.reveal() if isinstance(value, Secret) else value
+            for name, value in endpoint.headers.items()
+        },
+        interval=interval,
+        timeout=endpoint.timeout or min(probes.timeout, interval),
+        statuses=frozenset(endpoint.statuses),
+        expect=tuple(
+            Expectation(path=each.path, equals=each.equals, matches=each.matches)
+            for each in endpoint.expect
+        ),
+        body_limit=probes.body_limit,
+        weight=weight,
+    )
+
+
+def subscriptions(
+    exchange: Exchange, stream: Stream, venue: Venue, symbols: Mapping[str, str] | None = None
+) -> tuple[Subscription, ...]:
+    """Give a stream's subscriptions, channel by channel.
+
+    ``symbols`` (instrument to the venue's spelling) is what discovery found; overrides win.
+    """
+    spelled = {**(symbols or {}), **exchange.symbol_overrides}
+    instruments = exchange.symbols if stream.symbols is None else stream.symbols
+    return tuple(
+        Subscription(
+            exchange=exchange.name,
+            channel=channel,
+            instrument=instrument,
+            symbol=name,
+            topic=venue.topic(channel, name),
+        )
+        for channel in stream.channels
+        for instrument in instruments
+        for name in (spelled.get(instrument) or venue.symbol(instrument),)
+    )
+
+
+def connections(wanted: Iterable[Subscription], venue: Venue) -> int:
+    """Give how many connections the venue's limits ask for: routes and topics on each."""
+    topics: dict[str, set[str]] = {}
+    for each in wanted:
+        topics.setdefault(venue.routes.get(each.channel, ""), set()).add(each.topic)
+    return sum(ceil(len(each) / venue.topics_per_connection) for each in topics.values())

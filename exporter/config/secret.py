@@ -1,0 +1,89 @@
+"""Secrets: read from the environment or a file, never from the config's own text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from exporter.config.kinds import One, Place, Reading, Schema, found
+from exporter.config.tree import Node, Pairs, Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that prints as ``***``. ``source`` says where it came from, and may be shown."""
+
+    source: str
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """Give the secret itself, for the wire and for nothing else."""
+        return self._value
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __repr__(self) -> str:
+        return f"Secret({self.source}: ***)"
+
+
+_LONGEST_SECRET: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKind:
+    """``{env: NAME}`` or ``{file: PATH}``; for `plain_too`, also a text that is no secret."""
+
+    plain_too: One[str] | None = None
+
+    def read(self, reading: Reading, place: Place, node: Node) -> Secret | str:
+        if isinstance(node, Scalar) and self.plain_too:
+            return self.plain_too.read(reading, place, node)
+        match node:
+            case Pairs(pairs=[(Scalar(text="env"), Scalar(value=str(name)))]):
+                if not reading.environ.get(name):
+                    wrong = f"found {found(Scalar(0, name, name))}, expected the name of "
+                    raise reading.complain(
+                        node.line, place, wrong + "an environment variable that is set"
+                    )
+                return Secret(f"env {name}", reading.environ[name])
+            case Pairs(pairs=[(Scalar(text="file"), Scalar() as path)]):
+                return self.open(reading, place, path)
+        # What stands there may be the secret itself: it is not repeated.
+        what = "a text (not shown)" if isinstance(node, Scalar) else found(node)
+        wrong = f"found {what}, expected {{env: NAME}} or {{file: PATH}}"
+        raise reading.complain(node.line, place, wrong)
+
+    @staticmethod
+    def open(reading: Reading, place: Place, node: Node) -> Secret:
+        """Read the secret out of the file that a node names."""
+        value = getattr(node, "value", None)
+        try:
+            if not isinstance(value, str):
+                raise ValueError("no path")
+            with (reading.folder / value).open("rb") as file:
+                secret = file.read(_LONGEST_SECRET + 1).decode().strip("\r\n")
+            if not secret or len(secret) > _LONGEST_SECRET:
+                raise ValueError("empty" if not secret else "too long")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not a short text"
+            wrong = f"found {found(node)} ({why}), expected a readable file with the secret"
+            raise reading.complain(node.line, place, wrong) from error
+        return Secret(f"file {value}", secret)
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        definitions["Secret"] = {
+            "description": "A secret, from the environment or from a file.",
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": False,
+            "properties": {
+                "env": {"type": "string", "description": "Name of an environment variable."},
+                "file": {"type": "string", "description": "Path, relative to the config."},
+            },
+        }
+        reference: Schema = {"$ref": "#/$defs/Secret"}
+        if self.plain_too:
+            return {"anyOf": [self.plain_too.schema(definitions), reference]}
+        return reference

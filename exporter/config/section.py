@@ -1,0 +1,260 @@
+"""Lists, tables and sections: the kinds that hold others.
+
+A section is a frozen dataclass whose fields carry a kind, a default in human form and a sentence
+of documentation (`key`); reading, complaints, schema and docs all come from that one line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from exporter.config.kinds import (
+    Kind,
+    Mistake,
+    One,
+    Place,
+    Reading,
+    RejectedError,
+    Schema,
+    found,
+    nearest,
+    path,
+)
+from exporter.config.secret import SecretKind
+from exporter.config.tree import Items, Node, Pairs, Scalar
+
+T = TypeVar("T")
+REQUIRED: Final = "required"
+
+
+@dataclass(frozen=True, slots=True)
+class Many(Generic[T]):
+    """A list, as a tuple. ``unique`` names the attribute that may not repeat ("" for the item)."""
+
+    kind: Kind[T]
+    most: int
+    least: int = 0
+    unique: str | None = ""
+    rising: bool = False
+    or_one: bool = False  # a single item may stand without the list around it
+
+    def read(self, reading: Reading, place: Place, node: Node) -> tuple[T, ...]:
+        if not isinstance(node, Items):
+            if self.or_one and isinstance(node, Scalar) and node.value is not None:
+                return (self.kind.read(reading, place, node),)
+            raise reading.complain(node.line, place, f"found {found(node)}, expected a list")
+        if not self.least <= len(node.items) <= self.most:
+            wrong = f"found {len(node.items)} items, expected {self.least} to {self.most}"
+            raise reading.complain(node.line, place, wrong)
+        values: list[T] = []
+        seen: dict[object, int] = {}
+        for index, item in enumerate(node.items):
+            here = (*place, index)
+            reading.lines[here] = item.line
+            try:
+                value = self.kind.read(reading, here, item)
+            except RejectedError:
+                continue
+            self._compare(reading, here, value, seen, values)
+            values.append(value)
+        if len(values) < len(node.items):
+            raise RejectedError
+        return tuple(values)
+
+    def _compare(
+        self, reading: Reading, here: Place, value: T, seen: dict[object, int], before: list[T]
+    ) -> None:
+        if self.unique is not None:
+            name: Any = getattr(value, self.unique) if self.unique else value
+            first = seen.setdefault(name, int(here[-1]))
+            if first != here[-1]:
+                where = (*here, self.unique) if self.unique else here
+                other = path((*here[:-1], first))
+                shown = found(Scalar(0, name, str(name)))
+                reading.mistake(where, f"found {shown} again, expected another than {other} has")
+        if self.rising and before and not value > before[-1]:  # type: ignore[operator]  # numbers
+            reading.mistake(here, "found a value not above the one before, expected a rising list")
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        items = self.kind.schema(definitions)
+        array: Schema = {"type": "array", "items": items, "maxItems": self.most}
+        if self.least:
+            array["minItems"] = self.least
+        if self.unique == "":
+            array["uniqueItems"] = True
+        return {"anyOf": [items, array]} if self.or_one else array
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[T]):
+    """A mapping with free keys of one form."""
+
+    name: One[str]
+    kind: Kind[T]
+    most: int
+
+    def read(self, reading: Reading, place: Place, node: Node) -> Mapping[str, T]:
+        if not isinstance(node, Pairs):
+            raise reading.complain(node.line, place, f"found {found(node)}, expected a mapping")
+        if len(node.pairs) > self.most:
+            wrong = f"found {len(node.pairs)} keys, expected at most {self.most}"
+            raise reading.complain(node.line, place, wrong)
+        values: dict[str, T] = {}
+        before = len(reading.complaints)
+        for name, here, item in named(reading, place, node):
+            key = Scalar(reading.lines[here], name, name)
+            try:
+                self.name.read(reading, here, key)
+                values[name] = self.kind.read(reading, here, item)
+            except RejectedError:
+                continue
+        if len(reading.complaints) > before:
+            raise RejectedError
+        return values
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {
+            "type": "object",
+            "propertyNames": self.name.schema(definitions),
+            "additionalProperties": self.kind.schema(definitions),
+            "maxProperties": self.most,
+        }
+
+
+def named(reading: Reading, place: Place, node: Pairs) -> Iterator[tuple[str, Place, Node]]:
+    """Give name, place and value of a mapping's keys, complaining of those that stand twice."""
+    seen: dict[str, int] = {}
+    for key, value in node.pairs:
+        if not isinstance(key, Scalar):
+            reading.complain(key.line, place, f"found {found(key)} as a key, expected a name")
+            continue
+        here = (*place, key.text)
+        if key.text in seen:
+            again = f"found again, expected once (line {seen[key.text]} has it)"
+            reading.complain(key.line, here, again)
+            continue
+        seen[key.text] = reading.lines[here] = key.line
+        yield key.text, here, value
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a section's field knows of itself: kind, default in human form, one sentence."""
+
+    kind: Kind[Any]
+    default: object
+    doc: str
+
+
+def key(kind: Kind[Any], default: object, doc: str) -> Any:
+    """Declare a section's field. ``default`` as one writes it in YAML, None for left out."""
+    metadata = {"key": Key(kind, default, doc)}
+    if default is REQUIRED:
+        return field(metadata=metadata)
+    value = None if default is None else _default(kind, default)
+    if isinstance(value, dict):
+        return field(default_factory=value.copy, metadata=metadata)
+    return field(default=value, metadata=metadata)
+
+
+def _default(kind: Kind[Any], default: Any) -> Any:
+    match kind:
+        case Many():
+            return tuple(_default(kind.kind, each) for each in default)
+        case Section():
+            return kind.of(**default)
+        case One():
+            return kind.convert(default)
+    return default
+
+
+def keys(section: type[Any]) -> dict[str, Key]:
+    """Give the keys of a section, in the order in which they are declared."""
+    return {field.name: field.metadata["key"] for field in dataclasses.fields(section)}
+
+
+@dataclass(frozen=True, slots=True)
+class Section(Generic[T]):
+    """A mapping with fixed keys, read into the dataclass that declares them."""
+
+    of: type[T]
+
+    def read(self, reading: Reading, place: Place, node: Node) -> T:
+        if isinstance(node, Scalar) and node.value is None:
+            node = Pairs(node.line)  # every key below it may be commented out
+        if not isinstance(node, Pairs):
+            raise reading.complain(node.line, place, f"found {found(node)}, expected a mapping")
+        known = keys(self.of)
+        values, doubtful = self._values(reading, place, node, known)
+        missing = {name for name in self.required() if name not in values}
+        for name in sorted(missing - doubtful):
+            wrong = f"found no key {name}, expected {known[name].doc}"
+            reading.complain(node.line, (*place, name), wrong.rstrip("."))
+        if missing:
+            raise RejectedError
+        section = self.of(**values)
+        check: Callable[[Reading], Iterator[Mistake]] | None = getattr(section, "mistakes", None)
+        for mistake in check(reading) if check else ():
+            reading.mistake((*place, *mistake.place), mistake.text)
+        return section
+
+    @staticmethod
+    def _values(
+        reading: Reading, place: Place, node: Pairs, known: Mapping[str, Key]
+    ) -> tuple[dict[str, Any], set[str]]:
+        """Give what was read, and the names of keys of which nothing more should be said."""
+        values: dict[str, Any] = {}
+        doubtful: set[str] = set()
+        for name, here, value in named(reading, place, node):
+            bare = name.removesuffix("_file")
+            try:
+                if name in known:
+                    values[name] = known[name].kind.read(reading, here, value)
+                elif bare in known and isinstance(known[bare].kind, SecretKind):
+                    if bare in values:
+                        again = f"found beside {bare}, expected one of the two"
+                        raise reading.complain(value.line, here, again)
+                    values[bare] = SecretKind.open(reading, here, value)
+                else:
+                    near = nearest(name, known)
+                    known_keys = f", expected one of {', '.join(known)}"
+                    tail = f'; did you mean "{near}"?' if near else known_keys
+                    reading.complain(reading.lines[here], here, f"found an unknown key{tail}")
+                    if near:
+                        reading.doubtful.append((*place, near))
+                        doubtful.add(near)
+            except RejectedError:
+                doubtful.add(bare if bare in known else name)
+        return values, doubtful
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        name = self.of.__name__
+        if name not in definitions:
+            definitions[name] = {}  # holds the place while its keys are described
+            definitions[name] = self._schema(definitions)
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _schema(self, definitions: dict[str, Schema]) -> Schema:
+        properties: dict[str, Schema] = {}
+        for name, each in keys(self.of).items():
+            shape: Schema = {"description": each.doc, **each.kind.schema(definitions)}
+            if each.default is not REQUIRED and each.default is not None:
+                shape["default"] = each.default
+            properties[name] = shape
+            if isinstance(each.kind, SecretKind):
+                doc = f"File to read `{name}` from, relative to the config."
+                properties[f"{name}_file"] = {"description": doc, "type": "string"}
+        schema: Schema = {
+            "description": (self.of.__doc__ or "").split("\n")[0],
+            "type": "object" if self.required() else ["object", "null"],
+            "additionalProperties": False,
+            "properties": properties,
+        }
+        return {**schema, "required": self.required()} if self.required() else schema
+
+    def required(self) -> list[str]:
+        """Give the keys that have no default."""
+        return [name for name, each in keys(self.of).items() if each.default is REQUIRED]

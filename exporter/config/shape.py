@@ -1,0 +1,463 @@
+# ruff: noqa: RUF009, SIM905 - `key` gives a dataclass field; a row of words reads better
+"""Every key of the config: its kind, its default, its bounds and what it means.
+
+Durations are seconds, sizes bytes, shares fractions, whatever the file spells. A new key is one
+line here; reading, complaints, the JSON Schema and the docs follow from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from exporter.config.kinds import (
+    Mistake,
+    Reading,
+    VenueName,
+    boolean,
+    choice,
+    did_you_mean,
+    duration,
+    integer,
+    member,
+    plain,
+    quoted,
+    ratio,
+    regex,
+    size,
+    text,
+    url,
+)
+from exporter.config.secret import Secret, SecretKind
+from exporter.config.section import REQUIRED, Many, Section, Table, key
+from exporter.config.units import format_duration
+from exporter.contracts import Venue
+from exporter.model import Channel, Policy
+
+_QUOTES = "USDT|USDC|FDUSD|TUSD|BUSD|USD|EUR|GBP|JPY|KRW|TRY|BRL|BTC|ETH"
+
+
+def _instrument_meant(found: str) -> str:
+    joined = re.sub(r"[/_: ]", "-", found).upper()
+    if split := re.fullmatch(rf"([A-Z0-9]+?)-?({_QUOTES})", joined):
+        return "-".join(split.groups())
+    return joined if re.fullmatch(_INSTRUMENT, joined) else ""
+
+
+_INSTRUMENT = r"[A-Z0-9.]{1,20}-[A-Z0-9.]{1,20}(-[A-Z0-9]{1,20})?"
+INSTRUMENT = text("an instrument such as BTC-USDT", _INSTRUMENT, _instrument_meant)
+NAME = text(
+    "a name of letters, digits, dots, dashes and underscores, at most 64",
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+)
+SYMBOL = text("the venue's spelling of a symbol", r"[!-~]{1,64}")
+CHANNEL = member(Channel)
+HEADER_NAME = text("the name of an HTTP header", r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+HEADER = text("printable text of at most 1000 characters", r"[ -~]{0,1000}")
+BUCKETS = Many(duration("0.1ms", "5m"), most=40, least=1, unique=None, rising=True)
+
+
+# --- exchanges --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expect:
+    """What an answer's body must satisfy: a JSON path equal to a value, or a regex found in it."""
+
+    path: str | None = key(
+        text("a dotted path such as result.list.0.symbol", r"[^\s.]+(\.[^\s.]+)*"),
+        None,
+        "Dotted path into the JSON body, list positions as numbers.",
+    )
+    equals: str | int | float | bool | None = key(plain(), None, "What must stand at the path.")
+    matches: str | None = key(regex(), None, "Regular expression to be found in the body.")
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain unless it is one whole expectation."""
+        pair = self.path is not None and self.equals is not None
+        if not (pair and self.matches is None) and not (
+            self.path is None and self.equals is None and self.matches is not None
+        ):
+            given = [
+                name for name in ("path", "equals", "matches") if getattr(self, name) is not None
+            ]
+            what = " and ".join(given) or "nothing"
+            yield Mistake((), f"found {what}, expected either path and equals, or matches")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A REST endpoint to probe: one of the venue's own by name, or any by path or URL."""
+
+    name: str = key(
+        NAME, REQUIRED, "A name for the label endpoint, or of the venue's own endpoint."
+    )
+    path: str | None = key(
+        text("a path that begins with /, without spaces", r"/[^\s#]{0,500}"),
+        None,
+        "Path below the exchange's REST URL; {symbol} stands for its first symbol.",
+    )
+    url: str | None = key(url("http", "https"), None, "Whole URL, instead of a path.")
+    method: str | None = key(
+        choice("GET", "HEAD", "POST"), None, "HTTP method; the venue's own, else GET."
+    )
+    headers: Mapping[str, str | Secret] = key(
+        Table(HEADER_NAME, SecretKind(HEADER), most=30),
+        {},
+        "Request headers; values may be secrets.",
+    )
+    interval: float | None = key(
+        duration("100ms", "1d"),
+        None,
+        "Time between probes; else probes.interval, stretched for the venue's slower endpoints.",
+    )
+    timeout: float | None = key(
+        duration("10ms", "5m"), None, "Limit of a whole probe; else probes.timeout."
+    )
+    statuses: tuple[int, ...] = key(
+        Many(integer(100, 599), most=50, least=1), [200], "HTTP status codes that are a success."
+    )
+    expect: tuple[Expect, ...] = key(
+        Many(Section(Expect), most=20, unique=None), [], "What the body must satisfy, all of it."
+    )
+    weight: int | None = key(
+        integer(0, 10_000), None, "Cost against the venue's rate limit; the venue's own, else 1."
+    )
+    slow_after: float | None = key(
+        duration("1ms", "5m"), None, "A success beyond this is slow, for breaker mode slow."
+    )
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain of a probe that would overlap itself, and of two addresses."""
+        if self.path is not None and self.url is not None:
+            yield Mistake(("url",), "found beside path, expected one of the two")
+        if self.interval is not None and self.timeout is not None and self.timeout > self.interval:
+            found, most = format_duration(self.timeout), format_duration(self.interval)
+            yield Mistake(("timeout",), f"found {found}, expected at most the interval, {most}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaker:
+    """When an endpoint is left alone for a while after failures."""
+
+    mode: str = key(
+        choice("consecutive", "ratio", "slow"),
+        "consecutive",
+        "What opens it: failures in a row, their share of a window, or the share of slow probes.",
+    )
+    failures: int = key(integer(1, 1000), 5, "Failures in a row that open it (mode consecutive).")
+    window: int = key(integer(2, 1000), 20, "Newest probes that are looked at (ratio and slow).")
+    ratio: float = key(
+        ratio("1%", "100%"), "50%", "Share of the window that opens it (ratio, slow)."
+    )
+    recovery: float = key(duration("100ms", "1h"), "30s", "Time until a trial is let through.")
+    trials: int = key(integer(1, 100), 1, "Trials that must succeed to close it.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What probes may use of the exchange's rate limits."""
+
+    share: float | None = key(
+        ratio("0.1%", "100%"), None, "Share for probes; else probes.budget_share."
+    )
+    weight: int | None = key(
+        integer(1, 10_000_000),
+        None,
+        "Allowed weight a minute, instead of the venue's documented one.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """Market data to consume: some channels of some symbols."""
+
+    name: str = key(NAME, "market", "A name for the label stream.")
+    channels: tuple[Channel, ...] = key(
+        Many(CHANNEL, most=10, least=1), ["trades", "quotes", "book"], "What to subscribe to."
+    )
+    symbols: tuple[str, ...] | None = key(
+        Many(INSTRUMENT, most=2000, least=1), None, "Instruments; else all of the exchange."
+    )
+    book: bool = key(
+        boolean(), True, "Build order books from the book channel; false only counts and times it."
+    )
+    queue: int | None = key(
+        integer(16, 10_000_000), None, "Frames that may wait; else streams.queue."
+    )
+    queue_policy: Policy | None = key(
+        member(Policy), None, "What a full queue does; else streams.queue_policy."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A configured target: one venue's protocol at one address, under one name."""
+
+    name: str = key(NAME, None, "The label exchange; the venue's name when left out.")
+    venue: str = key(VenueName(), REQUIRED, "The venue whose protocol it speaks.")
+    symbols: tuple[str, ...] = key(
+        Many(INSTRUMENT, most=2000), [], "Instruments such as BTC-USDT, for streams and {symbol}."
+    )
+    symbol_overrides: Mapping[str, str] = key(
+        Table(INSTRUMENT, SYMBOL, most=2000), {}, "The venue's spelling of odd instruments."
+    )
+    rest_url: str | None = key(url("http", "https"), None, "Base URL of REST; else the venue's.")
+    stream_url: tuple[str, ...] = key(
+        Many(url("ws", "wss"), most=10, or_one=True),
+        [],
+        "WebSocket URL, or several for failover; else the venue's.",
+    )
+    endpoints: tuple[Endpoint, ...] | None = key(
+        Many(Section(Endpoint), most=200, unique="name"),
+        None,
+        "What to probe; the venue's own endpoints when left out, [] for none.",
+    )
+    streams: tuple[Stream, ...] = key(
+        Many(Section(Stream), most=100, unique="name"),
+        [{"name": "market"}],
+        "What to consume; trades, quotes and book of all symbols when left out, [] for none.",
+    )
+    breaker: Breaker = key(Section(Breaker), {}, "When to leave an endpoint alone.")
+    limits: Limits = key(Section(Limits), {}, "What probes may use of the rate limits.")
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.venue)
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain of what the venue does not offer, and of streams without symbols."""
+        venue = reading.venue(self.venue)
+        yield from self._endpoint_mistakes(venue)
+        yield from self._stream_mistakes(venue)
+        for instrument in self.symbol_overrides:
+            if instrument not in {
+                *self.symbols,
+                *(s for t in self.streams for s in t.symbols or ()),
+            }:
+                wrong = f"found {quoted(instrument)}, expected one of the exchange's symbols"
+                near = did_you_mean(instrument, self.symbols)
+                yield Mistake(("symbol_overrides", instrument), wrong + near)
+
+    def _endpoint_mistakes(self, venue: Venue) -> Iterator[Mistake]:
+        own = {endpoint.name: endpoint.path for endpoint in venue.endpoints}
+        for index, endpoint in enumerate(self.endpoints or ()):
+            place = ("endpoints", index)
+            path = endpoint.path
+            if path is None and endpoint.url is None:
+                path = own.get(endpoint.name)
+                if path is None:
+                    wrong = f"found {quoted(endpoint.name)} without path or url, expected one of "
+                    near = did_you_mean(endpoint.name, own)
+                    offered = f"{self.venue}'s own endpoints ({', '.join(own)})"
+                    yield Mistake(place, wrong + offered + near)
+            if "{symbol}" in (path or endpoint.url or "") and not self.symbols:
+                wrong = "found {symbol}, expected symbols in the exchange to take the first of"
+                yield Mistake((*place, "path"), wrong)
+
+    def _stream_mistakes(self, venue: Venue) -> Iterator[Mistake]:
+        for index, stream in enumerate(self.streams):
+            place = ("streams", index)
+            if not (self.symbols if stream.symbols is None else stream.symbols):
+                wrong = f"found none for the stream {stream.name}, expected at least one instrument"
+                yield Mistake(("symbols",), f"{wrong} (or streams: [])")
+            for number, channel in enumerate(stream.channels):
+                if channel not in venue.topics:
+                    offered = ", ".join(venue.topics)
+                    wrong = f'found "{channel}", expected a channel of {self.venue} ({offered})'
+                    yield Mistake((*place, "channels", number), wrong)
+
+
+# --- shared settings --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probes:
+    """How REST endpoints are probed."""
+
+    interval: float = key(duration("100ms", "1d"), "10s", "Time between two probes of an endpoint.")
+    timeout: float = key(
+        duration("10ms", "5m"), "5s", "Limit of a whole probe; never beyond its interval."
+    )
+    concurrency: int = key(integer(1, 10_000), 50, "Probes in flight at once, over all exchanges.")
+    connections: int = key(integer(1, 10_000), 100, "Open connections, over all hosts.")
+    connections_per_host: int = key(integer(1, 1000), 10, "Open connections to one host.")
+    dns_cache: float = key(duration("0s", "1h"), "60s", "How long a resolved name is believed.")
+    body_limit: int = key(size("1KiB", "64MiB"), "1MiB", "An answer's body is cut here.")
+    budget_share: float = key(
+        ratio("0.1%", "100%"), "10%", "Share of each exchange's rate limits that probes may use."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """How WebSocket streams are consumed."""
+
+    transport: str = key(
+        choice("auto", "websockets", "picows"),
+        "auto",
+        "WebSocket implementation; auto takes picows where the extra `fast` is installed.",
+    )
+    connect_timeout: float = key(
+        duration("100ms", "5m"), "10s", "Limit of connecting, TLS included."
+    )
+    ack_timeout: float = key(
+        duration("100ms", "5m"), "10s", "Limit of a subscribe request's answer."
+    )
+    idle_timeout: float = key(
+        duration("1s", "1h"), "30s", "Without any frame for so long, the connection is given up."
+    )
+    stale_floor: float = key(
+        duration("100ms", "1h"), "5s", "Never call a subscription stale after less silence."
+    )
+    stale_ceiling: float = key(
+        duration("1s", "1d"), "5m", "Always call a subscription stale after more silence."
+    )
+    backoff_base: float = key(
+        duration("10ms", "5m"), "500ms", "First bound of the reconnect delay."
+    )
+    backoff_cap: float = key(duration("100ms", "1h"), "30s", "Last bound of the reconnect delay.")
+    queue: int = key(integer(16, 10_000_000), 10_000, "Frames that may wait to be read, a stream.")
+    queue_bytes: int = key(
+        size("64KiB", "4GiB"), "64MiB", "Bytes that may wait to be read, a stream."
+    )
+    queue_policy: Policy = key(
+        member(Policy), "block", "What a full queue does with one frame more."
+    )
+    max_message: int = key(size("1KiB", "256MiB"), "4MiB", "A longer message ends the connection.")
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain of bounds in the wrong order."""
+        for low, high in (("stale_floor", "stale_ceiling"), ("backoff_base", "backoff_cap")):
+            found, most = getattr(self, low), getattr(self, high)
+            if found > most:
+                wrong = f"found {format_duration(found)}, expected at most {high}"
+                yield Mistake((low,), f"{wrong}, {format_duration(most)}")
+        if self.max_message > self.queue_bytes:
+            wrong = "found more than queue_bytes, expected at most that"
+            yield Mistake(("max_message",), wrong)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomaly:
+    """How unusual behaviour is told from usual."""
+
+    enabled: bool = key(boolean(), True, "Score signals at all.")
+    tick: float = key(duration("100ms", "1m"), "1s", "Time between two samples of all signals.")
+    window: float = key(duration("10s", "1d"), "5m", "How far back the statistics look.")
+    hold: float = key(
+        duration("0s", "1h"), "10s", "A score must stay above 1 for so long to count."
+    )
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain of a window too short to hold a sample worth judging, or too long to keep."""
+        if not 8 <= self.window / self.tick <= 100_000:
+            wrong = f"found {format_duration(self.window)}, expected 8 to 100000 ticks of "
+            yield Mistake(("window",), wrong + format_duration(self.tick))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """What is published, and how much of it."""
+
+    series_limit: int = key(
+        integer(100, 1_000_000), 15_000, "Series beyond this are refused and counted."
+    )
+    created: bool = key(boolean(), False, "Publish _created series too.")
+    phases: str = key(
+        choice("all", "new"), "all", "Publish phases of all probes, or of new connections only."
+    )
+    probe_buckets: tuple[float, ...] = key(
+        BUCKETS,
+        "5ms 10ms 25ms 50ms 75ms 100ms 150ms 250ms 500ms 750ms 1s 2.5s 5s 10s".split(),
+        "Upper bounds of the probe duration histogram.",
+    )
+    latency_buckets: tuple[float, ...] = key(
+        BUCKETS,
+        "1ms 2ms 3ms 5ms 7.5ms 10ms 15ms 25ms 50ms 75ms 100ms 250ms 500ms 1s 2.5s 10s".split(),
+        "Upper bounds of the stream latency histogram.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What the web server allows. Its address and TLS are flags of the command line."""
+
+    max_connections: int = key(integer(1, 10_000), 200, "Open connections; more are refused.")
+    header_limit: int = key(size("1KiB", "64KiB"), "8KiB", "Longest request line or header.")
+    body_limit: int = key(size("1KiB", "16MiB"), "1MiB", "Longest request body.")
+    header_timeout: float = key(
+        duration("100ms", "5m"), "10s", "Limit of sending a request's head."
+    )
+    request_timeout: float = key(duration("100ms", "10m"), "30s", "Limit of a whole request.")
+    idle_timeout: float = key(duration("1s", "1h"), "75s", "An unused connection is closed then.")
+    api: bool = key(boolean(), True, "Serve what is known under /api/v1, read only.")
+    changes: bool = key(
+        boolean(), False, "Allow requests that change something: /-/reload and /api/v1/jobs."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alertmanager:
+    """An Alertmanager that verdicts are pushed to."""
+
+    url: str = key(url("http", "https"), REQUIRED, "Its base URL; /api/v2/alerts is appended.")
+    timeout: float = key(duration("100ms", "1m"), "5s", "Limit of one push.")
+    bearer_token: Secret | None = key(SecretKind(), None, "Sent as Authorization: Bearer.")
+    username: str | None = key(
+        text("printable text without a colon", r"[!-9;-~]{1,200}"),
+        None,
+        "For basic authentication.",
+    )
+    password: Secret | None = key(SecretKind(), None, "For basic authentication.")
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain of half a login, and of two."""
+        if (self.username is None) != (self.password is None):
+            wrong = "found one of username and password, expected both or none"
+            yield Mistake((), wrong)
+        elif self.password and self.bearer_token:
+            wrong = "found beside username and password, expected one of the two"
+            yield Mistake(("bearer_token",), wrong)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlTarget:
+    """A place outside all exchanges; when it fails too, the fault is on our side."""
+
+    name: str = key(NAME, REQUIRED, "The label target.")
+    url: str = key(url("http", "https"), REQUIRED, "A URL that answers with status 200 or 204.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What is logged to standard error."""
+
+    level: str = key(choice("debug", "info", "warning", "error"), "info", "The least that is told.")
+    format: str = key(choice("logfmt", "json"), "logfmt", "One line an event, in this form.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Configuration of exchange-exporter's `run` command."""
+
+    exchanges: tuple[Exchange, ...] = key(
+        Many(Section(Exchange), most=500, least=1, unique="name"),
+        REQUIRED,
+        "The exchanges to watch; [{venue: binance, symbols: [BTC-USDT]}] is enough.",
+    )
+    probes: Probes = key(Section(Probes), {}, "How REST endpoints are probed.")
+    streams: Streams = key(Section(Streams), {}, "How WebSocket streams are consumed.")
+    anomaly: Anomaly = key(Section(Anomaly), {}, "How unusual behaviour is told from usual.")
+    metrics: Metrics = key(Section(Metrics), {}, "What is published, and how much of it.")
+    server: Server = key(Section(Server), {}, "What the web server allows.")
+    alertmanagers: tuple[Alertmanager, ...] = key(
+        Many(Section(Alertmanager), most=20, unique="url"), [], "Where verdicts are pushed to."
+    )
+    control_targets: tuple[ControlTarget, ...] = key(
+        Many(Section(ControlTarget), most=20, unique="name"),
+        [],
+        "Places outside all exchanges that tell a fault on our side from theirs.",
+    )
+    log: Log = key(Section(Log), {}, "What is logged.")

@@ -1,0 +1,171 @@
+"""YAML text to a tree of nodes that know their lines, within bounds.
+
+Built from the parser's events, because the library's own composers recurse (deep nesting ends the
+process), unfold aliases without a bound, take the last of two equal keys, and read ``no`` as
+false and ``1:30`` as ninety. Scalars follow YAML 1.2's core schema, as editors do.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import yaml
+
+DEEPEST: Final = 24  # levels; the deepest key of a real config is at 7
+LARGEST: Final = 200_000  # nodes, aliases unfolded
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser where there is one
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}", re.ASCII)
+_FLOAT = re.compile(r"[-+]?(\.[0-9]{1,30}|[0-9]{1,30}(\.[0-9]{0,30})?)([eE][-+]?[0-9]{1,3})?")
+_WORDS: Final = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+class YamlError(ValueError):
+    """The text is no YAML document that a config could be. ``line`` counts from 1."""
+
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(problem)
+        self.line = line
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A single value: what it means, and its text as written."""
+
+    line: int
+    value: str | int | float | bool | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list."""
+
+    line: int
+    items: list[Node] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A mapping in file order, with keys that stand twice kept for the complaint."""
+
+    line: int
+    pairs: list[tuple[Node, Node]] = field(default_factory=list)
+
+
+Node: TypeAlias = Scalar | Items | Pairs
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping whose end has not come yet."""
+
+    node: Items | Pairs
+    anchor: str | None
+    size: int = 1
+    key: Node | None = None
+
+    def add(self, child: Node, size: int) -> None:
+        self.size += size
+        if isinstance(self.node, Items):
+            self.node.items.append(child)
+        elif self.key is None:
+            self.key = child
+        else:
+            self.node.pairs.append((self.key, child))
+            self.key = None
+
+
+def read(text: str) -> Node | None:
+    """Give the one document of a YAML text; None when it is empty. Raises YamlError."""
+    try:
+        return _compose(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        problem = error.problem or error.context or "no YAML"
+        if "\\t" in problem or "cannot start any token" in problem:
+            problem = "a tab or a character that may not begin a value; indent with spaces"
+        raise YamlError(line, problem) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1 if error.position <= len(text) else 1
+        raise YamlError(line, "a character that YAML forbids; is this a text file?") from error
+
+
+def _compose(text: str) -> Node | None:
+    root: Node | None = None
+    stack: list[_Open] = []
+    anchors: dict[str, tuple[Node, int]] = {}
+    for event in yaml.parse(text, Loader=_LOADER):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if tag := getattr(event, "tag", None):
+            raise YamlError(line, f"the tag {str(tag)[:40]!r}, which means nothing here")
+        match event:
+            case yaml.ScalarEvent():
+                node: Node = Scalar(line, _meaning(event), event.value)
+                size, anchor = 1, event.anchor
+            case yaml.AliasEvent():
+                if event.anchor not in anchors:
+                    raise YamlError(line, f"*{event.anchor}, which is not anchored above")
+                (node, size), anchor = anchors[event.anchor], None
+            case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
+                kind = Items if isinstance(event, yaml.SequenceStartEvent) else Pairs
+                stack.append(_Open(kind(line), event.anchor))
+                anchors.pop(event.anchor or "", None)  # an anchor counts from its node's end
+                if len(stack) > DEEPEST:
+                    raise YamlError(line, f"nesting deeper than {DEEPEST} levels")
+                continue
+            case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
+                closed = stack.pop()
+                node, size, anchor = closed.node, closed.size, closed.anchor
+                if isinstance(node, Pairs):
+                    _merge(node)
+            case yaml.DocumentStartEvent() if root is not None:
+                raise YamlError(line, "a second document; a config is one")
+            case _:
+                continue
+        if anchor is not None:
+            anchors[anchor] = node, size
+        if not stack:
+            root = node
+            continue
+        stack[-1].add(node, size)
+        if stack[-1].size > LARGEST:
+            raise YamlError(line, f"more than {LARGEST} values once its aliases are unfolded")
+    return None if isinstance(root, Scalar) and root.text == "" else root
+
+
+def _meaning(event: yaml.ScalarEvent) -> str | int | float | bool | None:
+    text = str(event.value)
+    if not event.implicit[0]:  # quoted or a block: text, whatever it looks like
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _merge(node: Pairs) -> None:
+    """Unfold ``<<: *anchor``: the mapping's own keys win over the merged ones."""
+    merged = [value for key, value in node.pairs if isinstance(key, Scalar) and key.text == "<<"]
+    if not merged:
+        return
+    own = [(key, value) for key, value in node.pairs if getattr(key, "text", None) != "<<"]
+    sources = [part for value in merged for part in getattr(value, "items", [value])]
+    names = {getattr(key, "text", None) for key, _ in own}
+    for source in sources:
+        if not isinstance(source, Pairs):
+            raise YamlError(source.line, "a merge (<<) of something that is no mapping")
+        for key, value in source.pairs:
+            if getattr(key, "text", None) not in names:
+                names.add(getattr(key, "text", None))
+                own.append((key, value))
+    node.pairs[:] = own
