@@ -154,6 +154,11 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         if isinstance(row, _Trade):
             side = _SELL if row.m else _BUY
             return (Trade("trade", message.stream, row.s, row.E / 1e3, row.p, row.q, side, row.t),)
+        if isinstance(row, _AggTrade):
+            side = _SELL if row.m else _BUY
+            return (
+                Trade("aggTrade", message.stream, row.s, row.E / 1e3, row.p, row.q, side, row.a),
+            )
         if isinstance(row, _Depth):
             levels = (row.b, row.a)
             time = row.E / 1e3
@@ -169,10 +174,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         raise unreadable("binance", error) from error
 
 
-def _event(topic: str, row: _AggTrade | _Ticker | _Kline | _Shutdown) -> Event:
-    if isinstance(row, _AggTrade):
-        side = _SELL if row.m else _BUY
-        return Trade("aggTrade", topic, row.s, row.E / 1e3, row.p, row.q, side, row.a)
+def _event(topic: str, row: _Ticker | _Kline | _Shutdown) -> Event:
     if isinstance(row, _Ticker):
         return Quote("bookTicker", topic, row.s, row.E / 1e3, row.b, row.a, row.B, row.A, row.u)
     if isinstance(row, _Kline):
@@ -198,7 +200,7 @@ def _rare(frame: bytes, error: Exception) -> Event:
 def _typed(frame: bytes) -> Event:
     message = _stream(frame)
     row = message.data
-    if isinstance(row, _Trade | _Depth):
+    if isinstance(row, _Trade | _AggTrade | _Depth):
         raise ParseError(f"{message.stream[:40]}: a message that ends like a bookTicker")
     return _event(message.stream, row)
 
