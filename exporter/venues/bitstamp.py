@@ -33,7 +33,6 @@ from exporter.wire import (
     Price,
     Size,
     reading,
-    seconds,
     unreadable,
 )
 

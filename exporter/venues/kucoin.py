@@ -7,7 +7,6 @@ differ), read 2026-10; frames checked against traffic recorded in April 2021.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 from urllib.parse import quote_plus
 
 import msgspec
