@@ -1,0 +1,289 @@
+"""Probes: one request judged, and the schedule that repeats it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import floor
+from typing import Protocol
+
+from exporter.contracts import Clock, Fetch, FetchFailedError
+from exporter.flow.backoff import http_date, retry_after
+from exporter.flow.breaker import Breaker, Permit
+from exporter.model import (
+    Answer,
+    Expectation,
+    Maintenance,
+    Probed,
+    Reason,
+    Skip,
+    Target,
+)
+from exporter.wire import DOUBTFUL, json_path, json_value
+
+# --- one probe ----------------------------------------------------------------------------------
+
+
+def _nothing_wrong(answer: Answer) -> Reason | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readers:
+    """What a venue knows of its answers: hidden faults, its clock, its state."""
+
+    fault: Callable[[Answer], Reason | None] = _nothing_wrong
+    clock: Callable[[bytes], float] | None = None
+    status: Callable[[bytes], Maintenance] | None = None
+
+
+async def probe(
+    target: Target, fetch: Fetch, clock: Clock, readers: Readers, late: float = 0.0
+) -> Probed:
+    """Send one request and judge the answer. What the world does comes back as a value."""
+    time, begun = clock.wall(), clock.monotonic()
+    answer: Answer | None = None
+    reason: Reason | None
+    end: float | None
+    seen: _Seen | None = None
+    try:
+        answer = await fetch(
+            target.method,
+            target.url,
+            headers=target.headers,
+            timeout=target.timeout,
+            body_limit=target.body_limit,
+        )
+    except FetchFailedError as error:
+        duration = clock.monotonic() - begun
+        reason, detail, end = error.reason, error.detail, error.certificate_end
+    else:
+        duration = clock.monotonic() - begun
+        end = answer.certificate_end
+        reason, detail, seen = _judge(target, answer, readers)
+    return Probed(
+        exchange=target.exchange,
+        endpoint=target.endpoint,
+        time=time,
+        duration=duration,
+        late=late,
+        reason=reason,
+        answer=answer,
+        retry_after=None if answer is None or reason is None else _retry_after(answer, time),
+        clock=seen.clock if seen else None,
+        maintenance=seen.maintenance if seen else None,
+        certificate_end=end,
+        detail=detail,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    clock: float | None
+    maintenance: Maintenance | None
+
+
+def _judge(
+    target: Target, answer: Answer, readers: Readers
+) -> tuple[Reason | None, str, _Seen | None]:
+    """Say what is wrong with an answer, if anything, and read what a sound one tells."""
+    try:
+        reason = readers.fault(answer) or _status_reason(answer.status, target)
+        if reason is not None:
+            return reason, f"status {answer.status}: {_excerpt(answer.body)}", None
+        complaint = _unmet(target.expect, answer.body)
+        if complaint:
+            return Reason.BODY_INVALID, complaint, None
+        seen = _Seen(
+            None if readers.clock is None else readers.clock(answer.body),
+            None if readers.status is None else readers.status(answer.body),
+        )
+    except DOUBTFUL as error:
+        return Reason.BODY_INVALID, f"{error}: {_excerpt(answer.body)}"[:300], None
+    return None, "", seen
+
+
+def _status_reason(status: int, target: Target) -> Reason | None:
+    if status in target.statuses:
+        return None
+    if status == 429:
+        return Reason.RATE_LIMITED
+    if 400 <= status < 500:
+        return Reason.HTTP_4XX
+    return Reason.HTTP_5XX if 500 <= status < 600 else Reason.OTHER
+
+
+def _excerpt(body: bytes) -> str:
+    return repr(body[:200].decode("utf-8", "replace"))
+
+
+def _unmet(expectations: tuple[Expectation, ...], body: bytes) -> str:
+    """Name the first expectation that the body does not meet; empty when it meets all.
+
+    Raises ParseError where a path is asked of what is no JSON, or breaks off.
+    """
+    document = None
+    for expected in expectations:
+        text = body.decode("utf-8", "replace")
+        if expected.path is not None:
+            document = json_value(body) if document is None else document
+            value = json_path(document, expected.path)
+            if expected.equals is not None and not _same(value, expected.equals):
+                return f"{expected.path}: expected {expected.equals!r}, got {value!r}"[:300]
+            text = value if isinstance(value, str) else repr(value)
+        if expected.matches is not None and re.search(expected.matches, text) is None:
+            return f"nothing matches {expected.matches!r}"[:300]
+    return ""
+
+
+def _same(value: object, expected: object) -> bool:
+    # In JSON true is no 1.
+    return value == expected and isinstance(value, bool) == isinstance(expected, bool)
+
+
+def _retry_after(answer: Answer, wall: float) -> float | None:
+    text = answer.headers.get("retry-after")
+    if text is None:
+        return None
+    # A date is written by the server's clock; its Date header takes our own clock out of it.
+    date = http_date(answer.headers.get("date", ""))
+    return retry_after(text, wall if date is None else date)
+
+
+# --- the schedule -------------------------------------------------------------------------------
+
+
+class Allowance(Protocol):
+    """A rate budget as probes see it: weight now or not at all, and a ban."""
+
+    def admit(self, weight: int = 1) -> bool: ...
+
+    def ban(self, duration: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """What may stand between a probe that is due and its request, in the order of asking."""
+
+    breaker: Breaker
+    budgets: tuple[Allowance, ...] = ()
+    online: Callable[[], bool] = lambda: True  # whether our own network works
+    maintenance: Callable[[], bool] = lambda: False  # whether probes are to pause for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listeners:
+    """Who is told: of every probe that was sent, and of every one that was due and was not."""
+
+    report: Callable[[Probed], None]
+    skipped: Callable[[Target, Skip], None]
+
+
+# Where a venue refuses without saying for how long. Binance bans for 2 minutes at least.
+_PAUSES = {Reason.RATE_LIMITED: 30.0, Reason.BANNED: 120.0}
+_RAMP = 1.0  # seconds over which the first round is spread
+
+
+def phase(exchange: str, endpoint: str) -> float:
+    """Give the place of an endpoint in its interval, from 0 to 1: the same after every start."""
+    digest = blake2b(f"{exchange}/{endpoint}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+async def run(
+    target: Target,
+    *,
+    fetch: Fetch,
+    clock: Clock,
+    readers: Readers,
+    slots: asyncio.Semaphore,
+    gates: Gates,
+    listeners: Listeners,
+) -> None:
+    """Probe for ever, once an interval; ``slots`` bounds the probes of all targets at once.
+
+    The due times stand fixed on the clock. A probe that outlasts its interval is followed at once
+    by one that counts as late from the first due time it missed; the other missed ones are let
+    go, so that a stall never ends in a burst.
+    """
+    share, interval = phase(target.exchange, target.endpoint), target.interval
+    start = clock.monotonic()
+    anchor = start + share * interval  # turn n is due at anchor + n * interval
+    # The first round comes soon, so that a start shows everything; then each waits for its place.
+    due = start + share * min(_RAMP, interval)
+    turn = 0 if anchor - due >= interval / 2 else 1
+    held_until = 0.0
+    while True:
+        await clock.sleep(due - clock.monotonic())
+        woken = clock.monotonic()
+        if woken < held_until:
+            listeners.skipped(target, Skip.RATE_BUDGET)
+        else:
+            held_until = await _attempt(target, due, fetch, clock, readers, slots, gates, listeners)
+        turn = max(turn, floor((woken - anchor) / interval) + 1)
+        due = anchor + turn * interval
+        turn += 1
+
+
+async def _attempt(
+    target: Target,
+    due: float,
+    fetch: Fetch,
+    clock: Clock,
+    readers: Readers,
+    slots: asyncio.Semaphore,
+    gates: Gates,
+    listeners: Listeners,
+) -> float:
+    """Send one probe if nothing stands against it. Gives the monotonic time of the next leave."""
+    async with slots:
+        leave = _leave(target, gates, clock.monotonic())
+        if isinstance(leave, Skip):
+            listeners.skipped(target, leave)
+            return 0.0
+        done: Probed | None = None
+        begun = clock.monotonic()
+        try:
+            done = await probe(target, fetch, clock, readers, late=max(0.0, begun - due))
+        finally:
+            now = clock.monotonic()
+            gates.breaker.release(leave, _verdict(done), now - begun, now)
+    listeners.report(done)
+    return now + _pause(done, gates)
+
+
+def _leave(target: Target, gates: Gates, now: float) -> Permit | Skip:
+    """Ask every gate. The budgets come last: weight that was taken cannot be given back."""
+    if not gates.online():
+        return Skip.LOCAL_NETWORK
+    if gates.maintenance():
+        return Skip.MAINTENANCE
+    permit = gates.breaker.acquire(now)
+    if permit is None:
+        return Skip.BREAKER_OPEN
+    if not all(budget.admit(target.weight) for budget in gates.budgets):
+        gates.breaker.release(permit, None, 0.0, now)
+        return Skip.RATE_BUDGET
+    return permit
+
+
+def _verdict(done: Probed | None) -> bool | None:
+    """Say what a probe tells the breaker: nothing, when it was cancelled or refused by a limit."""
+    if done is None or done.reason in _PAUSES:
+        return None
+    return done.ok
+
+
+def _pause(done: Probed, gates: Gates) -> float:
+    """Give the seconds for which this target must rest, and have the exchange rest if it must."""
+    if done.reason is None:
+        return 0.0
+    if done.reason not in _PAUSES:
+        return done.retry_after or 0.0  # a 503 may name its own time: this target's alone
+    pause = _PAUSES[done.reason] if done.retry_after is None else done.retry_after
+    for budget in gates.budgets:
+        budget.ban(pause)
+    return pause
