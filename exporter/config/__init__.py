@@ -26,7 +26,14 @@ from exporter.config.kinds import (
 from exporter.config.kinds import (
     path as spelled,
 )
-from exporter.config.plan import connections, subscriptions, targets
+from exporter.config.plan import (
+    breaker_rules,
+    budget_share,
+    connections,
+    rest_limits,
+    subscriptions,
+    targets,
+)
 from exporter.config.secret import Secret
 from exporter.config.section import Section
 from exporter.config.shape import (
@@ -66,11 +73,14 @@ __all__ = [
     "Server",
     "Stream",
     "Streams",
+    "breaker_rules",
+    "budget_share",
     "config_hash",
     "connections",
     "json_schema",
     "load",
     "read",
+    "rest_limits",
     "subscriptions",
     "targets",
 ]

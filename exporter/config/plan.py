@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from math import ceil
 
 from exporter.config.secret import Secret
 from exporter.config.shape import Endpoint, Exchange, Probes, Stream
 from exporter.contracts import Endpoint as VenueEndpoint
-from exporter.contracts import Venue
+from exporter.contracts import RestLimit, Venue
+from exporter.flow import breaker
 from exporter.model import Expectation, Subscription, Target
 
 _USUAL = VenueEndpoint(name="usual", path="/").interval
@@ -64,6 +66,41 @@ def _target(
         body_limit=probes.body_limit,
         weight=weight,
     )
+
+
+def breaker_rules(exchange: Exchange, endpoint: str) -> breaker.Rules:
+    """Give the rules of one endpoint's breaker: exactly one of its three is on."""
+    wanted = exchange.breaker
+    named = (each.slow_after for each in exchange.endpoints or () if each.name == endpoint)
+    return breaker.Rules(
+        failures=wanted.failures if wanted.mode == "consecutive" else None,
+        ratio=wanted.ratio if wanted.mode == "ratio" else None,
+        slow_ratio=wanted.ratio if wanted.mode == "slow" else None,
+        slow=next(named, None) or wanted.slow_after,
+        window=wanted.window,
+        minimum=wanted.minimum,
+        recovery=wanted.recovery,
+        recovery_cap=wanted.recovery_cap,
+        trials=wanted.trials,
+    )
+
+
+def rest_limits(exchange: Exchange, venue: Venue) -> tuple[RestLimit, ...]:
+    """Give the limits that count: the venue's, scaled where the config names a weight a minute."""
+    weight = exchange.limits.weight
+    if weight is None:
+        return venue.rest_limits
+    if not venue.rest_limits:
+        return (RestLimit(name="config", weight=weight, window=60.0),)
+    return tuple(
+        replace(limit, weight=max(1, int(weight * limit.window / 60.0)))
+        for limit in venue.rest_limits
+    )
+
+
+def budget_share(exchange: Exchange, probes: Probes) -> float:
+    """Give the share of those limits that probes may use."""
+    return probes.budget_share if exchange.limits.share is None else exchange.limits.share
 
 
 def subscriptions(

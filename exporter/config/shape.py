@@ -125,7 +125,7 @@ class Endpoint:
         integer(0, 10_000), None, "Cost against the venue's rate limit; the venue's own, else 1."
     )
     slow_after: float | None = key(
-        duration("1ms", "5m"), None, "A success beyond this is slow, for breaker mode slow."
+        duration("1ms", "5m"), None, "A longer probe is slow; else the breaker's slow_after."
     )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
@@ -144,15 +144,26 @@ class Breaker:
     mode: str = key(
         choice("consecutive", "ratio", "slow"),
         "consecutive",
-        "What opens it: failures in a row, their share of a window, or the share of slow probes.",
+        "What opens it: failures in a row, the share of failures, or the share of slow probes.",
     )
-    failures: int = key(integer(1, 1000), 5, "Failures in a row that open it (mode consecutive).")
-    window: int = key(integer(2, 1000), 20, "Newest probes that are looked at (ratio and slow).")
-    ratio: float = key(
-        ratio("1%", "100%"), "50%", "Share of the window that opens it (ratio, slow)."
+    failures: int = key(integer(1, 1000), 5, "Failures in a row that open it (consecutive).")
+    ratio: float = key(ratio("1%", "100%"), "50%", "Share that opens it (ratio, slow).")
+    slow_after: float = key(duration("1ms", "5m"), "2s", "A longer probe is slow (slow).")
+    window: float = key(duration("1s", "1d"), "2m", "How far back shares look (ratio, slow).")
+    minimum: int = key(
+        integer(1, 1000), 10, "Probes in the window before a share means anything (ratio, slow)."
     )
-    recovery: float = key(duration("100ms", "1h"), "30s", "Time until a trial is let through.")
-    trials: int = key(integer(1, 100), 1, "Trials that must succeed to close it.")
+    recovery: float = key(
+        duration("100ms", "1h"), "10s", "Time until a trial, doubled each time that fails."
+    )
+    recovery_cap: float = key(duration("100ms", "1d"), "25s", "What that time grows to at most.")
+    trials: int = key(integer(1, 100), 1, "Trials let through, and successes needed to close it.")
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain of a first recovery beyond the last."""
+        if self.recovery > self.recovery_cap:
+            found, most = format_duration(self.recovery), format_duration(self.recovery_cap)
+            yield Mistake(("recovery",), f"found {found}, expected at most recovery_cap, {most}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +319,11 @@ class Streams:
     idle_timeout: float = key(
         duration("1s", "1h"), "30s", "Without any frame for so long, the connection is given up."
     )
+    ping_interval: float = key(duration("1s", "1h"), "20s", "Time between our WebSocket pings.")
+    ping_timeout: float = key(
+        duration("100ms", "5m"), "10s", "Without a pong for so long, the connection is given up."
+    )
+    compression: bool = key(boolean(), True, "Offer permessage-deflate: less traffic, more CPU.")
     stale_floor: float = key(
         duration("100ms", "1h"), "5s", "Never call a subscription stale after less silence."
     )
@@ -384,14 +400,13 @@ class Metrics:
 class Server:
     """What the web server allows. Its address and TLS are flags of the command line."""
 
-    max_connections: int = key(integer(1, 10_000), 200, "Open connections; more are refused.")
+    connections: int = key(integer(1, 10_000), 128, "Open connections; more are refused.")
+    requests: int = key(integer(1, 10_000), 32, "Requests at once; more are answered 503.")
     header_limit: int = key(size("1KiB", "64KiB"), "8KiB", "Longest request line or header.")
-    body_limit: int = key(size("1KiB", "16MiB"), "1MiB", "Longest request body.")
-    header_timeout: float = key(
-        duration("100ms", "5m"), "10s", "Limit of sending a request's head."
-    )
-    request_timeout: float = key(duration("100ms", "10m"), "30s", "Limit of a whole request.")
-    idle_timeout: float = key(duration("1s", "1h"), "75s", "An unused connection is closed then.")
+    body_limit: int = key(size("1KiB", "16MiB"), "64KiB", "Longest request body.")
+    header_timeout: float = key(duration("100ms", "5m"), "5s", "Limit of sending a request's head.")
+    request_timeout: float = key(duration("100ms", "10m"), "15s", "Limit of request and answer.")
+    idle_timeout: float = key(duration("1s", "1h"), "2m", "An unused connection is closed then.")
     api: bool = key(boolean(), True, "Serve what is known under /api/v1, read only.")
     changes: bool = key(
         boolean(), False, "Allow requests that change something: /-/reload and /api/v1/jobs."
