@@ -25,16 +25,6 @@ class Connection(StrEnum):
     REUSED = "reused"
 
 
-class SubscriptionState(StrEnum):
-    """How far a subscription has come; the label ``state``. Each is in exactly one."""
-
-    REQUESTED = "requested"
-    ACKED = "acked"
-    LIVE = "live"
-    STALE = "stale"
-    REJECTED = "rejected"
-
-
 class Kind(StrEnum):
     """What a message carries; the label ``kind``."""
 
@@ -149,7 +139,7 @@ PROBE_LAST_SUCCESS = _gauge(
 )
 PROBE_RESPONSES = _counter(
     "exchange_probe_http_responses_total",
-    "Answers by exact HTTP status code; beyond 12 different codes of an endpoint as code other.",
+    "Answers by HTTP status code: an endpoint's first 11 codes exactly, any further one as other.",
     "exchange",
     "endpoint",
     "code",
@@ -272,7 +262,8 @@ STREAM_SUBSCRIPTIONS = _gauge(
 )
 STREAM_MESSAGES = _counter(
     "exchange_stream_messages_total",
-    "Messages decoded: market data, or control (acknowledgements, heartbeats, status).",
+    "Messages decoded: market data, or control (acknowledgements, heartbeats, status), which "
+    "belongs to a connection and counts under the first of its channels.",
     "exchange",
     "channel",
     "kind",
@@ -335,9 +326,16 @@ STREAM_PROCESSING = _histogram(
 )
 STREAM_PARSE_ERRORS = _counter(
     "exchange_stream_parse_errors_total",
-    "Messages dropped because the venue's documentation does not explain them.",
+    "Messages dropped because the venue's documentation does not explain them; under the first of "
+    "the connection's channels where the channel cannot be told.",
     "exchange",
     "channel",
+)
+STREAM_UNKNOWN = _counter(
+    "exchange_stream_unknown_topics_total",
+    "Messages dropped because they belong to no subscription of ours.",
+    "exchange",
+    "stream",
 )
 
 # --- books ------------------------------------------------------------------------------------
@@ -389,7 +387,10 @@ BOOK_AUDIT_DIVERGENCE = _gauge(
 # --- queues -----------------------------------------------------------------------------------
 
 QUEUE_DEPTH = _gauge(
-    "exchange_queue_depth", "Items that wait in the queue at the scrape.", "exchange", "queue"
+    "exchange_queue_depth",
+    "Items that waited when the queue was last emptied.",
+    "exchange",
+    "queue",
 )
 QUEUE_CAPACITY = _gauge(
     "exchange_queue_capacity", "Items that the queue holds at most.", "exchange", "queue"
@@ -403,7 +404,7 @@ QUEUE_DROPPED = _counter(
 )
 QUEUE_WAIT = _histogram(
     "exchange_queue_wait_seconds",
-    "From reading an item from the network to taking it out of its queue.",
+    "From reading the oldest item of a batch from the network to taking the batch from its queue.",
     (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0),
     "exchange",
 )

@@ -1,0 +1,130 @@
+"""The connections of the web server: how many there may be, and how long each may dawdle.
+
+aiohttp bounds the size of a request's head and the idle time between requests, but neither the
+number of connections nor the time that a head may take to trickle in. This stands in front of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from exporter.contracts import Counter
+
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: 21\r\nConnection: close\r\n\r\ntoo many connections\n"
+)
+_LOOK = 0.25  # seconds between two looks at who dawdles
+
+
+class Door(asyncio.Protocol):
+    """One connection: passes everything on, and notes since when it keeps us waiting."""
+
+    def __init__(self, doors: Doors, inner: asyncio.Protocol) -> None:
+        self._doors = doors
+        self._inner = inner
+        self.transport: asyncio.Transport | None = None
+        self.waiting_since: float | None = None  # for the rest of a request's head; monotonic
+        self._working = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection on, or turn it away."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # a stream server's
+        if not self._doors.enter(self, transport):
+            transport.write(_FULL)
+            transport.close()
+            return
+        self.transport = transport
+        self.waiting_since = self._doors.now()
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass bytes on."""
+        if self.transport is not None:
+            if not self._working and self.waiting_since is None:
+                self.waiting_since = self._doors.now()
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Pass on that the other side has said all."""
+        return self._inner.eof_received() if self.transport is not None else None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let the connection go."""
+        if self.transport is not None:
+            self._doors.leave(self.transport)
+            self.transport = None
+            self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Pass on that the other side reads too slowly."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass on that the other side has caught up."""
+        self._inner.resume_writing()
+
+    def begin(self) -> None:
+        """A request's head is complete: from here its handler's deadline holds."""
+        self._working = True
+        self.waiting_since = None
+
+    def end(self) -> None:
+        """The answer is sent: from here the idle timeout holds."""
+        self._working = False
+
+
+class Doors:
+    """All connections of one server, at most ``limit``; timeouts in seconds."""
+
+    def __init__(
+        self, *, limit: int, head_timeout: float, refused: Counter, expired: Counter
+    ) -> None:
+        self._limit = limit
+        self._head_timeout = head_timeout
+        self._refused = refused
+        self._expired = expired
+        self._open: dict[asyncio.BaseTransport, Door] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self.now: Callable[[], float] = asyncio.get_running_loop().time
+
+    def door(self, inner: asyncio.Protocol) -> Door:
+        """Put a door in front of one connection's protocol."""
+        return Door(self, inner)
+
+    def of(self, transport: asyncio.BaseTransport | None) -> Door | None:
+        """Give the door of a connection, None once that is lost."""
+        return None if transport is None else self._open.get(transport)
+
+    def enter(self, door: Door, transport: asyncio.Transport) -> bool:
+        """Let a connection in if there is room; count it if not."""
+        if len(self._open) >= self._limit:
+            self._refused.inc()
+            return False
+        self._open[transport] = door
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look)
+        return True
+
+    def leave(self, transport: asyncio.BaseTransport) -> None:
+        """Forget a connection."""
+        self._open.pop(transport, None)
+
+    def close(self) -> None:
+        """End every connection at once."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for transport in list(self._open):
+            assert isinstance(transport, asyncio.Transport)  # noqa: S101  # as it came in
+            transport.abort()
+
+    def _look(self) -> None:
+        """End the connections whose request takes too long to arrive."""
+        latest = self.now() - self._head_timeout
+        for door in list(self._open.values()):
+            if door.waiting_since is not None and door.waiting_since < latest and door.transport:
+                self._expired.inc()
+                door.transport.abort()
+        again = asyncio.get_running_loop().call_later
+        self._timer = again(_LOOK, self._look) if self._open else None

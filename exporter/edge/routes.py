@@ -1,0 +1,134 @@
+"""What the web server serves: requests and replies, the kinds of routes, and their lookup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+
+
+class RefusedError(Exception):
+    """A handler's way to answer with a status of its own and one line that says why."""
+
+    def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a handler may know of a request. ``parameters`` are the ``{names}`` of its route."""
+
+    path: str
+    parameters: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]  # any spelling of a name finds it
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a handler answers; ``pieces`` of the body are sent as they are."""
+
+    pieces: Sequence[bytes]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": TEXT})
+
+
+Handler = Callable[[Request], Awaitable[Reply]]
+
+
+# --- kinds of routes --------------------------------------------------------------------------
+
+
+def text_reply(text: str, status: int = 200) -> Reply:
+    """Answer with one line of text."""
+    return Reply(pieces=(f"{text}\n".encode(),), status=status)
+
+
+def scrape_route(
+    page: Callable[[str, str], Awaitable[tuple[Mapping[str, str], Sequence[bytes]]]],
+) -> Handler:
+    """Serve metrics: ``page`` takes the headers Accept and Accept-Encoding."""
+
+    async def handler(request: Request) -> Reply:
+        accept = request.headers.get("Accept", "")
+        headers, pieces = await page(accept, request.headers.get("Accept-Encoding", ""))
+        return Reply(pieces=pieces, headers=headers)
+
+    return handler
+
+
+def json_route(answer: Callable[[Request], Awaitable[object]]) -> Handler:
+    """Serve what ``answer`` gives: dataclasses, enums, mappings, sequences, numbers, text."""
+
+    async def handler(request: Request) -> Reply:
+        body = msgspec.json.encode(await answer(request))
+        return Reply(pieces=(body,), headers={"Content-Type": JSON})
+
+    return handler
+
+
+def html_route(page: Callable[[], str]) -> Handler:
+    """Serve a page for people."""
+
+    async def handler(request: Request) -> Reply:
+        return Reply(pieces=(page().encode(),), headers={"Content-Type": HTML})
+
+    return handler
+
+
+def file_route(content_type: str, content: bytes) -> Handler:
+    """Serve a file held in memory; browsers may keep it for an hour."""
+    headers = {"Content-Type": content_type, "Cache-Control": "max-age=3600"}
+
+    async def handler(request: Request) -> Reply:
+        return Reply(pieces=(content,), headers=headers)
+
+    return handler
+
+
+def health_route(obstacle: Callable[[], str | None]) -> Handler:
+    """Answer 200, or 503 with what ``obstacle`` names."""
+
+    async def handler(request: Request) -> Reply:
+        reason = obstacle()
+        return text_reply("OK") if reason is None else text_reply(reason, status=503)
+
+    return handler
+
+
+class Routes:
+    """Which handlers a path has, by method."""
+
+    def __init__(self, routes: Mapping[str, Handler]) -> None:
+        self._exact: dict[str, dict[str, Handler]] = {}
+        self._patterns: list[tuple[re.Pattern[str], dict[str, Handler]]] = []
+        by_path: dict[str, dict[str, Handler]] = {}
+        for route, handler in routes.items():
+            method, _, path = route.rpartition(" ")
+            for name in (method,) if method else ("GET", "HEAD"):
+                by_path.setdefault(path, {})[name] = handler
+        for path, methods in by_path.items():
+            if "{" in path:
+                pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))
+                self._patterns.append((re.compile(pattern), methods))
+            else:
+                self._exact[path] = methods
+
+    def find(self, path: str) -> tuple[Mapping[str, Handler], Mapping[str, str]]:
+        """Give the handlers by method, and the path's parameters. Raises RefusedError (404)."""
+        if path in self._exact:
+            return self._exact[path], {}
+        for pattern, methods in self._patterns:
+            if match := pattern.fullmatch(path):
+                return methods, match.groupdict()
+        raise RefusedError(404, "nothing here")

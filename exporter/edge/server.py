@@ -1,0 +1,256 @@
+"""The web server: routes given as a table, every size, number and wait bounded.
+
+Beneath the routes sits aiohttp. What it leaves open is closed here: connections are counted and
+limited, a request must arrive and its answer be read within deadlines, and every answer, errors
+too, has a Content-Type (Prometheus 3 takes a target without one for down).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+
+import msgspec
+from aiohttp import web
+
+from exporter.contracts import Counter
+from exporter.edge.door import Doors
+from exporter.edge.routes import JSON, TEXT, Handler, RefusedError, Reply, Request, Routes
+
+log = logging.getLogger(__name__)
+
+# Port scanners and half-spoken requests are the internet's weather: answered 400, not logged.
+_unlogged = logging.getLogger(f"{__name__}.protocol")
+_unlogged.propagate = False
+_unlogged.addHandler(logging.NullHandler())
+
+_SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Server": "exchange-exporter",
+}
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; the text is one line for the user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The server's bounds: durations in seconds, sizes in bytes."""
+
+    connections: int = 128
+    requests: int = 32  # at the same time; the next one is answered 503
+    header: int = 8190  # each line
+    path: int = 1024
+    body: int = 64 * 1024
+    head_timeout: float = 5.0  # from the first byte of a request to the last of its head
+    request_timeout: float = 15.0  # from there to the last byte of the answer
+    idle_timeout: float = 120.0  # longer than any usual scrape interval
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """Read ``:9717``, ``127.0.0.1:0`` or ``[::1]:9717``; no host is all. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not bracketed):
+        raise ValueError(f"expected HOST:PORT, :PORT or [IPV6]:PORT, got {text!r}")
+    return host.strip("[]"), int(port)
+
+
+class _Uncounted:
+    """A counter that nobody reads."""
+
+    def inc(self, amount: float = 1.0) -> None:
+        """Count nothing."""
+
+
+class Server:
+    """Serves a table of routes from entering the context until leaving it.
+
+    ``routes`` maps a path, or a method and a path (``POST /-/reload``), to a handler; a path alone
+    answers GET and HEAD. A path may hold ``{names}``. Entering raises ListenError.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        routes: Mapping[str, Handler],
+        *,
+        limits: Limits | None = None,
+        tls: ssl.SSLContext | None = None,
+        refused: Counter | None = None,
+        expired: Counter | None = None,
+    ) -> None:
+        self._address = address
+        self._routes = Routes(routes)
+        self._limits = limits or Limits()
+        self._tls = tls
+        self._refused: Counter = refused or _Uncounted()
+        self._expired: Counter = expired or _Uncounted()
+        self._working = 0
+        self._stack = AsyncExitStack()
+        self._doors: Doors | None = None
+        self.port = 0  # the bound port, once entered
+
+    async def __aenter__(self) -> Server:
+        limits = self._limits
+        sock = _bound(self._address)
+        self.port = sock.getsockname()[1]
+        serve = web.Server(
+            self._serve,
+            access_log=None,
+            logger=_unlogged,
+            handler_cancellation=True,
+            keepalive_timeout=limits.idle_timeout,
+            lingering_time=1.0,
+            max_line_size=limits.header,
+            max_field_size=limits.header,
+        )
+        doors = self._doors = Doors(
+            limit=limits.connections,
+            head_timeout=limits.head_timeout,
+            refused=self._refused,
+            expired=self._expired,
+        )
+        listener = await asyncio.get_running_loop().create_server(
+            lambda: doors.door(serve()),
+            sock=sock,
+            ssl=self._tls,
+            ssl_handshake_timeout=limits.head_timeout if self._tls else None,
+        )
+        # Left in reverse: stop listening, let running answers end for a second, cut the rest.
+        self._stack.callback(doors.close)
+        self._stack.push_async_callback(serve.shutdown, 1.0)
+        self._stack.callback(serve.pre_shutdown)
+        self._stack.callback(listener.close)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        door = self._doors.of(request.transport) if self._doors else None
+        if door is not None:
+            door.begin()
+        self._working += 1
+        try:
+            return await self._send(request, await self._reply(request))
+        finally:
+            self._working -= 1
+            if door is not None:
+                door.end()
+
+    async def _reply(self, request: web.BaseRequest) -> Reply:
+        """Find the route and run its handler within the deadline; never raises but cancelled."""
+        try:
+            if self._working > self._limits.requests:
+                raise RefusedError(503, "too many requests at a time")
+            async with asyncio.timeout(_time_left(request, self._limits.request_timeout)):
+                return await self._handle(request)
+        except RefusedError as refusal:
+            return _refusal(request.path, refusal)
+        except TimeoutError:
+            return _refusal(request.path, RefusedError(503, "this took too long"))
+        except Exception:  # the server outlives its handlers' mistakes
+            log.exception("request_failed path=%s", request.path)
+            return _refusal(request.path, RefusedError(500, "internal error, see the log"))
+
+    async def _handle(self, request: web.BaseRequest) -> Reply:
+        path = request.path
+        if len(path) > self._limits.path:
+            raise RefusedError(414, "path too long")
+        methods, parameters = self._routes.find(path)
+        handler = methods.get(request.method)
+        if handler is None:
+            allowed = {"Allow": ", ".join(sorted(methods))}
+            raise RefusedError(405, f"only {allowed['Allow']} here", allowed)
+        body = b""
+        if request.body_exists:
+            while len(body) <= self._limits.body and (piece := await request.content.readany()):
+                body += piece
+            if len(body) > self._limits.body:
+                raise RefusedError(413, f"at most {self._limits.body} bytes")
+        return await handler(
+            Request(
+                path=path,
+                parameters=parameters,
+                query=request.query,
+                headers=request.headers,
+                body=body,
+            )
+        )
+
+    async def _send(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+        """Send an answer piece by piece, and cut off who does not read it."""
+        response = web.StreamResponse(status=reply.status, headers=_SECURITY | dict(reply.headers))
+        response.content_length = sum(map(len, reply.pieces))
+        try:
+            async with asyncio.timeout(self._limits.request_timeout):
+                await response.prepare(request)
+                if request.method != "HEAD":
+                    for piece in reply.pieces:
+                        await response.write(piece)
+                        await asyncio.sleep(0)  # a fast reader would hold the loop for them all
+                await response.write_eof()
+        except TimeoutError:
+            self._expired.inc()
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+
+def _refusal(path: str, refusal: RefusedError) -> Reply:
+    """Say no in the caller's language: JSON under /api/, else a line of text."""
+    if path.startswith("/api/"):
+        body = msgspec.json.encode({"error": refusal.reason})
+        headers = {"Content-Type": JSON, **refusal.headers}
+        return Reply(pieces=(body,), status=refusal.status, headers=headers)
+    headers = {"Content-Type": TEXT, **refusal.headers}
+    line = f"{refusal.status} {refusal.reason}\n".encode()
+    return Reply(pieces=(line,), status=refusal.status, headers=headers)
+
+
+def _time_left(request: web.BaseRequest, limit: float) -> float:
+    """Give the seconds a handler has: a scraper that says when it gives up is answered before."""
+    try:
+        wanted = float(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", "inf"))
+    except ValueError:
+        return limit
+    return min(limit, 0.95 * wanted) if wanted > 0 else limit
+
+
+def _bound(address: str) -> socket.socket:
+    """Bind a listening socket; without a host one that takes IPv4 and IPv6. Raises ListenError."""
+    try:
+        host, port = listen_address(address)
+        if host:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            return socket.create_server((host, port), family=family, backlog=128)
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(
+                ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
+            )
+        return socket.create_server(("", port), backlog=128)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ListenError(f"cannot listen on {address}: {reason}") from error
+    except ValueError as error:
+        raise ListenError(str(error)) from error

@@ -1,0 +1,67 @@
+"""What the exporter says of itself."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+
+from exporter.metrics import families as f
+from exporter.metrics.registry import Registry
+
+
+class ExporterMeter:
+    """The process's own children. ``tasks`` names the kinds of tasks there are, a closed set."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        version: str,
+        revision: str,
+        tasks: Iterable[str] = (),
+        shard: tuple[int, int] | None = None,
+    ) -> None:
+        self._registry = registry
+        registry.info(f.BUILD, version, revision, platform.python_version())
+        if shard is not None:
+            registry.info(f.SHARD, str(shard[0]), str(shard[1]))
+        self._hash: str | None = None
+        self._reloaded = registry.gauge(f.RELOAD_SUCCESSFUL)
+        self._reload_time = registry.gauge(f.RELOAD_SUCCESS_TIME)
+        self._restarts = {name: registry.counter(f.TASK_RESTARTS, name) for name in tasks}
+        self._tasks = {name: registry.gauge(f.TASKS, name) for name in self._restarts}
+        for child in self._tasks.values():
+            child.set(0)
+        self.loop_lag = registry.histogram(f.LOOP_LAG)
+        self.schedule_lag = registry.histogram(f.SCHEDULE_LAG)
+        self.connections_refused = registry.counter(f.CONNECTIONS_REFUSED)
+        self.connections_expired = registry.counter(f.CONNECTIONS_EXPIRED)
+
+    def config_loaded(self, digest: str, time: float) -> None:
+        """Show the config in force by its SHA-256, loaded at ``time`` (epoch seconds)."""
+        if self._hash is not None and self._hash != digest:
+            self._registry.remove(f.CONFIG, self._hash)
+        self._hash = digest
+        self._registry.info(f.CONFIG, digest)
+        self._reloaded.set(1)
+        self._reload_time.set(time)
+
+    def config_refused(self) -> None:
+        """Show that the last reload failed; what was loaded before stays in force."""
+        self._reloaded.set(0)
+
+    def task_started(self, name: str) -> None:
+        """Count one more running task of this kind."""
+        self._tasks[name].inc()
+
+    def task_ended(self, name: str) -> None:
+        """Count one running task of this kind less."""
+        self._tasks[name].inc(-1)
+
+    def task_restarted(self, name: str) -> None:
+        """Count a task that an error of ours ended and that was started anew."""
+        self._restarts[name].inc()
+
+    def local_network(self, target: str, up: bool) -> None:
+        """Show whether a control target of the config, which is no exchange, was reached."""
+        self._registry.gauge(f.LOCAL_NETWORK_UP, target).set(1 if up else 0)

@@ -1,0 +1,155 @@
+"""What streams leave in the metrics: one object a stream, one a channel, one a subscription."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from exporter.contracts import Clock
+from exporter.metrics import families as f
+from exporter.metrics.registry import Registry
+from exporter.model import Ack, Channel, Control, Lost, Policy, SubscriptionState
+
+_DROPPED = {
+    Policy.DROP_OLDEST: f.Dropped.OLDEST,
+    Policy.DROP_NEWEST: f.Dropped.NEWEST,
+    Policy.COALESCE: f.Dropped.COALESCED,
+}
+
+
+class StreamMeter:
+    """One stream's children, and its frame queue's.
+
+    ``channels`` are those that the stream carries, at least one. `Policy.BLOCK` never drops, so its queue has
+    the counters of what is dropped at 0 for ever.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        exchange: str,
+        stream: str,
+        *,
+        clock: Clock,
+        channels: Mapping[Channel, ChannelMeter],
+        capacity: int,
+        policy: Policy = Policy.BLOCK,
+    ) -> None:
+        names = (exchange, stream)
+        self._clock = clock
+        self._since: float | None = None  # monotonic; None while there is no connection
+        self._connected = registry.gauge(f.STREAM_CONNECTED, *names)
+        self._connected.set(0)
+        self._attempts = registry.counters(f.STREAM_CONNECTS, *names, values=f.Outcome)
+        self._lost = registry.counters(f.STREAM_DISCONNECTS, *names, values=Lost)
+        self._uptime = registry.counter(f.STREAM_CONNECTED_SECONDS, *names)
+        self._start = registry.gauge(f.STREAM_CONNECTION_START, *names)
+        self._states = registry.gauges(f.STREAM_SUBSCRIPTIONS, *names, values=SubscriptionState)
+        self._unknown = registry.counter(f.STREAM_UNKNOWN, *names)
+        self._channels = channels
+        self._first = next(iter(channels.values()))  # one frame, one count
+        self._processing = registry.histograms(f.STREAM_PROCESSING, exchange, values=f.Stage)
+        drops = registry.counters(f.QUEUE_DROPPED, *names, values=f.Dropped)
+        registry.gauge(f.QUEUE_CAPACITY, *names).set(capacity)
+        registry.refresh(self._refresh)
+        # Bound methods of children, for who reports once per batch or read of the network.
+        self.received_bytes = registry.counter(f.STREAM_RECEIVED_BYTES, *names).inc
+        self.ping_rtt = registry.histogram(f.STREAM_PING_RTT, *names).observe
+        self.queue_depth = registry.gauge(f.QUEUE_DEPTH, *names).set
+        self.queue_waited = registry.histogram(f.QUEUE_WAIT, exchange).observe
+        self.queue_dropped = drops[_DROPPED.get(policy, f.Dropped.NEWEST)].inc
+
+    def attempted(self, ok: bool) -> None:
+        """Count an attempt to connect."""
+        self._attempts[f.Outcome.SUCCESS if ok else f.Outcome.FAILURE].inc()
+
+    def connected(self, up: bool) -> None:
+        """Show a connection that was made, replaced (True again) or has ended."""
+        self._refresh()
+        self._since = self._clock.monotonic() if up else None
+        self._connected.set(1 if up else 0)
+        self._start.set(self._clock.wall() if up else None)
+
+    def lost(self, reason: Lost) -> None:
+        """Count a connection that ended."""
+        self._lost[reason].inc()
+
+    def subscriptions(self, states: Mapping[SubscriptionState, int]) -> None:
+        """Show how many subscriptions are in each state."""
+        for state, child in self._states.items():
+            child.set(states.get(state, 0))
+
+    def unreadable(self, channel: Channel | None) -> None:
+        """Count a frame that could not be read; None where its channel cannot be told."""
+        known = None if channel is None else self._channels.get(channel)
+        (known or self._first).parse_errors.inc()
+
+    def unknown(self, events: int) -> None:
+        """Count messages of topics that nobody subscribed to."""
+        self._unknown.inc(events)
+
+    def processed(self, decode: float, apply: float) -> None:
+        """Time our own work: mean seconds per frame of a batch."""
+        self._processing[f.Stage.DECODE].observe(decode)
+        self._processing[f.Stage.APPLY].observe(apply)
+
+    def control(self, event: Ack | Control) -> None:
+        """Count a message that carries no market data."""
+        self._first.control.inc()
+
+    def _refresh(self) -> None:
+        """Bring the time connected up to now; called before each scrape too."""
+        if self._since is not None:
+            now = self._clock.monotonic()
+            self._uptime.inc(now - self._since)
+            self._since = now
+
+
+class ChannelMeter:
+    """The children that all subscriptions of one channel of one exchange share."""
+
+    __slots__ = ("control", "data", "latency", "negative", "parse_errors")
+
+    def __init__(self, registry: Registry, exchange: str, channel: Channel) -> None:
+        names = (exchange, channel)
+        self.data = registry.counter(f.STREAM_MESSAGES, *names, f.Kind.DATA)
+        self.control = registry.counter(f.STREAM_MESSAGES, *names, f.Kind.CONTROL)
+        self.latency = registry.histogram(f.STREAM_LATENCY, *names)
+        self.negative = registry.counter(f.STREAM_LATENCY_NEGATIVE, *names)
+        self.parse_errors = registry.counter(f.STREAM_PARSE_ERRORS, *names)
+
+
+class SubscriptionMeter:
+    """One subscription's children on the frame path."""
+
+    __slots__ = ("_data", "_latency", "_negative", "last_message", "stale_after")
+
+    def __init__(
+        self,
+        registry: Registry,
+        exchange: str,
+        channel: Channel,
+        instrument: str,
+        shared: ChannelMeter,
+    ) -> None:
+        names = (exchange, channel, instrument)
+        self.last_message = registry.gauge(f.STREAM_LAST_MESSAGE, *names)
+        self.stale_after = registry.gauge(f.STREAM_STALE_AFTER, *names)
+        self._data = shared.data
+        self._latency = shared.latency
+        self._negative = shared.negative
+
+    def message(self, time: float | None, received: float, offset: float) -> None:
+        """Count one message of market data.
+
+        ``time`` by the venue's clock, ``received`` by ours, both epoch seconds; ``offset`` in
+        seconds is the venue's clock minus ours, 0 while that is unknown.
+        """
+        # The slots are set without a call: this runs once per message.
+        self._data.value += 1
+        self.last_message.value = received
+        if time is not None:
+            latency = received - time + offset
+            if latency < 0.0:
+                self._negative.value += 1
+            else:
+                self._latency.observe(latency)
