@@ -309,6 +309,16 @@ class SubscriptionState(StrEnum):
     REJECTED = "rejected"
 
 
+class Resync(StrEnum):
+    """Why a local order book had to be built anew."""
+
+    START = "start"
+    GAP = "gap"
+    CHECKSUM = "checksum"
+    CROSSED = "crossed"
+    AUDIT = "audit"
+
+
 class Policy(StrEnum):
     """What a full queue does with one item more."""
 
