@@ -1,0 +1,111 @@
+"""What one subscription shows: written by the frame path, read once a tick and at each scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import nan
+from typing import assert_never
+
+from exporter.contracts import Counter, Histogram, SequenceRule
+from exporter.model import Data, Depth, Kline, Quote, Subscription, Trade
+from exporter.signals.continuity import bind
+
+
+class Skew:
+    """The venue's clock minus ours in seconds, shared by all feeds of one exchange."""
+
+    __slots__ = ("offset",)
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+
+class Feed:
+    """The newest facts of one subscription, and what was counted on the way.
+
+    The innermost call of the frame path, so it only stores: whoever wants a count as a metric or
+    a rate takes the difference between two looks.
+    """
+
+    __slots__ = (
+        "_latency",
+        "_negative",
+        "_sequences",
+        "_skew",
+        "changed",
+        "count",
+        "gaps",
+        "last",
+        "latency",
+        "mid",
+        "missed",
+        "spread",
+        "subscription",
+    )
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        rules: Iterable[SequenceRule],
+        skew: Skew,
+        latency: Histogram,
+        negative: Counter,
+        now: float,
+    ) -> None:
+        self.subscription = subscription
+        self._sequences = bind(rules)
+        self._skew = skew
+        self._latency = latency
+        self._negative = negative
+        self.count = 0
+        self.gaps = 0  # holes in the venue's numbering
+        self.missed = 0  # messages that fell into them, at least
+        self.last = now  # epoch seconds; armed when subscribing, not by the first message
+        self.latency = nan  # of the newest message, seconds, corrected
+        self.mid = nan  # the newest price: middle of best bid and ask, or of the last trade
+        self.spread = nan  # over the middle
+        self.changed = now  # when that price last changed, epoch seconds
+
+    def __call__(self, event: Data, received: float) -> None:
+        """Take one event whose frame was received at ``received`` (epoch seconds)."""
+        self.count += 1
+        self.last = received
+        for sequence in self._sequences.get(event.label, ()):
+            missing = sequence.feed(event)
+            if missing > 0:
+                self.gaps += 1
+                self.missed += missing
+        if isinstance(event, Trade):
+            if event.snapshot:  # history repeated on subscribing: alive, but neither late nor news
+                return
+            price = event.price
+        elif isinstance(event, Quote):
+            bid, ask = event.bid, event.ask
+            price = (bid + ask) / 2
+            self.spread = (ask - bid) / price
+        elif isinstance(event, Depth):
+            if event.snapshot:
+                return
+            price = self.mid
+        elif isinstance(event, Kline):
+            price = event.close
+        else:
+            assert_never(event)
+        if price != self.mid and price == price:
+            self.mid = price
+            self.changed = received
+        time = event.time
+        if time is not None:
+            # By the venue's clock the frame was read at `received + offset`.
+            self.latency = latency = received + self._skew.offset - time
+            if latency >= 0.0:
+                self._latency.observe(latency)
+            else:
+                self._negative.inc()
+
+    def rearm(self, now: float) -> None:
+        """Begin anew at ``now`` (epoch seconds): what a lost connection missed is not known."""
+        self.last = now
+        for sequences in self._sequences.values():
+            for sequence in sequences:
+                sequence.reset()

@@ -1,0 +1,111 @@
+"""What one subscription shows of itself."""
+
+from __future__ import annotations
+
+from math import isnan
+
+import pytest
+
+from exporter.contracts import SequenceRule
+from exporter.model import Channel, Continuity, Depth, Kline, Quote, Subscription, Trade
+from exporter.signals.feed import Feed, Skew
+
+RULES = (
+    SequenceRule(
+        name="trade", labels=("trade",), continuity=Continuity.CONTIGUOUS, attribute="sequence"
+    ),
+    SequenceRule(
+        name="depth", labels=("depth",), continuity=Continuity.CONTIGUOUS, attribute="span"
+    ),
+)
+
+
+class Tally:
+    """A counter and a histogram that remember."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.seen: list[float] = []
+
+    def inc(self, amount: float = 1.0) -> None:
+        self.total += amount
+
+    def observe(self, value: float) -> None:
+        self.seen.append(value)
+
+
+def make(skew: Skew | None = None) -> tuple[Feed, Tally, Tally]:
+    subscription = Subscription(
+        exchange="x", channel=Channel.TRADES, instrument="A-B", symbol="AB", topic="ab@trade"
+    )
+    latency, negative = Tally(), Tally()
+    return Feed(subscription, RULES, skew or Skew(), latency, negative, 1000.0), latency, negative
+
+
+def trade(
+    sequence: int, price: float = 10.0, time: float = 1000.0, snapshot: bool = False
+) -> Trade:
+    return Trade("trade", "ab@trade", "AB", time, price, 1.0, sequence=sequence, snapshot=snapshot)
+
+
+def test_silence_counts_from_subscribing() -> None:
+    """Before the first message, the time of subscribing stands for it."""
+    assert make()[0].last == 1000.0
+
+
+def test_latency_is_corrected_by_the_clock_offset() -> None:
+    """A venue whose clock is 2 s ahead, and a frame 50 ms on its way."""
+    skew = Skew()
+    skew.offset = 2.0
+    feed, latency, negative = make(skew)
+    feed(trade(1, time=1002.0), 1000.05)
+    assert latency.seen == [pytest.approx(0.05)]
+    assert negative.total == 0
+
+
+def test_negative_latency_is_counted_and_not_clamped() -> None:
+    """A message from the future tells of the clocks, not of the path."""
+    feed, latency, negative = make()
+    feed(trade(1, time=1000.5), 1000.0)
+    assert (latency.seen, negative.total) == ([], 1.0)
+    assert feed.latency == pytest.approx(-0.5)
+
+
+def test_holes_are_counted_and_forgiven_after_a_reconnect() -> None:
+    """Two numbers missing are one gap of two; a new connection starts a new count."""
+    feed, _, _ = make()
+    for number in (1, 2, 5):
+        feed(trade(number), 1000.0)
+    assert (feed.gaps, feed.missed, feed.count) == (1, 2, 3)
+    feed.rearm(1010.0)
+    feed(trade(100), 1011.0)
+    assert (feed.gaps, feed.last) == (1, 1011.0)
+
+
+def test_repeated_history_is_no_news() -> None:
+    """A last trade repeated on subscribing is proof of life, neither late nor a price."""
+    feed, latency, _ = make()
+    feed(trade(1, time=900.0, snapshot=True), 1001.0)
+    assert (feed.last, latency.seen) == (1001.0, [])
+    assert isnan(feed.mid)
+
+
+def test_price_and_its_last_change() -> None:
+    """A quote gives middle and spread; a price that stands still keeps its time of change."""
+    feed, _, _ = make()
+    quote = Quote("quote", "ab@trade", "AB", None, 99.0, 101.0)
+    feed(quote, 1001.0)
+    feed(quote, 1005.0)
+    assert (feed.mid, feed.spread, feed.changed, feed.last) == (100.0, 0.02, 1001.0, 1005.0)
+    feed(Kline("kline", "ab@trade", "AB", 1005.0, 960.0, 101.0), 1006.0)
+    assert (feed.mid, feed.changed) == (101.0, 1006.0)
+
+
+def test_depth_moves_no_price() -> None:
+    """Book updates are counted, timed and followed; their levels are left alone."""
+    feed, latency, _ = make()
+    feed(Depth("depth", "ab@trade", "AB", 1000.0, None, first=1, last=3), 1000.1)
+    feed(Depth("depth", "ab@trade", "AB", 1000.0, None, first=5, last=6), 1000.2)
+    assert (feed.gaps, feed.missed) == (1, 1)
+    assert latency.seen == [pytest.approx(0.1), pytest.approx(0.2)]
+    assert isnan(feed.mid)
