@@ -16,8 +16,12 @@ def _nothing(_: float) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxMeter:
-    """Where an inbox reports to, once per batch: frames waiting, frames dropped, seconds waited."""
+    """Where an inbox reports to, once per read or batch.
 
+    Bytes received, frames that waited, frames dropped, seconds that the oldest waited.
+    """
+
+    received: Callable[[float], None] = _nothing
     depth: Callable[[float], None] = _nothing
     dropped: Callable[[float], None] = _nothing
     waited: Callable[[float], None] = _nothing
@@ -60,6 +64,7 @@ class Inbox:
         "_resume",
         "_since",
         "_size",
+        "_timed",
         "_waiter",
         "frames",
         "lost",
@@ -82,13 +87,15 @@ class Inbox:
         self._pause, self._resume = pause, resume
         self._size = 0  # payload bytes waiting
         self._since = 0.0  # when the oldest waiting frame was added, monotonic
+        self._timed = False  # whether `_since` is of a frame that still waits
         self._waiter: asyncio.Future[None] | None = None
 
     def added(self, size: int) -> None:
         """Account for ``size`` payload bytes that were just appended, and wake the reader."""
-        if self._size == 0:
-            self._since = self._now()
+        if not self._timed:
+            self._timed, self._since = True, self._now()
         self._size += size
+        self._meter.received(size)
         bounds = self._bounds
         if len(self.frames) > bounds.frames or self._size > bounds.size:
             self._overflow()
@@ -141,7 +148,7 @@ class Inbox:
             finally:
                 self._waiter = None
         batch, self.frames = self.frames, []
-        self._size = 0
+        self._size, self._timed = 0, False
         self._meter.depth(len(batch))
         self._meter.waited(self._now() - self._since)
         if self.paused:

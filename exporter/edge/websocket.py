@@ -154,7 +154,7 @@ class WebSocket(asyncio.BufferedProtocol):
         received = self._wall()
         append = self._inbox.frames.append
         whole, max_message, plain = _WHOLE, self._max_message, self._message is None
-        at, end, size = 0, len(data), 0  # size: bytes added, with headers
+        at, end, size = 0, len(data), 0  # size: of the payloads
         while True:
             if end - at < 2:
                 need = 2
@@ -179,14 +179,14 @@ class WebSocket(asyncio.BufferedProtocol):
             head = data[at]
             if plain and head in whole:
                 append((received, data[start:stop]))
-                size += stop - at
+                size += length
             else:
                 size += self._special(data[at:stop], received)
                 if self._ending:
                     return
                 plain = self._message is None
             at = stop
-        if size:
+        if self._inbox.frames:
             self._inbox.added(size)
         if at < end and need > end - at:
             self._keep(data[at:], need)
@@ -212,7 +212,7 @@ class WebSocket(asyncio.BufferedProtocol):
                 if event.fin:
                     whole = event.data if self._message is None else self._message
                     self._message = None
-                    size += len(whole) + 2
+                    size += len(whole)
                     self._inbox.frames.append((received, bytes(whole)))
         self._flush()
         if protocol.state is not State.OPEN:

@@ -1,0 +1,208 @@
+"""One open connection of a stream: reads its frames, feeds the sinks, does what its session says.
+
+`Link.read` is the hottest code there is. What is not needed per frame is not done per frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from exporter.contracts import Clock, ConnectionLostError, Socket
+from exporter.model import Ack, Channel, Control, Data, Event, Lost, Subscription, SubscriptionState
+from exporter.sources.session import Action, Close, Refused, Renew, Revived, Send, Session, Watched
+from exporter.wire import ParseError
+
+log = logging.getLogger(__name__)
+
+Sink: TypeAlias = Callable[[Data, float], None]
+"""Takes one event of one topic, and the wall time at which its frame was read. Never waits."""
+
+Parse: TypeAlias = Callable[[bytes], tuple[Event, ...]]
+
+_SLICE = 64  # frames between two looks at the clock
+_TURN = 0.001  # seconds of frames before everyone else has a turn
+_COMPLAINT_EVERY = 60.0  # seconds between two log lines about unreadable frames
+_FLOOR = 0.01  # seconds between two looks at a session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamMeter:
+    """Where a stream reports to; every field is a bound child or a closure over some.
+
+    ``armed`` hears that a topic is asked for anew, so what came before does not join what comes.
+    ``processed`` gets the mean seconds per frame spent on decoding and on the sinks, once for up
+    to 64 frames. ``unreadable`` gets the frame's channel, None where that cannot be told.
+    """
+
+    attempted: Callable[[bool], None]  # did it connect
+    connected: Callable[[bool], None]  # True once more when a successor took over
+    lost: Callable[[Lost], None]
+    subscriptions: Callable[[Mapping[SubscriptionState, int]], None]
+    armed: Callable[[str], None]
+    control: Callable[[Ack | Control], None]
+    unknown: Callable[[int], None]  # events of topics that nobody subscribed to
+    unreadable: Callable[[Channel | None], None]
+    processed: Callable[[float, float], None]
+
+
+class Link:
+    """One open connection and what it carries. ``opened`` in monotonic seconds.
+
+    ``shown`` is whether it, and not another link of its stream, reports subscription states.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        socket: Socket,
+        session: Session,
+        *,
+        parse: Parse,
+        subscriptions: Sequence[Subscription],
+        clock: Clock,
+        meter: StreamMeter,
+        opened: float,
+    ) -> None:
+        self.socket, self.session, self.opened = socket, session, opened
+        self.shown = False
+        self.renew = asyncio.Event()  # a successor is wanted
+        self._name, self._parse, self._subscriptions = name, parse, subscriptions
+        self._clock, self._meter = clock, meter
+        self._routes: dict[str, tuple[Watched, Sink]] = {}
+        # What is taken from the socket stays here, so that `read` can be cancelled in mid-batch
+        # and called again without a loss.
+        self._batch: Sequence[tuple[float, bytes]] = ()
+        self._at = 0
+        self._actions: list[Action] = []
+        self._complained: float | None = None
+        self._unsaid = 0  # unreadable frames since the last complaint
+
+    def route(self, sink: Callable[[str], Sink]) -> None:
+        """Say where the events of each topic go from now on."""
+        self._routes = {
+            topic: (watched, sink(topic)) for topic, watched in self.session.watched.items()
+        }
+
+    async def read(self) -> None:
+        """Take frames, in slices, leaving turns to everyone else."""
+        receive, monotonic = self.socket.receive, self._clock.monotonic
+        while True:
+            if self._at >= len(self._batch):
+                self._batch = await receive()
+                self._at = 0
+            turn = now = monotonic()
+            self.session.heard = now
+            while self._at < len(self._batch):
+                frames = self._batch[self._at : self._at + _SLICE]
+                self._at += len(frames)
+                now = self._take(frames, now)
+                if self._actions:
+                    actions, self._actions = self._actions, []
+                    await self._act(actions)
+                if now - turn > _TURN and self._at < len(self._batch):
+                    await asyncio.sleep(0)
+                    turn = monotonic()
+
+    def _take(self, frames: Sequence[tuple[float, bytes]], now: float) -> float:
+        """Decode some frames and hand their events over; give the time when that was done."""
+        parse, routes, monotonic = self._parse, self._routes, self._clock.monotonic
+        try:
+            parsed = [(received, parse(frame)) for received, frame in frames]
+        except ParseError:
+            parsed = self._salvage(frames, now)
+        decoded = monotonic()
+        unknown = 0
+        for received, events in parsed:
+            for event in events:
+                try:
+                    watched, sink = routes[event.topic]  # type: ignore[union-attr]  # as below
+                except AttributeError:  # Ack and Control have no topic, and are rare
+                    self._control(event, now)
+                    continue
+                except KeyError:
+                    unknown += 1
+                    continue
+                watched.heard = now
+                sink(event, received)  # type: ignore[arg-type]  # it has a topic: it is Data
+        done = monotonic()
+        if unknown:
+            self._meter.unknown(unknown)
+        self._meter.processed((decoded - now) / len(frames), (done - decoded) / len(frames))
+        return done
+
+    def _salvage(
+        self, frames: Sequence[tuple[float, bytes]], now: float
+    ) -> list[tuple[float, tuple[Event, ...]]]:
+        """Decode frames of which at least one is bad, one by one; count and drop those."""
+        parsed: list[tuple[float, tuple[Event, ...]]] = []
+        for received, frame in frames:
+            try:
+                parsed.append((received, self._parse(frame)))
+            except ParseError as error:
+                self._meter.unreadable(self._channel(frame))
+                self._complain(error, now)
+        return parsed
+
+    def _channel(self, frame: bytes) -> Channel | None:
+        """Guess the channel of a frame that cannot be read: by a topic in it, else the only one."""
+        channels = {one.channel for one in self._subscriptions}
+        if len(channels) == 1:
+            return channels.pop()
+        start = frame[:500]
+        return next((s.channel for s in self._subscriptions if s.topic.encode() in start), None)
+
+    def _complain(self, error: ParseError, now: float) -> None:
+        self._unsaid += 1
+        if self._complained is None or now - self._complained >= _COMPLAINT_EVERY:
+            log.warning(
+                "stream_frames_unreadable stream=%s count=%d last=%r",
+                self._name,
+                self._unsaid,
+                str(error)[:200],
+            )
+            self._complained, self._unsaid = now, 0
+
+    def _control(self, event: Event, now: float) -> None:
+        if isinstance(event, Ack | Control):
+            self._actions += self.session.control(event, now)
+            self._meter.control(event)
+
+    async def watch(self) -> None:
+        """Let the session do what is due, for as long as the connection lasts."""
+        session, counts = self.session, dict[SubscriptionState, int]()
+        while True:
+            await self._act(session.tick(self._clock.monotonic()))
+            if self.shown and counts != (now := dict(session.counts())):
+                counts = now
+                self._meter.subscriptions(counts)
+            await self._clock.sleep(max(_FLOOR, session.wait(self._clock.monotonic())))
+
+    async def _act(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send(frame):
+                    await self.socket.send(frame)
+                case Close(reason, detail):
+                    raise ConnectionLostError(reason, detail)
+                case Renew(detail):
+                    log.info("stream_renewal stream=%s cause=%r", self._name, detail)
+                    self.renew.set()
+                case Revived(topic, silence):
+                    log.warning(
+                        "stream_subscription_stale stream=%s topic=%s silent_s=%.1f",
+                        self._name,
+                        topic,
+                        silence,
+                    )
+                    self._meter.armed(topic)
+                case Refused(topic, reason):
+                    log.error(
+                        "stream_subscription_refused stream=%s topic=%s reason=%r",
+                        self._name,
+                        topic,
+                        reason[:200],
+                    )

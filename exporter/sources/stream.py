@@ -1,0 +1,328 @@
+"""Keeps one stream alive: connect, subscribe, read, and all of it again when the connection ends.
+
+A stream is one connection's worth of subscriptions (`spread`). What to send and when to give up
+is `session.py`'s to say, how two connections join is `handover.py`'s; this file waits and does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil
+
+from exporter.contracts import (
+    Clock,
+    Connect,
+    ConnectionLostError,
+    Fetch,
+    FetchFailedError,
+    Prelude,
+    Socket,
+    Venue,
+)
+from exporter.flow import backoff
+from exporter.model import Data, Lost, Subscription, SubscriptionState
+from exporter.sources.handover import Handover
+from exporter.sources.link import Link, Parse, Sink, StreamMeter
+from exporter.sources.session import Session, Timing
+from exporter.wire import ParseError
+
+log = logging.getLogger(__name__)
+
+_JOIN_PATIENCE = 15.0  # seconds that a successor is given to bring all of its topics
+_JOIN_LOOK = 0.05  # seconds between two looks at how far it is
+_PRELUDE_TIMEOUT, _PRELUDE_LIMIT = 10.0, 1 << 20  # seconds, bytes
+
+
+def spread(
+    subscriptions: Sequence[Subscription], venue: Venue
+) -> tuple[tuple[Subscription, ...], ...]:
+    """Spread subscriptions over as few connections as the venue allows, evenly, in order.
+
+    One connection carries one of the venue's routes. Two channels that share a topic (one feed
+    for trades and book, say) count once and stay together.
+    """
+    routes: dict[str, dict[str, list[Subscription]]] = {}
+    for one in subscriptions:
+        route = venue.routes.get(one.channel, "")
+        routes.setdefault(route, {}).setdefault(one.topic, []).append(one)
+    connections: list[tuple[Subscription, ...]] = []
+    for topics in routes.values():
+        groups = list(topics.values())
+        count = ceil(len(groups) / venue.topics_per_connection)
+        for number in range(count):
+            start, stop = number * len(groups) // count, (number + 1) * len(groups) // count
+            connections.append(tuple(one for group in groups[start:stop] for one in group))
+    return tuple(connections)
+
+
+class _SuccessionError(Exception):
+    """Ends the loops of a connection whose successor takes over."""
+
+
+class Stream:
+    """One connection's worth of subscriptions, kept alive by `run` until that is cancelled.
+
+    ``sinks`` has one entry per topic. ``stale_after`` gives the longest normal silence of a topic
+    in seconds, None for no limit. ``timing.lifetime`` (seconds, jitter included) is when a
+    successor is connected, before the venue ends the connection by rule. ``urls`` are tried in
+    turn, the first again after every connection that lived. ``chance`` draws from [0, 1).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        venue: Venue,
+        subscriptions: Sequence[Subscription],
+        *,
+        connect: Connect,
+        clock: Clock,
+        meter: StreamMeter,
+        sinks: Mapping[str, Sink],
+        stale_after: Callable[[str], float | None],
+        chance: Callable[[], float],
+        urls: Sequence[str] = (),
+        fetch: Fetch | None = None,
+        rest_url: str | None = None,
+        rules: backoff.Rules | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        if venue.prelude is not None and fetch is None:
+            raise ValueError(f"{venue.name} must be asked over REST before its stream is opened")
+        self._name, self._venue, self._subscriptions = name, venue, tuple(subscriptions)
+        self._topics = tuple(dict.fromkeys(one.topic for one in subscriptions))
+        self._connect, self._clock, self._meter = connect, clock, meter
+        self._sinks, self._stale_after, self._chance = sinks, stale_after, chance
+        route = next((venue.routes.get(one.channel, "") for one in subscriptions), "")
+        self._urls = tuple(url + route for url in (urls or venue.stream_urls))
+        self._fetch, self._rest_url = fetch, rest_url or venue.rest_url
+        self._rules, self._timing = rules or backoff.Rules(), timing or Timing()
+        self._parse = _reader(venue)
+        self._blamed: set[str] = set()
+        self._backoff = backoff.State()
+        self._link: Link | None = None
+        self._successor: tuple[Link, Handover] | None = None  # warming up beside `_link`
+
+    async def run(self) -> None:
+        """Stay connected until cancelled. Raises only what is a fault of ours."""
+        self._down()
+        while True:
+            link = await self._wait_open()
+            leaving: Socket | None = None
+            while True:
+                self._link, link.shown = link, True
+                self._meter.connected(True)
+                successor = await self._serve(link, leaving)
+                if successor is None:
+                    break
+                leaving, link = link.socket, successor
+            self._link = None
+            await self._wait_backoff(self._clock.monotonic() - link.opened)
+
+    def resubscribe(self, topic: str) -> None:
+        """Leave and join one topic, for a fresh snapshot say; nothing while not connected."""
+        if self._link is not None:
+            self._link.session.resubscribe((topic,))
+            self._meter.armed(topic)
+
+    # --- opening ------------------------------------------------------------------------------
+
+    async def _wait_open(self) -> Link:
+        while True:
+            try:
+                link = await self._open()
+            except ConnectionLostError:
+                await self._wait_backoff(0.0)
+                continue
+            link.route(self._sinks.__getitem__)
+            for topic in self._topics:
+                self._meter.armed(topic)
+            return link
+
+    async def _open(self) -> Link:
+        """Open one connection. Raises ConnectionLostError, counted and logged."""
+        try:
+            socket = await self._connect(await self._url())
+        except ConnectionLostError as error:
+            self._meter.attempted(False)
+            log.warning("stream_refused stream=%s reason=%r", self._name, str(error)[:300])
+            raise
+        self._meter.attempted(True)
+        now = self._clock.monotonic()
+        session = Session(
+            self._venue,
+            self._topics,
+            now=now,
+            timing=self._timing,
+            stale_after=self._stale_after,
+            blamed=self._blamed,
+        )
+        return Link(
+            self._name,
+            socket,
+            session,
+            parse=self._parse,
+            subscriptions=self._subscriptions,
+            clock=self._clock,
+            meter=self._meter,
+            opened=now,
+        )
+
+    async def _url(self) -> str:
+        prelude = self._venue.prelude
+        if prelude is not None and self._fetch is not None:
+            return await self._ask(prelude, self._fetch)
+        return self._urls[self._backoff.attempt % len(self._urls)]
+
+    async def _ask(self, prelude: Prelude, fetch: Fetch) -> str:
+        try:
+            answer = await fetch(
+                prelude.method,
+                self._rest_url + prelude.path,
+                headers={},
+                timeout=_PRELUDE_TIMEOUT,
+                body_limit=_PRELUDE_LIMIT,
+            )
+            if answer.status != 200:
+                raise ConnectionLostError(Lost.NETWORK, f"prelude: HTTP {answer.status}")
+            return prelude.read(answer.body)
+        except FetchFailedError as error:
+            raise ConnectionLostError(Lost.NETWORK, f"prelude: {error}") from error
+        except ParseError as error:
+            raise ConnectionLostError(Lost.PROTOCOL_ERROR, f"prelude: {error}") from error
+
+    async def _wait_backoff(self, lived: float) -> None:
+        self._backoff, wait = backoff.step(self._backoff, lived, self._rules, self._chance())
+        await self._clock.sleep(self._rules.cap if wait is None else wait)
+
+    # --- one connection -----------------------------------------------------------------------
+
+    async def _serve(self, link: Link, leaving: Socket | None) -> Link | None:
+        """Run one connection to its end; give the successor that takes over, if there is one.
+
+        ``leaving`` is its predecessor's socket, closed meanwhile.
+        """
+        lost = ConnectionLostError(Lost.SHUTDOWN)  # stays so when we are cancelled
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if leaving is not None:
+                    tasks.create_task(leaving.close(), name=f"{self._name} leave")
+                tasks.create_task(link.read(), name=f"{self._name} read")
+                tasks.create_task(link.watch(), name=f"{self._name} watch")
+                tasks.create_task(self._succeed(link), name=f"{self._name} succeed")
+        except* ConnectionLostError as group:
+            lost = _first(group)
+        except* _SuccessionError:
+            lost = ConnectionLostError(Lost.PLANNED)
+        finally:
+            await self._part(link, lost)
+        if self._successor is None:
+            return None
+        (successor, handover), self._successor = self._successor, None
+        self._promote(successor, handover)
+        return successor
+
+    async def _part(self, link: Link, lost: ConnectionLostError) -> None:
+        """Say that a connection ended, and close it unless its successor will."""
+        self._meter.lost(lost.reason)
+        log.log(
+            logging.INFO if lost.reason in (Lost.PLANNED, Lost.SHUTDOWN) else logging.WARNING,
+            "stream_lost stream=%s reason=%s code=%s detail=%r lived_s=%.1f",
+            self._name,
+            lost.reason,
+            lost.code,
+            lost.detail[:200],
+            self._clock.monotonic() - link.opened,
+        )
+        successor = self._successor
+        if successor is None or lost.reason is Lost.SHUTDOWN:
+            self._down()
+            try:
+                await link.socket.close()
+            finally:
+                if successor is not None:
+                    await successor[0].socket.close()
+
+    def _down(self) -> None:
+        self._meter.connected(False)
+        counts = dict.fromkeys(SubscriptionState, 0)
+        counts[SubscriptionState.REQUESTED] = len(self._topics)
+        self._meter.subscriptions(counts)
+
+    # --- succession ---------------------------------------------------------------------------
+
+    async def _succeed(self, link: Link) -> None:
+        """When asked to, bring up the connection that will take over, then end this one.
+
+        Raises _SuccessionError, in a group, when the successor is ready.
+        """
+        await link.renew.wait()
+        state = backoff.State()
+        while True:
+            try:
+                successor = await self._open()
+            except ConnectionLostError:
+                pass
+            else:
+                await self._warm(link, successor)
+            state, wait = backoff.step(state, 0.0, self._rules, self._chance())
+            await self._clock.sleep(self._rules.cap if wait is None else wait)
+
+    async def _warm(self, link: Link, successor: Link) -> None:
+        """Hold a successor's events until they join on to those of ``link``, or it is lost."""
+        handover = Handover()
+        self._successor = successor, handover
+        successor.route(lambda topic: handover.hold)
+        link.route(lambda topic: _both(handover.passed, self._sinks[topic]))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(successor.read(), name=f"{self._name} successor read")
+                tasks.create_task(successor.watch(), name=f"{self._name} successor watch")
+                tasks.create_task(_wait_joined(successor, handover, self._clock))
+        except* ConnectionLostError as group:
+            self._successor = None
+            link.route(self._sinks.__getitem__)
+            log.warning("stream_successor_lost stream=%s reason=%s", self._name, _first(group))
+        await successor.socket.close()
+
+    def _promote(self, successor: Link, handover: Handover) -> None:
+        """Hand over what the successor held, and let it feed the sinks from now on."""
+        self._link = successor
+        for topic in filter(handover.torn, self._topics):
+            self._meter.armed(topic)
+        for event, received in handover.release():
+            self._sinks[event.topic](event, received)
+        successor.route(self._sinks.__getitem__)
+
+
+async def _wait_joined(successor: Link, handover: Handover, clock: Clock) -> None:
+    """Wait until the successor can take over, as far as patience and room reach."""
+    give_up = clock.monotonic() + _JOIN_PATIENCE
+    while clock.monotonic() < give_up and not handover.full:
+        session = successor.session
+        live = (t for t, w in session.watched.items() if w.state is not SubscriptionState.REJECTED)
+        if session.settled and all(handover.joined(topic) for topic in live):
+            break
+        await clock.sleep(_JOIN_LOOK)
+    raise _SuccessionError
+
+
+def _both(first: Sink, second: Sink) -> Sink:
+    def sink(event: Data, received: float) -> None:
+        first(event, received)
+        second(event, received)
+
+    return sink
+
+
+def _first(group: BaseExceptionGroup[ConnectionLostError]) -> ConnectionLostError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _reader(venue: Venue) -> Parse:
+    parse, decode = venue.parse, venue.decode
+    if decode is None:
+        return parse
+    return lambda frame: parse(decode(frame))
