@@ -144,7 +144,7 @@ def read(
             raise reading.complain(1, (), wrong)
         config = Section(Config).read(reading, (), node)
     except tree.YamlError as error:
-        reading.complaints.append((error.line, (), f"found {error.problem}, expected plain YAML"))
+        reading.complaints.append((error.line, (), error.problem))
     except (RejectedError, EnoughError):
         pass  # it is among the complaints
     if config is None or reading.complaints:

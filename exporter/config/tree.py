@@ -90,13 +90,19 @@ def read(text: str) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        problem = error.problem or error.context or "no YAML"
-        if "\\t" in problem or "cannot start any token" in problem:
-            problem = "a tab or a character that may not begin a value; indent with spaces"
-        raise YamlError(line, problem) from error
+        raise YamlError(line, _explained(error)) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if error.position <= len(text) else 1
-        raise YamlError(line, "a character that YAML forbids; is this a text file?") from error
+        raise YamlError(line, "found a character that YAML forbids, expected text") from error
+
+
+def _explained(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or "no YAML"
+    if "cannot start any token" in problem:
+        return "found a tab or another character that begins no value, expected spaces and text"
+    start = error.context_mark
+    where = f" {error.context} that begins in line {start.line + 1}" if start else ""
+    return f"found no YAML{where}: {problem}"
 
 
 def _compose(text: str) -> Node | None:
@@ -106,21 +112,23 @@ def _compose(text: str) -> Node | None:
     for event in yaml.parse(text, Loader=_LOADER):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if tag := getattr(event, "tag", None):
-            raise YamlError(line, f"the tag {str(tag)[:40]!r}, which means nothing here")
+            raise YamlError(line, f"found the tag {str(tag)[:40]!r}, expected plain values")
         match event:
             case yaml.ScalarEvent():
                 node: Node = Scalar(line, _meaning(event), event.value)
                 size, anchor = 1, event.anchor
             case yaml.AliasEvent():
                 if event.anchor not in anchors:
-                    raise YamlError(line, f"*{event.anchor}, which is not anchored above")
+                    raise YamlError(
+                        line, f"found *{event.anchor}, expected the name of an anchor above"
+                    )
                 (node, size), anchor = anchors[event.anchor], None
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                 kind = Items if isinstance(event, yaml.SequenceStartEvent) else Pairs
                 stack.append(_Open(kind(line), event.anchor))
                 anchors.pop(event.anchor or "", None)  # an anchor counts from its node's end
                 if len(stack) > DEEPEST:
-                    raise YamlError(line, f"nesting deeper than {DEEPEST} levels")
+                    raise YamlError(line, f"found more than {DEEPEST} levels, expected fewer")
                 continue
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 closed = stack.pop()
@@ -128,7 +136,7 @@ def _compose(text: str) -> Node | None:
                 if isinstance(node, Pairs):
                     _merge(node)
             case yaml.DocumentStartEvent() if root is not None:
-                raise YamlError(line, "a second document; a config is one")
+                raise YamlError(line, "found a second document, expected one")
             case _:
                 continue
         if anchor is not None:
@@ -138,7 +146,9 @@ def _compose(text: str) -> Node | None:
             continue
         stack[-1].add(node, size)
         if stack[-1].size > LARGEST:
-            raise YamlError(line, f"more than {LARGEST} values once its aliases are unfolded")
+            raise YamlError(
+                line, f"found more than {LARGEST} values (aliases unfolded), expected fewer"
+            )
     return None if isinstance(root, Scalar) and root.text == "" else root
 
 
@@ -163,7 +173,9 @@ def _merge(node: Pairs) -> None:
     names = {getattr(key, "text", None) for key, _ in own}
     for source in sources:
         if not isinstance(source, Pairs):
-            raise YamlError(source.line, "a merge (<<) of something that is no mapping")
+            raise YamlError(
+                source.line, "found << with something else, expected a mapping to merge"
+            )
         for key, value in source.pairs:
             if getattr(key, "text", None) not in names:
                 names.add(getattr(key, "text", None))

@@ -1,0 +1,168 @@
+"""What a config will cost: series, probes, request weight, connections. Estimates, no bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from exporter import config as settings
+from exporter.config import Config, Exchange
+from exporter.contracts import Venue
+from exporter.metrics import families as known
+from exporter.model import Channel, Circuit, Family, Lost, Phase, Reason, Skip, SubscriptionState
+
+# Values of the labels that are closed lists or bounded by our own code.
+_VALUES: Mapping[str, int] = {
+    "outcome": len(known.Outcome),
+    "result": len(known.Outcome),
+    "connection": len(known.Connection),
+    "phase": len(Phase),
+    "code": 3,  # seen over weeks on a healthy endpoint: 200, 429 and a 5xx
+    "to": len(Circuit),
+    "state": len(Circuit),
+    "kind": len(known.Kind),
+    "stage": len(known.Stage),
+    "policy": len(known.Dropped),
+    "source": len(known.MaintenanceSource),
+    "detector": 4,  # three detectors and their ensemble
+    "signal": 5,
+    "task": 10,
+}
+# Where a label means another list than elsewhere.
+_ODD: Mapping[tuple[str, str], int] = {
+    (known.PROBE_FAILURES.name, "reason"): len(Reason),
+    (known.PROBE_SKIPPED.name, "reason"): len(Skip),
+    (known.STREAM_DISCONNECTS.name, "reason"): len(Lost),
+    (known.BOOK_RESYNCS.name, "reason"): len(known.Resync),
+    (known.STREAM_SUBSCRIPTIONS.name, "state"): len(SubscriptionState),
+}
+_OPT_IN = (known.ANOMALY_BASELINE.name, known.BOOK_AUDIT_DIVERGENCE.name)
+_PROCESS = 30  # process_* and python_* of the client library
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How much of everything. Weights are per window of the limit."""
+
+    endpoints: int
+    streams: int
+    connections: int
+    subscriptions: int
+    channels: int
+    symbols: int
+    books: int
+    checksums: int  # books whose venue sends a checksum
+    limits: int
+    probes_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weight:
+    """What probes ask of one limit of an exchange, and what they are allowed, per window."""
+
+    exchange: str
+    limit: str
+    window: float
+    used: float
+    allowed: float
+    whole: int
+
+
+def load_of(exchange: Exchange, venue: Venue, config: Config) -> Load:
+    """Count what one exchange comes to."""
+    targets = settings.targets(exchange, venue, config.probes)
+    groups = [settings.subscriptions(exchange, each, venue) for each in exchange.streams]
+    wanted = [each for group in groups for each in group]
+    building = {stream.name for stream in exchange.streams if stream.book}
+    books = {
+        each.instrument
+        for stream, group in zip(exchange.streams, groups, strict=True)
+        for each in group
+        if each.channel is Channel.BOOK and stream.name in building and venue.book
+    }
+    return Load(
+        endpoints=len(targets),
+        streams=len(exchange.streams),
+        connections=sum(settings.connections(group, venue) for group in groups),
+        subscriptions=len({each.topic for each in wanted}),
+        channels=len({each.channel for each in wanted}),
+        symbols=len({each.instrument for each in wanted}),
+        books=len(books),
+        checksums=len(books) if venue.book and venue.book.checksum else 0,
+        limits=len(settings.rest_limits(exchange, venue)),
+        probes_per_second=sum(1.0 / target.interval for target in targets),
+    )
+
+
+def weights(exchange: Exchange, venue: Venue, config: Config) -> list[Weight]:
+    """Hold the probes of one exchange against each of its limits."""
+    targets = settings.targets(exchange, venue, config.probes)
+    share = settings.budget_share(exchange, config.probes)
+    return [
+        Weight(
+            exchange=exchange.name,
+            limit=limit.name,
+            window=limit.window,
+            used=sum(target.weight * limit.window / target.interval for target in targets),
+            allowed=limit.weight * share,
+            whole=limit.weight,
+        )
+        for limit in settings.rest_limits(exchange, venue)
+    ]
+
+
+def series_of(load: Load, config: Config) -> int:
+    """Estimate the series of one exchange."""
+    counts: dict[tuple[str, ...], int] = {
+        ("endpoint",): load.endpoints,
+        ("stream",): load.streams,
+        ("queue",): load.streams,
+        ("channel", "symbol"): load.subscriptions,
+        ("channel",): load.channels,
+        ("symbol",): load.symbols,
+        ("limit",): load.limits,
+        (): 1,
+    }
+
+    def objects(family: Family) -> int:
+        if family.name == known.BOOK_CHECKSUM_FAILURES.name:
+            return load.checksums
+        if family.name.startswith("exchange_book_"):
+            return load.books
+        if family.name.startswith("exchange_anomaly_") and not config.anomaly.enabled:
+            return 0
+        return counts[tuple(label for label in family.labels if (label,) in counts)]
+
+    return _sum(config, objects, own=True)
+
+
+def series_shared(instruments: int, config: Config) -> int:
+    """Estimate the series that belong to no single exchange."""
+    fixed = {
+        known.LOCAL_NETWORK_UP.name: len(config.control_targets),
+        known.QUOTE_BASIS.name: 2,
+        known.SERIES.name: len(known.all_families()),
+        known.SERIES_DROPPED.name: len(known.all_families()),
+    }
+
+    def objects(family: Family) -> int:
+        return fixed.get(family.name, instruments if family.labels == ("symbol",) else 1)
+
+    return _sum(config, objects, own=False) + _PROCESS
+
+
+def _sum(config: Config, objects: Callable[[Family], int], *, own: bool) -> int:
+    chosen = {
+        known.PROBE_DURATION.name: config.metrics.probe_buckets,
+        known.STREAM_LATENCY.name: config.metrics.latency_buckets,
+    }
+    total = 0
+    for family in known.all_families():
+        if ("exchange" in family.labels) is not own or family.name in _OPT_IN:
+            continue
+        children = objects(family)
+        for label in family.labels:
+            children *= _ODD.get((family.name, label), _VALUES.get(label, 1))
+        buckets = len(chosen.get(family.name, family.buckets))
+        total += children * (buckets + 3 if family.kind == "histogram" else 1)
+    return total

@@ -1,0 +1,122 @@
+"""Check a config, and say what it will cost before anything starts.
+
+Reads the file as `run` would. Asks nobody on the network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from exporter import config as settings
+from exporter import venues
+from exporter.commands import _estimate as estimate
+from exporter.config import Config, ConfigError
+from exporter.config.units import format_duration
+
+HELP = """\
+Checks a config file the way `run` reads it, and prints what it will cost: series, probes per
+second, request weight against each exchange's limits, connections and subscriptions.
+
+Each mistake is one line: file, line, key, what was found, what was expected. Nothing in the file
+is expanded (no ${VAR}); secrets come from {env: NAME} or {file: PATH} and must be there.
+
+exit status: 0 the config is good, 1 it has mistakes, 2 it cannot be read
+"""
+MISTAKES, UNREADABLE = 1, 2
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("file", metavar="FILE", help="the config, YAML")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check one file and give the exit status."""
+    try:
+        config = settings.load(args.file, venues.names(), venues.load)
+    except ConfigError as error:
+        print("\n".join(error.complaints), file=sys.stderr)
+        if error.unreadable:
+            return UNREADABLE
+        count = len(error.complaints)
+        print(f"{count} mistake{'s' if count > 1 else ''}", file=sys.stderr)
+        return MISTAKES
+    print("\n".join(report(args.file, config)))
+    return 0
+
+
+def report(file: str, config: Config) -> list[str]:
+    """Give the lines that describe a good config, warnings last."""
+    rows = [["exchange", "venue", "endpoints", "probes/s"]]
+    rows[0] += ["streams", "connections", "subscriptions", "series"]
+    limits = [["exchange", "limit", "probes use", "may use", "venue allows"]]
+    warnings: list[str] = []
+    instruments: set[str] = set()
+    sums = [0.0] * 6
+    for exchange in config.exchanges:
+        venue = venues.load(exchange.venue)
+        load = estimate.load_of(exchange, venue, config)
+        figures = [
+            load.endpoints,
+            load.probes_per_second,
+            load.streams,
+            load.connections,
+            load.subscriptions,
+            estimate.series_of(load, config),
+        ]
+        sums = [sum(pair) for pair in zip(sums, figures, strict=True)]
+        rows.append([exchange.name, exchange.venue, *_figures(figures)])
+        for stream in exchange.streams:
+            wanted = settings.subscriptions(exchange, stream, venue)
+            instruments |= {each.instrument for each in wanted}
+        for weight in estimate.weights(exchange, venue, config):
+            window = format_duration(weight.window)
+            limits.append(
+                [
+                    weight.exchange,
+                    weight.limit,
+                    f"{weight.used:.4g} per {window}",
+                    f"{weight.allowed:.4g} per {window}",
+                    f"{weight.whole} per {window}",
+                ]
+            )
+            if weight.used > weight.allowed:
+                warnings.append(
+                    f"{weight.exchange}: probes would use {weight.used:.4g} of the "
+                    f"{weight.allowed:.4g} that {weight.limit} leaves them per {window}; those "
+                    "beyond it will be skipped (raise intervals or probes.budget_share)"
+                )
+    shared = estimate.series_shared(len(instruments), config)
+    sums[-1] += shared
+    rows += [["(exporter)", *[""] * 6, str(shared)], ["total", "", *_figures(sums)]]
+    if sums[-1] > config.metrics.series_limit:
+        warnings.append(
+            f"about {sums[-1]:.0f} series, and metrics.series_limit is "
+            f"{config.metrics.series_limit}; those beyond it will be refused"
+        )
+    head = f"{file} is good: config hash {settings.config_hash(config)}"
+    series = f"about {sums[-1]:.0f} series of at most {config.metrics.series_limit}"
+    lines = [head, "", *aligned(rows), "", series]
+    if len(limits) > 1:
+        lines += ["", *aligned(limits, numbers=0)]
+    return [*lines, *(["", *(f"warning: {each}" for each in warnings)] if warnings else [])]
+
+
+def _figures(figures: Sequence[float]) -> list[str]:
+    endpoints, rate, *rest = figures
+    return [f"{endpoints:.0f}", f"{rate:.3g}", *(f"{each:.0f}" for each in rest)]
+
+
+def aligned(rows: Sequence[Sequence[str]], numbers: int = 6) -> list[str]:
+    """Set rows in columns; the last ``numbers`` columns to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    first = len(widths) - numbers
+    return [
+        "  ".join(
+            cell.ljust(width) if index < first else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
