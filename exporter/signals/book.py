@@ -1,0 +1,298 @@
+"""Order books: built from snapshot and deltas, bounded, kept in step with the venue.
+
+`Book` holds the levels, `BookSync` knows whether they can be trusted and why not. No I/O: who
+drives a BookSync fetches the REST snapshot when it says so.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from exporter.contracts import BookRules
+from exporter.model import Continuity, Depth, Resync
+from exporter.signals.continuity import STEPS
+from exporter.wire import ParseError, natural, positive
+
+LIMIT = 5000  # levels a side that are kept at most
+BUFFER = 2000  # deltas kept while a snapshot is on its way
+
+
+class _Side:
+    """One side: keys rise towards the best price, so that most changes are near the list's end."""
+
+    __slots__ = ("keys", "limit", "sign", "sizes")
+
+    def __init__(self, sign: float, limit: int) -> None:
+        self.sign = sign  # bids 1, asks -1: the best key is the greatest on both sides
+        self.limit = limit
+        self.keys: list[float] = []
+        self.sizes: dict[float, Any] = {}  # key → size, or (price, size) as text
+
+    def load(self, levels: Iterable[tuple[Any, ...]], text: bool) -> None:
+        self.keys.clear()
+        self.sizes.clear()
+        self.apply(levels, text)
+
+    def apply(self, levels: Iterable[tuple[Any, ...]], text: bool) -> None:
+        """Set levels in order; size 0 takes one away. Raises ParseError, then levels are wrong."""
+        keys, sizes, sign = self.keys, self.sizes, self.sign
+        for price, size in levels:
+            if text:
+                key = positive(price) * sign
+                value, empty = (price, size), natural(size) == 0.0
+            else:
+                key, value, empty = price * sign, size, size == 0.0
+            if empty:
+                # A level that was never there may be taken away: it lay beyond our depth.
+                if sizes.pop(key, None) is not None:
+                    del keys[bisect_left(keys, key)]
+            else:
+                if key not in sizes:
+                    insort(keys, key)
+                sizes[key] = value
+        extra = len(keys) - self.limit
+        if extra > 0:
+            for key in keys[:extra]:
+                del sizes[key]
+            del keys[:extra]
+
+
+class Book:
+    """The levels of one instrument; ``text`` keeps the wire's spelling for a checksum.
+
+    ``depth`` is where the venue itself forgets levels, ``limit`` where we do.
+    """
+
+    __slots__ = ("_asks", "_bids", "text")
+
+    def __init__(self, *, depth: int | None = None, limit: int = LIMIT, text: bool = False) -> None:
+        kept = limit if depth is None else min(depth, limit)
+        self._bids = _Side(1.0, kept)
+        self._asks = _Side(-1.0, kept)
+        self.text = text
+
+    def load(self, bids: Iterable[tuple[Any, ...]], asks: Iterable[tuple[Any, ...]]) -> None:
+        """Begin anew from a snapshot. Raises ParseError, then the book is wrong."""
+        self._bids.load(bids, self.text)
+        self._asks.load(asks, self.text)
+
+    def apply(self, bids: Iterable[tuple[Any, ...]], asks: Iterable[tuple[Any, ...]]) -> None:
+        """Set levels in order; size 0 takes one away. Raises ParseError, then the book is wrong."""
+        self._bids.apply(bids, self.text)
+        self._asks.apply(asks, self.text)
+
+    def clear(self) -> None:
+        """Forget all levels."""
+        self.load((), ())
+
+    @property
+    def bid(self) -> float | None:
+        """The best bid, None on an empty side."""
+        keys = self._bids.keys
+        return keys[-1] if keys else None
+
+    @property
+    def ask(self) -> float | None:
+        """The best ask, None on an empty side."""
+        keys = self._asks.keys
+        return -keys[-1] if keys else None
+
+    @property
+    def crossed(self) -> bool:
+        """Whether somebody bids more than another asks: no market does, so the book is wrong."""
+        bids, asks = self._bids.keys, self._asks.keys
+        return bool(bids and asks and bids[-1] + asks[-1] > 0.0)
+
+    @property
+    def locked(self) -> bool:
+        """Whether the best bid equals the best ask."""
+        bids, asks = self._bids.keys, self._asks.keys
+        return bool(bids and asks and bids[-1] + asks[-1] == 0.0)
+
+    def __len__(self) -> int:
+        return len(self._bids.keys) + len(self._asks.keys)
+
+    def top(self, count: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+        """Give up to ``count`` best (price, size) a side, best first."""
+        return _numbers(self._bids, count), _numbers(self._asks, count)
+
+    def spelled(self, count: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Give the same as the wire spelled it; only for a book that keeps ``text``."""
+        bids, asks = self._bids, self._asks
+        return (
+            [bids.sizes[key] for key in bids.keys[: -count - 1 : -1]],
+            [asks.sizes[key] for key in asks.keys[: -count - 1 : -1]],
+        )
+
+
+def _numbers(side: _Side, count: int) -> list[tuple[float, float]]:
+    best = side.keys[: -count - 1 : -1]
+    rows = [(key * side.sign, side.sizes[key]) for key in best]
+    return [(price, float(size[1]) if type(size) is tuple else size) for price, size in rows]
+
+
+CHECKED = 25  # levels a side: no venue's checksum covers more
+
+
+def verify(book: Book, rules: BookRules, checksum: int) -> bool:
+    """Say whether the book agrees with the checksum that came with its last message."""
+    assert rules.checksum is not None  # noqa: S101 - a venue that sends one says how it is made
+    return rules.checksum(*book.spelled(CHECKED)) == checksum
+
+
+class BookSync:
+    """One book and whether it can be trusted: buffers, joins, checks, and says why it was lost.
+
+    ``continuity`` is the venue's rule for book messages. While ``wanted`` is not None the caller
+    fetches a snapshot (where the venue has one by REST; else it subscribes anew) and gives it to
+    `join`; a snapshot in the stream comes through `feed` like any other message.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_crossed_since",
+        "_fresh",
+        "_last",
+        "_limit",
+        "_rules",
+        "_step",
+        "book",
+        "overflows",
+        "resyncs",
+        "wanted",
+    )
+
+    def __init__(
+        self,
+        rules: BookRules,
+        continuity: Continuity,
+        *,
+        limit: int = LIMIT,
+        buffer: int = BUFFER,
+    ) -> None:
+        self._rules = rules
+        self._limit = limit
+        self._step = STEPS[continuity]
+        self._buffer: deque[Depth] = deque(maxlen=buffer)
+        self._last: int | None = None
+        self._fresh = False  # nothing has followed the snapshot yet
+        self._crossed_since: float | None = None
+        self.book = self._empty(rules.depth)
+        self.wanted: Resync | None = Resync.START
+        self.resyncs = dict.fromkeys(Resync, 0)
+        self.resyncs[Resync.START] = 1
+        self.overflows = 0  # deltas that fell out of the buffer
+
+    def _empty(self, depth: int | None) -> Book:
+        text = self._rules.checksum is not None
+        return Book(depth=depth, limit=self._limit, text=text)
+
+    @property
+    def synced(self) -> bool:
+        """Whether the book is usable right now."""
+        return self.wanted is None
+
+    def agree(self, depth: int | None) -> None:
+        """Take the depth that the venue has acknowledged, before its snapshot comes."""
+        if depth is not None and not self.synced:
+            self.book = self._empty(depth)
+
+    def lose(self, reason: Resync) -> Resync:
+        """Distrust the book from now on: an audit, a new connection, whatever the caller knows."""
+        self.wanted = reason
+        self.resyncs[reason] += 1
+        self.book.clear()
+        self._buffer.clear()
+        self._crossed_since = None
+        return reason
+
+    def feed(self, event: Depth) -> Resync | None:
+        """Take one message from the stream; gives why the book was lost just now, if it was.
+
+        Raises ParseError when its levels are unreadable; the book is lost then, too.
+        """
+        if event.snapshot:
+            self._load(event)
+            return self._check(event)
+        if self.wanted is None:
+            return self._follow(event)
+        if self._rules.read_snapshot is not None:
+            self.overflows += len(self._buffer) == self._buffer.maxlen
+            self._buffer.append(event)
+        return None
+
+    def join(self, snapshot: Depth) -> Resync | None:
+        """Take a REST snapshot and let the buffered deltas follow it.
+
+        A snapshot older than the first of them is no use: GAP, and the deltas wait for a newer
+        one. Raises ParseError like `feed`.
+        """
+        waiting = list(self._buffer)
+        self._load(snapshot)
+        for position, event in enumerate(waiting):
+            lost = self._follow(event)
+            if lost is not None:
+                self._buffer.extend(waiting[position:])
+                return lost
+        return None
+
+    def tick(self, now: float, patience: float = 5.0) -> Resync | None:
+        """Lose a book that has stayed crossed for ``patience`` seconds; ``now`` is monotonic."""
+        if self.wanted is not None or not self.book.crossed:
+            self._crossed_since = None
+        elif self._crossed_since is None:
+            self._crossed_since = now
+        elif now - self._crossed_since >= patience:
+            return self.lose(Resync.CROSSED)
+        return None
+
+    def _load(self, event: Depth) -> None:
+        try:
+            self.book.load(*self._rules.levels(event))
+        except ParseError:
+            self.lose(Resync.GAP)
+            raise
+        self._last = _number(event)
+        self._fresh = True
+        self.wanted = None
+        self._buffer.clear()
+
+    def _follow(self, event: Depth) -> Resync | None:
+        last, previous = _number(event), self._last
+        if last is not None and previous is not None:
+            first = last if event.first is None else event.first
+            if self._fresh:
+                # The snapshot lies between two deltas or inside one, hardly ever at a seam.
+                if last <= previous and event.previous != previous:
+                    return None
+                link = first - 1 if event.previous is None else event.previous
+                found = 1 if link > previous and event.last is not None else 0
+            else:
+                found = self._step(previous, first, last, event.previous)
+            if found > 0:
+                return self.lose(Resync.GAP)
+            if found < 0 and last <= previous:
+                return None  # old news
+            self._fresh = False
+        if last is not None:
+            self._last = last
+        try:
+            self.book.apply(*self._rules.levels(event))
+        except ParseError:
+            self.lose(Resync.GAP)
+            raise
+        return self._check(event)
+
+    def _check(self, event: Depth) -> Resync | None:
+        if event.checksum is None or self._rules.checksum is None:
+            return None
+        if verify(self.book, self._rules, event.checksum):
+            return None
+        return self.lose(Resync.CHECKSUM)
+
+
+def _number(event: Depth) -> int | None:
+    return event.order if event.last is None else event.last
