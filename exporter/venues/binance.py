@@ -20,6 +20,12 @@ VENUE = Venue(
         Endpoint(
             name="status", path="/sapi/v1/system/status", interval=30.0, status=wire.read_status
         ),
+        Endpoint(
+            name="ticker",
+            path="/api/v3/ticker/bookTicker?symbol={symbol}",
+            weight=2,
+            default=False,
+        ),
     ),
     fault=wire.fault,
     rest_limits=(
@@ -38,12 +44,19 @@ VENUE = Venue(
         Channel.QUOTES: Continuity.RISING,
         Channel.BOOK: Continuity.CONTIGUOUS,
     },
+    sequences=wire.sequences(Continuity.CONTIGUOUS),
     book=wire.book_rules("/api/v3/depth?symbol={symbol}&limit=1000"),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=1024,
     requests_per_second=4.0,  # the limit is 5 a second, and pings and pongs count
     symbol=lambda instrument: instrument.replace("-", ""),
+    hosts=(
+        "stream.binance.com",
+        "data-stream.binance.vision",
+        "api.binance.com",
+        "data-api.binance.vision",
+    ),
     timestamps={
         Channel.TRADES: wire.TIMESTAMP,
         Channel.QUOTES: "none is sent",

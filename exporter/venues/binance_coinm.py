@@ -24,6 +24,12 @@ VENUE = Venue(
     endpoints=(
         Endpoint(name="ping", path="/dapi/v1/ping"),
         Endpoint(name="time", path="/dapi/v1/time", clock=wire.read_time),
+        Endpoint(
+            name="ticker",
+            path="/dapi/v1/ticker/bookTicker?symbol={symbol}",
+            weight=2,
+            default=False,
+        ),
     ),
     fault=wire.fault,
     rest_limits=(
@@ -41,16 +47,19 @@ VENUE = Venue(
         Channel.QUOTES: Continuity.RISING,
         Channel.BOOK: Continuity.LINKED,
     },
+    sequences=wire.sequences(Continuity.LINKED),
     book=wire.book_rules("/dapi/v1/depth?symbol={symbol}&limit=1000"),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=200,
     requests_per_second=8.0,  # the limit is 10 a second
     symbol=spell,
+    hosts=("dstream.binance.com", "dapi.binance.com"),
     timestamps=dict.fromkeys(Channel, wire.TIMESTAMP),
     source="recorded traffic of July 2021; USD-M pages read 2026-07 for what the two share",
     checked="recording",
     unsure=(
+        "body and weight of ticker/bookTicker",
         "limits of topics, requests and life of a connection: taken from USD-M",
         "whether the stream address stayed single when USD-M's was split in 2026",
         "Retry-After on 418 and 429",

@@ -18,6 +18,12 @@ VENUE = Venue(
     endpoints=(
         Endpoint(name="ping", path="/fapi/v1/ping"),
         Endpoint(name="time", path="/fapi/v1/time", clock=wire.read_time),
+        Endpoint(
+            name="ticker",
+            path="/fapi/v1/ticker/bookTicker?symbol={symbol}",
+            weight=2,
+            default=False,
+        ),
     ),
     fault=wire.fault,
     rest_limits=(
@@ -42,12 +48,14 @@ VENUE = Venue(
         Channel.QUOTES: Continuity.RISING,
         Channel.BOOK: Continuity.LINKED,
     },
+    sequences=wire.sequences(Continuity.LINKED),
     book=wire.book_rules("/fapi/v1/depth?symbol={symbol}&limit=1000"),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=200,  # the page says 1024, clients in production keep to 200
     requests_per_second=8.0,  # the limit is 10 a second
     symbol=lambda instrument: instrument.replace("-", ""),
+    hosts=("fstream.binance.com", "fapi.binance.com"),
     timestamps={
         Channel.TRADES: wire.TIMESTAMP + ", up to 160 ms after the match",
         Channel.QUOTES: wire.TIMESTAMP,
@@ -57,6 +65,7 @@ VENUE = Venue(
     source="developers.binance.info USD-M pages, read 2026-07; recorded traffic of July 2021",
     checked="recording",
     unsure=(
+        "body and weight of ticker/bookTicker",
         "what a stream asked on the wrong route does; taken as silence",
         "Retry-After on 418 and 429",
         "whether aggTrade ids stay without holes outside the recordings",

@@ -17,6 +17,12 @@ VENUE = Venue(
     endpoints=(
         Endpoint(name="ping", path="/api/v3/ping"),
         Endpoint(name="time", path="/api/v3/time", clock=wire.read_time),
+        Endpoint(
+            name="ticker",
+            path="/api/v3/ticker/bookTicker?symbol={symbol}",
+            weight=2,
+            default=False,
+        ),
     ),
     fault=wire.fault,
     rest_limits=(
@@ -34,12 +40,14 @@ VENUE = Venue(
         Channel.QUOTES: Continuity.RISING,
         Channel.BOOK: Continuity.CONTIGUOUS,
     },
+    sequences=wire.sequences(Continuity.CONTIGUOUS),
     book=wire.book_rules("/api/v3/depth?symbol={symbol}&limit=1000"),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=1024,
     requests_per_second=4.0,  # the limit is 5 a second, and pings and pongs count
     symbol=lambda instrument: instrument.replace("-", ""),
+    hosts=("stream.binance.us", "api.binance.us"),
     timestamps={
         Channel.TRADES: wire.TIMESTAMP,
         Channel.QUOTES: "none is sent",

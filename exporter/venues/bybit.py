@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, Endpoint, RestLimit, Venue
+from exporter.contracts import BookRules, Endpoint, RestLimit, SequenceRule, Venue
 from exporter.model import (
     Ack,
     Answer,
@@ -242,11 +242,11 @@ def ping(number: int) -> str:
     return f'{{"req_id":"{number}","op":"ping"}}'
 
 
-_read_levels = msgspec.json.Decoder(list[tuple[str, str]]).decode
+_read_levels = msgspec.json.Decoder(list[tuple[Price, Size]], strict=False).decode
 
 
-def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Decode the bids and asks of a book frame, as (price, size) in the wire's own digits."""
+def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Decode the bids and asks of a book frame."""
     with reading("bybit levels"):
         match event.levels:
             case (Raw() as bids, Raw() as asks):
@@ -390,13 +390,29 @@ VENUE = Venue(
         Channel.QUOTES: Continuity.RISING,  # repeats carry the same u
         Channel.BOOK: Continuity.CONTIGUOUS,
     },
-    book=BookRules(levels=levels),
+    sequences=(
+        SequenceRule(
+            name="orderbook.1",
+            labels=("orderbook.1",),
+            continuity=Continuity.RISING,
+            attribute="sequence",
+        ),
+        SequenceRule(
+            name="orderbook",
+            labels=("orderbook.snapshot", "orderbook.delta"),
+            continuity=Continuity.CONTIGUOUS,
+            attribute="span",
+        ),
+    ),
+    book=BookRules(levels=levels, depth=50),
     ping=ping,
     ping_every=20.0,
     topics_per_request=10,
     topics_per_connection=500,  # all topics of a connection may have 21,000 characters together
     request_length=21_000,
     symbol=lambda instrument: instrument.replace("-", ""),
+    # The retired v2 protocol had other paths on the same hosts.
+    hosts=("stream.bybit.com/v5", "api.bybit.com/v5", "api.bytick.com/v5"),
     timestamps=dict.fromkeys(Channel, "ts, when the frame was generated (ms)"),
     source="bybit-exchange/docs v5 at 072c197, read 2026-07-24",
     checked="documentation",

@@ -16,7 +16,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, Endpoint, RestLimit, Venue
+from exporter.contracts import BookRules, Endpoint, RestLimit, SequenceRule, Venue
 from exporter.model import (
     Ack,
     Answer,
@@ -533,7 +533,21 @@ VENUE = Venue(
     unsubscribe=unsubscribe,
     parse=parse,
     continuity={Channel.QUOTES: Continuity.RISING, Channel.BOOK: Continuity.LINKED},
-    book=BookRules(levels=levels, checksum=checksum),
+    sequences=(
+        SequenceRule(
+            name="bbo-tbt",
+            labels=("bbo-tbt",),
+            continuity=Continuity.RISING,
+            attribute="sequence",
+        ),
+        SequenceRule(
+            name="books",
+            labels=("books.snapshot", "books.update"),
+            continuity=Continuity.LINKED,
+            attribute="span",
+        ),
+    ),
+    book=BookRules(levels=levels, checksum=checksum, depth=400),
     ping=ping,
     ping_every=20.0,
     topics_per_request=50,
@@ -541,6 +555,7 @@ VENUE = Venue(
     request_length=60_000,  # of 64 KiB
     requests_per_second=2.0,  # 480 requests an hour at most
     symbol=lambda instrument: instrument,
+    hosts=("ws.okx.com", "wsaws.okx.com", "ws.okex.com", "www.okx.com", "www.okex.com"),
     timestamps={
         Channel.TRADES: "ts, when the trade was matched (ms)",
         Channel.QUOTES: "ts, when the frame was generated (ms)",

@@ -13,11 +13,12 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules
+from exporter.contracts import BookRules, SequenceRule
 from exporter.model import (
     Ack,
     Answer,
     Channel,
+    Continuity,
     Control,
     Depth,
     Event,
@@ -238,6 +239,33 @@ TOPICS = {
     Channel.KLINES: "{lower}@kline_1m",
 }
 FUTURES_TOPICS = {**TOPICS, Channel.TRADES: "{lower}@aggTrade"}
+
+
+def sequences(depth: Continuity) -> tuple[SequenceRule, ...]:
+    """Give the rules of all numbered messages; spot and futures differ in ``depth`` alone."""
+    return (
+        SequenceRule(
+            name="trade",
+            labels=("trade",),
+            continuity=Continuity.CONTIGUOUS,
+            attribute="sequence",
+        ),
+        SequenceRule(
+            name="aggTrade",
+            labels=("aggTrade",),
+            continuity=Continuity.CONTIGUOUS,
+            attribute="sequence",
+        ),
+        SequenceRule(
+            name="bookTicker",
+            labels=("bookTicker",),
+            continuity=Continuity.RISING,
+            attribute="sequence",
+        ),
+        SequenceRule(name="depth", labels=("depthUpdate",), continuity=depth, attribute="span"),
+    )
+
+
 TIMESTAMP = "E, when the event was published (ms)"
 
 
@@ -308,11 +336,11 @@ def fault(answer: Answer) -> Reason | None:
     return None
 
 
-_read_levels = msgspec.json.Decoder(list[tuple[str, str]]).decode
+_read_levels = msgspec.json.Decoder(list[tuple[Price, Size]], strict=False).decode
 
 
-def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Decode the bids and asks of a depth update, as (price, size) in the wire's own digits."""
+def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Decode the bids and asks of a depth update or snapshot."""
     with reading("binance levels"):
         match event.levels:
             case (Raw() as bids, Raw() as asks):
