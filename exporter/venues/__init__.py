@@ -16,6 +16,18 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in found if not module.ispkg))  # not `families`
 
 
+def by_url(url: str) -> Venue | None:
+    """Give the venue whose `hosts` a URL belongs to; of several the one that says more."""
+    address = url.partition("://")[2]
+    fits = [
+        (len(host), name)
+        for name in names()
+        for host in load(name).hosts
+        if address == host or (address.startswith(host) and address[len(host)] in "/:?")
+    ]
+    return load(max(fits)[1]) if fits else None
+
+
 @cache
 def load(name: str) -> Venue:
     """Give the venue of that name. Raises KeyError for an unknown one."""
