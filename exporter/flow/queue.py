@@ -1,0 +1,147 @@
+"""A bounded queue that says what it does when it is full, and how it fares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from exporter.model import Policy
+
+T = TypeVar("T")
+
+
+class QueueClosedError(Exception):
+    """Nothing more can be put into the queue, or it is closed and empty."""
+
+
+def _nothing(_: float) -> None:
+    """Take a figure that nobody asked for."""
+
+
+class Queue(Generic[T]):
+    """First in, first out, at most ``capacity`` items; of one event loop.
+
+    Full, `Policy.BLOCK` makes `put` wait, in turn; `DROP_OLDEST` and `DROP_NEWEST` drop and count;
+    `COALESCE` lets an item take the place of the one with the same ``key`` at any depth, and drops
+    the oldest when there is none. ``dropped`` counts by the policy that named the victim.
+    ``now`` is a monotonic clock; ``waited`` hears how many seconds each item lay here.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        policy: Policy = Policy.BLOCK,
+        *,
+        key: Callable[[T], Hashable] | None = None,
+        now: Callable[[], float],
+        waited: Callable[[float], None] = _nothing,
+    ) -> None:
+        if capacity < 1:
+            raise ValueError(f"expected a capacity of at least 1, got {capacity}")
+        if (policy is Policy.COALESCE) is (key is None):
+            raise ValueError("a key is for coalescing, and coalescing needs one")
+        self.capacity, self.policy = capacity, policy
+        self.dropped = dict.fromkeys((Policy.DROP_OLDEST, Policy.DROP_NEWEST, Policy.COALESCE), 0)
+        self.closed = False
+        self._key, self._now, self._waited = key, now, waited
+        self._items: OrderedDict[Hashable, tuple[T, float]] = OrderedDict()
+        self._count = 0  # the keys of items that have none of their own
+        # In the order they came; a cancelled one may leave from the middle.
+        self._blocked: OrderedDict[asyncio.Future[None], T] = OrderedDict()
+        self._getters: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+
+    @property
+    def depth(self) -> int:
+        """How many items wait."""
+        return len(self._items)
+
+    def offer(self, item: T) -> bool:
+        """Put an item without waiting; give whether it was taken. Raises QueueClosedError."""
+        if self.closed:
+            raise QueueClosedError
+        key = self._own_key(item)
+        held = self._items.get(key)
+        if held is not None:
+            self._items[key] = (item, held[1])  # its wait began with the first of its kind
+            self.dropped[Policy.COALESCE] += 1
+            return True
+        if len(self._items) >= self.capacity:
+            if self.policy is Policy.BLOCK:
+                return False
+            if self.policy is Policy.DROP_NEWEST:
+                self.dropped[Policy.DROP_NEWEST] += 1
+                return False
+            self._items.popitem(last=False)
+            self.dropped[Policy.DROP_OLDEST] += 1
+        self._items[key] = (item, self._now())
+        self._wake_getter()
+        return True
+
+    async def put(self, item: T) -> None:
+        """Put an item, waiting for room under `Policy.BLOCK`, first come, first served.
+
+        Cancelled while it waits, the item was not taken. Raises QueueClosedError, then too.
+        """
+        if self.offer(item) or self.policy is not Policy.BLOCK:
+            return
+        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._blocked[taken] = item
+        try:
+            await taken
+        finally:
+            self._blocked.pop(taken, None)
+
+    async def get(self) -> T:
+        """Take the oldest item. Cancelled, it takes none. Raises QueueClosedError at the end."""
+        while not self._items:
+            if self.closed:
+                raise QueueClosedError
+            awake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._getters[awake] = None
+            try:
+                await awake
+            except asyncio.CancelledError:
+                if not awake.cancelled() and self._items:
+                    self._wake_getter()  # ours was the wake-up: pass it on
+                raise
+            finally:
+                self._getters.pop(awake, None)
+        _, (item, since) = self._items.popitem(last=False)
+        self._waited(self._now() - since)
+        self._admit()
+        return item
+
+    def close(self) -> None:
+        """Take nothing more; what is here can still be got. Blocked `put` calls raise."""
+        self.closed = True
+        while self._blocked:
+            taken, _ = self._blocked.popitem(last=False)
+            if not taken.done():
+                taken.set_exception(QueueClosedError())
+        while self._getters:
+            self._wake_getter()
+
+    def _own_key(self, item: T) -> Hashable:
+        if self._key is not None:
+            return self._key(item)
+        self._count += 1
+        return self._count
+
+    def _admit(self) -> None:
+        """Let the longest waiting `put` finish, now that there is room."""
+        while self._blocked:
+            taken, item = self._blocked.popitem(last=False)
+            if not taken.done():
+                self._items[self._own_key(item)] = (item, self._now())
+                taken.set_result(None)
+                self._wake_getter()
+                return
+
+    def _wake_getter(self) -> None:
+        while self._getters:
+            awake, _ = self._getters.popitem(last=False)
+            if not awake.done():
+                awake.set_result(None)
+                return
