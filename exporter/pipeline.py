@@ -1,1 +1,51 @@
-"""One tick: signals, scores, verdicts. No I/O."""
+"""One tick: sample all signals, score them with all detectors at once. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from exporter.contracts import Tracker
+from exporter.detectors.bank import Bank
+from exporter.model import Floats, Scores, Series, Signal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """What one tick saw; rows follow `Pipeline.series`. ``values`` has shape (n,), NaN: a gap."""
+
+    values: Floats
+    scores: Scores
+
+
+class Pipeline:
+    """The signals of all exchanges and the detectors that judge them.
+
+    ``trackers`` pairs each signal with what measures it, every tracker over the same exchanges in
+    the same order.
+    """
+
+    def __init__(
+        self, exchanges: Sequence[str], trackers: Sequence[tuple[Signal, Tracker]], bank: Bank
+    ) -> None:
+        self.series = tuple(
+            Series(exchange, signal.name) for signal, _ in trackers for exchange in exchanges
+        )
+        self._trackers = tuple(tracker for _, tracker in trackers)
+        self._bank = bank
+        self._bank.keep(self.series)
+
+    def tick(self, now: float, wall: float) -> Iterator[Tick]:
+        """Do one tick in bites of a few milliseconds; the last item holds all of it.
+
+        ``now`` is monotonic, ``wall`` epoch seconds.
+        """
+        values = self._sample(now)
+        for scores in self._bank.steps(values, wall):
+            yield Tick(values=values, scores=scores)
+
+    def _sample(self, now: float) -> Floats:
+        rows = [tracker.sample(now) for tracker in self._trackers]
+        return np.concatenate(rows) if rows else np.empty(0)

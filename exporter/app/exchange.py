@@ -1,0 +1,348 @@
+"""One exchange: its endpoints, its streams and what is known of both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from random import random, uniform
+from typing import TypeAlias
+
+from exporter import config as settings
+from exporter.config import Config
+from exporter.contracts import Clock, Connect, Fetch, RestLimit, Venue
+from exporter.edge.inbox import InboxBounds, InboxMeter
+from exporter.flow import backoff, budget
+from exporter.flow.breaker import Breaker
+from exporter.metrics import families
+from exporter.metrics.feeds import FeedMeter
+from exporter.metrics.probes import ExchangeMeter, ProbeMeter
+from exporter.metrics.registry import Registry
+from exporter.metrics.streams import ChannelMeter
+from exporter.metrics.streams import StreamMeter as StreamChildren
+from exporter.model import Channel, Phase, Probed, Skip, Subscription, SubscriptionState, Target
+from exporter.signals.clock import ClockOffset
+from exporter.signals.feed import Feed, Skew
+from exporter.signals.history import History
+from exporter.signals.liveness import Liveness, Patience
+from exporter.sources import probe
+from exporter.sources.link import StreamMeter
+from exporter.sources.session import Timing
+from exporter.sources.stream import Stream, spread
+
+Task: TypeAlias = tuple[str, str, Callable[[], Awaitable[None]]]
+"""A kind (the label ``task``), a name for the log, and what to run until cancelled."""
+
+Dial: TypeAlias = Callable[[InboxBounds, InboxMeter, Callable[[float], None]], Connect]
+"""Gives a way to open sockets whose frames wait within bounds and are reported to a meter."""
+
+_CLOCK_RESOLUTION = 0.001  # seconds; venues cut their server time to milliseconds
+# Which channel speaks for an instrument's price, the best first.
+_SPEAKERS = (Channel.QUOTES, Channel.TRADES, Channel.KLINES)
+_FAILURES_KEPT = 20  # per endpoint: the evidence that a page links to
+# A forced disconnect is not awaited: a successor is up some minutes before, not all at once.
+_ROLLOVER_MARGIN = (300.0, 900.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all exchanges share. ``probed`` is told of every probe that ended."""
+
+    config: Config
+    registry: Registry
+    fetch: Fetch
+    dial: Dial
+    clock: Clock
+    slots: asyncio.Semaphore
+    probed: Callable[[Probed], None]
+    online: Callable[[], bool]
+
+
+@dataclass(slots=True)
+class EndpointState:
+    """One endpoint and what is known of it."""
+
+    target: Target
+    breaker: Breaker
+    meter: ProbeMeter
+    history: History = field(default_factory=History)
+    last: Probed | None = None
+    skipped: Skip | None = None  # why the last turn was not taken, if it was not
+    failures: deque[Probed] = field(default_factory=lambda: deque(maxlen=_FAILURES_KEPT))
+
+
+@dataclass(slots=True)
+class Watch:
+    """One subscription, how long it may be silent, and its metrics."""
+
+    feed: Feed
+    liveness: Liveness
+    meter: FeedMeter
+
+
+@dataclass(slots=True)
+class StreamState:
+    """One connection's worth of subscriptions and what is known of it; ``watches`` by topic."""
+
+    name: str
+    watches: Mapping[str, Watch]
+    connected: bool = False
+    counts: Mapping[SubscriptionState, int] = field(default_factory=dict)
+
+
+class Exchange:
+    """One configured exchange. `tasks` gives what must run; `close` takes its series away."""
+
+    def __init__(self, configured: settings.Exchange, venue: Venue, around: Surroundings) -> None:
+        self.name, self.configured, self.venue = configured.name, configured, venue
+        self._around, self._clock = around, around.clock
+        self._registry = around.registry.scope()
+        limits = settings.rest_limits(configured, venue)
+        self._meter = ExchangeMeter(self._registry, self.name, [limit.name for limit in limits])
+        targets = settings.targets(configured, venue, around.config.probes)
+        share = settings.budget_share(configured, around.config.probes)
+        heaviest = max((target.weight for target in targets), default=1)
+        self.budgets = {limit: self._budget(limit, share, heaviest) for limit in limits}
+        self.endpoints = {target.endpoint: self._endpoint(target) for target in targets}
+        self.offset = ClockOffset()
+        self.skew = Skew()
+        self.maintenance = False
+        self.streams: list[StreamState] = []
+        self._channels: dict[Channel, ChannelMeter] = {}
+        self._running: list[tuple[StreamState, Stream]] = []
+        for wanted in configured.streams:
+            self._add_stream(wanted)
+        self._registry.refresh(self._refresh)
+
+    def tasks(self) -> Iterator[Task]:
+        """Give everything of this exchange that must run."""
+        for state in self.endpoints.values():
+            yield "probe", f"{self.name}/{state.target.endpoint}", partial(self._probe, state)
+        for shown, stream in self._running:
+            yield "stream", f"{self.name}/{shown.name}", stream.run
+
+    def close(self) -> None:
+        """Take every series of this exchange off the page."""
+        self._registry.close()
+
+    @property
+    def feeds(self) -> Iterator[Feed]:
+        """All subscriptions, over all streams."""
+        return (watch.feed for stream in self.streams for watch in stream.watches.values())
+
+    @property
+    def begun(self) -> bool:
+        """Whether every endpoint and stream has had its first turn."""
+        return all(s.last or s.skipped for s in self.endpoints.values()) and all(
+            s.counts for s in self.streams
+        )
+
+    def tick(self, now: float) -> None:
+        """Look once at what passes with time alone; ``now`` in epoch seconds."""
+        for stream in self.streams:
+            for watch in stream.watches.values():
+                watch.liveness.look(watch.feed.last, now)
+        banned = max((each.banned_until for each in self.budgets.values()), default=0.0)
+        self._meter.banned(banned if banned > now else None)
+        for limit, each in self.budgets.items():
+            self._meter.used(limit.name, each.used_ratio())
+
+    # --- probes -------------------------------------------------------------------------------
+
+    def _budget(self, limit: RestLimit, share: float, heaviest: int) -> budget.Budget:
+        rules = budget.Rules(
+            weight=limit.weight,
+            window=limit.window,
+            share=share,
+            heaviest=min(heaviest, limit.weight),
+        )
+        return budget.Budget(rules, self._clock)
+
+    def _endpoint(self, target: Target) -> EndpointState:
+        meter = ProbeMeter(
+            self._registry,
+            self.name,
+            target.endpoint,
+            phases_of_reused=self._around.config.metrics.phases == "all",
+        )
+        rules = settings.breaker_rules(self.configured, target.endpoint)
+        return EndpointState(target, Breaker(rules, meter.circuit), meter)
+
+    async def _probe(self, state: EndpointState) -> None:
+        own = {each.name: each for each in self.venue.endpoints}.get(state.target.endpoint)
+        await probe.run(
+            state.target,
+            fetch=self._around.fetch,
+            clock=self._clock,
+            readers=probe.Readers(
+                fault=self.venue.fault,
+                clock=own.clock if own else None,
+                status=own.status if own else None,
+            ),
+            slots=self._around.slots,
+            gates=probe.Gates(
+                breaker=state.breaker,
+                budgets=tuple(self.budgets.values()),
+                online=self._around.online,
+            ),
+            listeners=probe.Listeners(
+                report=partial(self._probed, state), skipped=partial(self._skipped, state)
+            ),
+        )
+
+    def _skipped(self, state: EndpointState, target: Target, skip: Skip) -> None:
+        state.skipped = skip
+        state.meter.skipped(skip)
+
+    def _probed(self, state: EndpointState, done: Probed) -> None:
+        now = self._clock.monotonic()
+        state.last, state.skipped = done, None
+        state.meter.probed(done)
+        state.history.add(now, done.duration if done.ok else None)
+        if not done.ok:
+            state.failures.append(done)
+        if done.answer is not None:
+            self._reconcile(done.answer.headers)
+            if done.clock is not None:
+                self._set_clock(done.clock, done, done.answer.phases, now)
+        if done.maintenance is not None:
+            self.maintenance = done.maintenance.active
+            self._meter.maintenance(
+                families.MaintenanceSource.VENUE, done.maintenance.active, done.maintenance.end
+            )
+        self._around.probed(done)
+
+    def _reconcile(self, headers: Mapping[str, str]) -> None:
+        for limit, each in self.budgets.items():
+            used = headers.get(limit.used_header or "", "")
+            left = headers.get(limit.remaining_header or "", "")
+            # isdecimal first: a venue's header is untrusted text.
+            if used.isdecimal() and len(used) < 10:
+                each.reconcile(int(used))
+            elif left.isdecimal() and len(left) < 10:
+                each.reconcile(max(0, limit.weight - int(left)))
+
+    def _set_clock(
+        self, said: float, done: Probed, phases: Mapping[Phase, float], now: float
+    ) -> None:
+        # The venue read its clock while it processed the request: name, handshakes and body have
+        # no part in the round trip.
+        processing = phases.get(Phase.PROCESSING, done.duration)
+        written = done.time + done.duration - processing - phases.get(Phase.TRANSFER, 0.0)
+        offset = self.offset.observe(said, written, processing, _CLOCK_RESOLUTION, now)
+        self.skew.offset = offset.value
+        self._meter.clock(offset.value, offset.error)
+
+    # --- streams ------------------------------------------------------------------------------
+
+    def _add_stream(self, wanted: settings.Stream) -> None:
+        subscriptions = settings.subscriptions(self.configured, wanted, self.venue)
+        parts = spread(subscriptions, self.venue)
+        for number, part in enumerate(parts, start=1):
+            name = wanted.name if len(parts) == 1 else f"{wanted.name}-{number}"
+            self._add_connection(name, wanted, part)
+
+    def _add_connection(
+        self, name: str, wanted: settings.Stream, part: tuple[Subscription, ...]
+    ) -> None:
+        limits, clock = self._around.config.streams, self._clock
+        for each in part:
+            if each.channel not in self._channels:
+                self._channels[each.channel] = ChannelMeter(self._registry, self.name, each.channel)
+        policy = wanted.queue_policy or limits.queue_policy
+        capacity = wanted.queue or limits.queue
+        children = StreamChildren(
+            self._registry,
+            self.name,
+            name,
+            clock=clock,
+            channels={each.channel: self._channels[each.channel] for each in part},
+            capacity=capacity,
+            policy=policy,
+        )
+        watches = {each.topic: self._watch(each, wanted.channels) for each in part}
+        state = StreamState(name, watches)
+        lifetime = self.venue.lifetime
+        stream = Stream(
+            f"{self.name}/{name}",
+            self.venue,
+            part,
+            connect=self._around.dial(
+                InboxBounds(frames=capacity, size=limits.queue_bytes, policy=policy),
+                InboxMeter(
+                    depth=children.queue_depth,
+                    dropped=children.queue_dropped,
+                    waited=children.queue_waited,
+                ),
+                children.ping_rtt,
+            ),
+            clock=clock,
+            meter=_stream_meter(state, children, clock),
+            sinks={topic: watch.feed for topic, watch in watches.items()},
+            stale_after=lambda topic: watches[topic].liveness.stale_after,
+            chance=random,
+            urls=self.configured.stream_url,
+            fetch=self._around.fetch,
+            rest_url=self.configured.rest_url,
+            rules=backoff.Rules(base=limits.backoff_base, cap=limits.backoff_cap),
+            timing=Timing(
+                ack_timeout=limits.ack_timeout,
+                idle_after=limits.idle_timeout,
+                lifetime=None if lifetime is None else lifetime - uniform(*_ROLLOVER_MARGIN),
+            ),
+        )
+        self.streams.append(state)
+        self._running.append((state, stream))
+
+    def _watch(self, subscription: Subscription, channels: Collection[Channel]) -> Watch:
+        limits, now = self._around.config.streams, self._clock.wall()
+        channel = self._channels[subscription.channel]
+        feed = Feed(
+            subscription, self.venue.sequences, self.skew, channel.latency, channel.negative, now
+        )
+        speaker = next((each for each in _SPEAKERS if each in channels), None)
+        return Watch(
+            feed,
+            Liveness(Patience(floor=limits.stale_floor, ceiling=limits.stale_ceiling), last=now),
+            FeedMeter(
+                self._registry, subscription, channel, priced=subscription.channel is speaker
+            ),
+        )
+
+    def _refresh(self) -> None:
+        """Bring what is counted per subscription into the metrics, before each scrape."""
+        now = self._clock.wall()
+        for stream in self.streams:
+            for watch in stream.watches.values():
+                watch.meter.show(watch.feed, watch.liveness.stale_after, now)
+
+
+def _stream_meter(state: StreamState, children: StreamChildren, clock: Clock) -> StreamMeter:
+    """Tell both the metrics and the state that pages show."""
+
+    def connected(up: bool) -> None:
+        state.connected = up
+        children.connected(up)
+
+    def subscriptions(counts: Mapping[SubscriptionState, int]) -> None:
+        state.counts = counts
+        children.subscriptions(counts)
+
+    def armed(topic: str) -> None:
+        now, watch = clock.wall(), state.watches[topic]
+        watch.feed.rearm(now)
+        watch.liveness.rearm(now)
+
+    return StreamMeter(
+        attempted=children.attempted,
+        connected=connected,
+        lost=children.lost,
+        subscriptions=subscriptions,
+        armed=armed,
+        control=children.control,
+        unknown=children.unknown,
+        unreadable=children.unreadable,
+        processed=children.processed,
+    )
