@@ -273,7 +273,7 @@ class _Window(Struct):
 
 
 class _Windows(Struct):
-    list: list[_Window]
+    rows: list[_Window] = msgspec.field(name="list")
 
 
 class _StatusBody(Struct):
@@ -288,7 +288,7 @@ class _Instrument(Struct):
 
 
 class _Instruments(Struct):
-    list: list[_Instrument]
+    rows: list[_Instrument] = msgspec.field(name="list")
 
 
 class _MarketsBody(Struct):
@@ -309,7 +309,7 @@ def read_time(body: bytes) -> float:
 def read_status(body: bytes) -> Maintenance:
     """Read whether a maintenance of the production system is under way, and until when."""
     with reading("bybit status"):
-        rows = msgspec.json.decode(body, type=_StatusBody).result.list
+        rows = msgspec.json.decode(body, type=_StatusBody).result.rows
         ongoing = [row for row in rows if row.state == "ongoing" and row.env == 1]
         ends = [seconds(row.end, 1e3) for row in ongoing if row.end not in ("", "0")]
         return Maintenance(
@@ -322,7 +322,7 @@ def read_status(body: bytes) -> Maintenance:
 def read_markets(body: bytes) -> tuple[Market, ...]:
     """Read the tradable spot markets."""
     with reading("bybit markets"):
-        rows = msgspec.json.decode(body, type=_MarketsBody).result.list
+        rows = msgspec.json.decode(body, type=_MarketsBody).result.rows
         return tuple(
             Market(row.symbol, f"{row.baseCoin}-{row.quoteCoin}")
             for row in rows
