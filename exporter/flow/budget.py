@@ -22,8 +22,9 @@ def _nanos(seconds: float) -> int:
 
 
 def _seconds(nanos: int) -> float:
-    # A nanosecond on top: rounding must never make a waiter come back too early, and wait again.
-    return (nanos + 1) / _NANOS
+    # A microsecond on top, the resolution of a float after a century of uptime: a waiter must
+    # never come back just too early, and wait again.
+    return (nanos + 1000) / _NANOS
 
 
 S = TypeVar("S")
@@ -127,7 +128,7 @@ class SlidingWindow:
                 missing -= taken
                 if missing <= 0:
                     gone = (oldest + _SLICES + 1) * self._slice
-                    return Window(kept), max(_seconds(gone - _nanos(now)), 1e-9)
+                    return Window(kept), _seconds(gone - _nanos(now))
         if kept and kept[-1][0] == number:
             return Window((*kept[:-1], (number, kept[-1][1] + weight))), 0.0
         return Window((*kept, (number, weight))), 0.0

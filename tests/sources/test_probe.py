@@ -1,0 +1,440 @@
+"""Probes are judged by what they promise, and repeated on time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.contracts import FetchFailedError
+from exporter.flow import breaker, budget
+from exporter.model import (
+    Answer,
+    Circuit,
+    Expectation,
+    Maintenance,
+    Phase,
+    Probed,
+    Reason,
+    Skip,
+    Target,
+)
+from exporter.sources.probe import Gates, Listeners, Readers, phase, probe, run
+from exporter.wire import ParseError
+from tests.fakes import FakeClock, run_virtual
+
+TARGET = Target(exchange="acme", endpoint="time", url="http://acme.example/time")
+
+
+def answer(status: int = 200, body: bytes = b'{"t": 1}', **headers: str) -> Answer:
+    """Give an answer; underscores in header names stand for dashes."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(
+        status=status,
+        headers=names,
+        body=body,
+        new_connection=True,
+        phases={Phase.PROCESSING: 0.1},
+        certificate_end=1.9e9,
+    )
+
+
+@dataclass
+class ScriptedFetch:
+    """A Fetch that takes ``takes`` seconds and then gives what ``script`` says."""
+
+    script: Callable[[int], Answer | FetchFailedError]
+    takes: Callable[[int], float] = lambda number: 0.1
+    begun: list[float] = field(default_factory=list)
+    running: int = 0
+    most: int = 0
+
+    async def __call__(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout: float,
+        body_limit: int,
+    ) -> Answer:
+        number = len(self.begun)
+        self.begun.append(asyncio.get_running_loop().time())
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await asyncio.sleep(self.takes(number))
+        finally:
+            self.running -= 1
+        said = self.script(number)
+        if isinstance(said, FetchFailedError):
+            raise said
+        return said
+
+
+def judged(
+    said: Answer | FetchFailedError, target: Target = TARGET, readers: Readers | None = None
+) -> Probed:
+    """Give the outcome of one probe that was answered so."""
+    fetch = ScriptedFetch(lambda number: said)
+    return run_virtual(probe(target, fetch, FakeClock(), readers or Readers()))
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (200, None),
+        (301, Reason.OTHER),
+        (404, Reason.HTTP_4XX),
+        (418, Reason.HTTP_4XX),
+        (429, Reason.RATE_LIMITED),
+        (500, Reason.HTTP_5XX),
+        (599, Reason.HTTP_5XX),
+        (999, Reason.OTHER),
+    ],
+)
+def test_status_gives_reason(status: int, reason: Reason | None) -> None:
+    """Every status outside those expected fails the probe, with a reason of the closed set."""
+    assert judged(answer(status)).reason is reason
+
+
+def test_expected_status_may_be_any() -> None:
+    """An endpoint may be configured to refuse."""
+    target = replace(TARGET, statuses=frozenset({401}))
+    assert judged(answer(401), target).ok
+    assert judged(answer(200), target).reason is Reason.OTHER
+
+
+def test_fault_hidden_in_200() -> None:
+    """A venue's own error codes count, and come before the status."""
+    readers = Readers(fault=lambda reply: Reason.BANNED if b"-1003" in reply.body else None)
+    assert judged(answer(200, b'{"code": -1003}'), readers=readers).reason is Reason.BANNED
+
+
+def test_failed_fetch_becomes_value() -> None:
+    """No answer is an outcome too, with the certificate of a failed handshake."""
+    done = judged(FetchFailedError(Reason.CERT_EXPIRED, "expired", 1.6e9))
+    assert (done.reason, done.detail, done.certificate_end) == (
+        Reason.CERT_EXPIRED,
+        "expired",
+        1.6e9,
+    )
+    assert done.answer is None
+    assert done.duration == pytest.approx(0.1)
+    assert done.time == 1.7e9
+
+
+@pytest.mark.parametrize(
+    ("expected", "body", "met"),
+    [
+        (Expectation(path="t", equals=1), b'{"t": 1}', True),
+        (Expectation(path="t", equals=1), b'{"t": true}', False),
+        (Expectation(path="t", equals=2), b'{"t": 1}', False),
+        (Expectation(path="a.1.b", equals="x"), b'{"a": [0, {"b": "x"}]}', True),
+        (Expectation(path="a.2.b", equals="x"), b'{"a": [0, {"b": "x"}]}', False),
+        (Expectation(path="t"), b'{"t": null}', True),
+        (Expectation(path="t"), b'{"u": 1}', False),
+        (Expectation(path="t"), b"<html>", False),
+        (Expectation(path="t"), b"[" * 100_000, False),
+        (Expectation(path="t", matches="^ok"), b'{"t": "ok!"}', True),
+        (Expectation(path="t", matches="^ok"), b'{"t": "not ok"}', False),
+        (Expectation(matches="serv.r"), b"\xff server", True),
+        (Expectation(matches="serv.r"), b"", False),
+    ],
+)
+def test_expectations(expected: Expectation, body: bytes, met: bool) -> None:
+    """A body that is not as expected fails the probe as body_invalid, whatever bytes it is."""
+    done = judged(answer(200, body), replace(TARGET, expect=(expected,)))
+    assert done.reason is (None if met else Reason.BODY_INVALID)
+
+
+def test_readers_see_only_success() -> None:
+    """An error page is never read as a clock."""
+    asked: list[bytes] = []
+
+    def read(body: bytes) -> float:
+        asked.append(body)
+        return 1.7e9
+
+    readers = Readers(clock=read, status=lambda body: Maintenance(active=True))
+    failed = judged(answer(503, b"oops"), readers=readers)
+    assert (asked, failed.clock, failed.maintenance) == ([], None, None)
+    done = judged(answer(200, b"now"), readers=readers)
+    assert (asked, done.clock, done.maintenance) == ([b"now"], 1.7e9, Maintenance(active=True))
+
+
+@pytest.mark.parametrize(
+    "error", [ParseError("x"), KeyError("x"), RecursionError(), OverflowError(), TypeError()]
+)
+def test_unreadable_body(error: Exception) -> None:
+    """Whatever a reader trips over is the body's fault, not the program's."""
+
+    def read(body: bytes) -> float:
+        raise error
+
+    assert judged(answer(), readers=Readers(clock=read)).reason is Reason.BODY_INVALID
+
+
+def test_retry_after_in_both_forms() -> None:
+    """Seconds and dates mean the same; a date is read against the server's own clock."""
+    assert judged(answer(429, retry_after="17")).retry_after == 17.0
+    dates = {
+        "retry_after": "Tue, 14 Nov 2023 22:14:20 GMT",
+        "date": "Tue, 14 Nov 2023 22:13:50 GMT",
+    }
+    assert judged(answer(503, b"", **dates)).retry_after == 30.0
+    del dates["date"]
+    assert (
+        judged(answer(503, b"", **dates)).retry_after == 60.0
+    )  # the fake clock's epoch is 22:13:20
+    assert judged(answer(503, retry_after="soon")).retry_after is None
+    assert judged(answer(200, retry_after="17")).retry_after is None
+
+
+# --- the schedule -------------------------------------------------------------------------------
+
+
+@dataclass
+class Ran:
+    """What a schedule did."""
+
+    fetch: ScriptedFetch
+    reports: list[Probed] = field(default_factory=list)
+    skips: list[tuple[float, Skip]] = field(default_factory=list)
+
+
+def scheduled(
+    fetch: ScriptedFetch,
+    duration: float,
+    gates: Callable[[FakeClock], Gates] = lambda clock: Gates(
+        breaker=breaker.Breaker(breaker.Rules(failures=None))
+    ),
+    targets: tuple[Target, ...] = (TARGET,),
+    slots: int = 10,
+) -> Ran:
+    """Run schedules for so many seconds of virtual time."""
+    ran = Ran(fetch)
+
+    async def main() -> None:
+        clock = FakeClock()
+        loop = asyncio.get_running_loop()
+        listeners = Listeners(
+            report=ran.reports.append,
+            skipped=lambda target, skip: ran.skips.append((loop.time(), skip)),
+        )
+        semaphore, opened = asyncio.Semaphore(slots), gates(clock)
+        try:
+            async with asyncio.timeout(duration), asyncio.TaskGroup() as group:
+                for target in targets:
+                    group.create_task(
+                        run(
+                            target,
+                            fetch=fetch,
+                            clock=clock,
+                            readers=Readers(),
+                            slots=semaphore,
+                            gates=opened,
+                            listeners=listeners,
+                        )
+                    )
+        except TimeoutError:
+            pass
+
+    run_virtual(main())
+    return ran
+
+
+def due_times(target: Target, duration: float) -> list[float]:
+    """Give the steady due times of a schedule that starts at zero, without the first round."""
+    first = phase(target.exchange, target.endpoint) * target.interval
+    count = int((duration - first) / target.interval) + 1
+    return [first + n * target.interval for n in range(count)]
+
+
+def test_schedule_keeps_time() -> None:
+    """Whatever a probe takes, the next one starts when it is due, and the first one soon."""
+    fetch = ScriptedFetch(lambda number: answer(), takes=lambda number: (number % 7) * 1.3)
+    ran = scheduled(fetch, 1000.0)
+    steady = due_times(TARGET, 1000.0)
+    assert fetch.begun[0] <= 1.0
+    assert fetch.begun[1:] == pytest.approx(steady[-len(fetch.begun) + 1 :])
+    assert len(steady) - len(fetch.begun) in (-1, 0)
+    assert all(done.late == pytest.approx(0.0, abs=1e-6) for done in ran.reports)
+
+
+def test_stall_is_late_once_and_no_burst() -> None:
+    """Missed turns are not made up for, and the first one missed tells how late it got."""
+    fetch = ScriptedFetch(lambda number: answer(), takes=lambda number: 0.1 if number else 47.0)
+    ran = scheduled(fetch, 100.0)
+    first, second, third = fetch.begun[:3]
+    due = [time for time in due_times(TARGET, 100.0) if time >= first + TARGET.interval / 2]
+    assert second == pytest.approx(first + 47.0)
+    assert ran.reports[1].late == pytest.approx(second - due[0])
+    assert third == pytest.approx(min(time for time in due if time > second))
+    assert all(b - a > 9.9 for a, b in zip(fetch.begun[2:], fetch.begun[3:], strict=False))
+
+
+@given(takes=st.lists(st.floats(0.0, 60.0), min_size=1, max_size=8))
+def test_schedule_invariants(takes: list[float]) -> None:
+    """Never two at once, never before due, never more probes than turns, and late adds up."""
+    fetch = ScriptedFetch(lambda number: answer(), takes=lambda n: takes[n % len(takes)])
+    ran = scheduled(fetch, 300.0)
+    turns = due_times(TARGET, 300.0)
+    assert fetch.most == 1
+    assert len(fetch.begun) <= len(turns) + 1
+    for begun, done in zip(fetch.begun[1:], ran.reports[1:], strict=False):
+        promised = begun - done.late
+        assert min(abs(promised - turn) for turn in turns) < 1e-6
+        assert done.late >= 0.0
+    # In any interval at most two begin: the late one and the one whose turn it is.
+    assert all(b - a >= 9.999 for a, b in zip(fetch.begun[1:], fetch.begun[3:], strict=False))
+
+
+def test_targets_are_spread() -> None:
+    """Endpoints of equal interval do not go off together, and not elsewhere after a restart."""
+    places = [phase("acme", f"endpoint{n}") for n in range(200)]
+    assert places == [phase("acme", f"endpoint{n}") for n in range(200)]
+    quarters = [sum(1 for p in places if q / 4 <= p < (q + 1) / 4) for q in range(4)]
+    assert sum(quarters) == 200
+    assert min(quarters) >= 30
+
+
+def test_concurrency_is_bounded_and_waiting_counts_as_late() -> None:
+    """With two slots no third probe runs, and what waited for a slot says so."""
+    targets = tuple(replace(TARGET, endpoint=f"e{n}") for n in range(10))
+    fetch = ScriptedFetch(lambda number: answer(), takes=lambda number: 1.5)
+    ran = scheduled(fetch, 60.0, targets=targets, slots=2)
+    assert fetch.most == 2
+    assert max(done.late for done in ran.reports) > 1.0
+
+
+@pytest.mark.parametrize(
+    ("online", "maintenance", "skip"),
+    [
+        (False, False, Skip.LOCAL_NETWORK),
+        (True, True, Skip.MAINTENANCE),
+        (False, True, Skip.LOCAL_NETWORK),
+    ],
+)
+def test_gates_skip_with_reason(online: bool, maintenance: bool, skip: Skip) -> None:
+    """What stands in the way is named, and nothing is sent."""
+
+    def gates(clock: FakeClock) -> Gates:
+        gate = breaker.Breaker(breaker.Rules())
+        return Gates(breaker=gate, online=lambda: online, maintenance=lambda: maintenance)
+
+    fetch = ScriptedFetch(lambda number: answer())
+    ran = scheduled(fetch, 35.0, gates)
+    assert fetch.begun == []
+    assert {said for _, said in ran.skips} == {skip}
+    assert len(ran.skips) >= 3
+
+
+def test_breaker_opens_and_skips_are_counted() -> None:
+    """An outage is met by a few probes and many skips, which never pass for successes."""
+    entered: list[Circuit] = []
+    rules = breaker.Rules(failures=3, recovery=50.0, growth=1.0, jitter=0.0)
+    fetch = ScriptedFetch(lambda n: answer(503) if n < 4 else answer())
+    ran = scheduled(
+        fetch, 300.0, lambda clock: Gates(breaker=breaker.Breaker(rules, entered.append))
+    )
+    assert [done.ok for done in ran.reports[:5]] == [False] * 4 + [True]
+    assert entered == [
+        Circuit.OPEN,
+        Circuit.HALF_OPEN,
+        Circuit.OPEN,
+        Circuit.HALF_OPEN,
+        Circuit.CLOSED,
+    ]
+    assert {skip for _, skip in ran.skips} == {Skip.BREAKER_OPEN}
+    assert len(ran.skips) + len(ran.reports) in (30, 31)
+
+
+@pytest.mark.parametrize(
+    ("said", "rest"),
+    [
+        (answer(429, retry_after="45"), 45.0),
+        (answer(429), 30.0),
+        (answer(418, retry_after="200"), 200.0),
+        (answer(418), 120.0),
+        (answer(503, retry_after="33"), 33.0),
+    ],
+)
+def test_refusals_are_respected(said: Answer, rest: float) -> None:
+    """After 429, 418 or a 503 that names its time nothing is sent before that time is over."""
+    fetch = ScriptedFetch(lambda number: said if number == 0 else answer())
+    readers = Readers(fault=lambda reply: Reason.BANNED if reply.status == 418 else None)
+    ran = Ran(fetch)
+
+    async def main() -> None:
+        clock = FakeClock()
+        slots = asyncio.Semaphore(1)
+        shared = budget.Budget(budget.Rules(weight=6000, window=60.0), clock)
+        gates = Gates(breaker=breaker.Breaker(breaker.Rules()), budgets=(shared,))
+        listeners = Listeners(
+            report=ran.reports.append,
+            skipped=lambda target, skip: ran.skips.append((clock.monotonic(), skip)),
+        )
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(300.0):
+                await run(
+                    TARGET,
+                    fetch=fetch,
+                    clock=clock,
+                    readers=readers,
+                    slots=slots,
+                    gates=gates,
+                    listeners=listeners,
+                )
+
+    run_virtual(main())
+    refused = fetch.begun[0] + 0.1
+    assert refused + rest <= fetch.begun[1] < refused + rest + 2 * TARGET.interval
+    assert {skip for _, skip in ran.skips} == {Skip.RATE_BUDGET}
+    assert all(refused < time < refused + rest for time, _ in ran.skips)
+
+
+def test_ban_rests_the_whole_exchange() -> None:
+    """A ban is of our address: the other endpoints stop asking too."""
+    targets = tuple(replace(TARGET, endpoint=f"e{n}") for n in range(5))
+    fetch = ScriptedFetch(
+        lambda number: answer(429, retry_after="100") if number == 9 else answer()
+    )
+
+    def gates(clock: FakeClock) -> Gates:
+        shared = budget.Budget(budget.Rules(weight=6000, window=60.0), clock)
+        return Gates(breaker=breaker.Breaker(breaker.Rules()), budgets=(shared,))
+
+    scheduled(fetch, 300.0, gates, targets=targets)
+    banned = fetch.begun[9] + 0.1
+    assert not [time for time in fetch.begun if banned < time < banned + 99.9]
+    assert [time for time in fetch.begun if time > banned + 99.9]
+
+
+def test_exhausted_budget_skips() -> None:
+    """Probes beyond our share are skipped, and the share comes back as the window moves on."""
+    fetch = ScriptedFetch(lambda number: answer())
+
+    def gates(clock: FakeClock) -> Gates:
+        shared = budget.Budget(budget.Rules(weight=20, window=60.0), clock)
+        return Gates(breaker=breaker.Breaker(breaker.Rules()), budgets=(shared,))
+
+    ran = scheduled(fetch, 600.0, gates)
+    assert {skip for _, skip in ran.skips} == {Skip.RATE_BUDGET}
+    for begun in fetch.begun:
+        assert sum(1 for other in fetch.begun if begun <= other < begun + 60.0) <= 2
+    assert len(fetch.begun) >= 15
+
+
+def test_cancelled_probe_gives_its_trial_back() -> None:
+    """A probe that is cancelled while half-open does not lock the breaker."""
+    gate = breaker.Breaker(breaker.Rules(failures=1, recovery=5.0, jitter=0.0))
+    fetch = ScriptedFetch(lambda n: answer(503), takes=lambda n: 0.1 if n == 0 else 1000.0)
+    scheduled(fetch, 25.0, lambda clock: Gates(breaker=gate))
+    assert len(fetch.begun) == 2
+    assert gate.state.circuit is Circuit.HALF_OPEN
+    assert gate.acquire(25.0) is not None
