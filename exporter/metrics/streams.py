@@ -19,8 +19,8 @@ _DROPPED = {
 class StreamMeter:
     """One stream's children, and its frame queue's.
 
-    ``channels`` are those that the stream carries, at least one. `Policy.BLOCK` never drops, so its queue has
-    the counters of what is dropped at 0 for ever.
+    ``channels`` are those that the stream carries, at least one. `Policy.BLOCK` never drops, so
+    its queue has the counters of what is dropped at 0 for ever.
     """
 
     def __init__(

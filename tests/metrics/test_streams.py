@@ -1,0 +1,150 @@
+"""What streams leave in the metrics."""
+
+from __future__ import annotations
+
+import asyncio
+
+from exporter.metrics.registry import Registry
+from exporter.metrics.streams import ChannelMeter, StreamMeter, SubscriptionMeter
+from exporter.model import Channel, Control, Lost, Policy, SubscriptionState
+from tests.fakes import FakeClock, run_virtual
+from tests.metrics.test_probes import value
+from tests.metrics.test_registry import samples
+
+NAMES = 'exchange="acme",stream="acme/1"'
+
+
+def stream(registry: Registry, policy: Policy = Policy.BLOCK) -> StreamMeter:
+    """Give the meter of a stream with two channels."""
+    channels = {
+        channel: ChannelMeter(registry, "acme", channel)
+        for channel in (Channel.TRADES, Channel.BOOK)
+    }
+    return StreamMeter(
+        registry,
+        "acme",
+        "acme/1",
+        clock=FakeClock(epoch=1.7e9),
+        channels=channels,
+        capacity=500,
+        policy=policy,
+    )
+
+
+def test_a_connection_s_life() -> None:
+    """Attempts, connection, uptime that grows while open, loss by reason, absence afterwards."""
+
+    async def main() -> None:
+        registry = Registry()
+        meter = stream(registry)
+        up = f"exchange_stream_connected{{{NAMES}}}"
+        uptime = f"exchange_stream_connected_seconds_total{{{NAMES}}}"
+        start = "exchange_stream_connection_start_timestamp_seconds"
+
+        def read() -> None:
+            registry.run_refreshers()
+            for table in registry.tables():
+                for child in table.children.values():
+                    lines.update(dict(line.rsplit(" ", 1) for line in child.text().splitlines()))
+
+        lines: dict[str, str] = {}
+        read()
+        assert (lines[up], lines[uptime]) == ("0", "0")
+        assert f"{start}{{{NAMES}}}" not in lines
+        meter.attempted(ok=False)
+        await asyncio.sleep(5)
+        meter.attempted(ok=True)
+        meter.connected(True)
+        await asyncio.sleep(3)
+        read()
+        assert (lines[up], float(lines[uptime])) == ("1", 3.0)
+        assert float(lines[f"{start}{{{NAMES}}}"]) == 1.7e9 + 5
+        await asyncio.sleep(1)
+        meter.connected(True)  # a successor took over: the uptime goes on, the start is new
+        await asyncio.sleep(2)
+        meter.connected(False)
+        meter.lost(Lost.IDLE)
+        await asyncio.sleep(9)
+        lines.clear()
+        read()
+        assert (lines[up], float(lines[uptime])) == ("0", 6.0)
+        assert f"{start}{{{NAMES}}}" not in lines
+        attempts = "exchange_stream_connects_total"
+        assert lines[f'{attempts}{{{NAMES},result="success"}}'] == "1"
+        assert lines[f'{attempts}{{{NAMES},result="failure"}}'] == "1"
+        assert lines[f'exchange_stream_disconnects_total{{{NAMES},reason="idle"}}'] == "1"
+        assert lines[f'exchange_stream_disconnects_total{{{NAMES},reason="network"}}'] == "0"
+
+    run_virtual(main())
+
+
+def test_each_subscription_is_in_one_state() -> None:
+    """States that are not named hold nobody."""
+    registry = Registry()
+    meter = stream(registry)
+    meter.subscriptions({SubscriptionState.REQUESTED: 3})
+    meter.subscriptions({SubscriptionState.LIVE: 2, SubscriptionState.STALE: 1})
+    shown = samples(registry, "exchange_stream_subscriptions")
+    assert [line.split()[-1] for line in shown] == ["0", "0", "2", "1", "0"]
+
+
+def test_queue_figures() -> None:
+    """Capacity, depth, waits, and drops under the policy that the queue has."""
+    registry = Registry()
+    meter = stream(registry, Policy.DROP_OLDEST)
+    meter.queue_depth(12)
+    meter.queue_waited(0.002)
+    meter.queue_dropped(7)
+    names = 'exchange="acme",queue="acme/1"'
+    assert value(registry, f"exchange_queue_capacity{{{names}}}") == 500
+    assert value(registry, f"exchange_queue_depth{{{names}}}") == 12
+    assert value(registry, f'exchange_queue_dropped_total{{{names},policy="oldest"}}') == 7
+    assert value(registry, f'exchange_queue_dropped_total{{{names},policy="newest"}}') == 0
+    assert value(registry, 'exchange_queue_wait_seconds_count{exchange="acme"}') == 1
+
+
+def test_frames_that_carry_no_data_count_once() -> None:
+    """Control and unreadable frames are counted once, under a channel of the stream."""
+    registry = Registry()
+    meter = stream(registry)
+    meter.control(Control(label="heartbeat"))
+    meter.unreadable(Channel.BOOK)
+    meter.unreadable(None)
+    meter.unreadable(Channel.KLINES)
+    meter.unknown(4)
+    meter.processed(2e-6, 3e-6)
+    meter.received_bytes(100)
+    meter.ping_rtt(0.05)
+    messages = samples(registry, "exchange_stream_messages_total")
+    assert sum(int(line.split()[-1]) for line in messages) == 1
+    errors = "exchange_stream_parse_errors_total"
+    assert value(registry, f'{errors}{{exchange="acme",channel="book"}}') == 1
+    assert value(registry, f'{errors}{{exchange="acme",channel="trades"}}') == 2
+    assert value(registry, f"exchange_stream_unknown_topics_total{{{NAMES}}}") == 4
+    assert value(registry, f"exchange_stream_received_bytes_total{{{NAMES}}}") == 100
+    assert value(registry, f"exchange_stream_ping_rtt_seconds_count{{{NAMES}}}") == 1
+    stage = 'exchange_stream_processing_seconds_sum{exchange="acme",stage="apply"}'
+    assert value(registry, stage) == 3e-6
+
+
+def test_a_message_moves_count_age_and_latency() -> None:
+    """The latency is corrected by the clock's offset; what arrives before it left is no latency."""
+    registry = Registry()
+    shared = ChannelMeter(registry, "acme", Channel.TRADES)
+    meter = SubscriptionMeter(registry, "acme", Channel.TRADES, "BTC-USDT", shared)
+    meter.stale_after.set(30)
+    meter.message(1000.0, 1000.25, 0.0)
+    meter.message(1000.0, 1000.25, 0.5)  # their clock is half a second ahead of ours
+    meter.message(1000.5, 1000.25, 0.0)
+    meter.message(None, 1001.0, 0.0)
+    names = 'exchange="acme",channel="trades"'
+    data = f'exchange_stream_messages_total{{{names},kind="data"}}'
+    assert value(registry, data) == 4
+    latency = "exchange_stream_latency_seconds"
+    assert value(registry, f"{latency}_sum{{{names}}}") == 1.0
+    assert value(registry, f"{latency}_count{{{names}}}") == 2
+    assert value(registry, f"exchange_stream_latency_negative_total{{{names}}}") == 1
+    last = "exchange_stream_last_message_timestamp_seconds"
+    assert value(registry, f'{last}{{{names},symbol="BTC-USDT"}}') == 1001.0
+    stale = f'exchange_stream_stale_after_seconds{{{names},symbol="BTC-USDT"}}'
+    assert value(registry, stale) == 30
