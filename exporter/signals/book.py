@@ -123,8 +123,8 @@ class Book:
         """Give the same as the wire spelled it; only for a book that keeps ``text``."""
         bids, asks = self._bids, self._asks
         return (
-            [bids.sizes[key] for key in bids.keys[: -count - 1 : -1]],
-            [asks.sizes[key] for key in asks.keys[: -count - 1 : -1]],
+            list(map(bids.sizes.__getitem__, bids.keys[: -count - 1 : -1])),
+            list(map(asks.sizes.__getitem__, asks.keys[: -count - 1 : -1])),
         )
 
 

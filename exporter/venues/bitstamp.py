@@ -203,7 +203,8 @@ VENUE = Venue(
     rest_url="https://www.bitstamp.net",
     endpoints=(
         # No endpoint tells the time: the ticker's is in whole seconds, no clock to measure by.
-        Endpoint(name="ticker", path="/api/v2/ticker/{symbol}/"),
+        Endpoint(name="ticker", path="/api/v2/ticker/btcusd/"),
+        Endpoint(name="book", path="/api/v2/order_book/{symbol}/", default=False),
         Endpoint(name="pairs", path="/api/v2/trading-pairs-info/", interval=60.0, default=False),
     ),
     fault=fault,

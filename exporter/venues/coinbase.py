@@ -285,7 +285,7 @@ VENUE = Venue(
     rest_url="https://api.exchange.coinbase.com",
     endpoints=(
         Endpoint(name="time", path="/time", clock=read_time),
-        Endpoint(name="ticker", path="/products/{symbol}/ticker"),
+        Endpoint(name="ticker", path="/products/{symbol}/ticker", default=False),
     ),
     fault=fault,
     rest_limits=(RestLimit(name="public_1s", weight=10, window=1.0),),

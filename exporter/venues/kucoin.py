@@ -347,7 +347,7 @@ def fault(answer: Answer) -> Reason | None:
         return None
     try:
         code = msgspec.json.decode(answer.body, type=_Body).code
-    except msgspec.MsgspecError:
+    except DOUBTFUL:
         return Reason.BODY_INVALID
     if code == _SUCCESS:
         return None
@@ -361,7 +361,12 @@ VENUE = Venue(
     endpoints=(
         Endpoint(name="time", path="/api/v1/timestamp", weight=3, clock=read_time),
         Endpoint(name="status", path="/api/v1/status", weight=3, interval=30.0, status=read_status),
-        Endpoint(name="ticker", path="/api/v1/market/orderbook/level1?symbol={symbol}", weight=2),
+        Endpoint(
+            name="ticker",
+            path="/api/v1/market/orderbook/level1?symbol={symbol}",
+            weight=2,
+            default=False,
+        ),
     ),
     fault=fault,
     rest_limits=(
@@ -371,7 +376,7 @@ VENUE = Venue(
     ),
     markets_path="/api/v2/symbols",
     read_markets=read_markets,
-    stream_urls=("wss://ws-api-spot.kucoin.com/",),
+    stream_urls=("wss://ws-api-spot.kucoin.com",),
     prelude=Prelude(path="/api/v1/bullet-public", method="POST", read=read_address),
     welcomed=True,
     topics={
