@@ -28,8 +28,7 @@ log = logging.getLogger(__name__)
 
 # Port scanners and half-spoken requests are the internet's weather: answered 400, not logged.
 _unlogged = logging.getLogger(f"{__name__}.protocol")
-_unlogged.propagate = False
-_unlogged.addHandler(logging.NullHandler())
+_unlogged.disabled = True
 
 _SECURITY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; "

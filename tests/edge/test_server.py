@@ -1,0 +1,481 @@
+"""The web server over real sockets: routes, refusals, and what it does with rude clients."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from time import perf_counter
+
+import aiohttp
+import pytest
+
+from exporter.edge.routes import (
+    Handler,
+    RefusedError,
+    Reply,
+    Request,
+    file_route,
+    health_route,
+    html_route,
+    json_route,
+    scrape_route,
+    text_reply,
+)
+from exporter.edge.server import Limits, ListenError, Server, listen_address
+from exporter.metrics import families as f
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.registry import Registry
+
+
+class Tally:
+    """A counter that tests read."""
+
+    value = 0.0
+
+    def inc(self, amount: float = 1.0) -> None:
+        """Count."""
+        self.value += amount
+
+
+@dataclass
+class State:
+    """Something that a JSON route answers."""
+
+    name: str
+    ratio: float
+
+
+async def _state(request: Request) -> object:
+    return {"asked": dict(request.query), "state": State("up", 0.5), **request.parameters}
+
+
+async def _broken(request: Request) -> Reply:
+    raise KeyError("secret detail")
+
+
+async def _slow(request: Request) -> Reply:
+    await asyncio.sleep(60)
+    return text_reply("late")
+
+
+async def _large(request: Request) -> Reply:
+    return Reply(pieces=[bytes(1 << 20)] * 64)
+
+
+async def _echo(request: Request) -> Reply:
+    return text_reply(request.body.decode())
+
+
+async def _refuses(request: Request) -> object:
+    raise RefusedError(409, "busy with another")
+
+
+def routes(
+    registry: Registry, ready: Callable[[], str | None] = lambda: None
+) -> dict[str, Handler]:
+    """Give one route of each kind."""
+    return {
+        "/": html_route(lambda: "<!doctype html><title>ok</title>"),
+        "/metrics": scrape_route(Exposition(registry)),
+        "/-/healthy": health_route(lambda: None),
+        "/-/ready": health_route(ready),
+        "/static/style.css": file_route("text/css; charset=utf-8", b"body{}"),
+        "/api/v1/state": json_route(_state),
+        "/api/v1/jobs/{job}": json_route(_state),
+        "/api/v1/refuses": json_route(_refuses),
+        "/broken": _broken,
+        "/slow": _slow,
+        "/large": _large,
+        "POST /echo": _echo,
+    }
+
+
+def serve(
+    talk: Callable[[Server], Awaitable[None]],
+    limits: Limits | None = None,
+    refused: Tally | None = None,
+    expired: Tally | None = None,
+) -> None:
+    """Run ``talk`` against a server on loopback; the whole may take 20 s."""
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            async with Server(
+                "127.0.0.1:0", routes(Registry()), limits=limits, refused=refused, expired=expired
+            ) as server:
+                await talk(server)
+
+    asyncio.run(main())
+
+
+async def get(
+    server: Server, path: str, method: str = "GET", **options: object
+) -> tuple[int, Mapping[str, str], str]:
+    """Ask once, on a connection of its own; give status, headers, text."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, f"http://127.0.0.1:{server.port}{path}", **options) as answer,  # type: ignore[arg-type]
+    ):
+        return answer.status, answer.headers, await answer.text()
+
+
+async def raw(server: Server, sent: bytes, patience: float = 5.0) -> bytes:
+    """Send bytes and give all that comes back until the server closes, or patience ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(patience):
+            return await reader.read()
+    except (TimeoutError, ConnectionResetError):
+        return b""
+    finally:
+        writer.close()
+
+
+def test_each_kind_of_route_has_its_content_type() -> None:
+    """Page, file, JSON and health answer 200 with their type and the security headers."""
+
+    async def talk(server: Server) -> None:
+        for path, kind in {
+            "/": "text/html; charset=utf-8",
+            "/static/style.css": "text/css; charset=utf-8",
+            "/api/v1/state": "application/json; charset=utf-8",
+            "/-/healthy": "text/plain; charset=utf-8",
+            "/metrics": "text/plain; version=0.0.4; charset=utf-8",
+        }.items():
+            status, headers, _ = await get(server, path)
+            assert (status, headers["Content-Type"]) == (200, kind)
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert "default-src 'none'" in headers["Content-Security-Policy"]
+            assert headers["Server"] == "exchange-exporter"
+        assert (await get(server, "/static/style.css"))[1]["Cache-Control"] == "max-age=3600"
+        _, _, text = await get(server, "/api/v1/state?since=5")
+        assert text == '{"asked":{"since":"5"},"state":{"name":"up","ratio":0.5}}'
+        _, _, text = await get(server, "/api/v1/jobs/17")
+        assert '"job":"17"' in text
+
+    serve(talk)
+
+
+def test_scrape_by_headers_of_prometheus() -> None:
+    """OpenMetrics and gzip when asked for; HEAD has the same headers and no body."""
+
+    async def talk(server: Server) -> None:
+        wanted = {
+            "Accept": "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.3",
+            "Accept-Encoding": "gzip",
+            "X-Prometheus-Scrape-Timeout-Seconds": "10",
+        }
+        status, headers, text = await get(server, "/metrics", headers=wanted)
+        assert status == 200
+        kind = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        assert headers["Content-Type"] == kind
+        assert headers["Content-Encoding"] == "gzip"
+        assert text.endswith("# EOF\n")
+        status, headers, text = await get(server, "/metrics", "HEAD", headers=wanted)
+        assert (status, headers["Content-Type"], text) == (200, kind, "")
+
+    serve(talk)
+
+
+def test_not_ready_says_why() -> None:
+    """Until it is ready the readiness route answers 503 and names what is missing."""
+    missing: list[str] = ["no probe has ended yet"]
+
+    async def main() -> None:
+        table = routes(Registry(), lambda: missing[0] if missing else None)
+        async with Server("127.0.0.1:0", table) as server:
+            status, headers, text = await get(server, "/-/ready")
+            assert (status, text) == (503, "no probe has ended yet\n")
+            assert headers["Content-Type"].startswith("text/plain")
+            missing.clear()
+            assert (await get(server, "/-/ready"))[0] == 200
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status", "kind"),
+    [
+        ("/nothing", "GET", 404, "text/plain; charset=utf-8"),
+        ("/api/v1/nothing", "GET", 404, "application/json; charset=utf-8"),
+        ("/metrics", "POST", 405, "text/plain; charset=utf-8"),
+        ("/api/v1/state", "DELETE", 405, "application/json; charset=utf-8"),
+        ("/api/v1/refuses", "GET", 409, "application/json; charset=utf-8"),
+        ("/echo", "GET", 405, "text/plain; charset=utf-8"),
+        ("/broken", "GET", 500, "text/plain; charset=utf-8"),
+        ("/" + "x" * 2000, "GET", 414, "text/plain; charset=utf-8"),
+        ("/api/v1/jobs/a/b", "GET", 404, "application/json; charset=utf-8"),
+        ("/..%2f..%2fetc/passwd", "GET", 404, "text/plain; charset=utf-8"),
+    ],
+)
+def test_refusals_have_status_and_content_type(
+    path: str, method: str, status: int, kind: str
+) -> None:
+    """Whatever goes wrong, the answer is not 200 and says what it is; no detail of ours leaks."""
+
+    async def talk(server: Server) -> None:
+        got, headers, text = await get(server, path, method)
+        assert (got, headers["Content-Type"]) == (status, kind)
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "secret" not in text
+        assert "Traceback" not in text
+        assert len(text) < 200
+        if status == 405:
+            assert headers["Allow"] == ("POST" if path == "/echo" else "GET, HEAD")
+
+    serve(talk)
+
+
+def test_a_handler_s_mistake_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """What the client may not see is in the log."""
+
+    async def talk(server: Server) -> None:
+        await get(server, "/broken")
+
+    serve(talk)
+    assert [record.getMessage() for record in caplog.records] == ["request_failed path=/broken"]
+    assert caplog.records[0].exc_info is not None
+
+
+def test_bodies_are_bounded() -> None:
+    """A body within the limit arrives, a larger one is answered 413, chunked or not."""
+
+    async def talk(server: Server) -> None:
+        assert (await get(server, "/echo", "POST", data=b"hello"))[::2] == (200, "hello\n")
+        assert (await get(server, "/echo", "POST", data=b"x" * 2000))[0] == 413
+        head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        answer = await raw(server, head + b"7d0\r\n" + b"x" * 2000 + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 413 ")
+
+    serve(talk, Limits(body=1000))
+
+
+def test_slow_handlers_are_cut_off() -> None:
+    """A request ends at the server's limit, or before the moment at which the scraper gives up."""
+
+    async def talk(server: Server) -> None:
+        start = perf_counter()
+        wanted = {"X-Prometheus-Scrape-Timeout-Seconds": "0.2"}
+        status, headers, text = await get(server, "/slow", headers=wanted)
+        assert perf_counter() - start < 0.9
+        assert (status, text) == (503, "503 this took too long\n")
+        assert headers["Content-Type"].startswith("text/plain")
+        for nonsense in ("soon", "-1", "nan"):
+            wanted = {"X-Prometheus-Scrape-Timeout-Seconds": nonsense}
+            assert (await get(server, "/-/healthy", headers=wanted))[0] == 200
+        status, _, _ = await get(server, "/slow")
+        assert status == 503
+        assert perf_counter() - start > 1.0
+
+    serve(talk, Limits(request_timeout=1.0))
+
+
+def test_trickling_request_is_cut_off() -> None:
+    """A head that does not arrive whole in time ends its connection, also on a reused one."""
+    expired = Tally()
+
+    async def talk(server: Server) -> None:
+        for opening in (b"", b"GET /metrics HTT", b"GET / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n"):
+            start = perf_counter()
+            assert await raw(server, opening) == b""
+            assert 0.4 < perf_counter() - start < 3
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"OK\n")).startswith(b"HTTP/1.1 200 ")
+        writer.write(b"GET /-/hea")
+        start = perf_counter()
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+        assert perf_counter() - start < 3
+        writer.close()
+
+    serve(talk, Limits(head_timeout=0.5), expired=expired)
+    assert expired.value == 4
+
+
+def test_idle_connection_is_kept_and_reused() -> None:
+    """Between two scrapes the connection stays open for longer than a head may take."""
+
+    async def talk(server: Server) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for _ in range(2):
+            writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readuntil(b"OK\n")).startswith(b"HTTP/1.1 200 ")
+            await asyncio.sleep(0.8)
+        writer.close()
+
+    serve(talk, Limits(head_timeout=0.2))
+
+
+def test_reader_that_stalls_is_cut_off() -> None:
+    """Who asks for much and reads nothing does not hold memory for ever."""
+    expired = Tally()
+
+    async def talk(server: Server) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(2)
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await reader.readexactly(64 << 20)
+        writer.close()
+        assert (await get(server, "/-/healthy"))[0] == 200
+
+    serve(talk, Limits(request_timeout=0.5), expired=expired)
+    assert expired.value == 1
+
+
+def test_too_many_connections_are_turned_away_and_counted() -> None:
+    """The one beyond the limit gets 503 with a Content-Type; room comes back with those who go."""
+    refused = Tally()
+
+    async def talk(server: Server) -> None:
+        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        answer = await raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"Content-Type: text/plain" in answer
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert f"Content-Length: {len(body)}".encode() in head
+        for _, writer in held:
+            writer.close()
+        await asyncio.sleep(0.1)
+        assert (await get(server, "/-/healthy"))[0] == 200
+
+    serve(talk, Limits(connections=3), refused=refused)
+    assert refused.value == 1
+
+
+def test_too_many_requests_at_a_time_are_refused() -> None:
+    """The work in progress is bounded; one more is answered 503 at once."""
+
+    async def talk(server: Server) -> None:
+        async with asyncio.TaskGroup() as group:
+            slow = [group.create_task(get(server, "/slow")) for _ in range(2)]
+            await asyncio.sleep(0.3)
+            status, _, text = await get(server, "/-/healthy")
+            assert (status, text) == (503, "503 too many requests at a time\n")
+        assert [task.result()[0] for task in slow] == [503, 503]
+
+    serve(talk, Limits(requests=2, request_timeout=1.0))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 2000 + b"\r\n",
+    ],
+    ids=["tls", "nonsense", "long header", "long path", "bad length", "many headers"],
+)
+def test_what_is_no_request_is_answered_400_and_not_logged(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Garbage costs one connection and no log line, and its answer has a Content-Type."""
+
+    async def talk(server: Server) -> None:
+        answer = await raw(server, sent + b"\r\n\r\n")
+        status = HTTPStatus(int(answer.split(b" ")[1]))
+        assert status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        assert b"Content-Type: text/plain" in answer
+        assert (await get(server, "/-/healthy"))[0] == 200
+
+    serve(talk, Limits(head_timeout=1.0))
+    assert caplog.records == []
+
+
+def test_leaving_ends_running_requests_soon() -> None:
+    """Ctrl-C does not wait for a slow handler or an idle connection."""
+
+    async def main() -> float:
+        async with Server("127.0.0.1:0", routes(Registry())) as server:
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+            idle = await asyncio.open_connection("127.0.0.1", server.port)
+            await asyncio.sleep(0.1)
+            start = perf_counter()
+        for each in (writer, idle[1]):
+            each.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", server.port)
+        return perf_counter() - start
+
+    assert asyncio.run(main()) < 2.5
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (":9717", ("", 9717)),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("[::1]:9717", ("::1", 9717)),
+        ("localhost:80", ("localhost", 80)),
+    ],
+)
+def test_listen_address(text: str, expected: tuple[str, int]) -> None:
+    """The three spellings of the Prometheus family."""
+    assert listen_address(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "9717", "host", "::1:9717", "host:", ":99999", ":-1", "a:b"])
+def test_bad_listen_address_is_told_in_one_line(text: str) -> None:
+    """The complaint names what was found and what was expected."""
+    with pytest.raises(ValueError, match="expected HOST:PORT"):
+        listen_address(text)
+
+    async def main() -> None:
+        async with Server(text, {}):
+            pass
+
+    with pytest.raises(ListenError, match="expected HOST:PORT"):
+        asyncio.run(main())
+
+
+def test_port_in_use_is_told_in_one_line() -> None:
+    """Somebody else's port is named, with the reason, without a traceback's worth of text."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            with pytest.raises(ListenError) as caught:
+                async with Server(address, {}):
+                    pass
+            assert str(caught.value) == f"cannot listen on {address}: Address already in use"
+        with pytest.raises(ListenError, match="cannot listen on no-such-host"):
+            async with Server("no-such-host.invalid:1", {}):
+                pass
+
+    asyncio.run(main())
+
+
+def test_without_a_host_both_families_are_served() -> None:
+    """`:0` listens on IPv4, and on IPv6 where the machine has it, on one port."""
+
+    async def main() -> None:
+        async with Server(":0", routes(Registry())) as server:
+            assert (await get(server, "/-/healthy"))[0] == 200
+
+    asyncio.run(main())
+
+
+def test_large_page_arrives_whole() -> None:
+    """A page of megabytes comes through in pieces, plain and gzip."""
+
+    async def main() -> None:
+        registry = Registry(series_limit=50_000)
+        for number in range(1500):
+            registry.histogram(f.PROBE_DURATION, "acme", f"endpoint{number}", "new").observe(1.0)
+        async with Server("127.0.0.1:0", routes(registry)) as server:
+            for coding in ("identity", "gzip"):
+                status, _, text = await get(server, "/metrics", headers={"Accept-Encoding": coding})
+                assert status == 200
+                assert text.count('le="+Inf"') == 1500
+
+    asyncio.run(main())
