@@ -1,0 +1,104 @@
+"""Logs: one line an event on stderr, as logfmt or JSON, with nothing secret in it.
+
+Messages in this program are a stable event name, then key=value pairs. The pairs are taken from
+the format string, so that a value with spaces, quotes or newlines stays one value on one line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Literal, TextIO
+
+_PAIR = re.compile(r"(\w+)=(%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|[^\s%]*)")
+_EVENT = re.compile(rf"(\w+)((?: {_PAIR.pattern})*)")
+# What is secret by its name, wherever a library may have put it.
+_NAMED = re.compile(
+    r"(?i)\b((?:proxy-)?authorization|cookie|x-[\w-]*key|[\w-]*(?:token|secret|password|passwd"
+    r"|api[_-]?key))(\"?\s*[=:]\s*\"?)((?:bearer |basic )?[^\s&\"',;)}]+)"
+)
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+(?=@)")
+_PLAIN = re.compile(r"[^\s\"=\\\x00-\x1f\x7f]+")
+_SHORTEST = 4  # characters of a secret worth hiding: masking shorter ones would riddle the log
+
+
+@lru_cache(maxsize=1024)
+def _template(text: str) -> tuple[str, tuple[tuple[str, str], ...]] | None:
+    """Take a format string apart: event name and (key, spelling of its value), or None."""
+    whole = _EVENT.fullmatch(text)
+    if whole is None:
+        return None
+    return whole[1], tuple((pair[1], pair[2]) for pair in _PAIR.finditer(whole[2]))
+
+
+def _pairs(record: logging.LogRecord) -> dict[str, str]:
+    """Give what a record says as key and value; a foreign message whole, as ``msg``."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    template = _template(record.msg) if isinstance(record.msg, str) else None
+    if template is not None:
+        event, fields = template
+        if sum(spelling.startswith("%") for _, spelling in fields) == len(arguments):
+            values = iter(arguments)
+            return {"event": event} | {
+                key: spelling % (next(values),) if spelling.startswith("%") else spelling
+                for key, spelling in fields
+            }
+    return {"msg": record.getMessage()}
+
+
+class Formatter(logging.Formatter):
+    """Writes a record as one line. ``secrets`` are hidden wherever they appear."""
+
+    def __init__(self, kind: Literal["logfmt", "json"], secrets: Iterable[str] = ()) -> None:
+        super().__init__()
+        self._write = _logfmt if kind == "logfmt" else _json
+        # The longest first: one secret may contain another.
+        hidden = sorted({s for s in secrets if len(s) >= _SHORTEST}, key=len, reverse=True)
+        self._secret = re.compile("|".join(map(re.escape, hidden))) if hidden else None
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line for one record."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        fields = {
+            "ts": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            **_pairs(record),
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return self._write({key: self._masked(value) for key, value in fields.items()})
+
+    def _masked(self, value: str) -> str:
+        if self._secret is not None:
+            value = self._secret.sub("***", value)
+        return _USERINFO.sub("***", _NAMED.sub(r"\1\2***", value))
+
+
+def _logfmt(fields: Mapping[str, str]) -> str:
+    return " ".join(
+        f"{key}={value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)}"
+        for key, value in fields.items()
+    )
+
+
+def _json(fields: Mapping[str, str]) -> str:
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def setup(
+    kind: Literal["logfmt", "json"] = "logfmt",
+    level: str = "info",
+    secrets: Iterable[str] = (),
+    stream: TextIO | None = None,
+) -> None:
+    """Send all logs of this process to stderr; called again, it replaces what it set up before."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(Formatter(kind, secrets))
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    logging.captureWarnings(True)

@@ -1,0 +1,118 @@
+"""Log lines: one an event, readable by machines, with nothing secret in them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.edge.logs import Formatter, setup
+
+log = logging.getLogger("exporter.test")
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """Give what is logged, and put the root logger back afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield io.StringIO()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+def line(kind: Literal["logfmt", "json"], text: str, *values: object, secret: str = "") -> str:
+    """Format one message."""
+    record = logging.LogRecord("exporter.test", logging.WARNING, "", 0, text, values, None)
+    record.created = 1700000000.1234
+    return Formatter(kind, [secret]).format(record)
+
+
+def test_event_and_pairs_become_fields() -> None:
+    """The event name and each key=value of the format string are fields of their own."""
+    text, values = "stream_lost venue=%s reason=%s retry_in_s=%.1f", ("acme", "went away", 2.04)
+    head = "ts=2023-11-14T22:13:20.123Z level=warning logger=exporter.test"
+    assert line("logfmt", text, *values) == (
+        f'{head} event=stream_lost venue=acme reason="went away" retry_in_s=2.0'
+    )
+    assert json.loads(line("json", text, *values)) == {
+        "ts": "2023-11-14T22:13:20.123Z",
+        "level": "warning",
+        "logger": "exporter.test",
+        "event": "stream_lost",
+        "venue": "acme",
+        "reason": "went away",
+        "retry_in_s": "2.0",
+    }
+
+
+def test_foreign_messages_stay_whole() -> None:
+    """What a library logs in its own way is one field."""
+    assert line("logfmt", "Unclosed %s (%d%%)", "session", 5).endswith(
+        'msg="Unclosed session (5%)"'
+    )
+    assert line("logfmt", "just_a_word").endswith("event=just_a_word")
+    assert line("logfmt", "half a=%s b", 1).endswith('msg="half a=1 b"')
+
+
+@given(st.text(max_size=40))
+def test_a_value_never_breaks_its_line(value: str) -> None:
+    """Newlines, quotes and control characters stay inside the value, which can be read back."""
+    written = line("json", "event detail=%r", value)
+    assert json.loads(written)["detail"] == repr(value)
+    for kind in ("logfmt", "json"):
+        assert "\n" not in line(kind, "event detail=%s", value)
+        assert "\r" not in line(kind, "event detail=%s", value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://user:hunter22@example.com/x",
+        "Authorization: Bearer hunter22",
+        '{"api_key": "hunter22"}',
+        "https://example.com/?token=hunter22&x=1",
+        "password=hunter22",
+        "X-MBX-APIKEY: hunter22",
+    ],
+)
+def test_what_is_secret_by_name_is_hidden(value: str) -> None:
+    """Headers, query parameters and URLs with credentials are masked without being listed."""
+    for kind in ("logfmt", "json"):
+        assert "hunter22" not in line(kind, "request_failed detail=%s", value)
+        assert "hunter22" not in line(kind, f"oh no: {value}")
+        assert "***" in line(kind, "request_failed detail=%s", value)
+
+
+def test_listed_secrets_are_hidden_everywhere() -> None:
+    """A secret from the config is masked in values, foreign messages and tracebacks."""
+    formatter = Formatter("logfmt", ["s3cr3t", "s3cr3t-and-longer", "abc"])
+    try:
+        raise ValueError("bad s3cr3t-and-longer")
+    except ValueError as error:
+        info = (type(error), error, error.__traceback__)
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "a b=%s", ("s3cr3t abc",), info)
+    written = formatter.format(record)
+    assert "s3cr3t" not in written
+    assert "and-longer" not in written
+    assert "abc" in written  # too short to be told from ordinary text
+    assert "\n" not in written
+    assert "ValueError: bad ***" in written
+
+
+def test_setup_sends_everything_there_once(stream: io.StringIO) -> None:
+    """Setting up twice does not write twice; the level holds."""
+    setup("json", "info", stream=stream)
+    setup("json", "info", stream=stream)
+    log.info("started port=%d", 9717)
+    log.debug("noise")
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 1
+    assert json.loads(lines[0])["port"] == "9717"
