@@ -1,0 +1,208 @@
+"""CPU per check: our probe beside prometheus-blackbox-exporter, same server, same run.
+
+    python benchmarks/probe.py [--checks N] [--rounds N] [--loop asyncio|uvloop]
+
+Rounds alternate between the two, because the machine's own pace drifts; the ratio is the median
+over the rounds. The peer's figure includes its answer to the scrape, which it cannot probe
+without; ours includes judging the body. The server is a process of its own, counted in neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import http.client
+import os
+import resource
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from exporter.edge.clock import SystemClock
+from exporter.edge.http import HttpClient
+from exporter.model import Expectation, Probed, Target
+from exporter.sources.probe import Readers, probe
+
+PEER = "prometheus-blackbox-exporter"
+BODY = b'{"serverTime": 1700000000000}'
+MODULE = """
+modules:
+  http:
+    prober: http
+    timeout: 5s
+    http:
+      preferred_ip_protocol: ip4
+      fail_if_body_not_matches_regexp: ['"serverTime": 17']
+"""
+TARGETS = {"new": 3.0, "reused": 7.0}  # the peer's CPU, divided by ours, is to reach this
+
+
+class _Answering(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        self._transport.write(head % len(BODY) + BODY)
+
+
+async def _serve() -> None:
+    server = await asyncio.get_running_loop().create_server(_Answering, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+@contextmanager
+def _server() -> Iterator[int]:
+    command = [sys.executable, __file__, "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+@contextmanager
+def _peer() -> Iterator[tuple[int, int]]:
+    """Run the peer. Gives its process id and port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as config:
+        config.write(MODULE)
+        config.flush()
+        command = [PEER, f"--config.file={config.name}", f"--web.listen-address=127.0.0.1:{port}"]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            try:
+                for _ in range(100):
+                    with socket.socket() as trial:
+                        if trial.connect_ex(("127.0.0.1", port)) == 0:
+                            break
+                    time.sleep(0.1)
+                yield process.pid, port
+            finally:
+                process.kill()
+
+
+def _cpu(pid: int) -> float:
+    """Give the seconds of CPU that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peer_round(pid: int, port: int, target: int, checks: int) -> float:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    begun = _cpu(pid)
+    for _ in range(checks):
+        connection.request("GET", f"/probe?module=http&target=http://127.0.0.1:{target}/time")
+        page = connection.getresponse().read()
+        assert b"\nprobe_success 1" in page
+    connection.close()
+    return (_cpu(pid) - begun) / checks
+
+
+async def _own_round(client: HttpClient, target: Target, checks: int, new: bool) -> float:
+    clock, readers = SystemClock(), Readers()
+    done: Probed | None = None
+    begun = time.process_time()
+    for _ in range(checks):
+        done = await probe(target, client, clock, readers)
+        assert done.ok, done.detail
+    spent = time.process_time() - begun
+    assert done is not None
+    assert done.answer is not None
+    assert done.answer.new_connection is new
+    return spent / checks
+
+
+async def _stress(
+    client: HttpClient, target: Target, checks: int, at_once: int
+) -> tuple[float, float]:
+    """Give probes per second, and probes per second of our CPU, with so many at once."""
+    clock, readers = SystemClock(), Readers()
+
+    async def one() -> None:
+        for _ in range(checks // at_once):
+            assert (await probe(target, client, clock, readers)).ok
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(one())
+    count = checks // at_once * at_once
+    return count / (time.perf_counter() - wall), count / (time.process_time() - cpu)
+
+
+async def _compare(checks: int, rounds: int) -> None:
+    with _server() as port, _peer() as (pid, peer_port):
+        target = Target(
+            exchange="acme",
+            endpoint="time",
+            url=f"http://127.0.0.1:{port}/time",
+            expect=(Expectation(matches='"serverTime": 17'),),
+        )
+        figures: dict[str, list[tuple[float, float]]] = {"new": [], "reused": []}
+        async with HttpClient(keepalive=None) as cold, HttpClient(limit_per_host=50) as warm:
+            clients = {"new": cold, "reused": warm}
+            for name, client in clients.items():
+                await _own_round(client, target, 1, new=True)
+                await _own_round(client, target, 200, new=name == "new")
+            _peer_round(pid, peer_port, port, 200)
+            gc.collect()
+            for _ in range(rounds):
+                peer = _peer_round(pid, peer_port, port, checks)
+                for name, client in clients.items():
+                    own = await _own_round(client, target, checks, new=name == "new")
+                    figures[name].append((own, peer))
+            rate, per_cpu = await _stress(warm, target, 20_000, 50)
+    for name, pairs in figures.items():
+        own = statistics.median(own for own, _ in pairs)
+        peer = statistics.median(peer for _, peer in pairs)
+        ratio = statistics.median(peer / own for own, peer in pairs)
+        verdict = "reached" if ratio >= TARGETS[name] else "MISSED"
+        print(
+            f"{name:7} connection: ours {own * 1e6:5.0f} µs, {PEER} {peer * 1e6:5.0f} µs of CPU "
+            f"per check: 1/{ratio:.2f} of it (target 1/{TARGETS[name]:.0f}: {verdict})"
+        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"50 at once: {rate:.0f} probes a second, {per_cpu:.0f} per second of our CPU, "
+        f"peak RSS {peak:.0f} MB"
+    )
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="CPU per probe, beside blackbox_exporter's.")
+    parser.add_argument("--checks", type=int, default=1000, help="per round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        asyncio.run(_serve())
+        return 0
+    if shutil.which(PEER) is None:
+        print(f"{PEER} is not installed: apt-get install {PEER}", file=sys.stderr)
+        return 2
+    if args.loop == "uvloop":
+        import uvloop
+
+        uvloop.run(_compare(args.checks, args.rounds))
+    else:
+        asyncio.run(_compare(args.checks, args.rounds))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
