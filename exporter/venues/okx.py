@@ -288,7 +288,7 @@ def _read_candles(frame: bytes) -> tuple[Event, ...]:
     message = _candles(frame)
     arg = message.arg
     if not arg.channel.startswith("candle"):
-        raise ParseError(f"candles of the channel {arg.channel[:40]!r}")
+        raise ParseError(f"okx: candles of the channel {arg.channel[:40]!r}")
     topic = f"{arg.channel}:{arg.instId}"
     return tuple(
         Kline(
@@ -321,10 +321,10 @@ def _rare(frame: bytes) -> tuple[Event, ...]:
     if message.event is not None:
         return (_reply(message),)
     if message.arg is None:
-        raise ParseError("neither an event nor a channel")
+        raise ParseError("okx: neither an event nor a channel")
     read = _READERS.get(message.arg.channel[:3].encode())
     if read is None:
-        raise ParseError(f"unknown channel {message.arg.channel[:40]!r}")
+        raise ParseError(f"okx: unknown channel {message.arg.channel[:40]!r}")
     return read(frame)
 
 
@@ -349,7 +349,7 @@ def _reply(message: _Message) -> Event:
             return Control("notice", reconnect=True)
         case "channel-conn-count":
             return Control("channel-conn-count")
-    raise ParseError(f"unknown event {str(message.event)[:40]!r}")
+    raise ParseError(f"okx: unknown event {str(message.event)[:40]!r}")
 
 
 def subscribe(topics: Sequence[str], request: int) -> str:
