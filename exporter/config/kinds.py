@@ -78,6 +78,9 @@ class Kind(Protocol[T_co]):
     def schema(self, definitions: dict[str, Schema]) -> Schema: ...
 
 
+HIDDEN: Final = "a text (not shown)"  # it may be a secret
+
+
 def quoted(text: str) -> str:
     """Quote a text for a complaint: one line, ASCII, at most 60 characters of it."""
     return json.dumps(text if len(text) <= 60 else text[:57] + "...")
@@ -126,11 +129,12 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
 
 
 class _No(ValueError):  # noqa: N818 - never leaves this file
-    """A value that its kind refuses; ``hint`` is what was probably meant."""
+    """A refused value; ``hint`` says what to do instead, ``secret`` forbids to repeat it."""
 
-    def __init__(self, hint: str = "") -> None:
+    def __init__(self, hint: str = "", *, secret: bool = False) -> None:
         super().__init__(hint)
         self.hint = hint
+        self.secret = secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +146,16 @@ class One(Generic[T]):
     shape: Mapping[str, Any]
 
     def read(self, reading: Reading, place: Place, node: Node) -> T:
+        refused = _No()
         if isinstance(node, Scalar) and node.value is not None:
             try:
                 return self.convert(node.value)
-            except ValueError as error:
-                hint = error.hint if isinstance(error, _No) else ""
-        else:
-            hint = ""
-        wrong = f"found {found(node)}, expected {self.expected}{hint}"
+            except _No as error:
+                refused = error
+            except ValueError:
+                pass
+        what = HIDDEN if refused.secret else found(node)
+        wrong = f"found {what}, expected {self.expected}{refused.hint}"
         raise reading.complain(node.line, place, wrong)
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
@@ -219,7 +225,7 @@ def integer(low: int, high: int) -> One[int]:
 
     def convert(value: str | int | float | bool) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise _No
+            raise _No("; write it without quotes" if str(value).isdecimal() else "")
         _within(value, low, high)
         return value
 
@@ -233,6 +239,8 @@ def boolean() -> One[bool]:
     def convert(value: str | int | float | bool) -> bool:
         if isinstance(value, bool):
             return value
+        if value in ("true", "false"):
+            raise _No("; write it without quotes")
         word = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(str(value).lower())
         raise _No(f'; did you mean "{word}"?' if word else "")
 
@@ -285,7 +293,7 @@ def url(*schemes: str) -> One[str]:
             bare = re.fullmatch(r"[a-z0-9.-]+(:[0-9]+)?(/\S*)?", value)
             raise _No(f'; did you mean "{schemes[-1]}://{value}"?' if bare else "")
         if parts.username is not None or parts.password is not None:
-            raise _No("; put credentials into a secret key, not into the URL")
+            raise _No(" without credentials; a header may be a secret", secret=True)
         _ = parts.port  # raises ValueError beyond 65535
         return value
 

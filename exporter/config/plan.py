@@ -86,16 +86,14 @@ def breaker_rules(exchange: Exchange, endpoint: str) -> breaker.Rules:
 
 
 def rest_limits(exchange: Exchange, venue: Venue) -> tuple[RestLimit, ...]:
-    """Give the limits that count: the venue's, scaled where the config names a weight a minute."""
+    """Give the limits that count: the venue's, the first one scaled where the config says so."""
     weight = exchange.limits.weight
     if weight is None:
         return venue.rest_limits
     if not venue.rest_limits:
         return (RestLimit(name="config", weight=weight, window=60.0),)
-    return tuple(
-        replace(limit, weight=max(1, int(weight * limit.window / 60.0)))
-        for limit in venue.rest_limits
-    )
+    first, *rest = venue.rest_limits
+    return replace(first, weight=max(1, int(weight * first.window / 60.0))), *rest
 
 
 def budget_share(exchange: Exchange, probes: Probes) -> float:
@@ -121,6 +119,7 @@ def subscriptions(
             topic=venue.topic(channel, name),
         )
         for channel in stream.channels
+        if channel in venue.topics
         for instrument in instruments
         for name in (spelled.get(instrument) or venue.symbol(instrument),)
     )

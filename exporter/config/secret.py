@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from exporter.config.kinds import One, Place, Reading, Schema, found
+from exporter.config.kinds import HIDDEN, One, Place, Reading, Schema, found
 from exporter.config.tree import Node, Pairs, Scalar
 
 
@@ -50,7 +50,7 @@ class SecretKind:
             case Pairs(pairs=[(Scalar(text="file"), Scalar() as path)]):
                 return self.open(reading, place, path)
         # What stands there may be the secret itself: it is not repeated.
-        what = "a text (not shown)" if isinstance(node, Scalar) else found(node)
+        what = HIDDEN if isinstance(node, Scalar) else found(node)
         wrong = f"found {what}, expected {{env: NAME}} or {{file: PATH}}"
         raise reading.complain(node.line, place, wrong)
 

@@ -32,7 +32,11 @@ REQUIRED: Final = "required"
 
 @dataclass(frozen=True, slots=True)
 class Many(Generic[T]):
-    """A list, as a tuple. ``unique`` names the attribute that may not repeat ("" for the item)."""
+    """A list, as a tuple. ``unique`` names the attribute that may not repeat ("" for the item).
+
+    When some sections of a list are refused, None stands for each, so that the others keep their
+    places while they are looked at together; such a config is never handed out.
+    """
 
     kind: Kind[T]
     most: int
@@ -45,11 +49,13 @@ class Many(Generic[T]):
         if not isinstance(node, Items):
             if self.or_one and isinstance(node, Scalar) and node.value is not None:
                 return (self.kind.read(reading, place, node),)
-            raise reading.complain(node.line, place, f"found {found(node)}, expected a list")
+            one = isinstance(node, Scalar) and isinstance(node.value, str) and len(node.text) < 60
+            hint = f'; did you mean "[{found(node)[1:-1]}]"?' if one else ""
+            raise reading.complain(node.line, place, f"found {found(node)}, expected a list{hint}")
         if not self.least <= len(node.items) <= self.most:
             wrong = f"found {len(node.items)} items, expected {self.least} to {self.most}"
             raise reading.complain(node.line, place, wrong)
-        values: list[T] = []
+        values: list[Any] = []
         seen: dict[object, int] = {}
         for index, item in enumerate(node.items):
             here = (*place, index)
@@ -57,6 +63,8 @@ class Many(Generic[T]):
             try:
                 value = self.kind.read(reading, here, item)
             except RejectedError:
+                if isinstance(self.kind, Section):
+                    values.append(None)
                 continue
             self._compare(reading, here, value, seen, values)
             values.append(value)
@@ -65,7 +73,7 @@ class Many(Generic[T]):
         return tuple(values)
 
     def _compare(
-        self, reading: Reading, here: Place, value: T, seen: dict[object, int], before: list[T]
+        self, reading: Reading, here: Place, value: T, seen: dict[object, int], before: list[Any]
     ) -> None:
         if self.unique is not None:
             name: Any = getattr(value, self.unique) if self.unique else value
@@ -75,7 +83,7 @@ class Many(Generic[T]):
                 other = path((*here[:-1], first))
                 shown = found(Scalar(0, name, str(name)))
                 reading.mistake(where, f"found {shown} again, expected another than {other} has")
-        if self.rising and before and not value > before[-1]:  # type: ignore[operator]  # numbers
+        if self.rising and before and not value > before[-1]:
             reading.mistake(here, "found a value not above the one before, expected a rising list")
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
@@ -191,8 +199,9 @@ class Section(Generic[T]):
         values, doubtful = self._values(reading, place, node, known)
         missing = {name for name in self.required() if name not in values}
         for name in sorted(missing - doubtful):
-            wrong = f"found no key {name}, expected {known[name].doc}"
-            reading.complain(node.line, (*place, name), wrong.rstrip("."))
+            doc = known[name].doc.rstrip(".")
+            wrong = f"found no such key, expected {doc[0].lower()}{doc[1:]}"
+            reading.complain(node.line, (*place, name), wrong)
         if missing:
             raise RejectedError
         section = self.of(**values)
@@ -210,14 +219,15 @@ class Section(Generic[T]):
         doubtful: set[str] = set()
         for name, here, value in named(reading, place, node):
             bare = name.removesuffix("_file")
+            from_file = bare in known and isinstance(known[bare].kind, SecretKind)
             try:
-                if name in known:
-                    values[name] = known[name].kind.read(reading, here, value)
-                elif bare in known and isinstance(known[bare].kind, SecretKind):
-                    if bare in values:
-                        again = f"found beside {bare}, expected one of the two"
+                if name in known or from_file:
+                    plain = name if name in known else bare
+                    if plain in values:
+                        again = "found beside another key for the same, expected one of the two"
                         raise reading.complain(value.line, here, again)
-                    values[bare] = SecretKind.open(reading, here, value)
+                    read = known[name].kind.read if name in known else SecretKind.open
+                    values[plain] = read(reading, here, value)
                 else:
                     near = nearest(name, known)
                     known_keys = f", expected one of {', '.join(known)}"

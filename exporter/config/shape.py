@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from exporter.config.kinds import (
     Mistake,
@@ -176,7 +177,7 @@ class Limits:
     weight: int | None = key(
         integer(1, 10_000_000),
         None,
-        "Allowed weight a minute, instead of the venue's documented one.",
+        "Weight allowed a minute, instead of the venue's first documented limit.",
     )
 
 
@@ -186,7 +187,9 @@ class Stream:
 
     name: str = key(NAME, "market", "A name for the label stream.")
     channels: tuple[Channel, ...] = key(
-        Many(CHANNEL, most=10, least=1), ["trades", "quotes", "book"], "What to subscribe to."
+        Many(CHANNEL, most=10, least=1),
+        ["trades", "quotes", "book"],
+        "What to subscribe to; of the default, as much as the venue offers.",
     )
     symbols: tuple[str, ...] | None = key(
         Many(INSTRUMENT, most=2000, least=1), None, "Instruments; else all of the exchange."
@@ -242,18 +245,19 @@ class Exchange:
         venue = reading.venue(self.venue)
         yield from self._endpoint_mistakes(venue)
         yield from self._stream_mistakes(venue)
+        own = [stream.symbols or () for stream in self.streams if stream is not None]
+        named = {*self.symbols, *chain.from_iterable(own)}
         for instrument in self.symbol_overrides:
-            if instrument not in {
-                *self.symbols,
-                *(s for t in self.streams for s in t.symbols or ()),
-            }:
+            if instrument not in named:
                 wrong = f"found {quoted(instrument)}, expected one of the exchange's symbols"
-                near = did_you_mean(instrument, self.symbols)
+                near = did_you_mean(instrument, named)
                 yield Mistake(("symbol_overrides", instrument), wrong + near)
 
     def _endpoint_mistakes(self, venue: Venue) -> Iterator[Mistake]:
         own = {endpoint.name: endpoint.path for endpoint in venue.endpoints}
         for index, endpoint in enumerate(self.endpoints or ()):
+            if endpoint is None:
+                continue
             place = ("endpoints", index)
             path = endpoint.path
             if path is None and endpoint.url is None:
@@ -269,12 +273,14 @@ class Exchange:
 
     def _stream_mistakes(self, venue: Venue) -> Iterator[Mistake]:
         for index, stream in enumerate(self.streams):
+            if stream is None:
+                continue
             place = ("streams", index)
             if not (self.symbols if stream.symbols is None else stream.symbols):
                 wrong = f"found none for the stream {stream.name}, expected at least one instrument"
                 yield Mistake(("symbols",), f"{wrong} (or streams: [])")
             for number, channel in enumerate(stream.channels):
-                if channel not in venue.topics:
+                if channel not in venue.topics and stream.channels != Stream().channels:
                     offered = ", ".join(venue.topics)
                     wrong = f'found "{channel}", expected a channel of {self.venue} ({offered})'
                     yield Mistake((*place, "channels", number), wrong)

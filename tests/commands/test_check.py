@@ -1,0 +1,102 @@
+"""`check`: mistakes as a list, or what the config will cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exporter import venues
+from exporter.__main__ import main
+from exporter.commands import _estimate as estimate
+from exporter.commands.check import aligned, report
+from exporter.config import load
+from tests.config.fakes import VENUES, load_text
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yml")), ids=lambda file: file.stem)
+def test_examples_are_good(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What we show is accepted, on standard output, with status 0."""
+    assert main(["check", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{file} is good: config hash ")
+    assert err == ""
+
+
+def test_mistakes_are_listed_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every mistake a line, then their number; status 1."""
+    file = tmp_path / "c.yml"
+    file.write_text("exchanges:\n  - {venue: binance, symbol: []}\nprobes: {interval: 5}\n")
+    assert main(["check", str(file)]) == 1
+    assert capsys.readouterr() == (
+        "",
+        f'{file}:2: exchanges[0].symbol: found an unknown key; did you mean "symbols"?\n'
+        f"{file}:3: probes.interval: found 5, expected a duration from 100ms to 1d; "
+        'did you mean "5s"?\n'
+        "2 mistakes\n",
+    )
+
+
+def test_an_unreadable_file_is_no_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 2 tells a script that nothing was checked."""
+    assert main(["check", str(tmp_path / "none.yml")]) == 2
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/none.yml: cannot be read: No such file or directory\n"
+    )
+
+
+def test_columns_are_aligned() -> None:
+    """Words to the left, numbers to the right."""
+    assert aligned([["name", "n"], ["a", "100"]], numbers=1) == ["name    n", "a     100"]
+
+
+def test_load_counts_what_the_config_comes_to() -> None:
+    """Three channels of two symbols, over three routes of two topics each."""
+    config = load_text("exchanges: [{venue: binance, symbols: [BTC-USDT, ETH-USDT]}]")
+    load = estimate.load_of(config.exchanges[0], VENUES["binance"], config)
+    assert (load.endpoints, load.streams, load.connections) == (3, 1, 3)
+    assert (load.subscriptions, load.channels, load.symbols, load.books) == (6, 3, 2, 0)
+    assert load.probes_per_second == pytest.approx(0.1 + 0.1 + 1 / 30)
+
+
+def test_weight_is_held_against_share() -> None:
+    """Per window of each limit: 6 + 2 * 6 + 2 a minute, five times that in five minutes."""
+    config = load_text("exchanges: [{venue: binance, symbols: [BTC-USDT]}]")
+    minute, five = estimate.weights(config.exchanges[0], VENUES["binance"], config)
+    assert (minute.used, minute.allowed, minute.whole) == pytest.approx((20.0, 600.0, 6000))
+    assert (five.used, five.allowed, five.window) == pytest.approx((100.0, 50.0, 300.0))
+
+
+def test_a_budget_too_small_and_too_many_series_are_warned_of(tmp_path: Path) -> None:
+    """The config is good, and still says what will be skipped and refused."""
+    file = tmp_path / "c.yml"
+    file.write_text(
+        "exchanges: [{venue: binance, symbols: [BTC-USDT], limits: {weight: 20}}]\n"
+        "metrics: {series_limit: 100}\n"
+    )
+    lines = report(str(file), load(file, venues.names(), venues.load))
+    warned = [line for line in lines if line.startswith("warning: ")]
+    assert warned[0].startswith("warning: binance: probes would use ")
+    assert warned[-1].endswith(
+        "series, and metrics.series_limit is 100; those beyond it will be refused"
+    )
+
+
+def test_the_contract_on_cardinality_holds() -> None:
+    """10 venues, 20 endpoints, 20 streams, 50 venue-symbols: at most 6,000 series, by estimate."""
+    rows = "".join(
+        f"  - {{name: e{n}, venue: binance, symbols: [A-B, C-D, E-F, G-H, I-J],\n"
+        "     endpoints: [{name: ping}, {name: time}],\n"
+        "     streams: [{name: a, channels: [trades, quotes]}, {name: b, channels: [book]}]}\n"
+        for n in range(10)
+    )
+    config = load_text(f"exchanges:\n{rows}")
+    loads = [estimate.load_of(each, VENUES["binance"], config) for each in config.exchanges]
+    total = sum(estimate.series_of(load, config) for load in loads)
+    assert 3000 < total + estimate.series_shared(5, config) <= 6000

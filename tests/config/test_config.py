@@ -1,0 +1,268 @@
+"""What a good config means."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.config import (
+    Anomaly,
+    Breaker,
+    Config,
+    Endpoint,
+    Exchange,
+    Log,
+    Metrics,
+    Probes,
+    Secret,
+    Server,
+    Stream,
+    Streams,
+    breaker_rules,
+    budget_share,
+    config_hash,
+    connections,
+    rest_limits,
+    subscriptions,
+    targets,
+    tree,
+)
+from exporter.config.section import Many, Section, keys
+from exporter.model import Channel, Policy
+from tests.config.fakes import VENUES, complaints, load_text
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MINIMAL = "exchanges: [{venue: binance, symbols: [BTC-USDT]}]\n"
+BINANCE = VENUES["binance"]
+
+
+def test_one_line_is_enough() -> None:
+    """A venue and a symbol give a whole config: every other key has its default."""
+    assert load_text(MINIMAL) == Config(
+        exchanges=(Exchange(venue="binance", symbols=("BTC-USDT",)),)
+    )
+    (exchange,) = load_text(MINIMAL).exchanges
+    assert exchange.name == "binance"
+    assert exchange.endpoints is None
+    assert exchange.streams == (
+        Stream(name="market", channels=(Channel.TRADES, Channel.QUOTES, Channel.BOOK)),
+    )
+
+
+def test_full_example_shows_the_defaults() -> None:
+    """The settings that the README points to are the ones in force without them."""
+    config = load_text((EXAMPLES / "full.yml").read_text())
+    assert (config.probes, config.streams, config.anomaly) == (Probes(), Streams(), Anomaly())
+    assert (config.metrics, config.server, config.log) == (Metrics(), Server(), Log())
+    assert config.exchanges[0].breaker == Breaker()
+
+
+def _sections(section: type[Any]) -> set[type[Any]]:
+    found = {section}
+    for each in keys(section).values():
+        kind = each.kind.kind if isinstance(each.kind, Many) else each.kind
+        if isinstance(kind, Section):
+            found |= _sections(kind.of)
+    return found
+
+
+def test_full_example_shows_every_key() -> None:
+    """A new key is not done before the example shows it, if only in a comment."""
+    words = (EXAMPLES / "full.yml").read_text().replace("{", " ").replace("_file:", ":").split()
+    missing = [
+        f"{section.__name__}.{name}"
+        for section in _sections(Config)
+        for name in keys(section)
+        if f"{name}:" not in words
+    ]
+    assert missing == []
+
+
+def test_every_key_is_documented_in_one_sentence() -> None:
+    """The sentence becomes the editor's tooltip and a complaint's words."""
+    for section in _sections(Config):
+        assert set(keys(section)) == {field.name for field in dataclasses.fields(section)}
+        assert all(each.doc.endswith(".") for each in keys(section).values())
+
+
+def test_null_sections_and_merges_are_read() -> None:
+    """A section whose keys are all commented out is the default; << fills what is left out."""
+    text = (
+        "exchanges:\n"
+        "  - &first {venue: binance, symbols: [BTC-USDT], limits: {share: 5%}}\n"
+        "  - {<<: *first, name: second, limits: {share: 0.2}}\n"
+        "probes:\n"
+    )
+    config = load_text(text)
+    assert [each.name for each in config.exchanges] == ["binance", "second"]
+    assert [each.limits.share for each in config.exchanges] == [0.05, 0.2]
+    assert config.exchanges[1].symbols == ("BTC-USDT",)
+    assert config.probes == Probes()
+
+
+def test_plain_words_stay_words() -> None:
+    """What older YAML reads as false, ninety or a date is text, as editors show it."""
+    node = tree.read("[no, 1:30, 2024-01-01, 010, 0x10, ~, true, 1e3, -7]")
+    assert isinstance(node, tree.Items)
+    assert [getattr(item, "value", "?") for item in node.items] == [
+        *("no", "1:30", "2024-01-01", 10, "0x10", None, True, 1000.0, -7)
+    ]
+
+
+# --- secrets ----------------------------------------------------------------------------------
+
+SECRETS = MINIMAL + (
+    "alertmanagers:\n"
+    '  - {url: "https://a.example", bearer_token: {env: KEY}}\n'
+    '  - {url: "https://b.example", username: me, password_file: password}\n'
+)
+
+
+def test_secrets_come_from_environment_and_files(tmp_path: Path) -> None:
+    """Both spellings read it, relative to the config, without the file's line end."""
+    (tmp_path / "password").write_text("hunter3\n")
+    first, second = load_text(SECRETS, str(tmp_path / "c.yml")).alertmanagers
+    assert first.bearer_token is not None
+    assert second.password is not None
+    assert first.bearer_token.reveal() == "hunter2"
+    assert second.password.reveal() == "hunter3"
+
+
+def test_secrets_do_not_print(tmp_path: Path) -> None:
+    """Neither str, repr, format nor the repr of a whole config shows one."""
+    secret = Secret("env KEY", "hunter2")
+    (tmp_path / "password").write_text("hunter2")
+    config = load_text(SECRETS, str(tmp_path / "c.yml"))
+    assert str(secret) == f"{secret}" == "***"
+    assert "hunter2" not in f"{secret!r} {config} {config!r} {dataclasses.astuple(secret)[:1]}"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff", b"x" * 70_000])
+def test_odd_secret_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    """Empty, binary and huge files are no secret."""
+    (tmp_path / "password").write_bytes(content)
+    (complaint,) = complaints(SECRETS, str(tmp_path / "c.yml"))
+    assert complaint.endswith(
+        '"password" (not a short text), expected a readable file with the secret'
+    )
+
+
+# --- the hash ---------------------------------------------------------------------------------
+
+
+def test_the_hash_follows_settings_and_nothing_else() -> None:
+    """Comments, spelling and order and a secret's value leave it alone; a setting does not."""
+    same = (
+        "# note\nprobes: {timeout: 5000ms}\nexchanges:\n- symbols: [BTC-USDT]\n  venue: binance\n"
+    )
+    assert config_hash(load_text(MINIMAL)) == config_hash(load_text(same))
+    assert config_hash(load_text(MINIMAL)) != config_hash(
+        load_text(MINIMAL + "probes: {timeout: 4s}")
+    )
+    config = load_text(MINIMAL)
+    header = {"X": Secret("env KEY", "one")}, {"X": Secret("env KEY", "two")}
+    hashes = {
+        config_hash(
+            dataclasses.replace(
+                config,
+                exchanges=(
+                    Exchange(venue="binance", endpoints=(Endpoint(name="a", headers=each),)),
+                ),
+            )
+        )
+        for each in header
+    }
+    assert len(hashes) == 1
+
+
+# --- what it comes to -------------------------------------------------------------------------
+
+
+def test_targets_fill_gaps_from_the_venue() -> None:
+    """Base URL, weight and pace come from the venue; its slower endpoints keep their proportion."""
+    exchange = Exchange(venue="binance", symbols=("BTC-USDT",), rest_url="http://127.0.0.1:1/b/")
+    ping, time, status = targets(exchange, BINANCE, Probes(interval=2.0, timeout=5.0))
+    assert (ping.url, ping.interval, ping.timeout) == ("http://127.0.0.1:1/b/ping", 2.0, 2.0)
+    assert (time.weight, status.interval, status.timeout) == (2, 6.0, 5.0)
+    assert {each.exchange for each in (ping, time, status)} == {"binance"}
+
+
+def test_targets_take_what_the_config_says() -> None:
+    """Own endpoints by name, others by path or URL; {symbol} is the first, in its spelling."""
+    text = """
+exchanges:
+  - venue: binance
+    symbols: [BTC-USDT]
+    symbol_overrides: {BTC-USDT: XBTUSDT}
+    endpoints:
+      - {name: ticker, interval: 1s, weight: 0}
+      - {name: ping, url: "https://x.example", method: HEAD, timeout: 1s, headers: {A: {env: KEY}}}
+      - {name: more, path: /more, statuses: [200, 204], expect: [{path: a.0, equals: 1}]}
+"""
+    config = load_text(text)
+    ticker, ping, more = targets(config.exchanges[0], BINANCE, config.probes)
+    assert (ticker.url, ticker.interval) == ("https://binance.example/ticker?s=XBTUSDT", 1.0)
+    assert (ticker.weight, ticker.timeout) == (0, 1.0)
+    assert (ping.url, ping.method, ping.headers) == (
+        "https://x.example",
+        "HEAD",
+        {"A": "hunter2"},
+    )
+    assert (ping.interval, ping.timeout, ping.weight) == (10.0, 1.0, 1)
+    assert (more.url, more.statuses) == ("https://binance.example/more", frozenset({200, 204}))
+    assert (more.expect[0].path, more.expect[0].equals) == ("a.0", 1)
+
+
+def test_subscriptions_are_what_the_venue_offers() -> None:
+    """Discovered symbols count, overrides win, default channels that a venue lacks are left out."""
+    exchange = Exchange(
+        venue="okx", symbols=("BTC-USDT", "ETH-USDT"), symbol_overrides={"ETH-USDT": "ETHX"}
+    )
+    found = subscriptions(exchange, exchange.streams[0], VENUES["okx"], {"BTC-USDT": "XBT"})
+    assert [(each.topic, each.instrument) for each in found] == [
+        ("trades:XBT", "BTC-USDT"),
+        ("trades:ETHX", "ETH-USDT"),
+    ]
+
+
+def test_connections_follow_routes_and_limits() -> None:
+    """Topics of different routes share no connection, and a connection holds so many."""
+    exchange = Exchange(venue="binance", symbols=("A-B", "C-D", "E-F"))
+    wanted = subscriptions(exchange, exchange.streams[0], BINANCE)
+    # three books by two, three trades by two, three quotes by two
+    assert connections(wanted, BINANCE) == 6
+
+
+def test_breaker_rules_switch_on_exactly_one() -> None:
+    """The mode decides; an endpoint's own idea of slow wins."""
+    exchange = Exchange(
+        venue="binance",
+        endpoints=(Endpoint(name="a", path="/a", slow_after=0.5), Endpoint(name="b", path="/b")),
+        breaker=Breaker(mode="slow", ratio=0.3),
+    )
+    a, b = breaker_rules(exchange, "a"), breaker_rules(exchange, "b")
+    assert (a.failures, a.ratio, a.slow_ratio, a.slow, b.slow) == (None, None, 0.3, 0.5, 2.0)
+    usual = breaker_rules(Exchange(venue="binance"), "a")
+    assert (usual.failures, usual.ratio, usual.slow_ratio) == (5, None, None)
+
+
+def test_limits_can_be_named() -> None:
+    """A weight a minute scales the venue's first limit, or is the only one; the share too."""
+    text = "exchanges: [{venue: bybit, streams: [], limits: {weight: 120, share: 50%}}]"
+    (exchange,) = load_text(text).exchanges
+    assert [(each.weight, each.window) for each in rest_limits(exchange, VENUES["bybit"])] == [
+        (120, 60.0)
+    ]
+    assert [each.weight for each in rest_limits(exchange, BINANCE)] == [120, 500]
+    assert rest_limits(Exchange(venue="binance"), BINANCE) == BINANCE.rest_limits
+    assert budget_share(exchange, Probes()) == 0.5
+    assert budget_share(Exchange(venue="binance"), Probes()) == 0.1
+
+
+def test_policies_are_the_models() -> None:
+    """A word in the file is the enum that queues know."""
+    config = load_text(MINIMAL + "streams: {queue_policy: drop_oldest}")
+    assert config.streams.queue_policy is Policy.DROP_OLDEST

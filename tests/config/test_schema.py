@@ -1,0 +1,59 @@
+"""Editors are told the same as the reader knows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from exporter.config import json_schema, tree
+from exporter.config.__main__ import FILE, schema_text
+from exporter.config.tree import Items, Node, Pairs, Scalar
+from tests.config.fakes import VENUES
+
+HERE = Path(__file__).parent
+EXAMPLES = sorted((HERE.parents[1] / "examples").glob("*.yml"))
+VALIDATOR = Draft202012Validator(json_schema(VENUES))
+# What lies between keys, in YAML's spelling, or in the world is beyond a schema.
+BEYOND = {"breaker_order", "duplicates", "endless_alias", "laughs", "tabs", "two_documents"}
+BEYOND |= {"unclosed", "control_characters", "tags", "deep", "empty"}
+
+
+def _value(node: Node | None) -> Any:
+    match node:
+        case Scalar(value=value):
+            return value
+        case Items(items=items):
+            return [_value(item) for item in items]
+        case Pairs(pairs=pairs):
+            return {getattr(key, "text", "?"): _value(value) for key, value in pairs}
+    return None
+
+
+def test_the_committed_schema_is_what_the_code_says() -> None:
+    """A key, a bound, a default or a venue that changes, changes the schema file too."""
+    assert FILE.read_text() == schema_text(), "stale: run `make generate`"
+
+
+def test_the_schema_is_one() -> None:
+    """It obeys the meta-schema of its draft."""
+    Draft202012Validator.check_schema(json.loads(schema_text()))
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_examples_satisfy_the_schema(file: Path) -> None:
+    """An editor marks nothing in what we show."""
+    assert not list(VALIDATOR.iter_errors(_value(tree.read(file.read_text()))))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in sorted((HERE / "bad").glob("*.yml")) if file.stem not in BEYOND],
+    ids=lambda file: file.stem,
+)
+def test_bad_files_break_the_schema(file: Path) -> None:
+    """What a schema can say, an editor marks before the program is asked."""
+    assert list(VALIDATOR.iter_errors(_value(tree.read(file.read_text()))))
