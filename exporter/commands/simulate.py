@@ -1,0 +1,145 @@
+"""``exchange-exporter simulate``: the simulated exchanges alone."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exporter.simulator import Fault, Simulator
+
+HELP = "simulated exchanges with a control API to inject faults"
+_MOST_SCENARIO = 1 << 20  # bytes
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    add = parser.add_argument
+    add(
+        "--listen-address",
+        default="127.0.0.1:9718",
+        metavar="HOST:PORT",
+        type=_address,
+        help="where to listen; port 0 picks a free one (default: %(default)s)",
+    )
+    add("--venues", type=_names, metavar="A,B", help="venues to simulate (default: all)")
+    add("--symbols", type=_names, metavar="A,B", help="instruments (default: BTC-USDT and others)")
+    add("--seed", type=int, default=1, help="the same seed gives the same market")
+    add(
+        "--rate",
+        type=_positive,
+        default=5.0,
+        metavar="N",
+        help="trades a second of each market (default: %(default)s)",
+    )
+    add(
+        "--book-rate",
+        type=_positive,
+        default=10.0,
+        metavar="N",
+        help="book updates a second of each market (default: %(default)s)",
+    )
+    add("--scenario", type=Path, metavar="FILE", help="YAML list of faults and their times")
+    add(
+        "--own-ports",
+        action="store_true",
+        help="a port for each venue too, so that it can refuse connections",
+    )
+    add(
+        "--lifetime",
+        type=_positive,
+        metavar="SECONDS",
+        help="cut each stream at this age (default: as the venue does)",
+    )
+    add(
+        "--no-limits",
+        dest="limited",
+        action="store_false",
+        help="do not enforce the venues' limits of requests, messages and connections",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM; 2 if it cannot begin."""
+    # Loaded here, so that other commands and --help do not pay for it.
+    from exporter.simulator import FaultError, Simulator, venues
+    from exporter.simulator.service import SYMBOLS
+
+    names = args.venues or list(venues.names())
+    unknown = [name for name in names if name not in venues.names()]
+    if unknown:
+        return _fail(f"--venues: unknown {unknown[0]!r}; known: {', '.join(venues.names())}")
+    host, port = args.listen_address
+    try:
+        simulator = Simulator(
+            venue_names=names, symbols=args.symbols or SYMBOLS, seed=args.seed, rate=args.rate,
+            book_rate=args.book_rate, host=host, port=port, own_ports=args.own_ports,
+            limited=args.limited, lifetime=args.lifetime,
+            scenario=_scenario(args.scenario, names) if args.scenario else (),
+        )  # fmt: skip
+        asyncio.run(_serve(simulator))
+    except FaultError as error:
+        return _fail("\n".join(error.complaints))
+    except OSError as error:
+        what = error.filename or f"{host}:{port}"
+        return _fail(f"{what}: {error.strerror or error}")
+    return 0
+
+
+def _scenario(path: Path, names: list[str]) -> tuple[Fault, ...]:
+    from exporter.simulator import FaultError, scenario
+
+    raw = path.read_bytes()
+    if len(raw) > _MOST_SCENARIO:
+        raise FaultError([f"{path}: larger than {_MOST_SCENARIO} bytes"])
+    try:
+        return scenario.load(raw.decode(), str(path), names)
+    except UnicodeDecodeError as error:
+        raise FaultError([f"{path}: not UTF-8 text"]) from error
+
+
+async def _serve(simulator: Simulator) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with simulator:
+        for name in simulator.names:
+            print(f"{name}: {simulator.rest_url(name)} {simulator.stream_url(name)}")
+        print(f"control: {simulator.url}/control/state")
+        # Programs that start this one wait for this line.
+        print(f"ready {simulator.url}", flush=True)
+        await stop.wait()
+
+
+def _fail(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 2
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65_535:
+        raise argparse.ArgumentTypeError(f"expected HOST:PORT, was {text!r}")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("expected names separated by commas")
+    return names
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, up to 1e6, was {text!r}")
+    return value

@@ -1,0 +1,64 @@
+"""Which faults wait and which are in force, by venue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from exporter.simulator.faults import Fault
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Active:
+    """A fault on the board. Times on the monotonic clock; ``since`` None until it starts."""
+
+    id: int
+    fault: Fault
+    due: float
+    since: float | None = None
+
+
+class Board:
+    """Which faults are in force, by venue. The only place where that is known."""
+
+    def __init__(self, venues: Sequence[str]) -> None:
+        self._live: dict[str, list[Active]] = {name: [] for name in venues}
+        self._all: dict[int, Active] = {}
+        self._last = 0
+
+    def post(self, fault: Fault, now: float) -> Active:
+        """Pin a fault to the board; it is not in force before `begin`."""
+        self._last += 1
+        active = Active(id=self._last, fault=fault, due=now + fault.at)
+        self._all[active.id] = active
+        return active
+
+    def begin(self, active: Active, now: float) -> bool:
+        """Put it in force, unless it was removed meanwhile."""
+        if active.id not in self._all:
+            return False
+        active.since = now
+        for name in self.venues(active.fault):
+            self._live[name].append(active)
+        return True
+
+    def remove(self, number: int) -> Active | None:
+        """Take a fault off; None if it is not there."""
+        active = self._all.pop(number, None)
+        if active is not None:
+            for live in self._live.values():
+                if active in live:
+                    live.remove(active)
+        return active
+
+    def live(self, venue: str) -> list[Active]:
+        """Give the living list of what is in force at a venue."""
+        return self._live[venue]
+
+    def all(self) -> tuple[Active, ...]:
+        """Give all faults, waiting and in force, oldest first."""
+        return tuple(self._all.values())
+
+    def venues(self, fault: Fault) -> tuple[str, ...]:
+        """Give the venues that a fault strikes."""
+        return tuple(name for name in self._live if fault.venue in ("*", name))

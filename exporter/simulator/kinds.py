@@ -1,0 +1,260 @@
+"""Every way in which a simulated venue can misbehave: validation, documentation and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeAlias
+
+Value: TypeAlias = float | str | bool
+
+
+class Kind(StrEnum):
+    """What can go wrong."""
+
+    LATENCY = "latency"
+    BROWNOUT = "brownout"
+    ERROR = "error"
+    RATE_LIMIT = "rate_limit"
+    TIGHT_LIMIT = "tight_limit"
+    BAN = "ban"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    REFUSE = "refuse"
+    GARBAGE_BODY = "garbage_body"
+    SLOW_BODY = "slow_body"
+    ENDLESS_BODY = "endless_body"
+    MAINTENANCE = "maintenance"
+    DISCONNECT = "disconnect"
+    MUTE = "mute"
+    ACK_THEN_MUTE = "ack_then_mute"
+    REJECT_SUBSCRIPTION = "reject_subscription"
+    FORGET = "forget"
+    GAP = "gap"
+    DUPLICATE = "duplicate"
+    MALFORMED = "malformed"
+    BAD_CHECKSUM = "bad_checksum"
+    CROSSED_BOOK = "crossed_book"
+    FROZEN_PRICE = "frozen_price"
+    PRICE_OFFSET = "price_offset"
+    WIDE_SPREAD = "wide_spread"
+    CLOCK_SKEW = "clock_skew"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Param:
+    """One parameter of a kind: its default, its bounds or choices, its meaning."""
+
+    default: Value
+    meaning: str
+    least: float = 0.0
+    most: float = 86_400.0
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One kind: what it does, which filters it knows, how likely it strikes, its parameters.
+
+    ``instant`` faults act once, when they start. ``probability`` is None where chance has no part.
+    """
+
+    meaning: str
+    filters: tuple[str, ...] = ()
+    probability: float | None = None
+    params: Mapping[str, Param] = field(default_factory=dict)
+    instant: bool = False
+
+
+_REST = ("endpoint",)
+_STREAM = ("channel", "symbol")
+_PRICE = ("symbol",)
+_RETRY = Param(default=30.0, meaning="seconds named in Retry-After")
+FORMS = ("truncated", "invalid_utf8", "nan", "huge_integer", "deep", "huge_frame", "binary",
+         "protocol")  # fmt: skip
+
+RULES: Mapping[Kind, Rule] = MappingProxyType(
+    {
+        Kind.LATENCY: Rule(
+            meaning="answers and stream frames come late, in order",
+            filters=(*_REST, *_STREAM),
+            probability=1.0,
+            params={
+                "seconds": Param(default=0.5, meaning="fixed delay"),
+                "jitter": Param(
+                    default=0.0, meaning="uniform extra delay, up to this many seconds"
+                ),
+                "tail": Param(default=0.0, meaning="extra delay of a few, in seconds"),
+                "tail_share": Param(default=0.01, most=1.0, meaning="how many get the tail"),
+            },
+        ),
+        Kind.BROWNOUT: Rule(
+            meaning="a share of the answers is slow, some of these fail",
+            filters=_REST,
+            probability=0.3,
+            params={
+                "seconds": Param(default=3.0, meaning="delay of the slow ones"),
+                "errors": Param(default=0.2, most=1.0, meaning="share of the slow that end in 503"),
+            },
+        ),
+        Kind.ERROR: Rule(
+            meaning="an HTTP error code",
+            filters=_REST,
+            probability=1.0,
+            params={"status": Param(default=500.0, least=400.0, most=599.0, meaning="the code")},
+        ),
+        Kind.RATE_LIMIT: Rule(
+            meaning="too many requests, whatever was used",
+            filters=_REST,
+            probability=1.0,
+            params={
+                "retry_after": _RETRY,
+                "form": Param(
+                    default="seconds",
+                    choices=("seconds", "date", "none", "venue"),
+                    meaning="Retry-After in seconds, as a date, absent, or all as the venue does",
+                ),
+            },
+        ),
+        Kind.TIGHT_LIMIT: Rule(
+            meaning="the venue's request limit is this much lower, and enforced as usual",
+            params={"weight": Param(default=10.0, least=1.0, most=1e6, meaning="the new limit")},
+        ),
+        Kind.BAN: Rule(
+            meaning="HTTP 418, or what the venue answers to a banned address",
+            filters=_REST,
+            params={"retry_after": Param(default=120.0, most=3e5, meaning="seconds of the ban")},
+        ),
+        Kind.TIMEOUT: Rule(
+            meaning="requests and handshakes are read and never answered",
+            filters=_REST,
+            probability=1.0,
+        ),
+        Kind.RESET: Rule(
+            meaning="TCP reset of requests and handshakes; open streams too without an endpoint",
+            filters=_REST,
+            probability=1.0,
+        ),
+        Kind.REFUSE: Rule(
+            meaning="the listener is closed and all connections are reset; needs own ports",
+        ),
+        Kind.GARBAGE_BODY: Rule(
+            meaning="status 200 with a body that is not the venue's",
+            filters=_REST,
+            probability=1.0,
+            params={
+                "form": Param(
+                    default="html",
+                    choices=("html", "empty", "binary", "truncated", "deep", "wrong"),
+                    meaning="an error page, nothing, noise, half of it, nesting, or other JSON",
+                )
+            },
+        ),
+        Kind.SLOW_BODY: Rule(
+            meaning="the body drips, one byte at a time",
+            filters=_REST,
+            probability=1.0,
+            params={"seconds": Param(default=0.2, meaning="pause after each byte")},
+        ),
+        Kind.ENDLESS_BODY: Rule(
+            meaning="a chunked body that never ends, as fast as it is read, up to 1 GiB",
+            filters=_REST,
+            probability=1.0,
+        ),
+        Kind.MAINTENANCE: Rule(
+            meaning="the status endpoint says so; all else, handshakes too, answers 503",
+            params={
+                "title": Param(default="Scheduled maintenance", meaning="its announced name"),
+                "announced": Param(default=3600.0, meaning="announced length in seconds"),
+                "streams": Param(default=False, meaning="whether open streams are closed"),
+            },
+        ),
+        Kind.DISCONNECT: Rule(
+            meaning="all matching streams are closed",
+            filters=_STREAM,
+            probability=1.0,
+            params={
+                "code": Param(
+                    default=1001.0, least=1000.0, most=4999.0, meaning="close code; 1006 is abrupt"
+                ),
+                "reason": Param(default="going away", meaning="close reason"),
+                "notice": Param(
+                    default=0.0, most=600.0, meaning="seconds of warning, where the venue warns"
+                ),
+            },
+            instant=True,
+        ),
+        Kind.MUTE: Rule(
+            meaning="connected but silent; without channel or symbol no replies either",
+            filters=_STREAM,
+            probability=1.0,
+            params={
+                "keepalive": Param(default=True, meaning="whether text pings are still answered")
+            },
+        ),
+        Kind.ACK_THEN_MUTE: Rule(
+            meaning="new subscriptions are acknowledged and never served until it ends",
+            filters=_STREAM,
+            probability=1.0,
+        ),
+        Kind.REJECT_SUBSCRIPTION: Rule(
+            meaning="new subscriptions get the venue's error reply",
+            filters=_STREAM,
+            probability=1.0,
+        ),
+        Kind.FORGET: Rule(
+            meaning="existing subscriptions silently stop; subscribing again mends it",
+            filters=_STREAM,
+            probability=1.0,
+            instant=True,
+        ),
+        Kind.GAP: Rule(
+            meaning="frames are lost, and with them their sequence numbers",
+            filters=_STREAM,
+            probability=0.1,
+        ),
+        Kind.DUPLICATE: Rule(meaning="frames come twice", filters=_STREAM, probability=0.1),
+        Kind.MALFORMED: Rule(
+            meaning="broken frames between the good ones",
+            filters=_STREAM,
+            probability=0.1,
+            params={
+                "form": Param(default="truncated", choices=(*FORMS, "any"), meaning="how broken")
+            },
+        ),
+        Kind.BAD_CHECKSUM: Rule(
+            meaning="book checksums are wrong, where the venue has them",
+            filters=_STREAM,
+            probability=1.0,
+        ),
+        Kind.CROSSED_BOOK: Rule(meaning="the best bid is above the best ask", filters=_PRICE),
+        Kind.FROZEN_PRICE: Rule(
+            meaning="messages go on, but at one price while the peers move", filters=_PRICE
+        ),
+        Kind.PRICE_OFFSET: Rule(
+            meaning="prices are off by a ratio, in books, trades and REST alike",
+            filters=_PRICE,
+            params={"ratio": Param(default=0.05, least=-0.9, most=10.0, meaning="0.05 is 5 % up")},
+        ),
+        Kind.WIDE_SPREAD: Rule(
+            meaning="the spread is wider",
+            filters=_PRICE,
+            params={
+                "factor": Param(default=50.0, least=1.0, most=1000.0, meaning="how many times")
+            },
+        ),
+        Kind.CLOCK_SKEW: Rule(
+            meaning="the venue's clock is off, in event times and in REST",
+            params={
+                "seconds": Param(
+                    default=5.0, least=-86_400.0, meaning="the step, ahead if positive"
+                ),
+                "drift_ppm": Param(
+                    default=0.0, least=-1e5, most=1e5, meaning="and runs this many ppm too fast"
+                ),
+            },
+        ),
+    }
+)

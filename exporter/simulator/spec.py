@@ -1,0 +1,161 @@
+"""What a simulated venue's file promises: tables and functions, filled in by `venues/<name>.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+from exporter.simulator.market import Listing, Pair, Print, Step
+
+if TYPE_CHECKING:
+    from exporter.simulator.desk import Desk
+    from exporter.simulator.session import Session
+
+Query: TypeAlias = Mapping[str, str]
+
+
+class Manner(Enum):
+    """How an HTTP answer is delivered."""
+
+    WHOLE = "whole"
+    SILENT = "silent"  # never
+    RESET = "reset"
+    SLOW = "slow"
+    ENDLESS = "endless"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An HTTP answer. ``delay`` and ``pace`` (for slow bodies) in seconds."""
+
+    body: bytes = b"{}"
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+    manner: Manner = Manner.WHOLE
+    delay: float = 0.0
+    pace: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """An HTTP request for a venue. ``path`` without the venue's prefix, header names lower."""
+
+    method: str
+    path: str
+    query: Query
+    headers: Mapping[str, str]
+    client: str  # peer address
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """A limit of requests (by weight) per client address and window in seconds."""
+
+    limit: int
+    window: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Where a client stands: ``reset`` is epoch seconds (true clock) of the window's end."""
+
+    used: int
+    limit: int
+    window: float
+    reset: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One REST path. ``weight`` may depend on the query; ``quota`` is its own, beside the venue's.
+
+    ``always`` answers even in maintenance.
+    """
+
+    answer: Callable[[Desk, Query], bytes | Reply]
+    weight: Callable[[Query], int] = lambda query: 1
+    quota: Quota | None = None
+    always: bool = False
+    method: str = "GET"
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Feed:
+    """One topic that is being published: how its frames are made, and to whom they go.
+
+    ``prints`` makes frames of executions, ``steps`` of a market step; both get the venue's clock
+    in milliseconds. ``opening`` gives what a new subscriber is sent first.
+    """
+
+    key: str
+    topic: str
+    channel: str
+    pair: Pair
+    prints: Callable[[Sequence[Print], int], list[bytes]] | None = None
+    steps: Callable[[Step], list[bytes]] | None = None
+    opening: Callable[[int], list[bytes]] | None = None
+    members: set[Session] = field(default_factory=set)  # all who subscribed
+    sessions: set[Session] = field(default_factory=set)  # those who are served
+    behind: float = 0.0  # monotonic time until which injected latency holds its frames back
+
+
+def _no_headers(desk: Desk, usage: Usage) -> Mapping[str, str]:
+    return {}
+
+
+def _no_listings(instruments: Sequence[str]) -> Sequence[str]:
+    return instruments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusals:
+    """The venue's own error answers. The float is seconds until it may be tried again."""
+
+    unknown_path: Callable[[Desk, str], Reply]
+    limited: Callable[[Desk, float], Reply]
+    banned: Callable[[Desk, float], Reply]
+    unavailable: Callable[[Desk], Reply]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """One venue's public protocol, seen from the server."""
+
+    name: str
+    symbol: Callable[[str], str]  # our instrument → the venue's spelling
+    lists: Callable[[Sequence[str]], Sequence[str]] = _no_listings  # asked → listed instruments
+    # REST
+    routes: Mapping[str, Route]
+    refusals: Refusals
+    quota: Quota | None = None
+    bans: bool = False  # who ignores 429s is banned, ever longer
+    headers: Callable[[Desk, Usage], Mapping[str, str]] = _no_headers
+    # WebSocket
+    sockets: Callable[[str], bool]  # whether this path takes WebSocket handshakes
+    opened: Callable[[Session], None] = lambda session: None
+    received: Callable[[Session, str], None]
+    ping_every: float | None = None  # the server's own ping frames, seconds
+    pong_within: float = 60.0
+    idle_limit: float | None = None  # seconds without any data pushed or frame received
+    lifetime: float | None = None
+    incoming: Quota | None = None  # frames of any kind a client may send
+    connects: Quota | None = None  # handshakes per client address
+    notice: Callable[[Session], str | None] = lambda session: None  # before a planned close
+    checksums: bool = False
+
+
+def listed(instruments: Sequence[str], quote: str) -> tuple[str, ...]:
+    """Add to ``instruments`` their bases quoted in ``quote``, for venues that use dollars."""
+    return tuple(dict.fromkeys([
+        *instruments, *(f"{one.partition('-')[0]}-{quote}" for one in instruments)
+    ]))  # fmt: skip
+
+
+def candle_prices(listing: Listing, pair: Pair, length: int, millis: int) -> tuple[str, ...]:
+    """Spell open, high, low and close of the open kline."""
+    candle = pair.kline(length, millis)
+    return tuple(map(listing.price, (candle.open, candle.high, candle.low, candle.close)))

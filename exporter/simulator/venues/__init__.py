@@ -1,0 +1,25 @@
+"""One simulated venue a file; found by name, loaded when asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+from exporter.simulator.spec import Wire
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Give the names of all simulated venues, sorted: one for each file of this folder."""
+    return tuple(sorted(module.name for module in iter_modules(__path__)))
+
+
+@cache
+def load(name: str) -> Wire:
+    """Give the wire of the venue of that name. Raises KeyError for an unknown one."""
+    if name not in names():
+        raise KeyError(name)
+    wire = import_module(f"{__name__}.{name}").WIRE
+    assert isinstance(wire, Wire)  # noqa: S101 - a file that ends in anything else is our bug
+    return wire

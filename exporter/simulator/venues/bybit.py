@@ -1,0 +1,377 @@
+"""Bybit v5, spot and linear, as its server.
+
+Source: github.com/bybit-exchange/docs at 072c197, read 2026-07-24; acks and level-1 books as
+captured in August 2026. Spot and linear share the same markets here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+from exporter.simulator.desk import Desk
+from exporter.simulator.kinds import Kind
+from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step
+from exporter.simulator.session import Session
+from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Usage, Wire
+
+_DEPTHS = (1, 50, 200, 1000)
+_INTERVALS = {"1": 60, "3": 180, "5": 300, "15": 900, "60": 3600, "D": 86_400}
+_CATEGORIES = ("spot", "linear")
+_MOST_ARGS = 10
+_MOST_CHARACTERS = 21_000
+
+
+# --- REST -------------------------------------------------------------------------------------
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _envelope(desk: Desk, result: object, code: int = 0, message: str = "OK") -> bytes:
+    return _json({"retCode": code, "retMsg": message, "result": result, "retExtInfo": {},
+                  "time": desk.millis()})  # fmt: skip
+
+
+def _fault(desk: Desk, code: int, message: str, status: int = 200) -> Reply:
+    return Reply(status=status, body=_envelope(desk, {}, code, message))
+
+
+def _time(desk: Desk, query: Query) -> bytes:
+    nanos = desk.nanos()
+    return _envelope(desk, {"timeSecond": str(nanos // 10**9), "timeNano": str(nanos)})
+
+
+def _status(desk: Desk, query: Query) -> bytes:
+    fault = desk.find(Kind.MAINTENANCE)
+    if fault is None:
+        return _envelope(desk, {"list": []})
+    begin = desk.millis()
+    end = begin + int(fault.number("announced") * 1000)
+    row = {"id": "4d95b2a0-587f-11f0-bcc9-56f28c94d6ea", "title": fault.text("title"),
+           "state": "ongoing", "begin": str(begin), "end": str(end), "href": "",
+           "serviceTypes": [2, 3, 4, 5], "product": [1, 2], "uidSuffix": [], "maintainType": 1,
+           "env": 1}  # fmt: skip
+    return _envelope(desk, {"list": [row]})
+
+
+def _market(
+    answer: Callable[[Desk, Query, Pair | None], object], needs_symbol: bool
+) -> Callable[[Desk, Query], bytes | Reply]:
+    """Check ``category`` and ``symbol`` as all market endpoints do."""
+
+    def checked(desk: Desk, query: Query) -> bytes | Reply:
+        if query.get("category") not in _CATEGORIES:
+            return _fault(desk, 10001, "params error: Category is invalid")
+        symbol = query.get("symbol")
+        pair = desk.pair(symbol) if symbol else None
+        if pair is None and (symbol or needs_symbol):
+            return _fault(desk, 10001, "Not supported symbols")
+        return _envelope(desk, answer(desk, query, pair))
+
+    return checked
+
+
+def _tickers(desk: Desk, query: Query, pair: Pair | None) -> object:
+    rows = [{**_quote(one), **_ticker(one)} for one in ([pair] if pair else desk.pairs())]
+    return {"category": query["category"], "list": rows}
+
+
+def _quote(pair: Pair) -> Mapping[str, str]:
+    one, (bid, bid_size), (ask, ask_size) = pair.listing, pair.bids.top(1)[0], pair.asks.top(1)[0]
+    return {"symbol": one.symbol, "bid1Price": one.price(bid), "bid1Size": one.size(bid_size),
+            "ask1Price": one.price(ask), "ask1Size": one.size(ask_size)}  # fmt: skip
+
+
+def _ticker(pair: Pair) -> dict[str, str]:
+    one, last, opened = pair.listing, pair.print[2], pair.day_open
+    volume = one.size(pair.day_volume)
+    return {
+        "symbol": one.symbol,
+        "lastPrice": one.price(last),
+        "highPrice24h": one.price(pair.day_high),
+        "lowPrice24h": one.price(pair.day_low),
+        "prevPrice24h": one.price(opened),
+        "volume24h": volume,
+        "turnover24h": f"{float(volume) * float(one.price(last)):.8f}",
+        "price24hPcnt": f"{(last - opened) / opened:.4f}",
+        "usdIndexPrice": one.price(last),
+    }
+
+
+def _instruments(desk: Desk, query: Query, pair: Pair | None) -> object:
+    rows = [
+        {"symbol": p.listing.symbol, "baseCoin": p.listing.base, "quoteCoin": p.listing.quote,
+         "innovation": "0", "status": "Trading", "marginTrading": "both",
+         "lotSizeFilter": {"basePrecision": p.listing.size(1), "quotePrecision": "0.0000001"},
+         "priceFilter": {"tickSize": p.listing.price(1)}}
+        for p in ([pair] if pair else desk.pairs())
+    ]  # fmt: skip
+    page = {"nextPageCursor": ""} if query["category"] == "linear" else {}
+    return {"category": query["category"], "list": rows, **page}
+
+
+def _book(desk: Desk, query: Query, pair: Pair | None) -> object:
+    assert pair is not None  # noqa: S101 - `needs_symbol`
+    limit = query.get("limit", "1")
+    count = min(int(limit), 1000) if limit.isdecimal() else 1
+    one, now = pair.listing, desk.millis()
+
+    def rows(levels: Levels) -> list[list[str]]:
+        return [[one.price(p), one.size(n)] for p, n in levels]
+
+    return {"s": one.symbol, "b": rows(pair.bids.top(count)), "a": rows(pair.asks.top(count)),
+            "ts": now, "u": pair.version, "seq": pair.last, "cts": now}  # fmt: skip
+
+
+def _headers(desk: Desk, usage: Usage) -> Mapping[str, str]:
+    return {
+        "X-Bapi-Limit": str(usage.limit),
+        "X-Bapi-Limit-Status": str(max(0, usage.limit - usage.used)),
+        "X-Bapi-Limit-Reset-Timestamp": str(int(usage.reset * 1000)),
+    }
+
+
+# --- WebSocket --------------------------------------------------------------------------------
+
+
+def _make(desk: Desk, topic: str, linear: bool) -> Feed | None:
+    """Make the feed of a topic; None where no such topic exists."""
+    parts = topic.split(".")
+    pair = desk.pair(parts[-1])
+    key = f"{'linear' if linear else 'spot'}:{topic}"
+    if pair is None:
+        return None
+    match parts:
+        case ["publicTrade", _]:
+            return Feed(key=key, topic=topic, channel="trades", pair=pair,
+                        prints=_trades(pair, topic))  # fmt: skip
+        case ["orderbook", depth, _] if depth.isdecimal() and int(depth) in _DEPTHS:
+            if depth == "1":
+                return _level_one(pair, key, topic)
+            return _orderbook(pair, key, topic, int(depth))
+        case ["kline", interval, _] if interval in _INTERVALS:
+            return Feed(key=key, topic=topic, channel="klines", pair=pair,
+                        steps=_kline(pair, topic, interval))  # fmt: skip
+        case ["tickers", _]:
+            return _tickers_feed(pair, key, topic, linear)
+    return None
+
+
+def _trades(pair: Pair, topic: str) -> Callable[[Sequence[Print], int], list[bytes]]:
+    one = pair.listing
+    shape = (
+        f'{{"topic":"{topic}","type":"snapshot","ts":%d,"data":[{{"T":%d,"s":"{one.symbol}",'
+        '"S":"%s","v":"%s","p":"%s","L":"%s",'
+        f'"i":"{pair.last:08x}-d8dd-5b31-9112-%012x","BT":false,"seq":%d}}]}}'
+    )
+
+    def encode(prints: Sequence[Print], millis: int) -> list[bytes]:
+        prices = {row[2]: one.price(row[2]) for row in prints}
+        sizes = {row[3]: one.size(row[3]) for row in prints}
+        return [
+            (shape % (millis, millis, "Buy" if buy else "Sell", sizes[q], prices[p],
+                      "PlusTick" if buy else "MinusTick", n, n * 3)).encode()
+            for n, buy, p, q in prints
+        ]  # fmt: skip
+
+    return encode
+
+
+def _levels(one: Listing, levels: Levels) -> str:
+    rows = [f'["{one.price(p)}","{one.size(n) if n else 0}"]' for p, n in levels]
+    return f"[{','.join(rows)}]"
+
+
+def _frame(
+    pair: Pair, topic: str, kind: str, millis: int, bids: Levels, asks: Levels, update: int
+) -> bytes:
+    one = pair.listing
+    return (
+        f'{{"topic":"{topic}","type":"{kind}","ts":{millis},"data":{{"s":"{one.symbol}",'
+        f'"b":{_levels(one, bids)},"a":{_levels(one, asks)},"u":{update},"seq":{pair.last}}},'
+        f'"cts":{millis - 1}}}'
+    ).encode()
+
+
+def _level_one(pair: Pair, key: str, topic: str) -> Feed:
+    """Give level 1: snapshots only, one a change, repeated after 3 s without one."""
+    before: list[object] = [None]
+    number, sent = pair.version, 0
+
+    def snapshot(millis: int) -> bytes:
+        return _frame(pair, topic, "snapshot", millis, pair.bids.top(1), pair.asks.top(1), number)
+
+    def steps(step: Step) -> list[bytes]:
+        nonlocal number, sent
+        best = [pair.bids.top(1), pair.asks.top(1)]
+        if best != before:
+            before[:] = best
+            number += 1
+        elif step.millis - sent < 3000:
+            return []
+        sent = step.millis
+        return [snapshot(step.millis)]
+
+    return Feed(key=key, topic=topic, channel="quotes", pair=pair, steps=steps,
+                opening=lambda millis: [snapshot(millis)])  # fmt: skip
+
+
+def _orderbook(pair: Pair, key: str, topic: str, depth: int) -> Feed:
+    """Give a snapshot and then deltas of the best ``depth`` levels a side."""
+    sides = (pair.bids, pair.asks)
+    seen = [dict(side.top(depth)) for side in sides]
+
+    def steps(step: Step) -> list[bytes]:
+        deltas: list[Levels] = []
+        for place, side in enumerate(sides):
+            now = dict(side.top(depth))
+            before, seen[place] = seen[place], now
+            gone = [(price, 0) for price in before if price not in now]
+            deltas.append(gone + [(p, n) for p, n in now.items() if before.get(p) != n])
+        return [_frame(pair, topic, "delta", step.millis, deltas[0], deltas[1], pair.version)]
+
+    def opening(millis: int) -> list[bytes]:
+        bids, asks = (list(levels.items()) for levels in seen)
+        return [_frame(pair, topic, "snapshot", millis, bids, asks, pair.version)]
+
+    return Feed(key=key, topic=topic, channel="book", pair=pair, steps=steps, opening=opening)
+
+
+def _kline(pair: Pair, topic: str, interval: str) -> Callable[[Step], list[bytes]]:
+    one, length = pair.listing, _INTERVALS[interval] * 1000
+
+    def steps(step: Step) -> list[bytes]:
+        closed = step.closed.get(length)
+        if closed is None and not step.second:
+            return []
+        return [frame(closed or pair.kline(length, step.millis), step.millis)]
+
+    def frame(c: Candle, millis: int) -> bytes:
+        volume = one.size(c.volume)
+        row = {"start": c.start, "end": c.end, "interval": interval, "open": one.price(c.open),
+               "close": one.price(c.close), "high": one.price(c.high), "low": one.price(c.low),
+               "volume": volume, "turnover": f"{float(volume) * float(one.price(c.close)):.4f}",
+               "confirm": c.closed, "timestamp": millis}  # fmt: skip
+        return _json({"topic": topic, "data": [row], "ts": millis, "type": "snapshot"})
+
+    return steps
+
+
+def _tickers_feed(pair: Pair, key: str, topic: str, linear: bool) -> Feed:
+    """Spot: snapshots without bid and ask. Linear: a snapshot, then what has changed."""
+    seen: dict[str, str] = {}
+
+    def frame(row: Mapping[str, str], kind: str, millis: int) -> bytes:
+        return _json({"topic": topic, "ts": millis, "type": kind, "cs": pair.last, "data": row})
+
+    def steps(step: Step) -> list[bytes]:
+        row = _row()
+        if not linear:
+            if row == seen:
+                return []
+            seen.update(row)
+            return [frame(row, "snapshot", step.millis)]
+        changed = {k: v for k, v in row.items() if seen.get(k) != v}
+        seen.update(row)
+        if not changed:
+            return []
+        return [frame({"symbol": row["symbol"], **changed}, "delta", step.millis)]
+
+    def _row() -> dict[str, str]:
+        return {**_ticker(pair), **_quote(pair)} if linear else _ticker(pair)
+
+    def opening(millis: int) -> list[bytes]:
+        return [frame(_row(), "snapshot", millis)]
+
+    return Feed(key=key, topic=topic, channel="ticker", pair=pair, steps=steps, opening=opening)
+
+
+def _received(session: Session, text: str) -> None:
+    try:
+        asked = json.loads(text)
+    except (ValueError, RecursionError):
+        asked = None
+    operation = asked.get("op") if isinstance(asked, dict) else None
+    linear = session.path.endswith("/linear")
+    number = {"req_id": asked["req_id"]} if isinstance(asked, dict) and "req_id" in asked else {}
+
+    def reply(good: bool, message: str, *, keepalive: bool = False) -> None:
+        frame = {"success": good, "ret_msg": message, "conn_id": session.id, **number,
+                 "op": operation or ""}  # fmt: skip
+        session.reply(json.dumps(frame, separators=(",", ":")), keepalive=keepalive)
+
+    if operation == "ping":
+        # Only linear echoes the request's id.
+        number = number if linear else {}
+        reply(True, "pong", keepalive=True)
+        return
+    args = asked.get("args") if isinstance(asked, dict) else None
+    if operation not in ("subscribe", "unsubscribe") or not isinstance(args, list):
+        reply(False, "Invalid request: expected op and args")
+        return
+    if wrong := _objection(session, args, operation):
+        reply(False, wrong)
+        return
+    prefix = "linear:" if linear else "spot:"
+    if operation == "unsubscribe":
+        for topic in args:
+            session.unsubscribe(prefix + topic)
+        reply(True, "" if linear else "unsubscribe")
+        return
+    feeds = [session.desk.feeds.get(prefix + t) or _make(session.desk, t, linear) for t in args]
+    known = [feed for feed in feeds if feed is not None]
+    if len(known) < len(feeds):
+        reply(False, f"Invalid topic: {args[feeds.index(None)][:80]}")
+        return
+    for feed in known:
+        if not session.subscribe(feed):
+            reply(False, f"Invalid topic: {feed.topic}")
+            return
+    reply(True, "" if linear else "subscribe")
+    for feed in known:
+        session.open(feed)
+
+
+def _objection(session: Session, args: list[object], operation: str) -> str:
+    if not all(isinstance(topic, str) for topic in args):
+        return "Invalid request: args must be texts"
+    if not session.desk.limited or operation == "unsubscribe":
+        return ""
+    if session.path.endswith("/spot") and len(args) > _MOST_ARGS:
+        return f"args size >{_MOST_ARGS}"
+    held = sum(len(feed.topic) for feed in session.feeds.values())
+    if held + sum(len(str(topic)) for topic in args) > _MOST_CHARACTERS:
+        return f"args length >{_MOST_CHARACTERS}"
+    return ""
+
+
+WIRE = Wire(
+    name="bybit",
+    symbol=lambda instrument: instrument.replace("-", ""),
+    routes={
+        "/v5/market/time": Route(answer=_time),
+        "/v5/system/status": Route(answer=_status, always=True),
+        "/v5/market/tickers": Route(answer=_market(_tickers, needs_symbol=False)),
+        "/v5/market/instruments-info": Route(answer=_market(_instruments, needs_symbol=False)),
+        "/v5/market/orderbook": Route(answer=_market(_book, needs_symbol=True)),
+    },
+    refusals=Refusals(
+        unknown_path=lambda desk, path: _fault(desk, 10017, "route not found.", 404),
+        # One endpoint too often is code 10006 in a 200; the whole address, a 403 in plain text.
+        limited=lambda desk, wait: Reply(
+            status=403, body=b"403, access too frequent", content_type="text/plain"
+        ),
+        banned=lambda desk, wait: Reply(
+            status=403, body=b"403, access too frequent", content_type="text/plain"
+        ),
+        unavailable=lambda desk: _fault(desk, 10016, "Service is under maintenance", 503),
+    ),
+    quota=Quota(limit=600, window=5.0),
+    headers=_headers,
+    sockets=lambda path: path in ("/v5/public/spot", "/v5/public/linear"),
+    received=_received,
+    idle_limit=600.0,
+    connects=Quota(limit=500, window=300.0),
+)
