@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exporter.config import tree
+from exporter.config.exchange import Breaker, Endpoint, Exchange, Expect, Limits, Stream
 from exporter.config.kinds import (
     MOST_COMPLAINTS,
     EnoughError,
@@ -39,18 +40,12 @@ from exporter.config.section import Section
 from exporter.config.shape import (
     Alertmanager,
     Anomaly,
-    Breaker,
     Config,
     ControlTarget,
-    Endpoint,
-    Exchange,
-    Expect,
-    Limits,
     Log,
     Metrics,
     Probes,
     Server,
-    Stream,
     Streams,
 )
 from exporter.contracts import Venue

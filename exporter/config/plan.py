@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import ceil
 
+from exporter.config.exchange import Endpoint, Exchange, Stream
 from exporter.config.secret import Secret
-from exporter.config.shape import Endpoint, Exchange, Probes, Stream
+from exporter.config.shape import Probes
 from exporter.contracts import Endpoint as VenueEndpoint
 from exporter.contracts import RestLimit, Venue
 from exporter.flow import breaker

@@ -1,292 +1,35 @@
 # ruff: noqa: RUF009, SIM905 - `key` gives a dataclass field; a row of words reads better
-"""Every key of the config: its kind, its default, its bounds and what it means.
+"""The whole config and the settings that all exchanges share.
 
 Durations are seconds, sizes bytes, shares fractions, whatever the file spells. A new key is one
-line here; reading, complaints, the JSON Schema and the docs follow from it.
+line; reading, complaints, the JSON Schema and the docs follow from it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
+from exporter.config.exchange import NAME, Exchange
 from exporter.config.kinds import (
     Mistake,
     Reading,
-    VenueName,
     boolean,
     choice,
-    did_you_mean,
     duration,
     integer,
     member,
-    plain,
-    quoted,
     ratio,
-    regex,
     size,
     text,
     url,
 )
 from exporter.config.secret import Secret, SecretKind
-from exporter.config.section import REQUIRED, Many, Section, Table, key
+from exporter.config.section import REQUIRED, Many, Section, key
 from exporter.config.units import format_duration
-from exporter.contracts import Venue
-from exporter.model import Channel, Policy
+from exporter.model import Policy
 
-_QUOTES = "USDT|USDC|FDUSD|TUSD|BUSD|USD|EUR|GBP|JPY|KRW|TRY|BRL|BTC|ETH"
-
-
-def _instrument_meant(found: str) -> str:
-    joined = re.sub(r"[/_: ]", "-", found).upper()
-    if split := re.fullmatch(rf"([A-Z0-9]+?)-?({_QUOTES})", joined):
-        return "-".join(split.groups())
-    return joined if re.fullmatch(_INSTRUMENT, joined) else ""
-
-
-_INSTRUMENT = r"[A-Z0-9.]{1,20}-[A-Z0-9.]{1,20}(-[A-Z0-9]{1,20})?"
-INSTRUMENT = text("an instrument such as BTC-USDT", _INSTRUMENT, _instrument_meant)
-NAME = text(
-    "a name of letters, digits, dots, dashes and underscores, at most 64",
-    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
-)
-SYMBOL = text("the venue's spelling of a symbol", r"[!-~]{1,64}")
-CHANNEL = member(Channel)
-HEADER_NAME = text("the name of an HTTP header", r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-HEADER = text("printable text of at most 1000 characters", r"[ -~]{0,1000}")
 BUCKETS = Many(duration("0.1ms", "5m"), most=40, least=1, unique=None, rising=True)
-
-
-# --- exchanges --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expect:
-    """What an answer's body must satisfy: a JSON path equal to a value, or a regex found in it."""
-
-    path: str | None = key(
-        text("a dotted path such as result.list.0.symbol", r"[^\s.]+(\.[^\s.]+)*"),
-        None,
-        "Dotted path into the JSON body, list positions as numbers.",
-    )
-    equals: str | int | float | bool | None = key(plain(), None, "What must stand at the path.")
-    matches: str | None = key(regex(), None, "Regular expression to be found in the body.")
-
-    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain unless it is one whole expectation."""
-        pair = self.path is not None and self.equals is not None
-        if not (pair and self.matches is None) and not (
-            self.path is None and self.equals is None and self.matches is not None
-        ):
-            given = [
-                name for name in ("path", "equals", "matches") if getattr(self, name) is not None
-            ]
-            what = " and ".join(given) or "nothing"
-            yield Mistake((), f"found {what}, expected either path and equals, or matches")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """A REST endpoint to probe: one of the venue's own by name, or any by path or URL."""
-
-    name: str = key(
-        NAME, REQUIRED, "A name for the label endpoint, or of the venue's own endpoint."
-    )
-    path: str | None = key(
-        text("a path that begins with /, without spaces", r"/[^\s#]{0,500}"),
-        None,
-        "Path below the exchange's REST URL; {symbol} stands for its first symbol.",
-    )
-    url: str | None = key(url("http", "https"), None, "Whole URL, instead of a path.")
-    method: str | None = key(
-        choice("GET", "HEAD", "POST"), None, "HTTP method; the venue's own, else GET."
-    )
-    headers: Mapping[str, str | Secret] = key(
-        Table(HEADER_NAME, SecretKind(HEADER), most=30),
-        {},
-        "Request headers; values may be secrets.",
-    )
-    interval: float | None = key(
-        duration("100ms", "1d"),
-        None,
-        "Time between probes; else probes.interval, stretched for the venue's slower endpoints.",
-    )
-    timeout: float | None = key(
-        duration("10ms", "5m"), None, "Limit of a whole probe; else probes.timeout."
-    )
-    statuses: tuple[int, ...] = key(
-        Many(integer(100, 599), most=50, least=1), [200], "HTTP status codes that are a success."
-    )
-    expect: tuple[Expect, ...] = key(
-        Many(Section(Expect), most=20, unique=None), [], "What the body must satisfy, all of it."
-    )
-    weight: int | None = key(
-        integer(0, 10_000), None, "Cost against the venue's rate limit; the venue's own, else 1."
-    )
-    slow_after: float | None = key(
-        duration("1ms", "5m"), None, "A longer probe is slow; else the breaker's slow_after."
-    )
-
-    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of a probe that would overlap itself, and of two addresses."""
-        if self.path is not None and self.url is not None:
-            yield Mistake(("url",), "found beside path, expected one of the two")
-        if self.interval is not None and self.timeout is not None and self.timeout > self.interval:
-            found, most = format_duration(self.timeout), format_duration(self.interval)
-            yield Mistake(("timeout",), f"found {found}, expected at most the interval, {most}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breaker:
-    """When an endpoint is left alone for a while after failures."""
-
-    mode: str = key(
-        choice("consecutive", "ratio", "slow"),
-        "consecutive",
-        "What opens it: failures in a row, the share of failures, or the share of slow probes.",
-    )
-    failures: int = key(integer(1, 1000), 5, "Failures in a row that open it (consecutive).")
-    ratio: float = key(ratio("1%", "100%"), "50%", "Share that opens it (ratio, slow).")
-    slow_after: float = key(duration("1ms", "5m"), "2s", "A longer probe is slow (slow).")
-    window: float = key(duration("1s", "1d"), "2m", "How far back shares look (ratio, slow).")
-    minimum: int = key(
-        integer(1, 1000), 10, "Probes in the window before a share means anything (ratio, slow)."
-    )
-    recovery: float = key(
-        duration("100ms", "1h"), "10s", "Time until a trial, doubled each time that fails."
-    )
-    recovery_cap: float = key(duration("100ms", "1d"), "25s", "What that time grows to at most.")
-    trials: int = key(integer(1, 100), 1, "Trials let through, and successes needed to close it.")
-
-    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of a first recovery beyond the last."""
-        if self.recovery > self.recovery_cap:
-            found, most = format_duration(self.recovery), format_duration(self.recovery_cap)
-            yield Mistake(("recovery",), f"found {found}, expected at most recovery_cap, {most}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What probes may use of the exchange's rate limits."""
-
-    share: float | None = key(
-        ratio("0.1%", "100%"), None, "Share for probes; else probes.budget_share."
-    )
-    weight: int | None = key(
-        integer(1, 10_000_000),
-        None,
-        "Weight allowed a minute, instead of the venue's first documented limit.",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
-    """Market data to consume: some channels of some symbols."""
-
-    name: str = key(NAME, "market", "A name for the label stream.")
-    channels: tuple[Channel, ...] = key(
-        Many(CHANNEL, most=10, least=1),
-        ["trades", "quotes", "book"],
-        "What to subscribe to; of the default, as much as the venue offers.",
-    )
-    symbols: tuple[str, ...] | None = key(
-        Many(INSTRUMENT, most=2000, least=1), None, "Instruments; else all of the exchange."
-    )
-    book: bool = key(
-        boolean(), True, "Build order books from the book channel; false only counts and times it."
-    )
-    queue: int | None = key(
-        integer(16, 10_000_000), None, "Frames that may wait; else streams.queue."
-    )
-    queue_policy: Policy | None = key(
-        member(Policy), None, "What a full queue does; else streams.queue_policy."
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """A configured target: one venue's protocol at one address, under one name."""
-
-    name: str = key(NAME, None, "The label exchange; the venue's name when left out.")
-    venue: str = key(VenueName(), REQUIRED, "The venue whose protocol it speaks.")
-    symbols: tuple[str, ...] = key(
-        Many(INSTRUMENT, most=2000), [], "Instruments such as BTC-USDT, for streams and {symbol}."
-    )
-    symbol_overrides: Mapping[str, str] = key(
-        Table(INSTRUMENT, SYMBOL, most=2000), {}, "The venue's spelling of odd instruments."
-    )
-    rest_url: str | None = key(url("http", "https"), None, "Base URL of REST; else the venue's.")
-    stream_url: tuple[str, ...] = key(
-        Many(url("ws", "wss"), most=10, or_one=True),
-        [],
-        "WebSocket URL, or several for failover; else the venue's.",
-    )
-    endpoints: tuple[Endpoint, ...] | None = key(
-        Many(Section(Endpoint), most=200, unique="name"),
-        None,
-        "What to probe; the venue's own endpoints when left out, [] for none.",
-    )
-    streams: tuple[Stream, ...] = key(
-        Many(Section(Stream), most=100, unique="name"),
-        [{"name": "market"}],
-        "What to consume; trades, quotes and book of all symbols when left out, [] for none.",
-    )
-    breaker: Breaker = key(Section(Breaker), {}, "When to leave an endpoint alone.")
-    limits: Limits = key(Section(Limits), {}, "What probes may use of the rate limits.")
-
-    def __post_init__(self) -> None:
-        if not self.name:
-            object.__setattr__(self, "name", self.venue)
-
-    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of what the venue does not offer, and of streams without symbols."""
-        venue = reading.venue(self.venue)
-        yield from self._endpoint_mistakes(venue)
-        yield from self._stream_mistakes(venue)
-        own = [stream.symbols or () for stream in self.streams if stream is not None]
-        named = {*self.symbols, *chain.from_iterable(own)}
-        for instrument in self.symbol_overrides:
-            if instrument not in named:
-                wrong = f"found {quoted(instrument)}, expected one of the exchange's symbols"
-                near = did_you_mean(instrument, named)
-                yield Mistake(("symbol_overrides", instrument), wrong + near)
-
-    def _endpoint_mistakes(self, venue: Venue) -> Iterator[Mistake]:
-        own = {endpoint.name: endpoint.path for endpoint in venue.endpoints}
-        for index, endpoint in enumerate(self.endpoints or ()):
-            if endpoint is None:
-                continue
-            place = ("endpoints", index)
-            path = endpoint.path
-            if path is None and endpoint.url is None:
-                path = own.get(endpoint.name)
-                if path is None:
-                    wrong = f"found {quoted(endpoint.name)} without path or url, expected one of "
-                    near = did_you_mean(endpoint.name, own)
-                    offered = f"{self.venue}'s own endpoints ({', '.join(own)})"
-                    yield Mistake(place, wrong + offered + near)
-            if "{symbol}" in (path or endpoint.url or "") and not self.symbols:
-                wrong = "found {symbol}, expected symbols in the exchange to take the first of"
-                yield Mistake((*place, "path"), wrong)
-
-    def _stream_mistakes(self, venue: Venue) -> Iterator[Mistake]:
-        for index, stream in enumerate(self.streams):
-            if stream is None:
-                continue
-            place = ("streams", index)
-            if not (self.symbols if stream.symbols is None else stream.symbols):
-                wrong = f"found none for the stream {stream.name}, expected at least one instrument"
-                yield Mistake(("symbols",), f"{wrong} (or streams: [])")
-            for number, channel in enumerate(stream.channels):
-                if channel not in venue.topics and stream.channels != Stream().channels:
-                    offered = ", ".join(venue.topics)
-                    wrong = f'found "{channel}", expected a channel of {self.venue} ({offered})'
-                    yield Mistake((*place, "channels", number), wrong)
-
-
-# --- shared settings --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

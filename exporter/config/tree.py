@@ -91,6 +91,9 @@ def read(text: str) -> Node | None:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise YamlError(line, _explained(error)) from error
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        raise YamlError(line, "found half a surrogate pair, expected text") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if error.position <= len(text) else 1
         raise YamlError(line, "found a character that YAML forbids, expected text") from error
