@@ -54,16 +54,6 @@ class MaintenanceSource(StrEnum):
     CONFIG = "config"
 
 
-class Resync(StrEnum):
-    """Why a book was rebuilt; the label ``reason``."""
-
-    GAP = "gap"
-    CHECKSUM = "checksum"
-    CROSSED = "crossed"
-    AUDIT = "audit"
-    START = "start"
-
-
 def _counter(name: str, text: str, *labels: str) -> Family:
     return Family(name=name, kind="counter", help=text, labels=labels)
 
@@ -334,6 +324,18 @@ STREAM_PARSE_ERRORS = _counter(
     "exchange_stream_parse_errors_total",
     "Messages dropped because the venue's documentation does not explain them; under the first of "
     "the connection's channels where the channel cannot be told.",
+    "exchange",
+    "channel",
+)
+STREAM_GAPS = _counter(
+    "exchange_stream_sequence_gaps_total",
+    "Holes in the venue's numbering of a channel's messages.",
+    "exchange",
+    "channel",
+)
+STREAM_MISSED = _counter(
+    "exchange_stream_missed_messages_total",
+    "Messages or updates that fell into such holes, as far as the venue's numbers tell.",
     "exchange",
     "channel",
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import isnan
+from typing import Protocol
 
 from exporter.contracts import Clock
 from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
-from exporter.model import Ack, Channel, Control, Lost, Policy, SubscriptionState
+from exporter.model import Ack, Channel, Control, Lost, Policy, Subscription, SubscriptionState
 
 _DROPPED = {
     Policy.DROP_OLDEST: f.Dropped.OLDEST,
@@ -107,7 +109,7 @@ class StreamMeter:
 class ChannelMeter:
     """The children that all subscriptions of one channel of one exchange share."""
 
-    __slots__ = ("control", "data", "latency", "negative", "parse_errors")
+    __slots__ = ("control", "data", "gaps", "latency", "missed", "negative", "parse_errors")
 
     def __init__(self, registry: Registry, exchange: str, channel: Channel) -> None:
         names = (exchange, channel)
@@ -116,40 +118,84 @@ class ChannelMeter:
         self.latency = registry.histogram(f.STREAM_LATENCY, *names)
         self.negative = registry.counter(f.STREAM_LATENCY_NEGATIVE, *names)
         self.parse_errors = registry.counter(f.STREAM_PARSE_ERRORS, *names)
+        self.gaps = registry.counter(f.STREAM_GAPS, *names)
+        self.missed = registry.counter(f.STREAM_MISSED, *names)
 
 
-class SubscriptionMeter:
-    """One subscription's children on the frame path."""
+class Feed(Protocol):
+    """What the frame path keeps of one subscription: running totals, times in epoch seconds."""
 
-    __slots__ = ("_data", "_latency", "_negative", "last_message", "stale_after")
+    @property
+    def subscription(self) -> Subscription: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def gaps(self) -> int: ...
+    @property
+    def missed(self) -> int: ...
+    @property
+    def last(self) -> float: ...
+    @property
+    def changed(self) -> float: ...
+    @property
+    def mid(self) -> float: ...
+    @property
+    def spread(self) -> float: ...
+
+
+class FeedMeter:
+    """Shows one subscription's feed, read before each scrape so that frames cost nothing here.
+
+    ``stale_after`` gives the longest normal silence in seconds, None while it is not known. Once
+    the feed has been silent for longer, its price is not shown: a frozen line is a lie.
+    """
 
     def __init__(
         self,
         registry: Registry,
-        exchange: str,
-        channel: Channel,
-        instrument: str,
+        feed: Feed,
         shared: ChannelMeter,
+        *,
+        stale_after: Callable[[], float | None],
+        wall: Callable[[], float],
     ) -> None:
-        names = (exchange, channel, instrument)
-        self.last_message = registry.gauge(f.STREAM_LAST_MESSAGE, *names)
-        self.stale_after = registry.gauge(f.STREAM_STALE_AFTER, *names)
-        self._data = shared.data
-        self._latency = shared.latency
-        self._negative = shared.negative
+        what = feed.subscription
+        symbol = (what.exchange, what.instrument)
+        names = (what.exchange, what.channel, what.instrument)
+        self._feed, self._shared = feed, shared
+        self._stale_after, self._wall = stale_after, wall
+        self._counted = self._gaps = self._missed = 0
+        self._last = registry.gauge(f.STREAM_LAST_MESSAGE, *names)
+        self._patience = registry.gauge(f.STREAM_STALE_AFTER, *names)
+        # Channels of one symbol share this: the newest change of any of them counts.
+        self._changed = registry.gauge(f.STREAM_VALUE_LAST_CHANGE, *symbol)
+        self._book = self._price = None
+        if what.channel is Channel.BOOK:
+            counters = (
+                registry.counter(f.BOOK_GAPS, *symbol),
+                registry.counter(f.BOOK_MISSED, *symbol),
+            )
+            self._book = counters
+        if what.channel is Channel.QUOTES:
+            self._price = registry.gauge(f.MID_PRICE, *symbol), registry.gauge(f.SPREAD, *symbol)
+        registry.refresh(self.refresh)
 
-    def message(self, time: float | None, received: float, offset: float) -> None:
-        """Count one message of market data.
-
-        ``time`` by the venue's clock, ``received`` by ours, both epoch seconds; ``offset`` in
-        seconds is the venue's clock minus ours, 0 while that is unknown.
-        """
-        # The slots are set without a call: this runs once per message.
-        self._data.value += 1
-        self.last_message.value = received
-        if time is not None:
-            latency = received - time + offset
-            if latency < 0.0:
-                self._negative.value += 1
-            else:
-                self._latency.observe(latency)
+    def refresh(self) -> None:
+        """Bring the children up to what the feed shows now."""
+        feed, shared = self._feed, self._shared
+        shared.data.inc(feed.count - self._counted)
+        gaps, missed = feed.gaps - self._gaps, feed.missed - self._missed
+        shared.gaps.inc(gaps)
+        shared.missed.inc(missed)
+        self._counted, self._gaps, self._missed = feed.count, feed.gaps, feed.missed
+        self._last.set(feed.last)
+        patience = self._stale_after()
+        self._patience.set(patience)
+        self._changed.set(max(self._changed.value or 0.0, feed.changed))
+        if self._book is not None:
+            self._book[0].inc(gaps)
+            self._book[1].inc(missed)
+        if self._price is not None:
+            stale = patience is not None and self._wall() - feed.last > patience
+            for gauge, value in zip(self._price, (feed.mid, feed.spread), strict=True):
+                gauge.set(None if stale or isnan(value) else value)

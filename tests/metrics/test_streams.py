@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from math import nan
 
 from exporter.metrics.registry import Registry
-from exporter.metrics.streams import ChannelMeter, StreamMeter, SubscriptionMeter
-from exporter.model import Channel, Control, Lost, Policy, SubscriptionState
+from exporter.metrics.streams import ChannelMeter, FeedMeter, StreamMeter
+from exporter.model import Channel, Control, Lost, Policy, Subscription, SubscriptionState
 from tests.fakes import FakeClock, run_virtual
 from tests.metrics.test_probes import value
 from tests.metrics.test_registry import samples
@@ -127,24 +129,70 @@ def test_frames_that_carry_no_data_count_once() -> None:
     assert value(registry, stage) == 3e-6
 
 
-def test_a_message_moves_count_age_and_latency() -> None:
-    """The latency is corrected by the clock's offset; what arrives before it left is no latency."""
+@dataclass
+class Shown:
+    """A feed as the frame path leaves it."""
+
+    subscription: Subscription
+    count: int = 0
+    gaps: int = 0
+    missed: int = 0
+    last: float = 1000.0
+    changed: float = 1000.0
+    mid: float = nan
+    spread: float = nan
+
+
+def shown(channel: Channel) -> Shown:
+    """Give a feed that has seen nothing."""
+    subscription = Subscription(
+        exchange="acme", channel=channel, instrument="BTC-USDT", symbol="BTCUSDT", topic="x"
+    )
+    return Shown(subscription)
+
+
+def test_feeds_are_read_at_the_scrape() -> None:
+    """Two feeds of a channel add up in its counters; each has its own age and patience."""
     registry = Registry()
-    shared = ChannelMeter(registry, "acme", Channel.TRADES)
-    meter = SubscriptionMeter(registry, "acme", Channel.TRADES, "BTC-USDT", shared)
-    meter.stale_after.set(30)
-    meter.message(1000.0, 1000.25, 0.0)
-    meter.message(1000.0, 1000.25, 0.5)  # their clock is half a second ahead of ours
-    meter.message(1000.5, 1000.25, 0.0)
-    meter.message(None, 1001.0, 0.0)
-    names = 'exchange="acme",channel="trades"'
+    shared = ChannelMeter(registry, "acme", Channel.BOOK)
+    one, other = shown(Channel.BOOK), shown(Channel.BOOK)
+    for feed in (one, other):
+        FeedMeter(registry, feed, shared, stale_after=lambda: 30.0, wall=lambda: 1002.0)
+    names = 'exchange="acme",channel="book"'
     data = f'exchange_stream_messages_total{{{names},kind="data"}}'
-    assert value(registry, data) == 4
-    latency = "exchange_stream_latency_seconds"
-    assert value(registry, f"{latency}_sum{{{names}}}") == 1.0
-    assert value(registry, f"{latency}_count{{{names}}}") == 2
-    assert value(registry, f"exchange_stream_latency_negative_total{{{names}}}") == 1
+    one.count, one.gaps, one.missed, one.changed = 5, 1, 40, 1001.5
+    other.count = 2
+    assert value(registry, data) == 7
+    one.count = 6
+    assert value(registry, data) == 8
+    assert value(registry, f"exchange_stream_sequence_gaps_total{{{names}}}") == 1
+    assert value(registry, f"exchange_stream_missed_messages_total{{{names}}}") == 40
+    symbol = 'exchange="acme",symbol="BTC-USDT"'
+    assert value(registry, f"exchange_book_sequence_gaps_total{{{symbol}}}") == 1
+    assert value(registry, f"exchange_book_missed_updates_total{{{symbol}}}") == 40
+    changed = "exchange_stream_value_last_change_timestamp_seconds"
+    assert value(registry, f"{changed}{{{symbol}}}") == 1001.5
     last = "exchange_stream_last_message_timestamp_seconds"
-    assert value(registry, f'{last}{{{names},symbol="BTC-USDT"}}') == 1001.0
+    assert value(registry, f'{last}{{{names},symbol="BTC-USDT"}}') == 1000.0
     stale = f'exchange_stream_stale_after_seconds{{{names},symbol="BTC-USDT"}}'
     assert value(registry, stale) == 30
+    assert samples(registry, "exchange_mid_price") == []
+
+
+def test_price_is_shown_while_it_is_fresh() -> None:
+    """No price before the first quote, none after the feed fell silent for too long."""
+    registry, feed, now = Registry(), shown(Channel.QUOTES), [1000.0]
+    shared = ChannelMeter(registry, "acme", Channel.QUOTES)
+    patience: list[float | None] = [None]
+    FeedMeter(registry, feed, shared, stale_after=lambda: patience[0], wall=lambda: now[0])
+    assert samples(registry, "exchange_mid_price") == []
+    assert samples(registry, "exchange_stream_stale_after_seconds") == []
+    feed.mid, feed.spread = 64000.5, 1e-5
+    now[0] = 1500.0
+    assert samples(registry, "exchange_mid_price")[0].endswith(" 64000.5")
+    assert samples(registry, "exchange_spread_ratio")[0].endswith(" 1e-05")
+    patience[0] = 10.0
+    assert samples(registry, "exchange_mid_price") == []
+    assert samples(registry, "exchange_spread_ratio") == []
+    feed.last = 1495.0
+    assert samples(registry, "exchange_mid_price")[0].endswith(" 64000.5")
