@@ -9,7 +9,17 @@ from exporter import config as settings
 from exporter.config import Config, Exchange
 from exporter.contracts import Venue
 from exporter.metrics import families as known
-from exporter.model import Channel, Circuit, Family, Lost, Phase, Reason, Skip, SubscriptionState
+from exporter.model import (
+    Channel,
+    Circuit,
+    Family,
+    Lost,
+    Phase,
+    Reason,
+    Resync,
+    Skip,
+    SubscriptionState,
+)
 
 # Values of the labels that are closed lists or bounded by our own code.
 _VALUES: Mapping[str, int] = {
@@ -27,13 +37,17 @@ _VALUES: Mapping[str, int] = {
     "detector": 4,  # three detectors and their ensemble
     "signal": 5,
     "task": 10,
+    # Counted with what they belong to, or one for the whole program.
+    **dict.fromkeys(("exchange", "endpoint", "stream", "queue", "channel", "symbol", "limit"), 1),
+    **dict.fromkeys(("family", "target", "base_quote", "quote", "bound"), 1),
+    **dict.fromkeys(("version", "revision", "python_version", "hash", "shard", "shards"), 1),
 }
 # Where a label means another list than elsewhere.
 _ODD: Mapping[tuple[str, str], int] = {
     (known.PROBE_FAILURES.name, "reason"): len(Reason),
     (known.PROBE_SKIPPED.name, "reason"): len(Skip),
     (known.STREAM_DISCONNECTS.name, "reason"): len(Lost),
-    (known.BOOK_RESYNCS.name, "reason"): len(known.Resync),
+    (known.BOOK_RESYNCS.name, "reason"): len(Resync),
     (known.STREAM_SUBSCRIPTIONS.name, "state"): len(SubscriptionState),
 }
 _OPT_IN = (known.ANOMALY_BASELINE.name, known.BOOK_AUDIT_DIVERGENCE.name)
@@ -151,6 +165,11 @@ def series_shared(instruments: int, config: Config) -> int:
     return _sum(config, objects, own=False) + _PROCESS
 
 
+def values(family: Family, label: str) -> int:
+    """Give how many values a label has, beside those that the config brings. Raises KeyError."""
+    return _ODD.get((family.name, label)) or _VALUES[label]
+
+
 def _sum(config: Config, objects: Callable[[Family], int], *, own: bool) -> int:
     chosen = {
         known.PROBE_DURATION.name: config.metrics.probe_buckets,
@@ -162,7 +181,7 @@ def _sum(config: Config, objects: Callable[[Family], int], *, own: bool) -> int:
             continue
         children = objects(family)
         for label in family.labels:
-            children *= _ODD.get((family.name, label), _VALUES.get(label, 1))
+            children *= values(family, label)
         buckets = len(chosen.get(family.name, family.buckets))
         total += children * (buckets + 3 if family.kind == "histogram" else 1)
     return total

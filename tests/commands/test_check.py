@@ -11,6 +11,7 @@ from exporter.__main__ import main
 from exporter.commands import _estimate as estimate
 from exporter.commands.check import aligned, report
 from exporter.config import load
+from exporter.metrics.families import all_families
 from tests.config.fakes import VENUES, load_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -100,3 +101,10 @@ def test_the_contract_on_cardinality_holds() -> None:
     loads = [estimate.load_of(each, VENUES["binance"], config) for each in config.exchanges]
     total = sum(estimate.series_of(load, config) for load in loads)
     assert 3000 < total + estimate.series_shared(5, config) <= 6000
+
+
+def test_every_label_of_every_family_is_counted() -> None:
+    """A new family cannot slip past the estimate: its labels have a known number of values."""
+    for family in all_families():
+        for label in family.labels:
+            assert estimate.values(family, label) >= 1
