@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ FRAMES = Path(__file__).parent / "frames"
 HEADER = ("recorded", "where", "documented", "redacted")
 
 
-def frames(venue: str) -> list[bytes]:
+@cache
+def frames(venue: str) -> tuple[bytes, ...]:
     """Give the recorded frames of a venue; a venue without any fails, and is told what to do."""
     path = FRAMES / f"{venue}.jsonl"
     if not path.exists():
@@ -36,7 +38,7 @@ def frames(venue: str) -> list[bytes]:
         )
     header, *lines = path.read_bytes().splitlines()
     check_header(path, json.loads(header))
-    return [_frame(line) for line in lines if line.strip()]
+    return tuple(_frame(line) for line in lines if line.strip())
 
 
 def _frame(line: bytes) -> bytes:
@@ -48,6 +50,7 @@ def _frame(line: bytes) -> bytes:
     return line
 
 
+@cache
 def bodies(venue: str) -> dict[str, bytes]:
     """Give the recorded REST bodies of a venue by the name of their reader."""
     path = FRAMES / f"{venue}.rest.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -104,7 +104,7 @@ def reordered(document: bytes) -> bytes:
 
 
 @st.composite
-def wounded(draw: st.DrawFn, documents: list[bytes]) -> bytes:
+def wounded(draw: st.DrawFn, documents: Sequence[bytes]) -> bytes:
     """Draw one of the documents with one wound."""
     document = draw(st.sampled_from(documents))
     try:
