@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import random, uniform
@@ -17,10 +17,9 @@ from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff, budget
 from exporter.flow.breaker import Breaker
 from exporter.metrics import families
-from exporter.metrics.feeds import FeedMeter
 from exporter.metrics.probes import ExchangeMeter, ProbeMeter
 from exporter.metrics.registry import Registry
-from exporter.metrics.streams import ChannelMeter
+from exporter.metrics.streams import ChannelMeter, FeedMeter
 from exporter.metrics.streams import StreamMeter as StreamChildren
 from exporter.model import Channel, Phase, Probed, Skip, Subscription, SubscriptionState, Target
 from exporter.signals.clock import ClockOffset
@@ -39,8 +38,6 @@ Dial: TypeAlias = Callable[[InboxBounds, InboxMeter, Callable[[float], None]], C
 """Gives a way to open sockets whose frames wait within bounds and are reported to a meter."""
 
 _CLOCK_RESOLUTION = 0.001  # seconds; venues cut their server time to milliseconds
-# Which channel speaks for an instrument's price, the best first.
-_SPEAKERS = (Channel.QUOTES, Channel.TRADES, Channel.KLINES)
 _FAILURES_KEPT = 20  # per endpoint: the evidence that a page links to
 # A forced disconnect is not awaited: a successor is up some minutes before, not all at once.
 _ROLLOVER_MARGIN = (300.0, 900.0)
@@ -75,11 +72,10 @@ class EndpointState:
 
 @dataclass(slots=True)
 class Watch:
-    """One subscription, how long it may be silent, and its metrics."""
+    """One subscription, and how long it may be silent."""
 
     feed: Feed
     liveness: Liveness
-    meter: FeedMeter
 
 
 @dataclass(slots=True)
@@ -114,7 +110,6 @@ class Exchange:
         self._running: list[tuple[StreamState, Stream]] = []
         for wanted in configured.streams:
             self._add_stream(wanted)
-        self._registry.refresh(self._refresh)
 
     def tasks(self) -> Iterator[Task]:
         """Give everything of this exchange that must run."""
@@ -262,7 +257,7 @@ class Exchange:
             capacity=capacity,
             policy=policy,
         )
-        watches = {each.topic: self._watch(each, wanted.channels) for each in part}
+        watches = {each.topic: self._watch(each) for each in part}
         state = StreamState(name, watches)
         lifetime = self.venue.lifetime
         stream = Stream(
@@ -296,27 +291,29 @@ class Exchange:
         self.streams.append(state)
         self._running.append((state, stream))
 
-    def _watch(self, subscription: Subscription, channels: Collection[Channel]) -> Watch:
+    def _watch(self, subscription: Subscription) -> Watch:
         limits, now = self._around.config.streams, self._clock.wall()
         channel = self._channels[subscription.channel]
-        feed = Feed(
-            subscription, self.venue.sequences, self.skew, channel.latency, channel.negative, now
-        )
-        speaker = next((each for each in _SPEAKERS if each in channels), None)
-        return Watch(
-            feed,
-            Liveness(Patience(floor=limits.stale_floor, ceiling=limits.stale_ceiling), last=now),
-            FeedMeter(
-                self._registry, subscription, channel, priced=subscription.channel is speaker
+        patience = Patience(floor=limits.stale_floor, ceiling=limits.stale_ceiling)
+        watch = Watch(
+            Feed(
+                subscription,
+                self.venue.sequences,
+                self.skew,
+                channel.latency,
+                channel.negative,
+                now,
             ),
+            Liveness(patience, last=now),
         )
-
-    def _refresh(self) -> None:
-        """Bring what is counted per subscription into the metrics, before each scrape."""
-        now = self._clock.wall()
-        for stream in self.streams:
-            for watch in stream.watches.values():
-                watch.meter.show(watch.feed, watch.liveness.stale_after, now)
+        FeedMeter(
+            self._registry,
+            watch.feed,
+            channel,
+            stale_after=lambda: watch.liveness.stale_after,
+            wall=self._clock.wall,
+        )
+        return watch
 
 
 def _stream_meter(state: StreamState, children: StreamChildren, clock: Clock) -> StreamMeter:

@@ -314,12 +314,6 @@ STREAM_PROCESSING = _histogram(
     "exchange",
     "stage",
 )
-STREAM_GAPS = _counter(
-    "exchange_stream_sequence_gaps_total",
-    "Holes in the venue's own numbering of a channel's messages, over all its subscriptions.",
-    "exchange",
-    "channel",
-)
 STREAM_PARSE_ERRORS = _counter(
     "exchange_stream_parse_errors_total",
     "Messages dropped because the venue's documentation does not explain them; under the first of "
