@@ -27,8 +27,17 @@ from exporter.model import (
     Side,
     Trade,
 )
-from exporter.wire import DOUBTFUL, Moment, ParseError, Price, Size, epoch, reading, unreadable
-from exporter.wire import seconds as checked_seconds
+from exporter.wire import (
+    DOUBTFUL,
+    Moment,
+    ParseError,
+    Price,
+    Size,
+    epoch,
+    reading,
+    seconds,
+    unreadable,
+)
 
 
 class _Match(Struct, gc=False, tag_field="type", tag="match"):
@@ -261,7 +270,7 @@ class _Product(Struct):
 def read_time(body: bytes) -> float:
     """Read the venue's clock."""
     with reading("coinbase time"):
-        return checked_seconds(msgspec.json.decode(body, type=_Time).epoch, 1.0)
+        return seconds(msgspec.json.decode(body, type=_Time).epoch, 1.0)
 
 
 def read_markets(body: bytes) -> tuple[Market, ...]:
