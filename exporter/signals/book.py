@@ -14,7 +14,7 @@ from typing import Any
 from exporter.contracts import BookRules
 from exporter.model import Continuity, Depth, Resync
 from exporter.signals.continuity import STEPS
-from exporter.wire import ParseError, natural, positive
+from exporter.wire import DOUBTFUL, ParseError, natural, positive, unreadable
 
 LIMIT = 5000  # levels a side that are kept at most
 BUFFER = 2000  # deltas kept while a snapshot is on its way
@@ -31,13 +31,13 @@ class _Side:
         self.keys: list[float] = []
         self.sizes: dict[float, Any] = {}  # key → size, or (price, size) as text
 
-    def load(self, levels: Iterable[tuple[Any, ...]], text: bool) -> None:
+    def clear(self) -> None:
+        """Forget all levels."""
         self.keys.clear()
         self.sizes.clear()
-        self.apply(levels, text)
 
     def apply(self, levels: Iterable[tuple[Any, ...]], text: bool) -> None:
-        """Set levels in order; size 0 takes one away. Raises ParseError, then levels are wrong."""
+        """Set levels in order; size 0 takes one away. Raises what text can."""
         keys, sizes, sign = self.keys, self.sizes, self.sign
         for price, size in levels:
             if text:
@@ -76,13 +76,17 @@ class Book:
 
     def load(self, bids: Iterable[tuple[Any, ...]], asks: Iterable[tuple[Any, ...]]) -> None:
         """Begin anew from a snapshot. Raises ParseError, then the book is wrong."""
-        self._bids.load(bids, self.text)
-        self._asks.load(asks, self.text)
+        self._bids.clear()
+        self._asks.clear()
+        self.apply(bids, asks)
 
     def apply(self, bids: Iterable[tuple[Any, ...]], asks: Iterable[tuple[Any, ...]]) -> None:
         """Set levels in order; size 0 takes one away. Raises ParseError, then the book is wrong."""
-        self._bids.apply(bids, self.text)
-        self._asks.apply(asks, self.text)
+        try:
+            self._bids.apply(bids, self.text)
+            self._asks.apply(asks, self.text)
+        except DOUBTFUL as error:
+            raise unreadable("book", error) from error
 
     def clear(self) -> None:
         """Forget all levels."""
