@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from math import exp, isnan, nan
 from random import random, uniform
 from typing import TypeAlias
 
@@ -21,7 +22,17 @@ from exporter.metrics.probes import ExchangeMeter, ProbeMeter
 from exporter.metrics.registry import Registry
 from exporter.metrics.streams import ChannelMeter, FeedMeter
 from exporter.metrics.streams import StreamMeter as StreamChildren
-from exporter.model import Channel, Phase, Probed, Skip, Subscription, SubscriptionState, Target
+from exporter.model import (
+    Channel,
+    Lost,
+    Maintenance,
+    Phase,
+    Probed,
+    Skip,
+    Subscription,
+    SubscriptionState,
+    Target,
+)
 from exporter.signals.clock import ClockOffset
 from exporter.signals.feed import Feed, Skew
 from exporter.signals.history import History
@@ -66,16 +77,33 @@ class EndpointState:
     meter: ProbeMeter
     history: History = field(default_factory=History)
     last: Probed | None = None
+    last_success: float | None = None  # when it ended, epoch seconds
     skipped: Skip | None = None  # why the last turn was not taken, if it was not
     failures: deque[Probed] = field(default_factory=lambda: deque(maxlen=_FAILURES_KEPT))
 
 
+_RATE_MEMORY = 10.0  # seconds after which an old message rate has lost 63 % of its weight
+
+
 @dataclass(slots=True)
 class Watch:
-    """One subscription, and how long it may be silent."""
+    """One subscription, how long it may be silent, and its messages a second of late."""
 
     feed: Feed
     liveness: Liveness
+    rate: float = nan
+    _counted: int = 0
+    _looked: float | None = None
+
+    def look(self, now: float) -> None:
+        """Look once a tick; ``now`` in epoch seconds."""
+        self.liveness.look(self.feed.last, now)
+        passed = now - (now if self._looked is None else self._looked)
+        if passed > 0.0:
+            rate = (self.feed.count - self._counted) / passed
+            share = 1.0 if isnan(self.rate) else 1.0 - exp(-passed / _RATE_MEMORY)
+            self.rate = rate if isnan(self.rate) else self.rate + share * (rate - self.rate)
+        self._counted, self._looked = self.feed.count, now
 
 
 @dataclass(slots=True)
@@ -84,8 +112,17 @@ class StreamState:
 
     name: str
     watches: Mapping[str, Watch]
+    stream: Stream | None = None  # set once it is made, for it takes this as its listener
     connected: bool = False
+    since: float | None = None  # when that connection was made, epoch seconds
+    attempts: int = 0
+    losses: int = 0
+    lost: Lost | None = None  # why the last connection ended
     counts: Mapping[SubscriptionState, int] = field(default_factory=dict)
+
+    def subscription(self, topic: str) -> SubscriptionState:
+        """Say how far one subscription has come."""
+        return SubscriptionState.REQUESTED if self.stream is None else self.stream.state(topic)
 
 
 class Exchange:
@@ -104,10 +141,9 @@ class Exchange:
         self.endpoints = {target.endpoint: self._endpoint(target) for target in targets}
         self.offset = ClockOffset()
         self.skew = Skew()
-        self.maintenance = False
+        self.maintenance = Maintenance(active=False)
         self.streams: list[StreamState] = []
         self._channels: dict[Channel, ChannelMeter] = {}
-        self._running: list[tuple[StreamState, Stream]] = []
         for wanted in configured.streams:
             self._add_stream(wanted)
 
@@ -115,8 +151,9 @@ class Exchange:
         """Give everything of this exchange that must run."""
         for state in self.endpoints.values():
             yield "probe", f"{self.name}/{state.target.endpoint}", partial(self._probe, state)
-        for shown, stream in self._running:
-            yield "stream", f"{self.name}/{shown.name}", stream.run
+        for each in self.streams:
+            if each.stream is not None:
+                yield "stream", f"{self.name}/{each.name}", each.stream.run
 
     def close(self) -> None:
         """Take every series of this exchange off the page."""
@@ -138,7 +175,7 @@ class Exchange:
         """Look once at what passes with time alone; ``now`` in epoch seconds."""
         for stream in self.streams:
             for watch in stream.watches.values():
-                watch.liveness.look(watch.feed.last, now)
+                watch.look(now)
         banned = max((each.banned_until for each in self.budgets.values()), default=0.0)
         self._meter.banned(banned if banned > now else None)
         for limit, each in self.budgets.items():
@@ -196,14 +233,16 @@ class Exchange:
         state.last, state.skipped = done, None
         state.meter.probed(done)
         state.history.add(now, done.duration if done.ok else None)
-        if not done.ok:
+        if done.ok:
+            state.last_success = done.time + done.duration
+        else:
             state.failures.append(done)
         if done.answer is not None:
             self._reconcile(done.answer.headers)
             if done.clock is not None:
                 self._set_clock(done.clock, done, done.answer.phases, now)
         if done.maintenance is not None:
-            self.maintenance = done.maintenance.active
+            self.maintenance = done.maintenance
             self._meter.maintenance(
                 families.MaintenanceSource.VENUE, done.maintenance.active, done.maintenance.end
             )
@@ -260,7 +299,7 @@ class Exchange:
         watches = {each.topic: self._watch(each) for each in part}
         state = StreamState(name, watches)
         lifetime = self.venue.lifetime
-        stream = Stream(
+        state.stream = Stream(
             f"{self.name}/{name}",
             self.venue,
             part,
@@ -289,7 +328,6 @@ class Exchange:
             ),
         )
         self.streams.append(state)
-        self._running.append((state, stream))
 
     def _watch(self, subscription: Subscription) -> Watch:
         limits, now = self._around.config.streams, self._clock.wall()
@@ -319,9 +357,17 @@ class Exchange:
 def _stream_meter(state: StreamState, children: StreamChildren, clock: Clock) -> StreamMeter:
     """Tell both the metrics and the state that pages show."""
 
+    def attempted(ok: bool) -> None:
+        state.attempts += 1
+        children.attempted(ok)
+
     def connected(up: bool) -> None:
-        state.connected = up
+        state.connected, state.since = up, clock.wall() if up else None
         children.connected(up)
+
+    def lost(reason: Lost) -> None:
+        state.losses, state.lost = state.losses + 1, reason
+        children.lost(reason)
 
     def subscriptions(counts: Mapping[SubscriptionState, int]) -> None:
         state.counts = counts
@@ -333,9 +379,9 @@ def _stream_meter(state: StreamState, children: StreamChildren, clock: Clock) ->
         watch.liveness.rearm(now)
 
     return StreamMeter(
-        attempted=children.attempted,
+        attempted=attempted,
         connected=connected,
-        lost=children.lost,
+        lost=lost,
         subscriptions=subscriptions,
         armed=armed,
         control=children.control,

@@ -50,6 +50,10 @@ class History:
                 good.append(duration)
         return good, bad
 
+    def recent(self, most: int = 60) -> tuple[float | None, ...]:
+        """Give the durations of the last probes, oldest first; None for those that failed."""
+        return tuple(duration for _, duration in list(self._probes)[-most:])
+
     def statistics(self, now: float) -> Statistics:
         """Sum up the window that ends at ``now``."""
         good, bad = self.since(now, self.window)

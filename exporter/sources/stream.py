@@ -120,6 +120,12 @@ class Stream:
             self._link = None
             await self._wait_backoff(self._clock.monotonic() - link.opened)
 
+    def state(self, topic: str) -> SubscriptionState:
+        """Say how far a topic has come on the connection that feeds the sinks."""
+        if self._link is None:
+            return SubscriptionState.REQUESTED
+        return self._link.session.watched[topic].state
+
     def resubscribe(self, topic: str) -> None:
         """Leave and join one topic, for a fresh snapshot say; nothing while not connected."""
         if self._link is not None:

@@ -1,0 +1,117 @@
+"""What the pages show: the state of everything at one moment, from what the app holds."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from exporter import __version__
+from exporter.app.exchange import EndpointState, Exchange, StreamState, Watch
+from exporter.web import state as shown
+
+if TYPE_CHECKING:
+    from exporter.app import App
+
+
+def snapshot(app: App) -> shown.Snapshot:
+    """Give what is known now."""
+    now, monotonic = app.clock.wall(), app.clock.monotonic()
+    return shown.Snapshot(
+        now=now,
+        started=app.started,
+        version=__version__,
+        exchanges=tuple(_exchange(each, now, monotonic) for each in app.exchanges),
+        anomalies=_anomalies(app),
+        series=app.registry.series,
+        series_limit=app.config.metrics.series_limit,
+    )
+
+
+def _exchange(exchange: Exchange, now: float, monotonic: float) -> shown.ExchangeState:
+    banned = max((each.banned_until for each in exchange.budgets.values()), default=0.0)
+    try:
+        offset = exchange.offset.read(monotonic)
+    except LookupError:
+        offset = None
+    return shown.ExchangeState(
+        name=exchange.name,
+        title=exchange.venue.title,
+        endpoints=tuple(_endpoint(each, monotonic) for each in exchange.endpoints.values()),
+        streams=tuple(_stream(each) for each in exchange.streams),
+        clock_offset=offset.value if offset else None,
+        clock_error=offset.error if offset else None,
+        limits=tuple((limit.name, each.used_ratio()) for limit, each in exchange.budgets.items()),
+        banned_until=banned if banned > now else None,
+        maintenance=exchange.maintenance.active,
+        maintenance_end=exchange.maintenance.end,
+    )
+
+
+def _endpoint(state: EndpointState, monotonic: float) -> shown.EndpointState:
+    figures = state.history.statistics(monotonic)
+    last = state.last
+    return shown.EndpointState(
+        name=state.target.endpoint,
+        ok=last.ok if last else None,
+        reason=last.reason or "" if last else "",
+        circuit=state.breaker.state.circuit,
+        probes=figures.probes,
+        mean=_known(figures.mean),
+        median=_known(figures.median),
+        p95=_known(figures.p95),
+        p99=_known(figures.p99),
+        error_ratio=_known(figures.error_ratio),
+        last_success=state.last_success,
+        recent=state.history.recent(),
+    )
+
+
+def _stream(state: StreamState) -> shown.StreamState:
+    return shown.StreamState(
+        name=state.name,
+        connected=state.connected,
+        attempted=state.attempts > 0,
+        since=state.since,
+        disconnects=state.losses,
+        lost=state.lost or "",
+        subscriptions=tuple(_row(state, watch) for watch in state.watches.values()),
+    )
+
+
+def _row(state: StreamState, watch: Watch) -> shown.SubscriptionRow:
+    feed = watch.feed
+    return shown.SubscriptionRow(
+        channel=feed.subscription.channel,
+        symbol=feed.subscription.instrument,
+        state=state.subscription(feed.subscription.topic),
+        last_message=feed.last if feed.count else None,
+        stale_after=watch.liveness.stale_after,
+        rate=_known(watch.rate),
+        latency=_known(feed.latency),
+        price=_known(feed.mid),
+        gaps=feed.gaps,
+    )
+
+
+def _anomalies(app: App) -> tuple[shown.AnomalyState, ...]:
+    if app.scores is None:
+        return ()
+    scores, names = app.scores, app.detectors
+    rows = []
+    for column, series in enumerate(app.pipeline.series):
+        ready = bool(scores.ready[:, column].all())
+        each = {name: float(scores.score[row, column]) for row, name in enumerate(names)}
+        rows.append(
+            shown.AnomalyState(
+                exchange=series.exchange,
+                signal=series.signal,
+                score=max(each.values(), default=0.0) if ready else None,
+                ready=ready,
+                scores=tuple(each.items()),
+            )
+        )
+    return tuple(rows)
+
+
+def _known(value: float) -> float | None:
+    return value if isfinite(value) else None

@@ -1,0 +1,117 @@
+"""Watch simulated exchanges: nothing to configure, prints what to open."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from exporter.commands import _serve as serve
+
+HELP = """\
+Starts the simulated exchanges as a process of its own and watches them like real ones. Prints the
+pages to open, and how to make an exchange misbehave. Ctrl-C ends both.
+
+Takes the flags of `run`, but for the config.
+"""
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--seed", type=int, default=1, help="of the simulated market (default 1)")
+    serve.arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop; give the exit status."""
+    with _simulator(args.seed) as simulator:
+        # Imported while the simulator starts: both are up within two seconds.
+        from exporter import config as settings
+        from exporter import venues
+
+        url, places = _places(simulator)
+        if not url:
+            print("exchange-exporter: the simulator did not start", file=sys.stderr)
+            return serve.UNUSABLE
+        config = settings.read(document(places), "demo", venues.names(), venues.load)
+        return serve.serve(config, args, ready=lambda port: _greet(port, url))
+
+
+def _places(simulator: subprocess.Popen[str]) -> tuple[str, dict[str, str]]:
+    """Give the simulator's URL and that of each venue, by name, as it prints them."""
+    places: dict[str, str] = {}
+    for line in simulator.stdout or ():
+        name, _, rest = line.partition(" ")
+        if name == "ready":
+            return rest.strip(), places
+        places[name.removesuffix(":")] = rest.split()[0]
+    return "", {}
+
+
+def document(places: Mapping[str, str]) -> str:
+    """Give the config that watches simulated exchanges, by the URL of each venue."""
+    from exporter import venues
+
+    lines = ["probes: {interval: 5s, timeout: 2s}", "exchanges:"]
+    for name, url in places.items():
+        if name not in venues.names():  # such as the simulator's own control address
+            continue
+        path = urlsplit(venues.load(name).stream_urls[0]).path
+        lines += [
+            f"- venue: {name}",
+            f"  symbols: [{', '.join(SYMBOLS)}]",
+            f"  rest_url: {url}",
+            f"  stream_url: {url.replace('http', 'ws', 1)}{path}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _greet(port: int, simulator: str) -> None:
+    here = f"http://localhost:{port}"
+    print(
+        f"""
+  Status page    {here}/
+  Metrics        {here}/metrics
+  Simulator      {simulator}/control/state
+
+  Make OKX's trades fall silent for a minute, and watch the page:
+    curl -X POST {simulator}/control/faults -H 'Content-Type: application/json' \\
+      -d '{{"venue": "okx", "fault": "mute", "channel": "trades", "for": "60s"}}'
+
+  Ctrl-C ends it.
+""",
+        flush=True,
+    )
+
+
+@contextmanager
+def _simulator(seed: int) -> Iterator[subprocess.Popen[str]]:
+    """Run the simulated exchanges until leaving; they end by themselves if we are killed."""
+    command = (
+        *(sys.executable, "-m", "exporter", "simulate"),
+        *("--listen-address=127.0.0.1:0", f"--seed={seed}"),
+    )
+    # Its own session: Ctrl-C in the terminal is for us, and we end it when our last frame is read.
+    simulator = subprocess.Popen(  # noqa: S603 - our own program
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield simulator
+    finally:
+        simulator.terminate()
+        try:
+            simulator.wait(1.0)
+        except subprocess.TimeoutExpired:
+            simulator.kill()
+            simulator.wait()
+        for pipe in (simulator.stdin, simulator.stdout):
+            if pipe is not None:
+                pipe.close()

@@ -1,0 +1,38 @@
+"""Watch the configured exchanges: probe, consume, publish."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from exporter.commands import _serve as serve
+
+HELP = """\
+Probes the exchanges' REST endpoints, consumes their WebSocket market data and serves what it sees:
+  /            status page          /metrics    for Prometheus (text or OpenMetrics)
+  /-/healthy   the process lives    /-/ready    every probe and stream had its first turn
+
+SIGTERM and Ctrl-C end it; the second one at once. `exchange-exporter check FILE` says first what a
+config costs.
+
+exit status: 0 ended as told, 2 the config or the address cannot be used (said in one line or list)
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--config.file", dest="config", metavar="FILE", required=True, help="YAML")
+    serve.arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop; give the exit status."""
+    from exporter import config as settings
+    from exporter import venues
+
+    try:
+        config = settings.load(args.config, venues.names(), venues.load)
+    except settings.ConfigError as error:
+        print("\n".join(error.complaints), file=sys.stderr)
+        return serve.UNUSABLE
+    return serve.serve(config, args)
