@@ -77,11 +77,11 @@ def json_route(answer: Callable[[Request], Awaitable[object]]) -> Handler:
     return handler
 
 
-def html_route(page: Callable[[], str]) -> Handler:
+def html_route(page: Callable[[], Awaitable[str]]) -> Handler:
     """Serve a page for people."""
 
     async def handler(request: Request) -> Reply:
-        return Reply(pieces=(page().encode(),), headers={"Content-Type": HTML})
+        return Reply(pieces=((await page()).encode(),), headers={"Content-Type": HTML})
 
     return handler
 

@@ -1,1 +1,1 @@
-"""Pages and API payloads: state in, HTML or JSON out."""
+"""The status page for people and the same facts as JSON; filled with values, reads nothing."""

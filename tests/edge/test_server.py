@@ -48,6 +48,10 @@ class State:
     ratio: float
 
 
+async def _page() -> str:
+    return "<!doctype html><title>ok</title>"
+
+
 async def _state(request: Request) -> object:
     return {"asked": dict(request.query), "state": State("up", 0.5), **request.parameters}
 
@@ -78,7 +82,7 @@ def routes(
 ) -> dict[str, Handler]:
     """Give one route of each kind."""
     return {
-        "/": html_route(lambda: "<!doctype html><title>ok</title>"),
+        "/": html_route(_page),
         "/metrics": scrape_route(Exposition(registry)),
         "/-/healthy": health_route(lambda: None),
         "/-/ready": health_route(ready),

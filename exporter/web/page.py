@@ -1,0 +1,147 @@
+"""Renders the status page: one template, no script, nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from math import isfinite
+from pathlib import Path
+
+import jinja2
+
+from exporter.web.state import Snapshot
+
+_HERE = Path(__file__).parent
+_NOTHING = "–"
+
+
+def static_files() -> Mapping[str, tuple[str, bytes]]:
+    """Give what the page needs beside itself: path → content type and content."""
+    style = (_HERE / "templates" / "style.css").read_bytes()
+    return {"/static/style.css": ("text/css; charset=utf-8", style)}
+
+
+def render(snapshot: Snapshot, refresh: int = 5) -> str:
+    """Give the page's HTML; browsers ask again after ``refresh`` seconds."""
+    return _template().render(page=snapshot, refresh=refresh)
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "duration": duration,
+        "signed": signed,
+        "age": age,
+        "span": span,
+        "percent": percent,
+        "number": number,
+        "rate": rate,
+        "moment": moment,
+        "words": words,
+    }
+    environment.globals |= {"sparkline": sparkline}
+    return environment.get_template("status.html")
+
+
+def duration(seconds: float | None) -> str:
+    """Spell a short time in the unit that suits it: ``250 µs``, ``34 ms``, ``1.24 s``."""
+    if seconds is None or not isfinite(seconds):
+        return _NOTHING
+    size = abs(seconds)
+    if size < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    if size < 0.9995:
+        milliseconds = seconds * 1e3
+        return f"{milliseconds:.1f} ms" if size < 0.00995 else f"{milliseconds:.0f} ms"
+    return f"{seconds:.2f} s" if size < 9.995 else f"{seconds:.0f} s"
+
+
+def signed(seconds: float | None) -> str:
+    """Spell a short time with its sign."""
+    text = duration(seconds).replace("-", "\N{MINUS SIGN}")
+    return f"+{text}" if seconds is not None and seconds > 0 and text != _NOTHING else text
+
+
+def span(seconds: float | None) -> str:
+    """Spell a long time in one or two units: ``42 s``, ``3 min``, ``2 h 05 min``, ``4 d 3 h``."""
+    if seconds is None or not isfinite(seconds):
+        return _NOTHING
+    seconds = max(seconds, 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes:02d} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def age(then: float | None, now: float) -> str:
+    """Spell how long ago something was."""
+    return _NOTHING if then is None else f"{span(now - then)} ago"
+
+
+def percent(share: float | None) -> str:
+    """Spell a share of one."""
+    if share is None or not isfinite(share):
+        return _NOTHING
+    return f"{share:.0%}" if share in (0.0, 1.0) or share >= 0.1 else f"{share * 100:.1f}%"
+
+
+def number(value: float | None) -> str:
+    """Spell a number with the figures that matter, thousands apart: ``64,123.4``, ``0.0123``."""
+    if value is None or not isfinite(value):
+        return _NOTHING
+    size = abs(value)
+    if isinstance(value, int) or size >= 100_000:
+        return f"{value:,.0f}"
+    if size >= 1000:
+        return f"{value:,.1f}"
+    return f"{value:.2f}" if size >= 1 or value == 0 else f"{value:.3g}"
+
+
+def rate(value: float | None) -> str:
+    """Spell events a second."""
+    return _NOTHING if value is None or not isfinite(value) else f"{value:,.1f}"
+
+
+def moment(time: float | None) -> str:
+    """Spell a moment in UTC."""
+    if time is None:
+        return _NOTHING
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def words(label: str) -> str:
+    """Spell a label value for people."""
+    return label.replace("_", " ")
+
+
+def sparkline(
+    recent: Sequence[float | None], width: float = 96, height: float = 20
+) -> dict[str, object]:
+    """Draw the last durations: the line's points, and where probes failed, in SVG units."""
+    good = [value for value in recent if value is not None]
+    top = max(good, default=0.0) or 1.0
+    step = width / max(len(recent) - 1, 1)
+    points: list[str] = []
+    failed: list[float] = []
+    for place, value in enumerate(recent):
+        x = round(place * step, 1)
+        if value is None:
+            failed.append(x)
+        else:
+            points.append(f"{x},{round(height - 2 - (height - 4) * value / top, 1)}")
+    return {"points": " ".join(points), "failed": failed, "width": width, "height": height}

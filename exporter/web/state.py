@@ -1,0 +1,184 @@
+"""What the status page and the API show: one frozen snapshot, and what it adds up to.
+
+Times are epoch seconds, durations seconds, shares 0 to 1; None where nothing is known yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from exporter.model import Channel, Circuit, SubscriptionState
+
+
+class Health(StrEnum):
+    """One word for a thing and all that it is made of."""
+
+    UP = "up"
+    DEGRADED = "degraded"  # some of it fails, or works but late, stale or paused
+    DOWN = "down"
+    PENDING = "pending"  # nothing has been seen of it yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointState:
+    """One REST endpoint. Durations are of successful probes within the window."""
+
+    name: str
+    ok: bool | None = None  # the last probe; None before the first
+    reason: str = ""  # why it failed, from the closed set
+    circuit: Circuit = Circuit.CLOSED
+    probes: int = 0  # within the window
+    mean: float | None = None
+    median: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    error_ratio: float | None = None
+    last_success: float | None = None
+    recent: tuple[float | None, ...] = ()  # durations of the last probes, oldest first; None failed
+
+    @property
+    def health(self) -> Health:
+        """Down while its last probe failed or nobody asks; degraded while others failed."""
+        if self.circuit is Circuit.OPEN or self.ok is False:
+            return Health.DOWN
+        if self.ok is None:
+            return Health.PENDING
+        shaky = self.circuit is not Circuit.CLOSED or (self.error_ratio or 0.0) > 0.05
+        return Health.DEGRADED if shaky else Health.UP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionRow:
+    """One channel of one instrument."""
+
+    channel: Channel
+    symbol: str
+    state: SubscriptionState
+    last_message: float | None = None
+    stale_after: float | None = None
+    rate: float | None = None  # messages a second, over the last while
+    latency: float | None = None  # of the newest message, corrected for the clocks
+    price: float | None = None
+    gaps: int = 0
+
+    @property
+    def health(self) -> Health:
+        """Up while data flows."""
+        match self.state:
+            case SubscriptionState.LIVE:
+                return Health.UP
+            case SubscriptionState.STALE | SubscriptionState.REJECTED:
+                return Health.DOWN
+            case _:
+                return Health.PENDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamState:
+    """One connection and its subscriptions."""
+
+    name: str
+    connected: bool = False
+    attempted: bool = False
+    since: float | None = None  # when the connection was made
+    disconnects: int = 0
+    lost: str = ""  # why the last connection ended, from the closed set
+    subscriptions: tuple[SubscriptionRow, ...] = ()
+
+    @property
+    def health(self) -> Health:
+        """Down without a connection; degraded while some of its subscriptions are silent."""
+        if not self.connected:
+            return Health.DOWN if self.attempted else Health.PENDING
+        rows = {row.health for row in self.subscriptions}
+        if rows == {Health.DOWN}:
+            return Health.DOWN
+        return Health.DEGRADED if Health.DOWN in rows else Health.UP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeState:
+    """One configured exchange."""
+
+    name: str
+    title: str
+    endpoints: tuple[EndpointState, ...] = ()
+    streams: tuple[StreamState, ...] = ()
+    clock_offset: float | None = None  # the venue's clock minus ours
+    clock_error: float | None = None
+    limits: tuple[tuple[str, float], ...] = ()  # name, share used
+    banned_until: float | None = None
+    maintenance: bool = False
+    maintenance_end: float | None = None
+
+    @property
+    def health(self) -> Health:
+        """Down when nothing of it works, degraded when something does not."""
+        parts = [part.health for part in self.endpoints]
+        parts += [part.health for part in self.streams]
+        known = [health for health in parts if health is not Health.PENDING]
+        if not known:
+            return Health.PENDING
+        if all(health is Health.DOWN for health in known):
+            return Health.DOWN
+        calm = not self.maintenance and self.banned_until is None
+        return Health.UP if calm and set(known) == {Health.UP} else Health.DEGRADED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnomalyState:
+    """One judged signal; ``score`` 1 is the threshold."""
+
+    exchange: str
+    signal: str
+    score: float | None
+    ready: bool
+    scores: tuple[tuple[str, float], ...] = ()  # by detector
+
+    @property
+    def alarming(self) -> bool:
+        """Whether it is beyond its threshold."""
+        return self.ready and self.score is not None and self.score >= 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything at one moment ``now``."""
+
+    now: float
+    started: float
+    version: str
+    window: float = 300.0  # of the endpoints' figures
+    exchanges: tuple[ExchangeState, ...] = ()
+    anomalies: tuple[AnomalyState, ...] = ()
+    series: int = 0
+    series_limit: int = 0
+    links: tuple[tuple[str, str], ...] = field(
+        default=(("Metrics", "/metrics"), ("API", "/api/v1/state"), ("Ready", "/-/ready"))
+    )
+
+    @property
+    def health(self) -> Health:
+        """The whole in one word."""
+        known = {exchange.health for exchange in self.exchanges} - {Health.PENDING}
+        if not known:
+            return Health.PENDING
+        if known == {Health.UP}:
+            return Health.UP
+        return Health.DOWN if known == {Health.DOWN} else Health.DEGRADED
+
+    @property
+    def streams(self) -> tuple[StreamState, ...]:
+        """The streams of all exchanges."""
+        return tuple(stream for exchange in self.exchanges for stream in exchange.streams)
+
+    @property
+    def subscriptions(self) -> tuple[SubscriptionRow, ...]:
+        """The subscriptions of all exchanges."""
+        return tuple(row for stream in self.streams for row in stream.subscriptions)
+
+    @property
+    def endpoints(self) -> tuple[EndpointState, ...]:
+        """The endpoints of all exchanges."""
+        return tuple(one for exchange in self.exchanges for one in exchange.endpoints)

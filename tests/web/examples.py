@@ -1,0 +1,140 @@
+"""A snapshot with something of everything, as the page's tests and its picture show it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exporter.model import Channel, Circuit, SubscriptionState
+from exporter.web.state import (
+    AnomalyState,
+    EndpointState,
+    ExchangeState,
+    Snapshot,
+    StreamState,
+    SubscriptionRow,
+)
+
+NOW = 1_763_715_600.0
+
+PING = EndpointState(
+    name="ping",
+    ok=True,
+    probes=60,
+    mean=0.0412,
+    median=0.0387,
+    p95=0.0821,
+    p99=0.1304,
+    error_ratio=0.0,
+    last_success=NOW - 2.4,
+    recent=tuple(0.03 + 0.02 * ((7 * n) % 5) / 5 + (0.08 if n == 31 else 0.0) for n in range(40)),
+)
+TRADES = SubscriptionRow(
+    channel=Channel.TRADES,
+    symbol="BTC-USDT",
+    state=SubscriptionState.LIVE,
+    last_message=NOW - 0.2,
+    stale_after=30.0,
+    rate=84.2,
+    latency=0.0123,
+    price=64_123.4,
+)
+QUOTES = replace(TRADES, channel=Channel.QUOTES, rate=412.0, latency=0.0091, last_message=NOW - 0.1)
+BOOK = replace(TRADES, channel=Channel.BOOK, rate=10.0, latency=0.0204, price=None)
+STREAM = StreamState(
+    name="binance/1",
+    connected=True,
+    attempted=True,
+    since=NOW - 8040,
+    subscriptions=(TRADES, QUOTES, BOOK, replace(TRADES, symbol="ETH-USDT", price=3120.5)),
+)
+HEALTHY = ExchangeState(
+    name="binance",
+    title="Binance",
+    endpoints=(
+        PING,
+        replace(PING, name="time", mean=0.0398, median=0.0371, p95=0.0755, p99=0.1189),
+        replace(PING, name="exchange_info", mean=0.212, median=0.2011, p95=0.388, p99=0.4121),
+    ),
+    streams=(STREAM,),
+    clock_offset=-0.0032,
+    clock_error=0.0189,
+    limits=(("request_weight", 0.12),),
+)
+SHAKY = replace(
+    HEALTHY,
+    name="okx-tokyo",
+    title="OKX",
+    endpoints=(
+        replace(PING, error_ratio=0.083, recent=(*PING.recent[:20], None, None, *PING.recent[22:])),
+    ),
+    streams=(
+        replace(
+            STREAM,
+            name="okx-tokyo/1",
+            since=NOW - 95,
+            disconnects=3,
+            lost="ping_timeout",
+            subscriptions=(
+                TRADES,
+                replace(
+                    QUOTES,
+                    state=SubscriptionState.STALE,
+                    last_message=NOW - 47,
+                    rate=0.0,
+                    price=None,
+                    gaps=2,
+                ),
+                replace(BOOK, state=SubscriptionState.ACKED, last_message=None, latency=None),
+            ),
+        ),
+    ),
+    clock_offset=0.0145,
+    limits=(("requests", 0.86),),
+)
+DOWN = ExchangeState(
+    name="bybit",
+    title="Bybit",
+    endpoints=(
+        EndpointState(
+            name="time",
+            ok=False,
+            reason="connect_timeout",
+            circuit=Circuit.OPEN,
+            probes=60,
+            error_ratio=1.0,
+            last_success=NOW - 340,
+            recent=(None,) * 40,
+        ),
+    ),
+    streams=(
+        StreamState(
+            name="bybit/1",
+            attempted=True,
+            disconnects=1,
+            lost="network",
+            subscriptions=(replace(TRADES, state=SubscriptionState.REQUESTED, rate=0.0),),
+        ),
+    ),
+    maintenance=True,
+    maintenance_end=NOW + 1800,
+    banned_until=NOW + 95,
+)
+SNAPSHOT = Snapshot(
+    now=NOW,
+    started=NOW - 8045,
+    version="0.1.0",
+    exchanges=(HEALTHY, SHAKY, DOWN),
+    anomalies=(
+        AnomalyState(
+            exchange="okx-tokyo",
+            signal="probe_latency",
+            score=2.41,
+            ready=True,
+            scores=(("zscore", 2.41), ("iqr", 1.8), ("rolling_mean", 1.12)),
+        ),
+        AnomalyState(exchange="binance", signal="probe_latency", score=0.21, ready=True),
+        AnomalyState(exchange="bybit", signal="probe_latency", score=None, ready=False),
+    ),
+    series=1284,
+    series_limit=15_000,
+)
