@@ -109,7 +109,9 @@ class Simulator:
             timer.cancel()
         await self._close()
         self._market.cancel()
-        await self._group.__aexit__(kind, error, trace)
+        # The body's own exception passes as it is; only the group's cancellation is the group's.
+        ours = kind is not None and issubclass(kind, asyncio.CancelledError)
+        await self._group.__aexit__(*((kind, error, trace) if ours else (None, None, None)))
 
     @property
     def url(self) -> str:
