@@ -1,7 +1,9 @@
-"""When a server's certificate ends, read from its bytes; also for one that fails verification."""
+"""When a server's certificate ends, also one that fails verification; and whom we trust."""
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from datetime import UTC, datetime
 
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
@@ -45,3 +47,35 @@ def _element(der: bytes, tag: int | None = None) -> tuple[bytes, bytes]:
     if len(der) < start + length:
         raise IndexError
     return der[start : start + length], der[start + length :]
+
+
+async def certificate_end(host: str, port: int, timeout: float) -> float | None:
+    """Look at the certificate of a server that failed verification; epoch seconds.
+
+    None when it cannot be had within ``timeout`` seconds.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is sent over it; only the certificate is read
+    try:
+        async with asyncio.timeout(timeout):
+            _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+            try:
+                der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            finally:
+                writer.transport.abort()
+        return None if der is None else not_after(der)
+    except (OSError, ValueError):
+        return None
+
+
+def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """Give a verifying TLS context: the system's authorities, or those in ``ca_file`` alone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if ca_file is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(ca_file)
+    return context

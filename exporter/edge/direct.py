@@ -1,0 +1,318 @@
+"""HTTP requests straight over sockets, each phase timed: ``contracts.Fetch`` for probes.
+
+A probe is worth what its clock is worth. Here each phase is timed by the very line that does it,
+and a check costs half of the CPU that it costs through aiohttp (`benchmarks/probe.py`). For what
+else speaks HTTP in this program aiohttp is the better choice.
+
+What each phase covers, in seconds of the monotonic clock:
+- resolve: asking the system for the name's addresses; absent when they were still in the cache
+- connect: the TCP handshake, several when the first address fails
+- tls: from the handshake's first byte to its last
+- processing: from writing the request to the answer's headers
+- transfer: from the headers to the end of the body
+Waiting for a free connection is in none of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Final
+
+from yarl import URL
+
+from exporter.contracts import FetchFailedError
+from exporter.edge.certificate import certificate_end, tls_context
+from exporter.edge.http1 import AnswerError, Response
+from exporter.edge.wires import Wire, connect
+from exporter.model import Answer, Phase, Reason
+
+USER_AGENT: Final = "exchange-exporter"
+_ORIGINS = 1000  # routes remembered
+_SECOND_LOOK = 3.0  # seconds for fetching the certificate of a handshake that failed
+_SAFE = ("GET", "HEAD")  # may be sent again when a reused connection turns out to be dead
+_CERT_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED, see the manual page X509_STORE_CTX_get_error
+
+
+@dataclass(slots=True)
+class _Host:
+    """What is shared by all requests to one host, port and scheme."""
+
+    name: str
+    port: int
+    tls: bool
+    free: asyncio.Semaphore
+    idle: deque[Wire] = field(default_factory=deque)  # the one used last on the right
+    addresses: tuple[tuple[int, str], ...] = ()  # family, address
+    resolved: float = 0.0
+
+
+@dataclass(slots=True)
+class _Course:
+    """How far a request has come: the phase it is in, and the seconds of those behind it."""
+
+    phase: Phase | None = None
+    phases: dict[Phase, float] = field(default_factory=dict)
+    addresses: tuple[str, ...] = ()
+    new: bool = False
+    answered: bool = False
+
+    def begin(self, phase: Phase, ended: Phase | None, since: float) -> float:
+        """Enter a phase, and note how long the last one took. Gives the time."""
+        now = monotonic()
+        if ended is not None:
+            self.phases[ended] = now - since
+        self.phase = phase
+        return now
+
+
+class DirectClient:
+    """``contracts.Fetch``; open it with ``async with``.
+
+    ``limit`` and ``limit_per_host`` bound the connections; idle ones are kept for ``keepalive``
+    seconds, or not at all when that is None. Redirects are answers like any other.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit: int = 100,
+        limit_per_host: int = 8,
+        dns_ttl: float = 60.0,
+        keepalive: float | None = 75.0,
+        ca_file: str | None = None,
+    ) -> None:
+        self._limit_per_host = limit_per_host
+        self._dns_ttl = dns_ttl
+        self._keepalive = keepalive
+        self._ca_file = ca_file
+        self._free = asyncio.Semaphore(limit)
+        self._hosts: dict[tuple[str, int, bool], _Host] = {}
+        self._routes: dict[str, tuple[_Host, str, str]] = {}
+
+    async def __aenter__(self) -> DirectClient:
+        self._tls = tls_context(self._ca_file)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for host in self._hosts.values():
+            while host.idle:
+                host.idle.pop().close()
+
+    async def __call__(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout: float,
+        body_limit: int,
+    ) -> Answer:
+        """Send one request. ``timeout`` (seconds) is for all of it, ``body_limit`` in bytes.
+
+        Raises FetchFailedError.
+        """
+        course = _Course()
+        route = None
+        try:
+            route = self._routes.get(url) or self._route(url)
+            host, path, named = route
+            request = _request(method, path, named, headers)
+            async with asyncio.timeout(timeout), self._free, host.free:
+                return await self._ask(host, method, request, body_limit, course)
+        except (OSError, ValueError) as error:
+            reason, end = _reason(error, course), None
+            if route is not None and isinstance(error, ssl.SSLCertVerificationError):
+                end = await certificate_end(
+                    route[0].name, route[0].port, min(timeout, _SECOND_LOOK)
+                )
+            detail = f"{type(error).__name__}: {error}"[:300]
+            raise FetchFailedError(reason, detail, end) from error
+
+    def _route(self, url: str) -> tuple[_Host, str, str]:
+        parsed = URL(url)
+        if parsed.scheme not in ("http", "https") or not parsed.raw_host or not parsed.port:
+            raise ValueError(f"expected an http or https URL, got {url[:200]!r}")
+        key = (parsed.raw_host, parsed.port, parsed.scheme == "https")
+        host = self._hosts.get(key)
+        if host is None:
+            host = self._hosts[key] = _Host(*key, asyncio.Semaphore(self._limit_per_host))
+        if len(self._routes) >= _ORIGINS:
+            self._routes.clear()
+        route = (host, parsed.raw_path_qs, parsed.host_port_subcomponent or parsed.raw_host)
+        self._routes[url] = route
+        return route
+
+    async def _ask(
+        self, host: _Host, method: str, request: bytes, limit: int, course: _Course
+    ) -> Answer:
+        wire = self._idle(host)
+        if wire is not None:
+            try:
+                return await self._exchange(host, wire, method, request, limit, course)
+            except OSError:
+                # The server may close an idle connection just as we write: no failure of it.
+                if course.answered or method not in _SAFE:
+                    raise
+                course.phases.clear()
+        wire = await self._open(host, course)
+        return await self._exchange(host, wire, method, request, limit, course)
+
+    async def _exchange(
+        self,
+        host: _Host,
+        wire: Wire,
+        method: str,
+        request: bytes,
+        limit: int,
+        course: _Course,
+    ) -> Answer:
+        response = Response(method, limit)
+        whole = False
+        try:
+            begun = course.begin(Phase.PROCESSING, None, 0.0)
+            await wire.send(request)
+            while not response.done:
+                data = await wire.receive()
+                course.answered = True
+                if data:
+                    response.feed(data)
+                elif not response.begun:
+                    raise ConnectionResetError("closed without an answer")
+                else:
+                    response.end()
+                if response.begun and course.phase is Phase.PROCESSING:
+                    begun = course.begin(Phase.TRANSFER, Phase.PROCESSING, begun)
+            course.phases[Phase.TRANSFER] = monotonic() - begun
+            whole = True
+        finally:
+            if whole and response.reusable and self._keepalive is not None:
+                wire.idle_since = begun
+                host.idle.append(wire)
+            else:
+                wire.close()
+        return Answer(
+            status=response.status,
+            headers=response.headers,
+            body=response.body,
+            new_connection=course.new,
+            phases=course.phases,
+            addresses=course.addresses,
+            certificate_end=wire.certificate_end,
+        )
+
+    def _idle(self, host: _Host) -> Wire | None:
+        """Give the connection used last, if it is still alive; forget those idle for too long."""
+        if self._keepalive is None:
+            return None
+        oldest = monotonic() - self._keepalive
+        while host.idle and host.idle[0].idle_since < oldest:
+            host.idle.popleft().close()
+        while host.idle:
+            wire = host.idle.pop()
+            if wire.alive():
+                return wire
+            wire.close()
+        return None
+
+    async def _open(self, host: _Host, course: _Course) -> Wire:
+        course.new = True
+        self._sweep()
+        now = monotonic()
+        if not host.addresses or now - host.resolved > self._dns_ttl:
+            now = course.begin(Phase.RESOLVE, None, 0.0)
+            found = await asyncio.get_running_loop().getaddrinfo(
+                host.name, host.port, type=socket.SOCK_STREAM
+            )
+            host.addresses = tuple(dict.fromkeys((int(f), str(a[0])) for f, _, _, _, a in found))
+            host.resolved = monotonic()
+            if not _is_address(host.name):
+                course.addresses = tuple(sorted({address for _, address in host.addresses}))
+                course.phases[Phase.RESOLVE] = host.resolved - now
+        begun = course.begin(Phase.CONNECT, None, 0.0)
+        try:
+            wire = await connect(host.addresses, host.port)
+        except OSError:
+            host.addresses = ()  # ask anew: perhaps it has moved
+            raise
+        try:
+            if host.tls:
+                begun = course.begin(Phase.TLS, Phase.CONNECT, begun)
+                await wire.shake_hands(self._tls, host.name)
+            course.phases[Phase.TLS if host.tls else Phase.CONNECT] = monotonic() - begun
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+    def _sweep(self) -> None:
+        """Close what idles for too long at hosts that nobody asks any more."""
+        if self._keepalive is not None:
+            oldest = monotonic() - self._keepalive
+            for host in self._hosts.values():
+                while host.idle and host.idle[0].idle_since < oldest:
+                    host.idle.popleft().close()
+
+
+def _is_address(name: str) -> bool:
+    return ":" in name or name.replace(".", "").isdigit()
+
+
+def _request(method: str, path: str, host: str, headers: Mapping[str, str]) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
+    given = {name.lower() for name in headers} if headers else ()
+    for name, value in (
+        ("User-Agent", USER_AGENT),
+        ("Accept", "*/*"),
+        ("Accept-Encoding", "gzip, deflate"),
+    ):
+        if name.lower() not in given:
+            lines.append(f"{name}: {value}")
+    lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() != "host"]
+    text = "\r\n".join(lines)
+    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
+        raise ValueError("a line break in the method or a header")
+    return (text + "\r\n\r\n").encode("latin-1")
+
+
+# --- failures -----------------------------------------------------------------------------------
+
+# By the phase in which the time ran out; before the first one it waited for a free connection.
+_LATE = {
+    None: Reason.OTHER,
+    Phase.RESOLVE: Reason.DNS,
+    Phase.CONNECT: Reason.CONNECT_TIMEOUT,
+    Phase.TLS: Reason.TLS,
+    Phase.PROCESSING: Reason.READ_TIMEOUT,
+    Phase.TRANSFER: Reason.READ_TIMEOUT,
+}
+_ERRNO = {
+    errno.ECONNREFUSED: Reason.CONNECT_REFUSED,
+    errno.ETIMEDOUT: Reason.CONNECT_TIMEOUT,
+}
+
+
+def _reason(error: Exception, course: _Course) -> Reason:
+    """Say why no answer came: the one table from exceptions to reasons."""
+    match error:
+        case AnswerError():
+            return Reason.BODY_INVALID
+        case socket.gaierror():
+            return Reason.DNS
+        case ssl.SSLCertVerificationError() if error.verify_code == _CERT_EXPIRED:
+            return Reason.CERT_EXPIRED
+        case ssl.SSLError():
+            return Reason.TLS
+        case TimeoutError() if error.errno is None:
+            return _LATE[course.phase]
+        case OSError() if course.phase is Phase.TLS:
+            return Reason.TLS  # reset or closed in the middle of the handshake
+        case OSError() if error.errno is not None:
+            return _ERRNO.get(error.errno, Reason.OTHER)
+    return Reason.OTHER

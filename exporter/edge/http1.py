@@ -1,0 +1,246 @@
+"""Reads one HTTP/1.1 answer from bytes as they come. No I/O.
+
+Source: RFC 9112 (HTTP/1.1), sections 4, 5, 6 and 7; RFC 9110, section 8.4 (content codings).
+Strict where leniency would let a broken answer pass for a sound one.
+"""
+
+from __future__ import annotations
+
+import zlib
+from enum import Enum, auto
+
+HEAD_LIMIT = 64 * 1024  # bytes of status line and headers, interim answers included
+_LINE_LIMIT = 4096  # of a chunk's size line or a trailer
+
+
+class AnswerError(ValueError):
+    """What came back is no sound answer, or larger than allowed."""
+
+
+class _Part(Enum):
+    HEAD = auto()
+    LENGTH = auto()  # a body of known length
+    CLOSE = auto()  # a body that lasts until the connection ends
+    SIZE = auto()  # the line before a chunk
+    CHUNK = auto()
+    CHUNK_END = auto()
+    TRAILER = auto()
+    DONE = auto()
+
+
+class Response:
+    """One answer. Feed it until ``done``; ``limit`` bounds the body's bytes after decompression."""
+
+    __slots__ = ("_at", "_body", "_buffer", "_head_only", "_heads", "_left", "_limit", "_part",
+                 "_unpack", "headers", "reusable", "status")  # fmt: skip
+
+    def __init__(self, method: str, limit: int) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}  # names in lower case, repeated ones joined
+        self.reusable = False  # whether the connection may carry another request
+        self._head_only = method == "HEAD"
+        self._limit = limit
+        self._part = _Part.HEAD
+        self._buffer = b""
+        self._at = 0  # where reading goes on; cutting the buffer for each chunk would be quadratic
+        self._body = bytearray()
+        self._heads = 0
+        self._left = 0
+        self._unpack: _Unpacker | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer is whole."""
+        return self._part is _Part.DONE
+
+    @property
+    def body(self) -> bytes:
+        """The body, as far as it has come."""
+        return bytes(self._body)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the headers of the final answer are in."""
+        return self._part is not _Part.HEAD
+
+    def feed(self, data: bytes) -> None:
+        """Take what has arrived. Raises AnswerError."""
+        self._buffer = self._buffer[self._at :] + data
+        self._at = 0
+        while self._part is not _Part.DONE and self._advance():
+            pass
+        if self._part is _Part.DONE:
+            self._finish()
+
+    def end(self) -> None:
+        """Note that the connection has ended. Raises AnswerError when the answer is not whole."""
+        if self._part is not _Part.CLOSE:
+            raise AnswerError(f"the connection ended in the answer's {self._part.name.lower()}")
+        self._part = _Part.DONE
+        self._finish()
+
+    def _advance(self) -> bool:
+        """Read one part, if all of it is there."""
+        match self._part:
+            case _Part.HEAD:
+                return self._read_head()
+            case _Part.LENGTH | _Part.CHUNK:
+                return self._read_counted()
+            case _Part.CLOSE:
+                self._take(self._buffer)
+                self._at = len(self._buffer)
+                return False
+            case _Part.SIZE:
+                return self._read_size()
+            case _Part.CHUNK_END:
+                line = self._line()
+                if line:
+                    raise AnswerError("a chunk is longer than it said")
+                if line is not None:
+                    self._part = _Part.SIZE
+                return line is not None
+            case _Part.TRAILER:
+                line = self._line()
+                if line == b"":
+                    self._part = _Part.DONE
+                return line is not None
+        return False
+
+    def _line(self) -> bytes | None:
+        end = self._buffer.find(b"\r\n", self._at)
+        if (len(self._buffer) if end < 0 else end) - self._at > _LINE_LIMIT:
+            raise AnswerError("a line between chunks is too long")
+        if end < 0:
+            return None
+        line, self._at = self._buffer[self._at : end], end + 2
+        return line
+
+    def _read_head(self) -> bool:
+        end = self._buffer.find(b"\r\n\r\n", self._at)
+        head = self._buffer[self._at : len(self._buffer) if end < 0 else end]
+        if len(head) + self._heads > HEAD_LIMIT:
+            raise AnswerError(f"more than {HEAD_LIMIT} bytes of headers")
+        if not b"HTTP/1.".startswith(head[:7]):
+            raise AnswerError(f"no HTTP: {head[:40]!r}")
+        if end < 0:
+            return False
+        self._at = end + 4
+        status, *lines = head.decode("latin-1").split("\r\n")
+        version, code = status[:9], status[9:12]
+        if version not in ("HTTP/1.1 ", "HTTP/1.0 ") or not (code.isdigit() and code.isascii()):
+            raise AnswerError(f"no HTTP/1.1 status line: {status[:40]!r}")
+        if len(code) != 3 or status[12:13] not in ("", " "):
+            raise AnswerError(f"no status code: {status[:40]!r}")
+        self.status = int(code)
+        self.headers = _headers(lines)
+        if 100 <= self.status < 200:
+            if self.status == 101:
+                raise AnswerError("switched to a protocol that nobody asked for")
+            self._heads += len(head) + 4  # an interim answer; the final one follows
+            return True
+        self._frame(version == "HTTP/1.1 ")
+        return True
+
+    def _frame(self, modern: bool) -> None:
+        """Find out how long the body is, and what may follow it."""
+        headers = self.headers
+        connection = headers.get("connection", "").lower()
+        self.reusable = "close" not in connection if modern else "keep-alive" in connection
+        coding, length = headers.get("transfer-encoding"), headers.get("content-length")
+        if self._head_only or self.status in (204, 304):
+            self._part = _Part.DONE
+            return
+        if coding is not None:
+            if coding.lower() != "chunked":
+                raise AnswerError(f"transfer coding {coding[:40]!r}")
+            # Both at once smells of smuggling: RFC 9112, section 6.3.
+            self.reusable = self.reusable and length is None
+            self._part = _Part.SIZE
+        elif length is not None:
+            self._part, self._left = _Part.LENGTH, _length(length)
+        else:
+            self._part, self.reusable = _Part.CLOSE, False
+        content = headers.get("content-encoding", "").lower()
+        if content in ("gzip", "x-gzip", "deflate"):
+            self._unpack = _Unpacker(self._limit)
+        elif content not in ("", "identity"):
+            raise AnswerError(f"content coding {content[:40]!r}")
+
+    def _read_size(self) -> bool:
+        line = self._line()
+        if line is None:
+            return False
+        digits = line.partition(b";")[0].strip(b" \t")
+        if not digits or len(digits) > 15 or digits.strip(b"0123456789abcdefABCDEF"):
+            raise AnswerError(f"chunk size {digits[:40]!r}")
+        self._left = int(digits, 16)
+        self._part = _Part.CHUNK if self._left else _Part.TRAILER
+        return True
+
+    def _read_counted(self) -> bool:
+        piece = self._buffer[self._at : self._at + self._left]
+        self._at += len(piece)
+        self._left -= len(piece)
+        self._take(piece)
+        if self._left:
+            return False
+        self._part = _Part.DONE if self._part is _Part.LENGTH else _Part.CHUNK_END
+        return True
+
+    def _take(self, piece: bytes) -> None:
+        if self._unpack is not None:
+            piece = self._unpack.feed(piece, len(self._body))
+        self._body += piece
+        if len(self._body) > self._limit:
+            raise AnswerError(f"a body of more than {self._limit} bytes")
+
+    def _finish(self) -> None:
+        if self._unpack is not None and not self._unpack.whole:
+            raise AnswerError("the compressed body is cut short")
+        if self._at < len(self._buffer):
+            self.reusable = False  # bytes that nobody asked for
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name.strip(" \t") != name:
+            raise AnswerError(f"no header: {line[:40]!r}")
+        name, value = name.lower(), value.strip(" \t")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _length(text: str) -> int:
+    values = {value.strip() for value in text.split(",")}
+    (value,) = values if len(values) == 1 else ("",)
+    if not (value.isascii() and value.isdigit() and len(value) <= 18):
+        raise AnswerError(f"content length {text[:40]!r}")
+    return int(value)
+
+
+class _Unpacker:
+    """Undoes gzip and deflate, never to more than a byte above the limit."""
+
+    __slots__ = ("_limit", "_zlib")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._zlib: zlib._Decompress | None = None
+
+    @property
+    def whole(self) -> bool:
+        return self._zlib is None or self._zlib.eof  # no byte at all is an empty body
+
+    def feed(self, data: bytes, already: int) -> bytes:
+        if self._zlib is None:
+            if not data:
+                return b""
+            # "deflate" is zlib's format by the standard, and bare in some servers' eyes.
+            bare = data[0] & 0x0F != 8 and data[0] != 0x1F
+            self._zlib = zlib.decompressobj(-zlib.MAX_WBITS if bare else 32 + zlib.MAX_WBITS)
+        try:
+            return self._zlib.decompress(data, self._limit - already + 1)
+        except zlib.error as error:
+            raise AnswerError(f"the compressed body is broken: {error}") from error
