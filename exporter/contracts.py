@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from exporter.model import (
     Answer,
@@ -251,7 +251,9 @@ class Detector(Protocol):
     ``score`` changes no memory and gives finite numbers >= 0, 1.0 being the threshold, and 0.0
     for gaps and for rows that are not ready. ``learn`` updates ``memory`` in place, skipping NaN:
     leave a value out (an incident) by passing NaN. A value is scored before it is learnt, so it
-    is never part of its own baseline. Every memory has ``seen``: values learnt, by row.
+    is never part of its own baseline. Every memory has ``seen``: values learnt, by row. A memory
+    with ``floor``, ``rise`` and ``fall`` is told what its series' signal says: the smallest
+    departure that matters, and whether (1.0 or 0.0) one upward or downward does.
     """
 
     @property
@@ -262,6 +264,15 @@ class Detector(Protocol):
     def score(self, memory: Memory, values: Floats, now: float) -> Floats: ...
 
     def learn(self, memory: Memory, values: Floats, now: float) -> None: ...
+
+
+@runtime_checkable
+class Banded(Protocol):
+    """A detector that can say where its threshold lies."""
+
+    def band(self, memory: Memory, now: float) -> Floats:
+        """Give rows lower, center and upper, shape (3, n), in the series' units; NaN: unknown."""
+        ...
 
 
 # --- signals ----------------------------------------------------------------------------------

@@ -388,3 +388,47 @@ class Signal:
     resolution: float
     low: bool = False  # whether a departure downward is bad
     high: bool = True  # whether a departure upward is bad
+
+
+class Severity(StrEnum):
+    """How soon a person must act: critical now, warning within a day; the label ``severity``."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Change(StrEnum):
+    """What a verdict says of an incident."""
+
+    OPENED = "opened"
+    WORSENED = "worsened"  # it became critical
+    CLOSED = "closed"
+    LOST = "lost"  # closed because the series is no longer measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Why a verdict was reached. Numbers in the signal's unit; bounds are where the score is 1.0.
+
+    ``detectors`` gives the score of each detector that is at or over its threshold.
+    """
+
+    value: float
+    center: float
+    lower: float
+    upper: float
+    score: float
+    detectors: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One decision about one series. Times are epoch seconds; ``since`` is the first breach."""
+
+    series: Series
+    change: Change
+    severity: Severity
+    time: float
+    since: float
+    evidence: Evidence
+    sentence: str  # for people, with units

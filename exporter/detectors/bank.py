@@ -18,8 +18,8 @@ from io import BytesIO
 import numpy as np
 import numpy.typing as npt
 
-from exporter.contracts import Detector
-from exporter.model import Floats, Memory, Scores, Series
+from exporter.contracts import Banded, Detector
+from exporter.model import Floats, Memory, Scores, Series, Signal
 
 _VERSION = 1
 _CHUNK = 4096  # series per bite: arrays stay in the cache, and a bite in the low milliseconds
@@ -28,11 +28,20 @@ _HIGHEST = 1e6  # scores are clipped to this
 
 
 class Bank:
-    """The memories of d detectors over n series, in the order given; rows follow ``series``."""
+    """The memories of d detectors over n series, in the order given; rows follow ``series``.
 
-    def __init__(self, series: Sequence[Series], detectors: Mapping[str, Detector]) -> None:
+    ``signals``, by name, tell detectors which departures matter; for others all do.
+    """
+
+    def __init__(
+        self,
+        series: Sequence[Series],
+        detectors: Mapping[str, Detector],
+        signals: Sequence[Signal] = (),
+    ) -> None:
         self.series = tuple(series)
         self.detectors = dict(detectors)
+        self._signals = {signal.name: signal for signal in signals}
         self._memories = {k: d.begin(len(self.series)) for k, d in self.detectors.items()}
         self._cut()
 
@@ -50,7 +59,7 @@ class Bank:
     def steps(
         self, values: Floats, now: float, learn: npt.NDArray[np.bool_] | None = None
     ) -> Iterator[Scores]:
-        """Do one tick in bites of a few thousand series; the last item holds all of it."""
+        """Do one tick in bites: a detector over some thousand series. The last item holds all."""
         n, d = len(self.series), len(self.detectors)
         if values.shape != (n,):
             raise ValueError(f"expected {n} values, got shape {values.shape}")
@@ -68,9 +77,19 @@ class Bank:
                 score = detector.score(memory, clean[rows], now)
                 np.minimum(score, _HIGHEST, out=result.score[i, rows])
                 detector.learn(memory, lessons[rows], now)
-            yield result
+                yield result
         if not self._chunks:
             yield result
+
+    def band(self, name: str, now: float) -> Floats:
+        """Give where a detector's threshold lies: rows lower, center, upper, shape (3, n).
+
+        Raises TypeError for a detector that cannot say.
+        """
+        detector = self.detectors[name]
+        if not isinstance(detector, Banded):
+            raise TypeError(f"detector {name} has no band")
+        return detector.band(self._memories[name], now)
 
     def keep(self, series: Sequence[Series]) -> None:
         """Change to these series: those known already keep their memories, the rest begin."""
@@ -133,6 +152,12 @@ class Bank:
 
     def _cut(self) -> None:
         n = len(self.series)
+        known = [self._signals.get(one.signal) for one in self.series]
+        for memory in self._memories.values():
+            if "floor" in memory:
+                memory["floor"][:] = [max(s.effect, s.resolution) if s else 0.0 for s in known]
+                memory["rise"][:] = [float(s.high) if s else 1.0 for s in known]
+                memory["fall"][:] = [float(s.low) if s else 1.0 for s in known]
         self._chunks: list[tuple[slice, list[Memory]]] = []
         for start in range(0, n, _CHUNK):
             rows = slice(start, min(start + _CHUNK, n))

@@ -90,6 +90,40 @@ class Ensemble:
             season * allowed[:, 2],
         )
 
+    def band(self, memory: Memory, now: float) -> Floats:
+        """Give the values between which no level scores 1.0, around the slow mean; (3, n).
+
+        A side whose departures do not matter, and a series that is not ready, is NaN.
+        """
+        slow = memory["means"][:, _SLOW]
+        reach = self._reach(memory)
+        floor = np.maximum(memory["floor"], _ROUNDING * np.abs(slow))
+        rise = np.where(memory["rise"] > 0.0, np.maximum(reach[:, _UP], floor), np.nan)
+        fall = np.where(memory["fall"] > 0.0, np.maximum(reach[:, _DOWN], floor), np.nan)
+        ready = memory["seen"] >= self.minimum
+        return np.where(ready, np.stack([slow - fall, slow, slow + rise]), np.nan)
+
+    def _reach(self, memory: Memory) -> Floats:
+        """Give the size at which each tail scores 1.0, shape (n, 5): `_rarity` read backwards."""
+        count, _, many, total, squares = np.moveaxis(memory["tails"], -1, 0)
+        shape, scale = self._fit(np.maximum(many, 1e-9), total, squares)
+        share = np.maximum(many, 1e-9) / np.maximum(count, 1.0)
+        decades = np.clip(self.decades + np.log10(np.minimum(share, 1.0)), 0.0, self.furthest)
+        reach: Floats = memory["start"] + scale * np.expm1(decades * _LN10 * shape) / shape
+        return reach
+
+    def _fit(self, many: Floats, total: Floats, squares: Floats) -> tuple[Floats, Floats]:
+        """Give shape and scale of the Pareto tail of ``many`` excesses, by their moments."""
+        mean = total / many
+        square = mean * mean
+        variance = np.maximum(squares / many - square, 0.0)
+        variance = (variance * many + self.prior * square) / (many + self.prior)
+        # Squares of tiny numbers underflow: such a tail is taken for exponential.
+        ratio = np.divide(square, variance, out=np.ones_like(square), where=variance > 0.0)
+        shape = np.clip(0.5 * (1.0 - ratio), self.shortest, self.heaviest)
+        shape[np.abs(shape) < 1e-6] = 1e-6
+        return shape, mean * (1.0 - shape)
+
     def learn(self, memory: Memory, values: Floats, now: float) -> None:
         """Move means, tails and the hour of the day by one value each; skip NaN."""
         here = values == values
@@ -134,15 +168,7 @@ class Ensemble:
         if where[0].size == 0:
             return rarity
         count, _, many, total, squares = sums[where].T
-        mean = total / many
-        square = mean * mean
-        variance = np.maximum(squares / many - square, 0.0)
-        variance = (variance * many + self.prior * square) / (many + self.prior)
-        # Ratios of tiny squares may underflow: such a tail is taken for exponential.
-        ratio = np.divide(square, variance, out=np.ones_like(square), where=variance > 0.0)
-        shape = np.clip(0.5 * (1.0 - ratio), self.shortest, self.heaviest)
-        shape[np.abs(shape) < 1e-6] = 1e-6
-        scale = mean * (1.0 - shape)
+        shape, scale = self._fit(many, total, squares)
         ends = shape * np.divide(
             excess[where], scale, out=np.full_like(scale, 1e9), where=scale > 0.0
         )
