@@ -22,19 +22,20 @@ from exporter.detectors.judge.machine import QUIET, Rule, Stage, State, step
 from exporter.detectors.judge.wording import sentence
 from exporter.model import Change, Evidence, Floats, Series, Severity, Signal, Verdict
 
-__all__ = ["Judge", "Rule", "Stage", "State", "damped"]
+__all__ = ["Judge", "Rule", "Stage", "State", "fade"]
 
 _VERSION = 1
 
 
-def damped(scores: Floats, peaks: Floats) -> Floats:
-    """Give the scores as news: far less than they are where a recent peak was higher.
+def fade(scores: Floats, peaks: Floats, half_life: float) -> tuple[Floats, Floats]:
+    """Damp scores to what is news, and give the peaks that they leave; shape (n,) each.
 
-    Shape (n,) each. After an alarm, only what is worse is news until the memory of it has faded.
+    After an alarm only what is worse is news, until the memory of it has faded: ``half_life``
+    counts values. A score of 90 % of the faded peak keeps a third of itself, of 80 % a tenth.
     """
+    peaks = peaks * 0.5 ** (1.0 / half_life)
     share = np.minimum(scores / np.maximum(peaks, 1e-12), 1.0)
-    news: Floats = scores * share**10
-    return news
+    return scores * share**10, np.maximum(peaks, scores)
 
 
 class Judge:
@@ -72,10 +73,8 @@ class Judge:
         is monotonic, ``wall`` epoch seconds. ``explain`` is asked for the few rows with a verdict:
         their lower bound, center and upper bound, and every detector's score.
         """
-        news = damped(scores, self._peaks)
-        fading = 0.5 ** (1.0 / self.rule.fade)
-        faded = np.maximum(self._peaks * fading, scores)
-        self._peaks = np.where(measured, faded, self._peaks)
+        news, peaks = fade(scores, self._peaks, self.rule.fade)
+        self._peaks = np.where(measured, peaks, self._peaks)
         verdicts = []
         rows = self._busy.union(np.flatnonzero(measured & (news >= self.rule.open)).tolist())
         for row in sorted(rows):

@@ -1,0 +1,102 @@
+"""What a tick of detectors costs per series, beside a deque and numpy per value, as articles do it.
+
+Run: python benchmarks/detectors.py
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+
+from exporter.detectors import load
+from exporter.detectors.bank import Bank
+from exporter.model import Floats, Series
+
+WARM_UP, TICKS = 130, 40  # the windows are full and the ensemble is ready after the warm-up
+SETS = {
+    "zscore, rolling mean": ("zscore", "rolling_mean"),
+    "zscore, iqr, rolling mean": ("zscore", "iqr", "rolling_mean"),
+    "these and the ensemble": ("zscore", "iqr", "rolling_mean", "ensemble"),
+}
+
+
+class Naive:
+    """One series: two deques, whose moments and percentiles are computed anew for each value."""
+
+    def __init__(self) -> None:
+        self.long: deque[float] = deque(maxlen=60)
+        self.short: deque[float] = deque(maxlen=15)
+
+    def step(self, value: float) -> tuple[float, float, float]:
+        """Score one value by z-score, IQR and rolling mean, then keep it."""
+        scores = (0.0, 0.0, 0.0)
+        if len(self.long) == 60:
+            past = np.array(self.long)
+            z = abs(value - np.mean(past)) / np.std(past) / 3.0
+            low, high = np.percentile(past, [25, 75])
+            fence = max(low - value, value - high) / (1.5 * (high - low))
+            recent = np.array(self.short)
+            band = abs(value - np.mean(recent)) / np.std(recent) / 2.0
+            scores = (float(z), float(fence), float(band))
+        self.long.append(value)
+        self.short.append(value)
+        return scores
+
+
+def naive(n: int) -> float:
+    """Give the median seconds per series and tick of the naive form over n series."""
+    several = [Naive() for _ in range(n)]
+    values = np.random.default_rng(1).normal(size=(60, n))
+    for row in values:
+        for series, value in zip(several, row.tolist(), strict=True):
+            series.long.append(value)
+            series.short.append(value)
+    spent = []
+    for row in values[: max(3, 2000 // n)]:
+        start = perf_counter()
+        for series, value in zip(several, row.tolist(), strict=True):
+            series.step(value)
+        spent.append((perf_counter() - start) / n)
+    return median(spent)
+
+
+def ours(n: int, names: tuple[str, ...]) -> tuple[float, float]:
+    """Give the median seconds per series and tick of the bank, and of its longest bite."""
+    bank = Bank([Series("bench", str(i)) for i in range(n)], {name: load(name) for name in names})
+    values = np.random.default_rng(1).normal(size=(WARM_UP + TICKS, n))
+    spent, longest = [], []
+    for number, row in enumerate(values):
+        bites = _bites(bank, row, float(number))
+        if number >= WARM_UP:
+            spent.append(sum(bites) / n)
+            longest.append(max(bites))
+    return median(spent), median(longest)
+
+
+def _bites(bank: Bank, values: Floats, now: float) -> list[float]:
+    bites, start = [], perf_counter()
+    for _ in bank.steps(values, now):
+        end = perf_counter()
+        bites.append(end - start)
+        start = perf_counter()
+    return bites
+
+
+def main() -> None:
+    """Print cost per series and tick, and the ratio to the naive form in the same run."""
+    for n in (1, 100, 10_000):
+        peer = naive(n)
+        print(f"{n} series: deque and numpy per value {1e6 * peer:.1f} µs per series and tick")
+        for label, names in SETS.items():
+            cost, bite = ours(n, names)
+            print(
+                f"  {label:27s} {1e6 * cost:9.3f} µs, {peer / cost:7.1f} times less; "
+                f"a tick {1e3 * cost * n:.2f} ms, its longest bite {1e3 * bite:.2f} ms"
+            )
+
+
+if __name__ == "__main__":
+    main()
