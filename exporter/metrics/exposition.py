@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
+import zlib
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -92,7 +92,7 @@ class Exposition:
         }
         if gzip_accepted(accept_encoding):
             headers["Content-Encoding"] = "gzip"
-            pieces = [await asyncio.to_thread(_compressed, pieces)]
+            pieces = await asyncio.to_thread(_compressed, pieces)
         return headers, pieces
 
     async def render(self, openmetrics: bool) -> list[bytes]:
@@ -127,6 +127,10 @@ class Exposition:
         return pieces
 
 
-def _compressed(pieces: list[bytes]) -> bytes:
-    """Compress outside the event loop: zlib lets go of the interpreter while it works."""
-    return gzip.compress(b"".join(pieces), _COMPRESSION, mtime=0)
+def _compressed(pieces: list[bytes]) -> list[bytes]:
+    """Compress outside the event loop: zlib lets go of the interpreter while it works.
+
+    Piece by piece, because joining 4 MB first would hold the interpreter for 3 ms.
+    """
+    packer = zlib.compressobj(_COMPRESSION, zlib.DEFLATED, 16 + zlib.MAX_WBITS)  # 16: gzip
+    return [*(packer.compress(piece) for piece in pieces), packer.flush()]
