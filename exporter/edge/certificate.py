@@ -69,9 +69,11 @@ async def certificate_end(host: str, port: int, timeout: float) -> float | None:
         return None
 
 
-def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
+def tls_context(
+    ca_file: str | None = None, kind: type[ssl.SSLContext] = ssl.SSLContext
+) -> ssl.SSLContext:
     """Give a verifying TLS context: the system's authorities, or those in ``ca_file`` alone."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = kind(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if ca_file is None:

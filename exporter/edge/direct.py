@@ -180,8 +180,8 @@ class DirectClient:
             await wire.send(request)
             while not response.done:
                 data = await wire.receive()
-                course.answered = True
                 if data:
+                    course.answered = True
                     response.feed(data)
                 elif not response.begun:
                     raise ConnectionResetError("closed without an answer")

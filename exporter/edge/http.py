@@ -29,7 +29,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from exporter.contracts import FetchFailedError
-from exporter.edge.certificate import not_after
+from exporter.edge.certificate import certificate_end, tls_context
 from exporter.model import Answer, Phase, Reason
 
 USER_AGENT: Final = "exchange-exporter"
@@ -93,18 +93,6 @@ class _Context(ssl.SSLContext):
         return course.tls
 
 
-def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """Give a verifying TLS context: the system's authorities, or those in ``ca_file`` alone."""
-    context = _Context(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    if ca_file is None:
-        context.load_default_certs()
-    else:
-        context.load_verify_locations(ca_file)
-    return context
-
-
 class _Request(aiohttp.ClientRequest):
     """A request that notes when it is written: from here on it waits for the server alone."""
 
@@ -143,7 +131,7 @@ class HttpClient:
             limit_per_host=self._limit_per_host,
             ttl_dns_cache=max(1, round(self._dns_ttl)),
             resolver=_Resolver(),
-            ssl=tls_context(self._ca_file),
+            ssl=tls_context(self._ca_file, _Context),
             socket_factory=_open_socket,
             # aiohttp refuses a keepalive beside force_close, even None's stand-in.
             **({"force_close": True} if self._keepalive is None else self._kept()),
@@ -198,7 +186,9 @@ class HttpClient:
             reason = _reason(error, course)
             end = None
             if reason is Reason.CERT_EXPIRED or isinstance(error, aiohttp.ClientSSLError):
-                end = await _certificate_end(target, min(timeout, _SECOND_LOOK))
+                end = await certificate_end(
+                    target.raw_host or "", target.port or 443, min(timeout, _SECOND_LOOK)
+                )
             raise FetchFailedError(reason, _detail(error), end) from error
         finally:
             _course.reset(token)
@@ -311,22 +301,3 @@ def _late(course: _Course) -> Reason:
 
 def _detail(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:300]
-
-
-async def _certificate_end(url: URL, timeout: float) -> float | None:
-    """Look at the certificate of a server that failed verification. None when that fails too."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # nothing is sent over it; only the certificate is read
-    try:
-        async with asyncio.timeout(timeout):
-            _, writer = await asyncio.open_connection(
-                url.raw_host, url.port, ssl=context, server_hostname=url.raw_host
-            )
-            try:
-                der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            finally:
-                writer.transport.abort()
-        return None if der is None else not_after(der)
-    except (OSError, ValueError):
-        return None

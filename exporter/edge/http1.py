@@ -87,7 +87,7 @@ class Response:
             case _Part.LENGTH | _Part.CHUNK:
                 return self._read_counted()
             case _Part.CLOSE:
-                self._take(self._buffer)
+                self._take(self._buffer[self._at :])
                 self._at = len(self._buffer)
                 return False
             case _Part.SIZE:

@@ -1,0 +1,145 @@
+"""What the direct client promises beyond what both clients do (test_http.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+
+import pytest
+
+from exporter.contracts import FetchFailedError
+from exporter.edge.direct import DirectClient
+from exporter.edge.wires import connect
+from exporter.model import Answer, Reason
+from tests.edge.test_http import CERTIFICATES, ENDS, OK, Server, get, hang_up, say
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counted, not walked
+
+
+def test_second_address_is_tried() -> None:
+    """A dead first address costs a moment, not the probe."""
+
+    async def main() -> None:
+        async with Server(say(OK)) as server:
+            addresses = [(int(socket.AF_INET), "127.0.0.2"), (int(socket.AF_INET), "127.0.0.1")]
+            wire = await connect(addresses, server.port)
+            await wire.send(b"GET / HTTP/1.1\r\n\r\n")
+            assert await wire.receive() == OK
+            wire.close()
+
+    asyncio.run(main())
+
+
+def test_idle_connections_end_with_their_time() -> None:
+    """What idles for longer than `keepalive` is closed and not used again."""
+
+    async def main() -> tuple[Answer, int]:
+        async with Server(say(OK)) as server, DirectClient(keepalive=0.05) as client:
+            await get(client, server.url)
+            await asyncio.sleep(0.1)
+            return await get(client, server.url), server.connections
+
+    answer, connections = asyncio.run(main())
+    assert (answer.new_connection, connections) == (True, 2)
+
+
+def test_answer_nobody_asked_for_spoils_the_connection() -> None:
+    """Bytes that come while a connection idles never become the next probe's answer."""
+
+    async def chatty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(OK)
+            await asyncio.sleep(0.02)
+            writer.write(OK.replace(b"ok", b"no"))
+
+    async def main() -> Answer:
+        async with Server(chatty) as server, DirectClient() as client:
+            await get(client, server.url)
+            await asyncio.sleep(0.1)
+            return await get(client, server.url)
+
+    answer = asyncio.run(main())
+    assert (answer.body, answer.new_connection) == (b"ok", True)
+
+
+def test_only_safe_methods_are_sent_again() -> None:
+    """A POST on a connection that dies may have done its work: it fails rather than repeat."""
+
+    async def dying(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+
+    async def main(method: str) -> Answer:
+        async with Server(dying) as server, DirectClient() as client:
+            await get(client, server.url)
+            return await client(method, server.url, headers={}, timeout=2.0, body_limit=10)
+
+    assert asyncio.run(main("GET")).status == 200
+    with pytest.raises(FetchFailedError) as caught:
+        asyncio.run(main("POST"))
+    assert caught.value.reason is Reason.OTHER
+
+
+def test_headers_replace_ours_and_cannot_break_out() -> None:
+    """A configured header wins over the default one; a line break in one is refused."""
+    seen: list[bytes] = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(OK)
+
+    async def main(value: str) -> None:
+        async with Server(note) as server, DirectClient() as client:
+            await client(
+                "GET", server.url, headers={"user-agent": value}, timeout=2.0, body_limit=10
+            )
+
+    asyncio.run(main("mine"))
+    assert seen[0].lower().count(b"user-agent") == 1
+    assert b"user-agent: mine\r\n" in seen[0]
+    with pytest.raises(FetchFailedError) as caught:
+        asyncio.run(main("x\r\nX-Evil: 1"))
+    assert caught.value.reason is Reason.OTHER
+
+
+@pytest.mark.parametrize("certificate", [None, "valid.pem", "expired.pem"])
+def test_no_descriptor_is_left_behind(certificate: str | None) -> None:
+    """Whatever ends a request, its socket is closed or kept for reuse, never forgotten."""
+
+    async def main() -> int:
+        ca_file = str(CERTIFICATES / "ca.pem")
+        async with Server(say(OK, before=0.01), certificate) as server, Server(hang_up) as rude:
+            before = descriptors()
+            async with DirectClient(ca_file=ca_file) as client:
+                for timeout in (0.001, 0.005, 0.012, 5.0) * 5:
+                    for url in (server.url, rude.url):
+                        with suppress(FetchFailedError):
+                            await get(client, url, timeout)
+            await asyncio.sleep(0.1)
+            return descriptors() - before
+
+    assert asyncio.run(main()) <= 0
+
+
+def test_uvloop_gives_the_same() -> None:
+    """The faster event loop changes no figure."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> list[Answer]:
+        ca_file = str(CERTIFICATES / "ca.pem")
+        async with (
+            Server(say(OK), "valid.pem") as server,
+            DirectClient(ca_file=ca_file) as client,
+        ):
+            return [await get(client, server.url) for _ in range(2)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        first, second = runner.run(main())
+    assert (first.new_connection, second.new_connection) == (True, False)
+    assert first.certificate_end == second.certificate_end == ENDS

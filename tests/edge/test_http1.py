@@ -1,0 +1,178 @@
+"""One answer is read the same however it comes in pieces, and nothing broken passes for whole."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.edge.http1 import AnswerError, Response
+
+
+def read(data: bytes, method: str = "GET", limit: int = 1000, end: bool = False) -> Response:
+    response = Response(method, limit)
+    response.feed(data)
+    if end and not response.done:
+        response.end()
+    return response
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def packed(coding: bytes, body: bytes) -> bytes:
+    return HEAD + b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (coding, len(body)) + body
+
+
+BARE = zlib.compressobj(wbits=-15)
+SOUND = [
+    (HEAD + b"Content-Length: 5\r\n\r\nhello", b"hello", True),
+    (HEAD + b"Content-Length: 0\r\n\r\n", b"", True),
+    (HEAD + b"Content-Length: 5, 5\r\n\r\nhello", b"hello", True),
+    (HEAD + b"Content-Length: 5\r\nConnection: Close\r\n\r\nhello", b"hello", False),
+    (HEAD + b"Content-Length: 5\r\n\r\nhello!", b"hello", False),
+    (b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", b"hello", False),
+    (
+        b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhello",
+        b"hello",
+        True,
+    ),
+    (CHUNKED + b"2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n", b"hello", True),
+    (CHUNKED + b"005 \r\nhello\r\n0\r\nTrailer: x\r\n\r\n", b"hello", True),
+    (
+        HEAD + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"",
+        False,
+    ),
+    (
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + HEAD + b"Content-Length: 1\r\n\r\n!",
+        b"!",
+        True,
+    ),
+    (b"HTTP/1.1 204\r\n\r\n", b"", True),
+    (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n", b"", True),
+    (packed(b"gzip", gzip.compress(b"hello")), b"hello", True),
+    (packed(b"deflate", zlib.compress(b"hello")), b"hello", True),
+    (packed(b"deflate", BARE.compress(b"hello") + BARE.flush()), b"hello", True),
+    (packed(b"gzip", b""), b"", True),
+    (packed(b"identity", b"hello"), b"hello", True),
+]
+
+
+@pytest.mark.parametrize(("data", "body", "reusable"), SOUND)
+def test_sound_answers(data: bytes, body: bytes, reusable: bool) -> None:
+    """Every framing of the standard is read, and what may follow on the connection is known."""
+    response = read(data)
+    assert response.done
+    assert (response.body, response.reusable) == (body, reusable)
+
+
+@given(st.sampled_from(SOUND), st.lists(st.integers(1, 200), max_size=8))
+def test_pieces_do_not_matter(answer: tuple[bytes, bytes, bool], cuts: list[int]) -> None:
+    """However the network cuts it, an answer reads the same."""
+    data, body, _ = answer
+    response, at = Response("GET", 1000), 0
+    for cut in [*sorted({cut % len(data) for cut in cuts}), len(data)]:
+        if cut > at and not response.done:
+            response.feed(data[at:cut])
+            at = cut
+    assert response.done
+    assert response.body == body
+
+
+def test_body_until_the_end() -> None:
+    """Without a length the body lasts until the connection ends, and the end belongs to it."""
+    response = read(HEAD + b"\r\nhel")
+    response.feed(b"lo")
+    assert not response.done
+    response.end()
+    assert (response.done, response.body, response.reusable) == (True, b"hello", False)
+
+
+def test_head_has_no_body() -> None:
+    """The answer to HEAD names a length and sends nothing."""
+    response = read(HEAD + b"Content-Length: 5\r\n\r\n", method="HEAD")
+    assert (response.done, response.body, response.reusable) == (True, b"", True)
+
+
+def test_headers_are_lowered_and_joined() -> None:
+    """Names in lower case, repeated ones in order, spaces around values gone."""
+    response = read(HEAD + b"X-A: 1\r\nx-a:\t2 \r\nX-Empty:\r\nContent-Length: 0\r\n\r\n")
+    assert response.headers == {"x-a": "1, 2", "x-empty": "", "content-length": "0"}
+
+
+BROKEN = [
+    b"SSH-2.0-OpenSSH_9.2\r\n",
+    b"HTTP/2 200 OK\r\n\r\n",
+    b"HTTP/1.1 2000 OK\r\n\r\n",
+    b"HTTP/1.1 20 OK\r\n\r\n",
+    "HTTP/1.1 ²00 OK\r\n\r\n".encode("latin-1"),
+    b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    HEAD + b"no colon\r\n\r\n",
+    HEAD + b": no name\r\n\r\n",
+    HEAD + b"Space : x\r\n\r\n",
+    HEAD + b"A: x\r\n folded\r\n\r\n",
+    HEAD + b"Content-Length: -1\r\n\r\n",
+    HEAD + b"Content-Length: 1, 2\r\n\r\n",
+    HEAD + b"Content-Length: 99999999999999999999\r\n\r\n",
+    HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+    HEAD + b"Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx",
+    HEAD + b"Content-Length: 1001\r\n\r\n" + b"x" * 1001,
+    HEAD + b"X: " + b"x" * 70_000,
+    b"HTTP/1.1 100 Continue\r\n\r\n" * 4000,
+    CHUNKED + b"zz\r\n",
+    CHUNKED + b"\r\n",
+    CHUNKED + b"-1\r\n",
+    CHUNKED + b"1234567890123456\r\n",
+    CHUNKED + b"1\r\nab\r\n",
+    CHUNKED + b"1;" + b"x" * 5000,
+    CHUNKED + b"0\r\n" + b"x" * 5000,
+    packed(b"gzip", b"nope"),
+    packed(b"gzip", gzip.compress(b"hello")[:-1]),
+    packed(b"gzip", gzip.compress(bytes(10_000_000))),
+    packed(b"deflate", zlib.compress(bytes(10_000_000))),
+]
+
+
+@pytest.mark.parametrize("data", BROKEN, ids=range(len(BROKEN)))
+def test_broken_answers_are_refused(data: bytes) -> None:
+    """What no server should send is an error, and never a shorter or longer body."""
+    with pytest.raises(AnswerError):
+        read(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"HTT", HEAD, HEAD + b"Content-Length: 2\r\n\r\nx", CHUNKED])
+def test_early_end_is_refused(data: bytes) -> None:
+    """A connection that ends too soon leaves no answer behind."""
+    with pytest.raises(AnswerError):
+        read(data, end=True)
+
+
+@given(st.sampled_from(SOUND), st.integers(0, 400), st.binary(max_size=6))
+def test_wounded_answers_are_read_or_refused(
+    answer: tuple[bytes, bytes, bool], place: int, wound: bytes
+) -> None:
+    """Whatever bytes come, it ends in an answer, in waiting or in AnswerError, within bounds."""
+    data, at = answer[0], place % len(answer[0])
+    try:
+        response = read(data[:at] + wound + data[at + len(wound) :], limit=50, end=True)
+    except AnswerError:
+        return
+    assert response.done
+    assert len(response.body) <= 50
+
+
+def test_tiny_chunks_cost_no_more_than_their_bytes() -> None:
+    """A megabyte in chunks of one byte is read in linear time."""
+    response, piece = Response("GET", 1 << 20), b"1\r\nx\r\n" * 10_000
+    response.feed(CHUNKED)
+    begun = time.process_time()
+    for _ in range(30):
+        response.feed(piece)
+    assert time.process_time() - begun < 5.0
+    assert len(response.body) == 300_000
