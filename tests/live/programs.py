@@ -42,9 +42,19 @@ def free_port() -> int:
 
 def get(url: str, *, accept: str = "*/*", timeout: float = 10.0) -> str:
     """Fetch a page as text."""
-    request = urllib.request.Request(url, headers={"Accept": accept})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=timeout) as reply:  # noqa: S310
-        return str(reply.read().decode())
+    request = urllib.request.Request(url, headers={"Accept": accept})
+    return _ask(request, timeout).decode()
+
+
+def _ask(request: urllib.request.Request, timeout: float) -> bytes:
+    """Send a request. An error status is raised with its body read, so that no socket is left."""
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as reply:
+            return bytes(reply.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            text = error.read().decode(errors="replace")
+        raise AssertionError(f"{request.full_url}: {error.code} {text[:500]}") from None
 
 
 def get_json(url: str) -> Any:
@@ -54,14 +64,13 @@ def get_json(url: str) -> Any:
 
 def post_json(url: str, body: object, *, method: str = "POST") -> Any:
     """Send a JSON document; gives the JSON reply, or None for an empty one."""
-    request = urllib.request.Request(  # noqa: S310
+    request = urllib.request.Request(
         url,
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
         method=method,
     )
-    with urllib.request.urlopen(request, timeout=10.0) as reply:  # noqa: S310
-        text = reply.read()
+    text = _ask(request, 10.0)
     return json.loads(text) if text else None
 
 

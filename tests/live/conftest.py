@@ -1,0 +1,116 @@
+"""The simulated exchanges and the exporter that watches them, as real processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter import venues
+from tests.live import programs
+
+SYMBOLS = "[BTC-USDT, ETH-USDT]"
+
+
+@dataclass
+class World:
+    """What a live test talks to: two URLs and two processes."""
+
+    simulator: programs.Process
+    simulator_url: str
+    exporter: programs.Process
+    url: str
+
+    def scrape(self) -> Samples:
+        """Read the page that Prometheus would read."""
+        return Samples(programs.get(f"{self.url}/metrics"))
+
+    def inject(self, **fault: object) -> None:
+        """Make a simulated exchange misbehave; ``for`` is spelled ``for_``."""
+        body = {name.removesuffix("_"): value for name, value in fault.items()}
+        programs.post_json(f"{self.simulator_url}/control/faults", body)
+
+    def clear(self) -> None:
+        """End all faults."""
+        programs.post_json(f"{self.simulator_url}/control/faults", None, method="DELETE")
+
+
+class Samples:
+    """The samples of one page, found by name and labels."""
+
+    def __init__(self, text: str) -> None:
+        self.found = [
+            sample for family in text_string_to_metric_families(text) for sample in family.samples
+        ]
+
+    def total(self, name: str, **labels: str) -> float:
+        """Sum the samples of that name whose labels include these."""
+        return sum(self.values(name, **labels))
+
+    def values(self, name: str, **labels: str) -> list[float]:
+        """Give the values of the samples of that name whose labels include these."""
+        return [
+            sample.value
+            for sample in self.found
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+
+
+def config(places: dict[str, str], extra: str = "", exchange: str = "") -> str:
+    """Give a config for simulated exchanges, impatient so that tests need not wait."""
+    lines = ["probes: {interval: 500ms, timeout: 400ms}"]
+    lines += [
+        "streams: {stale_floor: 1500ms, stale_ceiling: 3s, backoff_cap: 1s, idle_timeout: 5s}"
+    ]
+    lines += [extra, "exchanges:"]
+    for name, url in places.items():
+        path = urlsplit(venues.load(name).stream_urls[0]).path
+        lines += [
+            f"- venue: {name}",
+            f"  symbols: {SYMBOLS}",
+            f"  rest_url: {url}",
+            f"  stream_url: {url.replace('http', 'ws', 1)}{path}",
+            "  breaker: {failures: 5, recovery: 1s, recovery_cap: 2s}",
+            "  limits: {weight: 100000, share: 100%}",
+            exchange,
+        ]
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def places(lines: list[str]) -> dict[str, str]:
+    """Give the REST URL of each simulated exchange, from what the simulator printed."""
+    found = {}
+    for line in lines:
+        name, _, rest = line.partition(": ")
+        if name in venues.names():
+            found[name] = rest.split()[0]
+    return found
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Give a function that starts a world of its own; all of it ends with the test."""
+    with ExitStack() as stack:
+
+        def make(*arguments: str, extra: str = "", exchange: str = "") -> World:
+            simulator, simulator_url = stack.enter_context(programs.simulator(*arguments))
+            file = tmp_path / "exchanges.yml"
+            file.write_text(config(places(simulator.lines), extra, exchange))
+            port = programs.free_port()
+            exporter = stack.enter_context(
+                programs.command(
+                    "run", f"--config.file={file}", f"--web.listen-address=127.0.0.1:{port}"
+                )
+            )
+            world = World(simulator, simulator_url, exporter, f"http://127.0.0.1:{port}")
+            programs.eventually(
+                lambda: programs.get(f"{world.url}/-/ready"), "the exporter is ready", within=20
+            )
+            return world
+
+        yield make
