@@ -23,6 +23,8 @@ from exporter.edge.http import HttpClient
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.edge.routes import (
     Handler,
+    RefusedError,
+    Request,
     file_route,
     health_route,
     html_route,
@@ -207,7 +209,7 @@ class App:
 
     def _routes(self) -> Mapping[str, Handler]:
         routes = {
-            "/": html_route(lambda: page.render(snapshot(self))),
+            "/": html_route(self._page),
             "/metrics": scrape_route(Exposition(self.registry)),
             "/-/healthy": health_route(lambda: None),
             "/-/ready": health_route(self._obstacle),
@@ -216,10 +218,27 @@ class App:
             routes[path] = file_route(kind, content)
         if self.config.server.api:
             routes["/api/v1/state"] = json_route(self._answer_state)
+            routes["/api/v1/exchanges/{exchange}"] = json_route(self._answer_exchange)
+            routes["/api/v1/anomalies"] = json_route(self._answer_anomalies)
         return routes
 
-    async def _answer_state(self, request: object) -> object:
+    async def _page(self) -> str:
+        # Rendering takes milliseconds that probes must not wait for; the snapshot is frozen.
+        return await asyncio.to_thread(page.render, snapshot(self))
+
+    async def _answer_state(self, request: Request) -> object:
         return api.overview(snapshot(self))
+
+    async def _answer_exchange(self, request: Request) -> object:
+        name = request.parameters["exchange"]
+        found = api.exchange_named(snapshot(self), name)
+        if found is None:
+            known = ", ".join(exchange.name for exchange in self.exchanges)
+            raise RefusedError(404, f"no exchange of that name; there are {known}")
+        return found
+
+    async def _answer_anomalies(self, request: Request) -> object:
+        return api.anomalies(snapshot(self))
 
     def _obstacle(self) -> str | None:
         """Name what has not had its first turn yet."""

@@ -306,6 +306,7 @@ class Exchange:
             connect=self._around.dial(
                 InboxBounds(frames=capacity, size=limits.queue_bytes, policy=policy),
                 InboxMeter(
+                    received=children.received_bytes,
                     depth=children.queue_depth,
                     dropped=children.queue_dropped,
                     waited=children.queue_waited,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exporter.contracts import ConnectionLostError
+from exporter.contracts import ConnectionLostError, Take
 from exporter.model import Policy
 
 
@@ -64,6 +64,7 @@ class Inbox:
         "_resume",
         "_since",
         "_size",
+        "_taker",
         "_timed",
         "_waiter",
         "frames",
@@ -88,6 +89,7 @@ class Inbox:
         self._size = 0  # payload bytes waiting
         self._since = 0.0  # when the oldest waiting frame was added, monotonic
         self._timed = False  # whether `_since` is of a frame that still waits
+        self._taker: Take | None = None  # who is given the next batch as it is read
         self._waiter: asyncio.Future[None] | None = None
 
     def added(self, size: int) -> None:
@@ -99,8 +101,8 @@ class Inbox:
         bounds = self._bounds
         if len(self.frames) > bounds.frames or self._size > bounds.size:
             self._overflow()
-        if self._waiter is not None:
-            self._wake()
+        if self._taker is not None:
+            self._deliver(self._taker)
 
     def _overflow(self) -> None:
         bounds, frames = self._bounds, self.frames
@@ -133,20 +135,19 @@ class Inbox:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def wait_batch(self) -> list[tuple[float, bytes]]:
-        """Take all that waits, at least one frame. Cancelling takes nothing.
+    def _deliver(self, take: Take) -> None:
+        """Give a batch to who waits for it, in the callback that read it."""
+        try:
+            if not take(self._batch()):
+                return
+        except BaseException as error:  # noqa: BLE001 - handed on, not swallowed
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(error)
+        else:
+            self._wake()
+        self._taker = None
 
-        The wait has no deadline of its own: the transport's ping and the session's timers end it.
-        Raises ConnectionLostError once the connection has ended and all frames are taken.
-        """
-        while not self.frames:
-            if self.lost is not None:
-                raise self.lost
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+    def _batch(self) -> list[tuple[float, bytes]]:
         batch, self.frames = self.frames, []
         self._size, self._timed = 0, False
         self._meter.depth(len(batch))
@@ -156,3 +157,24 @@ class Inbox:
             if self.lost is None:
                 self._resume()
         return batch
+
+    async def hand_over(self, take: Take) -> None:
+        """Give ``take`` what waits, then what comes, until it has had enough.
+
+        The wait has no deadline of its own: the transport's ping and the session's timers end it.
+        Cancelled, it leaves the rest where it is. Raises ConnectionLostError once the connection
+        has ended and all is taken, and what ``take`` raises.
+        """
+        while self.frames:
+            if take(self._batch()):
+                return
+        if self.lost is not None:
+            raise self.lost
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._taker = take
+        try:
+            await self._waiter
+        finally:
+            self._waiter = self._taker = None
+        if self.lost is not None and not self.frames:
+            raise self.lost
