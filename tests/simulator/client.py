@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, AsyncIterator
+from typing import Any
 
 import aiohttp
 
@@ -43,7 +43,9 @@ class Stream:
             raise ConnectionError(f"{message.type} {self.socket.close_code}")
         return json.loads(message.data)
 
-    async def take(self, count: int, wanted: Callable[[Any], bool] = lambda frame: True) -> list[Any]:
+    async def take(
+        self, count: int, wanted: Callable[[Any], bool] = lambda frame: True
+    ) -> list[Any]:
         """Give the next ``count`` frames that are wanted."""
         kept: list[Any] = []
         while len(kept) < count:
@@ -79,12 +81,14 @@ async def connected(
 ) -> AsyncIterator[Stream]:  # fmt: skip
     """Open a stream and send one subscribe request, whose reply is left unread."""
     url = simulator.stream_url(venue, path or PATHS[venue])
-    async with aiohttp.ClientSession() as http:
-        async with http.ws_connect(url, max_msg_size=1 << 25, autoping=autoping) as socket:
-            stream = Stream(socket)
-            if topics:
-                await stream.ask(request(venue, topics))
-            yield stream
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(url, max_msg_size=1 << 25, autoping=autoping) as socket,
+    ):
+        stream = Stream(socket)
+        if topics:
+            await stream.ask(request(venue, topics))
+        yield stream
 
 
 async def fetch(
@@ -93,11 +97,13 @@ async def fetch(
 ) -> tuple[int, Mapping[str, str], Any]:  # fmt: skip
     """Ask over HTTP; gives status, headers (lower case) and JSON, or text if it is none."""
     limit = aiohttp.ClientTimeout(total=timeout)
-    async with aiohttp.ClientSession(timeout=limit) as http:
-        async with http.request(method, simulator.url + path, json=body) as answer:
-            text = await answer.text()
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            try:
-                return answer.status, headers, json.loads(text)
-            except ValueError:
-                return answer.status, headers, text
+    async with (
+        aiohttp.ClientSession(timeout=limit) as http,
+        http.request(method, simulator.url + path, json=body) as answer,
+    ):
+        text = await answer.text()
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        try:
+            return answer.status, headers, json.loads(text)
+        except ValueError:
+            return answer.status, headers, text

@@ -48,8 +48,16 @@ def test_a_wrong_fault_names_the_key_and_what_was_expected(entry: object, compla
 
 def test_durations_have_units() -> None:
     """Seconds are the default, and what is no duration is None."""
-    assert [duration(v) for v in (3, "500ms", "10s", "2m", "1.5h", "4")] == [3, 0.5, 10, 120, 5400, 4]
-    assert [duration(v) for v in (-1, "s", "1d", True, None, [], float("nan"))] == [None] * 7
+    assert [duration(v) for v in (3, "500ms", "10s", "2m", "1.5h", "4")] == [
+        3,
+        0.5,
+        10,
+        120,
+        5400,
+        4,
+    ]
+    wrong: list[object] = [-1, "s", "1d", True, None, [], float("nan")]
+    assert [duration(v) for v in wrong] == [None] * 7
 
 
 def test_a_scenario_is_a_list_of_faults() -> None:

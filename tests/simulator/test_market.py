@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.simulator.market import STRAIGHT, Bend, Pair, Walk, listing
+from exporter.simulator.market import STRAIGHT, Bend, Candle, Pair, Walk, listing
 
 ONE = listing("BTC-USDT", "BTCUSDT", seed=1)
 
@@ -94,7 +94,8 @@ def test_venues_agree_within_ten_basis_points() -> None:
 def test_a_minute_closes_its_kline() -> None:
     """The closed kline holds its minute's trades, and the next one begins where it ended."""
     market, walk = pair(), Walk(1, "BTC", 0.1)
-    volume, closed = 0, []
+    volume = 0
+    closed: list[Candle] = []
     for n in range(1, 1300):
         step = market.advance(walk.at(n), 100 * n)
         closed += step.closed.values()

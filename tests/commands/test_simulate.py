@@ -1,0 +1,89 @@
+"""``exchange-exporter simulate`` as a process."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+import exporter.simulator
+
+COMMAND = [sys.executable, "-m", "exporter", "simulate"]
+SCENARIOS = Path(exporter.simulator.__file__).parent / "scenarios"
+
+
+@contextmanager
+def started(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start the command on a free port; gives the process and its URL."""
+    process = subprocess.Popen(
+        [*COMMAND, "--listen-address=127.0.0.1:0", *flags], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("ready "):
+                yield process, line.split()[1]
+                return
+        raise AssertionError("it ended before it was ready")
+    finally:
+        process.kill()
+        process.wait(5)
+        if process.stdout:
+            process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_when_it_is_ready_and_ends_on_a_signal(number: signal.Signals) -> None:
+    """The URL on the ready line answers; a signal ends it with status 0 within a second."""
+    with started("--venues=okx,bybit", "--symbols=BTC-USDT", "--seed=3") as (process, url):
+        with urlopen(f"{url}/control/state", timeout=5) as answer:
+            state = json.load(answer)
+        assert set(state["venues"]) == {"okx", "bybit"}
+        assert state["venues"]["bybit"]["symbols"] == ["BTCUSDT"]
+        assert state["seed"] == 3
+        start = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(5) == 0
+        assert time.monotonic() - start < 1.5
+
+
+def test_the_committed_scenario_runs_with_own_ports() -> None:
+    """Its faults wait for their time, and each venue has a port of its own."""
+    with started(f"--scenario={SCENARIOS / 'rehearsal.yml'}", "--own-ports") as (_, url):
+        with urlopen(f"{url}/control/state", timeout=5) as answer:
+            state = json.load(answer)
+        assert len(state["faults"]) == 13
+        assert not any(fault["active"] for fault in state["faults"])
+        ports = {venue["rest_url"].split("/")[2] for venue in state["venues"].values()}
+        assert len(ports) == len(state["venues"])
+
+
+def test_what_it_cannot_do_is_one_clear_line(tmp_path: Path) -> None:
+    """A port in use, an unknown venue, a wrong or missing scenario: status 2, no traceback."""
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text("- fault: mute\n- fault: mte\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for flags, part in (
+            ([f"--listen-address=127.0.0.1:{port}"], f"127.0.0.1:{port}: "),
+            (["--venues=binanse"], "--venues: unknown 'binanse'"),
+            ([f"--scenario={wrong}"], f"{wrong}:2: faults[1]: fault: unknown 'mte'; did you mean"),
+            ([f"--scenario={tmp_path}/none"], f"{tmp_path}/none: No such file"),
+            (["--listen-address=nowhere"], "expected HOST:PORT, was 'nowhere'"),
+            (["--rate=-1"], "expected a number above 0"),
+        ):
+            ended = subprocess.run(
+                [*COMMAND, *flags], capture_output=True, text=True, timeout=20, check=False
+            )
+            assert ended.returncode == 2
+            assert part in ended.stderr
+            assert len(ended.stderr.splitlines()) == 1

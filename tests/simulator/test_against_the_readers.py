@@ -1,0 +1,144 @@
+"""The simulated venues and the exporter's own venue files, written apart, must agree."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+import exporter.simulator.venues as simulated
+import exporter.venues as real
+from exporter.contracts import Venue
+from exporter.model import (
+    Ack,
+    Answer,
+    Channel,
+    Continuity,
+    Control,
+    Depth,
+    Event,
+    Kline,
+    Quote,
+    Trade,
+)
+from exporter.simulator import Simulator
+from tests.simulator.client import fetch
+
+BOTH = sorted(set(simulated.names()) & set(real.names()))
+KINDS = {Channel.TRADES: Trade, Channel.QUOTES: Quote, Channel.BOOK: Depth, Channel.KLINES: Kline}
+CASES = [(name, channel) for name in BOTH for channel in real.load(name).topics]
+
+
+def instrument(name: str) -> str:
+    """Give an instrument that the venue lists."""
+    return simulated.load(name).lists(["BTC-USDT"])[0]
+
+
+def continuous(rule: Continuity, before: Event, after: Event) -> bool:
+    """Whether two consecutive messages obey the venue's rule."""
+    if isinstance(before, Depth) and isinstance(after, Depth):
+        last, first, newest = before.last, after.first, after.last
+        if rule is Continuity.LINKED:
+            return after.previous == last
+        first = newest if first is None else first
+    elif isinstance(before, Trade | Quote) and isinstance(after, Trade | Quote):
+        last, first, newest = before.sequence, after.sequence, after.sequence
+    else:
+        return True
+    if rule is Continuity.NONE or last is None or first is None or newest is None:
+        return True
+    match rule:
+        case Continuity.CONTIGUOUS:
+            return first == last + 1
+        case Continuity.OVERLAPPING:
+            return first <= last + 1 and newest > last
+    return newest >= last
+
+
+async def stream_url(venue: Venue, channel: Channel, simulator: Simulator) -> str:
+    """Give the URL to connect to, by the venue's prelude if it has one."""
+    path = urlsplit(venue.stream_urls[0]).path.rstrip("/")
+    if venue.prelude:
+        where = f"/{venue.name}{venue.prelude.path}"
+        url = simulator.url + where
+        async with (
+            aiohttp.ClientSession() as http,
+            http.request(venue.prelude.method, url) as answer,
+        ):
+            return venue.prelude.read(await answer.read())
+    return simulator.stream_url(venue.name, path) + venue.routes.get(channel, "")
+
+
+@pytest.mark.parametrize(("name", "channel"), CASES)
+def test_streams_are_understood_by_the_venue_file(name: str, channel: Channel) -> None:
+    """Subscribed as the venue file subscribes, all frames parse, are acked and continuous."""
+    venue = real.load(name)
+
+    async def run() -> list[Event]:
+        symbol = venue.symbol(instrument(name))
+        events: list[Event] = []
+        async with (
+            Simulator(venue_names=[name], rate=50, book_rate=20) as simulator,
+            aiohttp.ClientSession() as http,
+            http.ws_connect(await stream_url(venue, channel, simulator)) as socket,
+            asyncio.timeout(20),
+        ):
+            asked = venue.welcomed
+            if not asked:
+                await socket.send_str(venue.subscribe([venue.topic(channel, symbol)], 1))
+            wanted = 2 if channel is Channel.KLINES else 15
+            while sum(isinstance(event, KINDS[channel]) for event in events) < wanted:
+                frame = (await socket.receive()).data
+                for event in venue.parse(frame if isinstance(frame, bytes) else frame.encode()):
+                    if isinstance(event, Control) and event.ready and asked:
+                        asked = False
+                        await socket.send_str(venue.subscribe([venue.topic(channel, symbol)], 1))
+                    events.append(event)
+        assert not asked
+        return events
+
+    events = asyncio.run(run())
+    acks = [event for event in events if isinstance(event, Ack)]
+    assert all(ack.ok for ack in acks)
+    assert acks or not venue.acks
+    news = [
+        e for e in events if isinstance(e, KINDS[channel]) and not getattr(e, "snapshot", False)
+    ]
+    topic = venue.topic(channel, venue.symbol(instrument(name)))
+    assert {getattr(event, "topic", "") for event in news} == {topic}
+    rule = venue.continuity.get(channel, Continuity.NONE)
+    assert all(continuous(rule, before, after) for before, after in pairwise(news))
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_rest_is_understood_by_the_venue_file(name: str) -> None:
+    """Every endpoint answers 200 without a fault; clocks, status and markets can be read."""
+    venue = real.load(name)
+    prefix = f"/{name}{urlsplit(venue.rest_url).path.rstrip('/')}"
+    symbol = venue.symbol(instrument(name))
+
+    async def run() -> None:
+        async with Simulator(venue_names=[name]) as simulator, aiohttp.ClientSession() as http:
+            for endpoint in venue.endpoints:
+                url = simulator.url + prefix + endpoint.path.format(symbol=symbol)
+                async with http.request(endpoint.method, url) as got:
+                    body = await got.read()
+                    headers = {key.lower(): value for key, value in got.headers.items()}
+                    answer = Answer(status=got.status, headers=headers, body=body,
+                                    new_connection=False, phases={})  # fmt: skip
+                assert answer.status == 200, endpoint.path
+                assert venue.fault(answer) is None
+                if endpoint.clock:
+                    truth = (await fetch(simulator, "/control/truth"))[2]["time"]
+                    assert abs(endpoint.clock(body) - truth) < 1.5
+                if endpoint.status:
+                    assert not endpoint.status(body).active
+            if venue.markets_path and venue.read_markets:
+                async with http.get(simulator.url + prefix + venue.markets_path) as got:
+                    markets = {m.symbol: m.instrument for m in venue.read_markets(await got.read())}
+                assert markets[symbol] == instrument(name)
+
+    asyncio.run(run())
