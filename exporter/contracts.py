@@ -164,17 +164,23 @@ class ConnectionLostError(ConnectionError):
         self.code = code
 
 
+Take: TypeAlias = Callable[[Sequence[tuple[float, bytes]]], bool]
+"""Takes a batch of messages, and says whether it has had enough for now."""
+
+
 class Socket(Protocol):
     """A WebSocket connection that hands over whole messages in batches.
 
-    ``receive`` waits for at least one message and gives all that have arrived since, with the
-    wall-clock time at which each was read from the network; control frames of the protocol are
-    answered underneath. Raises ConnectionLostError.
+    ``receive`` gives ``take`` each batch, with the wall-clock time at which each message was read
+    from the network, until it has had enough: right where they are read, for a task that is woken
+    per message costs more than the message does. Between two calls messages wait in a bounded
+    inbox. Control frames of the protocol are answered underneath. Raises ConnectionLostError once
+    all is taken, and what ``take`` raises.
     """
 
     async def send(self, frame: str) -> None: ...
 
-    async def receive(self) -> Sequence[tuple[float, bytes]]: ...
+    async def receive(self, take: Take) -> None: ...
 
     async def close(self) -> None: ...
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import cast
 
@@ -23,7 +23,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from exporter.contracts import Clock, ConnectionLostError
+from exporter.contracts import Clock, ConnectionLostError, Take
+from exporter.edge.heartbeat import Heartbeat
 from exporter.edge.inbox import SILENT, Inbox, InboxBounds, InboxMeter
 from exporter.model import Lost
 
@@ -71,9 +72,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._parts: list[bytes] = []
         self._have = self._need = 0
         self._message: bytearray | None = None  # a fragmented or compressed message so far
-        self._timer: asyncio.TimerHandle | None = None
-        self._pings = 0
-        self._pinged: float | None = None  # when the unanswered ping was sent
+        self._heartbeat: Heartbeat | None = None
 
     # --- what asyncio calls -------------------------------------------------------------------
 
@@ -110,8 +109,8 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Name the reason, unless it is known already, and let everyone go on."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         detail = "connection closed without a close frame" if exc is None else str(exc)
         self._lost(Lost.NETWORK, detail, None if exc else 1006)
         self._writable.set()
@@ -145,7 +144,15 @@ class WebSocket(asyncio.BufferedProtocol):
         self._protocol.events_received()
         self.opened.set_result(None)
         if self._ping_every is not None:
-            self._timer = self._loop.call_later(self._ping_every, self._ping, self._ping_every)
+            timeout = self._ping_timeout
+            self._heartbeat = Heartbeat(
+                every=self._ping_every,
+                timeout=timeout,
+                send=self._ping,
+                on_rtt=self._on_ping_rtt,
+                on_timeout=lambda: self._fail(Lost.PING_TIMEOUT, f"no pong within {timeout:g} s"),
+                excused=lambda: self._inbox.paused,
+            )
         if end < len(data):
             self._frames(data[end:])
 
@@ -204,7 +211,8 @@ class WebSocket(asyncio.BufferedProtocol):
             if not isinstance(event, Frame):
                 continue
             if event.opcode is Opcode.PONG:
-                self._pong(bytes(event.data))
+                if self._heartbeat is not None:
+                    self._heartbeat.pong(bytes(event.data))
             elif event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
                 if not event.fin or self._message is not None:
                     self._message = self._message or bytearray()
@@ -241,33 +249,9 @@ class WebSocket(asyncio.BufferedProtocol):
         if transport.get_write_buffer_size() > _WRITE_LIMIT:
             self._fail(Lost.NETWORK, "the other side reads nothing")
 
-    def _ping(self, every: float) -> None:
-        """Send the next ping, or give up on the one that was not answered."""
-        now = self._loop.time()
-        if self._pinged is None:
-            self._pings += 1
-            self._pinged = now
-            self._protocol.send_ping(str(self._pings).encode())
-            self._flush()
-            self._timer = self._loop.call_later(self._ping_timeout, self._ping, every)
-        elif self._inbox.paused:
-            # The answer may stand in line behind what we do not read: our fault, not theirs.
-            self._pinged = now
-            self._timer = self._loop.call_later(self._ping_timeout, self._ping, every)
-        else:
-            self._fail(Lost.PING_TIMEOUT, f"no pong within {self._ping_timeout:g} s")
-
-    def _pong(self, payload: bytes) -> None:
-        if self._pinged is None or payload != str(self._pings).encode():
-            return  # unsolicited, which RFC 6455 allows
-        rtt = self._loop.time() - self._pinged
-        self._pinged = None
-        self._on_ping_rtt(rtt)
-        if self._timer is not None and self._ping_every is not None:
-            self._timer.cancel()
-            self._timer = self._loop.call_later(
-                max(0.0, self._ping_every - rtt), self._ping, self._ping_every
-            )
+    def _ping(self, payload: bytes) -> None:
+        self._protocol.send_ping(payload)
+        self._flush()
 
     # --- ending -------------------------------------------------------------------------------
 
@@ -280,8 +264,8 @@ class WebSocket(asyncio.BufferedProtocol):
     def _fail(self, reason: Lost, detail: str, code: int | None = None) -> None:
         self._lost(reason, detail, code)
         self._ending = True
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         if self._transport is not None:
             # What was written is still flushed, the close frame that says why among it.
             self._transport.close()
@@ -312,9 +296,9 @@ class WebSocket(asyncio.BufferedProtocol):
         if self._inbox.lost is not None:
             raise self._inbox.lost
 
-    async def receive(self) -> Sequence[tuple[float, bytes]]:
-        """Wait for messages; give all that came, with the wall time at which each was read."""
-        return await self._inbox.wait_batch()
+    async def receive(self, take: Take) -> None:
+        """Give ``take`` what is read, as it is read, until it has had enough."""
+        await self._inbox.hand_over(take)
 
     def abort(self) -> None:
         """Let go at once."""

@@ -88,24 +88,33 @@ class Link:
         }
 
     async def read(self) -> None:
-        """Take frames, in slices, leaving turns to everyone else."""
-        receive, monotonic = self.socket.receive, self._clock.monotonic
+        """Take frames until the connection is lost, leaving turns to everyone else."""
         while True:
             if self._at >= len(self._batch):
-                self._batch = await receive()
-                self._at = 0
-            turn = now = monotonic()
-            self.session.heard = now
-            while self._at < len(self._batch):
-                frames = self._batch[self._at : self._at + _SLICE]
-                self._at += len(frames)
-                now = self._take(frames, now)
-                if self._actions:
-                    actions, self._actions = self._actions, []
-                    await self._act(actions)
-                if now - turn > _TURN and self._at < len(self._batch):
-                    await asyncio.sleep(0)
-                    turn = monotonic()
+                await self.socket.receive(self._begin)
+            else:
+                self._go_on()
+            if self._actions:
+                actions, self._actions = self._actions, []
+                await self._act(actions)
+            elif self._at < len(self._batch):
+                await asyncio.sleep(0)
+
+    def _begin(self, batch: Sequence[tuple[float, bytes]]) -> bool:
+        self._batch, self._at = batch, 0
+        return self._go_on()
+
+    def _go_on(self) -> bool:
+        """Work on the batch for one turn at most; give whether something must be awaited."""
+        batch = self._batch
+        turn = now = self.session.heard = self._clock.monotonic()
+        while self._at < len(batch):
+            frames = batch[self._at : self._at + _SLICE]
+            self._at += len(frames)
+            now = self._take(frames, now)
+            if now - turn > _TURN:
+                break
+        return bool(self._actions) or self._at < len(batch)
 
     def _take(self, frames: Sequence[tuple[float, bytes]], now: float) -> float:
         """Decode some frames and hand their events over; give the time when that was done."""

@@ -198,9 +198,12 @@ class Session:
     # --- requests -----------------------------------------------------------------------------
 
     def _enqueue(self, topics: Sequence[str], *, join: bool) -> None:
-        size = self._venue.topics_per_request
-        for start in range(0, len(topics), size):
-            self._queue.append(_Request(tuple(topics[start : start + size]), join))
+        size, groups = self._venue.topics_per_request, dict[str, list[str]]()
+        for topic in topics:
+            groups.setdefault(self._venue.request_group(topic), []).append(topic)
+        for group in groups.values():
+            for start in range(0, len(group), size):
+                self._queue.append(_Request(tuple(group[start : start + size]), join))
 
     def _next_frame(self, now: float) -> str | None:
         """Give the one frame that may be sent now: a ping that is due comes first."""

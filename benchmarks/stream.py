@@ -1,0 +1,121 @@
+"""CPU per trade message of the whole stream path, beside its peers, on one feed.
+
+A local server sends Binance aggTrade frames prepared in advance; every reader is a process of its
+own, and its user and system time between its first and its last message is divided by the
+messages. Loads: a flood (as fast as the socket takes them), a pace of 20,000 a second in bunches
+of one millisecond, and 10,000 a second each by a write of its own, where the kernel and the event
+loop cost more than the message. A burst of 50,000 in 100 ms must lose nothing. Rounds go through
+all readers in turn; the cheapest round of each counts, being the one least disturbed.
+
+The thread is a client as articles show it: one thread, json.loads, metrics found by their labels
+for each message. The library's own queue of 16 frames stops reading from the socket for each
+handful of messages; this project reads without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PEER, BARE, FAST = "cryptofeed 2.4.1", "bare picows, msgspec, uvloop", "ours, picows and uvloop"
+THREAD = "thread, json.loads, prometheus_client"
+WHOLE = ("ours", "ours, uvloop", FAST, PEER, BARE, THREAD)
+TRANSPORTS = (
+    "transport: websockets client, its queue of 16",
+    "transport: websockets client, a queue of 4096",
+    "transport: ours",
+    "transport: ours, uvloop",
+    "transport: picows, uvloop",
+)
+LOADS: dict[str, list[str]] = {
+    "flood": ["--count", "200000"],
+    "20,000/s": ["--count", "60000", "--rate", "20000"],
+    "10,000/s singly": ["--count", "30000", "--rate", "10000", "--each"],
+}
+BURST = ["--count", "50000", "--rate", "500000"]
+
+
+def measure(reader: str, load: list[str]) -> dict[str, Any]:
+    """Run one reader under one load; give its figures."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.feed_server", *load],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert server.stdout is not None
+    try:
+        port = server.stdout.readline().strip()
+        count = load[load.index("--count") + 1]
+        ran = subprocess.run(
+            [sys.executable, "-m", "benchmarks.stream_readers", reader]
+            + ["--port", port, "--count", count],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=120,
+            check=False,
+        )
+        if ran.returncode != 0:
+            raise SystemExit(f"{reader}: {ran.stderr[-2000:]}")
+        figures: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+        return figures
+    finally:
+        server.kill()
+        server.wait(10)
+
+
+def table(title: str, readers: tuple[str, ...], rounds: int) -> dict[tuple[str, str], float]:
+    """Measure some readers under all loads; print and give µs per message."""
+    best: dict[tuple[str, str], float] = {}
+    trouble: list[str] = []
+    for load, flags in LOADS.items():
+        for _ in range(rounds):
+            for reader in readers:
+                figures = measure(reader, flags)
+                cost = best.get((reader, load), figures["cpu_us"])
+                best[reader, load] = min(cost, figures["cpu_us"])
+                if figures["lost"] or figures.get("gaps") or figures.get("trouble"):
+                    trouble.append(f"{reader}, {load}: {figures}")
+    print(f"\n{title:48}" + "".join(f"{load:>17}" for load in LOADS))
+    for reader in readers:
+        print(f"{reader:48}" + "".join(f"{best[reader, load]:14.2f} µs" for load in LOADS))
+    for line in trouble:
+        print(f"  LOST MESSAGES: {line}")
+    return best
+
+
+def ratios(best: dict[tuple[str, str], float]) -> None:
+    """Print the whole path's cost over its peers'."""
+    print(f"\n{'ratio to the peer':48}" + "".join(f"{load:>17}" for load in LOADS))
+    for ours, peer, target in (
+        (FAST, PEER, "at most 0.33"),
+        ("ours", PEER, "at most 1.00"),
+        (FAST, THREAD, "at most 0.08"),
+        (FAST, BARE, "at most 1.25"),
+    ):
+        row = "".join(f"{best[ours, load] / best[peer, load]:17.2f}" for load in LOADS)
+        print(f"{ours[:24]} / {peer[:20]}".ljust(48) + row + f"   {target}")
+
+
+def main() -> None:
+    """Read the flags, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    flags = parser.parse_args()
+    best = table("whole path, CPU per message", WHOLE, flags.rounds)
+    ratios(best)
+    table("transport alone, CPU per message", TRANSPORTS, flags.rounds)
+    print("\nburst of 50,000 messages in 100 ms")
+    for reader in ("ours", FAST):
+        figures = measure(reader, BURST)
+        print(f"{reader:48} lost {figures['lost']}, gaps {figures['gaps']}")
+
+
+if __name__ == "__main__":
+    main()

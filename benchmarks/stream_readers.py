@@ -1,0 +1,363 @@
+"""The programs that `stream.py` compares: each reads the same feed, in a process of its own.
+
+Run as a program it connects to a port, reads a number of messages, and prints as JSON what that
+cost between the first look that found one and the last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import random
+import resource
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from benchmarks.feed_server import SYMBOLS
+
+INSTRUMENTS = {symbol: f"{symbol[:3]}-{symbol[3:]}" for symbol in SYMBOLS}
+PATIENCE = 15.0  # seconds without a message after which it is over
+
+
+class Watch:
+    """Looks at a counter from aside, so that measuring costs no message anything."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._start: tuple[int, float, float] | None = None
+        self._last = (0, time.perf_counter())
+
+    def look(self, seen: int) -> bool:
+        """Take what was seen so far; give whether to go on."""
+        now, cpu = time.perf_counter(), _cpu()
+        if seen and self._start is None:
+            self._start = (seen, now, cpu)
+        if seen != self._last[0]:
+            self._last = (seen, now)
+        self._end = (seen, now, cpu)
+        return seen < self.count and now - self._last[1] < PATIENCE
+
+    def report(self, **more: object) -> None:
+        """Print the cost per message."""
+        assert self._start is not None, "no message came"
+        (first, begun, before), (last, ended, after) = self._start, self._end
+        messages = max(1, last - first)
+        figures = {
+            "seen": last,
+            "lost": self.count - last,
+            "cpu_us": (after - before) / messages * 1e6,
+            "rate": messages / (ended - begun),
+            "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+        print(json.dumps(figures | more))
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+async def watched(reader: Awaitable[None], watch: Watch, seen: Callable[[], int]) -> None:
+    """Run a reader until all is seen."""
+    async with asyncio.TaskGroup() as tasks:
+
+        async def run() -> None:
+            await reader
+
+        task = tasks.create_task(run())
+        while watch.look(seen()):  # noqa: ASYNC110 - looked at from aside on purpose
+            await asyncio.sleep(0.01)
+        task.cancel()
+
+
+# --- this project -----------------------------------------------------------------------------
+
+
+def ours(port: int, count: int, *, fast: bool, uvloop: bool) -> None:
+    """The whole path: receive, decode, count, latency, sequence, price, staleness."""
+    from exporter.edge.clock import SystemClock
+    from exporter.metrics import families
+    from exporter.metrics.children import CounterChild, HistogramChild
+    from exporter.model import Channel, Subscription
+    from exporter.signals.feed import Feed, Skew
+    from exporter.sources.link import StreamMeter
+    from exporter.sources.stream import Stream
+    from exporter.venues.binance import VENUE
+
+    if fast:
+        from exporter.edge.picows_transport import connect
+    else:
+        from exporter.edge.websocket import connect  # type: ignore[assignment]  # same signature
+    venue = replace(VENUE, topics={Channel.TRADES: "{lower}@aggTrade"})
+    clock = SystemClock()
+    latency = HistogramChild(families.STREAM_LATENCY, ("binance", "trades"))
+    negative = CounterChild(families.STREAM_LATENCY_NEGATIVE, ("binance", "trades"))
+    decode = HistogramChild(families.STREAM_PROCESSING, ("binance", "decode"))
+    apply = HistogramChild(families.STREAM_PROCESSING, ("binance", "apply"))
+    subscriptions = [
+        Subscription(
+            exchange="binance",
+            channel=Channel.TRADES,
+            instrument=INSTRUMENTS[symbol],
+            symbol=symbol,
+            topic=venue.topic(Channel.TRADES, symbol),
+        )
+        for symbol in SYMBOLS
+    ]
+    skew = Skew()
+    feeds = {
+        one.topic: Feed(one, venue.sequences, skew, latency, negative, clock.wall())
+        for one in subscriptions
+    }
+
+    def processed(decoding: float, applying: float) -> None:
+        decode.observe(decoding)
+        apply.observe(applying)
+
+    lost: list[str] = []
+    meter = StreamMeter(
+        attempted=lambda ok: None,
+        connected=lambda up: None,
+        lost=lambda reason: lost.append(reason),
+        subscriptions=lambda counts: None,
+        armed=lambda topic: None,
+        control=lambda event: None,
+        unknown=lambda events: lost.append(f"{events} unknown"),
+        unreadable=lambda channel: lost.append("unreadable"),
+        processed=processed,
+    )
+    stream = Stream(
+        "bench",
+        venue,
+        subscriptions,
+        connect=partial(connect, clock=clock),
+        clock=clock,
+        meter=meter,
+        sinks=feeds,
+        stale_after=lambda topic: 60.0,
+        chance=random.random,
+        urls=[f"ws://127.0.0.1:{port}/stream"],
+    )
+    watch = Watch(count)
+    _run(watched(stream.run(), watch, lambda: sum(feed.count for feed in feeds.values())), uvloop)
+    lost.remove("shutdown")
+    watch.report(gaps=sum(feed.gaps for feed in feeds.values()), trouble=lost)
+
+
+def _run(main: Any, uvloop: bool) -> None:
+    if uvloop:
+        import uvloop as loops
+
+        with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+            runner.run(main)
+    else:
+        asyncio.run(main)
+
+
+def transport(port: int, count: int, *, fast: bool, uvloop: bool) -> None:
+    """Our transports alone: messages are counted, not looked at."""
+    from exporter.edge.clock import SystemClock
+
+    if fast:
+        from exporter.edge.picows_transport import connect
+    else:
+        from exporter.edge.websocket import connect  # type: ignore[assignment]  # same signature
+    seen = 0
+
+    def take(batch: Sequence[tuple[float, bytes]]) -> bool:
+        nonlocal seen
+        seen += len(batch)
+        return False
+
+    async def read() -> None:
+        socket = await connect(f"ws://127.0.0.1:{port}/?streams=", clock=SystemClock())
+        await socket.receive(take)
+
+    watch = Watch(count)
+    _run(watched(read(), watch, lambda: seen), uvloop)
+    watch.report()
+
+
+# --- peers ------------------------------------------------------------------------------------
+
+
+def cryptofeed(port: int, count: int) -> None:
+    """cryptofeed's own Binance feed with one callback that counts, on uvloop as it prefers."""
+    from cryptofeed import FeedHandler
+    from cryptofeed.connection import AsyncConnection, WSAsyncConn
+    from cryptofeed.defines import TRADES
+    from cryptofeed.exchanges import Binance
+    from cryptofeed.symbols import Symbols
+
+    class Local(WSAsyncConn):  # type: ignore[misc]  # the library has no types
+        """Its connection, without its refusal of what is not wss://."""
+
+        def __init__(self, address: str) -> None:
+            AsyncConnection.__init__(self, "bench")
+            self.address = address
+            self.ws_kwargs: dict[str, object] = {}
+
+    class Here(Binance):  # type: ignore[misc]  # the library has no types
+        """Its feed, at another address."""
+
+        def connect(self) -> list[tuple[Any, ...]]:
+            address = f"ws://127.0.0.1:{port}/stream?streams={SYMBOLS[0].lower()}@aggTrade"
+            return [(Local(address), self.subscribe, self.message_handler, self.authenticate)]
+
+    names = {instrument: symbol for symbol, instrument in INSTRUMENTS.items()}
+    Symbols.set(
+        Binance.id,
+        names,
+        {
+            "tick_size": dict.fromkeys(names, "0.01"),
+            "instrument_type": dict.fromkeys(names, "spot"),
+        },
+    )
+    seen = 0
+
+    async def counted(trade: object, received: float) -> None:
+        nonlocal seen
+        seen += 1
+
+    handler = FeedHandler(config={"uvloop": True, "log": {"disabled": True}})
+    handler.add_feed(Here(symbols=list(names), channels=[TRADES], callbacks={TRADES: counted}))
+    loop = asyncio.get_event_loop_policy().new_event_loop()
+    asyncio.set_event_loop(loop)
+    handler.run(start_loop=False, install_signal_handlers=False)
+    watch = Watch(count)
+
+    async def wait() -> None:
+        while watch.look(seen):  # noqa: ASYNC110 - looked at from aside on purpose
+            await asyncio.sleep(0.01)
+
+    loop.run_until_complete(wait())
+    watch.report()
+
+
+class _Trade(msgspec.Struct, gc=False):
+    """The fields that are of use."""
+
+    E: int
+    s: str
+    a: int
+    p: float
+    q: float
+    m: bool
+
+
+class _Combined(msgspec.Struct, gc=False):
+    """The envelope."""
+
+    stream: str
+    data: _Trade
+
+
+def bare(port: int, count: int) -> None:
+    """The fastest transport and a typed decoder on uvloop, and nothing else at all."""
+    import picows
+
+    decode = msgspec.json.Decoder(_Combined, strict=False).decode
+    seen = 0
+
+    class Listener(picows.WSListener):
+        """Decodes and counts."""
+
+        def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+            nonlocal seen
+            decode(frame.get_payload_as_memoryview())
+            seen += 1
+
+    async def read() -> None:
+        transport, _ = await picows.ws_connect(Listener, f"ws://127.0.0.1:{port}/?streams=")
+        await transport.wait_disconnected()
+
+    watch = Watch(count)
+    _run(watched(read(), watch, lambda: seen), True)
+    watch.report()
+
+
+def thread(port: int, count: int) -> None:
+    """A thread, the synchronous client, json.loads, and metrics looked up by label per message."""
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    from websockets.sync.client import connect
+
+    registry = CollectorRegistry()
+    messages = Counter("messages", "Messages.", ["exchange", "symbol"], registry=registry)
+    latency = Histogram("latency_seconds", "Latency.", ["exchange", "symbol"], registry=registry)
+    price = Gauge("price", "Price.", ["exchange", "symbol"], registry=registry)
+    seen = 0
+
+    def read() -> None:
+        nonlocal seen
+        with connect(f"ws://127.0.0.1:{port}/?streams=") as socket:
+            for text in socket:
+                message = json.loads(text)["data"]
+                labels = ("binance", message["s"])
+                now = time.time()  # noqa: TID251 - as such clients do
+                messages.labels(*labels).inc()
+                latency.labels(*labels).observe(max(0.0, now - message["E"] / 1000))
+                price.labels(*labels).set(float(message["p"]))
+                seen += 1
+
+    threading.Thread(target=read, daemon=True).start()
+    watch = Watch(count)
+    while watch.look(seen):
+        time.sleep(0.01)
+    watch.report()
+
+
+def library(port: int, count: int, *, queue: int) -> None:
+    """The `websockets` library's own asyncio client: messages are counted, not looked at."""
+    from websockets.asyncio.client import connect
+
+    seen = 0
+
+    async def read() -> None:
+        nonlocal seen
+        url = f"ws://127.0.0.1:{port}/?streams="
+        async with connect(url, max_queue=queue, compression=None) as socket:
+            while True:
+                await socket.recv(decode=False)
+                seen += 1
+
+    watch = Watch(count)
+    _run(watched(read(), watch, lambda: seen), False)
+    watch.report()
+
+
+READERS: dict[str, Callable[[int, int], None]] = {
+    "ours": partial(ours, fast=False, uvloop=False),
+    "ours, uvloop": partial(ours, fast=False, uvloop=True),
+    "ours, picows and uvloop": partial(ours, fast=True, uvloop=True),
+    "cryptofeed 2.4.1": cryptofeed,
+    "bare picows, msgspec, uvloop": bare,
+    "thread, json.loads, prometheus_client": thread,
+    "transport: websockets client, its queue of 16": partial(library, queue=16),
+    "transport: websockets client, a queue of 4096": partial(library, queue=4096),
+    "transport: ours": partial(transport, fast=False, uvloop=False),
+    "transport: ours, uvloop": partial(transport, fast=False, uvloop=True),
+    "transport: picows, uvloop": partial(transport, fast=True, uvloop=True),
+}
+
+
+def main() -> None:
+    """Read the flags and run one reader."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("reader", choices=READERS)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--count", type=int, required=True)
+    flags = parser.parse_args()
+    logging.disable(logging.ERROR)
+    READERS[flags.reader](flags.port, flags.count)
+
+
+if __name__ == "__main__":
+    main()
