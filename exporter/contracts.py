@@ -17,7 +17,10 @@ from exporter.model import (
     Maintenance,
     Market,
     Memory,
+    Note,
+    Outcome,
     Reason,
+    Request,
 )
 
 # --- venues -----------------------------------------------------------------------------------
@@ -222,6 +225,7 @@ class Fetch(Protocol):
         headers: Mapping[str, str],
         timeout: float,
         body_limit: int,
+        body: bytes | None = None,
     ) -> Answer: ...
 
 
@@ -292,3 +296,53 @@ class Tracker(Protocol):
     """
 
     def sample(self, now: float) -> Floats: ...
+
+
+# --- notifiers --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Where one receiver's messages go, as configured. ``to``: the recipients of one request."""
+
+    url: str
+    token: str = ""
+    user: str = ""
+    sender: str = ""
+    to: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def _all_at_once(to: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    return (tuple(to),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notifier:
+    """One service's public protocol: tables and pure functions, no socket, no state.
+
+    ``request`` takes what to tell, whom, a key that is the same for every try of it, and the
+    provider's id of the message to edit, if any. ``judge`` says what an answer means.
+    """
+
+    name: str
+    title: str
+    url: str = ""  # default base URL; empty: the config must give one
+    needs: frozenset[str] = frozenset()  # keys of a receiver that must be there
+    takes: frozenset[str] = frozenset()  # keys that may be there
+    options: Mapping[str, str] = field(default_factory=dict)  # name → pattern of its value
+    recipient: str = r".{1,200}"  # pattern of one of `to`
+    limit: int  # of one text, in what `measure` counts
+    measure: Callable[[str], int] = len
+    texts: int = 1  # texts that one request may hold
+    batches: Callable[[Sequence[str]], Sequence[tuple[str, ...]]] = _all_at_once  # of recipients
+    short: bool = False  # one text, cut to fit, whatever it has to say
+    edits: bool = False  # a sent message can be changed
+    keyed: bool = False  # a second try with the same key is not delivered twice
+    rides: bool = False  # each message is billed: a triage that is quick goes in the same one
+    triage: bool = True  # takes a triage at all
+    inert: Callable[[str], str] = str  # makes foreign text mean nothing but itself
+    request: Callable[[Note, Account, str, str | None], Request]
+    judge: Callable[[Answer], Outcome]
+    quota: Callable[[Account], tuple[Request, Request]] | None = None  # limit, used
+    read_quota: Callable[[bytes, bytes], tuple[float | None, float]] | None = None

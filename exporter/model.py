@@ -432,3 +432,105 @@ class Verdict:
     since: float
     evidence: Evidence
     sentence: str  # for people, with units
+
+
+# --- what people are told ---------------------------------------------------------------------
+
+
+class Level(StrEnum):
+    """How urgent an alert is, from its label ``severity``; orders from most to least."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Occasion(StrEnum):
+    """Why people are told something of an incident."""
+
+    FIRING = "firing"
+    UPDATE = "update"  # more alerts joined, or it became worse
+    REMINDER = "reminder"
+    RESOLVED = "resolved"
+    LOST = "lost"  # it stopped firing because there is no data any more
+    FLAPPING = "flapping"  # comes and goes: nothing more is told until it stays as it is
+    SETTLED = "settled"  # flapping is over
+    DIGEST = "digest"  # what was held back, added up
+    TRIAGE = "triage"
+    TEST = "test"
+
+
+class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One alert of an incident, every text of it clean and bounded. Times in epoch seconds."""
+
+    fingerprint: str
+    firing: bool
+    start: float
+    end: float | None = None
+    name: str = ""
+    exchange: str = ""
+    level: Level = Level.WARNING
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+
+
+class Note(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one request tells one receiver: rendered, split to fit, safe to show.
+
+    ``incident`` is the same for all notes of one incident. ``title`` and ``fields`` repeat in
+    parts what ``texts`` say; ``alerts`` and ``body`` are for receivers that are programs.
+    """
+
+    occasion: Occasion
+    level: Level
+    incident: str
+    title: str
+    texts: tuple[str, ...]
+    time: float  # epoch seconds
+    resolved: bool = False
+    fields: tuple[tuple[str, str], ...] = ()
+    link: str = ""
+    triage: str = ""
+    alerts: tuple[Alert, ...] = ()
+    body: str | None = None  # rendered from the receiver's own template of the whole body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """An HTTP request, ready to send."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """The provider has it. ``id`` is the provider's; ``pause`` are seconds it wants quiet now."""
+
+    id: str = ""
+    pause: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Not delivered yet, worth another try. ``after`` (seconds): the provider said when.
+
+    ``unsure``: it may have been taken all the same.
+    """
+
+    reason: str
+    after: float | None = None
+    unsure: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Never deliverable as it is. ``gone``: the account or address itself is not accepted."""
+
+    reason: str
+    gone: bool = False
+
+
+Outcome: TypeAlias = Delivered | Retry | Refused

@@ -163,6 +163,7 @@ class HttpClient:
         headers: Mapping[str, str],
         timeout: float,
         body_limit: int,
+        body: bytes | None = None,
     ) -> Answer:
         """Send one request. ``timeout`` (seconds) is for all of it, ``body_limit`` in bytes.
 
@@ -176,11 +177,12 @@ class HttpClient:
                 method,
                 target,
                 headers=headers,
+                data=body,
                 timeout=self._timeout(timeout),
                 allow_redirects=False,
             ) as response:
                 answered = monotonic()
-                body = await _read(response.content, body_limit)
+                content = await _read(response.content, body_limit)
                 done = monotonic()
         except _EXPECTED as error:
             reason = _reason(error, course)
@@ -195,7 +197,7 @@ class HttpClient:
         return Answer(
             status=response.status,
             headers={name.lower(): value for name, value in response.headers.items()},
-            body=body,
+            body=content,
             new_connection=course.connecting is not None,
             phases=_phases(course, answered, done),
             addresses=course.addresses,
