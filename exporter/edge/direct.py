@@ -113,6 +113,7 @@ class DirectClient:
         headers: Mapping[str, str],
         timeout: float,
         body_limit: int,
+        body: bytes | None = None,
     ) -> Answer:
         """Send one request. ``timeout`` (seconds) is for all of it, ``body_limit`` in bytes.
 
@@ -123,7 +124,7 @@ class DirectClient:
         try:
             route = self._routes.get(url) or self._route(url)
             host, path, named = route
-            request = _request(method, path, named, headers)
+            request = _request(method, path, named, headers, body)
             async with asyncio.timeout(timeout), self._free, host.free:
                 return await self._ask(host, method, request, body_limit, course)
         except (OSError, ValueError) as error:
@@ -264,7 +265,9 @@ def _is_address(name: str) -> bool:
     return ":" in name or name.replace(".", "").isdigit()
 
 
-def _request(method: str, path: str, host: str, headers: Mapping[str, str]) -> bytes:
+def _request(
+    method: str, path: str, host: str, headers: Mapping[str, str], body: bytes | None
+) -> bytes:
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
     given = {name.lower() for name in headers} if headers else ()
     for name, value in (
@@ -275,10 +278,12 @@ def _request(method: str, path: str, host: str, headers: Mapping[str, str]) -> b
         if name.lower() not in given:
             lines.append(f"{name}: {value}")
     lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() != "host"]
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
     text = "\r\n".join(lines)
     if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
         raise ValueError("a line break in the method or a header")
-    return (text + "\r\n\r\n").encode("latin-1")
+    return (text + "\r\n\r\n").encode("latin-1") + (body or b"")
 
 
 # --- failures -----------------------------------------------------------------------------------

@@ -203,6 +203,28 @@ def test_redirects_are_answers(kind: Client) -> None:
 
 
 @both
+def test_a_body_is_sent_whole(kind: Client) -> None:
+    """A request may carry a body, larger than any buffer on the way."""
+    sent = bytes(range(256)) * 20_000
+
+    async def echo_size(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r")[0])
+        same = await reader.readexactly(length) == sent
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + (b"same" if same else b"else")
+        )
+
+    async def main() -> Answer:
+        async with Server(echo_size) as server, kind() as client:
+            return await client(
+                "POST", server.url, headers={}, timeout=5.0, body_limit=10, body=sent
+            )
+
+    assert asyncio.run(main()).body == b"same"
+
+
+@both
 def test_without_keepalive_every_connection_is_new(kind: Client) -> None:
     """A client for cold measurements never reuses."""
 

@@ -61,6 +61,7 @@ class ScriptedFetch:
         headers: Mapping[str, str],
         timeout: float,
         body_limit: int,
+        body: bytes | None = None,
     ) -> Answer:
         number = len(self.begun)
         self.begun.append(asyncio.get_running_loop().time())
