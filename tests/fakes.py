@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
+
+from exporter.contracts import Clock, ConnectionLostError, Take
+from exporter.model import Lost
 
 T = TypeVar("T")
 
@@ -60,3 +64,64 @@ class FakeClock:
 
     async def sleep(self, duration: float) -> None:
         await asyncio.sleep(max(0.0, duration))
+
+
+# --- streams ------------------------------------------------------------------------------------
+
+
+Step = bytes | float | ConnectionLostError
+
+
+class ScriptedSocket:
+    """``contracts.Socket`` that plays a script: frames, pauses in seconds, and an end.
+
+    ``answer`` gives the steps with which the other side reacts to a frame of ours. Where the
+    script ends there is silence, until we close.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        script: Iterable[Step] = (),
+        answer: Callable[[str], Iterable[Step]] = lambda frame: (),
+    ) -> None:
+        self.sent: list[str] = []
+        self.closed = False
+        self._clock, self._answer = clock, answer
+        self._steps = deque(script)
+        self._more = asyncio.Event()
+
+    def push(self, *steps: Step) -> None:
+        """Let the other side go on."""
+        self._steps.extend(steps)
+        self._more.set()
+
+    async def send(self, frame: str) -> None:
+        if self.closed:
+            raise ConnectionLostError(Lost.SHUTDOWN, "closed by us")
+        self.sent.append(frame)
+        self.push(*self._answer(frame))
+
+    async def receive(self, take: Take) -> None:
+        while True:
+            while not self._steps:
+                self._more.clear()
+                await self._more.wait()
+            step = self._steps[0]
+            if isinstance(step, float):
+                await asyncio.sleep(step)
+                self._steps.popleft()
+            elif isinstance(step, ConnectionLostError):
+                raise step
+            else:
+                batch = []
+                while self._steps and isinstance(self._steps[0], bytes):
+                    batch.append((self._clock.wall(), self._steps[0]))
+                    self._steps.popleft()
+                if take(batch):
+                    return
+
+    async def close(self) -> None:
+        self.closed = True
+        self._steps.clear()
+        self.push(ConnectionLostError(Lost.SHUTDOWN, "closed by us"))
