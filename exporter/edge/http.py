@@ -20,6 +20,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
+from io import BytesIO
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final
@@ -177,7 +178,7 @@ class HttpClient:
                 method,
                 target,
                 headers=headers,
-                data=body,
+                data=None if body is None else BytesIO(body),
                 timeout=self._timeout(timeout),
                 allow_redirects=False,
             ) as response:
