@@ -80,7 +80,8 @@ class BookRules:
 
     ``levels`` decodes `Depth.levels` into (bids, asks) of (price, size): floats, or the wire's
     text where there is a ``checksum``. ``depth`` is how many levels a side the venue sends and
-    forgets beyond, unless its `Ack` says otherwise; None: all of them.
+    forgets beyond, unless its `Ack` says otherwise; None: all of them. ``weight`` is what one
+    snapshot by REST costs of the venue's limits.
     """
 
     levels: Callable[[Depth], tuple[Sequence[tuple[object, ...]], Sequence[tuple[object, ...]]]]
@@ -88,6 +89,7 @@ class BookRules:
     read_snapshot: Callable[[bytes, str, str], Depth] | None = None  # body, topic, symbol
     checksum: Callable[[Sequence[tuple[str, str]], Sequence[tuple[str, str]]], int] | None = None
     depth: int | None = None
+    weight: int = 1
 
 
 def _all_together(topic: str) -> str:
@@ -124,7 +126,6 @@ class Venue:
     unsubscribe: Callable[[Sequence[str], int], str]
     parse: Callable[[bytes], tuple[Event, ...]]
     decode: Callable[[bytes], bytes] | None = None  # undoes the venue's own compression, bounded
-    continuity: Mapping[Channel, Continuity] = field(default_factory=dict)
     sequences: tuple[SequenceRule, ...] = ()
     book: BookRules | None = None
     prelude: Prelude | None = None
@@ -216,6 +217,20 @@ class FetchFailedError(Exception):
 
 class Fetch(Protocol):
     """One HTTP request over a shared, bounded pool. Raises FetchFailedError."""
+
+    async def __call__(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout: float,
+        body_limit: int,
+    ) -> Answer: ...
+
+
+class Send(Protocol):
+    """As Fetch, with a body to send. Raises FetchFailedError."""
 
     async def __call__(
         self,
