@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+READERS = "benchmarks._stream_readers"
 ROOT = Path(__file__).resolve().parent.parent
 PEER, BARE, FAST = "cryptofeed 2.4.1", "bare picows, msgspec, uvloop", "ours, picows and uvloop"
 THREAD = "thread, json.loads, prometheus_client"
@@ -43,7 +44,7 @@ BURST = ["--count", "50000", "--rate", "500000"]
 def measure(reader: str, load: list[str]) -> dict[str, Any]:
     """Run one reader under one load; give its figures."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.feed_server", *load],
+        [sys.executable, "-m", "benchmarks._feed_server", *load],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -53,8 +54,7 @@ def measure(reader: str, load: list[str]) -> dict[str, Any]:
         port = server.stdout.readline().strip()
         count = load[load.index("--count") + 1]
         ran = subprocess.run(
-            [sys.executable, "-m", "benchmarks.stream_readers", reader]
-            + ["--port", port, "--count", count],
+            [sys.executable, "-m", READERS, reader, "--port", port, "--count", count],
             capture_output=True,
             text=True,
             cwd=ROOT,

@@ -329,7 +329,9 @@ class Session:
             if watched.state is SubscriptionState.REQUESTED:
                 continue  # the ack's own timer runs
             since = max(since, watched.asked or since)
-            if now - since <= min(limit * 2.0**watched.tries, max(limit, _LONGEST_RETRY)):
+            # In vain the first time it is asked for again as soon, then ever more rarely.
+            patience = limit * 2.0 ** max(0, watched.tries - 1)
+            if now - since <= min(patience, max(limit, _LONGEST_RETRY)):
                 continue
             if watched.tries and topic not in self._blamed:
                 self._give_up(watched, since, actions)

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.feed_server import SYMBOLS
+from benchmarks._feed_server import SYMBOLS
 
 INSTRUMENTS = {symbol: f"{symbol[:3]}-{symbol[3:]}" for symbol in SYMBOLS}
 PATIENCE = 15.0  # seconds without a message after which it is over
