@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from exporter.contracts import BookRules
-from exporter.model import Continuity, Depth, Resync
-from exporter.signals.continuity import STEPS
+from exporter.contracts import BookRules, SequenceRule
+from exporter.model import Depth, Resync
+from exporter.signals.continuity import STEPS, unruled
 from exporter.wire import DOUBTFUL, ParseError, natural, positive, unreadable
 
 LIMIT = 5000  # levels a side that are kept at most
@@ -111,10 +111,10 @@ class Book:
         return bool(bids and asks and bids[-1] + asks[-1] > 0.0)
 
     @property
-    def locked(self) -> bool:
-        """Whether the best bid equals the best ask."""
+    def touching(self) -> bool:
+        """Whether the best bid is not below the best ask: the book is crossed or locked."""
         bids, asks = self._bids.keys, self._asks.keys
-        return bool(bids and asks and bids[-1] + asks[-1] == 0.0)
+        return bool(bids and asks and bids[-1] + asks[-1] >= 0.0)
 
     def __len__(self) -> int:
         return len(self._bids.keys) + len(self._asks.keys)
@@ -150,9 +150,9 @@ def verify(book: Book, rules: BookRules, checksum: int) -> bool:
 class BookSync:
     """One book and whether it can be trusted: buffers, joins, checks, and says why it was lost.
 
-    ``continuity`` is the venue's rule for book messages. While ``wanted`` is not None the caller
-    fetches a snapshot (where the venue has one by REST; else it subscribes anew) and gives it to
-    `join`; a snapshot in the stream comes through `feed` like any other message.
+    ``sequences`` are the venue's rules. While ``wanted`` is not None the caller fetches a snapshot
+    (where the venue has one by REST; else it subscribes anew) and gives it to `join`; a snapshot
+    in the stream comes through `feed` like any other message.
     """
 
     __slots__ = (
@@ -161,8 +161,9 @@ class BookSync:
         "_fresh",
         "_last",
         "_limit",
+        "_reason",
         "_rules",
-        "_step",
+        "_steps",
         "book",
         "overflows",
         "resyncs",
@@ -172,18 +173,19 @@ class BookSync:
     def __init__(
         self,
         rules: BookRules,
-        continuity: Continuity,
+        sequences: Iterable[SequenceRule],
         *,
         limit: int = LIMIT,
         buffer: int = BUFFER,
     ) -> None:
         self._rules = rules
         self._limit = limit
-        self._step = STEPS[continuity]
+        self._steps = {label: STEPS[r.continuity] for r in sequences for label in r.labels}
         self._buffer: deque[Depth] = deque(maxlen=buffer)
         self._last: int | None = None
         self._fresh = False  # nothing has followed the snapshot yet
         self._crossed_since: float | None = None
+        self._reason = Resync.START  # why it was last lost
         self.book = self._empty(rules.depth)
         self.wanted: Resync | None = Resync.START
         self.resyncs = dict.fromkeys(Resync, 0)
@@ -199,6 +201,11 @@ class BookSync:
         """Whether the book is usable right now."""
         return self.wanted is None
 
+    @property
+    def waiting(self) -> int:
+        """How many deltas wait for a snapshot."""
+        return len(self._buffer)
+
     def agree(self, depth: int | None) -> None:
         """Take the depth that the venue has acknowledged, before its snapshot comes."""
         if depth is not None and not self.synced:
@@ -206,12 +213,22 @@ class BookSync:
 
     def lose(self, reason: Resync) -> Resync:
         """Distrust the book from now on: an audit, a new connection, whatever the caller knows."""
-        self.wanted = reason
         self.resyncs[reason] += 1
+        self._reason = reason
+        self._distrust()
+        return reason
+
+    def restart(self) -> None:
+        """Begin anew because the subscription does; a book that is lost already stays so."""
+        if self.synced:
+            self.lose(Resync.START)
+        self._buffer.clear()
+
+    def _distrust(self) -> None:
+        self.wanted = self._reason
         self.book.clear()
         self._buffer.clear()
         self._crossed_since = None
-        return reason
 
     def feed(self, event: Depth) -> Resync | None:
         """Take one message from the stream; gives why the book was lost just now, if it was.
@@ -221,31 +238,36 @@ class BookSync:
         if event.snapshot:
             self._load(event)
             return self._check(event)
-        if self.wanted is None:
-            return self._follow(event)
-        if self._rules.read_snapshot is not None:
-            self.overflows += len(self._buffer) == self._buffer.maxlen
-            self._buffer.append(event)
-        return None
+        if self.wanted is not None:
+            if self._rules.read_snapshot is not None:
+                self.overflows += len(self._buffer) == self._buffer.maxlen
+                self._buffer.append(event)
+            return None
+        lost = self._follow(event)
+        if lost is not None and self._rules.read_snapshot is not None:
+            self._buffer.append(event)  # it stands behind the hole, as the next snapshot will
+        return lost
 
-    def join(self, snapshot: Depth) -> Resync | None:
-        """Take a REST snapshot and let the buffered deltas follow it.
+    def join(self, snapshot: Depth) -> bool:
+        """Take a REST snapshot, let the buffered deltas follow it, say whether the book is synced.
 
-        A snapshot older than the first of them is no use: GAP, and the deltas wait for a newer
-        one. Raises ParseError like `feed`.
+        A snapshot older than the first of them is no use: they wait for a newer one. Raises
+        ParseError like `feed`.
         """
         waiting = list(self._buffer)
         self._load(snapshot)
         for position, event in enumerate(waiting):
-            lost = self._follow(event)
-            if lost is not None:
+            if self._follow(event) is not None:
                 self._buffer.extend(waiting[position:])
-                return lost
-        return None
+                return False
+        return True
 
     def tick(self, now: float, patience: float = 5.0) -> Resync | None:
-        """Lose a book that has stayed crossed for ``patience`` seconds; ``now`` is monotonic."""
-        if self.wanted is not None or not self.book.crossed:
+        """Lose a book that has stayed crossed or locked for ``patience`` seconds.
+
+        ``now`` is monotonic.
+        """
+        if self.wanted is not None or not self.book.touching:
             self._crossed_since = None
         elif self._crossed_since is None:
             self._crossed_since = now
@@ -274,8 +296,12 @@ class BookSync:
                     return None
                 link = first - 1 if event.previous is None else event.previous
                 found = 1 if link > previous and event.last is not None else 0
+                if found and self._rules.read_snapshot is not None:
+                    self._distrust()  # it was too old: no fault of the stream's
+                    return self._reason
             else:
-                found = self._step(previous, first, last, event.previous)
+                step = self._steps.get(event.label, unruled)
+                found = step(previous, first, last, event.previous)
             if found > 0:
                 return self.lose(Resync.GAP)
             if found < 0 and last <= previous:

@@ -43,13 +43,8 @@ VENUE = Venue(
     subscribe=wire.subscribe,
     unsubscribe=wire.unsubscribe,
     parse=wire.parse,
-    continuity={
-        Channel.TRADES: Continuity.CONTIGUOUS,
-        Channel.QUOTES: Continuity.RISING,
-        Channel.BOOK: Continuity.LINKED,
-    },
     sequences=wire.sequences(Continuity.LINKED),
-    book=wire.book_rules("/fapi/v1/depth?symbol={symbol}&limit=1000"),
+    book=wire.book_rules("/fapi/v1/depth?symbol={symbol}&limit=1000", weight=20),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=200,  # the page says 1024, clients in production keep to 200

@@ -223,7 +223,6 @@ VENUE = Venue(
     subscribe=subscribe,
     unsubscribe=unsubscribe,
     parse=parse,
-    continuity={Channel.BOOK: Continuity.RISING},
     sequences=(
         SequenceRule(
             name="diff_order_book.microtimestamp",

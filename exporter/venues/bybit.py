@@ -386,10 +386,6 @@ VENUE = Venue(
     subscribe=subscribe,
     unsubscribe=unsubscribe,
     parse=parse,
-    continuity={
-        Channel.QUOTES: Continuity.RISING,  # repeats carry the same u
-        Channel.BOOK: Continuity.CONTIGUOUS,
-    },
     sequences=(
         SequenceRule(
             name="orderbook.1",

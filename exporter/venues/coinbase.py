@@ -310,7 +310,6 @@ VENUE = Venue(
     subscribe=subscribe,
     unsubscribe=unsubscribe,
     parse=parse,
-    continuity={Channel.TRADES: Continuity.CONTIGUOUS, Channel.QUOTES: Continuity.RISING},
     sequences=(
         # `sequence` counts every message of the full channel, so on these two it skips.
         SequenceRule(

@@ -312,7 +312,6 @@ VENUE = Venue(
     subscribe=subscribe,
     unsubscribe=unsubscribe,
     parse=parse,
-    continuity={Channel.TRADES: Continuity.RISING},
     sequences=(
         SequenceRule(
             name="trade.trade_id",

@@ -388,11 +388,6 @@ VENUE = Venue(
     subscribe=subscribe,
     unsubscribe=unsubscribe,
     parse=parse,
-    continuity={
-        Channel.TRADES: Continuity.RISING,
-        Channel.QUOTES: Continuity.RISING,
-        Channel.BOOK: Continuity.OVERLAPPING,
-    },
     sequences=(
         SequenceRule(
             name="l2update",
@@ -418,6 +413,7 @@ VENUE = Venue(
         # The whole book needs a key.
         snapshot_path="/api/v1/market/orderbook/level2_100?symbol={symbol}",
         read_snapshot=read_snapshot,
+        weight=4,
     ),
     ping=ping,
     ping_every=15.0,  # the server names 18 s, and waits 10 s more

@@ -532,7 +532,6 @@ VENUE = Venue(
     subscribe=subscribe,
     unsubscribe=unsubscribe,
     parse=parse,
-    continuity={Channel.QUOTES: Continuity.RISING, Channel.BOOK: Continuity.LINKED},
     sequences=(
         SequenceRule(
             name="bbo-tbt",

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from exporter.model import Channel, Continuity, Depth
+from exporter.model import Depth
 from exporter.signals.book import BookSync
 from exporter.sources.recording import Answered, Received, read
 from exporter.venues import load
@@ -22,7 +22,6 @@ def test_fetched_snapshots_join_the_stream(name: str, books: int) -> None:
     venue = load(name)
     assert venue.book is not None
     assert venue.book.read_snapshot is not None
-    continuity = venue.continuity.get(Channel.BOOK, Continuity.NONE)
     items = [
         item
         for file in ("ws.txt", "rest.txt")
@@ -36,12 +35,12 @@ def test_fetched_snapshots_join_the_stream(name: str, books: int) -> None:
             found = re.search(r"symbol=([\w-]+)", item.url)
             assert found is not None
             snapshot = venue.book.read_snapshot(item.body, "topic", found[1])
-            assert syncs[found[1]].join(snapshot) is None
+            assert syncs[found[1]].join(snapshot)
             continue
         for event in venue.parse(item.frame):
             if isinstance(event, Depth):
                 if event.symbol not in syncs:
-                    syncs[event.symbol] = BookSync(venue.book, continuity)
+                    syncs[event.symbol] = BookSync(venue.book, venue.sequences)
                 sync = syncs[event.symbol]
                 assert sync.feed(event) is None
                 assert not sync.book.crossed
@@ -61,7 +60,7 @@ def test_streamed_snapshots_begin_a_book(name: str, file: str) -> None:
         for event in venue.parse(item.frame) if isinstance(item, Received) else ():
             if isinstance(event, Depth):
                 if event.topic not in syncs:
-                    syncs[event.topic] = BookSync(venue.book, Continuity.NONE)
+                    syncs[event.topic] = BookSync(venue.book, venue.sequences)
                     syncs[event.topic].agree(1000)
                 assert syncs[event.topic].feed(event) is None
                 assert not syncs[event.topic].book.crossed

@@ -115,9 +115,8 @@ def test_limits_make_sense(name: str) -> None:
 
 @every_venue
 def test_numbers_are_ruled_where_they_are_sent(name: str) -> None:
-    """Rules name channels that exist, and every recorded message carries what its rule reads."""
+    """Every recorded message carries what its rule reads."""
     venue = load(name)
-    assert set(venue.continuity) <= set(venue.topics)
     ruled = [rule.name for rule in venue.sequences]
     assert len(set(ruled)) == len(ruled)
     for event in recorded_events(venue):

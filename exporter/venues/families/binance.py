@@ -370,6 +370,6 @@ def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
         )
 
 
-def book_rules(path: str) -> BookRules:
-    """Give the rules for a site whose REST book is at ``path``."""
-    return BookRules(levels=levels, snapshot_path=path, read_snapshot=read_snapshot)
+def book_rules(path: str, weight: int) -> BookRules:
+    """Give the rules for a site whose REST book is at ``path`` and costs ``weight``."""
+    return BookRules(levels=levels, snapshot_path=path, read_snapshot=read_snapshot, weight=weight)
