@@ -513,7 +513,7 @@ class Delivered:
     pause: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Retry:
     """Not delivered yet, worth another try. ``after`` (seconds): the provider said when.
 
@@ -525,7 +525,7 @@ class Retry:
     unsure: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Never deliverable as it is. ``gone``: the account or address itself is not accepted."""
 

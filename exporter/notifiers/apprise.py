@@ -1,0 +1,47 @@
+"""A hundred further services through the library Apprise, which speaks to them by itself.
+
+The request is no HTTP request: its method is NOTIFY, its URL the service's address in Apprise's
+spelling. The app opens the library for it, only when a receiver of this kind is configured.
+Source: Apprise wiki, "Library usage" and "URL basics", version 1.9; read 2026-11-20.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from exporter.contracts import Account, Notifier
+from exporter.model import Answer, Delivered, Level, Note, Outcome, Refused, Request, Retry
+
+_KINDS = {Level.CRITICAL: "failure", Level.WARNING: "warning", Level.INFO: "info"}
+
+
+def request(note: Note, account: Account, key: str, edits: str | None) -> Request:
+    """Ask the library for one notification."""
+    texts = [*note.texts, *([note.triage] if note.triage else [])]
+    body = {
+        "title": note.title,
+        "body": "\n".join(texts),
+        "type": "success" if note.resolved else _KINDS[note.level],
+    }
+    return Request(method="NOTIFY", url=account.url, body=msgspec.json.encode(body))
+
+
+def judge(answer: Answer) -> Outcome:
+    """The library says yes or no, and never why: a no is worth another try."""
+    match answer.status:
+        case 200:
+            return Delivered()
+        case 400:
+            return Refused("the address is none that Apprise knows", gone=True)
+        case _:
+            return Retry("the service did not take it", unsure=True)
+
+
+NOTIFIER = Notifier(
+    name="apprise",
+    title="Apprise",
+    needs=frozenset({"url"}),
+    limit=1500,  # short enough for nearly all services; the library cuts where it is not
+    request=request,
+    judge=judge,
+)

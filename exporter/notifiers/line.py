@@ -1,0 +1,133 @@
+"""LINE Messaging API: push and multicast.
+
+Source: LINE Developers, Messaging API reference, sections "Send push message", "Send multicast
+message", "Retry failed API requests", "Get the target limit for sending messages this month";
+line-openapi messaging-api.yml; read 2026-11-20. LINE Notify ended on 2025-03-31.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from exporter.contracts import Account, Notifier
+from exporter.model import Answer, Delivered, Note, Outcome, Refused, Request, Retry
+
+_MOST_USERS: Final = 500  # of one multicast
+_MOST_TEXTS: Final = 5  # message objects of one request; they count as one message each recipient
+
+
+def units(text: str) -> int:
+    """Count as LINE does: UTF-16 code units, so that an emoji is two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def batches(to: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Users share a multicast; a group or room cannot be in one."""
+    users = [each for each in to if each.startswith("U")]
+    shared = [tuple(users[at : at + _MOST_USERS]) for at in range(0, len(users), _MOST_USERS)]
+    return (*shared, *((each,) for each in to if not each.startswith("U")))
+
+
+def request(note: Note, account: Account, key: str, edits: str | None) -> Request:
+    """Ask for a push to one recipient, or a multicast to several, under the retry key."""
+    kind = "push" if len(account.to) == 1 else "multicast"
+    texts = [*note.texts, *([note.triage] if note.triage else [])][:_MOST_TEXTS]
+    body = {
+        "to": account.to[0] if kind == "push" else account.to,
+        "messages": [{"type": "text", "text": text} for text in texts],
+        "notificationDisabled": False,
+    }
+    return Request(
+        method="POST",
+        url=f"{account.url}/v2/bot/message/{kind}",
+        headers={
+            "Authorization": f"Bearer {account.token}",
+            "Content-Type": "application/json",
+            "X-Line-Retry-Key": key,
+        },
+        body=msgspec.json.encode(body),
+    )
+
+
+class _Sent(msgspec.Struct):
+    id: str = ""
+
+
+class _Reply(msgspec.Struct):
+    message: str = ""
+    sentMessages: list[_Sent] = []  # noqa: N815 - LINE's spelling
+
+
+def judge(answer: Answer) -> Outcome:
+    """A 409 means that an earlier try with this key was accepted: that is success."""
+    reply = _read(answer.body)
+    sent = reply.sentMessages[0].id if reply.sentMessages else ""
+    reason = f"{answer.status} {reply.message}"[:200].strip()
+    match answer.status:
+        case 200:
+            return Delivered(id=sent or answer.headers.get("x-line-request-id", ""))
+        case 409:
+            return Delivered(id=sent or answer.headers.get("x-line-accepted-request-id", ""))
+        case 429 if "monthly limit" in reply.message.lower():
+            return Refused(f"quota of the month used up: {reason}")
+        case 429:
+            return Retry(reason)
+        case status if status >= 500:
+            return Retry(reason, unsure=True)
+        case status:
+            return Refused(reason, gone=status in (401, 403))
+
+
+def _read(body: bytes) -> _Reply:
+    try:
+        return msgspec.json.decode(body, type=_Reply)
+    except (msgspec.MsgspecError, ValueError):
+        return _Reply()
+
+
+def quota(account: Account) -> tuple[Request, Request]:
+    """Ask for the month's limit, and for what is used of it."""
+    headers = {"Authorization": f"Bearer {account.token}"}
+    url = f"{account.url}/v2/bot/message/quota"
+    return (
+        Request(method="GET", url=url, headers=headers),
+        Request(method="GET", url=f"{url}/consumption", headers=headers),
+    )
+
+
+class _Limit(msgspec.Struct):
+    type: str
+    value: float | None = None
+
+
+class _Used(msgspec.Struct):
+    totalUsage: float  # noqa: N815 - LINE's spelling
+
+
+def read_quota(limit: bytes, used: bytes) -> tuple[float | None, float]:
+    """Give the month's limit (None: there is none) and the messages used. Raises ValueError."""
+    most = msgspec.json.decode(limit, type=_Limit)
+    spent = msgspec.json.decode(used, type=_Used).totalUsage
+    return (None if most.type == "none" else most.value), spent
+
+
+NOTIFIER = Notifier(
+    name="line",
+    title="LINE Messaging API",
+    url="https://api.line.me",
+    needs=frozenset({"token", "to"}),
+    recipient=r"[UCR][0-9a-f]{32}",
+    limit=5000,
+    measure=units,
+    texts=_MOST_TEXTS,
+    batches=batches,
+    keyed=True,
+    rides=True,
+    request=request,
+    judge=judge,
+    quota=quota,
+    read_quota=read_quota,
+)

@@ -1,0 +1,82 @@
+"""PagerDuty Events API v2. The incident's key makes every try, repeat and end one incident there.
+
+Source: PagerDuty api-schema, "Events API V2" (enqueue); read 2026-11-20.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+import msgspec
+
+from exporter.contracts import Account, Notifier
+from exporter.model import Answer, Delivered, Note, Outcome, Refused, Request, Retry
+
+_SUMMARY = 1024
+
+
+def request(note: Note, account: Account, key: str, edits: str | None) -> Request:
+    """Ask to trigger or resolve; a triage never comes here, for an event cannot be added to."""
+    first = note.alerts[0] if note.alerts else None
+    event: dict[str, object] = {
+        "routing_key": account.token,
+        "event_action": "resolve" if note.resolved else "trigger",
+        "dedup_key": hashlib.sha256(note.incident.encode()).hexdigest(),
+        "client": "exchange-exporter",
+    }
+    if not note.resolved:
+        event["payload"] = {
+            "summary": note.title[:_SUMMARY],
+            "source": (first.exchange if first else "") or "exchange-exporter",
+            "severity": note.level,
+            "timestamp": datetime.fromtimestamp(note.time, UTC).isoformat(timespec="seconds"),
+            "class": first.name if first else "",
+            "custom_details": {"text": "\n".join(note.texts), "alerts": len(note.alerts)},
+        }
+        if note.link:
+            event["links"] = [{"href": note.link, "text": "Runbook"}]
+    return Request(
+        method="POST",
+        url=f"{account.url}/v2/enqueue",
+        headers={"Content-Type": "application/json"},
+        body=msgspec.json.encode(event),
+    )
+
+
+class _Reply(msgspec.Struct):
+    status: str = ""
+    message: str = ""
+    dedup_key: str = ""
+    errors: list[str] = []
+
+
+def judge(answer: Answer) -> Outcome:
+    """202 is taken; a 400 names what is wrong with the event."""
+    try:
+        reply = msgspec.json.decode(answer.body, type=_Reply)
+    except (msgspec.MsgspecError, ValueError):
+        reply = _Reply()
+    reason = f"{answer.status} {reply.message} {'; '.join(reply.errors)}".strip()[:200]
+    match answer.status:
+        case 202 | 200:
+            return Delivered(id=reply.dedup_key)
+        case 429:
+            return Retry(reason)
+        case status if status >= 500:
+            return Retry(reason, unsure=True)
+        case status:
+            return Refused(reason, gone=status in (401, 403, 404))
+
+
+NOTIFIER = Notifier(
+    name="pagerduty",
+    title="PagerDuty Events API v2",
+    url="https://events.pagerduty.com",
+    needs=frozenset({"token"}),
+    limit=20_000,
+    keyed=True,
+    triage=False,
+    request=request,
+    judge=judge,
+)

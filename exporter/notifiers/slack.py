@@ -1,0 +1,63 @@
+"""Slack incoming webhooks. What was sent through one cannot be edited.
+
+Source: Slack API docs, "Sending messages using incoming webhooks", "Formatting text for app
+surfaces", "Rate limits", changelog 2016-05 (errors); read 2026-11-20.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from exporter.contracts import Account, Notifier
+from exporter.model import Answer, Delivered, Note, Outcome, Refused, Request, Retry
+
+_SECTION = 3000  # characters of a section's text
+_HEADER = 150
+
+
+def inert(text: str) -> str:
+    """Escape the three signs that open links, mentions and commands."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def request(note: Note, account: Account, key: str, edits: str | None) -> Request:
+    """Ask for one message in plain-text blocks, which know no mentions and no links."""
+    texts = [*note.texts, *([note.triage] if note.triage else [])]
+    blocks = [
+        {"type": "section", "text": {"type": "plain_text", "text": text[:_SECTION]}}
+        for text in texts
+        if text
+    ]
+    body = {"text": note.title[:_HEADER], "mrkdwn": False, "blocks": blocks}
+    return Request(
+        method="POST",
+        url=account.url,
+        headers={"Content-Type": "application/json"},
+        body=msgspec.json.encode(body),
+    )
+
+
+def judge(answer: Answer) -> Outcome:
+    """The answers are words, not JSON."""
+    word = answer.body[:100].decode(errors="replace").strip()
+    reason = f"{answer.status} {word}".strip()
+    match answer.status:
+        case 200:
+            return Delivered()
+        case 429:
+            return Retry(reason)
+        case status if status >= 500:
+            return Retry(reason, unsure=True)
+        case status:
+            return Refused(reason, gone=status in (401, 403, 404, 410))
+
+
+NOTIFIER = Notifier(
+    name="slack",
+    title="Slack incoming webhook",
+    needs=frozenset({"url"}),
+    limit=2900,
+    inert=inert,
+    request=request,
+    judge=judge,
+)
