@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 
 import numpy as np
-import numpy.typing as npt
 
 from exporter.contracts import Banded, Detector
 from exporter.model import Floats, Memory, Scores, Series, Signal
@@ -25,12 +24,16 @@ _VERSION = 1
 _CHUNK = 4096  # series per bite: arrays stay in the cache, and a bite in the low milliseconds
 _LARGEST = 1e100  # values are clipped to this, so that squares and sums stay finite
 _HIGHEST = 1e6  # scores are clipped to this
+_HELD = "_held"  # what is put aside is kept with the detectors' memories
 
 
 class Bank:
     """The memories of d detectors over n series, in the order given; rows follow ``series``.
 
-    ``signals``, by name, tell detectors which departures matter; for others all do.
+    ``signals`` tell detectors which departures matter; of other series all do. The detector
+    named ``guard`` keeps anomalies from being learnt: a value that it scores at ``suspect`` or
+    more is put aside, and learnt only if the next one is calm (it was a lone outlier, and the
+    next should surprise less) or after ``patience`` suspects in a row (this is the new normal).
     """
 
     def __init__(
@@ -38,48 +41,68 @@ class Bank:
         series: Sequence[Series],
         detectors: Mapping[str, Detector],
         signals: Sequence[Signal] = (),
+        *,
+        guard: str | None = None,
+        suspect: float = 0.7,
+        patience: int = 600,
     ) -> None:
         self.series = tuple(series)
         self.detectors = dict(detectors)
         self._signals = {signal.name: signal for signal in signals}
-        self._memories = {k: d.begin(len(self.series)) for k, d in self.detectors.items()}
+        self._guard = None if guard is None else list(self.detectors).index(guard)
+        self._suspect = suspect
+        self._patience = patience
+        self._memories = self._begin(len(self.series))
         self._cut()
 
-    def tick(
-        self, values: Floats, now: float, learn: npt.NDArray[np.bool_] | None = None
-    ) -> Scores:
+    def tick(self, values: Floats, now: float) -> Scores:
         """Score the values against what was learnt before, then learn them.
 
         ``values`` has shape (n,): NaN or infinity is a gap, which is neither judged nor learnt.
-        ``now`` is the wall clock, epoch seconds. Rows where ``learn`` is False are judged only.
+        ``now`` is the wall clock, epoch seconds.
         """
-        *_, scores = self.steps(values, now, learn)
+        *_, scores = self.steps(values, now)
         return scores
 
-    def steps(
-        self, values: Floats, now: float, learn: npt.NDArray[np.bool_] | None = None
-    ) -> Iterator[Scores]:
+    def steps(self, values: Floats, now: float) -> Iterator[Scores]:
         """Do one tick in bites: a detector over some thousand series. The last item holds all."""
         n, d = len(self.series), len(self.detectors)
         if values.shape != (n,):
             raise ValueError(f"expected {n} values, got shape {values.shape}")
         measured = np.isfinite(values)
         clean = np.clip(np.where(measured, values, np.nan), -_LARGEST, _LARGEST)
-        lessons = clean if learn is None else np.where(learn, clean, np.nan)
         result = Scores(
             score=np.zeros((d, n)), ready=np.zeros((d, n), dtype=np.bool_), measured=measured
         )
-        for rows, memories in self._chunks:
-            for i, (detector, memory) in enumerate(
-                zip(self.detectors.values(), memories, strict=True)
-            ):
+        for rows, memories, held in self._chunks:
+            pairs = list(zip(self.detectors.values(), memories, strict=True))
+            for i, (detector, memory) in enumerate(pairs):
                 result.ready[i, rows] = memory["seen"] >= detector.minimum
                 score = detector.score(memory, clean[rows], now)
                 np.minimum(score, _HIGHEST, out=result.score[i, rows])
-                detector.learn(memory, lessons[rows], now)
+                yield result
+            lessons = [clean[rows]]
+            if self._guard is not None:
+                lessons = self._admit(held, clean[rows], result.score[self._guard, rows])
+            for detector, memory in pairs:
+                for lesson in lessons:
+                    detector.learn(memory, lesson, now)
                 yield result
         if not self._chunks:
             yield result
+
+    def _admit(self, held: Memory, values: Floats, scores: Floats) -> list[Floats]:
+        """Give what may be learnt now: values put aside earlier, if any, then this tick's."""
+        aside, run = held["aside"], held["run"]
+        here = values == values
+        suspect = here & (scores >= self._suspect)
+        calm = here & ~suspect
+        late = np.where(calm & (run == 1.0), aside, np.nan)
+        run[:] = np.where(calm, 0.0, run + suspect)
+        barred = suspect & (run <= self._patience)
+        aside[:] = np.where(barred, values, np.where(here, np.nan, aside))
+        lessons = np.where(barred, np.nan, values)
+        return [late, lessons] if (late == late).any() else [lessons]
 
     def band(self, name: str, now: float) -> Floats:
         """Give where a detector's threshold lies: rows lower, center, upper, shape (3, n).
@@ -96,8 +119,7 @@ class Bank:
         rows = {one: i for i, one in enumerate(self.series)}
         kept = [(i, rows[one]) for i, one in enumerate(series) if one in rows]
         new, old = ([pair[side] for pair in kept] for side in (0, 1))
-        for name, detector in self.detectors.items():
-            memory = detector.begin(len(series))
+        for name, memory in self._begin(len(series)).items():
             for key, array in memory.items():
                 array[new] = self._memories[name][key][old]
             self._memories[name] = memory
@@ -140,7 +162,7 @@ class Bank:
             raise ValueError(f"detector state of version {version}, expected {_VERSION}")
         if detectors != {name: repr(detector) for name, detector in self.detectors.items()}:
             raise ValueError("detector state was learnt with other detectors or parameters")
-        memories = {k: d.begin(len(series)) for k, d in self.detectors.items()}
+        memories = self._begin(len(series))
         for name, memory in memories.items():
             for key, empty in memory.items():
                 found = arrays.get(f"{name}.{key}")
@@ -150,6 +172,10 @@ class Bank:
         wanted, self.series, self._memories = self.series, tuple(series), memories
         self.keep(wanted)
 
+    def _begin(self, n: int) -> dict[str, Memory]:
+        memories = {name: detector.begin(n) for name, detector in self.detectors.items()}
+        return memories | {_HELD: {"aside": np.full(n, np.nan), "run": np.zeros(n)}}
+
     def _cut(self) -> None:
         n = len(self.series)
         known = [self._signals.get(one.signal) for one in self.series]
@@ -158,8 +184,8 @@ class Bank:
                 memory["floor"][:] = [max(s.effect, s.resolution) if s else 0.0 for s in known]
                 memory["rise"][:] = [float(s.high) if s else 1.0 for s in known]
                 memory["fall"][:] = [float(s.low) if s else 1.0 for s in known]
-        self._chunks: list[tuple[slice, list[Memory]]] = []
+        self._chunks: list[tuple[slice, list[Memory], Memory]] = []
         for start in range(0, n, _CHUNK):
             rows = slice(start, min(start + _CHUNK, n))
-            views = [{k: a[rows] for k, a in m.items()} for m in self._memories.values()]
-            self._chunks.append((rows, views))
+            *views, held = ({k: a[rows] for k, a in m.items()} for m in self._memories.values())
+            self._chunks.append((rows, views, held))

@@ -108,18 +108,41 @@ def test_memory_per_series_is_bounded(name: str) -> None:
     assert "seen" in memory
 
 
-@EVERY
-def test_what_is_not_learnt_leaves_no_trace(name: str) -> None:
-    """Frozen learning: values judged only do not move the baseline."""
-    stream = np.random.default_rng(6).normal(0.0, 1.0, size=(120, 3))
-    plain, frozen = _bank(name), _bank(name)
-    _run(plain, stream[:100])
-    _run(frozen, stream[:100])
-    for _ in range(30):
-        frozen.tick(np.full(3, 1e6), 300.0 * 100, learn=np.zeros(3, dtype=bool))
-    np.testing.assert_array_equal(
-        _run(frozen, stream[100:], start=100), _run(plain, stream[100:], start=100)
-    )
+def _guarded(patience: int = 600) -> Bank:
+    detectors = {name: load(name) for name in ("zscore", "ensemble")}
+    return Bank([Series("acme", "s")], detectors, guard="ensemble", patience=patience)
+
+
+def test_an_incident_is_not_learnt() -> None:
+    """While values are anomalous the baselines stand still, so the scores do not decay."""
+    stream = np.random.default_rng(6).normal(10.0, 1.0, size=(400, 1))
+    plain, hurt = _guarded(), _guarded()
+    _run(plain, stream)
+    _run(hurt, stream)
+    during = _run(hurt, np.full((50, 1), 40.0), start=400)
+    assert (during[:, 1] > 1.0).all()
+    np.testing.assert_array_equal(during[0], during[-1])
+    calm = np.random.default_rng(7).normal(10.0, 1.0, size=(1, 1))
+    np.testing.assert_array_equal(_run(hurt, calm, start=400), _run(plain, calm, start=400))
+
+
+def test_a_lone_outlier_is_learnt_once_calm_returns() -> None:
+    """Spikes that belong to a series surprise less each time."""
+    noise = np.random.default_rng(8).normal(10.0, 1.0, size=(3000, 1))
+    noise[300::50] += 30.0
+    scores = _run(_guarded(), noise)[300::50, 1, 0]
+    assert scores[0] > 1.0
+    assert scores[-1] < 0.5 * scores[0]
+
+
+def test_a_new_normal_is_accepted_when_patience_ends() -> None:
+    """A series that moved for good becomes quiet again: frozen is not forever."""
+    rng = np.random.default_rng(9)
+    bank = _guarded(patience=100)
+    _run(bank, rng.normal(10.0, 1.0, size=(400, 1)))
+    scores = _run(bank, rng.normal(40.0, 1.0, size=(600, 1)), start=400)[:, 1, 0]
+    assert (scores[:100] > 0.7).all()
+    assert scores[-100:].max() < 1.0
 
 
 def test_all_detectors_together_fit_in_four_kilobytes_a_series() -> None:

@@ -70,32 +70,47 @@ class Lone:
         self._days = [0] * _HOURS
         self._hour, self._hour_sum, self._hour_count = 0.0, 0.0, 0
 
-    def step(self, value: float, now: float) -> float:
-        """Score one finite value against what was learnt before, then learn it."""
-        fast_pace, slow_pace = self._paces
-        self._fast_weight += (1.0 - self._fast_weight) * fast_pace
-        self._slow_weight += (1.0 - self._slow_weight) * slow_pace
-        slow = self._slow if self._seen else value
-        self._fast += (value - self._fast) * (fast_pace / self._fast_weight)
-        level, shift = value - slow, self._fast - slow
-        usual = self._hours[int(now // 3600.0) % _HOURS]
+    def score(self, value: float, now: float) -> float:
+        """Rate one finite value by how rare its departures are; 1.0 is the threshold."""
+        level, shift, season = self._depart(value, now)
         least = 1e-9 * fabs(value)
-        score = self._judge(level, self._up, self._down, least)
-        score = hypot(score, self._judge(fabs(shift), self._shift, None, least))
+        score = hypot(
+            self._judge(level, self._up, self._down, least),
+            self._judge(fabs(shift), self._shift, None, least),
+        )
+        if season is not None:
+            usual = self._judge(season, self._over, self._under, least)
+            score = max(score, usual * self._ensemble.season)
+        return score / self._ensemble.decades
+
+    def learn(self, value: float, now: float) -> None:
+        """Move means, tails and the hour of the day by one finite value."""
         keep, share = self._keep, self._ensemble.tail
+        level, shift, season = self._depart(value, now)
         self._up.learn(level, keep, share)
         self._down.learn(-level, keep, share)
         self._shift.learn(fabs(shift), keep, share)
-        if usual is not None:
-            departure = value - usual
-            season = self._judge(departure, self._over, self._under, least)
-            score = max(score, season * self._ensemble.season)
-            self._over.learn(departure, keep, share)
-            self._under.learn(-departure, keep, share)
+        if season is not None:
+            self._over.learn(season, keep, share)
+            self._under.learn(-season, keep, share)
+        fast_pace, slow_pace = self._paces
+        self._fast_weight += (1.0 - self._fast_weight) * fast_pace
+        self._slow_weight += (1.0 - self._slow_weight) * slow_pace
+        self._fast += (value - self._fast) * (fast_pace / self._fast_weight)
         self._slow += (value - self._slow) * (slow_pace / self._slow_weight)
         self._learn_hour(value, now // 3600.0)
         self._seen += 1
-        return score / self._ensemble.decades
+
+    def _depart(self, value: float, now: float) -> tuple[float, float, float | None]:
+        pace = self._paces[0]
+        slow = self._slow if self._seen else value
+        rate = pace / (self._fast_weight + (1.0 - self._fast_weight) * pace)
+        usual = self._hours[int(now // 3600.0) % _HOURS]
+        return (
+            value - slow,
+            self._fast + (value - self._fast) * rate - slow,
+            None if usual is None else value - usual,
+        )
 
     def _judge(self, departure: float, up: _Tail, down: _Tail | None, least: float) -> float:
         if departure == 0.0 or fabs(departure) < least or self._seen < self._ensemble.minimum:

@@ -34,7 +34,7 @@ def fade(scores: Floats, peaks: Floats, half_life: float) -> tuple[Floats, Float
     counts values. A score of 90 % of the faded peak keeps a third of itself, of 80 % a tenth.
     """
     peaks = peaks * 0.5 ** (1.0 / half_life)
-    share = np.minimum(scores / np.maximum(peaks, 1e-12), 1.0)
+    share = np.divide(scores, peaks, out=np.ones_like(scores), where=scores < peaks)
     return scores * share**10, np.maximum(peaks, scores)
 
 
@@ -50,13 +50,6 @@ class Judge:
         self._states = [QUIET] * len(self.series)
         self._peaks = np.zeros(len(self.series))
         self._busy: set[int] = set()
-
-    def learning(self, now: float) -> npt.NDArray[np.bool_]:
-        """Give which rows may learn, shape (n,): not those in an incident, up to ``freeze``."""
-        may = np.ones(len(self.series), dtype=np.bool_)
-        for row in self._busy:
-            may[row] = now - self._states[row].breached >= self.rule.freeze
-        return may
 
     def advance(
         self,

@@ -28,7 +28,6 @@ class Rule:
     hold: float = 2.0  # a breach must last this long before it opens an incident
     clear: float = 60.0  # calm must last this long before it closes one
     cooldown: float = 300.0  # a new breach so soon after belongs to the incident before: no verdict
-    freeze: float = 1800.0  # the longest that an incident keeps its values from being learnt
     lost: float = 600.0  # an incident of a series not measured for this long is closed
     fade: float = 200.0  # half-life, in values, of the score that a new incident must exceed
 

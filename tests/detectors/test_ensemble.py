@@ -1,0 +1,173 @@
+"""The ensemble: one meaning of score for all series, and silence where nothing matters."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from exporter.detectors.bank import Bank
+from exporter.detectors.ensemble import DETECTOR, Ensemble
+from exporter.detectors.ensemble.lone import Lone
+from exporter.model import Floats, Series, Signal
+
+TICK = 300.0  # seconds between values here
+LATENCY = Signal(name="s", title="latency", unit="s", effect=0.05, resolution=0.001)
+
+
+def _bank(signal: Signal | None = None, n: int = 1) -> Bank:
+    series = [Series(f"e{i}", "s") for i in range(n)]
+    return Bank(series, {"ensemble": DETECTOR}, [signal] if signal else [])
+
+
+def _scores(stream: Floats, signal: Signal | None = None) -> Floats:
+    """Score a stream of shape (t,) or (t, n), learning all of it."""
+    rows = stream.reshape(len(stream), -1)
+    bank = _bank(signal, rows.shape[1])
+    return np.array([bank.tick(row, TICK * i).score[0] for i, row in enumerate(rows)])
+
+
+def _noise(seed: int, size: int = 2000) -> Floats:
+    return np.random.default_rng(seed).normal(size=size)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    scale=st.sampled_from([1e-6, 0.01, 3.0, 1e9]),
+    shift=st.floats(-100.0, 100.0),
+    seed=st.integers(0, 99),
+)
+def test_scale_and_shift_change_no_score(scale: float, shift: float, seed: int) -> None:
+    """Milliseconds or seconds, with or without an offset: the judgement is the same."""
+    stream = _noise(seed, 250)
+    stream[200] += 12.0
+    np.testing.assert_allclose(
+        _scores((stream + shift) * scale), _scores(stream), rtol=1e-3, atol=1e-6
+    )
+
+
+def test_a_score_means_the_same_for_every_shape_of_noise() -> None:
+    """One threshold serves all: even, normal and heavy-tailed noise exceed it equally rarely."""
+    rng = np.random.default_rng(1)
+    t, n = 3000, 40
+    kinds = [
+        rng.uniform(size=(t, n)),
+        rng.normal(size=(t, n)),
+        rng.lognormal(sigma=0.7, size=(t, n)),
+        rng.standard_t(4.0, size=(t, n)),
+        rng.poisson(50.0, size=(t, n)).astype(float),
+    ]
+    shares = [float((_scores(kind)[500:] >= 3.0 / DETECTOR.decades).mean()) for kind in kinds]
+    # Three decades: once in a thousand for each of two sides and the shift, give or take.
+    assert all(3e-4 < share < 6e-3 for share in shares), shares
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_step_is_seen_at_once(sign: float) -> None:
+    """Five times the spread in one step crosses the threshold with its first value."""
+    stream = _noise(2)
+    stream[1500:] += sign * 12.0
+    scores = _scores(stream)[:, 0]
+    assert scores[1500] > 1.0
+    assert scores[1000:1500].max() < 1.0
+
+
+def test_a_small_lasting_shift_is_seen_by_its_mean() -> None:
+    """A shift too small for any single value is seen once the short mean has moved."""
+    stream = _noise(3, 6000)
+    stream[5000:] += 3.0
+    scores = _scores(stream)[:, 0]
+    assert scores[5000] < 1.0
+    assert scores[5000:5040].max() > 1.0
+
+
+def test_the_missing_peak_of_a_day_is_seen() -> None:
+    """A value that is normal at night is anomalous at noon: the season knows the hour."""
+    day = int(86400 / TICK)
+    t = np.arange(12 * day)
+    wave = 10.0 + 5.0 * np.sign(np.sin(2 * np.pi * t / day)) + 0.1 * _noise(4, len(t))
+    missing = wave.copy()
+    missing[10 * day : 10 * day + day // 2] -= 10.0
+    scores = _scores(np.stack([wave, missing], axis=1))[3 * day :]
+    assert scores[:, 1].max() > 1.2 * scores[:, 0].max()
+    assert scores[: 7 * day, 1].max() < scores[7 * day :, 1].max()
+
+
+def test_a_step_below_the_smallest_effect_pages_nobody() -> None:
+    """Two milliseconds on top of three may be most improbable, and matter to no one."""
+    stream = 0.003 + 0.0001 * _noise(5, 800)
+    stream[700:750] += 0.002
+    assert _scores(stream)[700] > 1.0
+    assert not _scores(stream, LATENCY).any()
+    stream[780] += 0.1
+    assert _scores(stream, LATENCY)[780] > 1.0
+
+
+def test_a_series_that_wiggles_within_its_resolution_is_flat() -> None:
+    """The last digit of a measurement is not news."""
+    coarse = Signal(name="s", title="x", unit="s", effect=0.0, resolution=0.002, low=True)
+    stream = np.where(np.random.default_rng(6).random(2000) < 0.01, 0.031, 0.030)
+    assert _scores(stream).any()
+    assert not _scores(stream, coarse).any()
+
+
+def test_only_the_direction_that_matters_counts() -> None:
+    """Latency that falls is good news."""
+    stream = 0.2 + 0.01 * _noise(7, 900)
+    stream[800] = 0.0
+    assert _scores(stream)[800] > 1.0
+    assert _scores(stream, LATENCY)[800] == 0.0
+
+
+def test_the_band_is_where_the_level_reaches_the_threshold() -> None:
+    """What evidence shows as the bounds is what the score is made of."""
+    bank = _bank()
+    for i, value in enumerate(_noise(8, 1000)):
+        bank.tick(np.array([value]), TICK * i)
+    now = TICK * 1000
+    lower, center, upper = bank.band("ensemble", now)[:, 0]
+    assert lower < center < upper
+    memory = bank._memories["ensemble"]
+    for value in (lower, upper):
+        level, _, _ = DETECTOR.members(memory, np.array([value]), now)
+        assert level[0] == pytest.approx(DETECTOR.decades, rel=1e-6)
+
+
+def test_an_unready_series_has_no_band() -> None:
+    """No bounds are drawn from nothing."""
+    assert np.isnan(_bank().band("ensemble", 0.0)).all()
+    with pytest.raises(KeyError):
+        _bank().band("zscore", 0.0)
+
+
+_finite = st.floats(-1e6, 1e6, allow_subnormal=False) | st.sampled_from([0.0, 1.0, 2.0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    stream=arrays(np.float64, st.integers(1, 120), elements=_finite),
+    seed=st.integers(0, 9),
+    hours=st.booleans(),
+)
+def test_a_series_alone_scores_as_in_company(stream: Floats, seed: int, hours: bool) -> None:
+    """The form for one series and the form for all are the same arithmetic."""
+    ensemble = Ensemble(minimum=20)
+    whole = np.concatenate([np.random.default_rng(seed).normal(size=60), stream])
+    memory, lone = ensemble.begin(1), Lone(ensemble)
+    for i, value in enumerate(whole):
+        now = i * (7200.0 if hours else 1.0)
+        values = np.array([value])
+        expected = ensemble.score(memory, values, now)[0]
+        assert lone.score(float(value), now) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        ensemble.learn(memory, values, now)
+        lone.learn(float(value), now)
+
+
+@settings(max_examples=30, deadline=None)
+@given(stream=arrays(np.float64, st.integers(1, 60), elements=_finite), seed=st.integers(0, 99))
+def test_only_the_past_matters(stream: Floats, seed: int) -> None:
+    """No look-ahead: what comes later changes no score given before."""
+    past = np.random.default_rng(seed).normal(size=150)
+    assume(len(stream) > 1)
+    whole = _scores(np.concatenate([past, stream]))
+    np.testing.assert_array_equal(_scores(past), whole[:150])
