@@ -351,6 +351,7 @@ class Notifier:
     measure: Callable[[str], int] = len
     texts: int = 1  # texts that one request may hold
     batches: Callable[[Sequence[str]], Sequence[tuple[str, ...]]] = _all_at_once  # of recipients
+    titled: bool = False  # shows the title by itself: the texts need not begin with it
     short: bool = False  # one text, cut to fit, whatever it has to say
     edits: bool = False  # a sent message can be changed
     keyed: bool = False  # a second try with the same key is not delivered twice

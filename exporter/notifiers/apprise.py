@@ -42,6 +42,7 @@ NOTIFIER = Notifier(
     title="Apprise",
     needs=frozenset({"url"}),
     limit=1500,  # short enough for nearly all services; the library cuts where it is not
+    titled=True,
     request=request,
     judge=judge,
 )

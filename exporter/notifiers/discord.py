@@ -146,6 +146,7 @@ NOTIFIER = Notifier(
     needs=frozenset({"url"}),
     options={"username": r".{1,80}"},
     limit=_DESCRIPTION,
+    titled=True,
     edits=True,
     inert=inert,
     request=request,

@@ -75,6 +75,7 @@ NOTIFIER = Notifier(
     url="https://events.pagerduty.com",
     needs=frozenset({"token"}),
     limit=20_000,
+    titled=True,
     keyed=True,
     triage=False,
     request=request,

@@ -73,6 +73,7 @@ NOTIFIER = Notifier(
     takes=frozenset({"token", "body"}),
     options={"content_type": r"[a-z]+/[a-z0-9.+-]+(; ?charset=[a-zA-Z0-9-]+)?"},
     limit=200_000,
+    titled=True,
     keyed=True,
     request=request,
     judge=judge,
