@@ -48,7 +48,8 @@ class Stream:
 
     def update(self, timestamp: float, value: float) -> float:
         """Give a score in [0, 1]; 0.5 is the ensemble's own threshold."""
-        score = self._lone.step(value, timestamp)
+        score = self._lone.score(value, timestamp)
+        self._lone.learn(value, timestamp)
         if score == 0.0:  # most rows: there is nothing to damp
             self._peaks *= KEEP
             return 0.0

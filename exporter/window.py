@@ -41,8 +41,11 @@ def push(memory: Memory, values: Floats) -> Floats:
     flat = ring.reshape(-1)  # a view: rows of a chunk stay contiguous
     old = flat.take(slot)
     here = values == values  # cheaper than isnan, and the same
-    flat[slot] = np.where(here, values, old)
     seen += here
+    if here.all():
+        flat[slot] = values
+        return old
+    flat[slot] = np.where(here, values, old)
     return np.where(here, old, np.nan)
 
 
@@ -51,10 +54,8 @@ def push_moments(memory: Memory, values: Floats) -> None:
     anchor, total, squares, doubt = (memory[k] for k in ("anchor", "total", "squares", "doubt"))
     np.copyto(anchor, values, where=(memory["seen"] == 0) & (values == values))
     old = push(memory, values)
-    gained = values - anchor
-    gained[gained != gained] = 0.0
-    lost = old - anchor
-    lost[lost != lost] = 0.0
+    gained = _measured(values - anchor)
+    lost = _measured(old - anchor)
     total += gained
     total -= lost
     squares += gained * gained
@@ -64,6 +65,12 @@ def push_moments(memory: Memory, values: Floats) -> None:
     rows = np.flatnonzero(spread < _DOUBT * doubt)
     if rows.size:
         _sum_afresh(memory, rows)
+
+
+def _measured(differences: Floats) -> Floats:
+    """Give zeros in place of NaN; as it is, without a copy, in the usual case of none."""
+    known = differences == differences
+    return differences if known.all() else np.where(known, differences, 0.0)
 
 
 def _sum_afresh(memory: Memory, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> None:
