@@ -6,6 +6,7 @@ import asyncio
 import selectors
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from exporter.contracts import Clock, ConnectionLostError, Take
@@ -75,20 +76,22 @@ Step = bytes | float | ConnectionLostError
 class ScriptedSocket:
     """``contracts.Socket`` that plays a script: frames, pauses in seconds, and an end.
 
-    ``answer`` gives the steps with which the other side reacts to a frame of ours. Where the
-    script ends there is silence, until we close.
+    ``answer`` gives what the other side says to a frame of ours, at once, even in a pause of the
+    script. Where the script ends there is silence, until we close.
     """
 
     def __init__(
         self,
         clock: Clock,
         script: Iterable[Step] = (),
-        answer: Callable[[str], Iterable[Step]] = lambda frame: (),
+        answer: Callable[[str], Iterable[bytes]] = lambda frame: (),
     ) -> None:
         self.sent: list[str] = []
         self.closed = False
         self._clock, self._answer = clock, answer
         self._steps = deque(script)
+        self._answers: deque[bytes] = deque()
+        self._paused: float | None = None  # when the pause that the script is in will be over
         self._more = asyncio.Event()
 
     def push(self, *steps: Step) -> None:
@@ -100,28 +103,44 @@ class ScriptedSocket:
         if self.closed:
             raise ConnectionLostError(Lost.SHUTDOWN, "closed by us")
         self.sent.append(frame)
-        self.push(*self._answer(frame))
+        self._answers.extend(self._answer(frame))
+        self._more.set()
 
     async def receive(self, take: Take) -> None:
         while True:
-            while not self._steps:
-                self._more.clear()
-                await self._more.wait()
-            step = self._steps[0]
-            if isinstance(step, float):
-                await asyncio.sleep(step)
-                self._steps.popleft()
-            elif isinstance(step, ConnectionLostError):
-                raise step
-            else:
-                batch = []
-                while self._steps and isinstance(self._steps[0], bytes):
-                    batch.append((self._clock.wall(), self._steps[0]))
-                    self._steps.popleft()
-                if take(batch):
+            self._more.clear()
+            frames = self._frames()
+            if frames:
+                if take([(self._clock.wall(), frame) for frame in frames]):
                     return
+            elif self._steps and isinstance(self._steps[0], ConnectionLostError):
+                raise self._steps[0]
+            else:
+                await self._wait_more()
+
+    def _frames(self) -> list[bytes]:
+        frames = list(self._answers)
+        self._answers.clear()
+        while not frames and self._steps and isinstance(self._steps[0], float):
+            if self._paused is None:
+                self._paused = self._clock.monotonic() + self._steps[0]
+            if self._clock.monotonic() < self._paused:
+                return []
+            self._steps.popleft()
+            self._paused = None
+        while self._steps and isinstance(self._steps[0], bytes):
+            frames.append(self._steps[0])
+            self._steps.popleft()
+        return frames
+
+    async def _wait_more(self) -> None:
+        rest = None if self._paused is None else self._paused - self._clock.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(rest):
+                await self._more.wait()
 
     async def close(self) -> None:
         self.closed = True
         self._steps.clear()
+        self._paused = None
         self.push(ConnectionLostError(Lost.SHUTDOWN, "closed by us"))

@@ -1,7 +1,8 @@
 """Joins the events of an old and a new connection, so that none is missing and none comes twice.
 
-Pure. While both are open the old one's events go on to the sinks, and the new one's are held; at
-the end those of the held that the old one had not delivered are released.
+Pure. While both are open the old one's events go on to the sinks, and the new one's are held. At
+the end those of the held that the old one had not delivered are released, and what the new one,
+lagging a little, still repeats is sifted out.
 """
 
 from __future__ import annotations
@@ -61,9 +62,10 @@ class Handover:
     def release(self) -> list[tuple[Data, float]]:
         """Give what was held and the old connection had not delivered, in the order it came."""
         held, self._held = self._held, []
-        return [(event, received) for event, received in held if self._fresh(event, received)]
+        return [(event, received) for event, received in held if self.fresh(event, received)]
 
-    def _fresh(self, event: Data, received: float) -> bool:
+    def fresh(self, event: Data, received: float) -> bool:
+        """Whether the old connection had not delivered this event of the new one."""
         last = self._last.get(event.topic)
         if last is None:
             # The old one was silent meanwhile: only history can repeat what it said before.

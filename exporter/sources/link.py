@@ -87,6 +87,11 @@ class Link:
             topic: (watched, sink(topic)) for topic, watched in self.session.watched.items()
         }
 
+    def reroute(self, topic: str, sink: Sink) -> None:
+        """Say where the events of one topic go from now on."""
+        watched, _ = self._routes[topic]
+        self._routes[topic] = (watched, sink)
+
     async def read(self) -> None:
         """Take frames until the connection is lost, leaving turns to everyone else."""
         while True:

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _JOIN_PATIENCE = 15.0  # seconds that a successor is given to bring all of its topics
 _JOIN_LOOK = 0.05  # seconds between two looks at how far it is
+_SIFT_FOR = 5.0  # seconds for which a successor may repeat what its predecessor said
 _PRELUDE_TIMEOUT, _PRELUDE_LIMIT = 10.0, 1 << 20  # seconds, bytes
 
 
@@ -299,7 +300,20 @@ class Stream:
             self._meter.armed(topic)
         for event, received in handover.release():
             self._sinks[event.topic](event, received)
-        successor.route(self._sinks.__getitem__)
+        until = self._clock.wall() + _SIFT_FOR
+        successor.route(lambda topic: self._sift(successor, handover, topic, until))
+
+    def _sift(self, link: Link, handover: Handover, topic: str, until: float) -> Sink:
+        """Pass on the first event that the old connection had not delivered, and all after it."""
+        sink = self._sinks[topic]
+
+        def sift(event: Data, received: float) -> None:
+            # Numbers that start anew with each connection would never be fresh: hence the limit.
+            if received >= until or handover.fresh(event, received):
+                link.reroute(topic, sink)
+                sink(event, received)
+
+        return sift
 
 
 async def _wait_joined(successor: Link, handover: Handover, clock: Clock) -> None:

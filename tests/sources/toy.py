@@ -34,7 +34,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
                 reason=message.get("reason", ""),
             ),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ParseError(f"toy: {error}") from error
 
 
@@ -58,8 +58,7 @@ def control(**fields: object) -> bytes:
 
 def obliging(frame: str) -> Iterable[bytes]:
     """Agree to whatever is asked."""
-    request = json.loads(frame)
-    return (ack(request["id"]),) if "id" in request else ()
+    return (ack(json.loads(frame)["id"]),) if frame.startswith("{") else ()
 
 
 VENUE = Venue(

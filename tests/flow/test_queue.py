@@ -1,0 +1,265 @@
+"""Bounded queues: what goes in comes out, in order, once, or is counted as dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.flow.queue import Queue, QueueClosedError
+from exporter.model import Policy
+from tests.fakes import run_virtual
+
+DROPPING = (Policy.DROP_OLDEST, Policy.DROP_NEWEST, Policy.COALESCE)
+OPS = st.lists(st.one_of(st.just("get"), st.integers(0, 9)), max_size=60)
+
+
+def queue(capacity: int, policy: Policy = Policy.BLOCK, **more: Any) -> Queue[Any]:
+    if policy is Policy.COALESCE:
+        more.setdefault("key", lambda item: item[0])
+    return Queue(capacity, policy, now=lambda: asyncio.get_running_loop().time(), **more)
+
+
+async def drain(held: Queue[Any]) -> list[Any]:
+    held.close()
+    items = [await held.get() for _ in range(held.depth)]
+    with pytest.raises(QueueClosedError):
+        await held.get()
+    return items
+
+
+@given(st.sampled_from(DROPPING), st.integers(1, 5), OPS)
+def test_what_is_not_dropped_comes_out(policy: Policy, capacity: int, ops: list[Any]) -> None:
+    """Never above the bound, and put = got + dropped + waiting at every moment."""
+
+    async def main() -> None:
+        held, put, got = queue(capacity, policy), 0, 0
+        for op in ops:
+            if op == "get":
+                if held.depth:
+                    await held.get()
+                    got += 1
+            else:
+                await held.put((op, put))
+                put += 1
+            assert held.depth <= capacity
+            assert put == got + held.depth + sum(held.dropped.values())
+
+    run_virtual(main())
+
+
+@given(st.integers(1, 5), OPS)
+def test_drop_oldest_keeps_the_newest(capacity: int, ops: list[Any]) -> None:
+    """It behaves as a list of bounded length that loses its head."""
+
+    async def main() -> None:
+        held, model = queue(capacity, Policy.DROP_OLDEST), list[int]()
+        for op in ops:
+            if op != "get":
+                held.offer(op)
+                model = [*model, op][-capacity:]
+            elif model:
+                assert await held.get() == model.pop(0)
+        assert await drain(held) == model
+
+    run_virtual(main())
+
+
+@given(st.integers(1, 5), OPS)
+def test_drop_newest_keeps_the_oldest(capacity: int, ops: list[Any]) -> None:
+    """It behaves as a list of bounded length that takes no more."""
+
+    async def main() -> None:
+        held, model = queue(capacity, Policy.DROP_NEWEST), list[int]()
+        for op in ops:
+            if op != "get":
+                assert held.offer(op) is (len(model) < capacity)
+                model = [*model, op][:capacity]
+            elif model:
+                assert await held.get() == model.pop(0)
+        assert await drain(held) == model
+
+    run_virtual(main())
+
+
+@given(st.integers(1, 5), OPS)
+def test_coalescing_keeps_the_last_of_each_key(capacity: int, ops: list[Any]) -> None:
+    """It behaves as an ordered mapping of bounded size that loses its oldest key."""
+
+    async def main() -> None:
+        held, model = queue(capacity, Policy.COALESCE), dict[int, tuple[int, int]]()
+        for number, op in enumerate(ops):
+            if op == "get":
+                if model:
+                    assert await held.get() == model.pop(next(iter(model)))
+                continue
+            held.offer((op, number))
+            if op not in model and len(model) == capacity:
+                del model[next(iter(model))]
+            model[op] = (op, number)
+        assert await drain(held) == list(model.values())
+
+    run_virtual(main())
+
+
+@given(
+    st.integers(1, 4),
+    st.lists(st.tuples(st.floats(0, 3), st.booleans()), min_size=1, max_size=20),
+    st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=30),
+)
+def test_blocking_loses_nothing_even_when_cancelled(
+    capacity: int, puts: list[tuple[float, bool]], gets: list[tuple[float, bool]]
+) -> None:
+    """Every accepted item comes out once, in the order of acceptance, whoever is cancelled."""
+
+    async def main() -> None:
+        held = queue(capacity)
+        accepted, refused, got = list[int](), set[int](), list[int]()
+
+        async def put(number: int, hurry: bool) -> None:
+            try:
+                async with asyncio.timeout(0.5 if hurry else None):
+                    await held.put(number)
+                accepted.append(number)
+            except TimeoutError:
+                refused.add(number)
+            except QueueClosedError:
+                refused.add(number)
+
+        async def get(hurry: bool) -> None:
+            try:
+                async with asyncio.timeout(0.5 if hurry else None):
+                    got.append(await held.get())
+            except (TimeoutError, QueueClosedError):
+                pass
+
+        async with asyncio.TaskGroup() as tasks:
+
+            async def later(moment: float, what: Any) -> None:
+                await asyncio.sleep(moment)
+                await what
+
+            for number, (moment, hurry) in enumerate(puts):
+                tasks.create_task(later(moment, put(number, hurry)))
+            for moment, hurry in gets:
+                tasks.create_task(later(moment, get(hurry)))
+            await asyncio.sleep(5.0)
+            assert held.depth <= capacity
+            held.close()
+        got += await drain(held)
+        assert sorted(got) == sorted(set(accepted) | (set(got) & refused))
+        assert set(accepted) <= set(got)
+        assert len(got) == len(set(got))
+        assert sum(held.dropped.values()) == 0
+
+    run_virtual(main())
+
+
+def test_waiting_puts_are_served_in_turn() -> None:
+    """First come, first served, and a newcomer does not jump in."""
+
+    async def main() -> list[int]:
+        held = queue(1)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(5):
+                tasks.create_task(held.put(number))
+            await asyncio.sleep(1)
+            assert held.depth == 1
+            assert held.offer(9) is False
+            return [await held.get() for _ in range(5)]
+
+    assert run_virtual(main()) == [0, 1, 2, 3, 4]
+
+
+def test_a_cancelled_getter_passes_its_turn_on() -> None:
+    """A wake-up is not lost with the one who got it."""
+
+    async def main() -> Any:
+        held = queue(2)
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(held.get())
+            second = tasks.create_task(held.get())
+            await asyncio.sleep(0)
+            held.offer("item")  # wakes the first
+            first.cancel()
+            async with asyncio.timeout(1):
+                return await second
+
+    assert run_virtual(main()) == "item"
+
+
+def test_a_cancelled_put_took_nothing() -> None:
+    """Its item is not in the queue, and its place is free."""
+
+    async def main() -> list[Any]:
+        held = queue(1)
+        await held.put("a")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await held.put("b")
+        return await drain(held)
+
+    assert run_virtual(main()) == ["a"]
+
+
+def test_closing_drains() -> None:
+    """What is inside still comes out; nothing more goes in; who waits is told."""
+
+    async def main() -> None:
+        held = queue(2)
+        await held.put(1)
+        await held.put(2)
+        async with asyncio.TaskGroup() as tasks:
+            blocked = tasks.create_task(_refused(held.put(3)))
+            await asyncio.sleep(0)
+            held.close()
+            assert await blocked
+        with pytest.raises(QueueClosedError):
+            held.offer(4)
+        assert await drain(held) == [1, 2]
+        empty = queue(1)
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(_refused(empty.get()))
+            await asyncio.sleep(0)
+            empty.close()
+            assert await waiting
+
+    run_virtual(main())
+
+
+async def _refused(call: Any) -> bool:
+    try:
+        await call
+    except QueueClosedError:
+        return True
+    return False
+
+
+def test_the_wait_of_each_item_is_told() -> None:
+    """From being put to being got, also for one that had to wait for room; coalesced: from the
+    first of its kind."""
+
+    async def main(policy: Policy, items: list[Any]) -> list[float]:
+        waits: list[float] = []
+        held = queue(5, policy, waited=waits.append)
+        for item in items:
+            await held.put(item)
+            await asyncio.sleep(1.0)
+        while held.depth:
+            await held.get()
+        return waits
+
+    assert run_virtual(main(Policy.BLOCK, [1, 2])) == [2.0, 1.0]
+    assert run_virtual(main(Policy.COALESCE, [(1, "a"), (1, "b")])) == [2.0]
+
+
+def test_absurd_queues_are_refused() -> None:
+    """No room, a key for nothing, no key to coalesce by: said at once."""
+    with pytest.raises(ValueError, match="capacity of at least 1"):
+        queue(0)
+    for policy, key in ((Policy.BLOCK, lambda item: item), (Policy.COALESCE, None)):
+        with pytest.raises(ValueError, match="coalescing needs one"):
+            queue(1, policy, key=key)
