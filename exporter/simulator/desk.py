@@ -57,6 +57,7 @@ class Desk:
         self.wire = wire
         self.faults = faults
         self.limited = limited
+        self.address = ""  # its own WebSocket base URL, known once the listeners are open
         self.lifetime = lifetime if lifetime is not None else wire.lifetime
         self.buffer_limit = buffer_limit
         self.random = Random(f"{seed}/{wire.name}/faults")
@@ -149,6 +150,7 @@ class Desk:
     def printed(pair: Pair, prints: Sequence[Print], millis: int) -> None:
         """Remember the newest trade that the world has seen."""
         pair.print, pair.printed = prints[-1], millis
+        pair.recent.extend((row, millis) for row in prints[-50:])
 
     def trades(self, pair: Pair) -> list[Feed]:
         """Give the feeds that carry a market's trades."""

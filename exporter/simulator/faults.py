@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from exporter.simulator.kinds import RULES, Kind, Param, Value
 
-CHANNELS = ("trades", "quotes", "book", "klines", "ticker")
+CHANNELS = ("trades", "quotes", "book", "klines", "ticker", "heartbeat")
 _FILTERS = ("endpoint", "channel", "symbol")
 _COMMON = ("fault", "venue", "at", "for")
 

@@ -212,6 +212,7 @@ class Pair:
             self.sizes[0],
         )  # the newest published
         self.printed = 0  # when, in milliseconds of the venue's clock
+        self.recent: deque[tuple[Print, int]] = deque(maxlen=50)  # with their times
         self.day_open, self.day_high, self.day_low, self.day_volume = middle, middle, middle, 0
 
     def advance(
@@ -300,6 +301,28 @@ class Pair:
         candle = Candle(start=start, length=length, open=price, high=price, low=price, close=price)
         self.candles[length] = candle
         return candle
+
+
+class Window:
+    """The best levels of a book, as a client sees them who was sent a snapshot and changes."""
+
+    def __init__(self, pair: Pair, depth: int) -> None:
+        self._sides, self._depth = (pair.bids, pair.asks), depth
+        self._seen = [dict(side.top(depth)) for side in self._sides]
+
+    def changes(self) -> tuple[Levels, Levels]:
+        """Give what has changed since the last call: levels that left have size 0."""
+        made: list[Levels] = []
+        for place, side in enumerate(self._sides):
+            now = dict(side.top(self._depth))
+            before, self._seen[place] = self._seen[place], now
+            gone = [(price, 0) for price in before if price not in now]
+            made.append(gone + [(p, n) for p, n in now.items() if before.get(p) != n])
+        return made[0], made[1]
+
+    def levels(self) -> tuple[Levels, Levels]:
+        """Give the bids and asks as of the last call of `changes`."""
+        return list(self._seen[0].items()), list(self._seen[1].items())
 
 
 def _fold(candle: Candle, prints: list[Print]) -> None:

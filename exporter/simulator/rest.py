@@ -14,13 +14,13 @@ from exporter.simulator.damage import garbage
 from exporter.simulator.desk import Desk, delay
 from exporter.simulator.faults import Fault
 from exporter.simulator.kinds import Kind
-from exporter.simulator.spec import Manner, Reply, Request, Route, Usage
+from exporter.simulator.spec import Manner, Reply, Request, Route, Usage, find_route
 
 
 def answer(desk: Desk, request: Request) -> Reply:
     """Answer one request as the venue would, or as a fault wants it."""
     reply = _answer(desk, request)
-    path = request.path if request.path in desk.wire.routes else "other"
+    path, _, _ = find_route(desk.wire.routes, request.path, request.query)
     outcome = reply.status if reply.manner is Manner.WHOLE else reply.manner.value
     desk.requests[f"{path} {outcome}"] += 1
     return reply
@@ -52,7 +52,7 @@ def _answer(desk: Desk, request: Request) -> Reply:
     if gone := _gone(desk, request.path):
         return gone
     wire, now = desk.wire, time.time_ns() / 1e9
-    route = wire.routes.get(request.path)
+    _, route, query = find_route(wire.routes, request.path, request.query)
     refused, usage = _limits(desk, request, route, now)
     headers: Mapping[str, str] = wire.headers(desk, usage) if usage else {}
     if refused:
@@ -63,7 +63,7 @@ def _answer(desk: Desk, request: Request) -> Reply:
         return replace(wire.refusals.unavailable(desk), headers=headers)
     if fault := _strikes(desk, Kind.ERROR, request.path):
         return replace(_refused(desk, fault), headers=headers)
-    made = route.answer(desk, request.query)
+    made = route.answer(desk, query)
     reply = made if isinstance(made, Reply) else Reply(body=made)
     return _spoilt(desk, request.path, replace(reply, headers={**headers, **reply.headers}))
 

@@ -91,6 +91,8 @@ class Simulator:
         except OSError:
             await self._close()
             raise
+        for name, desk in self.desks.items():
+            desk.address = self.stream_url(name)
         self._group = asyncio.TaskGroup()
         await self._group.__aenter__()
         self._market = self._group.create_task(self._run(), name="simulator-market")

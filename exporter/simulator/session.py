@@ -151,6 +151,7 @@ class Session:
     def tend(self, now: float) -> None:
         """Ping, and close what is idle, too old or unresponsive; ``now`` is monotonic."""
         wire, lifetime = self.desk.wire, self.desk.lifetime
+        wire.tended(self, now)
         if self._closing is not None:
             if now - self._closing > _CLOSE_WAIT:
                 self._transport.abort()

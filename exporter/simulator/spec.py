@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from exporter.simulator.market import Listing, Pair, Print, Step
+from exporter.simulator.market import Pair, Print, Step
 
 if TYPE_CHECKING:
     from exporter.simulator.desk import Desk
@@ -71,7 +73,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One REST path. ``weight`` may depend on the query; ``quota`` is its own, beside the venue's.
+    """One REST path, maybe with one ``{symbol}`` segment.
+
+    ``weight`` may depend on the query; ``quota`` is its own, beside the venue's.
 
     ``always`` answers even in maintenance.
     """
@@ -138,6 +142,7 @@ class Wire:
     sockets: Callable[[str], bool]  # whether this path takes WebSocket handshakes
     opened: Callable[[Session], None] = lambda session: None
     received: Callable[[Session, str], None]
+    tended: Callable[[Session, float], None] = lambda session, now: None  # a few times a second
     ping_every: float | None = None  # the server's own ping frames, seconds
     pong_within: float = 60.0
     idle_limit: float | None = None  # seconds without any data pushed or frame received
@@ -155,7 +160,28 @@ def listed(instruments: Sequence[str], quote: str) -> tuple[str, ...]:
     ]))  # fmt: skip
 
 
-def candle_prices(listing: Listing, pair: Pair, length: int, millis: int) -> tuple[str, ...]:
-    """Spell open, high, low and close of the open kline."""
-    candle = pair.kline(length, millis)
-    return tuple(map(listing.price, (candle.open, candle.high, candle.low, candle.close)))
+def iso(millis: int) -> str:
+    """Spell a time as RFC 3339 in UTC with microseconds."""
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(millis // 1000))
+    return f"{moment}.{millis % 1000:03d}000Z"
+
+
+def dump(value: object) -> bytes:
+    """Spell JSON as the venues do, without spaces."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def find_route(
+    routes: Mapping[str, Route], path: str, query: Query
+) -> tuple[str, Route | None, Query]:
+    """Find a path's route and its name; a ``{symbol}`` segment of it becomes part of the query."""
+    if path in routes:
+        return path, routes[path], query
+    parts = path.split("/")
+    for name, route in routes.items():
+        wanted = name.split("/")
+        if "{symbol}" in wanted and len(wanted) == len(parts):
+            place = wanted.index("{symbol}")
+            if wanted[:place] + wanted[place + 1 :] == parts[:place] + parts[place + 1 :]:
+                return name, route, {**query, "symbol": parts[place]}
+    return "other", None, query

@@ -11,7 +11,7 @@ import pytest
 
 import exporter.simulator.venues as simulated
 import exporter.venues as real
-from exporter.contracts import Venue
+from exporter.contracts import BookRules, SequenceRule, Venue
 from exporter.model import (
     Ack,
     Answer,
@@ -37,25 +37,59 @@ def instrument(name: str) -> str:
     return simulated.load(name).lists(["BTC-USDT"])[0]
 
 
-def continuous(rule: Continuity, before: Event, after: Event) -> bool:
-    """Whether two consecutive messages obey the venue's rule."""
-    if isinstance(before, Depth) and isinstance(after, Depth):
-        last, first, newest = before.last, after.first, after.last
-        if rule is Continuity.LINKED:
-            return after.previous == last
-        first = newest if first is None else first
-    elif isinstance(before, Trade | Quote) and isinstance(after, Trade | Quote):
-        last, first, newest = before.sequence, after.sequence, after.sequence
-    else:
+def span(event: Event, rule: SequenceRule) -> tuple[int, int, int | None] | None:
+    """Give first, last and previous number of an event that the rule is about."""
+    if event.label not in rule.labels:
+        return None
+    if rule.attribute == "span":
+        assert isinstance(event, Depth)
+        last = event.last
+        assert last is not None
+        return last if event.first is None else event.first, last, event.previous
+    number = getattr(event, rule.attribute)
+    return None if number is None else (number, number, None)
+
+
+def continuous(rule: SequenceRule, before: Event, after: Event) -> bool:
+    """Whether two consecutive messages of one topic obey the venue's rule."""
+    one, other = span(before, rule), span(after, rule)
+    if one is None or other is None:
         return True
-    if rule is Continuity.NONE or last is None or first is None or newest is None:
-        return True
-    match rule:
+    (_, last, _), (first, newest, previous) = one, other
+    match rule.continuity:
         case Continuity.CONTIGUOUS:
             return first == last + 1
+        case Continuity.LINKED:
+            return previous == last
         case Continuity.OVERLAPPING:
             return first <= last + 1 and newest > last
-    return newest >= last
+        case Continuity.RISING:
+            return newest >= last
+        case Continuity.NONE:
+            return True
+
+
+def sums_up(rules: BookRules, events: list[Event]) -> bool:
+    """Build the book of a stream and compare each frame's checksum with the venue file's."""
+    sides: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    compared = 0
+    for event in events:
+        if not isinstance(event, Depth):
+            continue
+        for side, levels in zip(sides, rules.levels(event), strict=True):
+            if event.snapshot:
+                side.clear()
+            for price, size, *_ in levels:
+                side.pop(str(price), None)
+                if float(str(size)):
+                    side[str(price)] = str(size)
+        bids, asks = (sorted(side.items(), key=lambda row: float(row[0])) for side in sides)
+        if event.checksum and rules.checksum:
+            depth = rules.depth or len(bids)
+            if rules.checksum(bids[::-1][:depth], asks[:depth]) != event.checksum:
+                return False
+            compared += 1
+    return compared > 0 or all(not getattr(event, "checksum", None) for event in events)
 
 
 async def stream_url(venue: Venue, channel: Channel, simulator: Simulator) -> str:
@@ -109,8 +143,10 @@ def test_streams_are_understood_by_the_venue_file(name: str, channel: Channel) -
     ]
     topic = venue.topic(channel, venue.symbol(instrument(name)))
     assert {getattr(event, "topic", "") for event in news} == {topic}
-    rule = venue.continuity.get(channel, Continuity.NONE)
-    assert all(continuous(rule, before, after) for before, after in pairwise(news))
+    for rule in venue.sequences:
+        assert all(continuous(rule, before, after) for before, after in pairwise(news)), rule
+    if channel is Channel.BOOK and venue.book and venue.book.checksum:
+        assert sums_up(venue.book, events)
 
 
 @pytest.mark.parametrize("name", BOTH)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from exporter.simulator.desk import Desk
 from exporter.simulator.kinds import Kind
-from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step
+from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step, Window
 from exporter.simulator.session import Session
-from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Usage, Wire
+from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Usage, Wire, dump
 
 _DEPTHS = (1, 50, 200, 1000)
 _INTERVALS = {"1": 60, "3": 180, "5": 300, "15": 900, "60": 3600, "D": 86_400}
@@ -25,12 +25,8 @@ _MOST_CHARACTERS = 21_000
 # --- REST -------------------------------------------------------------------------------------
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
 def _envelope(desk: Desk, result: object, code: int = 0, message: str = "OK") -> bytes:
-    return _json({"retCode": code, "retMsg": message, "result": result, "retExtInfo": {},
+    return dump({"retCode": code, "retMsg": message, "result": result, "retExtInfo": {},
                   "time": desk.millis()})  # fmt: skip
 
 
@@ -220,20 +216,14 @@ def _level_one(pair: Pair, key: str, topic: str) -> Feed:
 
 def _orderbook(pair: Pair, key: str, topic: str, depth: int) -> Feed:
     """Give a snapshot and then deltas of the best ``depth`` levels a side."""
-    sides = (pair.bids, pair.asks)
-    seen = [dict(side.top(depth)) for side in sides]
+    window = Window(pair, depth)
 
     def steps(step: Step) -> list[bytes]:
-        deltas: list[Levels] = []
-        for place, side in enumerate(sides):
-            now = dict(side.top(depth))
-            before, seen[place] = seen[place], now
-            gone = [(price, 0) for price in before if price not in now]
-            deltas.append(gone + [(p, n) for p, n in now.items() if before.get(p) != n])
-        return [_frame(pair, topic, "delta", step.millis, deltas[0], deltas[1], pair.version)]
+        bids, asks = window.changes()
+        return [_frame(pair, topic, "delta", step.millis, bids, asks, pair.version)]
 
     def opening(millis: int) -> list[bytes]:
-        bids, asks = (list(levels.items()) for levels in seen)
+        bids, asks = window.levels()
         return [_frame(pair, topic, "snapshot", millis, bids, asks, pair.version)]
 
     return Feed(key=key, topic=topic, channel="book", pair=pair, steps=steps, opening=opening)
@@ -254,7 +244,7 @@ def _kline(pair: Pair, topic: str, interval: str) -> Callable[[Step], list[bytes
                "close": one.price(c.close), "high": one.price(c.high), "low": one.price(c.low),
                "volume": volume, "turnover": f"{float(volume) * float(one.price(c.close)):.4f}",
                "confirm": c.closed, "timestamp": millis}  # fmt: skip
-        return _json({"topic": topic, "data": [row], "ts": millis, "type": "snapshot"})
+        return dump({"topic": topic, "data": [row], "ts": millis, "type": "snapshot"})
 
     return steps
 
@@ -264,7 +254,7 @@ def _tickers_feed(pair: Pair, key: str, topic: str, linear: bool) -> Feed:
     seen: dict[str, str] = {}
 
     def frame(row: Mapping[str, str], kind: str, millis: int) -> bytes:
-        return _json({"topic": topic, "ts": millis, "type": kind, "cs": pair.last, "data": row})
+        return dump({"topic": topic, "ts": millis, "type": kind, "cs": pair.last, "data": row})
 
     def steps(step: Step) -> list[bytes]:
         row = _row()

@@ -13,9 +13,9 @@ from itertools import zip_longest
 
 from exporter.simulator.desk import Desk
 from exporter.simulator.kinds import Kind
-from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step
+from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step, Window
 from exporter.simulator.session import Session
-from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Wire
+from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Wire, dump
 
 _BOOKS = {"books": 400, "books-l2-tbt": 400, "books50-l2-tbt": 50}
 _INTERVALS = {"1m": 60, "3m": 180, "5m": 300, "15m": 900, "1H": 3600, "1D": 86_400}
@@ -25,16 +25,12 @@ _MOST_OPERATIONS = 480  # a connection and hour
 # --- REST -------------------------------------------------------------------------------------
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
 def _envelope(data: object) -> bytes:
-    return _json({"code": "0", "msg": "", "data": data})
+    return dump({"code": "0", "msg": "", "data": data})
 
 
 def _fault(code: str, message: str, status: int = 200) -> Reply:
-    return Reply(status=status, body=_json({"code": code, "msg": message, "data": []}))
+    return Reply(status=status, body=dump({"code": code, "msg": message, "data": []}))
 
 
 def _of(answer: Callable[[Desk, Query, Pair], object]) -> Callable[[Desk, Query], bytes | Reply]:
@@ -180,16 +176,14 @@ def _signed_crc(one: Listing, bids: Levels, asks: Levels) -> int:
 
 def _books(desk: Desk, pair: Pair, key: str, arg: str, depth: int) -> Feed:
     """Give a snapshot and then updates of the best ``depth`` levels a side."""
-    one, sides = pair.listing, (pair.bids, pair.asks)
-    seen = [dict(side.top(depth)) for side in sides]
+    one, window = pair.listing, Window(pair, depth)
     last = pair.last
 
     def frame(action: str, millis: int, bids: Levels, asks: Levels, previous: int) -> bytes:
         # Since 2026-06-23 the venue sends 0, "no checksum"; a wrong one is the fault's.
         checksum = 0
         if desk.faults and desk.checksum(pair, 0):
-            tops = [list(levels.items()) for levels in seen]
-            checksum = _signed_crc(one, tops[0], tops[1]) ^ 1
+            checksum = _signed_crc(one, *window.levels()) ^ 1
         return (
             f'{arg}"action":"{action}","data":[{{"asks":{_levels(one, asks)},'
             f'"bids":{_levels(one, bids)},"ts":"{millis}","checksum":{checksum},'
@@ -198,18 +192,12 @@ def _books(desk: Desk, pair: Pair, key: str, arg: str, depth: int) -> Feed:
 
     def steps(step: Step) -> list[bytes]:
         nonlocal last
-        changes: list[Levels] = []
-        for place, side in enumerate(sides):
-            now = dict(side.top(depth))
-            before, seen[place] = seen[place], now
-            gone = [(price, 0) for price in before if price not in now]
-            changes.append(gone + [(p, n) for p, n in now.items() if before.get(p) != n])
+        bids, asks = window.changes()
         previous, last = last, step.last
-        return [frame("update", step.millis, changes[0], changes[1], previous)]
+        return [frame("update", step.millis, bids, asks, previous)]
 
     def opening(millis: int) -> list[bytes]:
-        bids, asks = (list(levels.items()) for levels in seen)
-        return [frame("snapshot", millis, bids, asks, -1)]
+        return [frame("snapshot", millis, *window.levels(), -1)]
 
     return Feed(key=key, topic=key, channel="book", pair=pair, steps=steps, opening=opening)
 
@@ -238,7 +226,7 @@ def _tops(pair: Pair, key: str, arg: str, count: int, channel: str) -> Feed:
 
 def _tickers(pair: Pair, key: str, arg: str) -> Feed:
     def opening(millis: int) -> list[bytes]:
-        return [f'{arg}"data":[{_json(_ticker(pair, millis)).decode()}]}}'.encode()]
+        return [f'{arg}"data":[{dump(_ticker(pair, millis)).decode()}]}}'.encode()]
 
     return Feed(key=key, topic=key, channel="ticker", pair=pair, opening=opening,
                 steps=lambda step: opening(step.millis))  # fmt: skip
@@ -252,7 +240,7 @@ def _klines(pair: Pair, key: str, arg: str, interval: str) -> Feed:
         if closed is None and not step.second:
             return []
         row = _candle_row(pair.listing, closed or pair.kline(length, step.millis))
-        return [f'{arg}"data":[{_json(row).decode()}]}}'.encode()]
+        return [f'{arg}"data":[{dump(row).decode()}]}}'.encode()]
 
     return Feed(key=key, topic=key, channel="klines", pair=pair, steps=steps)
 
@@ -289,7 +277,7 @@ def _operate(
            "connId": session.id}  # fmt: skip
     if operation == "unsubscribe":
         session.unsubscribe(key)
-        session.reply(_json(ack).decode())
+        session.reply(dump(ack).decode())
         return
     business = session.path.endswith("/business")
     made = _make(session.desk, channel, name, business)
@@ -301,19 +289,19 @@ def _operate(
         )
         _fail(session, "60018", wrong, number)
         return
-    session.reply(_json(ack).decode())
+    session.reply(dump(ack).decode())
     session.open(feed)
 
 
 def _fail(session: Session, code: str, message: str, number: Mapping[str, str]) -> None:
     frame = {"event": "error", "code": code, "msg": message, **number, "connId": session.id}
-    session.reply(_json(frame).decode())
+    session.reply(dump(frame).decode())
 
 
 def _notice(session: Session) -> str:
     message = "The connection will soon be closed for a service upgrade. Please reconnect."
     frame = {"event": "notice", "code": "64008", "msg": message, "connId": session.id}
-    return _json(frame).decode()
+    return dump(frame).decode()
 
 
 _EACH = Quota(limit=20, window=2.0)

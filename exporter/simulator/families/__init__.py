@@ -1,0 +1,1 @@
+"""What several simulated venues of one house share."""

@@ -1,0 +1,315 @@
+"""Kraken, spot, WebSocket v2, as its server.
+
+Source: docs.kraken.com (WebSocket v2; REST; guide "book checksum v2"), read 2026-10; frames
+checked against a capture of October 2026.
+"""
+
+from __future__ import annotations
+
+import json
+from binascii import crc32
+from collections.abc import Callable, Mapping, Sequence
+from email.utils import formatdate
+from functools import partial
+
+from exporter.simulator import statuspage
+from exporter.simulator.desk import Desk
+from exporter.simulator.kinds import Kind
+from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step, Window
+from exporter.simulator.session import Session
+from exporter.simulator.spec import (
+    Feed,
+    Query,
+    Quota,
+    Refusals,
+    Reply,
+    Route,
+    Wire,
+    dump,
+    iso,
+    listed,
+)
+
+_SIZE = 8  # decimals of a quantity, which the checksum counts
+_DEPTHS = (10, 25, 100, 500, 1000)
+_INTERVALS = (1, 5, 15, 30, 60, 240, 1440)
+_OLD = {"BTC": "XBT", "DOGE": "XDG"}
+
+
+# --- REST -------------------------------------------------------------------------------------
+
+
+def _result(result: object) -> bytes:
+    return dump({"error": [], "result": result})
+
+
+def _error(text: str, status: int = 200) -> Reply:
+    return Reply(status=status, body=dump({"error": [text]}))
+
+
+def _altname(one: Listing) -> str:
+    return _OLD.get(one.base, one.base) + one.quote
+
+
+def _time(desk: Desk, query: Query) -> bytes:
+    now = desk.nanos() // 10**9
+    return _result({"unixtime": now, "rfc1123": formatdate(now, usegmt=True)[:-3] + "+0000"})
+
+
+def _status(desk: Desk, query: Query) -> bytes:
+    state = "maintenance" if desk.find(Kind.MAINTENANCE) else "online"
+    moment = iso(desk.millis())[:19] + "Z"
+    return _result({"status": state, "timestamp": moment, "upcoming_maintenance": [],
+                    "emergency": []})  # fmt: skip
+
+
+def _ticker(desk: Desk, query: Query) -> bytes | Reply:
+    wanted = query.get("pair", "")
+    found = [p for p in desk.pairs() if wanted in (_altname(p.listing), p.listing.symbol)]
+    if not found:
+        return _error("EQuery:Unknown asset pair")
+    pair, one = found[0], found[0].listing
+    (bid, bid_size), (ask, ask_size) = pair.bids.top(1)[0], pair.asks.top(1)[0]
+    price = partial(one.price, decimals=5)
+    last, volume = price(pair.print[2]), one.size(pair.day_volume, _SIZE)
+    return _result({
+        _altname(one): {
+            "a": [price(ask), "1", one.size(ask_size, 3)],
+            "b": [price(bid), "1", one.size(bid_size, 3)],
+            "c": [last, one.size(pair.print[3], _SIZE)], "v": [volume, volume], "p": [last, last],
+            "t": [pair.number, pair.number], "l": [price(pair.day_low)] * 2,
+            "h": [price(pair.day_high)] * 2, "o": price(pair.day_open),
+        }
+    })  # fmt: skip
+
+
+def _pairs(desk: Desk, query: Query) -> bytes:
+    return _result({
+        _altname(p.listing): {
+            "altname": _altname(p.listing),
+            "wsname": f"{_OLD.get(p.listing.base, p.listing.base)}/{p.listing.quote}",
+            "aclass_base": "currency", "base": _OLD.get(p.listing.base, p.listing.base),
+            "aclass_quote": "currency", "quote": p.listing.quote,
+            "pair_decimals": p.listing.price_decimals, "lot_decimals": _SIZE,
+            "tick_size": p.listing.price(1), "status": "online",
+        }
+        for p in desk.pairs()
+    })  # fmt: skip
+
+
+# --- WebSocket --------------------------------------------------------------------------------
+
+
+def _make(desk: Desk, channel: str, symbol: str, params: Mapping[str, object]) -> Feed | None:
+    pair = desk.pair(symbol)
+    key = _key(channel, symbol, params)
+    topic = f"{channel}:{symbol}"
+    if pair is None:
+        return None
+    match channel:
+        case "trade":
+            return Feed(key=key, topic=topic, channel="trades", pair=pair,
+                        prints=partial(_trades, pair), opening=partial(_history, pair))  # fmt: skip
+        case "ticker":
+            return Feed(key=key, topic=topic, channel="quotes", pair=pair, steps=_quotes(pair),
+                        opening=lambda millis: [_quote(pair, "snapshot", millis)])  # fmt: skip
+        case "book" if params.get("depth", 10) in _DEPTHS:
+            return _books(desk, pair, key, topic, int(str(params.get("depth", 10))))
+        case "ohlc" if params.get("interval", 1) in _INTERVALS:
+            return _candles(pair, key, topic, int(str(params.get("interval", 1))))
+    return None
+
+
+def _key(channel: str, symbol: str, params: Mapping[str, object]) -> str:
+    return f"{channel}:{symbol}:{params.get('depth', 10)}:{params.get('interval', 1)}"
+
+
+def _row(one: Listing, row: Print, moment: str) -> str:
+    number, buy, price, size = row
+    return (
+        f'{{"symbol":"{one.symbol}","side":"{"buy" if buy else "sell"}","price":{one.price(price)},'
+        f'"qty":{one.size(size, _SIZE)},"ord_type":"limit","trade_id":{number},'
+        f'"timestamp":"{moment}"}}'
+    )
+
+
+def _trades(pair: Pair, prints: Sequence[Print], millis: int) -> list[bytes]:
+    start, moment = '{"channel":"trade","type":"update","data":[', iso(millis)
+    return [f"{start}{_row(pair.listing, row, moment)}]}}".encode() for row in prints]
+
+
+def _history(pair: Pair, millis: int) -> list[bytes]:
+    recent = list(pair.recent) or [(pair.print, millis)]
+    rows = [_row(pair.listing, row, iso(at)) for row, at in recent]
+    return [f'{{"channel":"trade","type":"snapshot","data":[{",".join(rows)}]}}'.encode()]
+
+
+def _quote(pair: Pair, kind: str, millis: int) -> bytes:
+    one, last = pair.listing, pair.print[2]
+    (bid, bid_size), (ask, ask_size) = pair.bids.top(1)[0], pair.asks.top(1)[0]
+    change = one.price(last - pair.day_open)
+    return (
+        f'{{"channel":"ticker","type":"{kind}","data":[{{"symbol":"{one.symbol}",'
+        f'"bid":{one.price(bid)},"bid_qty":{one.size(bid_size, _SIZE)},"ask":{one.price(ask)},'
+        f'"ask_qty":{one.size(ask_size, _SIZE)},"last":{one.price(last)},'
+        f'"volume":{one.size(pair.day_volume, _SIZE)},"vwap":{one.price(last)},'
+        f'"low":{one.price(pair.day_low)},"high":{one.price(pair.day_high)},"change":{change},'
+        f'"change_pct":{100 * (last - pair.day_open) / pair.day_open:.2f},"trades":{pair.number},'
+        f'"timestamp":"{iso(millis)}"}}]}}'
+    ).encode()
+
+
+def _quotes(pair: Pair) -> Callable[[Step], list[bytes]]:
+    before: list[Levels] = []
+
+    def steps(step: Step) -> list[bytes]:
+        now = [pair.bids.top(1), pair.asks.top(1)]
+        if now == before:
+            return []
+        before[:] = now
+        return [_quote(pair, "update", step.millis)]
+
+    return steps
+
+
+def _levels(one: Listing, levels: Levels) -> str:
+    rows = [f'{{"price":{one.price(p)},"qty":{one.size(n, _SIZE) if n else 0}}}' for p, n in levels]
+    return f"[{','.join(rows)}]"
+
+
+def _checksum(one: Listing, bids: Levels, asks: Levels) -> int:
+    """Give the CRC32 of the ten best levels a side, asks first, digits only."""
+
+    def digits(text: str) -> str:
+        return text.replace(".", "").lstrip("0")
+
+    rows = [digits(one.price(p)) + digits(one.size(n, _SIZE)) for p, n in [*asks[:10], *bids[:10]]]
+    return crc32("".join(rows).encode())
+
+
+def _books(desk: Desk, pair: Pair, key: str, topic: str, depth: int) -> Feed:
+    one, window = pair.listing, Window(pair, depth)
+
+    def frame(kind: str, millis: int, bids: Levels, asks: Levels, checksum: int) -> bytes:
+        return (
+            f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{one.symbol}",'
+            f'"bids":{_levels(one, bids)},"asks":{_levels(one, asks)},"checksum":{checksum},'
+            f'"timestamp":"{iso(millis)}"}}]}}'
+        ).encode()
+
+    def steps(step: Step) -> list[bytes]:
+        bids, asks = window.changes()
+        right = _checksum(one, pair.bids.top(10), pair.asks.top(10))
+        return [frame("update", step.millis, bids, asks, desk.checksum(pair, right))]
+
+    def opening(millis: int) -> list[bytes]:
+        bids, asks = window.levels()
+        right = _checksum(one, bids, asks)
+        return [frame("snapshot", millis, bids, asks, desk.checksum(pair, right))]
+
+    return Feed(key=key, topic=topic, channel="book", pair=pair, steps=steps, opening=opening)
+
+
+def _candles(pair: Pair, key: str, topic: str, interval: int) -> Feed:
+    one, length = pair.listing, interval * 60_000
+
+    def frame(c: Candle, kind: str, millis: int) -> bytes:
+        return (
+            f'{{"channel":"ohlc","type":"{kind}","timestamp":"{iso(millis)}","data":[{{'
+            f'"symbol":"{one.symbol}","open":{one.price(c.open)},"high":{one.price(c.high)},'
+            f'"low":{one.price(c.low)},"close":{one.price(c.close)},"trades":{c.count},'
+            f'"volume":{one.size(c.volume, _SIZE)},"vwap":{one.price(c.close)},'
+            f'"interval_begin":"{iso(c.start)}","interval":{interval},'
+            f'"timestamp":"{iso(c.start + length)}"}}]}}'
+        ).encode()
+
+    def steps(step: Step) -> list[bytes]:
+        closed = step.closed.get(length)
+        if closed is None and not step.second:
+            return []
+        return [frame(closed or pair.kline(length, step.millis), "update", step.millis)]
+
+    return Feed(key=key, topic=topic, channel="klines", pair=pair, steps=steps,
+                opening=lambda m: [frame(pair.kline(length, m), "snapshot", m)])  # fmt: skip
+
+
+def _opened(session: Session) -> None:
+    busy = "maintenance" if session.desk.find(Kind.MAINTENANCE) else "online"
+    row = {"version": "2.0.10", "system": busy, "api_version": "v2",
+           "connection_id": 1743042658499070000 + int(session.id, 16),
+           "upcoming_maintenance": [], "emergency": []}  # fmt: skip
+    session.reply(dump({"channel": "status", "type": "update", "data": [row]}).decode())
+
+
+def _received(session: Session, text: str) -> None:
+    begun = iso(session.desk.millis())
+    try:
+        asked = json.loads(text)
+        method, params = asked["method"], asked.get("params", {})
+        number = {"req_id": int(asked["req_id"])} if "req_id" in asked else {}
+        channel, symbols = str(params.get("channel", "")), params.get("symbol", [])
+        names = [str(symbol) for symbol in symbols]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        session.reply(dump({"error": "Malformed request", "success": False}).decode())
+        return
+
+    def reply(part: Mapping[str, object], *, keepalive: bool = False) -> None:
+        times = {"time_in": begun, "time_out": iso(session.desk.millis())}
+        answer = {"method": method, **number, **part, **times}
+        session.reply(dump(answer).decode(), keepalive=keepalive)
+
+    if method == "ping":
+        method = "pong"
+        reply({}, keepalive=True)
+        return
+    if method not in ("subscribe", "unsubscribe"):
+        reply({"success": False, "error": "Unsupported method"})
+        return
+    extra = {"depth": params.get("depth", 10), "snapshot": True} if channel == "book" else {}
+    for name in names:
+        result = {"channel": channel, **extra, "symbol": name}
+        key = _key(channel, name, params)
+        if method == "unsubscribe":
+            session.unsubscribe(key)
+            reply({"result": result, "success": True})
+            continue
+        feed = session.desk.feeds.get(key) or _make(session.desk, channel, name, params)
+        if feed is None or not session.subscribe(feed):
+            error = f"Currency pair not supported {name[:40]}"
+            reply({"success": False, "error": error, "symbol": name[:40]})
+            continue
+        reply({"result": result, "success": True})
+        session.open(feed)
+
+
+def _tended(session: Session, now: float) -> None:
+    if session.feeds and now - session.pushed >= 1.0:
+        session.reply('{"channel":"heartbeat"}')
+
+
+WIRE = Wire(
+    name="kraken",
+    symbol=lambda instrument: instrument.replace("-", "/"),
+    lists=lambda instruments: listed(instruments, "USD"),
+    routes={
+        "/0/public/Time": Route(answer=_time),
+        "/0/public/SystemStatus": Route(answer=_status, always=True),
+        "/0/public/Ticker": Route(answer=_ticker),
+        "/0/public/AssetPairs": Route(answer=_pairs),
+        **statuspage.ROUTES,
+    },
+    refusals=Refusals(
+        unknown_path=lambda desk, path: _error("EGeneral:Unknown method"),
+        limited=lambda desk, wait: _error("EGeneral:Too many requests"),
+        banned=lambda desk, wait: _error("EGeneral:Temporary lockout", 403),
+        unavailable=lambda desk: _error("EService:Unavailable", 503),
+    ),
+    quota=Quota(limit=25, window=5.0),
+    sockets=lambda path: path == "/v2",
+    opened=_opened,
+    received=_received,
+    tended=_tended,
+    idle_limit=60.0,
+    connects=Quota(limit=150, window=600.0),
+    checksums=True,
+)
