@@ -12,7 +12,8 @@ from functools import partial
 from random import random
 
 from exporter import __version__, detectors, venues
-from exporter.app.exchange import Exchange, Surroundings
+from exporter.app.around import Surroundings
+from exporter.app.exchange import Exchange
 from exporter.app.state import snapshot
 from exporter.config import Config, config_hash
 from exporter.contracts import Connect
@@ -46,7 +47,7 @@ from exporter.web import api, page
 
 log = logging.getLogger(__name__)
 
-_TASKS = ("probe", "stream", "tick", "lag")
+_TASKS = ("probe", "stream", "book", "tick", "lag")
 _LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
 
 

@@ -6,7 +6,9 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from exporter import __version__
-from exporter.app.exchange import EndpointState, Exchange, StreamState, Watch
+from exporter.app.exchange import Exchange
+from exporter.app.probing import EndpointState
+from exporter.app.streaming import StreamState, Watch
 from exporter.web import state as shown
 
 if TYPE_CHECKING:
@@ -28,22 +30,24 @@ def snapshot(app: App) -> shown.Snapshot:
 
 
 def _exchange(exchange: Exchange, now: float, monotonic: float) -> shown.ExchangeState:
-    banned = max((each.banned_until for each in exchange.budgets.values()), default=0.0)
+    banned = max((each.banned_until for each in exchange.probing.budgets.values()), default=0.0)
     try:
-        offset = exchange.offset.read(monotonic)
+        offset = exchange.probing.offset.read(monotonic)
     except LookupError:
         offset = None
     return shown.ExchangeState(
         name=exchange.name,
         title=exchange.venue.title,
-        endpoints=tuple(_endpoint(each, monotonic) for each in exchange.endpoints.values()),
+        endpoints=tuple(_endpoint(each, monotonic) for each in exchange.probing.endpoints.values()),
         streams=tuple(_stream(each) for each in exchange.streams),
         clock_offset=offset.value if offset else None,
         clock_error=offset.error if offset else None,
-        limits=tuple((limit.name, each.used_ratio()) for limit, each in exchange.budgets.items()),
+        limits=tuple(
+            (limit.name, each.used_ratio()) for limit, each in exchange.probing.budgets.items()
+        ),
         banned_until=banned if banned > now else None,
-        maintenance=exchange.maintenance.active,
-        maintenance_end=exchange.maintenance.end,
+        maintenance=exchange.probing.maintenance.active,
+        maintenance_end=exchange.probing.maintenance.end,
     )
 
 

@@ -188,6 +188,11 @@ class Stream:
     book: bool = key(
         boolean(), True, "Build order books from the book channel; false only counts and times it."
     )
+    book_audit: float | None = key(
+        duration("10s", "1d"),
+        None,
+        "Hold each book against a REST snapshot so often, where the venue has one; else never.",
+    )
     queue: int | None = key(
         integer(16, 10_000_000), None, "Frames that may wait; else streams.queue."
     )
@@ -270,8 +275,18 @@ class Exchange:
             if not (self.symbols if stream.symbols is None else stream.symbols):
                 wrong = f"found none for the stream {stream.name}, expected at least one instrument"
                 yield Mistake(("symbols",), f"{wrong} (or streams: [])")
+            if stream.book_audit is not None and (not stream.book or not _fetched(venue)):
+                why = "a stream with book: true"
+                if stream.book:
+                    why = f"a venue with books over REST, and {self.venue} has none"
+                found = format_duration(stream.book_audit)
+                yield Mistake((*place, "book_audit"), f"found {found}, expected it only in {why}")
             for number, channel in enumerate(stream.channels):
                 if channel not in venue.topics and stream.channels != Stream().channels:
                     offered = ", ".join(venue.topics)
                     wrong = f'found "{channel}", expected a channel of {self.venue} ({offered})'
                     yield Mistake((*place, "channels", number), wrong)
+
+
+def _fetched(venue: Venue) -> bool:
+    return venue.book is not None and venue.book.read_snapshot is not None

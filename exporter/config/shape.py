@@ -123,6 +123,26 @@ class Anomaly:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """How exchanges' prices of one instrument are compared."""
+
+    freshness: float = key(
+        duration("100ms", "1h"), "10s", "An exchange without news for so long takes no part."
+    )
+    peers: int = key(
+        integer(1, 100), 2, "Other fresh exchanges that it takes to say which one deviates."
+    )
+    still: float = key(
+        duration("1s", "1d"), "60s", "A price unchanged for so long while its peers move is frozen."
+    )
+    reference: str = key(
+        text("a currency such as USD", r"[A-Z0-9.]{1,20}"),
+        "USD",
+        "The quote currency that others are held against (a depeg of USDT, say).",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
     """What is published, and how much of it."""
 
@@ -214,6 +234,7 @@ class Config:
     probes: Probes = key(Section(Probes), {}, "How REST endpoints are probed.")
     streams: Streams = key(Section(Streams), {}, "How WebSocket streams are consumed.")
     anomaly: Anomaly = key(Section(Anomaly), {}, "How unusual behaviour is told from usual.")
+    prices: Prices = key(Section(Prices), {}, "How exchanges' prices are compared.")
     metrics: Metrics = key(Section(Metrics), {}, "What is published, and how much of it.")
     server: Server = key(Section(Server), {}, "What the web server allows.")
     alertmanagers: tuple[Alertmanager, ...] = key(

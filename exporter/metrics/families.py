@@ -436,6 +436,13 @@ PRICE_DEVIATION = _gauge(
 SPREAD = _gauge(
     "exchange_spread_ratio", "Best ask minus best bid, over their middle.", "exchange", "symbol"
 )
+PRICE_FROZEN = _gauge(
+    "exchange_price_frozen",
+    "Whether the price stands still although messages arrive and enough peers have moved (1) or "
+    "not (0); absent when stale.",
+    "exchange",
+    "symbol",
+)
 QUOTE_BASIS = _gauge(
     "exchange_quote_basis_ratio",
     "What one base quote currency costs in the other, minus 1.",

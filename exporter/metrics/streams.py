@@ -146,6 +146,7 @@ class Feed(Protocol):
 class FeedMeter:
     """Shows one subscription's feed, read before each scrape so that frames cost nothing here.
 
+    ``priced``: whether this feed, and no other of the symbol, knows best bid and ask.
     ``stale_after`` gives the longest normal silence in seconds, None while it is not known. Once
     the feed has been silent for longer, its price is not shown: a frozen line is a lie.
     """
@@ -156,6 +157,7 @@ class FeedMeter:
         feed: Feed,
         shared: ChannelMeter,
         *,
+        priced: bool,
         stale_after: Callable[[], float | None],
         wall: Callable[[], float],
     ) -> None:
@@ -176,7 +178,7 @@ class FeedMeter:
                 registry.counter(f.BOOK_MISSED, *symbol),
             )
             self._book = counters
-        if what.channel is Channel.QUOTES:
+        if priced:
             self._price = registry.gauge(f.MID_PRICE, *symbol), registry.gauge(f.SPREAD, *symbol)
         registry.refresh(self.refresh)
 

@@ -138,6 +138,17 @@ def _numbers(side: _Side, count: int) -> list[tuple[float, float]]:
     return [(price, float(size[1]) if type(size) is tuple else size) for price, size in rows]
 
 
+def divergence(one: Book, other: Book, count: int) -> float:
+    """Give the share of levels, of the best ``count`` a side, in which two books differ."""
+    wrong = whole = 0
+    for ours, theirs in zip(one.top(count), other.top(count), strict=True):
+        left, right = dict(ours), dict(theirs)
+        prices = left.keys() | right.keys()
+        whole += len(prices)
+        wrong += sum(left.get(price) != right.get(price) for price in prices)
+    return wrong / whole if whole else 0.0
+
+
 CHECKED = 25  # levels a side: no venue's checksum covers more
 
 
@@ -200,6 +211,11 @@ class BookSync:
     def synced(self) -> bool:
         """Whether the book is usable right now."""
         return self.wanted is None
+
+    @property
+    def position(self) -> int | None:
+        """Which message the book has come to, by the venue's number; None where it has none."""
+        return self._last
 
     @property
     def waiting(self) -> int:

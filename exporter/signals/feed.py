@@ -103,6 +103,16 @@ class Feed:
             else:
                 self._negative.inc()
 
+    def show(self, bid: float | None, ask: float | None, now: float) -> None:
+        """Take best bid and ask from a book, where nobody quotes them; None: not known."""
+        if bid is None or ask is None:
+            self.mid = self.spread = nan
+            return
+        price = (bid + ask) / 2
+        self.spread = (ask - bid) / price
+        if price != self.mid:
+            self.mid, self.changed = price, now
+
     def rearm(self, now: float) -> None:
         """Begin anew at ``now`` (epoch seconds): what a lost connection missed is not known."""
         self.last = now

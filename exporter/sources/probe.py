@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import floor
@@ -252,7 +252,7 @@ async def _attempt(
             now = clock.monotonic()
             gates.breaker.release(leave, _verdict(done), now - begun, now)
     listeners.report(done)
-    return now + _pause(done, gates)
+    return now + rest(done, gates.budgets)
 
 
 def _leave(target: Target, gates: Gates, now: float) -> Permit | Skip:
@@ -277,13 +277,13 @@ def _verdict(done: Probed | None) -> bool | None:
     return done.ok
 
 
-def _pause(done: Probed, gates: Gates) -> float:
+def rest(done: Probed, budgets: Iterable[Allowance]) -> float:
     """Give the seconds for which this target must rest, and have the exchange rest if it must."""
     if done.reason is None:
         return 0.0
     if done.reason not in _PAUSES:
         return done.retry_after or 0.0  # a 503 may name its own time: this target's alone
     pause = _PAUSES[done.reason] if done.retry_after is None else done.retry_after
-    for budget in gates.budgets:
+    for budget in budgets:
         budget.ban(pause)
     return pause

@@ -18,7 +18,15 @@ HERE = Path(__file__).parent
 EXAMPLES = sorted((HERE.parents[1] / "examples").glob("*.yml"))
 VALIDATOR = Draft202012Validator(json_schema(VENUES))
 # What lies between keys, in YAML's spelling, or in the world is beyond a schema.
-BEYOND = {"breaker_order", "duplicates", "endless_alias", "laughs", "tabs", "two_documents"}
+BEYOND = {
+    "audits",
+    "breaker_order",
+    "duplicates",
+    "endless_alias",
+    "laughs",
+    "tabs",
+    "two_documents",
+}
 BEYOND |= {"unclosed", "control_characters", "tags", "deep", "empty"}
 
 

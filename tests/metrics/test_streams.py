@@ -157,7 +157,9 @@ def test_feeds_are_read_at_the_scrape() -> None:
     shared = ChannelMeter(registry, "acme", Channel.BOOK)
     one, other = shown(Channel.BOOK), shown(Channel.BOOK)
     for feed in (one, other):
-        FeedMeter(registry, feed, shared, stale_after=lambda: 30.0, wall=lambda: 1002.0)
+        FeedMeter(
+            registry, feed, shared, priced=True, stale_after=lambda: 30.0, wall=lambda: 1002.0
+        )
     names = 'exchange="acme",channel="book"'
     data = f'exchange_stream_messages_total{{{names},kind="data"}}'
     one.count, one.gaps, one.missed, one.changed = 5, 1, 40, 1001.5
@@ -184,7 +186,9 @@ def test_price_is_shown_while_it_is_fresh() -> None:
     registry, feed, now = Registry(), shown(Channel.QUOTES), [1000.0]
     shared = ChannelMeter(registry, "acme", Channel.QUOTES)
     patience: list[float | None] = [None]
-    FeedMeter(registry, feed, shared, stale_after=lambda: patience[0], wall=lambda: now[0])
+    FeedMeter(
+        registry, feed, shared, priced=True, stale_after=lambda: patience[0], wall=lambda: now[0]
+    )
     assert samples(registry, "exchange_mid_price") == []
     assert samples(registry, "exchange_stream_stale_after_seconds") == []
     feed.mid, feed.spread = 64000.5, 1e-5

@@ -1,0 +1,34 @@
+"""What every exchange needs of the running program, and what it gives it to run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from exporter.config import Config
+from exporter.contracts import Clock, Connect, Fetch
+from exporter.edge.inbox import InboxBounds, InboxMeter
+from exporter.metrics.registry import Registry
+from exporter.model import Probed
+
+Task: TypeAlias = tuple[str, str, Callable[[], Awaitable[None]]]
+"""A kind (the label ``task``), a name for the log, and what to run until cancelled."""
+
+Dial: TypeAlias = Callable[[InboxBounds, InboxMeter, Callable[[float], None]], Connect]
+"""Gives a way to open sockets whose frames wait within bounds and are reported to a meter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all exchanges share. ``probed`` is told of every probe that ended."""
+
+    config: Config
+    registry: Registry
+    fetch: Fetch
+    dial: Dial
+    clock: Clock
+    slots: asyncio.Semaphore
+    probed: Callable[[Probed], None]
+    online: Callable[[], bool]

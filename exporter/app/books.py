@@ -1,0 +1,219 @@
+"""The order books of one exchange: each joins a feed, a book and what keeps it in step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from math import floor
+from random import random
+
+from exporter import config as settings
+from exporter.app.around import Surroundings, Task
+from exporter.app.probing import Probing
+from exporter.contracts import BookRules, Clock, Venue
+from exporter.flow import backoff
+from exporter.flow.budget import Budget, Rules
+from exporter.metrics.books import BookMeter
+from exporter.metrics.registry import Registry
+from exporter.model import Data, Depth
+from exporter.signals.book import BookSync, divergence
+from exporter.signals.feed import Feed
+from exporter.sources import book as source
+from exporter.sources.book import Keeper, Snapshots
+from exporter.wire import ParseError
+
+_PART = 0.8  # of the probes' share of a limit: probes never wait, books do
+_AT_ONCE = 4  # snapshots of one exchange
+_AUDITED = 20  # levels a side
+_CATCH_UP = 5.0  # seconds in which the stream reaches a snapshot that was ahead of it
+_LOOK_EVERY = 0.1  # seconds
+
+
+class LocalBook:
+    """One subscription's sink that builds a book beside its feed.
+
+    ``unreadable`` is told of each message whose levels could not be read. ``priced``: nobody else
+    quotes this symbol, so that the book gives its feed the price.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        rules: BookRules,
+        venue: Venue,
+        meter: Callable[[BookSync], BookMeter],
+        *,
+        unreadable: Callable[[], None],
+        priced: bool,
+        clock: Clock,
+    ) -> None:
+        self.feed = feed
+        self.sync = BookSync(rules, venue.sequences)
+        self.meter = meter(self.sync)
+        self.keeper: Keeper | None = None  # set once it is made, for it takes this book
+        self._rules, self._venue, self._clock = rules, venue, clock
+        self._unreadable, self._priced = unreadable, priced
+        self._shadow: BookSync | None = None
+        self._looked = clock.monotonic()
+
+    def __call__(self, event: Data, received: float) -> None:
+        """Take one event whose frame was received at ``received`` (epoch seconds)."""
+        self.feed(event, received)
+        if type(event) is not Depth:
+            return
+        sync = self.sync
+        before = sync.wanted
+        try:
+            sync.feed(event)
+            if self._shadow is not None:
+                self._shadow.feed(event)
+        except ParseError:  # the book is lost, the count goes on
+            self._unreadable()
+        if (sync.wanted is not before or sync.waiting == 1) and self.keeper is not None:
+            self.keeper.stir()
+
+    def restart(self) -> None:
+        """Begin anew: the subscription does, or its connection is gone."""
+        self.sync.restart()
+        if self.keeper is not None:
+            self.keeper.restarted()
+
+    def look(self, wall: float) -> None:
+        """Look once a tick at what passes with time alone; ``wall`` in epoch seconds."""
+        sync, now = self.sync, self._clock.monotonic()
+        bad = not sync.synced or sync.book.touching
+        if sync.synced and bad:
+            self.meter.crossed(now - self._looked)
+        self._looked = now
+        if sync.tick(now) is not None and self.keeper is not None:
+            self.keeper.stir()
+        if self._priced:
+            self.feed.show(*((None, None) if bad else (sync.book.bid, sync.book.ask)), wall)
+
+    async def audit(self, snapshots: Snapshots) -> float | None:
+        """Build the book a second time from REST; give the share of top levels that differ.
+
+        Both take the same deltas, so at the same one they must be equal. None: it could not be
+        done, which says nothing of the book.
+        """
+        clock, sync = self._clock, self.sync
+        self._shadow = shadow = BookSync(self._rules, self._venue.sequences)
+        try:
+            if not await source.wait_shadowed(shadow, snapshots, self.feed.subscription, clock):
+                return None
+            give_up = clock.monotonic() + _CATCH_UP
+            while not (sync.synced and shadow.synced and sync.position == shadow.position):
+                if clock.monotonic() >= give_up:
+                    return None
+                await clock.sleep(_LOOK_EVERY)
+            found = divergence(sync.book, shadow.book, _AUDITED)
+        finally:
+            self._shadow = None
+        self.meter.audited(found)
+        return found
+
+
+class Books:
+    """All books of one exchange, and the means that they share."""
+
+    def __init__(
+        self,
+        configured: settings.Exchange,
+        venue: Venue,
+        around: Surroundings,
+        registry: Registry,
+        probing: Probing,
+    ) -> None:
+        self._name, self._venue, self._around = configured.name, venue, around
+        self._registry = registry
+        self.books: list[LocalBook] = []
+        limits = around.config.streams
+        self._backoff = backoff.Rules(base=limits.backoff_base, cap=limits.backoff_cap)
+        self._snapshots: Snapshots | None = None
+        rules = venue.book
+        if rules is None or rules.read_snapshot is None:
+            return
+        budgets = tuple(probing.budgets.values())
+        self._snapshots = Snapshots(
+            exchange=configured.name,
+            url=(configured.rest_url or venue.rest_url).rstrip("/"),
+            rules=rules,
+            fetch=around.fetch,
+            clock=around.clock,
+            slots=asyncio.Semaphore(_AT_ONCE),
+            part=[_part(budget.rules, rules.weight, around.clock) for budget in budgets],
+            budgets=budgets,
+            fault=venue.fault,
+            answered=probing.answered,
+        )
+
+    def add(
+        self,
+        feed: Feed,
+        *,
+        unreadable: Callable[[], None],
+        priced: bool,
+        live: Callable[[], bool],
+        renew: Callable[[], None],
+        audit_every: float | None,
+    ) -> LocalBook:
+        """Make the book of one subscription. Raises ValueError where the venue has no rules."""
+        rules, what, snapshots = self._venue.book, feed.subscription, self._snapshots
+        if rules is None:
+            raise ValueError(f"{self._venue.name} has no rules for books")
+        book = LocalBook(
+            feed,
+            rules,
+            self._venue,
+            lambda sync: BookMeter(
+                self._registry,
+                what,
+                sync,
+                checksums=rules.checksum is not None,
+                audited=audit_every is not None,
+            ),
+            unreadable=unreadable,
+            priced=priced,
+            clock=self._around.clock,
+        )
+        book.keeper = Keeper(
+            what,
+            book.sync,
+            source=renew if snapshots is None else snapshots,
+            live=live,
+            clock=self._around.clock,
+            rules=self._backoff,
+            chance=random,
+            audit=None if snapshots is None else lambda: book.audit(snapshots),
+            audit_every=audit_every,
+        )
+        self.books.append(book)
+        return book
+
+    def tasks(self) -> Iterator[Task]:
+        """Give everything that must run."""
+        for book in self.books:
+            if book.keeper is not None:
+                what = book.feed.subscription
+                yield "book", f"{self._name}/{what.instrument}/book", book.keeper.run
+
+    def look(self, wall: float) -> None:
+        """Look once at what passes with time alone; ``wall`` in epoch seconds."""
+        for book in self.books:
+            book.look(wall)
+
+
+def _part(whole: Rules, weight: int, clock: Clock) -> Budget:
+    """Give what books may use of a limit: one snapshot at least."""
+    heaviest = min(weight, whole.weight)
+    room = max(heaviest, floor(whole.ours.weight * _PART))
+    return Budget(
+        Rules(weight=room, window=whole.window, share=1.0, heaviest=heaviest, ceiling=1.0), clock
+    )
+
+
+def weight_of(venue: Venue, streams: Iterable[settings.Stream]) -> int:
+    """Give the weight of a snapshot that these streams may ask for, 1 if of none."""
+    if venue.book is None or not any(stream.book for stream in streams):
+        return 1
+    return venue.book.weight

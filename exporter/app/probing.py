@@ -1,0 +1,169 @@
+"""The probes of one exchange: its endpoints and limits, and what their answers tell of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from exporter import config as settings
+from exporter.app.around import Surroundings, Task
+from exporter.contracts import RestLimit, Venue
+from exporter.flow import budget
+from exporter.flow.breaker import Breaker
+from exporter.metrics import families
+from exporter.metrics.probes import ExchangeMeter, ProbeMeter
+from exporter.metrics.registry import Registry
+from exporter.model import Answer, Maintenance, Phase, Probed, Skip, Target
+from exporter.signals.clock import ClockOffset
+from exporter.signals.feed import Skew
+from exporter.signals.history import History
+from exporter.sources import probe
+
+_CLOCK_RESOLUTION = 0.001  # seconds; venues cut their server time to milliseconds
+_FAILURES_KEPT = 20  # per endpoint: the evidence that a page links to
+
+
+@dataclass(slots=True)
+class EndpointState:
+    """One endpoint and what is known of it."""
+
+    target: Target
+    breaker: Breaker
+    meter: ProbeMeter
+    history: History = field(default_factory=History)
+    last: Probed | None = None
+    last_success: float | None = None  # when it ended, epoch seconds
+    skipped: Skip | None = None  # why the last turn was not taken, if it was not
+    failures: deque[Probed] = field(default_factory=lambda: deque(maxlen=_FAILURES_KEPT))
+
+
+class Probing:
+    """All that is asked of one exchange over REST, and what is known from it."""
+
+    def __init__(
+        self,
+        configured: settings.Exchange,
+        venue: Venue,
+        around: Surroundings,
+        registry: Registry,
+        heaviest: int = 1,
+    ) -> None:
+        """Prepare; ``heaviest`` is the weight of other requests that the budgets must fit."""
+        self._name, self._configured, self._venue = configured.name, configured, venue
+        self._around, self._clock, self._registry = around, around.clock, registry
+        limits = settings.rest_limits(configured, venue)
+        self._meter = ExchangeMeter(registry, self._name, [limit.name for limit in limits])
+        targets = settings.targets(configured, venue, around.config.probes)
+        share = settings.budget_share(configured, around.config.probes)
+        heaviest = max([heaviest, *(target.weight for target in targets)])
+        self.budgets = {limit: self._budget(limit, share, heaviest) for limit in limits}
+        self.endpoints = {target.endpoint: self._endpoint(target) for target in targets}
+        self.offset = ClockOffset()
+        self.skew = Skew()
+        self.maintenance = Maintenance(active=False)
+
+    def tasks(self) -> Iterator[Task]:
+        """Give everything that must run."""
+        for state in self.endpoints.values():
+            yield "probe", f"{self._name}/{state.target.endpoint}", partial(self._probe, state)
+
+    @property
+    def begun(self) -> bool:
+        """Whether every endpoint has had its first turn."""
+        return all(state.last or state.skipped for state in self.endpoints.values())
+
+    def tick(self, now: float) -> None:
+        """Look once at what passes with time alone; ``now`` in epoch seconds."""
+        banned = max((each.banned_until for each in self.budgets.values()), default=0.0)
+        self._meter.banned(banned if banned > now else None)
+        for limit, each in self.budgets.items():
+            self._meter.used(limit.name, each.used_ratio())
+
+    def answered(self, answer: Answer) -> None:
+        """Note what an answer says of the limits, whoever asked."""
+        for limit, each in self.budgets.items():
+            used = answer.headers.get(limit.used_header or "", "")
+            left = answer.headers.get(limit.remaining_header or "", "")
+            # isdecimal first: a venue's header is untrusted text.
+            if used.isdecimal() and len(used) < 10:
+                each.reconcile(int(used))
+            elif left.isdecimal() and len(left) < 10:
+                each.reconcile(max(0, limit.weight - int(left)))
+
+    def _budget(self, limit: RestLimit, share: float, heaviest: int) -> budget.Budget:
+        rules = budget.Rules(
+            weight=limit.weight,
+            window=limit.window,
+            share=share,
+            heaviest=min(heaviest, limit.weight),
+        )
+        return budget.Budget(rules, self._clock)
+
+    def _endpoint(self, target: Target) -> EndpointState:
+        meter = ProbeMeter(
+            self._registry,
+            self._name,
+            target.endpoint,
+            phases_of_reused=self._around.config.metrics.phases == "all",
+        )
+        rules = settings.breaker_rules(self._configured, target.endpoint)
+        return EndpointState(target, Breaker(rules, meter.circuit), meter)
+
+    async def _probe(self, state: EndpointState) -> None:
+        own = {each.name: each for each in self._venue.endpoints}.get(state.target.endpoint)
+        await probe.run(
+            state.target,
+            fetch=self._around.fetch,
+            clock=self._clock,
+            readers=probe.Readers(
+                fault=self._venue.fault,
+                clock=own.clock if own else None,
+                status=own.status if own else None,
+            ),
+            slots=self._around.slots,
+            gates=probe.Gates(
+                breaker=state.breaker,
+                budgets=tuple(self.budgets.values()),
+                online=self._around.online,
+            ),
+            listeners=probe.Listeners(
+                report=partial(self._probed, state), skipped=partial(self._skipped, state)
+            ),
+        )
+
+    def _skipped(self, state: EndpointState, target: Target, skip: Skip) -> None:
+        state.skipped = skip
+        state.meter.skipped(skip)
+
+    def _probed(self, state: EndpointState, done: Probed) -> None:
+        now = self._clock.monotonic()
+        state.last, state.skipped = done, None
+        state.meter.probed(done)
+        state.history.add(now, done.duration if done.ok else None)
+        if done.ok:
+            state.last_success = done.time + done.duration
+        else:
+            state.failures.append(done)
+        if done.answer is not None:
+            self.answered(done.answer)
+            if done.clock is not None:
+                self._set_clock(done.clock, done, done.answer.phases, now)
+        if done.maintenance is not None:
+            self.maintenance = done.maintenance
+            self._meter.maintenance(
+                families.MaintenanceSource.VENUE, done.maintenance.active, done.maintenance.end
+            )
+        self._around.probed(done)
+
+    def _set_clock(
+        self, said: float, done: Probed, phases: Mapping[Phase, float], now: float
+    ) -> None:
+        # The venue read its clock while it processed the request: name, handshakes and body have
+        # no part in the round trip.
+        processing = phases.get(Phase.PROCESSING, done.duration)
+        written = done.time + done.duration - processing - phases.get(Phase.TRANSFER, 0.0)
+        offset = self.offset.observe(said, written, processing, _CLOCK_RESOLUTION, now)
+        self.skew.offset = offset.value
+        self._meter.clock(offset.value, offset.error)

@@ -1,0 +1,277 @@
+"""The streams of one exchange: connections, subscriptions, and what is known of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from math import exp, isnan, nan
+from random import random, uniform
+
+from exporter import config as settings
+from exporter.app.around import Surroundings, Task
+from exporter.app.books import Books, LocalBook
+from exporter.contracts import Clock, Venue
+from exporter.edge.inbox import InboxBounds, InboxMeter
+from exporter.flow import backoff
+from exporter.metrics.registry import Registry
+from exporter.metrics.streams import ChannelMeter, FeedMeter
+from exporter.metrics.streams import StreamMeter as StreamChildren
+from exporter.model import Ack, Channel, Control, Lost, Subscription, SubscriptionState
+from exporter.signals.feed import Feed, Skew
+from exporter.signals.liveness import Liveness, Patience
+from exporter.sources.link import Sink, StreamMeter
+from exporter.sources.session import Timing
+from exporter.sources.stream import Stream, spread
+
+# A forced disconnect is not awaited: a successor is up some minutes before, not all at once.
+_ROLLOVER_MARGIN = (300.0, 900.0)
+
+_RATE_MEMORY = 10.0  # seconds after which an old message rate has lost 63 % of its weight
+
+
+@dataclass(slots=True)
+class Watch:
+    """One subscription, how long it may be silent, and its messages a second of late."""
+
+    feed: Feed
+    liveness: Liveness
+    book: LocalBook | None = None
+    rate: float = nan
+    _counted: int = 0
+    _looked: float | None = None
+
+    @property
+    def sink(self) -> Sink:
+        """Where the frame path hands its events to."""
+        return self.feed if self.book is None else self.book
+
+    def rearm(self, now: float) -> None:
+        """Begin anew at ``now`` (epoch seconds), for the subscription does."""
+        self.feed.rearm(now)
+        self.liveness.rearm(now)
+        if self.book is not None:
+            self.book.restart()
+
+    def look(self, now: float) -> None:
+        """Look once a tick; ``now`` in epoch seconds."""
+        self.liveness.look(self.feed.last, now)
+        passed = now - (now if self._looked is None else self._looked)
+        if passed > 0.0:
+            rate = (self.feed.count - self._counted) / passed
+            share = 1.0 if isnan(self.rate) else 1.0 - exp(-passed / _RATE_MEMORY)
+            self.rate = rate if isnan(self.rate) else self.rate + share * (rate - self.rate)
+        self._counted, self._looked = self.feed.count, now
+
+
+@dataclass(slots=True)
+class StreamState:
+    """One connection's worth of subscriptions and what is known of it; ``watches`` by topic."""
+
+    name: str
+    watches: Mapping[str, Watch]
+    stream: Stream | None = None  # set once it is made, for it takes this as its listener
+    connected: bool = False
+    since: float | None = None  # when that connection was made, epoch seconds
+    attempts: int = 0
+    losses: int = 0
+    lost: Lost | None = None  # why the last connection ended
+    counts: Mapping[SubscriptionState, int] = field(default_factory=dict)
+
+    def subscription(self, topic: str) -> SubscriptionState:
+        """Say how far one subscription has come."""
+        return SubscriptionState.REQUESTED if self.stream is None else self.stream.state(topic)
+
+    def live(self, topic: str) -> bool:
+        """Say whether the venue has agreed to one subscription on an open connection."""
+        agreed = (SubscriptionState.ACKED, SubscriptionState.LIVE)
+        return self.connected and self.subscription(topic) in agreed
+
+    def renew(self, topic: str) -> None:
+        """Leave and join one topic."""
+        if self.stream is not None:
+            self.stream.resubscribe(topic)
+
+
+class Streams:
+    """Everything that one exchange sends us."""
+
+    def __init__(
+        self,
+        configured: settings.Exchange,
+        venue: Venue,
+        around: Surroundings,
+        registry: Registry,
+        skew: Skew,
+        books: Books,
+    ) -> None:
+        self.name, self._configured, self._venue = configured.name, configured, venue
+        self._around, self._clock, self._registry = around, around.clock, registry
+        self._skew, self._books = skew, books
+        self.streams: list[StreamState] = []
+        self._channels: dict[Channel, ChannelMeter] = {}
+        wanted = [
+            (each, settings.subscriptions(configured, each, venue)) for each in configured.streams
+        ]
+        self._quoted = {
+            one.instrument for _, ones in wanted for one in ones if one.channel is Channel.QUOTES
+        }
+        for stream, subscriptions in wanted:
+            parts = spread(subscriptions, venue)
+            for number, part in enumerate(parts, start=1):
+                name = stream.name if len(parts) == 1 else f"{stream.name}-{number}"
+                self._add(name, stream, part)
+
+    def tasks(self) -> Iterator[Task]:
+        """Give everything that must run."""
+        for each in self.streams:
+            if each.stream is not None:
+                yield "stream", f"{self.name}/{each.name}", each.stream.run
+
+    def look(self, now: float) -> None:
+        """Look once at what passes with time alone; ``now`` in epoch seconds."""
+        for stream in self.streams:
+            for watch in stream.watches.values():
+                watch.look(now)
+
+    def _add(self, name: str, wanted: settings.Stream, part: tuple[Subscription, ...]) -> None:
+        limits, clock = self._around.config.streams, self._clock
+        for each in part:
+            if each.channel not in self._channels:
+                self._channels[each.channel] = ChannelMeter(self._registry, self.name, each.channel)
+        policy = wanted.queue_policy or limits.queue_policy
+        capacity = wanted.queue or limits.queue
+        children = StreamChildren(
+            self._registry,
+            self.name,
+            name,
+            clock=clock,
+            channels={each.channel: self._channels[each.channel] for each in part},
+            capacity=capacity,
+            policy=policy,
+        )
+        watches = {each.topic: self._watch(each) for each in part}
+        state = StreamState(name, watches)
+        if wanted.book and self._venue.book is not None:
+            self._build(state, wanted)
+        lifetime = self._venue.lifetime
+        state.stream = Stream(
+            f"{self.name}/{name}",
+            self._venue,
+            part,
+            connect=self._around.dial(
+                InboxBounds(frames=capacity, size=limits.queue_bytes, policy=policy),
+                InboxMeter(
+                    received=children.received_bytes,
+                    depth=children.queue_depth,
+                    dropped=children.queue_dropped,
+                    waited=children.queue_waited,
+                ),
+                children.ping_rtt,
+            ),
+            clock=clock,
+            meter=_stream_meter(state, children, clock),
+            sinks={topic: watch.sink for topic, watch in watches.items()},
+            stale_after=lambda topic: watches[topic].liveness.stale_after,
+            chance=random,
+            urls=self._configured.stream_url,
+            fetch=self._around.fetch,
+            rest_url=self._configured.rest_url,
+            rules=backoff.Rules(base=limits.backoff_base, cap=limits.backoff_cap),
+            timing=Timing(
+                ack_timeout=limits.ack_timeout,
+                idle_after=limits.idle_timeout,
+                lifetime=None if lifetime is None else lifetime - uniform(*_ROLLOVER_MARGIN),
+            ),
+        )
+        self.streams.append(state)
+
+    def _watch(self, subscription: Subscription) -> Watch:
+        limits, now = self._around.config.streams, self._clock.wall()
+        channel = self._channels[subscription.channel]
+        patience = Patience(floor=limits.stale_floor, ceiling=limits.stale_ceiling)
+        watch = Watch(
+            Feed(
+                subscription,
+                self._venue.sequences,
+                self._skew,
+                channel.latency,
+                channel.negative,
+                now,
+            ),
+            Liveness(patience, last=now),
+        )
+        FeedMeter(
+            self._registry,
+            watch.feed,
+            channel,
+            priced=self._priced(subscription),
+            stale_after=lambda: watch.liveness.stale_after,
+            wall=self._clock.wall,
+        )
+        return watch
+
+    def _build(self, state: StreamState, wanted: settings.Stream) -> None:
+        for topic, watch in state.watches.items():
+            what = watch.feed.subscription
+            if what.channel is Channel.BOOK:
+                watch.book = self._books.add(
+                    watch.feed,
+                    unreadable=self._channels[what.channel].parse_errors.inc,
+                    priced=self._priced(what),
+                    live=partial(state.live, topic),
+                    renew=partial(state.renew, topic),
+                    audit_every=wanted.book_audit,
+                )
+
+    def _priced(self, what: Subscription) -> bool:
+        """Say whether a subscription is where its symbol's price comes from."""
+        if what.channel is Channel.BOOK:
+            return what.instrument not in self._quoted
+        return what.channel is Channel.QUOTES
+
+
+def _stream_meter(state: StreamState, children: StreamChildren, clock: Clock) -> StreamMeter:
+    """Tell both the metrics and the state that pages show."""
+
+    def attempted(ok: bool) -> None:
+        state.attempts += 1
+        children.attempted(ok)
+
+    def connected(up: bool) -> None:
+        state.connected, state.since = up, clock.wall() if up else None
+        children.connected(up)
+        for watch in state.watches.values():
+            if not up and watch.book is not None:
+                watch.book.restart()
+
+    def lost(reason: Lost) -> None:
+        state.losses, state.lost = state.losses + 1, reason
+        children.lost(reason)
+
+    def subscriptions(counts: Mapping[SubscriptionState, int]) -> None:
+        state.counts = counts
+        children.subscriptions(counts)
+
+    def armed(topic: str) -> None:
+        state.watches[topic].rearm(clock.wall())
+
+    def control(event: Ack | Control) -> None:
+        children.control(event)
+        if isinstance(event, Ack) and event.depth is not None:
+            for topic in event.topics:
+                watch = state.watches.get(topic)
+                if watch is not None and watch.book is not None:
+                    watch.book.sync.agree(event.depth)
+
+    return StreamMeter(
+        attempted=attempted,
+        connected=connected,
+        lost=lost,
+        subscriptions=subscriptions,
+        armed=armed,
+        control=control,
+        unknown=children.unknown,
+        unreadable=children.unreadable,
+        processed=children.processed,
+    )
