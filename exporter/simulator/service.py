@@ -53,6 +53,7 @@ class Simulator:
         ``rate`` trades and ``book_rate`` book updates a second for each market; ``depth`` levels a
         side; ``limited`` enforces the venues' limits; ``lifetime`` seconds until a stream is cut,
         None for the venue's own rule; ``buffer_limit`` bytes that a slow client may leave unread.
+        Raises FaultError for a scenario that cannot be played.
         """
         self.names = tuple(venue_names or venues.names())
         self.seed, self._host, self._port, self._own_ports = seed, host, port, own_ports
@@ -73,6 +74,8 @@ class Simulator:
                 wire, pairs, self.board.live(name), seed=seed, steps=book_rate,
                 limited=limited, lifetime=lifetime, buffer_limit=buffer_limit,
             )  # fmt: skip
+        for fault in self._scenario:
+            self._possible(fault)
         self._peers: set[Peer] = set()
         self._listeners: dict[str | None, asyncio.Server] = {}
         self._ports: dict[str | None, int] = {}
@@ -202,7 +205,7 @@ class Simulator:
     def _possible(self, fault: Fault) -> None:
         names = self.board.venues(fault)
         if fault.kind is Kind.REFUSE and not self._own_ports:
-            raise FaultError(["refuse: needs a port for each venue; start with own ports"])
+            raise FaultError(["refuse: needs a port for each venue; start with own ports (--own-ports)"])
         able = [name for name, desk in self.desks.items() if desk.wire.checksums]
         if fault.kind is Kind.BAD_CHECKSUM and not set(names) & set(able):
             have = ", ".join(able) or "none of the venues"

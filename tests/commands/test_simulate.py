@@ -71,6 +71,8 @@ def test_what_it_cannot_do_is_one_clear_line(tmp_path: Path) -> None:
     """A port in use, an unknown venue, a wrong or missing scenario: status 2, no traceback."""
     wrong = tmp_path / "wrong.yml"
     wrong.write_text("- fault: mute\n- fault: mte\n")
+    refused = tmp_path / "refused.yml"
+    refused.write_text("- {fault: refuse, venue: okx, at: 5s}\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for flags, part in (
@@ -78,6 +80,7 @@ def test_what_it_cannot_do_is_one_clear_line(tmp_path: Path) -> None:
             (["--venues=binanse"], "--venues: unknown 'binanse'"),
             ([f"--scenario={wrong}"], f"{wrong}:2: faults[1]: fault: unknown 'mte'; did you mean"),
             ([f"--scenario={tmp_path}/none"], f"{tmp_path}/none: No such file"),
+            ([f"--scenario={refused}"], "refuse: needs a port for each venue"),
             (["--listen-address=nowhere"], "expected HOST:PORT, was 'nowhere'"),
             (["--rate=-1"], "expected a number above 0"),
         ):

@@ -546,6 +546,7 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
                 while not simulator.desks["binance"].events["slow_consumers"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             writer.close()
+            await asyncio.sleep(0.05)
             assert not simulator.desks["binance"].feeds
 
     asyncio.run(run())
