@@ -106,7 +106,7 @@ def ratios(best: dict[tuple[str, str], float]) -> None:
 def main() -> None:
     """Read the flags, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     flags = parser.parse_args()
     best = table("whole path, CPU per message", WHOLE, flags.rounds)
     ratios(best)

@@ -79,7 +79,7 @@ class PicowsSocket(WSListener):
         if received is None:
             received = self._received = self._wall()
         kind = frame.msg_type
-        if kind == _TEXT and frame.fin and self._message is None:
+        if kind == _TEXT and frame.fin and self._message is None and not frame.rsv1:
             payload = frame.get_payload_as_bytes()
             self._inbox.frames.append((received, payload))
             self._size += len(payload)
@@ -98,9 +98,12 @@ class PicowsSocket(WSListener):
             if self._heartbeat is not None:
                 self._heartbeat.pong(frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
-            code, reason = int(frame.get_close_code().value), frame.get_close_reason() or ""
-            transport.send_close(frame.get_close_code())
-            self._fail(Lost.SERVER_CLOSE, reason[:200], code)
+            if _broken(transport) is None:
+                code, reason = int(frame.get_close_code().value), frame.get_close_reason() or ""
+                transport.send_close(frame.get_close_code())
+                self._fail(Lost.SERVER_CLOSE, reason[:200], code)
+        elif frame.rsv1:
+            self._fail(Lost.PROTOCOL_ERROR, "compressed, which was not agreed", 1002)
         elif (kind == WSMsgType.CONTINUATION) == (self._message is None):
             self._fail(Lost.PROTOCOL_ERROR, "fragments out of order", 1002)
         else:
@@ -117,11 +120,8 @@ class PicowsSocket(WSListener):
         """Name the reason, unless it is known already."""
         if self._heartbeat is not None:
             self._heartbeat.stop()
-        sent = None if transport.close_handshake is None else transport.close_handshake.sent
-        code = None if sent is None else int(sent.code.value)
-        if sent is not None and code in _BROKEN:
-            lost = ConnectionLostError(Lost.PROTOCOL_ERROR, sent.reason[:200], code)
-        else:
+        lost = _broken(transport)
+        if lost is None:
             lost = ConnectionLostError(Lost.NETWORK, "closed without a close frame", 1006)
         self._inbox.end(lost)
         self._writable.set()
@@ -201,6 +201,14 @@ class PicowsSocket(WSListener):
             pass
         finally:
             transport.disconnect(graceful=False)
+
+
+def _broken(transport: WSTransport) -> ConnectionLostError | None:
+    """Give what picows found wrong with the protocol, if that is why it closes."""
+    sent = None if transport.close_handshake is None else transport.close_handshake.sent
+    if sent is None or (code := int(sent.code.value)) not in _BROKEN:
+        return None
+    return ConnectionLostError(Lost.PROTOCOL_ERROR, sent.reason[:200], code)
 
 
 async def connect(

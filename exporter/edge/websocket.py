@@ -169,14 +169,15 @@ class WebSocket(asyncio.BufferedProtocol):
             length = data[at + 1]
             start = at + 2
             if length >= 126:
+                if length > 127:  # masked, which the library refuses by name
+                    self._special(data[at:start], received)
+                    return
                 start = at + (4 if length == 126 else 10)
                 if start > end:
                     need = start - at
                     break
                 length = int.from_bytes(data[at + 2 : start], "big")
-                # Masked frames land here too (their length byte is above 127), for the library
-                # to refuse by name; so does a length beyond the bound, before it is buffered.
-                if data[at + 1] > 127 or length > max_message:
+                if length > max_message:  # refused by the library before it is buffered
                     self._special(data[at:start], received)
                     return
             stop = start + length
