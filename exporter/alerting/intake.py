@@ -94,7 +94,7 @@ def read(body: bytes, now: float) -> Post:
         key = post.groupKey or repr(sorted(post.groupLabels.items())) + alerts[0].name
         more = min(max(0, post.truncatedAlerts), 1_000_000)
         receiver = clean.line(post.receiver, LABEL)
-        return Post(group=_hash(key), receiver=receiver, alerts=alerts, more=more)
+        return Post(group=_hash(f"{receiver}\0{key}"), receiver=receiver, alerts=alerts, more=more)
 
 
 def read_plain(body: bytes, now: float) -> Post:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from exporter.contracts import Account, Notifier
 from exporter.model import Level
+
+ANY_ROUTE: Final = "*"  # what the relay says by itself is for every receiver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,8 @@ class Receiver:
 
     def takes(self, level: Level, route: str) -> bool:
         """Tell whether alerts of this level that came over this route are for it."""
-        return level in self.levels and (not self.routes or route in self.routes)
+        served = not self.routes or route == ANY_ROUTE or route in self.routes
+        return served and level in self.levels
 
     def account(self, target: str) -> Account | None:
         """Give the account of that target, None when the config has no such any more."""

@@ -92,7 +92,7 @@ def check(source: str, name: str) -> None:
     """See whether a template of the user's compiles and renders. Raises TemplateError."""
     try:
         template = _environment(str, "en").from_string(source)
-        template.render(_context(_example(), Occasion.FIRING, 0.0, 10))
+        template.render(_context(_example(), Occasion.FIRING, 0.0, 10) | {"triage": ""})
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"{name}:{error.lineno}: {error.message}") from error
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
@@ -119,7 +119,7 @@ def compose(
     receiver: Receiver, incident: Incident, occasion: Occasion, now: float, triage: str = ""
 ) -> tuple[Note, ...]:
     """Give the notes that tell ``receiver`` of an incident: several when one would not fit."""
-    context = _context(incident, occasion, now, receiver.listed)
+    context = _context(incident, occasion, now, receiver.listed) | {"triage": triage}
     firing, ended = incident.firing, incident.ended
     return _notes(
         receiver,
@@ -164,6 +164,7 @@ def compose_digest(
         "summary": "",
         "link": Safe(""),
         "labels": {},
+        "triage": "",
     }
     note = Note(
         occasion=Occasion.DIGEST,

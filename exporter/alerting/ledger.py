@@ -1,0 +1,508 @@
+"""The books of the relay: a post comes in, and what is to be told whom goes into the outbox.
+
+Everything here is one transaction on an open connection: a kill at any point leaves all of a
+post's effects on the disk, or none of them, and then it was not acknowledged either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from exporter.alerting import outbox, texts
+from exporter.alerting.incident import Incident, Rules, advance, lose, near, settle
+from exporter.alerting.intake import Post
+from exporter.alerting.outbox import Pending
+from exporter.alerting.receiver import Pace, Receiver, target_of
+from exporter.alerting.store import FullError
+from exporter.model import Alert, Level, Note, Occasion
+
+_ROOM: Final = 0.9  # of the file may be used by what comes in; the rest is for what goes out
+_MOST_HELD: Final = 20_000  # told in one digest
+_MOST_LOST: Final = 100  # resolved notices that one loss of data takes back
+_ENDS: Final = frozenset({Occasion.RESOLVED, Occasion.LOST})
+_SAME: Final = ("job", "instance", "cluster")  # an outage of one says nothing of another
+
+
+class Held(StrEnum):
+    """Why something is not told at once; the label ``reason``."""
+
+    COOLDOWN = "cooldown"
+    STORM = "storm"
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How posts become messages. Durations in seconds.
+
+    ``blind``: names of alerts that say that nobody looks any more, so that what ends while one of
+    them fires is lost rather than resolved. ``grace``: how long a billed message may wait for its
+    triage.
+    """
+
+    dedup: float = 300.0
+    flapping: Rules = field(default_factory=Rules)
+    blind: frozenset[str] = frozenset()
+    triage: frozenset[Level] = frozenset()
+    grace: float = 1.5
+
+
+@dataclass(slots=True, kw_only=True)
+class Taken:
+    """What one transaction came to."""
+
+    duplicates: int = 0
+    pending: list[Pending] = field(default_factory=list)
+    triage: list[Incident] = field(default_factory=list)  # incidents to ask the model about
+    held: list[tuple[str, Held]] = field(default_factory=list)  # receiver and reason
+    truncated: list[str] = field(default_factory=list)  # receivers whose text was cut
+
+
+class Ledger:
+    """Turns posts, passing time and answers of the model into deliveries."""
+
+    def __init__(self, receivers: Sequence[Receiver], settings: Settings) -> None:
+        self._receivers = {receiver.name: receiver for receiver in receivers}
+        self._settings = settings
+
+    # --- a post ---------------------------------------------------------------------------------
+
+    def take(self, db: sqlite3.Connection, post: Post, now: float) -> Taken:
+        """Take a post at ``now`` (epoch seconds). Raises FullError when there is no room for it."""
+        _check_room(db)
+        taken = Taken()
+        news = [alert for alert in post.alerts if self._new(db, post.group, alert, now)]
+        taken.duplicates = len(post.alerts) - len(news)
+        if not news:
+            return taken
+        before = _latest(db, post.group)
+        serial = db.execute("SELECT coalesce(max(serial), 0) + 1 FROM incidents").fetchone()[0]
+        after, occasion = advance(
+            before,
+            news,
+            group=post.group,
+            serial=serial,
+            now=now,
+            rules=self._settings.flapping,
+            no_data=self._blind(db, news, post.group),
+            more=post.more,
+        )
+        if after is None:
+            return taken
+        self._save(db, after, post.receiver)
+        if occasion is not None:
+            worse = before is not None and before.id == after.id and before.level != after.level
+            self._tell(db, after, post.receiver, occasion, now, taken, at_once=worse)
+        if occasion is Occasion.FIRING and self._is_blind(after):
+            self._take_back(db, after, now, taken)
+        return taken
+
+    def _new(self, db: sqlite3.Connection, group: str, alert: Alert, now: float) -> bool:
+        key = hashlib.blake2b(
+            f"{group}\0{alert.fingerprint}\0{alert.start!r}\0{alert.firing}".encode(),
+            digest_size=16,
+        ).digest()
+        found = db.execute("SELECT at FROM seen WHERE key = ?", (key,)).fetchone()
+        if found is not None and near(found["at"], now, self._settings.dedup):
+            return False
+        db.execute("INSERT OR REPLACE INTO seen (key, at) VALUES (?, ?)", (key, now))
+        return True
+
+    def _is_blind(self, incident: Incident) -> bool:
+        return any(alert.name in self._settings.blind for alert in incident.firing)
+
+    def _save(self, db: sqlite3.Connection, incident: Incident, route: str) -> None:
+        db.execute(
+            "INSERT INTO incidents (id, grp, opened, closed, flapping, blind, route, state)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+            " closed = excluded.closed, flapping = excluded.flapping, blind = excluded.blind,"
+            " state = excluded.state",
+            (
+                incident.id,
+                incident.group,
+                incident.opened,
+                incident.closed,
+                int(incident.flapping),
+                int(self._is_blind(incident)),
+                route,
+                msgspec.json.encode(incident),
+            ),
+        )
+
+    # --- data lost, not recovered ---------------------------------------------------------------
+
+    def _blind(self, db: sqlite3.Connection, news: Iterable[Alert], group: str) -> bool:
+        """Tell whether what ends now may have ended only because nobody looks."""
+        ended = [alert for alert in news if not alert.firing]
+        if not ended:
+            return False
+        rows = db.execute(
+            "SELECT state FROM incidents WHERE blind = 1 AND closed IS NULL AND grp != ? LIMIT 50",
+            (group,),
+        )
+        return any(_touches(_incident(row), ended, self._settings.blind) for row in rows)
+
+    def _take_back(self, db: sqlite3.Connection, cause: Incident, now: float, taken: Taken) -> None:
+        """Say of what was called resolved a moment ago that its data had only gone."""
+        window = self._settings.flapping.window
+        rows = db.execute(
+            "SELECT state, route FROM incidents WHERE closed > ? AND closed < ? AND id != ?"
+            " ORDER BY serial DESC LIMIT ?",
+            (now - window, now + window, cause.id, _MOST_LOST),
+        ).fetchall()
+        for row in rows:
+            incident = _incident(row)
+            if not _touches(cause, incident.ended, self._settings.blind):
+                continue
+            lost, occasion = lose(incident, now, self._settings.flapping)
+            if occasion is not None:
+                self._save(db, lost, row["route"])
+                self._tell(db, lost, row["route"], occasion, now, taken)
+
+    # --- telling --------------------------------------------------------------------------------
+
+    def _tell(
+        self,
+        db: sqlite3.Connection,
+        incident: Incident,
+        route: str,
+        occasion: Occasion,
+        now: float,
+        taken: Taken,
+        *,
+        at_once: bool = False,
+    ) -> None:
+        wanted = self._wants_triage(db, incident, occasion, now)
+        if wanted:
+            taken.triage.append(incident)
+        for receiver in self._receivers.values():
+            if not receiver.takes(incident.level, route):
+                continue
+            if occasion in _ENDS and not receiver.resolved:
+                continue
+            reason = self._obstacle(db, receiver, incident, occasion, now, at_once=at_once)
+            if reason is not None:
+                _hold(db, receiver, incident, reason, occasion, now)
+                taken.held.append((receiver.name, reason))
+                continue
+            delay = self._settings.grace if wanted and _rides(receiver) else 0.0
+            self._deliver(db, receiver, incident, occasion, now, taken, delay)
+
+    def _obstacle(
+        self,
+        db: sqlite3.Connection,
+        receiver: Receiver,
+        incident: Incident,
+        occasion: Occasion,
+        now: float,
+        *,
+        at_once: bool,
+    ) -> Held | None:
+        """Name what keeps a message back. What waits already takes what comes after with it."""
+        key = (receiver.name, incident.id)
+        held = db.execute("SELECT reason FROM held WHERE receiver = ? AND incident = ?", key)
+        found = held.fetchone()
+        calm = occasion in (Occasion.UPDATE, Occasion.REMINDER) and not at_once
+        if found is not None:
+            if calm or found["reason"] != Held.COOLDOWN:
+                return Held(found["reason"])
+            db.execute("DELETE FROM held WHERE receiver = ? AND incident = ?", key)
+        if calm:
+            told = db.execute("SELECT at FROM told WHERE receiver = ? AND incident = ?", key)
+            last = told.fetchone()
+            if last is not None and near(last["at"], now, receiver.cooldown):
+                return Held.COOLDOWN
+        if _spent(db, receiver, receiver.storm, now):
+            return Held.STORM
+        return Held.BUDGET if _spent(db, receiver, receiver.budget, now) else None
+
+    def _deliver(
+        self,
+        db: sqlite3.Connection,
+        receiver: Receiver,
+        incident: Incident,
+        occasion: Occasion,
+        now: float,
+        taken: Taken,
+        delay: float = 0.0,
+    ) -> None:
+        key = (incident.id, receiver.name)
+        if occasion in (Occasion.UPDATE, Occasion.REMINDER):
+            told = db.execute("SELECT 1 FROM told WHERE incident = ? AND receiver = ?", key)
+            if told.fetchone() is None:
+                occasion = Occasion.FIRING  # to this one it is new
+        triage = ""
+        if occasion in _ENDS and receiver.notifier.edits:
+            triage = _triage(db, receiver, incident.id)  # the edit would wipe it off
+        notes = texts.compose(receiver, incident, occasion, now, triage)
+        ends = occasion in _ENDS or (occasion is Occasion.SETTLED and not incident.firing)
+        _insert(db, receiver, notes, taken, now=now, delay=delay, edit=ends)
+        db.execute("INSERT OR REPLACE INTO told (incident, receiver, at) VALUES (?, ?, ?)",
+                   (*key, now))  # fmt: skip
+
+    # --- the passing of time --------------------------------------------------------------------
+
+    def tick(self, db: sqlite3.Connection, now: float) -> Taken:
+        """Tell what has been held back for long enough, and what has settled."""
+        taken = Taken()
+        flapping = db.execute("SELECT state, route FROM incidents WHERE flapping = 1").fetchall()
+        for row in flapping:
+            after, occasion = settle(_incident(row), now, self._settings.flapping)
+            if occasion is not None:
+                self._save(db, after, row["route"])
+                self._tell(db, after, row["route"], occasion, now, taken)
+        for receiver in self._receivers.values():
+            self._release(db, receiver, now, taken)
+        return taken
+
+    def _release(
+        self, db: sqlite3.Connection, receiver: Receiver, now: float, taken: Taken
+    ) -> None:
+        rows = db.execute(
+            "SELECT held.incident, held.reason, held.occasion, held.at, incidents.state, told.at"
+            " AS told FROM held JOIN incidents ON incidents.id = held.incident LEFT JOIN told ON"
+            " told.incident = held.incident AND told.receiver = held.receiver"
+            " WHERE held.receiver = ? ORDER BY incidents.serial LIMIT ?",
+            (receiver.name, _MOST_HELD),
+        ).fetchall()
+        if not rows or _spent(db, receiver, receiver.budget, now):
+            return
+        cooling = [row for row in rows if row["reason"] == Held.COOLDOWN]
+        for row in cooling:
+            if row["told"] is None or not near(row["told"], now, receiver.cooldown):
+                self._tell_held(db, receiver, row, now, taken)
+        stormy = [row for row in rows if row["reason"] != Held.COOLDOWN]
+        if not stormy or near(min(row["at"] for row in stormy), now, receiver.digest_every):
+            return
+        if len(stormy) <= 2 and not _spent(db, receiver, receiver.storm, now):
+            for row in stormy:
+                self._tell_held(db, receiver, row, now, taken)
+            return
+        since = min(row["at"] for row in stormy)
+        key = f"digest-{receiver.name}-{now:.0f}"
+        notes = texts.compose_digest(receiver, [_incident(r) for r in stormy], key, since, now)
+        _insert(db, receiver, notes, taken, now=now)
+        for row in stormy:
+            _forget_held(db, receiver, row["incident"])
+            db.execute("INSERT OR REPLACE INTO told (incident, receiver, at) VALUES (?, ?, ?)",
+                       (row["incident"], receiver.name, now))  # fmt: skip
+
+    def _tell_held(
+        self,
+        db: sqlite3.Connection,
+        receiver: Receiver,
+        row: sqlite3.Row,
+        now: float,
+        taken: Taken,
+    ) -> None:
+        """Tell what was held back as it is by now."""
+        _forget_held(db, receiver, row["incident"])
+        self._deliver(db, receiver, _incident(row), Occasion(row["occasion"]), now, taken)
+
+    # --- triage ---------------------------------------------------------------------------------
+
+    def _wants_triage(
+        self, db: sqlite3.Connection, incident: Incident, occasion: Occasion, now: float
+    ) -> bool:
+        """Ask once an incident, when it begins or becomes urgent; the row is the one permit."""
+        if incident.level not in self._settings.triage or not incident.firing:
+            return False
+        if occasion not in (Occasion.FIRING, Occasion.UPDATE):
+            return False
+        cursor = db.execute(
+            "INSERT OR IGNORE INTO triage (incident, at, outcome, answer) VALUES (?, ?, '', '{}')",
+            (incident.id, now),
+        )
+        return cursor.rowcount == 1
+
+    def triaged(
+        self,
+        db: sqlite3.Connection,
+        incident: str,
+        outcome: str,
+        answer: Mapping[str, str],
+        now: float,
+    ) -> Taken:
+        """Take the model's answer, which may be none: add it to what was told, or send it after."""
+        taken = Taken()
+        db.execute(
+            "UPDATE triage SET outcome = ?, answer = ? WHERE incident = ?",
+            (outcome, msgspec.json.encode(dict(answer)), incident),
+        )
+        row = db.execute("SELECT state FROM incidents WHERE id = ?", (incident,)).fetchone()
+        if not answer or row is None or not (found := _incident(row)).firing:
+            return taken
+        for receiver in self._receivers.values():
+            told = db.execute("SELECT 1 FROM told WHERE incident = ? AND receiver = ?",
+                              (incident, receiver.name)).fetchone()  # fmt: skip
+            if told and receiver.triage and receiver.notifier.triage:
+                text = texts.triage_text(receiver, answer["language"], answer)
+                for account in receiver.accounts:
+                    _append(db, receiver, target_of(account), found, text, now, taken)
+        return taken
+
+
+# --- pieces -------------------------------------------------------------------------------------
+
+
+def _check_room(db: sqlite3.Connection) -> None:
+    pages, free, most = (
+        db.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "max_page_count")
+    )
+    if pages - free > _ROOM * most:
+        raise FullError(f"{pages - free} of {most} pages are used")
+
+
+def _incident(row: sqlite3.Row) -> Incident:
+    return msgspec.json.decode(row["state"], type=Incident)
+
+
+def _latest(db: sqlite3.Connection, group: str) -> Incident | None:
+    row = db.execute(
+        "SELECT state FROM incidents WHERE grp = ? ORDER BY serial DESC LIMIT 1", (group,)
+    ).fetchone()
+    return None if row is None else _incident(row)
+
+
+def _touches(cause: Incident, alerts: Iterable[Alert], names: frozenset[str]) -> bool:
+    """Tell whether the loss of data that ``cause`` speaks of can be of these alerts' data."""
+    blind = [alert.labels for alert in cause.firing if alert.name in names]
+    return any(
+        all(name not in lost or name not in alert.labels or lost[name] == alert.labels[name]
+            for name in _SAME)
+        for lost in blind
+        for alert in alerts
+    )  # fmt: skip
+
+
+def _rides(receiver: Receiver) -> bool:
+    return receiver.notifier.rides and receiver.triage
+
+
+def _spent(db: sqlite3.Connection, receiver: Receiver, pace: Pace | None, now: float) -> bool:
+    """Tell whether the messages of a pace are used up; a clock set back resets it in a window."""
+    if pace is None:
+        return False
+    count = db.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE receiver = ? AND lead = 1"
+        " AND created > ? AND created < ? LIMIT ?)",
+        (receiver.name, now - pace.window, now + pace.window, pace.messages),
+    ).fetchone()[0]
+    return int(count) >= pace.messages
+
+
+def _hold(
+    db: sqlite3.Connection,
+    receiver: Receiver,
+    incident: Incident,
+    reason: Held,
+    occasion: Occasion,
+    now: float,
+) -> None:
+    db.execute(
+        "INSERT INTO held (receiver, incident, reason, occasion, at) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (receiver, incident) DO UPDATE SET reason = excluded.reason, occasion ="
+        " CASE WHEN excluded.occasion = 'reminder' THEN held.occasion ELSE excluded.occasion END",
+        (receiver.name, incident.id, reason.value, occasion.value, now),
+    )
+
+
+def _forget_held(db: sqlite3.Connection, receiver: Receiver, incident: str) -> None:
+    db.execute("DELETE FROM held WHERE receiver = ? AND incident = ?", (receiver.name, incident))
+
+
+def _insert(
+    db: sqlite3.Connection,
+    receiver: Receiver,
+    notes: Sequence[Note],
+    taken: Taken,
+    *,
+    now: float,
+    delay: float = 0.0,
+    edit: bool = False,
+) -> None:
+    """Put notes in line for each account; with ``edit`` the first changes what was sent before."""
+    if receiver.notifier.short and notes[0].texts[0].endswith("..."):
+        taken.truncated.append(receiver.name)
+    for number, account in enumerate(receiver.accounts):
+        target = target_of(account)
+        original = None
+        if edit and receiver.notifier.edits:
+            original = _original(db, notes[0].incident, receiver.name, target)
+        for part, note in enumerate(notes):
+            taken.pending.append(
+                outbox.insert(
+                    db,
+                    note,
+                    receiver=receiver.name,
+                    target=target,
+                    received=now,
+                    now=now,
+                    delay=delay,
+                    edits=original if part == 0 else None,
+                    part=part,
+                    lead=number == 0 and part == 0,
+                )
+            )
+
+
+def _original(db: sqlite3.Connection, incident: str, receiver: str, target: str) -> int | None:
+    row = db.execute(
+        "SELECT id FROM deliveries WHERE incident = ? AND receiver = ? AND target = ?"
+        " AND occasion = 'firing' AND part = 0 ORDER BY id DESC LIMIT 1",
+        (incident, receiver, target),
+    ).fetchone()
+    return None if row is None else int(row["id"])
+
+
+def _triage(db: sqlite3.Connection, receiver: Receiver, incident: str) -> str:
+    row = db.execute("SELECT answer FROM triage WHERE incident = ?", (incident,)).fetchone()
+    answer = msgspec.json.decode(row["answer"], type=dict[str, str]) if row else {}
+    return texts.triage_text(receiver, answer["language"], answer) if answer else ""
+
+
+def _append(
+    db: sqlite3.Connection,
+    receiver: Receiver,
+    target: str,
+    incident: Incident,
+    text: str,
+    now: float,
+    taken: Taken,
+) -> None:
+    """Get a triage to one target: into the message that still waits, as an edit, or after it."""
+    original = _original(db, incident.id, receiver.name, target)
+    row = None
+    if original is not None:
+        row = db.execute("SELECT * FROM deliveries WHERE id = ?", (original,)).fetchone()
+    if row is not None and (_rides(receiver) or receiver.notifier.edits):
+        note = msgspec.json.decode(row["note"], type=Note)
+        with_triage = msgspec.structs.replace(note, triage=text)
+        waiting = row["state"] == "waiting" and row["attempts"] == 0
+        if waiting and len(note.texts) < receiver.notifier.texts:
+            db.execute(
+                "UPDATE deliveries SET note = ? WHERE id = ?",
+                (msgspec.json.encode(with_triage), original),
+            )
+            return
+        if receiver.notifier.edits:
+            edit = msgspec.structs.replace(with_triage, occasion=Occasion.TRIAGE)
+            taken.pending.append(
+                outbox.insert(db, edit, receiver=receiver.name, target=target, received=now,
+                              now=now, edits=original)
+            )  # fmt: skip
+            return
+    first = texts.compose(receiver, incident, Occasion.TRIAGE, now, text)[0]
+    body = text if receiver.notifier.titled else f"{first.title}\n{text}"
+    after = msgspec.structs.replace(first, texts=(body,), fields=(), triage="")
+    taken.pending.append(
+        outbox.insert(db, after, receiver=receiver.name, target=target, received=now, now=now)
+    )

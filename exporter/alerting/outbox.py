@@ -1,0 +1,330 @@
+"""The deliveries on the disk: what is to be sent, what was, and what could not be.
+
+A row goes waiting → sending → delivered, or back to waiting, or to dead. Functions of an open
+connection, to be run in a transaction: by the relay's store, or by a command of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from uuid import uuid4
+
+import msgspec
+
+from exporter.alerting.incident import near
+from exporter.model import Note, Occasion
+
+
+class State(StrEnum):
+    """Where a delivery stands."""
+
+    WAITING = "waiting"
+    SENDING = "sending"  # a try has begun; found at the start: it is not known how it ended
+    DELIVERED = "delivered"
+    DEAD = "dead"  # refused, or tried for too long: retry it by hand or drop it
+    DROPPED = "dropped"
+
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seen (key BLOB PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
+CREATE TABLE IF NOT EXISTS incidents (
+  serial INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, grp TEXT NOT NULL,
+  opened REAL NOT NULL, closed REAL, flapping INTEGER NOT NULL, blind INTEGER NOT NULL,
+  route TEXT NOT NULL, state BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS incidents_grp ON incidents (grp, serial);
+CREATE INDEX IF NOT EXISTS incidents_closed ON incidents (closed);
+CREATE INDEX IF NOT EXISTS incidents_flapping ON incidents (flapping) WHERE flapping = 1;
+CREATE INDEX IF NOT EXISTS incidents_blind ON incidents (blind) WHERE blind = 1;
+CREATE TABLE IF NOT EXISTS told (
+  incident TEXT NOT NULL, receiver TEXT NOT NULL, at REAL NOT NULL,
+  PRIMARY KEY (incident, receiver)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held (
+  receiver TEXT NOT NULL, incident TEXT NOT NULL, reason TEXT NOT NULL, occasion TEXT NOT NULL,
+  at REAL NOT NULL, PRIMARY KEY (receiver, incident)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS deliveries (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, receiver TEXT NOT NULL, target TEXT NOT NULL,
+  incident TEXT NOT NULL, occasion TEXT NOT NULL, key TEXT NOT NULL, note BLOB NOT NULL,
+  edits INTEGER, part INTEGER NOT NULL, lead INTEGER NOT NULL, state TEXT NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  due REAL NOT NULL, received REAL NOT NULL, created REAL NOT NULL, finished REAL,
+  provider_id TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '');
+CREATE INDEX IF NOT EXISTS deliveries_open ON deliveries (id)
+  WHERE state IN ('waiting', 'sending');
+CREATE INDEX IF NOT EXISTS deliveries_pace ON deliveries (receiver, created) WHERE lead = 1;
+CREATE INDEX IF NOT EXISTS deliveries_incident ON deliveries (incident, receiver);
+CREATE INDEX IF NOT EXISTS deliveries_finished ON deliveries (finished);
+CREATE TABLE IF NOT EXISTS audit (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, receiver TEXT NOT NULL,
+  target TEXT NOT NULL, incident TEXT NOT NULL, occasion TEXT NOT NULL, delivery INTEGER NOT NULL,
+  outcome TEXT NOT NULL, provider_id TEXT NOT NULL, detail TEXT NOT NULL, title TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS audit_at ON audit (at);
+CREATE TABLE IF NOT EXISTS triage (
+  incident TEXT PRIMARY KEY, at REAL NOT NULL, outcome TEXT NOT NULL, answer BLOB NOT NULL
+  ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS triage_at ON triage (at);
+"""
+VERSION: Final = 1
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Make the tables that are missing. Raises sqlite3.DatabaseError for a newer file."""
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > VERSION:
+        raise sqlite3.DatabaseError(f"written by a newer version (format {found})")
+    connection.executescript(SCHEMA)
+    connection.execute(f"PRAGMA user_version={VERSION}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A delivery that is to be sent, as the workers keep it; the note stays on the disk.
+
+    ``delay`` in seconds from when it was handed over; ``received`` epoch seconds.
+    """
+
+    id: int
+    receiver: str
+    target: str
+    incident: str
+    delay: float = 0.0
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A delivery as it stands. Times in epoch seconds."""
+
+    id: int
+    receiver: str
+    target: str
+    incident: str
+    occasion: Occasion
+    key: str
+    note: Note
+    state: State
+    attempts: int
+    due: float
+    received: float
+    created: float
+    finished: float | None
+    provider_id: str
+    detail: str
+    edits: int | None
+    original: str | None = None  # the provider's id of the message that this one edits
+
+
+def _row(found: sqlite3.Row, original: str | None = None) -> Row:
+    return Row(
+        id=found["id"],
+        receiver=found["receiver"],
+        target=found["target"],
+        incident=found["incident"],
+        occasion=Occasion(found["occasion"]),
+        key=found["key"],
+        note=msgspec.json.decode(found["note"], type=Note),
+        state=State(found["state"]),
+        attempts=found["attempts"],
+        due=found["due"],
+        received=found["received"],
+        created=found["created"],
+        finished=found["finished"],
+        provider_id=found["provider_id"],
+        detail=found["detail"],
+        edits=found["edits"],
+        original=original,
+    )
+
+
+def insert(
+    connection: sqlite3.Connection,
+    note: Note,
+    *,
+    receiver: str,
+    target: str,
+    received: float,
+    now: float,
+    delay: float = 0.0,
+    edits: int | None = None,
+    part: int = 0,
+    lead: bool = False,
+) -> Pending:
+    """Put one note in line. Its key is its own for ever: a reminder must not look like a retry."""
+    cursor = connection.execute(
+        "INSERT INTO deliveries (receiver, target, incident, occasion, key, note, edits, part,"
+        " lead, state, due, received, created)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?, ?)",
+        (
+            receiver,
+            target,
+            note.incident,
+            note.occasion.value,
+            str(uuid4()),
+            msgspec.json.encode(note),
+            edits,
+            part,
+            int(lead),
+            now + delay,
+            received,
+            now,
+        ),
+    )
+    return Pending(
+        id=int(cursor.lastrowid or 0),
+        receiver=receiver,
+        target=target,
+        incident=note.incident,
+        delay=delay,
+    )
+
+
+def pending(connection: sqlite3.Connection, now: float, longest: float) -> list[Pending]:
+    """Give all that is to be sent, in order. A due time is believed for ``longest`` seconds."""
+    rows = connection.execute(
+        "SELECT id, receiver, target, incident, due, attempts FROM deliveries"
+        " WHERE state IN ('waiting', 'sending') ORDER BY id"
+    )
+    return [
+        Pending(
+            id=row["id"],
+            receiver=row["receiver"],
+            target=row["target"],
+            incident=row["incident"],
+            delay=row["due"] - now if 0.0 < row["due"] - now <= longest else 0.0,
+            attempts=row["attempts"],
+        )
+        for row in rows
+    ]
+
+
+def interrupted(connection: sqlite3.Connection, receivers: Sequence[str], now: float) -> int:
+    """Settle tries that a crash cut off: dead for these ``receivers``, else tried again."""
+    marks = ",".join("?" * len(receivers))
+    unsure = "a crash cut this try off: it may have been delivered"
+    rows = connection.execute(
+        f"SELECT id FROM deliveries WHERE state = 'sending' AND receiver IN ({marks})",  # noqa: S608
+        tuple(receivers),
+    ).fetchall()
+    for row in rows:
+        finish(connection, row["id"], State.DEAD, now=now, detail=unsure)
+    connection.execute("UPDATE deliveries SET state = 'waiting' WHERE state = 'sending'")
+    return len(rows)
+
+
+def start(connection: sqlite3.Connection, id: int) -> Row | None:  # noqa: A002
+    """Note that a try begins, and give the delivery; None when it is not to be sent any more."""
+    cursor = connection.execute(
+        "UPDATE deliveries SET state = 'sending', attempts = attempts + 1"
+        " WHERE id = ? AND state IN ('waiting', 'sending')",
+        (id,),
+    )
+    if not cursor.rowcount:
+        return None
+    found = connection.execute("SELECT * FROM deliveries WHERE id = ?", (id,)).fetchone()
+    original = None
+    if found["edits"] is not None:
+        row = connection.execute(
+            "SELECT provider_id FROM deliveries WHERE id = ?", (found["edits"],)
+        ).fetchone()
+        original = row["provider_id"] if row else None
+    return _row(found, original or None)
+
+
+def postpone(connection: sqlite3.Connection, id: int, *, due: float, detail: str) -> None:  # noqa: A002
+    """Put a delivery back in line until ``due`` (epoch seconds)."""
+    connection.execute(
+        "UPDATE deliveries SET state = 'waiting', due = ?, detail = ?"
+        " WHERE id = ? AND state = 'sending'",
+        (due, detail, id),
+    )
+
+
+def finish(
+    connection: sqlite3.Connection,
+    id: int,  # noqa: A002
+    state: State,
+    *,
+    now: float,
+    provider_id: str = "",
+    detail: str = "",
+) -> None:
+    """End a delivery, and write down for good who was told what and when."""
+    connection.execute(
+        "UPDATE deliveries SET state = ?, finished = ?, provider_id = ?, detail = ? WHERE id = ?",
+        (state.value, now, provider_id, detail, id),
+    )
+    connection.execute(
+        "INSERT INTO audit (at, receiver, target, incident, occasion, delivery, outcome,"
+        " provider_id, detail, title) SELECT ?, receiver, target, incident, occasion, id, ?, ?, ?,"
+        " json_extract(note, '$.title') FROM deliveries WHERE id = ?",
+        (now, state.value, provider_id, detail, id),
+    )
+
+
+# --- what people ask of it ----------------------------------------------------------------------
+
+
+def listed(
+    connection: sqlite3.Connection, states: Sequence[State], most: int, receiver: str | None = None
+) -> list[Row]:
+    """Give the newest deliveries in these states, newest first."""
+    marks = ",".join("?" * len(states))
+    where = f"state IN ({marks})" + (" AND receiver = ?" if receiver else "")
+    values = [*(state.value for state in states), *([receiver] if receiver else []), most]
+    rows = connection.execute(
+        f"SELECT * FROM deliveries WHERE {where} ORDER BY id DESC LIMIT ?",  # noqa: S608
+        values,
+    )
+    return [_row(row) for row in rows]
+
+
+def one(connection: sqlite3.Connection, id: int) -> Row | None:  # noqa: A002
+    """Give one delivery."""
+    found = connection.execute("SELECT * FROM deliveries WHERE id = ?", (id,)).fetchone()
+    return None if found is None else _row(found)
+
+
+def revive(connection: sqlite3.Connection, id: int, now: float) -> bool:  # noqa: A002
+    """Put a dead or dropped delivery in line again; False when it is neither.
+
+    With a new key after a day: providers forget keys by then, and an old one may be refused.
+    """
+    row = connection.execute("SELECT state, created, key FROM deliveries WHERE id = ?", (id,))
+    found = row.fetchone()
+    if found is None or found["state"] not in (State.DEAD, State.DROPPED):
+        return False
+    key = found["key"] if near(found["created"], now, 86_400.0) else str(uuid4())
+    connection.execute(
+        "UPDATE deliveries SET state = 'waiting', attempts = 0, due = ?, finished = NULL, key = ?,"
+        " detail = 'retried by hand' WHERE id = ?",
+        (now, key, id),
+    )
+    return True
+
+
+def drop(connection: sqlite3.Connection, id: int, now: float) -> bool:  # noqa: A002
+    """Give a delivery up; False when it is delivered, dropped or unknown."""
+    found = connection.execute("SELECT state FROM deliveries WHERE id = ?", (id,)).fetchone()
+    if found is None or found["state"] in (State.DELIVERED, State.DROPPED):
+        return False
+    finish(connection, id, State.DROPPED, now=now, detail="dropped by hand")
+    return True
+
+
+def purge(connection: sqlite3.Connection, now: float, keep: float, dedup: float) -> None:
+    """Forget what ended more than ``keep`` seconds ago; keys older than ``dedup``, either way."""
+    old = now - keep
+    for statement in (
+        "DELETE FROM deliveries WHERE finished < ? AND state IN ('delivered', 'dropped', 'dead')",
+        "DELETE FROM audit WHERE at < ?",
+        "DELETE FROM incidents WHERE closed < ?",
+        "DELETE FROM triage WHERE at < ?",
+    ):
+        connection.execute(statement, (old,))
+    connection.execute("DELETE FROM told WHERE incident NOT IN (SELECT id FROM incidents)")
+    connection.execute("DELETE FROM seen WHERE at < ? OR at > ?", (now - dedup, now + dedup))

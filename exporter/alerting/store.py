@@ -1,0 +1,189 @@
+"""A SQLite file behind one thread: what `write` has returned is on the disk.
+
+Group commit: jobs that wait while one transaction is synced share the next one, so that the sync
+is paid once for all of them. Each job runs in a savepoint of its own: one that fails takes none
+of the others with it. Source: sqlite.org, "Write-Ahead Logging" and "PRAGMA synchronous" (FULL
+syncs the log at every commit), read 2026-11-20.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final, TypeAlias, TypeVar
+
+T = TypeVar("T")
+Job: TypeAlias = Callable[[sqlite3.Connection], Any]
+
+_BATCH: Final = 256  # jobs of one transaction
+_BATCH_TIME: Final = 0.03  # seconds of jobs before their commit
+_BUSY: Final = 5.0  # seconds to wait for another process, which writes a row now and then
+
+
+class StoreError(Exception):
+    """Nothing of the job is on the disk; it may be tried again."""
+
+
+class FullError(StoreError):
+    """There is no room: on the disk, in the file's bound, or in line."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    job: Job
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+def connect(path: Path, *, size: int | None = None) -> sqlite3.Connection:
+    """Open the file, made if absent, readable for its owner alone. ``size`` bounds it, in bytes."""
+    if str(path) != ":memory:":
+        path.touch(mode=0o600, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", "temp_store=MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+    if size is not None:
+        page = connection.execute("PRAGMA page_size").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={max(1, size // page)}")
+    return connection
+
+
+class Store:
+    """One writer for the whole program; open it with ``async with``.
+
+    ``begin`` is run once on the open connection, for the schema. ``waiting`` jobs may be in line.
+    """
+
+    def __init__(
+        self, path: Path, begin: Callable[[sqlite3.Connection], None], *, size: int, waiting: int
+    ) -> None:
+        self._path, self._begin, self._size = path, begin, size
+        self._jobs: queue.Queue[_Waiting | None] = queue.Queue(waiting)
+        self._connection: sqlite3.Connection | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending = False
+        self.commits = 0
+
+    async def __aenter__(self) -> Store:
+        self._loop = asyncio.get_running_loop()
+        self._connection = await asyncio.to_thread(self._open)
+        self._thread = threading.Thread(target=self._work, name="spool", daemon=True)
+        self._thread.start()
+        return self
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            connection = connect(self._path, size=self._size)
+            self._begin(connection)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{self._path}: {error}") from error
+        return connection
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._thread is not None:
+            await asyncio.to_thread(self._jobs.put, None)  # after all that is in line
+            await asyncio.to_thread(self._thread.join)
+        if self._connection is not None:
+            self._connection.close()
+
+    async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``job`` in a transaction; when this returns, what it did is on the disk.
+
+        Cancelled, the job may still run. Raises StoreError, and what the job raises.
+        """
+        assert self._loop is not None  # noqa: S101 - entered
+        future: asyncio.Future[T] = self._loop.create_future()
+        try:
+            self._jobs.put_nowait(_Waiting(job, future))
+        except queue.Full:
+            raise FullError("too many jobs wait for the disk") from None
+        return await future
+
+    def _work(self) -> None:
+        assert self._connection is not None  # noqa: S101 - entered
+        assert self._loop is not None  # noqa: S101
+        while not self._ending:
+            batch: list[_Waiting] = []
+            first = self._jobs.get()
+            self._ending = first is None
+            if first is not None:
+                self._transact(self._connection, first, batch)
+                with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
+                    self._loop.call_soon_threadsafe(_answer, batch)
+
+    def _transact(
+        self, connection: sqlite3.Connection, first: _Waiting, batch: list[_Waiting]
+    ) -> None:
+        """Run the first job and those that come while it lasts, and commit them together."""
+        until = monotonic() + _BATCH_TIME
+        waiting: _Waiting | None = first
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            while waiting is not None:
+                batch.append(waiting)
+                _run(connection, waiting)
+                waiting = None
+                if len(batch) < _BATCH and monotonic() < until:
+                    with contextlib.suppress(queue.Empty):
+                        waiting = self._jobs.get_nowait()
+                        self._ending = waiting is None
+            connection.execute("COMMIT")
+            self.commits += 1
+        except sqlite3.Error as error:
+            if not batch:
+                batch.append(first)
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            for each in batch:
+                each.error = _store_error(error)
+
+
+def _run(connection: sqlite3.Connection, waiting: _Waiting) -> None:
+    """Run one job. Raises sqlite3.Error when that has ended the whole transaction."""
+    if waiting.future.cancelled():
+        return
+    connection.execute("SAVEPOINT job")
+    try:
+        waiting.result = waiting.job(connection)
+        connection.execute("RELEASE job")
+    except sqlite3.Error as error:
+        if not connection.in_transaction:
+            raise
+        connection.execute("ROLLBACK TO job")
+        connection.execute("RELEASE job")
+        waiting.error = _store_error(error)
+    except BaseException as error:  # noqa: BLE001 - it is raised where the job was asked for
+        connection.execute("ROLLBACK TO job")
+        connection.execute("RELEASE job")
+        waiting.error = error
+
+
+def _store_error(error: sqlite3.Error) -> StoreError:
+    kind = FullError if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL else StoreError
+    return kind(str(error))
+
+
+def _answer(batch: list[_Waiting]) -> None:
+    for each in batch:
+        if each.future.done():
+            continue
+        if each.error is not None:
+            each.future.set_exception(each.error)
+        else:
+            each.future.set_result(each.result)
