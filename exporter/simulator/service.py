@@ -205,7 +205,9 @@ class Simulator:
     def _possible(self, fault: Fault) -> None:
         names = self.board.venues(fault)
         if fault.kind is Kind.REFUSE and not self._own_ports:
-            raise FaultError(["refuse: needs a port for each venue; start with own ports (--own-ports)"])
+            raise FaultError(
+                ["refuse: needs a port for each venue; start with own ports (--own-ports)"]
+            )
         able = [name for name, desk in self.desks.items() if desk.wire.checksums]
         if fault.kind is Kind.BAD_CHECKSUM and not set(names) & set(able):
             have = ", ".join(able) or "none of the venues"
