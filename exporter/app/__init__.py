@@ -14,6 +14,7 @@ from random import random
 from exporter import __version__, detectors, venues
 from exporter.app.around import Surroundings
 from exporter.app.exchange import Exchange
+from exporter.app.prices import Prices
 from exporter.app.state import snapshot
 from exporter.config import Config, config_hash
 from exporter.contracts import Connect
@@ -85,6 +86,7 @@ class App:
         trackers = tuple(zip(probe_latency.SIGNALS, self._latencies, strict=True))
         self.pipeline = Pipeline(names, trackers, Bank((), judges))
         self.scores: Scores | None = None
+        self.prices = Prices(config.prices, self.registry)
         self._anomalies = AnomalyMeter(self.registry, self.pipeline.series, self.detectors)
 
     async def run(self) -> None:
@@ -135,8 +137,7 @@ class App:
 
     def _tasks(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[None]]]]:
         yield "lag", "lag", self._watch_lag
-        if self.config.anomaly.enabled:
-            yield "tick", "tick", self._tick
+        yield "tick", "tick", self._tick
         for exchange in self.exchanges:
             yield from exchange.tasks()
 
@@ -177,6 +178,9 @@ class App:
             wall = self.clock.wall()
             for exchange in self.exchanges:
                 exchange.tick(wall)
+            self.prices.look(self.exchanges, wall)
+            if not self.config.anomaly.enabled:
+                continue
             for tick in self.pipeline.tick(self.clock.monotonic(), wall):
                 self.scores = tick.scores
                 await self.clock.sleep(0.0)

@@ -45,6 +45,11 @@ class Exchange:
         return (watch.feed for stream in self.streams for watch in stream.watches.values())
 
     @property
+    def priced(self) -> list[Feed]:
+        """Those that know a best bid and ask: quotes, and the books of what has none."""
+        return self._streams.priced
+
+    @property
     def begun(self) -> bool:
         """Whether every endpoint and stream has had its first turn."""
         return self.probing.begun and all(stream.counts for stream in self.streams)

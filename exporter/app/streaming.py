@@ -109,6 +109,7 @@ class Streams:
         self._around, self._clock, self._registry = around, around.clock, registry
         self._skew, self._books = skew, books
         self.streams: list[StreamState] = []
+        self.priced: list[Feed] = []
         self._channels: dict[Channel, ChannelMeter] = {}
         wanted = [
             (each, settings.subscriptions(configured, each, venue)) for each in configured.streams
@@ -201,11 +202,14 @@ class Streams:
             ),
             Liveness(patience, last=now),
         )
+        priced = self._priced(subscription)
+        if priced:
+            self.priced.append(watch.feed)
         FeedMeter(
             self._registry,
             watch.feed,
             channel,
-            priced=self._priced(subscription),
+            priced=priced,
             stale_after=lambda: watch.liveness.stale_after,
             wall=self._clock.wall,
         )

@@ -1,0 +1,71 @@
+"""Prices of all exchanges, held against one another once a tick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import isfinite
+
+from exporter import config as settings
+from exporter.app.exchange import Exchange
+from exporter.metrics.prices import PriceMeter
+from exporter.metrics.registry import Registry
+from exporter.signals.feed import Feed
+from exporter.signals.prices import Mid, Motion, compare, frozen
+
+
+class Prices:
+    """Compares what the exchanges show. `close` takes the figures away."""
+
+    def __init__(self, configured: settings.Prices, registry: Registry) -> None:
+        self._configured = configured
+        self._registry = registry.scope()
+        self._meter = PriceMeter(self._registry)
+
+    def look(self, exchanges: Iterable[Exchange], now: float) -> None:
+        """Compare all prices as they are at ``now`` (epoch seconds), and show it."""
+        wanted = self._configured
+        feeds = _newest(feed for exchange in exchanges for feed in exchange.priced)
+        mids = [
+            Mid(exchange, instrument, feed.mid, feed.last)
+            for (exchange, instrument), feed in feeds.items()
+            if isfinite(feed.mid)
+        ]
+        motions = [
+            Motion(mid.exchange, mid.instrument, feeds[mid.exchange, mid.instrument].changed,
+                   mid.received)
+            for mid in mids
+        ]  # fmt: skip
+        found = compare(
+            mids,
+            now,
+            freshness=wanted.freshness,
+            peers=wanted.peers,
+            reference=wanted.reference,
+        )
+        still = frozen(
+            motions, now, freshness=wanted.freshness, still=wanted.still, peers=wanted.peers
+        )
+        fresh = [mid for mid in mids if now - mid.received <= wanted.freshness]
+        self._meter.show(
+            feeds.keys(),
+            consensus={one: (each.price, each.exchanges) for one, each in found.consensus.items()},
+            deviation=found.deviation,
+            frozen={
+                pair: pair in still for pair in ((mid.exchange, mid.instrument) for mid in fresh)
+            },
+            basis=found.basis,
+        )
+
+    def close(self) -> None:
+        """Take every series of the comparison off the page."""
+        self._registry.close()
+
+
+def _newest(feeds: Iterable[Feed]) -> dict[tuple[str, str], Feed]:
+    """Give one feed for each exchange and symbol: of several the one that was heard last."""
+    found: dict[tuple[str, str], Feed] = {}
+    for feed in feeds:
+        pair = (feed.subscription.exchange, feed.subscription.instrument)
+        if pair not in found or feed.last > found[pair].last:
+            found[pair] = feed
+    return found
