@@ -273,12 +273,14 @@ class Detector(Protocol):
 
     ``values`` has shape (n,), one per series in rising order of time, NaN for a gap, magnitudes
     below 1e100; ``now`` is the wall clock in epoch seconds. Rows never look at each other.
-    ``score`` changes no memory and gives finite numbers >= 0, 1.0 being the threshold, and 0.0
-    for gaps and for rows that are not ready. ``learn`` updates ``memory`` in place, skipping NaN:
-    leave a value out (an incident) by passing NaN. A value is scored before it is learnt, so it
-    is never part of its own baseline. Every memory has ``seen``: values learnt, by row. A memory
-    with ``floor``, ``rise`` and ``fall`` is told what its series' signal says: the smallest
-    departure that matters, and whether (1.0 or 0.0) one upward or downward does.
+    ``score`` gives finite numbers >= 0, 1.0 being the threshold, and 0.0 for gaps and for rows
+    that are not ready. It is called once for each value and may move what is judged (a short
+    mean), never what it is judged by: that is for ``learn``, which updates ``memory`` in place,
+    skipping NaN: leave a value out (an incident) by passing NaN. A value is scored before it is
+    learnt, so it is never part of its own baseline. Every memory has ``seen``: values learnt, by
+    row. A memory with ``floor``, ``share``, ``rise`` and ``fall`` is told what its series' signal
+    says: the smallest departure that matters, in its unit and as a share of the usual value, and
+    whether (1.0 or 0.0) one upward or downward does.
     """
 
     @property

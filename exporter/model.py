@@ -377,8 +377,9 @@ class Scores:
 class Signal:
     """One measured quantity of an exchange, in the closed list of signals; the label ``signal``.
 
-    ``effect`` is the smallest departure worth a page, in ``unit``; ``resolution`` is the smallest
-    step that means anything: a series that only wiggles within it counts as flat.
+    ``effect`` is the smallest departure worth a page, in ``unit``, and ``share`` the same as a
+    share of the usual value; both must be reached. ``resolution`` is the smallest step that means
+    anything: a series that only wiggles within it counts as flat.
     """
 
     name: str
@@ -386,6 +387,7 @@ class Signal:
     unit: str  # "s", "ratio", "1/s"
     effect: float
     resolution: float
+    share: float = 0.0
     low: bool = False  # whether a departure downward is bad
     high: bool = True  # whether a departure upward is bad
 

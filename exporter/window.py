@@ -39,7 +39,7 @@ def push(memory: Memory, values: Floats) -> Floats:
     slot = (seen % w).astype(np.intp)
     slot += np.arange(0, n * w, w)
     flat = ring.reshape(-1)  # a view: rows of a chunk stay contiguous
-    old = flat.take(slot)
+    old: Floats = flat.take(slot)
     here = values == values  # cheaper than isnan, and the same
     seen += here
     if here.all():
@@ -70,7 +70,9 @@ def push_moments(memory: Memory, values: Floats) -> None:
 def _measured(differences: Floats) -> Floats:
     """Give zeros in place of NaN; as it is, without a copy, in the usual case of none."""
     known = differences == differences
-    return differences if known.all() else np.where(known, differences, 0.0)
+    if known.all():
+        return differences
+    return np.where(known, differences, 0.0)
 
 
 def _sum_afresh(memory: Memory, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> None:

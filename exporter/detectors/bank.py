@@ -182,6 +182,7 @@ class Bank:
         for memory in self._memories.values():
             if "floor" in memory:
                 memory["floor"][:] = [max(s.effect, s.resolution) if s else 0.0 for s in known]
+                memory["share"][:] = [s.share if s else 0.0 for s in known]
                 memory["rise"][:] = [float(s.high) if s else 1.0 for s in known]
                 memory["fall"][:] = [float(s.low) if s else 1.0 for s in known]
         self._chunks: list[tuple[slice, list[Memory], Memory]] = []

@@ -15,6 +15,7 @@ MESSAGE_RATE = Signal(
     unit="messages/s",
     effect=1.0,
     resolution=0.1,
+    share=0.6,
     low=True,
     high=False,  # a busy market is no incident; a queue that cannot keep up has its own signal
 )

@@ -103,6 +103,17 @@ def test_a_step_below_the_smallest_effect_pages_nobody() -> None:
     assert _scores(stream, LATENCY)[780] > 1.0
 
 
+def test_a_step_below_the_smallest_share_pages_nobody() -> None:
+    """A market that slows down by a third is no broken stream, however steady it was."""
+    rate = Signal(name="s", title="x", unit="1/s", effect=1.0, resolution=0.1, share=0.6, low=True)
+    stream = 100.0 + _noise(11, 800)
+    stream[700:] -= 35.0
+    assert _scores(stream)[700] > 1.0
+    assert not _scores(stream, rate).any()
+    stream[700:] -= 40.0
+    assert _scores(stream, rate)[700] > 1.0
+
+
 def test_a_series_that_wiggles_within_its_resolution_is_flat() -> None:
     """The last digit of a measurement is not news."""
     coarse = Signal(name="s", title="x", unit="s", effect=0.0, resolution=0.002, low=True)

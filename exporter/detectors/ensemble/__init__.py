@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from exporter.model import Floats, Memory
 
-# Columns of `means`: means that forget at two speeds. Columns of `tails`: what is calibrated.
-_FAST, _SLOW = 0, 1
+# Columns of `tails`: what is calibrated.
 _UP, _DOWN, _SHIFT, _OVER, _UNDER = range(5)
 # Fields of a tail: exponentially forgetting sums over the values, or over those beyond its start.
 _COUNT, _DISTANCE, _BEYOND, _EXCESS, _SQUARES = range(5)
@@ -57,10 +57,11 @@ class Ensemble:
         return {
             "seen": np.zeros(n),
             "floor": np.zeros(n),
+            "share": np.zeros(n),
             "rise": np.ones(n),
             "fall": np.ones(n),
-            "means": np.zeros((n, 2)),
-            "weights": np.zeros((n, 2)),
+            "fast": np.zeros((n, 2)),  # short mean and its weight so far
+            "slow": np.zeros((n, 2)),
             "start": np.zeros((n, 5)),
             "tails": np.zeros((n, 5, 5)),
             "hours": np.zeros((n, _HOURS)),
@@ -69,15 +70,22 @@ class Ensemble:
         }
 
     def score(self, memory: Memory, values: Floats, now: float) -> Floats:
-        """Rate each value by how rare its departures are; 1.0 is once in 10**decades values."""
+        """Rate each value by how rare its departures are; 1.0 is once in 10**decades values.
+
+        Moves the short mean, which is judged: it must follow an incident that is not learnt.
+        """
+        self._follow(memory, values)
         level, shift, season = self.members(memory, values, now)
         return np.maximum(np.hypot(level, shift), season * self.season) / self.decades
 
     def members(self, memory: Memory, values: Floats, now: float) -> tuple[Floats, Floats, Floats]:
-        """Give the rarity, in decades, that level, shift and season each see, shape (n,)."""
-        departures, _ = self._depart(memory, values, now)
+        """Give the rarity, in decades, that level, shift and season each see, shape (n,).
+
+        The values have moved the short mean already: they are those that were scored last.
+        """
+        departures = self._depart(memory, values, now)
         rarity = self._rarity(memory, _both_ways(departures))
-        floor = np.maximum(memory["floor"], _ROUNDING * np.abs(values))
+        floor = np.maximum(self._floor(memory), _ROUNDING * np.abs(values))
         sized = (np.abs(departures) >= floor[:, None]) & (departures != 0.0)
         ready = memory["seen"] >= self.minimum
         allowed = np.where(departures > 0.0, memory["rise"][:, None], memory["fall"][:, None])
@@ -95,9 +103,9 @@ class Ensemble:
 
         A side whose departures do not matter, and a series that is not ready, is NaN.
         """
-        slow = memory["means"][:, _SLOW]
+        slow = memory["slow"][:, 0]
         reach = self._reach(memory)
-        floor = np.maximum(memory["floor"], _ROUNDING * np.abs(slow))
+        floor = self._floor(memory)
         rise = np.where(memory["rise"] > 0.0, np.maximum(reach[:, _UP], floor), np.nan)
         fall = np.where(memory["fall"] > 0.0, np.maximum(reach[:, _DOWN], floor), np.nan)
         ready = memory["seen"] >= self.minimum
@@ -125,37 +133,34 @@ class Ensemble:
         return shape, mean * (1.0 - shape)
 
     def learn(self, memory: Memory, values: Floats, now: float) -> None:
-        """Move means, tails and the hour of the day by one value each; skip NaN."""
+        """Move the baseline, the tails and the hour of the day by one value each; skip NaN."""
         here = values == values
         if not here.any():
             return
-        departures, rates = self._depart(memory, values, now)
-        self._learn_tails(memory, _both_ways(departures))
-        means, weights = memory["means"], memory["weights"]
-        means += np.where(here[:, None], (values[:, None] - means) * rates, 0.0)
-        weights += np.where(here[:, None], (1.0 - weights) * self._paces(), 0.0)
+        self._learn_tails(memory, _both_ways(self._depart(memory, values, now)))
+        _average(memory["slow"], values, here, self.slow)
         self._learn_hour(memory, values, here, now)
         memory["seen"] += here
 
-    def _paces(self) -> Floats:
-        return 1.0 - 0.5 ** (1.0 / np.array([self.fast, self.slow]))
+    def _follow(self, memory: Memory, values: Floats) -> None:
+        _average(memory["fast"], values, values == values, self.fast)
 
-    def _depart(self, memory: Memory, values: Floats, now: float) -> tuple[Floats, Floats]:
-        """Give departures (n, 3) from level, shift and season, and the means' next rates (n, 2).
+    def _floor(self, memory: Memory) -> Floats:
+        usual = np.abs(memory["slow"][:, 0])
+        floor: Floats = np.maximum(memory["floor"], np.maximum(memory["share"], _ROUNDING) * usual)
+        return floor
 
-        The short mean includes the value, since it is what is judged; baselines never do. What
-        cannot be said (a gap, an hour not seen on an earlier day) is NaN.
+    def _depart(self, memory: Memory, values: Floats, now: float) -> Floats:
+        """Give the departures (n, 3) of value, short mean and value from what they should be.
+
+        What cannot be said (a gap, an hour not seen on an earlier day) is NaN.
         """
-        means, weights = memory["means"], memory["weights"]
-        pace = self._paces()
-        # Dividing by the weight so far makes young means plain averages.
-        rates = pace / (weights + (1.0 - weights) * pace)
-        slow = np.where(memory["seen"] > 0, means[:, _SLOW], values)
-        short = means[:, _FAST] + (values - means[:, _FAST]) * rates[:, _FAST]
+        slow = np.where(memory["seen"] > 0, memory["slow"][:, 0], values)
+        short = np.where(values == values, memory["fast"][:, 0], np.nan)
         hour = int(now // 3600.0) % _HOURS
         known = memory["hour_days"][:, hour] >= 1.0
         usual = np.where(known, memory["hours"][:, hour], np.nan)
-        return np.stack([values - slow, short - slow, values - usual], axis=1), rates
+        return np.stack([values - slow, short - slow, values - usual], axis=1)
 
     def _rarity(self, memory: Memory, sizes: Floats) -> Floats:
         """Give -log10 of the probability of each size, (n, 5); 0.0 below the start of the tail."""
@@ -199,7 +204,9 @@ class Ensemble:
         step = 2.0 * sums[..., _DISTANCE] / (count * count)
         start += step * np.where(known, beyond - self.tail, 0.0)
 
-    def _learn_hour(self, memory: Memory, values: Floats, here: np.ndarray, now: float) -> None:
+    def _learn_hour(
+        self, memory: Memory, values: Floats, here: npt.NDArray[np.bool_], now: float
+    ) -> None:
         current = now // 3600.0
         latest = memory["hour_now"]
         past = np.flatnonzero(here & (latest[:, 0] != current))
@@ -214,6 +221,15 @@ class Ensemble:
             latest[past] = (current, 0.0, 0.0)
         latest[:, 1] += np.where(here, values, 0.0)
         latest[:, 2] += here
+
+
+def _average(mean: Floats, values: Floats, here: npt.NDArray[np.bool_], half_life: float) -> None:
+    """Move means and their weights, (n, 2), in place, where there is a value."""
+    pace = 1.0 - 0.5 ** (1.0 / half_life)
+    weights = mean[:, 1] + (1.0 - mean[:, 1]) * pace
+    # Dividing by the weight so far makes young means plain averages.
+    means = mean[:, 0] + (values - mean[:, 0]) * (pace / weights)
+    np.copyto(mean, np.stack([means, weights], axis=1), where=here[:, None])
 
 
 def _both_ways(departures: Floats) -> Floats:

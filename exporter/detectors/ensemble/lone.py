@@ -72,6 +72,8 @@ class Lone:
 
     def score(self, value: float, now: float) -> float:
         """Rate one finite value by how rare its departures are; 1.0 is the threshold."""
+        self._fast_weight += (1.0 - self._fast_weight) * self._paces[0]
+        self._fast += (value - self._fast) * (self._paces[0] / self._fast_weight)
         level, shift, season = self._depart(value, now)
         least = 1e-9 * fabs(value)
         score = hypot(
@@ -84,7 +86,7 @@ class Lone:
         return score / self._ensemble.decades
 
     def learn(self, value: float, now: float) -> None:
-        """Move means, tails and the hour of the day by one finite value."""
+        """Move the baseline, the tails and the hour of the day by one finite value."""
         keep, share = self._keep, self._ensemble.tail
         level, shift, season = self._depart(value, now)
         self._up.learn(level, keep, share)
@@ -93,22 +95,17 @@ class Lone:
         if season is not None:
             self._over.learn(season, keep, share)
             self._under.learn(-season, keep, share)
-        fast_pace, slow_pace = self._paces
-        self._fast_weight += (1.0 - self._fast_weight) * fast_pace
-        self._slow_weight += (1.0 - self._slow_weight) * slow_pace
-        self._fast += (value - self._fast) * (fast_pace / self._fast_weight)
-        self._slow += (value - self._slow) * (slow_pace / self._slow_weight)
+        self._slow_weight += (1.0 - self._slow_weight) * self._paces[1]
+        self._slow += (value - self._slow) * (self._paces[1] / self._slow_weight)
         self._learn_hour(value, now // 3600.0)
         self._seen += 1
 
     def _depart(self, value: float, now: float) -> tuple[float, float, float | None]:
-        pace = self._paces[0]
         slow = self._slow if self._seen else value
-        rate = pace / (self._fast_weight + (1.0 - self._fast_weight) * pace)
         usual = self._hours[int(now // 3600.0) % _HOURS]
         return (
             value - slow,
-            self._fast + (value - self._fast) * rate - slow,
+            self._fast - slow,
             None if usual is None else value - usual,
         )
 
