@@ -174,7 +174,8 @@ class Decoder:
         offset += count * _SECTION.size
         order = np.frombuffer(payload, np.uint8, rows, offset)
         offset += rows
-        entries = msgspec.json.decode(payload[offset : offset + entries_size], type=list[Entry])
+        names = json.loads(payload[offset : offset + entries_size])
+        entries = msgspec.convert(names, list[Entry])
         offset += entries_size
         rare = [_row(each) for each in json.loads(payload[offset : offset + rare_size])]
         offset += rare_size
