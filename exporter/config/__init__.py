@@ -11,15 +11,17 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from exporter.config import tree
 from exporter.config.exchange import Breaker, Endpoint, Exchange, Expect, Limits, Stream
 from exporter.config.kinds import (
     MOST_COMPLAINTS,
     EnoughError,
+    Place,
     Reading,
     RejectedError,
     Schema,
@@ -64,6 +66,7 @@ __all__ = [
     "Limits",
     "Log",
     "Metrics",
+    "Places",
     "Prices",
     "Probes",
     "Secret",
@@ -76,12 +79,14 @@ __all__ = [
     "connections",
     "json_schema",
     "load",
+    "load_placed",
     "read",
     "rest_limits",
     "subscriptions",
     "targets",
 ]
 
+S = TypeVar("S")
 LONGEST: Final = 1 << 20  # bytes; 500 exchanges with their symbols take a tenth of it
 
 
@@ -97,6 +102,20 @@ class ConfigError(ValueError):
         self.unreadable = unreadable
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the keys of a config that was read stand, for what is found wrong with it later."""
+
+    name: str  # its file's
+    lines: Mapping[Place, int]
+
+    def complaint(self, place: Place, wrong: str) -> tuple[int, str]:
+        """Give a line number to sort by, and the complaint in the form of all others."""
+        known = next(place[:n] for n in range(len(place), -1, -1) if place[:n] in self.lines)
+        line = self.lines[known]
+        return line, f"{self.name}:{line}: {spelled(place)}{': ' if place else ''}{wrong}"
+
+
 def load(
     file: str | Path,
     venues: Collection[str],
@@ -104,6 +123,16 @@ def load(
     environ: Mapping[str, str] = os.environ,
 ) -> Config:
     """Read a config file. ``venues`` are all names that ``venue`` knows. Raises ConfigError."""
+    return load_placed(file, venues, venue, environ)[0]
+
+
+def load_placed(
+    file: str | Path,
+    venues: Collection[str],
+    venue: Callable[[str], Venue],
+    environ: Mapping[str, str] = os.environ,
+) -> tuple[Config, Places]:
+    """Read a config file, and keep where everything in it stands. Raises ConfigError."""
     try:
         with Path(file).open("rb") as stream:
             raw = stream.read(LONGEST + 1)
@@ -119,7 +148,7 @@ def load(
         line = raw.count(b"\n", 0, error.start) + 1
         wrong = f"{file}:{line}: found bytes that are not UTF-8, expected a text file"
         raise ConfigError((wrong,), unreadable=True) from error
-    return read(text, str(file), venues, venue, environ)
+    return _read(text, str(file), venues, venue, environ)
 
 
 def read(
@@ -130,16 +159,32 @@ def read(
     environ: Mapping[str, str] = os.environ,
 ) -> Config:
     """Read a config's text; ``name`` is its file's, for complaints. Raises ConfigError."""
+    return _read(text, name, venues, venue, environ)[0]
+
+
+def _read(
+    text: str,
+    name: str,
+    venues: Collection[str],
+    venue: Callable[[str], Venue],
+    environ: Mapping[str, str],
+) -> tuple[Config, Places]:
     reading = Reading(folder=Path(name).parent, environ=environ, venues=venues, venue=venue)
-    config: Config | None = None
+    return read_as(Config, text, name, reading, "exchanges: [{venue: ..., symbols: [...]}]")
+
+
+def read_as(section: type[S], text: str, name: str, reading: Reading, least: str) -> S:
+    """Read a config's text as ``section``, of which ``least`` is the smallest.
+
+    Raises ConfigError.
+    """
+    config: S | None = None
     try:
         node = tree.read(text)
         if node is None:
-            wrong = (
-                "found an empty file, expected at least exchanges: [{venue: ..., symbols: [...]}]"
-            )
+            wrong = f"found an empty file, expected at least {least}"
             raise reading.complain(1, (), wrong)
-        config = Section(Config).read(reading, (), node)
+        config = Section(section).read(reading, (), node)
     except tree.YamlError as error:
         reading.complaints.append((error.line, (), error.problem))
     except (RejectedError, EnoughError):
@@ -153,23 +198,27 @@ def read(
         if len(lines) >= MOST_COMPLAINTS:
             lines.append(f"{name}: found {MOST_COMPLAINTS} mistakes, and did not look further")
         raise ConfigError(tuple(lines))
-    return config
+    return config, Places(name, reading.lines)
 
 
 def json_schema(venues: Collection[str]) -> Schema:
     """Describe the config as JSON Schema, so that editors complete and check it."""
-    definitions: dict[str, Schema] = {}
-    Section(Config).schema(definitions)
-    definitions["Venue"] = {"enum": sorted(venues)}
+    definitions: dict[str, Schema] = {"Venue": {"enum": sorted(venues)}}
+    return schema_of(Config, "exchange-exporter config", definitions)
+
+
+def schema_of(section: type[Any], title: str, definitions: dict[str, Schema]) -> Schema:
+    """Describe a section as a whole document; ``definitions`` are those it refers to."""
+    Section(section).schema(definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "exchange-exporter config",
-        **definitions.pop("Config"),
+        "title": title,
+        **definitions.pop(section.__name__),
         "$defs": dict(sorted(definitions.items())),
     }
 
 
-def config_hash(config: Config) -> str:
+def config_hash(config: object) -> str:
     """Give 16 hex digits that change when a setting does, and not with comments or spelling.
 
     Of a secret only its source counts: the digits are published.

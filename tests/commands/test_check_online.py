@@ -1,0 +1,116 @@
+"""`check --online`: symbols held against what exchanges list, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from exporter.__main__ import main
+from exporter.simulator import Simulator
+
+SYMBOLS = ("BTC-USDT", "ETH-USDT")
+
+
+def check(tmp_path: Path, text: str, *faults: dict[str, object]) -> tuple[int, Path]:
+    """Run the command on a config against a simulator; ``{binance}`` stands for its address."""
+    file = tmp_path / "c.yml"
+
+    async def run() -> int:
+        names = ("binance", "bybit", "okx")
+        async with Simulator(venue_names=names, symbols=SYMBOLS) as simulator:
+            for fault in faults:
+                simulator.inject(fault)
+            file.write_text(text.format(**{name: simulator.rest_url(name) for name in names}))
+            return await asyncio.to_thread(main, ["check", "--online", str(file)])
+
+    return asyncio.run(asyncio.wait_for(run(), 30.0)), file
+
+
+def test_listed_symbols_are_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two exchanges, each asked; the usual report, and how many markets each one has."""
+    status, _ = check(
+        tmp_path,
+        "exchanges:\n"
+        "  - {{venue: binance, rest_url: '{binance}', symbols: [BTC-USDT, ETH-USDT]}}\n"
+        "  - {{venue: okx, rest_url: '{okx}', symbols: [BTC-USDT]}}\n",
+    )
+    out, err = capsys.readouterr()
+    assert (status, err) == (0, "")
+    assert "is good: config hash" in out
+    assert [line.split() for line in out.splitlines()[-3:]] == [
+        ["exchange", "markets", "symbols"],
+        ["binance", "2", "2"],
+        ["okx", "2", "1"],
+    ]
+
+
+def test_unlisted_symbols_are_refused_where_they_stand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """File, line, key, what was found, and what is near: of symbols, streams and overrides."""
+    status, file = check(
+        tmp_path,
+        "exchanges:\n"
+        "  - venue: binance\n"
+        "    rest_url: '{binance}'\n"
+        "    symbols:\n"
+        "      - BTC-USDT\n"
+        "      - BTC-UDST\n"
+        "      - FOO-BAR\n"
+        "    symbol_overrides: {{FOO-BAR: FOOBAR}}\n"
+        "    streams: [{{symbols: [EHT-USDT]}}]\n",
+    )
+    out, err = capsys.readouterr()
+    assert (status, out) == (1, "")
+    key = "exchanges[0]."
+    assert err.splitlines() == [
+        f'{file}:6: {key}symbols[1]: found "BTC-UDST", expected a market that binance lists; '
+        'did you mean "BTC-USDT" or "ETH-USDT"?',
+        f'{file}:8: {key}symbol_overrides.FOO-BAR: found "FOOBAR", expected a symbol that binance '
+        "lists",
+        f'{file}:9: {key}streams[0].symbols[0]: found "EHT-USDT", expected a market that binance '
+        'lists; did you mean "ETH-USDT" or "BTC-USDT"?',
+        "3 mistakes",
+    ]
+
+
+def test_who_does_not_answer_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One failure does not hide the others' results, and is no mistake of the config."""
+    text = (
+        "exchanges:\n"
+        "  - {{venue: binance, rest_url: '{binance}', symbols: [BTC-USDT]}}\n"
+        "  - {{venue: bybit, rest_url: '{bybit}', symbols: [BTC-USDT]}}\n"
+        "  - {{venue: okx, rest_url: '{okx}', symbols: [BTC-USDT]}}\n"
+    )
+    status, _ = check(
+        tmp_path,
+        text,
+        {"fault": "error", "venue": "binance", "status": 500},
+        {"fault": "garbage_body", "venue": "okx", "form": "html"},
+    )
+    out, err = capsys.readouterr()
+    assert status == 3
+    assert out.splitlines()[-1].split() == ["bybit", "2", "1"]
+    first, second = err.splitlines()
+    assert first.startswith("could not be asked: binance: http://")
+    assert ": http_5xx (status 500" in first
+    assert second.startswith("could not be asked: okx: http://")
+    assert ": body_invalid (" in second
+
+
+def test_a_mistake_outweighs_a_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Status 1 where one exchange refuses a symbol and another cannot be asked."""
+    status, _ = check(
+        tmp_path,
+        "exchanges:\n"
+        "  - {{venue: binance, rest_url: '{binance}', symbols: [DOGE-EUR]}}\n"
+        "  - {{venue: bybit, rest_url: '{bybit}', symbols: [BTC-USDT]}}\n",
+        {"fault": "error", "venue": "bybit", "status": 503},
+    )
+    err = capsys.readouterr().err.splitlines()
+    assert status == 1
+    assert 'found "DOGE-EUR"' in err[0]
+    assert err[1].startswith("could not be asked: bybit: http://")
+    assert err[2] == "1 mistake"
