@@ -133,6 +133,11 @@ def load_placed(
     environ: Mapping[str, str] = os.environ,
 ) -> tuple[Config, Places]:
     """Read a config file, and keep where everything in it stands. Raises ConfigError."""
+    return _read(text_of(file), str(file), venues, venue, environ)
+
+
+def text_of(file: str | Path) -> str:
+    """Give a config file's text. Raises ConfigError."""
     try:
         with Path(file).open("rb") as stream:
             raw = stream.read(LONGEST + 1)
@@ -143,12 +148,11 @@ def load_placed(
         wrong = f"{file}: found more than {LONGEST >> 20} MiB, expected a config file"
         raise ConfigError((wrong,), unreadable=True)
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         wrong = f"{file}:{line}: found bytes that are not UTF-8, expected a text file"
         raise ConfigError((wrong,), unreadable=True) from error
-    return _read(text, str(file), venues, venue, environ)
 
 
 def read(
@@ -170,10 +174,13 @@ def _read(
     environ: Mapping[str, str],
 ) -> tuple[Config, Places]:
     reading = Reading(folder=Path(name).parent, environ=environ, venues=venues, venue=venue)
-    return read_as(Config, text, name, reading, "exchanges: [{venue: ..., symbols: [...]}]")
+    config = read_as(Config, text, name, reading, "exchanges: [{venue: ..., symbols: [...]}]")
+    return config, Places(name, reading.lines)
 
 
-def read_as(section: type[S], text: str, name: str, reading: Reading, least: str) -> S:
+def read_as(
+    section: type[S], text: str, name: str, reading: Reading, least: str
+) -> tuple[S, Places]:
     """Read a config's text as ``section``, of which ``least`` is the smallest.
 
     Raises ConfigError.
@@ -198,7 +205,7 @@ def read_as(section: type[S], text: str, name: str, reading: Reading, least: str
         if len(lines) >= MOST_COMPLAINTS:
             lines.append(f"{name}: found {MOST_COMPLAINTS} mistakes, and did not look further")
         raise ConfigError(tuple(lines))
-    return config, Places(name, reading.lines)
+    return config
 
 
 def json_schema(venues: Collection[str]) -> Schema:
