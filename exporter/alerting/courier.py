@@ -30,6 +30,9 @@ _STORE_RETRY: Final = 0.5  # seconds
 # What never reached the provider; anything else may have.
 _UNSENT: Final = frozenset({Reason.DNS, Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.TLS,
                             Reason.CERT_EXPIRED})  # fmt: skip
+_BACKOFF: Final = backoff.Rules(base=1.0, cap=30.0)
+_BREAKER: Final = breaker.Rules(failures=5, recovery=5.0, recovery_cap=30.0)
+_FRESH: Final = backoff.State()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +41,8 @@ class Policy:
 
     timeout: float = 10.0
     parallel: int = 4
-    backoff: backoff.Rules = backoff.Rules(base=1.0, cap=30.0)
-    breaker: breaker.Rules = breaker.Rules(failures=5, recovery=5.0, recovery_cap=30.0)
+    backoff: backoff.Rules = _BACKOFF
+    breaker: breaker.Rules = _BREAKER
     give_up: float = 86_400.0
 
 
@@ -59,7 +62,7 @@ class _Lane:
     due: float = 0.0  # monotonic, of the first in line
     busy: bool = False
     since: float | None = None  # when the first in line was tried first
-    state: backoff.State = backoff.State()
+    state: backoff.State = _FRESH
 
 
 class Courier:
@@ -111,11 +114,18 @@ class Courier:
 
     def forget(self, ids: set[int]) -> None:
         """Let go of deliveries that are not open any more; `outbox.start` would refuse them too."""
-        for lane in self._lanes.values():
-            gone = [each for each in lane.line if each.id in ids]
-            for each in gone[lane.busy and lane.line[0].id in ids :]:
-                lane.line.remove(each)
-                self._known.discard(each.id)
+        for key, lane in self._lanes.items():
+            before = lane.line[0] if lane.line else None
+            kept = [
+                each
+                for place, each in enumerate(lane.line)
+                if each.id not in ids or (lane.busy and place == 0)
+            ]
+            self._known -= {each.id for each in lane.line} - {each.id for each in kept}
+            lane.line = deque(kept)
+            if kept and not lane.busy and kept[0] is not before:
+                heapq.heappush(self._due, (lane.due, kept[0].id, key))
+        self._news.set()
 
     def hurry(self, incident: str) -> None:
         """Send what waits for a triage of that incident without waiting longer."""
@@ -242,6 +252,11 @@ class Courier:
                          name, row.id, row.occasion, provider_id, row.attempts)  # fmt: skip
                 self._done(lane, lane.line[0])
                 return True
+            case Refused(reason=reason) if row.original is not None:
+                # Somebody deleted the message, or it is too old to be edited.
+                await self._write(lambda db: outbox.detach(db, row.id, detail=reason))
+                lane.due = now
+                return True
             case Refused(reason=reason, gone=gone):
                 return await self._give_up(lane, row, reason, works=not gone)
         if outcome.unsure and not (self.receiver.notifier.keyed or self.receiver.resend):
@@ -278,7 +293,7 @@ class Courier:
     def _done(self, lane: _Lane, pending: Pending) -> None:
         lane.line.popleft()
         self._known.discard(pending.id)
-        lane.since, lane.state = None, backoff.State()
+        lane.since, lane.state = None, _FRESH
         lane.due = self._clock.monotonic() + (lane.line[0].delay if lane.line else 0.0)
 
     async def _finish(

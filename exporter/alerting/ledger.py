@@ -51,6 +51,8 @@ class Settings:
     flapping: Rules = field(default_factory=Rules)
     blind: frozenset[str] = frozenset()
     triage: frozenset[Level] = frozenset()
+    triage_per_hour: int = 20
+    triage_per_day: int = 100
     grace: float = 1.5
 
 
@@ -61,6 +63,7 @@ class Taken:
     duplicates: int = 0
     pending: list[Pending] = field(default_factory=list)
     triage: list[Incident] = field(default_factory=list)  # incidents to ask the model about
+    unasked: int = 0  # incidents beyond the budget of questions
     held: list[tuple[str, Held]] = field(default_factory=list)  # receiver and reason
     truncated: list[str] = field(default_factory=list)  # receivers whose text was cut
 
@@ -182,6 +185,7 @@ class Ledger:
         wanted = self._wants_triage(db, incident, occasion, now)
         if wanted:
             taken.triage.append(incident)
+        taken.unasked += wanted is None
         for receiver in self._receivers.values():
             if not receiver.takes(incident.level, route):
                 continue
@@ -310,17 +314,33 @@ class Ledger:
 
     def _wants_triage(
         self, db: sqlite3.Connection, incident: Incident, occasion: Occasion, now: float
-    ) -> bool:
-        """Ask once an incident, when it begins or becomes urgent; the row is the one permit."""
+    ) -> bool | None:
+        """Ask once an incident, when it begins or becomes urgent; None: the budget is used up.
+
+        The row is the permit: a kill while the model thinks does not pay for a second answer.
+        """
         if incident.level not in self._settings.triage or not incident.firing:
             return False
         if occasion not in (Occasion.FIRING, Occasion.UPDATE):
             return False
-        cursor = db.execute(
-            "INSERT OR IGNORE INTO triage (incident, at, outcome, answer) VALUES (?, ?, '', '{}')",
-            (incident.id, now),
+        spent = any(
+            db.execute(
+                "SELECT count(*) FROM triage WHERE at > ? AND at < ? AND outcome != 'budget'",
+                (now - window, now + window),
+            ).fetchone()[0]
+            >= most
+            for window, most in (
+                (3600.0, self._settings.triage_per_hour),
+                (86_400.0, self._settings.triage_per_day),
+            )
         )
-        return cursor.rowcount == 1
+        cursor = db.execute(
+            "INSERT OR IGNORE INTO triage (incident, at, outcome, answer) VALUES (?, ?, ?, '{}')",
+            (incident.id, now, "budget" if spent else ""),
+        )
+        if not cursor.rowcount:
+            return False
+        return None if spent else True
 
     def triaged(
         self,

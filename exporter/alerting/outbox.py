@@ -244,6 +244,14 @@ def postpone(connection: sqlite3.Connection, id: int, *, due: float, detail: str
     )
 
 
+def detach(connection: sqlite3.Connection, id: int, *, detail: str) -> None:  # noqa: A002
+    """Make a new message of an edit whose original cannot be edited, and put it back in line."""
+    connection.execute(
+        "UPDATE deliveries SET state = 'waiting', edits = NULL, detail = ? WHERE id = ?",
+        (detail, id),
+    )
+
+
 def finish(
     connection: sqlite3.Connection,
     id: int,  # noqa: A002

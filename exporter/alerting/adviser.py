@@ -1,0 +1,134 @@
+"""Asks the model, within a deadline. No page ever waits for it; the ledger keeps its budgets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from urllib.parse import quote
+
+from exporter.alerting import triage
+from exporter.alerting.incident import Incident
+from exporter.contracts import Clock, FetchFailedError, Send
+from exporter.flow import breaker
+from exporter.model import Reason
+
+log = logging.getLogger(__name__)
+
+_ANSWER: Final = 128 * 1024  # bytes
+_EVIDENCE: Final = 256 * 1024
+
+
+class Outcome(StrEnum):
+    """How a triage ended; the label ``outcome``."""
+
+    OK = "ok"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    BUDGET = "budget"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Bounds of asking. Durations in seconds."""
+
+    deadline: float = 20.0  # of all: evidence and answer
+    parallel: int = 2
+    evidence_url: str | None = None  # base URL of an exporter, asked for what it knows
+    evidence_timeout: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What asking came to. ``seconds`` from the question to the answer."""
+
+    outcome: Outcome
+    seconds: float = 0.0
+    found: triage.Triage | None = None
+
+
+class Adviser:
+    """One model. ``fence`` gives a word that nobody can guess, anew for each question."""
+
+    def __init__(
+        self,
+        model: triage.Model,
+        rules: Rules,
+        *,
+        send: Send,
+        clock: Clock,
+        fence: Callable[[], str],
+    ) -> None:
+        self._model, self._rules = model, rules
+        self._send, self._clock, self._fence = send, clock, fence
+        self._breaker = breaker.Breaker(breaker.Rules(failures=3, recovery=30.0))
+        self._places = asyncio.Semaphore(rules.parallel)
+
+    async def ask(self, incident: Incident) -> Advice:
+        """Ask once about an incident; whatever goes wrong is an outcome, no exception."""
+        started = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._rules.deadline), self._places:
+                permit = self._breaker.acquire(self._clock.monotonic())
+                if permit is None:
+                    return Advice(outcome=Outcome.ERROR)
+                ok: bool | None = False  # a deadline that passes is the model's fault
+                try:
+                    found = await self._answer(incident, started)
+                    ok = True
+                finally:
+                    now = self._clock.monotonic()
+                    self._breaker.release(permit, ok, now - started, now)
+        except TimeoutError:
+            return self._failed(Outcome.TIMEOUT, "deadline", started)
+        except FetchFailedError as error:
+            late = error.reason in (Reason.READ_TIMEOUT, Reason.CONNECT_TIMEOUT)
+            outcome = Outcome.TIMEOUT if late else Outcome.ERROR
+            return self._failed(outcome, error.reason, started)
+        except triage.AnswerError as error:
+            return self._failed(Outcome.ERROR, str(error), started)
+        seconds = self._clock.monotonic() - started
+        return Advice(outcome=Outcome.OK, seconds=seconds, found=found)
+
+    def _failed(self, outcome: Outcome, reason: str, started: float) -> Advice:
+        log.warning("triage_failed outcome=%s reason=%s", outcome, reason)
+        return Advice(outcome=outcome, seconds=self._clock.monotonic() - started)
+
+    async def _answer(self, incident: Incident, started: float) -> triage.Triage:
+        evidence = await self._evidence(incident)
+        request = triage.request(self._model, incident, evidence, self._fence())
+        left = self._rules.deadline - (self._clock.monotonic() - started)
+        answer = await self._send(
+            request.method,
+            request.url,
+            headers=request.headers,
+            timeout=max(0.1, left),
+            body_limit=_ANSWER,
+            body=request.body,
+        )
+        if answer.status != 200:
+            raise triage.AnswerError(f"status {answer.status}")
+        return triage.read(answer.body, self._model)
+
+    async def _evidence(self, incident: Incident) -> str:
+        """Fetch what the exporter knows of the incident's exchange; nothing when it is silent."""
+        alerts = incident.firing or incident.ended
+        exchange = next((alert.exchange for alert in alerts if alert.exchange), "")
+        if self._rules.evidence_url is None or not exchange:
+            return ""
+        try:
+            answer = await self._send(
+                "GET",
+                f"{self._rules.evidence_url}/api/v1/exchanges/{quote(exchange, safe='')}",
+                headers={},
+                timeout=self._rules.evidence_timeout,
+                body_limit=_EVIDENCE,
+            )
+        except FetchFailedError as error:
+            log.info("triage_without_evidence reason=%s", error.reason)
+            return ""
+        return answer.body.decode(errors="replace") if answer.status == 200 else ""

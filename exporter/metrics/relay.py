@@ -1,0 +1,231 @@
+"""What the relay says of itself: its families and their children."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Literal
+
+from exporter.metrics.registry import Registry
+from exporter.model import Circuit, Family
+
+
+class Status(StrEnum):
+    """What an alert that came in says; the label ``status``."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+class Outcome(StrEnum):
+    """How a try to deliver ended; the label ``outcome``."""
+
+    OK = "ok"
+    RETRY = "retry"
+    FAILED = "failed"
+    TRUNCATED = "truncated"  # counted when it is written, beside how its delivery ends
+
+
+class Hold(StrEnum):
+    """Why a message was held back; the label ``reason``."""
+
+    COOLDOWN = "cooldown"
+    STORM = "storm"
+    BUDGET = "budget"
+
+
+class Refusal(StrEnum):
+    """Why a post was not taken; the label ``reason``."""
+
+    UNAUTHORIZED = "unauthorized"
+    INVALID = "invalid"
+    FULL = "full"
+
+
+class Asked(StrEnum):
+    """How a triage ended; the label ``outcome``."""
+
+    OK = "ok"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    BUDGET = "budget"
+    DISABLED = "disabled"
+
+
+class Direction(StrEnum):
+    """Tokens sent to the model or received; the label ``direction``."""
+
+    PROMPT = "prompt"
+    COMPLETION = "completion"
+
+
+_TO_PAGE = (0.1, 0.3, 1.0, 3.0, 10.0, 60.0, 600.0, 3600.0)
+_TO_ANSWER = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)
+
+
+def _family(kind: Literal["counter", "gauge"], name: str, text: str, *labels: str) -> Family:
+    return Family(name=name, kind=kind, help=text, labels=labels)
+
+
+RECEIVED = _family(
+    "counter", "alert_relay_received_total", "Alerts in the posts that were taken.", "status"
+)
+REFUSED = _family(
+    "counter", "alert_relay_refused_total", "Posts that were not taken, by why.", "reason"
+)
+DEDUPLICATED = _family(
+    "counter",
+    "alert_relay_deduplicated_total",
+    "Alerts dropped because the same was taken within the dedup window.",
+)
+DELIVERIES = _family(
+    "counter",
+    "alert_relay_deliveries_total",
+    "Tries to deliver a message, by how they ended; truncated: messages cut to fit.",
+    "channel",
+    "outcome",
+)
+HELD = _family(
+    "counter",
+    "alert_relay_held_total",
+    "Messages held back, to be told in a digest or later, by why.",
+    "channel",
+    "reason",
+)
+DURATION = Family(
+    name="alert_relay_delivery_duration_seconds",
+    kind="histogram",
+    help="Time from the post's arrival, or a digest's making, to the provider's confirmation.",
+    labels=("channel",),
+    buckets=_TO_PAGE,
+)
+LAST_SUCCESS = _family(
+    "gauge",
+    "alert_relay_last_success_timestamp_seconds",
+    "When the provider last confirmed a message.",
+    "channel",
+)
+WATCHDOG = _family(
+    "gauge",
+    "alert_relay_watchdog_last_received_timestamp_seconds",
+    "When the watchdog alert last came.",
+)
+HEARTBEAT_LOST = _family(
+    "gauge",
+    "alert_relay_heartbeat_lost",
+    "Whether the watchdog alert has been silent for too long (1) or not (0).",
+)
+DEPTH = _family(
+    "gauge", "alert_relay_queue_depth", "Messages that wait for delivery or are under way."
+)
+OLDEST = _family(
+    "gauge",
+    "alert_relay_oldest_pending_timestamp_seconds",
+    "When the oldest message that is not delivered yet was written.",
+)
+DEAD = _family(
+    "gauge", "alert_relay_dead_letters", "Messages given up and kept, to be retried by hand."
+)
+QUOTA_LIMIT = _family(
+    "gauge",
+    "alert_relay_quota_limit",
+    "Messages that the provider allows in this month; absent where there is no limit.",
+    "channel",
+)
+QUOTA_USED = _family(
+    "gauge", "alert_relay_quota_used", "Messages of this month that are used.", "channel"
+)
+BREAKER = _family(
+    "gauge",
+    "alert_relay_circuit_breaker_state",
+    "The circuit of a receiver: 1 for the state it is in.",
+    "channel",
+    "state",
+)
+TRIAGE = _family(
+    "counter", "alert_relay_triage_total", "Triages of urgent incidents, by outcome.", "outcome"
+)
+TRIAGE_DURATION = Family(
+    name="alert_relay_triage_duration_seconds",
+    kind="histogram",
+    help="Time from the question to the model's answer, or to giving up on it.",
+    buckets=_TO_ANSWER,
+)
+TRIAGE_TOKENS = _family(
+    "counter", "alert_relay_triage_tokens_total", "Tokens the model counted.", "direction"
+)
+OUTBOUND = _family(
+    "gauge",
+    "alert_relay_outbound_heartbeat_last_success_timestamp_seconds",
+    "When the outbound heartbeat was last answered.",
+)
+
+
+def all_families() -> tuple[Family, ...]:
+    """Give every family of this file, in the order in which it is written."""
+    return tuple(value for value in globals().values() if isinstance(value, Family))
+
+
+class RelayMeter:
+    """The relay's children; ``channels`` are the receivers' names."""
+
+    def __init__(self, registry: Registry, channels: Iterable[str]) -> None:
+        self.received = registry.counters(RECEIVED, values=Status)
+        self.refused = registry.counters(REFUSED, values=Refusal)
+        self.deduplicated = registry.counter(DEDUPLICATED)
+        self.watchdog = registry.gauge(WATCHDOG)
+        self.heartbeat_lost = registry.gauge(HEARTBEAT_LOST)
+        self.depth = registry.gauge(DEPTH)
+        self.oldest = registry.gauge(OLDEST)
+        self.dead = registry.gauge(DEAD)
+        self.outbound = registry.gauge(OUTBOUND)
+        self._triage = registry.counters(TRIAGE, values=Asked)
+        self._triage_duration = registry.histogram(TRIAGE_DURATION)
+        self._tokens = registry.counters(TRIAGE_TOKENS, values=Direction)
+        self._deliveries, self._held, self._breakers = {}, {}, {}
+        self._durations, self._successes, self._quotas = {}, {}, {}
+        for name in channels:
+            self._deliveries[name] = registry.counters(DELIVERIES, name, values=Outcome)
+            self._held[name] = registry.counters(HELD, name, values=Hold)
+            self._durations[name] = registry.histogram(DURATION, name)
+            self._successes[name] = registry.gauge(LAST_SUCCESS, name)
+            limit, used = registry.gauge(QUOTA_LIMIT, name), registry.gauge(QUOTA_USED, name)
+            self._quotas[name] = (limit, used)
+            self._breakers[name] = registry.gauges(BREAKER, name, values=Circuit)
+            self._breakers[name][Circuit.CLOSED].set(1)
+        self.depth.set(0)
+        self.dead.set(0)
+
+    def tried(self, receiver: str, outcome: str) -> None:
+        """Count one try, by how it ended."""
+        self._deliveries[receiver][Outcome(outcome)].inc()
+
+    def delivered(self, receiver: str, seconds: float, time: float) -> None:
+        """Show that a message was confirmed at ``time`` (epoch seconds)."""
+        self._durations[receiver].observe(seconds)
+        self._successes[receiver].set(time)
+
+    def held(self, receiver: str, reason: str) -> None:
+        """Count a message that was held back."""
+        self._held[receiver][Hold(reason)].inc()
+
+    def circuit(self, receiver: str, entered: Circuit) -> None:
+        """Show that a receiver's breaker has changed to ``entered``."""
+        for state, child in self._breakers[receiver].items():
+            child.set(1 if state is entered else 0)
+
+    def quota(self, receiver: str, limit: float | None, used: float) -> None:
+        """Show what is used of a month's messages."""
+        self._quotas[receiver][0].set(limit)
+        self._quotas[receiver][1].set(used)
+
+    def triaged(self, outcome: str, seconds: float | None = None) -> None:
+        """Count a triage; ``seconds`` when the model was asked."""
+        self._triage[Asked(outcome)].inc()
+        if seconds is not None:
+            self._triage_duration.observe(seconds)
+
+    def tokens(self, prompt: int, completion: int) -> None:
+        """Count tokens as the model counted them."""
+        self._tokens[Direction.PROMPT].inc(prompt)
+        self._tokens[Direction.COMPLETION].inc(completion)
