@@ -178,9 +178,7 @@ def _read(
     return config, Places(name, reading.lines)
 
 
-def read_as(
-    section: type[S], text: str, name: str, reading: Reading, least: str
-) -> tuple[S, Places]:
+def read_as(section: type[S], text: str, name: str, reading: Reading, least: str) -> S:
     """Read a config's text as ``section``, of which ``least`` is the smallest.
 
     Raises ConfigError.

@@ -362,7 +362,7 @@ def read(
         notifiers=notifiers,
         languages=languages,
     )
-    return read_as(Config, text, name, reading, "receivers: [{name: ..., type: ...}]")[0]
+    return read_as(Config, text, name, reading, "receivers: [{name: ..., type: ...}]")
 
 
 def json_schema(notifiers: tuple[str, ...]) -> Schema:
