@@ -129,12 +129,12 @@ class Books:
         self.books: list[LocalBook] = []
         limits = around.config.streams
         self._backoff = backoff.Rules(base=limits.backoff_base, cap=limits.backoff_cap)
-        self._snapshots: Snapshots | None = None
+        self.snapshots: Snapshots | None = None
         rules = venue.book
         if rules is None or rules.read_snapshot is None:
             return
         budgets = tuple(probing.budgets.values())
-        self._snapshots = Snapshots(
+        self.snapshots = Snapshots(
             exchange=configured.name,
             url=(configured.rest_url or venue.rest_url).rstrip("/"),
             rules=rules,
@@ -158,7 +158,7 @@ class Books:
         audit_every: float | None,
     ) -> LocalBook:
         """Make the book of one subscription. Raises ValueError where the venue has no rules."""
-        rules, what, snapshots = self._venue.book, feed.subscription, self._snapshots
+        rules, what, snapshots = self._venue.book, feed.subscription, self.snapshots
         if rules is None:
             raise ValueError(f"{self._venue.name} has no rules for books")
         book = LocalBook(

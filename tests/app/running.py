@@ -1,0 +1,116 @@
+"""The running program against the simulator, in one loop: real sockets, everything within reach."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from exporter import config as settings
+from exporter import venues
+from exporter.app import App, Options
+from exporter.app.books import LocalBook
+from exporter.app.exchange import Exchange
+from exporter.simulator import Simulator
+from exporter.simulator.market import Pair
+
+INSTRUMENT = "BTC-USDT"
+
+
+@dataclass(slots=True)
+class Running:
+    """A program that watches a simulator."""
+
+    app: App
+    simulator: Simulator
+    url: str
+
+    def exchange(self, name: str) -> Exchange:
+        """Give one exchange."""
+        return next(each for each in self.app.exchanges if each.name == name)
+
+    def book(self, name: str) -> LocalBook:
+        """Give the one book of an exchange."""
+        (book,) = self.exchange(name).books.books
+        return book
+
+    def pair(self, name: str) -> Pair:
+        """Give the simulated market itself."""
+        pairs = self.simulator.desks[name].pairs()
+        return next(pair for pair in pairs if pair.listing.instrument == INSTRUMENT)
+
+    def equal(self, name: str, depth: int = 10) -> bool:
+        """Say whether the best levels of the local book are those of the market right now."""
+        book, pair = self.book(name), self.pair(name)
+        spell = pair.listing
+        truth = tuple(
+            [(float(spell.price(price)), float(spell.size(lots))) for price, lots in side]
+            for side in (pair.bids.top(depth), pair.asks.top(depth))
+        )
+        return book.sync.synced and book.sync.book.top(depth) == truth
+
+    async def wait_equal(self, name: str, steps: int = 20, timeout: float = 10.0) -> None:
+        """Wait until the book was right in ``steps`` different states of the market."""
+        seen = set[int]()
+        async with asyncio.timeout(timeout):
+            while len(seen) < steps:
+                if self.equal(name):
+                    seen.add(self.pair(name).number)
+                await asyncio.sleep(0.002)
+
+    async def metrics(self) -> dict[str, float]:
+        """Scrape the program; give its samples."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self.url}/metrics") as page:
+            lines = (await page.text()).splitlines()
+        rows = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in rows}
+
+
+async def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    """Wait for something that will come true. Raises TimeoutError."""
+    async with asyncio.timeout(timeout):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(
+    names: Sequence[str],
+    *,
+    exchange: str = "endpoints: []",
+    shared: str = "",
+    book_rate: float = 40.0,
+) -> AsyncIterator[Running]:
+    """Run the program on some simulated venues until leaving.
+
+    ``exchange`` are keys of each exchange, ``shared`` those of the config, both as YAML.
+    """
+    async with Simulator(venue_names=names, symbols=(INSTRUMENT,), book_rate=book_rate) as venue:
+        rows = [_row(venue, name, exchange) for name in names]
+        text = f"anomaly: {{enabled: false, tick: 100ms, window: 10s}}\n{shared}\nexchanges:\n"
+        config = settings.read(text + "\n".join(rows), "test", venues.names(), venues.load)
+        ports = asyncio.Queue[int]()
+        app = App(config, Options(listen_address="127.0.0.1:0", ready=ports.put_nowait))
+        async with asyncio.TaskGroup() as tasks:
+            program = tasks.create_task(app.run())
+            try:
+                async with asyncio.timeout(10.0):
+                    port = await ports.get()
+                yield Running(app, venue, f"http://127.0.0.1:{port}")
+            finally:
+                program.cancel()
+
+
+def _row(simulator: Simulator, name: str, keys: str) -> str:
+    path = urlsplit(venues.load(name).stream_urls[0]).path
+    rest, stream = simulator.rest_url(name), simulator.stream_url(name, path)
+    return (
+        f"- {{venue: {name}, symbols: [{INSTRUMENT}], {keys}, "
+        f"rest_url: '{rest}', stream_url: '{stream}'}}"
+    )
