@@ -1,7 +1,8 @@
 """The same connections with the `picows` library, whose protocol is in C: the ``fast`` extra.
 
-It offers no compression: what it saves per message, inflating would cost again. Import this
-module only where picows is installed.
+On uvloop the default transport costs no more (`benchmarks/stream.py`); this one serves where its
+protocol engine is preferred. It offers no compression. Import this module only where picows is
+installed.
 """
 
 from __future__ import annotations
