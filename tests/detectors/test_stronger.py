@@ -1,0 +1,82 @@
+"""The detectors that run when asked for, by their definitions."""
+
+import numpy as np
+import pytest
+from scipy.stats import genpareto, median_abs_deviation
+
+from exporter.contracts import Detector
+from exporter.detectors.cusum import Cusum
+from exporter.detectors.ensemble import Ensemble
+from exporter.detectors.rate_of_change import RateOfChange
+from exporter.detectors.robust_z import RobustZ
+from exporter.model import Floats
+
+NOISE = np.random.default_rng(17).normal(10.0, 2.0, size=400)
+
+
+def _scores(detector: Detector, stream: Floats) -> Floats:
+    memory, found = detector.begin(1), []
+    for value in stream:
+        values = np.array([value])
+        found.append(detector.score(memory, values, now=0.0)[0])
+        detector.learn(memory, values, now=0.0)
+    return np.array(found)
+
+
+def test_robust_z_is_the_distance_from_the_median_in_scaled_deviations() -> None:
+    """As the textbook has it, by the 60 values before."""
+    scores = _scores(RobustZ(), NOISE)
+    for i in (60, 200, 399):
+        past = NOISE[i - 60 : i]
+        expected = 0.6745 * abs(NOISE[i] - np.median(past)) / median_abs_deviation(past) / 3.5
+        assert scores[i] == pytest.approx(expected)
+
+
+def test_robust_z_is_not_blinded_by_outliers_in_its_window() -> None:
+    """A second outlier is judged as hard as the first."""
+    stream = NOISE[:200].copy()
+    stream[150] = stream[152] = 100.0
+    scores = _scores(RobustZ(), stream)
+    assert scores[152] == pytest.approx(scores[150], rel=0.2)
+    assert scores[152] > 5.0
+
+
+def test_rate_of_change_judges_the_jump_and_not_the_level() -> None:
+    """The edge of a step is seen, its plateau is not."""
+    scores = _scores(RateOfChange(), np.concatenate([NOISE[:200], NOISE[200:] + 40.0]))
+    jumps = np.diff(NOISE[:200])[-60:]
+    jump = NOISE[200] + 40.0 - NOISE[199]
+    assert scores[200] == pytest.approx(abs(jump - jumps.mean()) / jumps.std() / 4.0)
+    assert scores[200] > 1.0
+    assert scores[201:260].max() < 1.0
+
+
+def test_cusum_adds_up_what_no_single_value_shows() -> None:
+    """A shift of one deviation and a half is found within a few tens of values."""
+    scores = _scores(Cusum(), np.concatenate([NOISE[:300], NOISE[300:] + 3.0]))
+    assert scores[:300].max() < 1.0
+    assert scores[300:304].max() < 1.0
+    assert scores[304:340].max() > 1.0
+
+
+def test_cusum_is_not_decided_by_one_value() -> None:
+    """However far an outlier lies, it counts for a bounded amount."""
+    stream = NOISE[:300].copy()
+    quiet = _scores(Cusum(), stream)[250]
+    stream[250] = 1e9
+    assert _scores(Cusum(), stream)[250] <= quiet + 0.8
+
+
+@pytest.mark.parametrize(("shape", "scale"), [(-0.2, 1.0), (0.0, 3.0), (0.2, 0.5)])
+def test_the_tail_gives_the_probabilities_of_the_pareto_distribution(
+    shape: float, scale: float
+) -> None:
+    """For excesses that follow the distribution, rarity is its survival function in decades."""
+    ensemble = Ensemble(prior=0.0)
+    memory = ensemble.begin(1)
+    excesses = genpareto.rvs(shape, scale=scale, size=4000, random_state=3)
+    memory["tails"][0, :] = [80000.0, 1.0, 4000.0, excesses.sum(), (excesses**2).sum()]
+    for far in (0.5 * scale, 2.0 * scale, 3.5 * scale):
+        rarity = ensemble._rarity(memory, np.full((1, 5), far))[0, 0]
+        exact = -np.log10(0.05 * genpareto.sf(far, shape, scale=scale))
+        assert rarity == pytest.approx(exact, rel=0.06)
