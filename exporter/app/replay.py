@@ -1,0 +1,59 @@
+"""Where rows of the past come from: captures, and raw text recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from exporter.app.board import UNREADABLE, guess, subscribed
+from exporter.contracts import Venue
+from exporter.flow.codec import VERSION, CodecError, Decoder, Mark, Row
+from exporter.flow.segments import SUFFIX, Content, DamagedError, read, segments
+from exporter.model import Ack, Control
+from exporter.sources import recording
+from exporter.wire import ParseError
+
+CONTENT = Content("capture", VERSION)
+
+
+def is_capture(path: Path) -> bool:
+    """Whether a path is a directory of segments, or one of them, and not a raw text recording."""
+    return path.is_dir() or path.suffix == SUFFIX
+
+
+def captured(path: Path, damaged: Callable[[str], None]) -> Iterator[Row]:
+    """Give the rows of a capture: a directory of segments, or one segment.
+
+    ``damaged`` is told of each segment that ends early; the next one stands on its own. Raises
+    OSError, and ForeignError for a file that is none of ours or of another version.
+    """
+    for segment in segments(path) if path.is_dir() else [path]:
+        decoder = Decoder()
+        try:
+            for payload in read(segment, CONTENT):
+                yield from decoder.decode(payload).rows()
+        except DamagedError as damage:
+            damaged(str(damage))
+        except CodecError as error:
+            damaged(f"{segment}: {error}")
+
+
+def recorded(items: Iterable[recording.Item], venue: Venue) -> Iterator[Row]:
+    """Give the rows of a raw text recording; frames without a time come when their events say."""
+    decode, latest = venue.decode, 0.0
+    known: set[str] = set()
+    for item in items:
+        if not isinstance(item, recording.Received):
+            continue
+        try:
+            events = venue.parse(item.frame if decode is None else decode(item.frame))
+        except ParseError:
+            yield Row(item.time or latest, venue.name, Mark(UNREADABLE))
+            continue
+        for event in events:
+            time = None if isinstance(event, Ack | Control) else event.time
+            latest = item.time or time or latest
+            if not isinstance(event, Ack | Control) and event.topic not in known:
+                known.add(event.topic)
+                yield subscribed(guess(venue.name, event), venue.name, latest)
+            yield Row(latest, venue.name, event)

@@ -1,0 +1,137 @@
+"""Record the configured streams in compact binary form, to be replayed."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.commands import _serve as serve
+from exporter.config.units import duration, format_size, size
+
+if TYPE_CHECKING:
+    from exporter.app.capture import Capture
+
+HELP = """\
+Connects to the streams of a config and records every event: trades, best prices, book updates,
+candles, and what the venues say beside them. DIR is filled with numbered segments of checksummed
+blocks; `exchange-exporter replay DIR` puts them through the same feeds, signals and detectors.
+
+Events are written every quarter of a second. A kill, at whatever byte, costs what was not written
+yet: the torn tail is recognised, and cut off when the directory is next written to. The disk is
+told to keep what it has once a second, and at the end of a segment; a power cut costs that much.
+Prices and sizes are kept exactly, but as numbers: book checksums cannot be verified from a capture.
+
+SIGTERM and Ctrl-C end it cleanly.
+
+exit status: 0 ended as told, 1 the directory cannot be written, 2 the config cannot be used
+"""
+FAILED = 1
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--config.file", dest="config", metavar="FILE", required=True, help="YAML")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="where to; made if it is not there"
+    )
+    parser.add_argument(
+        "--for",
+        dest="duration",
+        type=_seconds,
+        metavar="TIME",
+        help="end after so long, 90s or 1h30m (default: when told to)",
+    )
+    parser.add_argument(
+        "--segment.size",
+        dest="segment_size",
+        type=_bytes,
+        default=64 << 20,
+        metavar="SIZE",
+        help="begin a new segment after so much (default 64MiB)",
+    )
+    parser.add_argument(
+        "--max.bytes",
+        dest="max_bytes",
+        type=_bytes,
+        metavar="SIZE",
+        help="remove the oldest segments to stay below this, two segments at least (default: none)",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        return duration(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text[:40]!r}, expected 90s or 1h30m") from None
+
+
+def _bytes(text: str) -> int:
+    try:
+        return size(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text[:40]!r}, expected 64MiB or so") from None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Record until told to stop; give the exit status."""
+    from exporter import config as settings
+    from exporter import venues
+    from exporter.app.capture import Capture
+    from exporter.edge import logs
+
+    try:
+        config = settings.load(args.config, venues.names(), venues.load)
+    except settings.ConfigError as error:
+        print("\n".join(error.complaints), file=sys.stderr)
+        return serve.UNUSABLE
+    logs.setup("json" if config.log.format == "json" else "logfmt", "warning")
+    try:
+        capture = Capture(
+            config,
+            args.out,
+            segment_size=args.segment_size,
+            max_bytes=args.max_bytes,
+            progress=_show if sys.stderr.isatty() else lambda capture: None,
+        )
+    except (OSError, ValueError) as error:
+        print(f"exchange-exporter capture: {error}", file=sys.stderr)
+        return FAILED if isinstance(error, OSError) else serve.UNUSABLE
+    try:
+        asyncio.run(_record(capture, args.duration))
+    except OSError as error:
+        print(f"exchange-exporter capture: {args.out}: {error}", file=sys.stderr)
+        return FAILED
+    finally:
+        _show(capture)
+        print(file=sys.stderr)
+    return 0
+
+
+async def _record(capture: Capture, duration: float | None) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def once() -> None:
+        stop.set()
+        for each in signals:  # the second one ends the process as it always does
+            loop.remove_signal_handler(each)
+
+    for each in signals:
+        loop.add_signal_handler(each, once)
+    await capture.run(stop, duration)
+
+
+def _show(capture: Capture) -> None:
+    recorder = capture.recorder
+    up = sum(capture.connected.values())
+    line = (
+        f"{recorder.board.events} events, {format_size(recorder.writer.size)} in"
+        f" {recorder.writer.directory}, {up} of {len(capture.connected)} streams connected,"
+        f" {recorder.dropped} dropped, {recorder.writer.removed} segments removed"
+    )
+    start = "\r\x1b[K" if sys.stderr.isatty() else ""
+    print(start + line, end="", file=sys.stderr, flush=True)
