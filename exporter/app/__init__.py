@@ -5,60 +5,49 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from random import random
 
-from exporter import __version__, detectors, venues
-from exporter.app.around import Surroundings
+from exporter import __version__, venues
+from exporter import config as settings
+from exporter.app.around import Surroundings, Task
 from exporter.app.exchange import Exchange
+from exporter.app.fleet import Changes, Fleet, end
+from exporter.app.judging import Judging
 from exporter.app.prices import Prices
-from exporter.app.state import snapshot
+from exporter.app.serving import Serving, limits
 from exporter.config import Config, config_hash
 from exporter.contracts import Connect
-from exporter.detectors.bank import Bank
 from exporter.edge import websocket
 from exporter.edge.clock import SystemClock
 from exporter.edge.http import HttpClient
 from exporter.edge.inbox import InboxBounds, InboxMeter
-from exporter.edge.routes import (
-    Handler,
-    RefusedError,
-    Request,
-    file_route,
-    health_route,
-    html_route,
-    json_route,
-    scrape_route,
-)
-from exporter.edge.server import Limits, Server
+from exporter.edge.server import Server
+from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.metrics import families
-from exporter.metrics.anomalies import AnomalyMeter
 from exporter.metrics.exporter import ExporterMeter
-from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import Registry
-from exporter.model import Probed, Scores
-from exporter.pipeline import Pipeline
-from exporter.signals import probe_latency
-from exporter.signals.probe_latency import ProbeLatency
 from exporter.sources.supervise import supervise
-from exporter.web import api, page
 
 log = logging.getLogger(__name__)
 
-_TASKS = ("probe", "stream", "book", "tick", "lag")
+_TASKS = ("probe", "stream", "book", "tick", "lag", "reload")
 _LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
+_DRAIN = 5.0  # seconds that what runs is given to end
+_NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as they were
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line adds to the config."""
+    """What the command line adds to the config. ``reload`` reads it anew, or raises ConfigError."""
 
     listen_address: str = ":9717"
     revision: str = ""
     ready: Callable[[int], None] = lambda port: None  # told the port once it is served
+    reload: Callable[[], Config] | None = None
 
 
 class App:
@@ -78,72 +67,56 @@ class App:
         self.meter = ExporterMeter(
             self.registry, version=__version__, revision=options.revision, tasks=_TASKS
         )
-        self.exchanges: list[Exchange] = []
-        names = [each.name for each in config.exchanges]
-        self._latencies = (ProbeLatency(names, 0.5), ProbeLatency(names, 0.95))
-        judges = {name: detectors.load(name) for name in detectors.names()}
-        self.detectors = tuple(judges)
-        trackers = tuple(zip(probe_latency.SIGNALS, self._latencies, strict=True))
-        self.pipeline = Pipeline(names, trackers, Bank((), judges))
-        self.scores: Scores | None = None
+        self.stopping = False
+        self.judging = Judging(self.registry, self.clock)
         self.prices = Prices(config.prices, self.registry)
-        self._anomalies = AnomalyMeter(self.registry, self.pipeline.series, self.detectors)
+        self.reloads: Mailbox[None, object] = Mailbox(capacity=4)
+        self._fleet: Fleet | None = None  # once there is a group to run it in
+        self._client: HttpClient | None = None
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """Those that run now, in the config's order."""
+        return () if self._fleet is None else self._fleet.exchanges
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Raises ListenError."""
-        config = self.config
+        """Serve until SIGTERM or SIGINT, then drain. Raises ListenError."""
         async with AsyncExitStack() as edges:
             server = Server(
                 self.options.listen_address,
-                self._routes(),
-                limits=_limits(config),
+                Serving(self).routes(),
+                limits=limits(self.config),
                 refused=self.meter.connections_refused,
                 expired=self.meter.connections_expired,
             )
             await edges.enter_async_context(server)
-            fetch = await edges.enter_async_context(
-                HttpClient(
-                    limit=config.probes.connections,
-                    limit_per_host=config.probes.connections_per_host,
-                    dns_ttl=config.probes.dns_cache,
-                )
-            )
-            around = Surroundings(
-                config=config,
-                registry=self.registry,
-                fetch=fetch,
-                dial=self._dial,
-                clock=self.clock,
-                slots=asyncio.Semaphore(config.probes.concurrency),
-                probed=self._probed,
-                online=lambda: True,
-            )
-            self.exchanges += [
-                Exchange(each, venues.load(each.venue), around) for each in config.exchanges
-            ]
-            self.meter.config_loaded(config_hash(config), self.clock.wall())
-            self.options.ready(server.port)
-            await self._serve()
+            edges.push_async_callback(self._close_client)
+            stop = asyncio.Event()
+            with _signals(stop, self._hangup):
+                async with asyncio.TaskGroup() as tasks:
+                    start = partial(self._start, tasks)
+                    self._fleet = Fleet(start)
+                    await self._change(self.config, self._fleet)
+                    own = [start(task) for task in self._tasks()]
+                    self.options.ready(server.port)
+                    await stop.wait()
+                    await self._drain(self._fleet, own)
 
-    async def _serve(self) -> None:
-        stop = asyncio.Event()
-        with _stopping(stop):
-            async with asyncio.TaskGroup() as tasks:
-                running = [self._start(tasks, *task) for task in self._tasks()]
-                await stop.wait()
-                log.info("stopping tasks=%d", len(running))
-                for task in running:
-                    task.cancel()
+    async def _drain(self, fleet: Fleet, own: list[asyncio.Task[None]]) -> None:
+        self.stopping = True
+        log.info("stopping exchanges=%d patience_s=%.1f", len(fleet.exchanges), _DRAIN)
+        await fleet.stop(_DRAIN)
+        await end(own, _DRAIN)
+        log.info("stopped")
 
-    def _tasks(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[None]]]]:
+    def _tasks(self) -> Iterator[Task]:
         yield "lag", "lag", self._watch_lag
         yield "tick", "tick", self._tick
-        for exchange in self.exchanges:
-            yield from exchange.tasks()
+        yield "reload", "reload", partial(self.reloads.serve, self._reload)
 
-    def _start(
-        self, tasks: asyncio.TaskGroup, kind: str, name: str, make: Callable[[], Awaitable[None]]
-    ) -> asyncio.Task[None]:
+    def _start(self, tasks: asyncio.TaskGroup, task: Task) -> asyncio.Task[None]:
+        kind, name, make = task
+
         async def counted() -> None:
             self.meter.task_started(kind)
             try:
@@ -160,6 +133,98 @@ class App:
         )
         return tasks.create_task(supervised, name=name)
 
+    def obstacle(self) -> str | None:
+        """Name what keeps us from being ready: what had no first turn yet, or our end."""
+        if self.stopping:
+            return "stopping"
+        waiting = [exchange.name for exchange in self.exchanges if not exchange.begun]
+        return f"waiting for {', '.join(waiting)}" if waiting else None
+
+    # --- the config in force ------------------------------------------------------------------
+
+    def _hangup(self) -> None:
+        try:
+            self.reloads.post(None)
+        except MailboxFullError:
+            log.warning("reload_ignored reason=%r", "several wait already")
+
+    async def _reload(self, _: None) -> object:
+        """Read the config anew and follow it. Raises ConfigError; the old one stays in force."""
+        if self.options.reload is None or self._fleet is None:
+            raise ValueError("this program was started without a config file")
+        try:
+            config = await asyncio.to_thread(self.options.reload)
+            later = [
+                name for name in _NEXT_START
+                if getattr(config, name) != getattr(self.config, name)
+            ]  # fmt: skip
+            config = replace(config, **{name: getattr(self.config, name) for name in _NEXT_START})
+            changes = await self._change(config, self._fleet)
+        except settings.ConfigError as error:
+            self.meter.config_refused()
+            for complaint in error.complaints:
+                log.error("config_refused mistake=%r", complaint[:500])
+            raise
+        except BaseException:
+            self.meter.config_refused()
+            raise
+        if later:
+            log.warning("config_needs_restart sections=%s", ",".join(later))
+        return {**asdict(changes), "at_next_start": later}
+
+    async def _change(self, config: Config, fleet: Fleet) -> Changes:
+        before, client = self.config, self._client
+        # Who is made by these is made anew with them.
+        all_anew = (before.probes, before.streams) != (config.probes, config.streams)
+        if client is None or before.probes != config.probes:
+            client = HttpClient(
+                limit=config.probes.connections,
+                limit_per_host=config.probes.connections_per_host,
+                dns_ttl=config.probes.dns_cache,
+            )
+            await client.__aenter__()
+        around = Surroundings(
+            config=config,
+            registry=self.registry,
+            fetch=client,
+            dial=partial(self._dial, config.streams),
+            clock=self.clock,
+            slots=asyncio.Semaphore(config.probes.concurrency),
+            probed=self.judging.probed,
+            online=lambda: True,
+        )
+        try:
+            changes = await fleet.change(
+                config.exchanges,
+                lambda each: Exchange(each, venues.load(each.venue), around),
+                all_anew=all_anew,
+                patience=_DRAIN,
+            )
+        except BaseException:
+            if client is not self._client:
+                await client.__aexit__(None, None, None)
+            raise
+        self.config = config
+        if client is not self._client:
+            await self._close_client()
+            self._client = client
+        if config.prices != before.prices:
+            self.prices.close()
+            self.prices = Prices(config.prices, self.registry)
+        self.prices.look(self.exchanges, self.clock.wall())  # forgets those that are gone
+        self.judging.follow([each.name for each in config.exchanges])
+        self.meter.config_loaded(config_hash(config), self.clock.wall())
+        log.info(
+            "config_loaded added=%d removed=%d restarted=%d kept=%d",
+            *(len(names) for names in asdict(changes).values()),
+        )
+        return changes
+
+    async def _close_client(self) -> None:
+        if self._client is not None:
+            await self._client.__aexit__(None, None, None)
+            self._client = None
+
     # --- what runs ----------------------------------------------------------------------------
 
     async def _watch_lag(self) -> None:
@@ -169,34 +234,25 @@ class App:
             self.meter.loop_lag.observe(max(0.0, self.clock.monotonic() - due))
 
     async def _tick(self) -> None:
-        every = self.config.anomaly.tick
         due = self.clock.monotonic()
         while True:
             # A tick that was missed is left out: its values are gone, two in a row teach nothing.
-            due = max(due + every, self.clock.monotonic())
+            due = max(due + self.config.anomaly.tick, self.clock.monotonic())
             await self.clock.sleep(due - self.clock.monotonic())
             wall = self.clock.wall()
             for exchange in self.exchanges:
                 exchange.tick(wall)
             self.prices.look(self.exchanges, wall)
-            if not self.config.anomaly.enabled:
-                continue
-            for tick in self.pipeline.tick(self.clock.monotonic(), wall):
-                self.scores = tick.scores
-                await self.clock.sleep(0.0)
-            if self.scores is not None:
-                self._anomalies.show(self.scores)
-
-    def _probed(self, done: Probed) -> None:
-        if done.ok:
-            now = self.clock.monotonic()
-            for latency in self._latencies:
-                latency.observe(done.exchange, done.duration, now)
+            if self.config.anomaly.enabled:
+                await self.judging.tick()
 
     def _dial(
-        self, bounds: InboxBounds, meter: InboxMeter, on_ping_rtt: Callable[[float], None]
+        self,
+        streams: settings.Streams,
+        bounds: InboxBounds,
+        meter: InboxMeter,
+        on_ping_rtt: Callable[[float], None],
     ) -> Connect:
-        streams = self.config.streams
         return partial(
             websocket.connect,
             clock=self.clock,
@@ -210,75 +266,23 @@ class App:
             compression=streams.compression,
         )
 
-    # --- what is served -----------------------------------------------------------------------
-
-    def _routes(self) -> Mapping[str, Handler]:
-        routes = {
-            "/": html_route(self._page),
-            "/metrics": scrape_route(Exposition(self.registry)),
-            "/-/healthy": health_route(lambda: None),
-            "/-/ready": health_route(self._obstacle),
-        }
-        for path, (kind, content) in page.static_files().items():
-            routes[path] = file_route(kind, content)
-        if self.config.server.api:
-            routes["/api/v1/state"] = json_route(self._answer_state)
-            routes["/api/v1/exchanges/{exchange}"] = json_route(self._answer_exchange)
-            routes["/api/v1/anomalies"] = json_route(self._answer_anomalies)
-        return routes
-
-    async def _page(self) -> str:
-        # Rendering takes milliseconds that probes must not wait for; the snapshot is frozen.
-        return await asyncio.to_thread(page.render, snapshot(self))
-
-    async def _answer_state(self, request: Request) -> object:
-        return api.overview(snapshot(self))
-
-    async def _answer_exchange(self, request: Request) -> object:
-        name = request.parameters["exchange"]
-        found = api.exchange_named(snapshot(self), name)
-        if found is None:
-            known = ", ".join(exchange.name for exchange in self.exchanges)
-            raise RefusedError(404, f"no exchange of that name; there are {known}")
-        return found
-
-    async def _answer_anomalies(self, request: Request) -> object:
-        return api.anomalies(snapshot(self))
-
-    def _obstacle(self) -> str | None:
-        """Name what has not had its first turn yet."""
-        waiting = [exchange.name for exchange in self.exchanges if not exchange.begun]
-        return f"waiting for {', '.join(waiting)}" if waiting else None
-
-
-def _limits(config: Config) -> Limits:
-    server = config.server
-    return Limits(
-        connections=server.connections,
-        requests=server.requests,
-        header=server.header_limit,
-        body=server.body_limit,
-        head_timeout=server.header_timeout,
-        request_timeout=server.request_timeout,
-        idle_timeout=server.idle_timeout,
-    )
-
 
 @contextmanager
-def _stopping(stop: asyncio.Event) -> Iterator[None]:
+def _signals(stop: asyncio.Event, hangup: Callable[[], None]) -> Iterator[None]:
     """Set ``stop`` at SIGTERM or SIGINT; the second one ends the process as it always does."""
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
+    ends = (signal.SIGTERM, signal.SIGINT)
 
     def once() -> None:
         stop.set()
-        for each in signals:
+        for each in ends:
             loop.remove_signal_handler(each)
 
-    for each in signals:
+    for each in ends:
         loop.add_signal_handler(each, once)
+    loop.add_signal_handler(signal.SIGHUP, hangup)
     try:
         yield
     finally:
-        for each in signals:
+        for each in (*ends, signal.SIGHUP):
             loop.remove_signal_handler(each)

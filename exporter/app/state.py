@@ -98,11 +98,11 @@ def _row(state: StreamState, watch: Watch) -> shown.SubscriptionRow:
 
 
 def _anomalies(app: App) -> tuple[shown.AnomalyState, ...]:
-    if app.scores is None:
+    scores, names = app.judging.scores, app.judging.detectors
+    if scores is None:
         return ()
-    scores, names = app.scores, app.detectors
     rows = []
-    for column, series in enumerate(app.pipeline.series):
+    for column, series in enumerate(app.judging.series):
         ready = bool(scores.ready[:, column].all())
         each = {name: float(scores.score[row, column]) for row, name in enumerate(names)}
         rows.append(

@@ -39,9 +39,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def serve(
-    config: Config, args: argparse.Namespace, ready: Callable[[int], None] = lambda port: None
+    config: Config,
+    args: argparse.Namespace,
+    ready: Callable[[int], None] = lambda port: None,
+    reload: Callable[[], Config] | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT; ``ready`` is told the port. Gives the exit status."""
+    """Serve until SIGTERM or SIGINT; give the exit status.
+
+    ``ready`` is told the port; ``reload`` reads the config anew, or raises ConfigError.
+    """
     from exporter.app import App, Options
     from exporter.edge import logs
     from exporter.edge.server import ListenError
@@ -49,7 +55,7 @@ def serve(
     json = (args.log_format or config.log.format) == "json"
     logs.setup("json" if json else "logfmt", args.log_level or config.log.level)
     try:
-        app = App(config, Options(listen_address=args.listen, ready=ready))
+        app = App(config, Options(listen_address=args.listen, ready=ready, reload=reload))
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(app.run())
     except ListenError as error:

@@ -12,8 +12,10 @@ Probes the exchanges' REST endpoints, consumes their WebSocket market data and s
   /            status page          /metrics    for Prometheus (text or OpenMetrics)
   /-/healthy   the process lives    /-/ready    every probe and stream had its first turn
 
-SIGTERM and Ctrl-C end it; the second one at once. `exchange-exporter check FILE` says first what a
-config costs.
+SIGTERM and Ctrl-C end it; the second one at once. SIGHUP reads the config anew, and so does
+POST /-/reload where the config has `server: {changes: true}`: exchanges whose settings did not
+change run on, and a config that is wrong is refused while the old one stays in force.
+`exchange-exporter check FILE` says first what a config costs.
 
 exit status: 0 ended as told, 2 the config or the address cannot be used (said in one line or list)
 """
@@ -30,9 +32,12 @@ def run(args: argparse.Namespace) -> int:
     from exporter import config as settings
     from exporter import venues
 
+    def load() -> settings.Config:
+        return settings.load(args.config, venues.names(), venues.load)
+
     try:
-        config = settings.load(args.config, venues.names(), venues.load)
+        config = load()
     except settings.ConfigError as error:
         print("\n".join(error.complaints), file=sys.stderr)
         return serve.UNUSABLE
-    return serve.serve(config, args)
+    return serve.serve(config, args, reload=load)

@@ -42,9 +42,16 @@ class ProbeLatency:
         limit: int = 256,
     ) -> None:
         self._probability = probability
-        self._window = window
-        self._recent = {name: deque[tuple[float, float]](maxlen=limit) for name in exchanges}
+        self._window, self._limit = window, limit
+        self._recent: dict[str, deque[tuple[float, float]]] = {}
         self._fresh: set[str] = set()
+        self.keep(exchanges)
+
+    def keep(self, exchanges: Sequence[str]) -> None:
+        """Measure these from now on; those known already keep their durations."""
+        known = self._recent
+        self._recent = {name: known.get(name, deque(maxlen=self._limit)) for name in exchanges}
+        self._fresh.intersection_update(exchanges)
 
     def observe(self, exchange: str, duration: float, now: float) -> None:
         """Take in one successful probe that took ``duration`` seconds and ended at ``now``."""

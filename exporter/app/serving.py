@@ -1,0 +1,111 @@
+"""What the web server answers: pages for people, for Prometheus, and the API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from exporter.app.state import snapshot
+from exporter.config import Config
+from exporter.edge.routes import (
+    Handler,
+    RefusedError,
+    Request,
+    file_route,
+    health_route,
+    html_route,
+    json_route,
+    scrape_route,
+)
+from exporter.edge.server import Limits
+from exporter.flow.mailbox import MailboxFullError, UnansweredError
+from exporter.metrics.exposition import Exposition
+from exporter.web import api, page
+
+if TYPE_CHECKING:
+    from exporter.app import App
+    from exporter.app.exchange import Exchange
+
+_CLOSED = "closed: only with server.changes: true in the config"
+
+
+def limits(config: Config) -> Limits:
+    """Give the server's bounds as configured."""
+    server = config.server
+    return Limits(
+        connections=server.connections,
+        requests=server.requests,
+        header=server.header_limit,
+        body=server.body_limit,
+        head_timeout=server.header_timeout,
+        request_timeout=server.request_timeout,
+        idle_timeout=server.idle_timeout,
+    )
+
+
+class Serving:
+    """The routes of the running program, and what is behind them."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def routes(self) -> Mapping[str, Handler]:
+        """Give all routes that the config allows; closed ones say so."""
+        reload = json_route(self._reload)
+        routes = {
+            "/": html_route(self._page),
+            "/metrics": scrape_route(Exposition(self._app.registry)),
+            "/-/healthy": health_route(lambda: None),
+            "/-/ready": health_route(self._app.obstacle),
+            "POST /-/reload": reload,
+            "PUT /-/reload": reload,
+        }
+        for path, (kind, content) in page.static_files().items():
+            routes[path] = file_route(kind, content)
+        if self._app.config.server.api:
+            routes["/api/v1/state"] = json_route(self._state)
+            routes["/api/v1/exchanges/{exchange}"] = json_route(self._exchange)
+            routes["/api/v1/anomalies"] = json_route(self._anomalies)
+        return routes
+
+    async def _page(self) -> str:
+        # Rendering takes milliseconds that probes must not wait for; the snapshot is frozen.
+        return await asyncio.to_thread(page.render, snapshot(self._app))
+
+    async def _state(self, request: Request) -> object:
+        return api.overview(snapshot(self._app))
+
+    async def _exchange(self, request: Request) -> object:
+        self._named(request)
+        return api.exchange_named(snapshot(self._app), request.parameters["exchange"])
+
+    async def _anomalies(self, request: Request) -> object:
+        return api.anomalies(snapshot(self._app))
+
+    def _named(self, request: Request) -> Exchange:
+        name = request.parameters["exchange"]
+        for exchange in self._app.exchanges:
+            if exchange.name == name:
+                return exchange
+        known = ", ".join(exchange.name for exchange in self._app.exchanges)
+        raise RefusedError(404, f"no exchange of that name; there are {known}")
+
+    # --- what changes something ---------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Let through what changes something, where the config does. Raises RefusedError."""
+        if not self._app.config.server.changes:
+            raise RefusedError(403, _CLOSED)
+
+    async def _reload(self, request: Request) -> object:
+        self._open()
+        timeout = self._app.config.server.request_timeout
+        try:
+            return await self._app.reloads.ask(None, timeout)
+        except ValueError as error:  # a ConfigError: its lines say what is wrong
+            raise RefusedError(
+                500, f"failed to reload config, the old one stays: {error}"
+            ) from error
+        except (MailboxFullError, UnansweredError) as error:
+            raise RefusedError(503, "another reload is under way, or we are stopping") from error
