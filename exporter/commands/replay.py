@@ -1,20 +1,28 @@
-"""Replay a recording and print what it holds.
+"""Replay captures and recordings: counts, gaps, silences and anomalies, as the past had them.
 
-Reads raw text recordings; the venue is found from the URL of the connection in the file.
+Reads captures, and raw text recordings whose venue is found from the URL of the connection.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from exporter import venues
+from exporter.app import board, replay
+from exporter.commands._replay_text import text
 from exporter.contracts import Venue
+from exporter.flow.codec import Mark, Row
+from exporter.flow.segments import ForeignError
+from exporter.metrics.exposition import Exposition
+from exporter.model import Ack, Control
 from exporter.signals.summary import Summary
 from exporter.sources.recording import (
     Answered,
@@ -28,10 +36,18 @@ from exporter.sources.recording import (
 )
 from exporter.wire import ParseError
 
-HELP = """Replay recordings of exchange traffic.
+HELP = """\
+Puts captures (directories of segments, or one segment) and raw text recordings through the same
+feeds, signals and detectors as the running program. Time is what the recording says, so the same
+file always gives the same figures; --speed only says how long that takes.
 
---summary=json prints, for each FILE, message counts, event times, latencies, trades, sequence
-continuity and book checksums; for one FILE the object itself, for more one object by file name.
+--summary=text     what was seen of each subscription, and the highest score of each signal
+--summary=json     the same as JSON; for a raw text recording its message counts, event times,
+                   latencies, trades, sequence continuity and book checksums, for more than one
+                   FILE by file name
+--summary=metrics  the page that Prometheus would have scraped at the end
+
+exit status: 0 replayed (damaged ends are named on stderr), 1 a file cannot be read
 """
 
 TRIED = 50  # frames that a recording without a URL is recognised by
@@ -43,9 +59,19 @@ class UnknownVenueError(ValueError):
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("file", nargs="+", type=Path, metavar="FILE", help="a raw text recording")
+    parser.add_argument("file", nargs="+", type=Path, metavar="FILE", help="capture or recording")
     parser.add_argument(
-        "--summary", required=True, choices=("json",), help="print what the file holds"
+        "--summary",
+        default="text",
+        choices=("text", "json", "metrics"),
+        help="what to print at the end (default text)",
+    )
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        default=None,
+        metavar="max|N",
+        help="N times as fast as it was recorded (default max: as fast as it goes)",
     )
     parser.add_argument(
         "--venue",
@@ -58,7 +84,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_step,
         default=0,
         metavar="N",
-        help="leave out every N-th received frame, to see the gaps found",
+        help="leave out every N-th received frame (every N-th event, unless the summary is one of"
+        " messages), to see the gaps found",
     )
 
 
@@ -69,19 +96,109 @@ def _step(text: str) -> int:
     return number
 
 
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    number = float(text)
+    if not 0.001 <= number <= 1e6:
+        raise argparse.ArgumentTypeError(f"found {text[:40]!r}, expected max, or 0.001 to 1000000")
+    return number
+
+
 def run(args: argparse.Namespace) -> int:
     """Print the summaries; status 1 when a file is unreadable or its venue unknown."""
     venue = None if args.venue is None else venues.load(args.venue)
+    json_wanted = args.summary == "json"
     found: dict[str, dict[str, Any]] = {}
     for path in args.file:
         try:
-            found[str(path)] = summarise(path, venue, args.drop_every)
-        except (OSError, UnknownVenueError) as error:
+            if json_wanted and not replay.is_capture(path):
+                found[str(path)] = summarise(path, venue, args.drop_every)
+                continue
+            seen = play(path, venue, args.drop_every, args.speed)
+        except (OSError, UnknownVenueError, ForeignError) as error:
             print(f"exchange-exporter replay: {path}: {error}", file=sys.stderr)
             return 1
-    shown = found if len(found) > 1 else next(iter(found.values()))
-    print(json.dumps(shown, indent=1, allow_nan=False))
+        if json_wanted:
+            found[str(path)] = board.figures(seen)
+            continue
+        if len(args.file) > 1:
+            print(f"# {path}")
+        print(_page(seen) if args.summary == "metrics" else text(board.figures(seen)), end="")
+    if json_wanted:
+        shown = found if len(found) > 1 else next(iter(found.values()))
+        print(json.dumps(shown, indent=1, allow_nan=False))
     return 0
+
+
+# --- through the pipeline -----------------------------------------------------------------------
+
+
+def play(
+    path: Path, venue: Venue | None = None, drop_every: int = 0, speed: float | None = None
+) -> board.Board:
+    """Put one capture or recording through the pipeline, at ``speed`` times its own; None: at once.
+
+    Raises OSError, ForeignError and UnknownVenueError.
+    """
+    seen = board.Board()
+    rows: Iterable[Row] = _rows(path, venue)
+    if drop_every:
+        rows = _thinned(rows, drop_every)
+    if speed is not None:
+        rows = paced(rows, speed, monotonic, sleep)
+    for row in rows:
+        seen.take(row)
+    seen.finish()
+    return seen
+
+
+def _rows(path: Path, venue: Venue | None) -> Iterator[Row]:
+    if replay.is_capture(path):
+        yield from replay.captured(path, _complain)
+        return
+    if venue is None:
+        with path.open("rb") as lines:
+            venue = recognise(read(lines))
+    if venue is not None:
+        with path.open("rb") as lines:
+            yield from replay.recorded(read(lines), venue)
+
+
+def _complain(damage: str) -> None:
+    print(f"exchange-exporter replay: {damage}", file=sys.stderr)
+
+
+def _thinned(rows: Iterable[Row], step: int) -> Iterator[Row]:
+    number = 0
+    for row in rows:
+        if not isinstance(row.event, Ack | Control | Mark):
+            number += 1
+            if number % step == 0:
+                continue
+        yield row
+
+
+def paced(
+    rows: Iterable[Row], speed: float, now: Callable[[], float], wait: Callable[[float], None]
+) -> Iterator[Row]:
+    """Give each row when it is due. A row that is late is given at once, one from before too."""
+    begun = now()
+    first: float | None = None
+    for row in rows:
+        first = row.received if first is None else first
+        ahead = (row.received - first) / speed - (now() - begun)
+        if ahead > 0.0:
+            wait(ahead)
+        yield row
+
+
+def _page(seen: board.Board) -> str:
+    pieces = asyncio.run(Exposition(seen.registry, process=False).render(False))
+    return b"".join(pieces).decode()
+
+
+# --- raw text recordings, message by message ----------------------------------------------------
 
 
 def summarise(path: Path, venue: Venue | None = None, drop_every: int = 0) -> dict[str, Any]:
