@@ -20,7 +20,7 @@ from exporter.alerting.receiver import Receiver
 from exporter.alerting.store import Store, StoreError
 from exporter.contracts import Clock, FetchFailedError, Send
 from exporter.flow import backoff, breaker
-from exporter.model import Answer, Delivered, Outcome, Reason, Refused, Retry
+from exporter.model import Answer, Circuit, Delivered, Outcome, Reason, Refused, Retry
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ class Meter(Protocol):
     def tried(self, receiver: str, outcome: str) -> None: ...
 
     def delivered(self, receiver: str, seconds: float, time: float) -> None: ...
+
+    def circuit(self, receiver: str, entered: Circuit) -> None: ...
 
 
 @dataclass(slots=True)
@@ -87,6 +89,7 @@ class Courier:
         self._known: set[int] = set()
         self._paused = 0.0  # monotonic: the provider wants quiet until then
         self._news = asyncio.Event()
+        self._stopped = False
         self.breaker = breaker.Breaker(policy.breaker, self._entered, chance)
 
     @property
@@ -94,8 +97,9 @@ class Courier:
         """How many deliveries wait or are under way."""
         return len(self._known)
 
-    def _entered(self, circuit: object) -> None:
+    def _entered(self, circuit: Circuit) -> None:
         log.warning("receiver_circuit receiver=%s circuit=%s", self.receiver.name, circuit)
+        self._meter.circuit(self.receiver.name, circuit)
 
     def add(self, pending: Iterable[Pending]) -> None:
         """Take deliveries over; those known already are left as they are."""
@@ -112,21 +116,6 @@ class Courier:
                 heapq.heappush(self._due, (lane.due, each.id, key))
         self._news.set()
 
-    def forget(self, ids: set[int]) -> None:
-        """Let go of deliveries that are not open any more; `outbox.start` would refuse them too."""
-        for key, lane in self._lanes.items():
-            before = lane.line[0] if lane.line else None
-            kept = [
-                each
-                for place, each in enumerate(lane.line)
-                if each.id not in ids or (lane.busy and place == 0)
-            ]
-            self._known -= {each.id for each in lane.line} - {each.id for each in kept}
-            lane.line = deque(kept)
-            if kept and not lane.busy and kept[0] is not before:
-                heapq.heappush(self._due, (lane.due, kept[0].id, key))
-        self._news.set()
-
     def hurry(self, incident: str) -> None:
         """Send what waits for a triage of that incident without waiting longer."""
         now = self._clock.monotonic()
@@ -136,15 +125,20 @@ class Courier:
                 heapq.heappush(self._due, (now, lane.line[0].id, key))
         self._news.set()
 
+    def stop(self) -> None:
+        """Begin no further try; `run` returns when those under way have ended."""
+        self._stopped = True
+        self._news.set()
+
     async def run(self) -> None:
-        """Deliver for ever."""
+        """Deliver until told to stop."""
         async with asyncio.TaskGroup() as group:
             for number in range(self._policy.parallel):
                 group.create_task(self._work(), name=f"deliver {self.receiver.name} {number}")
 
     async def _work(self) -> None:
-        while True:
-            lane, permit = await self._wait_due()
+        while (found := await self._wait_due()) is not None:
+            lane, permit = found
             started = self._clock.monotonic()
             ok: bool | None = None
             try:
@@ -155,9 +149,9 @@ class Courier:
                 lane.busy = False
                 self._requeue(lane)
 
-    async def _wait_due(self) -> tuple[_Lane, breaker.Permit]:
-        """Wait for the first lane that is due, and for leave to try it."""
-        while True:
+    async def _wait_due(self) -> tuple[_Lane, breaker.Permit] | None:
+        """Wait for the first lane that is due, and for leave to try it; None: it is time to end."""
+        while not self._stopped:
             now = self._clock.monotonic()
             wait = self._next_wait(now)
             if wait <= 0.0:
@@ -173,6 +167,7 @@ class Courier:
                     await self._news.wait()
             except TimeoutError:
                 pass
+        return None
 
     def _next_wait(self, now: float) -> float:
         while self._due:

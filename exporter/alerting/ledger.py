@@ -51,6 +51,7 @@ class Settings:
     flapping: Rules = field(default_factory=Rules)
     blind: frozenset[str] = frozenset()
     triage: frozenset[Level] = frozenset()
+    asks: bool = False  # whether there is a model to ask
     triage_per_hour: int = 20
     triage_per_day: int = 100
     grace: float = 1.5
@@ -64,6 +65,7 @@ class Taken:
     pending: list[Pending] = field(default_factory=list)
     triage: list[Incident] = field(default_factory=list)  # incidents to ask the model about
     unasked: int = 0  # incidents beyond the budget of questions
+    urgent: int = 0  # incidents that a model would be asked about, if one were configured
     held: list[tuple[str, Held]] = field(default_factory=list)  # receiver and reason
     truncated: list[str] = field(default_factory=list)  # receivers whose text was cut
 
@@ -182,7 +184,10 @@ class Ledger:
         *,
         at_once: bool = False,
     ) -> None:
-        wanted = self._wants_triage(db, incident, occasion, now)
+        wanted: bool | None = False
+        if incident.level in self._settings.triage and incident.firing:
+            taken.urgent += occasion is Occasion.FIRING
+            wanted = self._settings.asks and self._wants_triage(db, incident, occasion, now)
         if wanted:
             taken.triage.append(incident)
         taken.unasked += wanted is None
@@ -319,8 +324,6 @@ class Ledger:
 
         The row is the permit: a kill while the model thinks does not pay for a second answer.
         """
-        if incident.level not in self._settings.triage or not incident.firing:
-            return False
         if occasion not in (Occasion.FIRING, Occasion.UPDATE):
             return False
         spent = any(
@@ -367,6 +370,26 @@ class Ledger:
                 for account in receiver.accounts:
                     _append(db, receiver, target_of(account), found, text, now, taken)
         return taken
+
+    # --- what people ask ------------------------------------------------------------------------
+
+    def open_since(self, db: sqlite3.Connection, group: str) -> float | None:
+        """Give when the open incident of a group began, None when there is none."""
+        incident = _latest(db, group)
+        firing = incident.firing if incident is not None else ()
+        return min(alert.start for alert in firing) if firing else None
+
+
+def recent(db: sqlite3.Connection, most: int) -> list[Incident]:
+    """Give the newest incidents, newest first."""
+    rows = db.execute("SELECT state FROM incidents ORDER BY serial DESC LIMIT ?", (most,))
+    return [_incident(row) for row in rows]
+
+
+def one(db: sqlite3.Connection, id: str) -> Incident | None:  # noqa: A002
+    """Give an incident with all its alerts."""
+    row = db.execute("SELECT state FROM incidents WHERE id = ?", (id,)).fetchone()
+    return None if row is None else _incident(row)
 
 
 # --- pieces -------------------------------------------------------------------------------------

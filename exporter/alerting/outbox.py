@@ -56,6 +56,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
   provider_id TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS deliveries_open ON deliveries (id)
   WHERE state IN ('waiting', 'sending');
+CREATE INDEX IF NOT EXISTS deliveries_dead ON deliveries (id) WHERE state = 'dead';
 CREATE INDEX IF NOT EXISTS deliveries_pace ON deliveries (receiver, created) WHERE lead = 1;
 CREATE INDEX IF NOT EXISTS deliveries_incident ON deliveries (incident, receiver);
 CREATE INDEX IF NOT EXISTS deliveries_finished ON deliveries (finished);
@@ -272,6 +273,38 @@ def finish(
         " json_extract(note, '$.title') FROM deliveries WHERE id = ?",
         (now, state.value, provider_id, detail, id),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How the outbox stands. ``oldest`` in epoch seconds; ``version`` changes when another does."""
+
+    oldest: float | None
+    dead: int
+    version: int
+
+
+def backlog(connection: sqlite3.Connection) -> Backlog:
+    """Give how the outbox stands."""
+    ask = connection.execute
+    oldest = ask("SELECT created FROM deliveries WHERE state IN ('waiting', 'sending')"
+                 " ORDER BY id LIMIT 1").fetchone()  # fmt: skip
+    return Backlog(
+        oldest=oldest["created"] if oldest else None,
+        dead=ask("SELECT count(*) FROM deliveries WHERE state = 'dead'").fetchone()[0],
+        version=ask("PRAGMA data_version").fetchone()[0],
+    )
+
+
+def remember(connection: sqlite3.Connection, name: str, value: str) -> None:
+    """Keep a fact over restarts."""
+    connection.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
+
+
+def recall(connection: sqlite3.Connection, name: str) -> str | None:
+    """Give a fact that was kept."""
+    row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row["value"])
 
 
 # --- what people ask of it ----------------------------------------------------------------------

@@ -99,6 +99,13 @@ def check(source: str, name: str) -> None:
         raise TemplateError(f"{name}: {error}") from error
 
 
+def warm(receiver: Receiver) -> None:
+    """Compile what a receiver's texts need, so that the first page does not wait for it."""
+    for occasion in (Occasion.FIRING, Occasion.RESOLVED):
+        compose(receiver, _example(), occasion, 0.0)
+    triage_text(receiver, receiver.language, {"cause": "", "action": "", "prevention": ""})
+
+
 def _example() -> Incident:
     alert = Alert(
         fingerprint="0",
@@ -201,7 +208,8 @@ def _context(incident: Incident, occasion: Occasion, now: float, most: int) -> d
     names = Counter(alert.name for alert in firing or ended)
     name = names.most_common(1)[0][0]
     rest = len(names) - 1
-    end = incident.closed if incident.closed is not None else now
+    ends = [alert.end for alert in ended if alert.end]
+    end = now if incident.closed is None else max(ends, default=incident.closed)
     opened = min((alert.start for alert in alerts if alert.start), default=incident.opened)
     links = (a.annotations.get("runbook_url", "") for a in alerts)
     return {

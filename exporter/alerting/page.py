@@ -1,0 +1,77 @@
+"""The relay's page for people: recent incidents and messages. No recipient stands on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import jinja2
+
+from exporter.alerting import texts
+from exporter.alerting.incident import Incident
+from exporter.alerting.outbox import Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What the page shows. Times in epoch seconds; ``silent``: the heartbeat is lost."""
+
+    version: str
+    now: float
+    incidents: Sequence[Incident]
+    deliveries: Sequence[Row]
+    depth: int
+    dead: int
+    beat: float | None
+    silent: bool
+
+
+def render(seen: Overview) -> str:
+    """Give the page's HTML."""
+    page = {
+        "version": seen.version,
+        "now": seen.now,
+        "incidents": [_incident(one, seen.now) for one in seen.incidents],
+        "open": sum(bool(one.firing) for one in seen.incidents),
+        "deliveries": seen.deliveries,
+        "depth": seen.depth,
+        "dead": seen.dead,
+        "beat": seen.beat,
+        "silent": seen.silent,
+    }
+    return _template().render(page=page)
+
+
+def _incident(incident: Incident, now: float) -> dict[str, object]:
+    alerts = (*incident.firing, *incident.ended)
+    since = min((alert.start for alert in alerts if alert.start), default=incident.opened)
+    state, health = ("firing", "down") if incident.firing else ("resolved", "up")
+    if incident.flapping:
+        state, health = "flapping", "degraded"
+    elif incident.lost:
+        state, health = "no data", "degraded"
+    return {
+        "id": incident.id,
+        "since": since,
+        "state": state,
+        "health": health,
+        "level": incident.level.value,
+        "name": alerts[0].name,
+        "exchanges": ", ".join(sorted({a.exchange for a in alerts if a.exchange})[:5]),
+        "count": len(alerts) + incident.more,
+        "lasted": (incident.closed or now) - since,
+    }
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(texts.TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"clock": texts.clock, "span": texts.span}
+    return environment.get_template("page.html")

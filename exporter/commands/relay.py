@@ -1,0 +1,301 @@
+"""Tell people: Alertmanager posts in; LINE, Discord, SMS, webhooks and more out.
+
+`relay outbox` and `relay audit` read the spool of a relay that runs, or of one that does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from exporter.alerting.outbox import Row
+    from exporter.app.relay import Relay
+    from exporter.config.relay import Config
+
+HELP = """\
+Takes alerts from Alertmanager (POST /api/v1/alertmanager), Grafana (POST /api/v1/grafana) or by
+hand (POST /api/v1/alert), keeps them on the disk and tells the configured receivers: one incident,
+one message, each with proof of delivery.
+  /            recent incidents     /metrics    for Prometheus
+  /-/healthy   the process lives    /-/ready    the spool takes writes
+
+  relay --check relay.yml                                is the config good?
+  relay --config.file=relay.yml                          run
+  relay --config.file=relay.yml test oncall              one marked message; prints the answer
+  relay --config.file=relay.yml outbox list --state=dead
+  relay --config.file=relay.yml outbox retry 17          or show, drop; `all` for all dead ones
+  relay --config.file=relay.yml audit                    who was told what and when, as JSON lines
+
+exit status: 0 done, 1 the config has mistakes or a delivery failed, 2 it cannot be read or used
+"""
+FAILED, UNUSABLE = 1, 2
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    add = parser.add_argument
+    add("--config.file", dest="config", metavar="FILE", help="the relay's config, YAML")
+    add("--check", metavar="FILE", help="say whether a config is good, and do nothing else")
+    add(
+        "--web.listen-address",
+        dest="listen",
+        metavar="HOST:PORT",
+        default="127.0.0.1:9719",
+        help="where to serve, port 0 for any free one (default %(default)s); other than loopback"
+        " only with a login in the config",
+    )
+    add("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"))
+    add("--log.format", dest="log_format", choices=("logfmt", "json"))
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    test = actions.add_parser("test", help="send one marked test message")
+    test.add_argument("receiver", metavar="RECEIVER")
+    box = actions.add_parser("outbox", help="deliveries: list, show, retry, drop")
+    acts = box.add_subparsers(dest="act", metavar="ACT", required=True)
+    listed = acts.add_parser("list", help="the newest first")
+    listed.add_argument(
+        "--state",
+        action="append",
+        choices=("waiting", "sending", "delivered", "dead", "dropped"),
+        help="only these (repeatable); default: all but delivered",
+    )
+    listed.add_argument("--receiver", metavar="NAME")
+    listed.add_argument("--limit", type=int, default=100, metavar="N")
+    for name, what in (("show", "all of one"), ("retry", "dead ones again"), ("drop", "give up")):
+        act = acts.add_parser(name, help=what)
+        act.add_argument("id", metavar="ID" if name == "show" else "ID|all")
+    audit = actions.add_parser("audit", help="who was told what, when, with which id")
+    audit.add_argument("--limit", type=int, default=1000, metavar="N")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked; give the exit status."""
+    from exporter.app import relay
+    from exporter.config import ConfigError
+
+    file = args.check or args.config
+    if file is None:
+        return _fail("--config.file=FILE or --check FILE is needed (try --help)")
+    try:
+        config = relay.load(file)
+    except ConfigError as error:
+        print("\n".join(error.complaints), file=sys.stderr)
+        return UNUSABLE if error.unreadable else FAILED
+    if args.check:
+        print("\n".join(_report(file, config)))
+        return 0
+    folder = Path(file).parent
+    match args.action:
+        case "test":
+            return _test(config, args.receiver)
+        case "outbox":
+            return _with_spool(folder / config.spool.path, lambda db: _outbox(db, args))
+        case "audit":
+            return _with_spool(folder / config.spool.path, lambda db: _audit(db, args.limit))
+    return _serve(config, folder, args)
+
+
+def _fail(line: str, status: int = UNUSABLE) -> int:
+    print(f"exchange-exporter relay: {line}", file=sys.stderr)
+    return status
+
+
+def _report(file: str, config: Config) -> Iterable[str]:
+    from exporter.config.units import format_duration
+
+    yield f"{file} is good"
+    for each in config.receivers:
+        storm = each.storm
+        levels = ", ".join(level.value for level in each.levels)
+        routes = f" of {', '.join(each.routes)}" if each.routes else ""
+        yield (
+            f"  {each.name}: {each.type}, {each.language}, {levels}{routes}; more than "
+            f"{storm.messages} in {format_duration(storm.window)} become a digest"
+        )
+    ask = config.triage
+    yield f"  triage: {f'{ask.model}, {ask.language}' if ask.enabled else 'off'}"
+    if not (config.intake.bearer_token or config.intake.password):
+        yield "warning: anyone who reaches the port can post alerts; only loopback is served"
+
+
+# --- running ------------------------------------------------------------------------------------
+
+
+def _serve(config: Config, folder: Path, args: argparse.Namespace) -> int:
+    from exporter.alerting.store import StoreError
+    from exporter.app import relay
+    from exporter.edge import logs
+    from exporter.edge.server import ListenError, listen_address
+
+    try:
+        host, _ = listen_address(args.listen)
+    except ValueError as error:
+        return _fail(str(error))
+    login = config.intake.bearer_token or config.intake.password
+    if not login and host not in ("127.0.0.1", "::1", "localhost"):
+        return _fail(f"{args.listen} is no loopback address: give intake.bearer_token or a login")
+    json = (args.log_format or config.log.format) == "json"
+    hidden = relay.secrets_of(config)
+    logs.setup("json" if json else "logfmt", args.log_level or config.log.level, hidden)
+
+    def ready(port: int) -> None:
+        shown = f"[{host}]" if ":" in host else host or "localhost"
+        print(f"ready http://{shown}:{port}", flush=True)
+
+    options = relay.Options(folder=folder, listen_address=args.listen, ready=ready)
+    try:
+        asyncio.run(_until_told(relay.Relay(config, options)))
+    except* (ListenError, StoreError, relay.InUseError) as errors:
+        reasons = "; ".join(str(error) for error in _flat(errors))
+    else:
+        return 0
+    return _fail(reasons)
+
+
+def _flat(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _flat(error)
+        else:
+            yield error
+
+
+async def _until_told(relay: Relay) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await relay.run(stop)
+
+
+# --- one message --------------------------------------------------------------------------------
+
+
+def _test(config: Config, name: str) -> int:
+    from exporter.app.relay import try_receiver
+    from exporter.model import Delivered
+
+    try:
+        results = asyncio.run(try_receiver(config, name))
+    except KeyError:
+        known = ", ".join(each.name for each in config.receivers)
+        return _fail(f"no receiver {name!r}; there are {known}")
+    for each in results:
+        print(f"{name}{f' to {each.target}' if each.target else ''}: {each.outcome}")
+        print(f"  status {each.status}: {_shown(each.answer)}")
+    return 0 if all(isinstance(each.outcome, Delivered) for each in results) else FAILED
+
+
+def _shown(text: str) -> str:
+    """Give foreign text on one line, with nothing that moves a terminal's cursor."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+# --- the spool ----------------------------------------------------------------------------------
+
+
+def _with_spool(path: Path, act: Callable[[sqlite3.Connection], int]) -> int:
+    import sqlite3
+
+    from exporter.alerting import outbox, store
+
+    if not path.exists():
+        return _fail(f"{path}: no such spool")
+    try:
+        db = store.connect(path)
+        try:
+            outbox.begin(db)
+            db.execute("BEGIN IMMEDIATE")
+            status = act(db)
+            db.execute("COMMIT")
+        finally:
+            db.close()
+    except (sqlite3.Error, OSError) as error:
+        return _fail(f"{path}: {error}")
+    return status
+
+
+def _outbox(db: sqlite3.Connection, args: argparse.Namespace) -> int:
+    from exporter.alerting import outbox
+
+    if args.act == "list":
+        states = [outbox.State(name) for name in args.state or ()]
+        states = states or [each for each in outbox.State if each is not outbox.State.DELIVERED]
+        for row in outbox.listed(db, states, max(1, args.limit), args.receiver):
+            print(_line(row))
+        return 0
+    ids = _ids(db, args.id)
+    if ids is None:
+        return _fail(f"expected a delivery's number, was {args.id[:40]!r}")
+    if args.act == "show":
+        found = outbox.one(db, ids[0]) if ids else None
+        if found is None:
+            return _fail(f"no delivery {args.id}", FAILED)
+        print(_all_of(found))
+        return 0
+    now = datetime.now(UTC).timestamp()
+    act = outbox.revive if args.act == "retry" else outbox.drop
+    done = [number for number in ids if act(db, number, now)]
+    what = "in line again" if args.act == "retry" else "dropped"
+    print(f"{len(done)} {what}: {', '.join(map(str, done[:50])) or '-'}")
+    return 0 if done or args.id == "all" else FAILED
+
+
+def _ids(db: sqlite3.Connection, text: str) -> list[int] | None:
+    from exporter.alerting import outbox
+
+    if text == "all":
+        return [row.id for row in outbox.listed(db, [outbox.State.DEAD], 1_000_000)]
+    return [int(text)] if text.isdecimal() and len(text) < 18 else None
+
+
+def _line(row: Row) -> str:
+    tail = f"  {_shown(row.detail)}" if row.detail else ""
+    return (
+        f"{row.id:>8}  {row.state:<9}  {row.receiver}  {_moment(row.created)}  {row.occasion}  "
+        f"tries={row.attempts}  {_shown(row.note.title)[:80]}{tail}"
+    )
+
+
+def _all_of(row: Row) -> str:
+    lines = [
+        f"id:        {row.id}",
+        f"state:     {row.state}",
+        f"receiver:  {row.receiver}",
+        f"to:        {row.target or '-'}",
+        f"incident:  {row.incident}",
+        f"occasion:  {row.occasion}",
+        f"key:       {row.key}",
+        f"tries:     {row.attempts}",
+        f"received:  {_moment(row.received)}",
+        f"finished:  {_moment(row.finished) if row.finished else '-'}",
+        f"provider:  {_shown(row.provider_id) or '-'}",
+        f"detail:    {_shown(row.detail) or '-'}",
+        f"title:     {_shown(row.note.title)}",
+        "text:",
+    ]
+    lines += [f"  {_shown(line)}" for text in row.note.texts for line in text.splitlines()]
+    if row.note.triage:
+        lines += ["triage:", *(f"  {_shown(line)}" for line in row.note.triage.splitlines())]
+    return "\n".join(lines)
+
+
+def _audit(db: sqlite3.Connection, most: int) -> int:
+    import json
+
+    rows = db.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (max(1, most),)).fetchall()
+    for row in reversed(rows):
+        print(json.dumps({**dict(row), "at": _moment(row["at"])}, ensure_ascii=True))
+    return 0
+
+
+def _moment(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds")

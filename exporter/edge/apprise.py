@@ -1,0 +1,52 @@
+"""The library Apprise behind `contracts.Send`: it speaks to its services by itself, in a thread.
+
+Loaded only when a receiver asks for it: it costs 30 MB and a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+
+import apprise
+
+from exporter.contracts import FetchFailedError
+from exporter.model import Answer, Reason
+
+logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs addresses with their secrets
+
+
+async def send(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    timeout: float,
+    body_limit: int,
+    body: bytes | None = None,
+) -> Answer:
+    """Hand one notification to the library. 200: it was taken, 400: no such address, 503: not.
+
+    Raises FetchFailedError when it takes longer than ``timeout`` seconds; its thread goes on.
+    """
+    message = json.loads(body or b"{}")
+    service = apprise.Apprise()
+    if not service.add(url):
+        return _answer(400)
+    try:
+        async with asyncio.timeout(timeout):
+            taken = await asyncio.to_thread(
+                service.notify,
+                body=message.get("body") or message.get("title") or "-",
+                title=message.get("title", ""),
+                notify_type=message.get("type", "info"),
+            )
+    except TimeoutError as error:
+        raise FetchFailedError(Reason.READ_TIMEOUT, "the service took too long") from error
+    return _answer(200 if taken else 503)
+
+
+def _answer(status: int) -> Answer:
+    return Answer(status=status, headers={}, body=b"", new_connection=True, phases={})
