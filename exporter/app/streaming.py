@@ -182,6 +182,7 @@ class Streams:
             timing=Timing(
                 ack_timeout=limits.ack_timeout,
                 idle_after=limits.idle_timeout,
+                refused_retry=2 * limits.backoff_cap,
                 lifetime=None if lifetime is None else lifetime - uniform(*_ROLLOVER_MARGIN),
             ),
         )

@@ -23,12 +23,14 @@ class Timing:
     """How long a session waits for what. Seconds.
 
     ``idle_after``: without any message at all, where the venue answers our own keepalive.
+    ``refused_retry``: before a refused subscription is asked for again, doubling each time.
     ``lifetime``: after which a successor is wanted; None means never.
     """
 
     ack_timeout: float = 10.0
     welcome_timeout: float = 10.0
     idle_after: float = 60.0
+    refused_retry: float = 60.0
     lifetime: float | None = None
 
 
@@ -76,7 +78,7 @@ Action: TypeAlias = Send | Close | Refused | Revived | Renew
 class Watched:
     """One subscription on this connection. ``heard``: when its last data came, None before."""
 
-    __slots__ = ("armed", "asked", "heard", "seen", "state", "topic", "tries")
+    __slots__ = ("armed", "asked", "heard", "refusals", "seen", "state", "topic", "tries")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
@@ -86,6 +88,7 @@ class Watched:
         self.armed: float | None = None  # when it was first asked for: silence counts from here
         self.asked: float | None = None  # when it was last asked for
         self.tries = 0  # how often it was asked for again since its last data
+        self.refusals = 0  # in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,13 +305,14 @@ class Session:
             watched = self.watched.get(topic)
             if watched is not None and watched.state is SubscriptionState.REQUESTED:
                 watched.state = SubscriptionState.ACKED
-                watched.tries = 0
+                watched.tries = watched.refusals = 0
 
     def _refuse(self, topics: Iterable[str], reason: str, actions: list[Action]) -> None:
         for topic in topics:
             watched = self.watched.get(topic)
             if watched is not None and watched.state is not SubscriptionState.LIVE:
                 watched.state = SubscriptionState.REJECTED
+                watched.refusals += 1
                 actions.append(Refused(topic, reason))
 
     # --- liveness -----------------------------------------------------------------------------
@@ -324,7 +328,10 @@ class Session:
                 self._blamed.discard(topic)
             since = watched.armed if watched.heard is None else watched.heard
             limit = self._stale_after(topic)
-            if since is None or limit is None or watched.state is SubscriptionState.REJECTED:
+            if watched.state is SubscriptionState.REJECTED:
+                self._ask_refused(watched, now)
+                continue
+            if since is None or limit is None:
                 continue
             if watched.state is SubscriptionState.REQUESTED:
                 continue  # the ack's own timer runs
@@ -344,6 +351,14 @@ class Session:
             watched.tries += 1
             watched.asked = now  # until its turn comes, which moves it on
         self.resubscribe(silent)
+
+    def _ask_refused(self, watched: Watched, now: float) -> None:
+        """Ask again, ever more rarely: a venue refuses in its bad hours too, not for ever."""
+        wait = self._timing.refused_retry * 2.0 ** min(watched.refusals - 1, 16)
+        if watched.asked is not None and now - watched.asked > min(wait, _LONGEST_RETRY):
+            watched.state = SubscriptionState.REQUESTED
+            watched.asked = now  # until its turn comes, which moves it on
+            self._enqueue((watched.topic,), join=True)
 
     def _give_up(self, watched: Watched, since: float, actions: list[Action]) -> None:
         """End a connection on which asking again did not help."""

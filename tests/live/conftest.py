@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -92,25 +92,29 @@ def places(lines: list[str]) -> dict[str, str]:
     return found
 
 
+@contextmanager
+def make_world(
+    folder: Path, *arguments: str, extra: str = "", exchange: str = ""
+) -> Iterator[World]:
+    """Start the simulator with these arguments, and an exporter that watches it; wait for both."""
+    with ExitStack() as stack:
+        simulator, simulator_url = stack.enter_context(programs.simulator(*arguments))
+        file = folder / "exchanges.yml"
+        file.write_text(config(places(simulator.lines), extra, exchange))
+        port = programs.free_port()
+        address = f"--web.listen-address=127.0.0.1:{port}"
+        exporter = stack.enter_context(programs.command("run", f"--config.file={file}", address))
+        world = World(simulator, simulator_url, exporter, f"http://127.0.0.1:{port}")
+        programs.eventually(
+            lambda: programs.get(f"{world.url}/-/ready"), "the exporter is ready", within=20
+        )
+        yield world
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., World]]:
     """Give a function that starts a world of its own; all of it ends with the test."""
     with ExitStack() as stack:
-
-        def make(*arguments: str, extra: str = "", exchange: str = "") -> World:
-            simulator, simulator_url = stack.enter_context(programs.simulator(*arguments))
-            file = tmp_path / "exchanges.yml"
-            file.write_text(config(places(simulator.lines), extra, exchange))
-            port = programs.free_port()
-            exporter = stack.enter_context(
-                programs.command(
-                    "run", f"--config.file={file}", f"--web.listen-address=127.0.0.1:{port}"
-                )
-            )
-            world = World(simulator, simulator_url, exporter, f"http://127.0.0.1:{port}")
-            programs.eventually(
-                lambda: programs.get(f"{world.url}/-/ready"), "the exporter is ready", within=20
-            )
-            return world
-
-        yield make
+        yield lambda *arguments, **more: stack.enter_context(
+            make_world(tmp_path, *arguments, **more)
+        )

@@ -26,6 +26,7 @@ scrape_configs:
 - job_name: text
   static_configs: [{{targets: ["{text}"]}}]
 """
+THREE = ("--no-limits", "--venues=binance,bybit,okx")
 EXPECTED = (
     'exchange_probe_success{exchange="binance",endpoint="time"} == 1',
     'rate(exchange_probes_total{exchange="okx",outcome="success"}[20s]) > 0',
@@ -78,7 +79,7 @@ def as_text(url: str) -> Iterator[str]:
 def test_prometheus_scrapes_both_formats(start: Callable[..., World], tmp_path: Path) -> None:
     """For 30 s no scrape fails in either format, and every expected series can be queried."""
     programs.program("prometheus")
-    world = start()
+    world = start(*THREE)
     with as_text(world.url) as text:
         targets = CONFIG.format(openmetrics=world.url.removeprefix("http://"), text=text)
         with programs.prometheus(tmp_path, targets) as (_, prometheus):
@@ -100,7 +101,7 @@ def test_prometheus_scrapes_both_formats(start: Callable[..., World], tmp_path: 
 def test_promtool_accepts_the_live_page(start: Callable[..., World]) -> None:
     """`promtool check metrics` finds nothing on the page of a running exporter."""
     promtool = programs.program("promtool", "prometheus")
-    page = programs.get(f"{start().url}/metrics")
+    page = programs.get(f"{start(*THREE).url}/metrics")
     checked = subprocess.run(
         [promtool, "check", "metrics"], input=page, text=True, capture_output=True, check=False
     )

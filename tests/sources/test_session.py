@@ -214,6 +214,22 @@ def test_a_refusal_that_names_topics_refuses_those() -> None:
     assert drive.states()["t.A"] == "requested"
 
 
+def test_a_refused_topic_is_asked_for_again_ever_more_rarely() -> None:
+    """A venue that refuses in a bad hour is joined when it is over, without a reconnect."""
+    drive = Drive(["t.A"])
+    drive.run(1.0)
+    for wait in (60.0, 120.0):
+        drive.control(Ack("ack", ok=False, topics=("t.A",), reason="busy"))
+        assert drive.states() == {"t.A": "rejected"}
+        before = len(drive.requests())
+        drive.run(wait - 5.0)
+        assert len(drive.requests()) == before
+        drive.run(10.0)
+        assert len(drive.requests()) == before + 1
+    drive.agree()
+    assert drive.states() == {"t.A": "acked"}
+
+
 # --- staying alive ----------------------------------------------------------------------------
 
 
