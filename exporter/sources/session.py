@@ -247,11 +247,16 @@ class Session:
             request = self._outstanding.pop(number)
             if not request.join:
                 continue
-            silent = [
-                topic
-                for topic in request.topics
-                if self.watched[topic].state is SubscriptionState.REQUESTED
-            ]
+            silent = []
+            for topic in request.topics:
+                watched = self.watched[topic]
+                if watched.state is not SubscriptionState.REQUESTED:
+                    continue
+                if watched.refusals:  # it was refused before, which says nothing of the others
+                    watched.state = SubscriptionState.REJECTED
+                    watched.refusals += 1
+                else:
+                    silent.append(topic)
             if any(self.watched[topic].tries for topic in silent):
                 detail = f"no answer to subscribing to {silent[0]} and {len(silent) - 1} more"
                 reason = Lost.IDLE if self.heard <= request.sent else Lost.STALE_SUBSCRIPTION
