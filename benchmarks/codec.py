@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Callable
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from time import process_time
 from urllib.parse import urlsplit
@@ -28,7 +29,7 @@ from exporter.contracts import ConnectionLostError, Venue
 from exporter.edge import websocket
 from exporter.edge.clock import SystemClock
 from exporter.flow.codec import Decoder, Encoder, Row
-from exporter.model import Depth
+from exporter.model import Channel, Depth
 from exporter.simulator import Simulator
 from exporter.simulator import venues as simulated
 from exporter.sources.recording import Received, read
@@ -71,8 +72,9 @@ async def listen() -> dict[str, tuple[Venue, Frames]]:
     async with Simulator(venue_names=names, rate=200, book_rate=100) as simulator:
         for name in names:
             venue = venues.load(name)
-            path = urlsplit(venue.stream_urls[0]).path.rstrip("/")
-            channels = [c for c in venue.topics if not venue.routes.get(c)]
+            route = venue.routes.get(Channel.TRADES, "")
+            path = urlsplit(venue.stream_urls[0]).path.rstrip("/") + route
+            channels = [c for c in venue.topics if venue.routes.get(c, "") == route]
             topics = [venue.topic(c, venue.symbol(s)) for c in channels for s in SYMBOLS]
             try:
                 socket = await websocket.connect(
@@ -80,8 +82,13 @@ async def listen() -> dict[str, tuple[Venue, Frames]]:
                 )
             except ConnectionLostError:
                 continue  # one that must be asked for an address first
-            for number, topic in enumerate(topics, start=1):
-                await socket.send(venue.subscribe([topic], number))
+            topics.sort(key=venue.request_group)
+            number, most = 0, venue.topics_per_request
+            for _, grouped in groupby(topics, key=venue.request_group):
+                together = list(grouped)
+                for start in range(0, len(together), most):
+                    number += 1
+                    await socket.send(venue.subscribe(together[start : start + most], number))
             frames: Frames = []
             try:
                 async with asyncio.timeout(SIMULATED):
