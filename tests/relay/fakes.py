@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from exporter.edge.clock import SystemClock
 from exporter.notifiers.twilio import segments
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -71,7 +72,7 @@ class Providers:
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer | str:
         """Answer a request; a word instead of an answer says how to break the connection."""
-        arrived = time.time()
+        arrived = SystemClock().wall()
         service, _, rest = path.strip("/").partition("/")
         with self.lock:
             self.requests.append((service, arrived))
@@ -190,9 +191,8 @@ class Providers:
             if len(fields) > 25 or any(len(text) > most for text, most in lengths):
                 return {"embeds": "Must be fewer in length."}
             total += sum(len(text) for text, _ in lengths)
-            if url := embed.get("url"):
-                if not re.fullmatch(r"https?://\S+", url):
-                    return {"url": "Not a well formed URL."}
+            if (url := embed.get("url")) and not re.fullmatch(r"https?://\S+", url):
+                return {"url": "Not a well formed URL."}
         return {"embeds": "Embed size exceeds maximum size of 6000"} if total > 6000 else {}
 
     # --- Twilio ---------------------------------------------------------------------------------
