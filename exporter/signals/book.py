@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from exporter.contracts import BookRules, SequenceRule
@@ -36,23 +36,18 @@ class _Side:
         self.keys.clear()
         self.sizes.clear()
 
-    def apply(self, levels: Iterable[tuple[Any, ...]], text: bool) -> None:
-        """Set levels in order; size 0 takes one away. Raises what text can."""
+    def apply(self, levels: Iterable[tuple[float, Any]]) -> None:
+        """Set levels in order; a falsy size takes one away."""
         keys, sizes, sign = self.keys, self.sizes, self.sign
         for price, size in levels:
-            if text:
-                key = positive(price) * sign
-                value, empty = (price, size), natural(size) == 0.0
-            else:
-                key, value, empty = price * sign, size, size == 0.0
-            if empty:
-                # A level that was never there may be taken away: it lay beyond our depth.
-                if sizes.pop(key, None) is not None:
-                    del keys[bisect_left(keys, key)]
-            else:
+            key = price * sign
+            if size:
                 if key not in sizes:
                     insort(keys, key)
-                sizes[key] = value
+                sizes[key] = size
+            # A level that was never there may be taken away: it lay beyond our depth.
+            elif sizes.pop(key, None) is not None:
+                del keys[bisect_left(keys, key)]
         extra = len(keys) - self.limit
         if extra > 0:
             for key in keys[:extra]:
@@ -74,17 +69,21 @@ class Book:
         self._asks = _Side(-1.0, kept)
         self.text = text
 
-    def load(self, bids: Iterable[tuple[Any, ...]], asks: Iterable[tuple[Any, ...]]) -> None:
+    def load(self, bids: Sequence[tuple[Any, ...]], asks: Sequence[tuple[Any, ...]]) -> None:
         """Begin anew from a snapshot. Raises ParseError, then the book is wrong."""
         self._bids.clear()
         self._asks.clear()
         self.apply(bids, asks)
 
-    def apply(self, bids: Iterable[tuple[Any, ...]], asks: Iterable[tuple[Any, ...]]) -> None:
+    def apply(self, bids: Sequence[tuple[Any, ...]], asks: Sequence[tuple[Any, ...]]) -> None:
         """Set levels in order; size 0 takes one away. Raises ParseError, then the book is wrong."""
         try:
-            self._bids.apply(bids, self.text)
-            self._asks.apply(asks, self.text)
+            if self.text:
+                bids, asks = _read(bids), _read(asks)
+            if bids:  # most updates are of one side
+                self._bids.apply(bids)
+            if asks:
+                self._asks.apply(asks)
         except DOUBTFUL as error:
             raise unreadable("book", error) from error
 
@@ -132,6 +131,11 @@ class Book:
         )
 
 
+def _read(levels: Iterable[tuple[str, str]]) -> list[tuple[float, tuple[str, str] | None]]:
+    """Read levels as text; what is kept of each is the spelling, None of one that is gone."""
+    return [(positive(price), (price, size) if natural(size) else None) for price, size in levels]
+
+
 def _numbers(side: _Side, count: int) -> list[tuple[float, float]]:
     best = side.keys[: -count - 1 : -1]
     rows = [(key * side.sign, side.sizes[key]) for key in best]
@@ -171,6 +175,7 @@ class BookSync:
         "_crossed_since",
         "_fresh",
         "_last",
+        "_levels",
         "_limit",
         "_reason",
         "_rules",
@@ -190,6 +195,7 @@ class BookSync:
         buffer: int = BUFFER,
     ) -> None:
         self._rules = rules
+        self._levels = rules.levels
         self._limit = limit
         self._steps = {label: STEPS[r.continuity] for r in sequences for label in r.labels}
         self._buffer: deque[Depth] = deque(maxlen=buffer)
@@ -303,7 +309,9 @@ class BookSync:
         self._buffer.clear()
 
     def _follow(self, event: Depth) -> Resync | None:
-        last, previous = _number(event), self._last
+        last, previous = event.last, self._last
+        if last is None:
+            last = event.order
         if last is not None and previous is not None:
             first = last if event.first is None else event.first
             if self._fresh:
@@ -326,11 +334,11 @@ class BookSync:
         if last is not None:
             self._last = last
         try:
-            self.book.apply(*self._rules.levels(event))
+            self.book.apply(*self._levels(event))
         except ParseError:
             self.lose(Resync.GAP)
             raise
-        return self._check(event)
+        return None if event.checksum is None else self._check(event)
 
     def _check(self, event: Depth) -> Resync | None:
         if event.checksum is None or self._rules.checksum is None:
