@@ -11,20 +11,17 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from random import random
 
-from exporter import __version__, venues
+from exporter import __version__
 from exporter import config as settings
-from exporter.app.around import Surroundings, Task
+from exporter.app.around import Task
 from exporter.app.exchange import Exchange
-from exporter.app.fleet import Changes, Fleet, end
+from exporter.app.fleet import Changes, end
+from exporter.app.force import PATIENCE, Force
 from exporter.app.judging import Judging
-from exporter.app.prices import Prices
 from exporter.app.serving import Serving, limits
+from exporter.app.site import Lateness, show_domains
 from exporter.config import Config, config_hash
-from exporter.contracts import Connect
-from exporter.edge import websocket
 from exporter.edge.clock import SystemClock
-from exporter.edge.http import HttpClient
-from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.edge.server import Server
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.metrics import families
@@ -34,9 +31,8 @@ from exporter.sources.supervise import supervise
 
 log = logging.getLogger(__name__)
 
-_TASKS = ("probe", "stream", "book", "tick", "lag", "reload")
+_TASKS = ("probe", "stream", "book", "tick", "lag", "reload", "network")
 _LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
-_DRAIN = 5.0  # seconds that what runs is given to end
 _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as they were
 
 
@@ -69,15 +65,14 @@ class App:
         )
         self.stopping = False
         self.judging = Judging(self.registry, self.clock)
-        self.prices = Prices(config.prices, self.registry)
+        self.lateness = Lateness(self.clock)
         self.reloads: Mailbox[None, object] = Mailbox(capacity=4)
-        self._fleet: Fleet | None = None  # once there is a group to run it in
-        self._client: HttpClient | None = None
+        self._force: Force | None = None  # once there is a group to run it in
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """Those that run now, in the config's order."""
-        return () if self._fleet is None else self._fleet.exchanges
+        return () if self._force is None else self._force.exchanges
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain. Raises ListenError."""
@@ -90,29 +85,35 @@ class App:
                 expired=self.meter.connections_expired,
             )
             await edges.enter_async_context(server)
-            edges.push_async_callback(self._close_client)
             stop = asyncio.Event()
             with _signals(stop, self._hangup):
                 async with asyncio.TaskGroup() as tasks:
                     start = partial(self._start, tasks)
-                    self._fleet = Fleet(start)
-                    await self._change(self.config, self._fleet)
-                    own = [start(task) for task in self._tasks()]
+                    self._force = force = Force(
+                        registry=self.registry,
+                        clock=self.clock,
+                        start=start,
+                        judging=self.judging,
+                        lateness=self.lateness,
+                    )
+                    edges.push_async_callback(force.close)
+                    await self._follow(self.config, force)
+                    own = [start(task) for task in self._tasks(force)]
                     self.options.ready(server.port)
                     await stop.wait()
-                    await self._drain(self._fleet, own)
+                    await self._drain(force, own)
 
-    async def _drain(self, fleet: Fleet, own: list[asyncio.Task[None]]) -> None:
+    async def _drain(self, force: Force, own: list[asyncio.Task[None]]) -> None:
         self.stopping = True
-        log.info("stopping exchanges=%d patience_s=%.1f", len(fleet.exchanges), _DRAIN)
-        await fleet.stop(_DRAIN)
-        await end(own, _DRAIN)
+        log.info("stopping exchanges=%d patience_s=%.1f", len(force.exchanges), PATIENCE)
+        await force.stop()
+        await end(own, PATIENCE)
         log.info("stopped")
 
-    def _tasks(self) -> Iterator[Task]:
+    def _tasks(self, force: Force) -> Iterator[Task]:
         yield "lag", "lag", self._watch_lag
-        yield "tick", "tick", self._tick
-        yield "reload", "reload", partial(self.reloads.serve, self._reload)
+        yield "tick", "tick", partial(self._tick, force)
+        yield "reload", "reload", partial(self.reloads.serve, partial(self._reload, force))
 
     def _start(self, tasks: asyncio.TaskGroup, task: Task) -> asyncio.Task[None]:
         kind, name, make = task
@@ -148,9 +149,9 @@ class App:
         except MailboxFullError:
             log.warning("reload_ignored reason=%r", "several wait already")
 
-    async def _reload(self, _: None) -> object:
+    async def _reload(self, force: Force, _: None) -> object:
         """Read the config anew and follow it. Raises ConfigError; the old one stays in force."""
-        if self.options.reload is None or self._fleet is None:
+        if self.options.reload is None:
             raise ValueError("this program was started without a config file")
         try:
             config = await asyncio.to_thread(self.options.reload)
@@ -159,7 +160,7 @@ class App:
                 if getattr(config, name) != getattr(self.config, name)
             ]  # fmt: skip
             config = replace(config, **{name: getattr(self.config, name) for name in _NEXT_START})
-            changes = await self._change(config, self._fleet)
+            changes = await self._follow(config, force)
         except settings.ConfigError as error:
             self.meter.config_refused()
             for complaint in error.complaints:
@@ -172,58 +173,11 @@ class App:
             log.warning("config_needs_restart sections=%s", ",".join(later))
         return {**asdict(changes), "at_next_start": later}
 
-    async def _change(self, config: Config, fleet: Fleet) -> Changes:
-        before, client = self.config, self._client
-        # Who is made by these is made anew with them.
-        all_anew = (before.probes, before.streams) != (config.probes, config.streams)
-        if client is None or before.probes != config.probes:
-            client = HttpClient(
-                limit=config.probes.connections,
-                limit_per_host=config.probes.connections_per_host,
-                dns_ttl=config.probes.dns_cache,
-            )
-            await client.__aenter__()
-        around = Surroundings(
-            config=config,
-            registry=self.registry,
-            fetch=client,
-            dial=partial(self._dial, config.streams),
-            clock=self.clock,
-            slots=asyncio.Semaphore(config.probes.concurrency),
-            probed=self.judging.probed,
-            online=lambda: True,
-        )
-        try:
-            changes = await fleet.change(
-                config.exchanges,
-                lambda each: Exchange(each, venues.load(each.venue), around),
-                all_anew=all_anew,
-                patience=_DRAIN,
-            )
-        except BaseException:
-            if client is not self._client:
-                await client.__aexit__(None, None, None)
-            raise
+    async def _follow(self, config: Config, force: Force) -> Changes:
+        changes = await force.change(config)
         self.config = config
-        if client is not self._client:
-            await self._close_client()
-            self._client = client
-        if config.prices != before.prices:
-            self.prices.close()
-            self.prices = Prices(config.prices, self.registry)
-        self.prices.look(self.exchanges, self.clock.wall())  # forgets those that are gone
-        self.judging.follow([each.name for each in config.exchanges])
         self.meter.config_loaded(config_hash(config), self.clock.wall())
-        log.info(
-            "config_loaded added=%d removed=%d restarted=%d kept=%d",
-            *(len(names) for names in asdict(changes).values()),
-        )
         return changes
-
-    async def _close_client(self) -> None:
-        if self._client is not None:
-            await self._client.__aexit__(None, None, None)
-            self._client = None
 
     # --- what runs ----------------------------------------------------------------------------
 
@@ -231,40 +185,22 @@ class App:
         while True:
             due = self.clock.monotonic() + _LAG_EVERY
             await self.clock.sleep(_LAG_EVERY)
-            self.meter.loop_lag.observe(max(0.0, self.clock.monotonic() - due))
+            lag = max(0.0, self.clock.monotonic() - due)
+            self.meter.loop_lag.observe(lag)
+            self.lateness.looped(lag)
 
-    async def _tick(self) -> None:
+    async def _tick(self, force: Force) -> None:
         due = self.clock.monotonic()
         while True:
             # A tick that was missed is left out: its values are gone, two in a row teach nothing.
             due = max(due + self.config.anomaly.tick, self.clock.monotonic())
             await self.clock.sleep(due - self.clock.monotonic())
             wall = self.clock.wall()
-            for exchange in self.exchanges:
-                exchange.tick(wall)
-            self.prices.look(self.exchanges, wall)
+            force.look(wall)
+            if force.controls is not None:
+                show_domains(self.exchanges, self.lateness.site(force.controls.network))
             if self.config.anomaly.enabled:
                 await self.judging.tick()
-
-    def _dial(
-        self,
-        streams: settings.Streams,
-        bounds: InboxBounds,
-        meter: InboxMeter,
-        on_ping_rtt: Callable[[float], None],
-    ) -> Connect:
-        return partial(
-            websocket.connect,
-            clock=self.clock,
-            timeout=streams.connect_timeout,
-            max_message=streams.max_message,
-            bounds=bounds,
-            meter=meter,
-            ping_every=streams.ping_interval,
-            ping_timeout=streams.ping_timeout,
-            on_ping_rtt=on_ping_rtt,
-            compression=streams.compression,
-        )
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -29,6 +29,6 @@ class Surroundings:
     fetch: Fetch
     dial: Dial
     clock: Clock
-    slots: asyncio.Semaphore
+    slots: AbstractAsyncContextManager[None]  # one exchange's room for probes
     probed: Callable[[Probed], None]
     online: Callable[[], bool]

@@ -10,6 +10,8 @@ from exporter.app.books import Books, weight_of
 from exporter.app.probing import Probing
 from exporter.app.streaming import Streams, StreamState
 from exporter.contracts import Venue
+from exporter.metrics import families
+from exporter.signals.attribution import Domain, Symptom, of_stream
 from exporter.signals.feed import Feed
 
 
@@ -23,6 +25,8 @@ class Exchange:
         self.probing = Probing(configured, venue, around, registry, heaviest)
         self.books = Books(configured, venue, around, registry, self.probing)
         self._streams = Streams(configured, venue, around, registry, self.probing.skew, self.books)
+        self.domain: Domain | None = None  # where the fault lies, if anything fails
+        self._domains = registry.gauges(families.FAULT_DOMAIN, self.name, values=Domain)
 
     @property
     def streams(self) -> list[StreamState]:
@@ -53,6 +57,21 @@ class Exchange:
     def begun(self) -> bool:
         """Whether every endpoint and stream has had its first turn."""
         return self.probing.begun and all(stream.counts for stream in self.streams)
+
+    def symptoms(self) -> frozenset[Symptom]:
+        """Give what fails now, as far as it tells of the other side; empty when all is well."""
+        streams = (
+            of_stream(stream.lost)
+            for stream in self.streams
+            if stream.attempts and not stream.connected
+        )
+        return frozenset((*self.probing.symptoms(), *streams))
+
+    def blame(self, domain: Domain | None) -> None:
+        """Show where the fault lies, None: there is none."""
+        self.domain = domain
+        for each, gauge in self._domains.items():
+            gauge.set(1 if each is domain else 0)
 
     def tick(self, now: float) -> None:
         """Look once at what passes with time alone; ``now`` in epoch seconds."""

@@ -16,6 +16,7 @@ from exporter.metrics import families
 from exporter.metrics.probes import ExchangeMeter, ProbeMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Maintenance, Phase, Probed, Skip, Target
+from exporter.signals.attribution import Symptom, of_probe
 from exporter.signals.clock import ClockOffset
 from exporter.signals.feed import Skew
 from exporter.signals.history import History
@@ -73,6 +74,14 @@ class Probing:
     def begun(self) -> bool:
         """Whether every endpoint has had its first turn."""
         return all(state.last or state.skipped for state in self.endpoints.values())
+
+    def symptoms(self) -> Iterator[Symptom]:
+        """Give what the endpoints that fail tell of the other side."""
+        for state in self.endpoints.values():
+            if state.skipped is Skip.LOCAL_NETWORK:
+                yield Symptom.UNREACHED
+            elif state.last is not None and state.last.reason is not None:
+                yield of_probe(state.last.reason)
 
     def tick(self, now: float) -> None:
         """Look once at what passes with time alone; ``now`` in epoch seconds."""

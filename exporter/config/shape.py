@@ -54,11 +54,6 @@ class Probes:
 class Streams:
     """How WebSocket streams are consumed."""
 
-    transport: str = key(
-        choice("auto", "websockets", "picows"),
-        "auto",
-        "WebSocket implementation; auto takes picows where the extra `fast` is installed.",
-    )
     connect_timeout: float = key(
         duration("100ms", "5m"), "10s", "Limit of connecting, TLS included."
     )
@@ -212,6 +207,8 @@ class ControlTarget:
 
     name: str = key(NAME, REQUIRED, "The label target.")
     url: str = key(url("http", "https"), REQUIRED, "A URL that answers with status 200 or 204.")
+    interval: float = key(duration("100ms", "1h"), "5s", "Time between two requests to it.")
+    timeout: float = key(duration("10ms", "1m"), "2s", "Limit of a whole request.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

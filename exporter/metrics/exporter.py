@@ -61,7 +61,3 @@ class ExporterMeter:
     def task_restarted(self, name: str) -> None:
         """Count a task that an error of ours ended and that was started anew."""
         self._restarts[name].inc()
-
-    def local_network(self, target: str, up: bool) -> None:
-        """Show whether a control target of the config, which is no exchange, was reached."""
-        self._registry.gauge(f.LOCAL_NETWORK_UP, target).set(1 if up else 0)

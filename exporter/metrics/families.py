@@ -513,6 +513,14 @@ LOCAL_NETWORK_UP = _gauge(
     "Whether the control target, which is no exchange, was reached (1) or not (0).",
     "target",
 )
+FAULT_DOMAIN = _gauge(
+    "exchange_fault_domain",
+    "1 for where the fault lies of what fails of the exchange, 0 for the rest and while all is "
+    "well: the exchange, the path (it is silent, and so are control targets or most other "
+    "exchanges), or self (we are late ourselves, or asked too much).",
+    "exchange",
+    "domain",
+)
 TASK_RESTARTS = _counter(
     "exchange_exporter_task_restarts_total",
     "Times a task was started anew after an error of ours.",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import floor
@@ -199,7 +199,7 @@ async def run(
     fetch: Fetch,
     clock: Clock,
     readers: Readers,
-    slots: asyncio.Semaphore,
+    slots: AbstractAsyncContextManager[None],
     gates: Gates,
     listeners: Listeners,
 ) -> None:
@@ -234,7 +234,7 @@ async def _attempt(
     fetch: Fetch,
     clock: Clock,
     readers: Readers,
-    slots: asyncio.Semaphore,
+    slots: AbstractAsyncContextManager[None],
     gates: Gates,
     listeners: Listeners,
 ) -> float:

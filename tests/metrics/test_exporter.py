@@ -39,8 +39,6 @@ def test_build_config_and_tasks() -> None:
     assert value(registry, 'exchange_exporter_tasks{task="probe"}') == 1
     assert value(registry, 'exchange_exporter_tasks{task="stream"}') == 0
     assert value(registry, 'exchange_exporter_task_restarts_total{task="stream"}') == 1
-    meter.local_network("gateway", up=False)
-    assert value(registry, 'exchange_exporter_local_network_up{target="gateway"}') == 0
 
 
 def test_families_keep_the_contract_s_names_kinds_labels_and_bucket_counts() -> None:

@@ -1,0 +1,182 @@
+"""The config in force and all that is made of it; another can take its place at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+
+from exporter import config as settings
+from exporter import venues
+from exporter.app.around import Surroundings, Task
+from exporter.app.exchange import Exchange
+from exporter.app.fleet import Changes, Fleet, end
+from exporter.app.judging import Judging
+from exporter.app.prices import Prices
+from exporter.app.site import ControlTargets, Lateness
+from exporter.config import Config
+from exporter.contracts import Clock, Connect
+from exporter.edge import websocket
+from exporter.edge.direct import DirectClient
+from exporter.edge.inbox import InboxBounds, InboxMeter
+from exporter.flow.slots import Slots
+from exporter.metrics.registry import Registry
+from exporter.model import Probed
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 5.0  # seconds that what runs is given to end
+
+
+class Force:
+    """What runs by the config in force. ``start`` runs one task of it."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        clock: Clock,
+        start: Callable[[Task], asyncio.Task[None]],
+        judging: Judging,
+        lateness: Lateness,
+    ) -> None:
+        self._registry, self._clock, self._start = registry, clock, start
+        self._judging, self._lateness = judging, lateness
+        self._config: Config | None = None
+        self._client: DirectClient | None = None
+        self._fleet = Fleet(start)
+        self._controls: ControlTargets | None = None
+        self._watching: list[asyncio.Task[None]] = []
+        self._prices: Prices | None = None
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """Those that run now, in the config's order."""
+        return self._fleet.exchanges
+
+    @property
+    def controls(self) -> ControlTargets | None:
+        """The control targets, once there is a config."""
+        return self._controls
+
+    def online(self) -> bool:
+        """Say whether our own network works, as far as anybody can tell."""
+        return self._controls is None or self._controls.network.online
+
+    async def change(self, config: Config) -> Changes:
+        """Follow this config from now on; an error of making what is new changes nothing."""
+        before = self._config
+        probes = before is None or before.probes != config.probes
+        streams = before is None or before.streams != config.streams
+        client = await _opened(config) if self._client is None or probes else self._client
+        slots = Slots(config.probes.concurrency)
+
+        def make(configured: settings.Exchange) -> Exchange:
+            around = Surroundings(
+                config=config,
+                registry=self._registry,
+                fetch=client,
+                dial=partial(self._dial, config.streams),
+                clock=self._clock,
+                slots=slots.share(len(config.exchanges)),
+                probed=self._probed,
+                online=self.online,
+            )
+            return Exchange(configured, venues.load(configured.venue), around)
+
+        try:
+            changes = await self._fleet.change(
+                config.exchanges, make, all_anew=probes or streams, patience=PATIENCE
+            )
+        except BaseException:
+            if client is not self._client:
+                await client.__aexit__(None, None, None)
+            raise
+        if before is None or before.control_targets != config.control_targets or probes:
+            await self._watch(config, client)
+        if client is not self._client:
+            await self._close_client()
+            self._client = client
+        self._compare(before, config)
+        self._judging.follow([each.name for each in config.exchanges])
+        self._config = config
+        log.info(
+            "config_loaded added=%d removed=%d restarted=%d kept=%d",
+            *(len(names) for names in asdict(changes).values()),
+        )
+        return changes
+
+    def look(self, now: float) -> None:
+        """Look once a tick at what passes with time alone; ``now`` in epoch seconds."""
+        for exchange in self.exchanges:
+            exchange.tick(now)
+        if self._prices is not None:
+            self._prices.look(self.exchanges, now)
+
+    async def stop(self) -> None:
+        """Stop all that runs by the config; the last figures stay on the page."""
+        await self._fleet.stop(PATIENCE)
+        await end(self._watching, PATIENCE)
+
+    async def close(self) -> None:
+        """Close what is open, once all has stopped."""
+        await self._close_client()
+
+    async def _watch(self, config: Config, client: DirectClient) -> None:
+        await end(self._watching, PATIENCE)
+        if self._controls is not None:
+            self._controls.close()
+        self._controls = ControlTargets(config.control_targets, self._registry, client, self._clock)
+        self._watching = [self._start(task) for task in self._controls.tasks()]
+
+    def _compare(self, before: Config | None, config: Config) -> None:
+        if self._prices is None or before is None or before.prices != config.prices:
+            if self._prices is not None:
+                self._prices.close()
+            self._prices = Prices(config.prices, self._registry)
+        self._prices.look(self.exchanges, self._clock.wall())  # forgets those that are gone
+
+    async def _close_client(self) -> None:
+        if self._client is not None:
+            await self._client.__aexit__(None, None, None)
+            self._client = None
+
+    def _probed(self, done: Probed) -> None:
+        self._judging.probed(done)
+        self._lateness.probed(done)
+
+    def _dial(
+        self,
+        streams: settings.Streams,
+        bounds: InboxBounds,
+        meter: InboxMeter,
+        on_ping_rtt: Callable[[float], None],
+    ) -> Connect:
+        def waited(duration: float) -> None:
+            meter.waited(duration)
+            self._lateness.waited(duration)
+
+        return partial(
+            websocket.connect,
+            clock=self._clock,
+            timeout=streams.connect_timeout,
+            max_message=streams.max_message,
+            bounds=bounds,
+            meter=replace(meter, waited=waited),
+            ping_every=streams.ping_interval,
+            ping_timeout=streams.ping_timeout,
+            on_ping_rtt=on_ping_rtt,
+            compression=streams.compression,
+        )
+
+
+async def _opened(config: Config) -> DirectClient:
+    client = DirectClient(
+        limit=config.probes.connections,
+        limit_per_host=config.probes.connections_per_host,
+        dns_ttl=config.probes.dns_cache,
+    )
+    await client.__aenter__()
+    return client
