@@ -81,9 +81,10 @@ async def watched(reader: Awaitable[None], watch: Watch, seen: Callable[[], int]
 # --- this project -----------------------------------------------------------------------------
 
 
-def ours(port: int, count: int, *, fast: bool, uvloop: bool) -> None:
+def ours(port: int, count: int, *, uvloop: bool) -> None:
     """The whole path: receive, decode, count, latency, sequence, price, staleness."""
     from exporter.edge.clock import SystemClock
+    from exporter.edge.websocket import connect
     from exporter.metrics import families
     from exporter.metrics.children import CounterChild, HistogramChild
     from exporter.model import Channel, Subscription
@@ -92,10 +93,6 @@ def ours(port: int, count: int, *, fast: bool, uvloop: bool) -> None:
     from exporter.sources.stream import Stream
     from exporter.venues.binance import VENUE
 
-    if fast:
-        from exporter.edge.picows_transport import connect
-    else:
-        from exporter.edge.websocket import connect  # type: ignore[assignment]  # same signature
     venue = replace(VENUE, topics={Channel.TRADES: "{lower}@aggTrade"})
     clock = SystemClock()
     latency = HistogramChild(families.STREAM_LATENCY, ("binance", "trades"))
@@ -162,14 +159,11 @@ def _run(main: Any, uvloop: bool) -> None:
         asyncio.run(main)
 
 
-def transport(port: int, count: int, *, fast: bool, uvloop: bool) -> None:
+def transport(port: int, count: int, *, uvloop: bool) -> None:
     """Our transports alone: messages are counted, not looked at."""
     from exporter.edge.clock import SystemClock
+    from exporter.edge.websocket import connect
 
-    if fast:
-        from exporter.edge.picows_transport import connect
-    else:
-        from exporter.edge.websocket import connect  # type: ignore[assignment]  # same signature
     seen = 0
 
     def take(batch: Sequence[tuple[float, bytes]]) -> bool:
@@ -334,17 +328,15 @@ def library(port: int, count: int, *, queue: int) -> None:
 
 
 READERS: dict[str, Callable[[int, int], None]] = {
-    "ours": partial(ours, fast=False, uvloop=False),
-    "ours, uvloop": partial(ours, fast=False, uvloop=True),
-    "ours, picows and uvloop": partial(ours, fast=True, uvloop=True),
+    "ours": partial(ours, uvloop=False),
+    "ours, uvloop": partial(ours, uvloop=True),
     "cryptofeed 2.4.1": cryptofeed,
     "bare picows, msgspec, uvloop": bare,
     "thread, json.loads, prometheus_client": thread,
     "transport: websockets client, its queue of 16": partial(library, queue=16),
     "transport: websockets client, a queue of 4096": partial(library, queue=4096),
-    "transport: ours": partial(transport, fast=False, uvloop=False),
-    "transport: ours, uvloop": partial(transport, fast=False, uvloop=True),
-    "transport: picows, uvloop": partial(transport, fast=True, uvloop=True),
+    "transport: ours": partial(transport, uvloop=False),
+    "transport: ours, uvloop": partial(transport, uvloop=True),
 }
 
 

@@ -23,15 +23,14 @@ from typing import Any
 
 READERS = "benchmarks._stream_readers"
 ROOT = Path(__file__).resolve().parent.parent
-PEER, BARE, FAST = "cryptofeed 2.4.1", "bare picows, msgspec, uvloop", "ours, picows and uvloop"
+PEER, BARE, FAST = "cryptofeed 2.4.1", "bare picows, msgspec, uvloop", "ours, uvloop"
 THREAD = "thread, json.loads, prometheus_client"
-WHOLE = ("ours", "ours, uvloop", FAST, PEER, BARE, THREAD)
+WHOLE = ("ours", FAST, PEER, BARE, THREAD)
 TRANSPORTS = (
     "transport: websockets client, its queue of 16",
     "transport: websockets client, a queue of 4096",
     "transport: ours",
     "transport: ours, uvloop",
-    "transport: picows, uvloop",
 )
 LOADS: dict[str, list[str]] = {
     "flood": ["--count", "200000"],

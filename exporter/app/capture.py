@@ -24,7 +24,7 @@ from exporter.app.replay import CONTENT
 from exporter.contracts import Clock, Connect, Fetch, Venue
 from exporter.edge import websocket
 from exporter.edge.clock import SystemClock
-from exporter.edge.http import HttpClient
+from exporter.edge.direct import DirectClient
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff
 from exporter.flow.codec import Encoder, Levels, Mark, Row
@@ -139,7 +139,7 @@ class Capture:
         """Record until ``stop`` is set or ``duration`` (seconds) is over. Raises OSError."""
         try:
             async with AsyncExitStack() as edges:
-                fetch = await edges.enter_async_context(HttpClient())
+                fetch = await edges.enter_async_context(DirectClient())
                 over = asyncio.Event()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._write(over), name="write")

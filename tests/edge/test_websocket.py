@@ -8,32 +8,19 @@ import random
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
 
 from exporter.contracts import ConnectionLostError, Socket
-from exporter.edge import picows_transport, websocket
 from exporter.edge.clock import SystemClock
 from exporter.edge.inbox import InboxBounds, InboxMeter
+from exporter.edge.websocket import connect
 from exporter.model import Lost, Policy
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
-
-
-class Connect(Protocol):
-    """What both transports offer."""
-
-    async def __call__(self, url: str, **settings: Any) -> Socket: ...
-
-
-CONNECTS: list[Any] = [
-    pytest.param(websocket.connect, id="websockets"),
-    pytest.param(picows_transport.connect, id="picows"),
-]
-both = pytest.mark.parametrize("connect", CONNECTS)
 
 
 @asynccontextmanager
@@ -120,8 +107,7 @@ def run(main: Awaitable[Any]) -> Any:
 # --- messages ---------------------------------------------------------------------------------
 
 
-@both
-def test_messages_arrive_whole_in_order_and_stamped(connect: Connect) -> None:
+def test_messages_arrive_whole_in_order_and_stamped() -> None:
     """Text and binary, empty and large, fragmented and not, each with the time it was read."""
     messages: list[str | bytes] = ["", "a", b"\x00\xff", "ü" * 100, "x" * 125, "y" * 126]
     messages += ["z" * 65535, "w" * 65536, b"v" * 300_000, "end"]
@@ -156,8 +142,7 @@ def test_messages_arrive_whole_in_order_and_stamped(connect: Connect) -> None:
     run(main())
 
 
-@both
-def test_what_we_send_arrives(connect: Connect) -> None:
+def test_what_we_send_arrives() -> None:
     """One text message a call, any length."""
 
     async def handler(server: ServerConnection) -> None:
@@ -177,8 +162,7 @@ def test_what_we_send_arrives(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-@both
-def test_any_cut_of_the_bytes_gives_the_same_messages(connect: Connect, seed: int) -> None:
+def test_any_cut_of_the_bytes_gives_the_same_messages(seed: int) -> None:
     """TCP may cut anywhere: in headers, in lengths, in payloads, between fragments."""
     chance = random.Random(seed)
     wire, wanted = b"", []
@@ -227,7 +211,7 @@ def test_compressed_messages_are_inflated() -> None:
 
     async def main() -> list[bytes]:
         async with serving(handler, compression="deflate") as url:
-            socket = await websocket.connect(url, clock=SystemClock())
+            socket = await connect(url, clock=SystemClock())
             frames = await collect(socket, 50)
             await socket.close()
             return frames
@@ -250,7 +234,7 @@ def test_a_zip_bomb_ends_the_connection() -> None:
 
     async def main() -> ConnectionLostError:
         async with serving(handler, compression="deflate") as url:
-            socket = await websocket.connect(url, clock=SystemClock(), max_message=1 << 20)
+            socket = await connect(url, clock=SystemClock(), max_message=1 << 20)
             lost = await loss(socket)
             await socket.close()
             return lost
@@ -260,8 +244,7 @@ def test_a_zip_bomb_ends_the_connection() -> None:
 
 
 @pytest.mark.parametrize("fragments", [1, 40])
-@both
-def test_a_message_beyond_the_bound_ends_the_connection(connect: Connect, fragments: int) -> None:
+def test_a_message_beyond_the_bound_ends_the_connection(fragments: int) -> None:
     """In one frame or in many, it is not buffered."""
 
     async def handler(server: ServerConnection) -> None:
@@ -281,8 +264,7 @@ def test_a_message_beyond_the_bound_ends_the_connection(connect: Connect, fragme
     assert (lost.reason, lost.code) == (Lost.PROTOCOL_ERROR, 1009)
 
 
-@both
-def test_blocking_holds_the_sender_back_and_loses_nothing(connect: Connect) -> None:
+def test_blocking_holds_the_sender_back_and_loses_nothing() -> None:
     """A reader that stays away stops the reading; memory stays bounded, every message comes."""
     total, received = 5000, list[float]()
 
@@ -310,10 +292,7 @@ def test_blocking_holds_the_sender_back_and_loses_nothing(connect: Connect) -> N
 
 @pytest.mark.parametrize("policy", [Policy.DROP_OLDEST, Policy.DROP_NEWEST])
 @pytest.mark.parametrize(("frames", "size"), [(100, 1 << 30), (10_000, 100_000)])
-@both
-def test_dropping_is_bounded_and_counted(
-    connect: Connect, policy: Policy, frames: int, size: int
-) -> None:
+def test_dropping_is_bounded_and_counted(policy: Policy, frames: int, size: int) -> None:
     """By count or by bytes: what is there plus what was dropped is what was sent."""
     total, dropped, depth = 3000, list[float](), list[float]()
     done = asyncio.Event()
@@ -360,8 +339,7 @@ def test_absurd_bounds_are_refused() -> None:
 # --- endings ----------------------------------------------------------------------------------
 
 
-@both
-def test_a_close_code_is_kept(connect: Connect) -> None:
+def test_a_close_code_is_kept() -> None:
     """What the server says on leaving is told, after all that it sent before."""
 
     async def handler(server: ServerConnection) -> None:
@@ -384,8 +362,7 @@ def test_a_close_code_is_kept(connect: Connect) -> None:
     assert (lost.reason, lost.code, lost.detail) == (Lost.SERVER_CLOSE, 4001, "too many topics")
 
 
-@both
-def test_a_connection_cut_off_is_the_networks_fault(connect: Connect) -> None:
+def test_a_connection_cut_off_is_the_networks_fault() -> None:
     """No close frame, no close code of theirs."""
 
     async def handler(server: ServerConnection) -> None:
@@ -414,8 +391,7 @@ def test_a_connection_cut_off_is_the_networks_fault(connect: Connect) -> None:
         b"\x88\x01x",  # half a close code
     ],
 )
-@both
-def test_broken_frames_end_the_connection(connect: Connect, frame: bytes) -> None:
+def test_broken_frames_end_the_connection(frame: bytes) -> None:
     """What RFC 6455 forbids is a protocol error, and a message before it is still delivered."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -438,8 +414,7 @@ def test_broken_frames_end_the_connection(connect: Connect, frame: bytes) -> Non
     assert lost.reason is Lost.PROTOCOL_ERROR
 
 
-@both
-def test_closing_is_polite_and_bounded(connect: Connect) -> None:
+def test_closing_is_polite_and_bounded() -> None:
     """The server sees 1000; one that never answers is left within the close timeout."""
     codes: list[int | None] = []
 
@@ -471,8 +446,7 @@ def test_closing_is_polite_and_bounded(connect: Connect) -> None:
 # --- keepalives -------------------------------------------------------------------------------
 
 
-@both
-def test_pings_measure_the_round_trip(connect: Connect) -> None:
+def test_pings_measure_the_round_trip() -> None:
     """Each pong gives one figure; the server's own pings are answered beside."""
     trips: list[float] = []
 
@@ -495,8 +469,7 @@ def test_pings_measure_the_round_trip(connect: Connect) -> None:
     assert all(0.0 < trip < 0.2 for trip in trips)
 
 
-@both
-def test_a_missing_pong_ends_the_connection(connect: Connect) -> None:
+def test_a_missing_pong_ends_the_connection() -> None:
     """Data keeps coming, and still: who does not answer a ping does not read us."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -521,8 +494,7 @@ def test_a_missing_pong_ends_the_connection(connect: Connect) -> None:
 # --- opening ----------------------------------------------------------------------------------
 
 
-@both
-def test_connections_that_cannot_be_made(connect: Connect) -> None:
+def test_connections_that_cannot_be_made() -> None:
     """Refused, unanswered, answered with something else: one kind of error, in time."""
 
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -561,12 +533,8 @@ def test_connections_that_cannot_be_made(connect: Connect) -> None:
     run(main())
 
 
-@both
-def test_cancelling_an_attempt_leaves_nothing_behind(connect: Connect) -> None:
-    """No socket stays open when the program stops in the middle of a handshake.
-
-    (picows gives no hold on it before the handshake is over, and closes it at its own timeout.)
-    """
+def test_cancelling_an_attempt_leaves_nothing_behind() -> None:
+    """No socket stays open when the program stops in the middle of a handshake."""
     ended = asyncio.Event
 
     async def main() -> None:
@@ -586,8 +554,7 @@ def test_cancelling_an_attempt_leaves_nothing_behind(connect: Connect) -> None:
     run(main())
 
 
-@both
-def test_what_a_taker_raises_reaches_who_receives(connect: Connect) -> None:
+def test_what_a_taker_raises_reaches_who_receives() -> None:
     """Our own fault is not the network's, and is not swallowed by an event loop."""
 
     async def handler(server: ServerConnection) -> None:
@@ -608,8 +575,7 @@ def test_what_a_taker_raises_reaches_who_receives(connect: Connect) -> None:
     run(main())
 
 
-@both
-def test_cancelling_a_receiver_loses_nothing(connect: Connect) -> None:
+def test_cancelling_a_receiver_loses_nothing() -> None:
     """What comes while nobody receives waits for the next who does."""
 
     async def handler(server: ServerConnection) -> None:

@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from exporter.edge import picows_transport, websocket
+from exporter.edge import websocket
 from exporter.edge.clock import SystemClock
 from exporter.flow import backoff
 from exporter.model import Data, Lost
@@ -23,7 +22,7 @@ Part = Callable[[ServerConnection], Awaitable[None]]
 
 
 async def witness(
-    parts: list[Part], connect: Any, count: int, **settings: Any
+    parts: list[Part], count: int, **settings: Any
 ) -> tuple[list[tuple[str, object]], list[int | None]]:
     """Serve one part a connection, until ``count`` of them are over; give reports and numbers."""
     said: list[tuple[str, object]] = []
@@ -53,7 +52,7 @@ async def witness(
             "toy",
             toy.VENUE,
             toy.subscriptions("A"),
-            connect=partial(connect, clock=clock, close_timeout=0.2, **settings),
+            connect=partial(websocket.connect, clock=clock, close_timeout=0.2, **settings),
             clock=clock,
             meter=StreamMeter(
                 attempted=note("attempted"),
@@ -100,10 +99,9 @@ async def _too_big(server: ServerConnection) -> None:
         pass  # which is what it is for
 
 
-@pytest.mark.parametrize("connect", [websocket.connect, picows_transport.connect])
-def test_a_stream_survives_what_a_server_does(connect: Any) -> None:
+def test_a_stream_survives_what_a_server_does() -> None:
     """Bad frames cost themselves, a close its reconnect, silence and excess are named."""
-    said, numbers = asyncio.run(witness([_hostile, _too_big, _silent], connect, 3))
+    said, numbers = asyncio.run(witness([_hostile, _too_big, _silent], 3))
     assert [value for what, value in said if what == "lost"][:3] == [
         Lost.SERVER_CLOSE,
         Lost.PROTOCOL_ERROR,
@@ -113,8 +111,7 @@ def test_a_stream_survives_what_a_server_does(connect: Any) -> None:
     assert numbers == [1, 2]
 
 
-@pytest.mark.parametrize("connect", [websocket.connect, picows_transport.connect])
-def test_a_server_that_stops_reading_is_noticed(connect: Any) -> None:
+def test_a_server_that_stops_reading_is_noticed() -> None:
     """Its data flows on, its pongs do not."""
 
     async def deaf(server: ServerConnection) -> None:
@@ -126,7 +123,7 @@ def test_a_server_that_stops_reading_is_noticed(connect: Any) -> None:
         except ConnectionClosed:
             pass  # which is what it is for
 
-    said, numbers = asyncio.run(witness([deaf], connect, 1, ping_every=0.1, ping_timeout=0.3))
+    said, numbers = asyncio.run(witness([deaf], 1, ping_every=0.1, ping_timeout=0.3))
     assert next(value for what, value in said if what == "lost") is Lost.PING_TIMEOUT
     assert numbers == list(range(len(numbers)))
     assert len(numbers) > 5
