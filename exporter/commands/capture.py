@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ SIGTERM and Ctrl-C end it cleanly.
 exit status: 0 ended as told, 1 the directory cannot be written, 2 the config cannot be used
 """
 FAILED = 1
+_LOG_EVERY = 10.0  # seconds
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             segment_size=args.segment_size,
             max_bytes=args.max_bytes,
-            progress=_show if sys.stderr.isatty() else lambda capture: None,
+            progress=_show if sys.stderr.isatty() else _seldom(),
         )
     except (OSError, ValueError) as error:
         print(f"exchange-exporter capture: {error}", file=sys.stderr)
@@ -123,6 +125,22 @@ async def _record(capture: Capture, duration: float | None) -> None:
     for each in signals:
         loop.add_signal_handler(each, once)
     await capture.run(stop, duration)
+
+
+def _seldom() -> Callable[[Capture], None]:
+    """Give what shows a line every 10 s, for a log."""
+    due: float | None = None
+
+    def show(capture: Capture) -> None:
+        nonlocal due
+        now = capture.clock.monotonic()
+        if due is None or now >= due:
+            if due is not None:
+                _show(capture)
+                print(file=sys.stderr, flush=True)
+            due = now + _LOG_EVERY
+
+    return show
 
 
 def _show(capture: Capture) -> None:

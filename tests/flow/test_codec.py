@@ -39,7 +39,7 @@ def there_and_back(*batches: list[Row]) -> list[Row]:
     return [row for batch in batches for row in decoder.decode(encoder.encode(batch)).rows()]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(ROWS, max_size=8), max_size=3))
 def test_any_event_comes_back(batches: list[list[Row]]) -> None:
     """Whatever the numbers and texts, to the bit, in order, over several blocks."""
@@ -140,7 +140,7 @@ BLOCK = Encoder().encode(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(
     st.integers(0, len(BLOCK)),
     st.lists(st.tuples(st.integers(0, len(BLOCK) - 1), st.integers(0, 255)), max_size=4),
