@@ -1,4 +1,4 @@
-"""``exchange-exporter simulate``: the simulated exchanges alone."""
+"""Run the simulated exchanges alone, with a control API to make them misbehave.
 
 from __future__ import annotations
 
