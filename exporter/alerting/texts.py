@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -146,24 +147,43 @@ def compose(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Alerts of one name, level and state, as a digest counts them."""
+
+    name: str
+    level: Level
+    firing: bool
+    count: int
+    exchanges: tuple[str, ...]
+
+
 def compose_digest(
-    receiver: Receiver, incidents: Sequence[Incident], key: str, since: float, now: float
+    receiver: Receiver,
+    groups: Sequence[Group],
+    incidents: tuple[int, int],
+    *,
+    key: str,
+    since: float,
+    now: float,
 ) -> tuple[Note, ...]:
-    """Give the notes that add up what was held back. ``key`` names the digest."""
-    alerts = [a for each in incidents for a in (each.firing or each.ended[:1])]
-    level = worst(each.level for each in incidents)
-    firing = sum(bool(each.firing) for each in incidents)
+    """Give the notes that add up what was held back. ``key`` names the digest.
+
+    ``incidents``: how many of them fire, and how many have ended.
+    """
+    level = worst(group.level for group in groups)
+    firing, ended = incidents
     context: dict[str, Any] = {
         "occasion": Occasion.DIGEST.value,
         "level": level.value,
         "name": "digest",
-        "exchanges": _exchanges(alerts),
+        "exchanges": _named({name for group in groups for name in group.exchanges}),
         "opened": since,
         "age": now - since,
         "firing_count": firing,
-        "ended_count": len(incidents) - firing,
-        "total": len(alerts),
-        "groups": _groups(alerts),
+        "ended_count": ended,
+        "total": sum(group.count for group in groups),
+        "groups": _rows(groups),
         "listed": (),
         "more": 0,
         "changes": 0,
@@ -173,6 +193,18 @@ def compose_digest(
         "labels": {},
         "triage": "",
     }
+    alerts = tuple(
+        Alert(
+            fingerprint=f"{key}-{number}",
+            firing=group.firing,
+            start=since,
+            name=group.name,
+            exchange=", ".join(group.exchanges),
+            level=group.level,
+            labels={"count": str(group.count)},
+        )
+        for number, group in enumerate(groups[:_GROUPS])
+    )
     note = Note(
         occasion=Occasion.DIGEST,
         level=level,
@@ -181,7 +213,7 @@ def compose_digest(
         texts=(),
         time=now,
         resolved=not firing,
-        alerts=tuple(alerts[:100]),
+        alerts=alerts,
     )
     return _notes(receiver, context, note)
 
@@ -249,36 +281,49 @@ def _view(alert: Alert) -> dict[str, object]:
 
 
 def _exchanges(alerts: Iterable[Alert]) -> str:
-    names = sorted({alert.exchange for alert in alerts if alert.exchange})
-    more = len(names) - _EXCHANGES
-    return ", ".join(names[:_EXCHANGES]) + (f" +{more}" if more > 0 else "")
+    return _named({alert.exchange for alert in alerts})
+
+
+def _named(names: set[str]) -> str:
+    known = sorted(names - {""})
+    more = len(known) - _EXCHANGES
+    return ", ".join(known[:_EXCHANGES]) + (f" +{more}" if more > 0 else "")
 
 
 def _groups(alerts: Iterable[Alert]) -> list[dict[str, object]]:
-    """Count alerts by name, level and state, most first: every alert is in one row."""
-    rows: dict[tuple[str, str, bool], list[Alert]] = {}
+    """Count alerts by name, level and state: every alert is in one row."""
+    found: dict[tuple[str, Level, bool], list[Alert]] = {}
     for alert in alerts:
-        rows.setdefault((alert.name, alert.level.value, alert.firing), []).append(alert)
-    ordered = sorted(rows.items(), key=lambda row: (not row[0][2], -len(row[1]), row[0][0]))
+        found.setdefault((alert.name, alert.level, alert.firing), []).append(alert)
+    return _rows(
+        [
+            Group(name, level, firing, len(rows), tuple({a.exchange for a in rows}))
+            for (name, level, firing), rows in found.items()
+        ]
+    )
+
+
+def _rows(groups: Sequence[Group]) -> list[dict[str, object]]:
+    """Give the rows of a table, most first; the last one counts all that would be too many."""
+    ordered = sorted(groups, key=lambda group: (not group.firing, -group.count, group.name))
     kept, rest = ordered[:_GROUPS], ordered[_GROUPS:]
     table: list[dict[str, object]] = [
         {
-            "name": name,
-            "level": level,
-            "firing": firing,
-            "count": len(found),
-            "exchanges": _exchanges(found),
+            "name": group.name,
+            "level": group.level.value,
+            "firing": group.firing,
+            "count": group.count,
+            "exchanges": _named(set(group.exchanges)),
         }
-        for (name, level, firing), found in kept
+        for group in kept
     ]
     if rest:
-        left = [alert for _, found in rest for alert in found]
         table.append(
             {
                 "name": f"(+{len(rest)})",
-                "level": worst(alert.level for alert in left).value,
-                "firing": any(alert.firing for alert in left),
-                "count": len(left),
+                "level": worst(group.level for group in rest).value,
+                "firing": any(group.firing for group in rest),
+                "count": sum(group.count for group in rest),
                 "exchanges": "",
             }
         )
