@@ -1,0 +1,172 @@
+"""Every metric that rules, panels and runbooks may name: ours from the code, others by hand."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal
+
+import exporter.metrics
+from exporter.config.shape import Metrics
+from exporter.metrics import families, relay
+from exporter.model import (
+    Channel,
+    Circuit,
+    Family,
+    Lost,
+    Phase,
+    Reason,
+    Resync,
+    Skip,
+    SubscriptionState,
+)
+
+Kind = Literal["counter", "gauge"]
+TARGET = frozenset({"job", "instance", "site"})  # set by the scrape config, not by the exporter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One series name: how it moves, its labels, and the values of those that are closed sets."""
+
+    kind: Kind
+    labels: frozenset[str] = frozenset()
+    values: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+Catalogue = Mapping[str, Metric]
+
+_VALUES: Mapping[tuple[str, str], type[Enum] | tuple[str, ...]] = {
+    (families.PROBES.name, "outcome"): families.Outcome,
+    (families.PROBE_FAILURES.name, "reason"): Reason,
+    (families.PROBE_SKIPPED.name, "reason"): Skip,
+    (families.PROBE_DURATION.name, "connection"): families.Connection,
+    (families.PROBE_PHASE_DURATION.name, "phase"): Phase,
+    (families.BREAKER_STATE.name, "state"): Circuit,
+    (families.BREAKER_TRANSITIONS.name, "to"): Circuit,
+    (families.MAINTENANCE_ACTIVE.name, "source"): families.MaintenanceSource,
+    (families.STREAM_CONNECTS.name, "result"): families.Outcome,
+    (families.STREAM_DISCONNECTS.name, "reason"): Lost,
+    (families.STREAM_SUBSCRIPTIONS.name, "state"): SubscriptionState,
+    (families.STREAM_MESSAGES.name, "kind"): families.Kind,
+    (families.STREAM_PROCESSING.name, "stage"): families.Stage,
+    (families.BOOK_RESYNCS.name, "reason"): Resync,
+    (families.QUEUE_DROPPED.name, "policy"): families.Dropped,
+    (families.ANOMALY_SCORE.name, "detector"): ("zscore", "iqr", "rolling_mean", "ensemble"),
+    (families.ANOMALY_BASELINE.name, "bound"): ("lower", "center", "upper"),
+    (relay.RECEIVED.name, "status"): relay.Status,
+    (relay.REFUSED.name, "reason"): relay.Refusal,
+    (relay.DELIVERIES.name, "outcome"): relay.Outcome,
+    (relay.HELD.name, "reason"): relay.Hold,
+    (relay.BREAKER.name, "state"): Circuit,
+    (relay.TRIAGE.name, "outcome"): relay.Asked,
+    (relay.TRIAGE_TOKENS.name, "direction"): relay.Direction,
+}
+_ANYWHERE = {"channel": Channel}  # of exchanges; a relay's channel is the name of a receiver
+
+# A rule may only lean on a bound that a user has who has set nothing.
+_BOUNDS = {
+    families.PROBE_DURATION.name: Metrics().probe_buckets,
+    families.STREAM_LATENCY.name: Metrics().latency_buckets,
+}
+
+
+def _other(kind: Kind, *labels: str) -> Metric:
+    return Metric(kind=kind, labels=frozenset(labels) | TARGET)
+
+
+OTHERS: Catalogue = {
+    "up": _other("gauge"),
+    "scrape_duration_seconds": _other("gauge"),
+    "scrape_samples_scraped": _other("gauge"),
+    "ALERTS": Metric(
+        kind="gauge",
+        labels=TARGET
+        | {"alertname", "alertstate", "severity", "category", "exchange", "endpoint", "symbol"},
+        values={
+            "alertstate": frozenset({"pending", "firing"}),
+            "severity": frozenset({"critical", "warning", "info", "none"}),
+        },
+    ),
+    "process_cpu_seconds_total": _other("counter"),
+    "process_resident_memory_bytes": _other("gauge"),
+    "process_virtual_memory_bytes": _other("gauge"),
+    "process_start_time_seconds": _other("gauge"),
+    "process_open_fds": _other("gauge"),
+    "process_max_fds": _other("gauge"),
+    "python_gc_collections_total": _other("counter", "generation"),
+    "python_gc_objects_collected_total": _other("counter", "generation"),
+    "python_gc_objects_uncollectable_total": _other("counter", "generation"),
+    "alertmanager_alerts": _other("gauge", "state"),
+    "alertmanager_config_last_reload_successful": _other("gauge"),
+    "alertmanager_notifications_total": _other("counter", "integration"),
+    "alertmanager_notifications_failed_total": _other("counter", "integration", "reason"),
+    "alertmanager_notification_latency_seconds_bucket": _other("counter", "integration", "le"),
+    "alertmanager_notification_latency_seconds_count": _other("counter", "integration"),
+    "alertmanager_notification_latency_seconds_sum": _other("counter", "integration"),
+    "prometheus_notifications_dropped_total": _other("counter"),
+    "prometheus_notifications_sent_total": _other("counter", "alertmanager"),
+    "prometheus_notifications_errors_total": _other("counter", "alertmanager"),
+    "prometheus_notifications_queue_length": _other("gauge"),
+    "prometheus_notifications_queue_capacity": _other("gauge"),
+    "prometheus_rule_evaluation_failures_total": _other("counter", "rule_group"),
+    "prometheus_rule_group_iterations_missed_total": _other("counter", "rule_group"),
+    "prometheus_rule_group_last_duration_seconds": _other("gauge", "rule_group"),
+    "prometheus_rule_group_interval_seconds": _other("gauge", "rule_group"),
+}
+
+
+def published() -> tuple[Family, ...]:
+    """Give every family of every file of `exporter.metrics`."""
+    found: dict[str, Family] = {}
+    for module in pkgutil.iter_modules(exporter.metrics.__path__):
+        for value in vars(importlib.import_module(f"exporter.metrics.{module.name}")).values():
+            if isinstance(value, Family):
+                found[value.name] = value
+    return tuple(found.values())
+
+
+def _spelled(bound: float) -> str:
+    """Spell a bucket's bound as Prometheus stores it, whatever the exposition said."""
+    return repr(float(bound))
+
+
+def _of_family(family: Family) -> dict[str, Metric]:
+    labels = TARGET | frozenset(family.labels)
+    values = {}
+    for label in family.labels:
+        known = _VALUES.get((family.name, label))
+        if known is None and family.name.startswith("exchange_"):
+            known = _ANYWHERE.get(label)
+        if known is not None:
+            values[label] = frozenset(
+                known if isinstance(known, tuple) else (str(each.value) for each in known)
+            )
+    if family.kind != "histogram":
+        kind: Kind = "counter" if family.kind == "counter" else "gauge"
+        return {family.name: Metric(kind=kind, labels=labels, values=values)}
+    bounds = _BOUNDS.get(family.name, family.buckets)
+    bucket = Metric(
+        kind="counter",
+        labels=labels | {"le"},
+        values=values | {"le": frozenset({*map(_spelled, bounds), "+Inf"})},
+    )
+    plain = Metric(kind="counter", labels=labels, values=values)
+    return {
+        f"{family.name}_bucket": bucket,
+        f"{family.name}_count": plain,
+        f"{family.name}_sum": plain,
+    }
+
+
+def catalogue(recorded: Mapping[str, Iterable[str]] | None = None) -> Catalogue:
+    """Give every name that may be asked for. ``recorded``: rule name → labels of its level."""
+    known = dict(OTHERS)
+    for family in published():
+        known |= _of_family(family)
+    for name, labels in (recorded or {}).items():
+        known[name] = Metric(kind="gauge", labels=frozenset(labels) | TARGET)
+    return known

@@ -1,0 +1,299 @@
+"""The shipped rules: Prometheus takes them, they fire when they should, and name what exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.alert_rules.catalogue import catalogue
+from tests.alert_rules.lint import lint_expression
+from tests.alert_rules.rules import (
+    FOLDER,
+    RULE_FILES,
+    RUNBOOKS,
+    TEST_FILES,
+    Rule,
+    alerts,
+    load,
+    recorded,
+    rules,
+    unit_tests,
+)
+from tests.live.programs import program
+
+DASHBOARDS = {
+    "exobs-overview",
+    "exobs-exchange",
+    "exobs-streams",
+    "exobs-slo",
+    "exobs-anomalies",
+    "exobs-exporter",
+    "exobs-pipeline",
+}
+SEVERITIES = {"critical", "warning", "info", "none"}
+CATEGORIES = {
+    "availability", "latency", "stream", "data", "limits", "security", "exporter", "pipeline",
+}  # fmt: skip
+# Fire when there is nothing at all, which is their point.
+UNCONDITIONAL = {"Watchdog", "ExchangeExporterDown"}
+# Shares of what happened: they must hold where nothing happened, and where nothing ever went well.
+SHARES = {
+    "AlertmanagerNotificationsFailing",
+    "ExchangeErrorBudgetBurn",
+    "ExchangeExporterLoopLag",
+    "ExchangeLatencyHigh",
+    "ExchangeStreamLatencyHigh",
+    "ExchangeStreamParseErrors",
+}
+ALERTS = alerts()
+
+
+def run(*command: str) -> str:
+    """Run a program and give what it says; fails with that if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def identify(value: object) -> str:
+    return value.stem if isinstance(value, Path) else str(getattr(value, "variant", value))
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=identify)
+def test_prometheus_takes_the_rules(path: Path) -> None:
+    """Each file loads by itself, without a finding of Prometheus' own linter."""
+    run(
+        program("promtool", "prometheus"), "check", "rules", "--lint=all", "--lint-fatal", str(path)
+    )
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=identify)
+def test_rules_do_as_their_tests_say(path: Path) -> None:
+    """Every rule fires, waits, keeps, recovers and stays quiet as written in its unit tests."""
+    run(program("promtool", "prometheus"), "test", "rules", str(path))
+
+
+def test_names_in_rules_exist() -> None:
+    """Every metric, label and label value in a rule is published by somebody, and used right."""
+    known = catalogue(recorded())
+    wrong = [
+        f"{rule.file}: {rule.name}: {complaint}"
+        for rule in rules()
+        for complaint in lint_expression(rule.expr, known)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=identify)
+def test_alert_says_what_a_person_needs(alert: Rule) -> None:
+    """Each alert is labelled for its route and says what, what to do, and where to look."""
+    assert re.fullmatch(r"(Exchange|AlertRelay|Alertmanager|AlertRules|Watchdog)\w*", alert.name)
+    assert alert.labels["severity"] in SEVERITIES
+    assert alert.labels["category"] in CATEGORIES
+    for value in alert.labels.values():
+        assert not set("${") & set(value), "labels are identity: no value, time or URL"
+    texts = alert.annotations
+    assert set(texts) == {"summary", "description", "action", "dashboard_url", "runbook_url"}
+    assert texts["summary"].endswith(".") or texts["summary"].endswith(":")
+    board = re.fullmatch(
+        r"/d/([a-z-]+)(\?var-\w+=\{\{ \$labels\.\w+ \}\})?", texts["dashboard_url"]
+    )
+    assert board is not None
+    assert board[1] in DASHBOARDS
+    assert texts["runbook_url"] == f"{RUNBOOKS}{alert.name}.md"
+    assert re.search(r"[<>]|==", alert.expr) or alert.name in {
+        "Watchdog",
+        "ExchangeExporterShardMissing",
+    }
+    assert alert.hold, "for: is written out, 0s too"
+
+
+def test_variants_of_one_alert_differ() -> None:
+    """Two rules of one name never make one alert: their labels tell them apart."""
+    variants = [alert.variant for alert in ALERTS]
+    assert len(set(variants)) == len(variants)
+
+
+def entries(name: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Give the unit tests that judge this alert, each with its entries in order of time."""
+    found = []
+    for test in unit_tests():
+        mine = [each for each in test.get("alert_rule_test", []) if each["alertname"] == name]
+        if mine:
+            found.append((test, mine))
+    return found
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=identify)
+def test_alert_has_all_kinds_of_unit_tests(alert: Rule) -> None:
+    """Fires word for word; not yet just before; recovers; quiet when healthy and without data."""
+    own = alert.labels.items()
+
+    def fires(entry: dict[str, Any]) -> bool:
+        return any(own <= each["exp_labels"].items() for each in entry["exp_alerts"])
+
+    found = entries(alert.name)
+    exact = [
+        each["exp_annotations"].keys()
+        for _, judged in found
+        for entry in judged
+        for each in entry["exp_alerts"]
+    ]
+    assert exact
+    assert all(keys == alert.annotations.keys() for keys in exact)
+    shapes = ["".join("x" if fires(entry) else "." for entry in judged) for _, judged in found]
+    assert any("x" in shape for shape in shapes), "never seen firing"
+    if alert.name == "Watchdog":
+        return
+    assert any(re.search(r"\.+x", shape) for shape in shapes), "nothing just before it fires"
+    assert any(re.search(r"x\.", shape) for shape in shapes), "never seen to end"
+    names = [test["name"] for test, _ in found]
+    assert any("healthy" in name for name in names)
+    assert any("no data" in name for name in names) or alert.name in UNCONDITIONAL
+    if alert.name in SHARES:
+        assert any("never any" in name for name in names), "no case without any success"
+        assert any("no traffic" in name for name in names)
+
+
+def test_every_recorded_name_is_read_or_tested() -> None:
+    """A recording rule serves an alert, another rule or a unit test; none is for show."""
+    texts = [rule.expr for rule in rules()]
+    texts += [each["expr"] for test in unit_tests() for each in test.get("promql_expr_test", [])]
+    joined = "\n".join(texts)
+    for rule in rules():
+        if not rule.alert:
+            assert re.search(rf"{re.escape(rule.name)}\b", joined), rule.name
+            assert re.fullmatch(r"[a-z_]+:[a-z_]+:[a-z0-9_]+", rule.name)
+
+
+def test_objective_is_one_number() -> None:
+    """The budget is written the same in every burn rule and in the budget that is left."""
+    burn = [alert.expr for alert in ALERTS if alert.name == "ExchangeErrorBudgetBurn"]
+    assert len(burn) == 4
+    assert all(set(re.findall(r"\* (0\.\d+)", expr)) == {"0.001"} for expr in burn)
+    left = [
+        rule.expr for rule in rules() if rule.name == "exchange:error_budget_remaining:ratio30d"
+    ]
+    assert left[0].endswith("/ 0.001")
+
+
+SECTIONS = (
+    "## Meaning", "## Impact", "## Exchange, path or us", "## Queries", "## Actions",
+    "## Escalation", "## Rehearsal",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted({alert.name for alert in ALERTS}))
+def test_runbook_answers_every_question(name: str) -> None:
+    """Each alert has a runbook with all its sections, and queries that name what exists."""
+    text = (FOLDER / "runbooks" / f"{name}.md").read_text()
+    assert text.startswith(f"# {name}\n")
+    places = [text.find(f"\n{section}\n") for section in SECTIONS]
+    assert -1 not in places
+    assert places == sorted(places)
+    queries = re.findall(r"^```promql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in queries for line in block.splitlines() if line.strip()]
+    assert lines, "no query to run"
+    known = catalogue(recorded())
+    assert [wrong for line in lines for wrong in lint_expression(line, known)] == []
+    for other in re.findall(r"\]\((\w+)\.md\)", text):
+        assert (FOLDER / "runbooks" / f"{other}.md").exists()
+
+
+def test_runbook_queries_parse(tmp_path: Path) -> None:
+    """Prometheus can read every query of every runbook."""
+    found = []
+    for path in sorted((FOLDER / "runbooks").glob("*.md")):
+        blocks = re.findall(r"^```promql\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+        found += [line for block in blocks for line in block.splitlines() if line.strip()]
+    quoted = [
+        f"      - record: runbook:query:n{n}\n        expr: {line!r}"
+        for n, line in enumerate(found)
+    ]
+    file = tmp_path / "queries.yml"
+    file.write_text("groups:\n  - name: runbooks\n    rules:\n" + "\n".join(quoted) + "\n")
+    run(program("promtool", "prometheus"), "check", "rules", str(file))
+
+
+def test_no_runbook_without_an_alert() -> None:
+    """A runbook whose alert is gone is gone, too."""
+    names = {path.stem for path in (FOLDER / "runbooks").glob("*.md")}
+    assert names == {alert.name for alert in ALERTS}
+
+
+# --- Alertmanager ------------------------------------------------------------------------------
+
+CONFIG = FOLDER / "alertmanager.yml"
+
+
+def receiver(alert: Rule) -> str:
+    """Say who is to be told, by the conventions rather than by the config."""
+    if alert.name == "Watchdog":
+        return "heartbeat"
+    if alert.labels["severity"] == "none":
+        return "nobody"
+    if alert.labels["category"] == "pipeline":
+        return "pipeline"
+    return "page" if alert.labels["severity"] == "critical" else "chat"
+
+
+def test_alertmanager_takes_the_config() -> None:
+    """Alertmanager's own checker loads it."""
+    run(program("amtool", "prometheus-alertmanager"), "check-config", str(CONFIG))
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=identify)
+def test_alert_takes_its_route(alert: Rule) -> None:
+    """Every alert goes to whom its severity and category say."""
+    labels = {"alertname": alert.name, "exchange": "okx", **alert.labels}
+    run(
+        program("amtool", "prometheus-alertmanager"),
+        "config",
+        "routes",
+        "test",
+        f"--config.file={CONFIG}",
+        f"--verify.receivers={receiver(alert)}",
+        *(f"{name}={value}" for name, value in labels.items()),
+    )
+
+
+def test_config_keeps_to_what_every_version_knows() -> None:
+    """No key that 0.25 refuses, no old matcher, no relay for what is wrong with the relay."""
+    text = re.sub(r"#.*", "", CONFIG.read_text())
+    for key in ("url_file: ", "webhook_url_file", "msteams", "jira", "bot_token_file", "timeout:"):
+        assert key not in text
+    assert not re.search(r"\b(match|match_re|source_match|target_match)(_re)?:", text)
+    config = load(CONFIG)
+    pipeline = next(each for each in config["receivers"] if each["name"] == "pipeline")
+    assert "9719" not in str(pipeline)
+    for each in config["receivers"]:
+        for hook in each.get("webhook_configs", []):
+            assert hook["send_resolved"] is (each["name"] != "heartbeat")
+
+
+def matchers(texts: list[str]) -> dict[str, tuple[str, str]]:
+    found = {}
+    for text in texts:
+        match = re.fullmatch(r'(\w+)(=~|!~|!=|=)"([^"]*)"', text)
+        assert match, text
+        found[match[1]] = (match[2], match[3])
+    return found
+
+
+def test_inhibition_is_guarded() -> None:
+    """A source lacking a label mutes nothing by it; all but site, which is absent where unused."""
+    config = load(CONFIG)
+    names = {alert.name for alert in ALERTS}
+    for rule in config["inhibit_rules"]:
+        lists = [rule[f"{side}_matchers"] for side in ("source", "target")]
+        for label in set(rule["equal"]) & {"job", "exchange"}:
+            if "alertname" not in rule["equal"] or label == "job":
+                assert all(f'{label}=~".+"' in texts for texts in lists), (label, rule)
+        for texts in lists:
+            for text in texts:
+                named = re.fullmatch(r'alertname[!=]~?"(.*)"', text)
+                assert not named or set(named[1].split("|")) <= names, text
