@@ -93,7 +93,7 @@ def _simulator(seed: int) -> Iterator[subprocess.Popen[str]]:
     """Run the simulated exchanges until leaving; they end by themselves if we are killed."""
     command = (
         *(sys.executable, "-m", "exporter", "simulate"),
-        *("--listen-address=127.0.0.1:0", f"--seed={seed}"),
+        *("--listen-address=127.0.0.1:0", f"--seed={seed}", "--end-with-input"),
     )
     # Its own session: Ctrl-C in the terminal is for us, and we end it when our last frame is read.
     simulator = subprocess.Popen(  # noqa: S603 - our own program
