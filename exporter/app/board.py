@@ -138,10 +138,30 @@ class Board:
         if isfinite(self.now):
             self._tick(self.now)
 
-    @property
-    def watches(self) -> list[_Watch]:
-        """All subscriptions, by exchange, channel and instrument."""
+    def _sorted(self) -> list[_Watch]:
         return sorted(self._watches.values(), key=lambda watch: _place(watch.feed.subscription))
+
+    def figures(self) -> dict[str, Any]:
+        """Give all that was seen as plain values: seconds, epoch seconds, None where nothing is."""
+        return {
+            "first": _known(self.first),
+            "last": _known(self.now),
+            "ticks": self.ticks,
+            "events": self.events,
+            "controls": self.controls,
+            "marks": dict(sorted(self.marks.items())),
+            "subscriptions": [_subscription(watch) for watch in self._sorted()],
+            "signals": [
+                {
+                    "exchange": exchange,
+                    "signal": signal,
+                    "highest_score": round(highest.score, 6),
+                    "at": _known(highest.time),
+                    "detector": highest.detector,
+                }
+                for (exchange, signal), highest in sorted(self.highest.items())
+            ],
+        }
 
     def _mark(self, row: Row, mark: Mark) -> None:
         if mark.name == SUBSCRIBED:
@@ -277,32 +297,6 @@ class _Judge:
         *_, last = self.pipeline.tick(now, now)
         self._meter.show(last.scores)
         return last.scores
-
-
-# --- what is said of them -----------------------------------------------------------------------
-
-
-def figures(board: Board) -> dict[str, Any]:
-    """Give all that was seen as plain values: seconds, epoch seconds, None where nothing is."""
-    return {
-        "first": _known(board.first),
-        "last": _known(board.now),
-        "ticks": board.ticks,
-        "events": board.events,
-        "controls": board.controls,
-        "marks": dict(sorted(board.marks.items())),
-        "subscriptions": [_subscription(watch) for watch in board.watches],
-        "signals": [
-            {
-                "exchange": exchange,
-                "signal": signal,
-                "highest_score": round(highest.score, 6),
-                "at": _known(highest.time),
-                "detector": highest.detector,
-            }
-            for (exchange, signal), highest in sorted(board.highest.items())
-        ],
-    }
 
 
 def _subscription(watch: _Watch) -> dict[str, Any]:

@@ -8,17 +8,12 @@ from pathlib import Path
 from exporter.app.board import UNREADABLE, guess, subscribed
 from exporter.contracts import Venue
 from exporter.flow.codec import VERSION, CodecError, Decoder, Mark, Row
-from exporter.flow.segments import SUFFIX, Content, DamagedError, read, segments
+from exporter.flow.segments import Content, DamagedError, read, segments
 from exporter.model import Ack, Control
 from exporter.sources import recording
 from exporter.wire import ParseError
 
 CONTENT = Content("capture", VERSION)
-
-
-def is_capture(path: Path) -> bool:
-    """Whether a path is a directory of segments, or one of them, and not a raw text recording."""
-    return path.is_dir() or path.suffix == SUFFIX
 
 
 def captured(path: Path, damaged: Callable[[str], None]) -> Iterator[Row]:

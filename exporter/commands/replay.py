@@ -13,15 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exporter import venues
-from exporter.app import board, replay
 from exporter.commands._replay_text import text
 from exporter.contracts import Venue
 from exporter.flow.codec import Mark, Row
-from exporter.flow.segments import ForeignError
-from exporter.metrics.exposition import Exposition
+from exporter.flow.segments import SUFFIX, ForeignError
 from exporter.model import Ack, Control
 from exporter.signals.summary import Summary
 from exporter.sources.recording import (
@@ -35,6 +33,9 @@ from exporter.sources.recording import (
     read,
 )
 from exporter.wire import ParseError
+
+if TYPE_CHECKING:
+    from exporter.app.board import Board
 
 HELP = """\
 Puts captures (directories of segments, or one segment) and raw text recordings through the same
@@ -112,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     found: dict[str, dict[str, Any]] = {}
     for path in args.file:
         try:
-            if json_wanted and not replay.is_capture(path):
+            if json_wanted and not is_capture(path):
                 found[str(path)] = summarise(path, venue, args.drop_every)
                 continue
             seen = play(path, venue, args.drop_every, args.speed)
@@ -120,15 +121,20 @@ def run(args: argparse.Namespace) -> int:
             print(f"exchange-exporter replay: {path}: {error}", file=sys.stderr)
             return 1
         if json_wanted:
-            found[str(path)] = board.figures(seen)
+            found[str(path)] = seen.figures()
             continue
         if len(args.file) > 1:
             print(f"# {path}")
-        print(_page(seen) if args.summary == "metrics" else text(board.figures(seen)), end="")
+        print(_page(seen) if args.summary == "metrics" else text(seen.figures()), end="")
     if json_wanted:
         shown = found if len(found) > 1 else next(iter(found.values()))
         print(json.dumps(shown, indent=1, allow_nan=False))
     return 0
+
+
+def is_capture(path: Path) -> bool:
+    """Whether a path is a directory of segments, or one of them, and not a raw text recording."""
+    return path.is_dir() or path.suffix == SUFFIX
 
 
 # --- through the pipeline -----------------------------------------------------------------------
@@ -136,12 +142,15 @@ def run(args: argparse.Namespace) -> int:
 
 def play(
     path: Path, venue: Venue | None = None, drop_every: int = 0, speed: float | None = None
-) -> board.Board:
+) -> Board:
     """Put one capture or recording through the pipeline, at ``speed`` times its own; None: at once.
 
     Raises OSError, ForeignError and UnknownVenueError.
     """
-    seen = board.Board()
+    # Loaded when used: summaries of messages need none of the running program.
+    from exporter.app.board import Board
+
+    seen = Board()
     rows: Iterable[Row] = _rows(path, venue)
     if drop_every:
         rows = _thinned(rows, drop_every)
@@ -154,7 +163,9 @@ def play(
 
 
 def _rows(path: Path, venue: Venue | None) -> Iterator[Row]:
-    if replay.is_capture(path):
+    from exporter.app import replay
+
+    if is_capture(path):
         yield from replay.captured(path, _complain)
         return
     if venue is None:
@@ -193,7 +204,9 @@ def paced(
         yield row
 
 
-def _page(seen: board.Board) -> str:
+def _page(seen: Board) -> str:
+    from exporter.metrics.exposition import Exposition
+
     pieces = asyncio.run(Exposition(seen.registry, process=False).render(False))
     return b"".join(pieces).decode()
 

@@ -23,16 +23,13 @@ from exporter.app import board, replay
 from exporter.app.capture import Capture, Recorder
 from exporter.commands import capture as command
 from exporter.commands import replay as replay_command
-from exporter.commands.replay import paced, play
-from exporter.contracts import Venue
+from exporter.commands.replay import play
 from exporter.flow.codec import Mark, Row
 from exporter.flow.segments import SMALLEST, Writer, segments
-from exporter.model import Ack, Channel, Control, Depth, Subscription, Trade
+from exporter.model import Channel, Control, Depth, Subscription
 from exporter.simulator import Simulator
-from exporter.sources.recording import read
-from tests.conftest import shared
+from tests.app.test_board import NOW, trades
 
-NOW = 1_700_000_000.0
 CONFIG = """
 exchanges:
 - {{venue: binance, symbols: [BTC-USDT, ETH-USDT], endpoints: [],
@@ -59,14 +56,14 @@ def captured(directory: Path, seconds: float, **bounds: Any) -> dict[str, Any]:
             capture = Capture(config, directory, **bounds)
             await capture.run(asyncio.Event(), seconds)
             assert capture.recorder.dropped == 0
-            return board.figures(capture.recorder.board)
+            return capture.recorder.board.figures()
 
     return asyncio.run(run())
 
 
 def replayed(path: Path) -> dict[str, Any]:
     """Replay a capture; give what the board says."""
-    return board.figures(play(path))
+    return play(path).figures()
 
 
 def test_a_replay_is_the_live_run(tmp_path: Path) -> None:
@@ -134,112 +131,6 @@ def test_too_many_rows_are_dropped_and_counted(
     assert [row.received for row in ours.taken()] == [NOW, NOW + 1, NOW + 2]
     assert ours.taken() == []
     ours.writer.close()
-
-
-# --- replay ---------------------------------------------------------------------------------------
-
-
-def trade(number: int, topic: str = "t") -> Trade:
-    """Give a numbered trade."""
-    return Trade("trade", topic, "BTCUSDT", None, 100.0, 1.0, None, number)
-
-
-def trades(numbers: Iterator[int] | range, venue: str = "binance") -> list[Row]:
-    """Give a subscription and its numbered trades, a tenth of a second apart."""
-    what = Subscription(
-        exchange="x", channel=Channel.TRADES, instrument="BTC-USDT", symbol="BTCUSDT", topic="t"
-    )
-    rows = [board.subscribed(what, venue, NOW)]
-    return rows + [Row(NOW + n / 10, "x", trade(n)) for n in numbers]
-
-
-def seen(rows: list[Row]) -> dict[str, Any]:
-    """Put rows through a board."""
-    found = board.Board()
-    for row in rows:
-        found.take(row)
-    found.finish()
-    return board.figures(found)
-
-
-def test_a_hole_is_a_gap_unless_the_subscription_began_anew() -> None:
-    """What a lost connection missed is no gap of the venue's."""
-    rows = trades(range(10)) + trades(range(15, 20))[1:]
-    (one,) = seen(rows)["subscriptions"]
-    assert (one["events"], one["gaps"], one["missed"]) == (15, 1, 5)
-    armed = Row(NOW + 1.45, "x", Mark(board.ARMED, "t"))
-    (one,) = seen([*rows[:11], armed, *rows[11:]])["subscriptions"]
-    assert (one["events"], one["gaps"]) == (15, 0)
-
-
-def test_silence_is_seen_by_ticks_of_the_recorded_time() -> None:
-    """A tick a second while nothing comes; a pause of a day is not ticked through."""
-    rows = trades(range(100))
-    rows.append(Row(NOW + 410.0, "x", trade(100)))
-    found = seen(rows)
-    (one,) = found["subscriptions"]
-    assert found["ticks"] == 411
-    assert one["stale_ticks"] > 300
-    rows[-1] = Row(NOW + 86400.0, "x", trade(100))
-    assert seen(rows)["ticks"] < 700
-
-
-def test_a_venue_that_nobody_knows_has_no_rules(tmp_path: Path) -> None:
-    """A capture of a newer program replays as far as this one understands it."""
-    found = seen(trades(range(0, 20, 2), venue="atlantis"))
-    assert found["subscriptions"][0]["gaps"] == 0
-    odd = Row(NOW, "x", Mark(board.SUBSCRIBED, "t", {"channel": "options"}))
-    assert seen([odd, Row(NOW, "x", trade(1))])["events"] == 1
-
-
-def test_detectors_score_what_is_replayed() -> None:
-    """Ten minutes of a steady stream that then all but stops: the message rate is an anomaly."""
-    rows = trades(range(6000))
-    rows += [Row(NOW + 600 + n, "x", trade(6000 + n)) for n in range(60)]
-    signals = {one["signal"]: one for one in seen(rows)["signals"]}
-    rate = signals["message_rate"]
-    assert rate["highest_score"] > 1.0
-    assert 600 < rate["at"] - NOW < 660
-
-
-def test_rows_are_paced() -> None:
-    """Ten times as fast, late ones at once, and what is from before never waits."""
-    clock = [0.0]
-    waits: list[float] = []
-
-    def wait(seconds: float) -> None:
-        waits.append(round(seconds, 6))
-        clock[0] += seconds
-
-    rows = [Row(NOW + at, "x", Control("c")) for at in (0.0, 1.0, 0.5, 3.0)]
-    found = list(paced(rows, 10.0, lambda: clock[0], wait))
-    assert found == rows
-    assert waits == [0.1, 0.2]
-
-
-def venue_of(name: str) -> Venue:
-    """Give the venue of a recording."""
-    with shared(f"recordings/{name}").open("rb") as lines:
-        venue = replay_command.recognise(read(lines))
-    assert venue is not None
-    return venue
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["binance/ws.txt", "coinbase/ws.txt", "kraken/ws_book.txt", "kraken_v2/vector_book.jsonl"],
-)
-def test_raw_recordings_go_through_the_same_pipeline(name: str) -> None:
-    """As many events as the venue's parser gives, and no gap, as TRUTH.json says there is none."""
-    path = shared(f"recordings/{name}")
-    found = board.figures(play(path))
-    with path.open("rb") as lines:
-        rows = list(replay.recorded(read(lines), venue_of(name)))
-    assert found["events"] == sum(not isinstance(r.event, Ack | Control | Mark) for r in rows)
-    assert found["events"] == sum(one["events"] for one in found["subscriptions"])
-    assert all(one["gaps"] == 0 for one in found["subscriptions"])
-    thinned = board.figures(play(path, drop_every=3))
-    assert thinned["events"] == found["events"] - found["events"] // 3
 
 
 # --- the commands ---------------------------------------------------------------------------------
