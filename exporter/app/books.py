@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from math import floor
 from random import random
 
 from exporter import config as settings
 from exporter.app.around import Surroundings, Task
 from exporter.app.probing import Probing
-from exporter.contracts import BookRules, Clock, Venue
+from exporter.contracts import BookRules, Clock, RestLimit, Venue
 from exporter.flow import backoff
 from exporter.flow.budget import Budget, Rules
 from exporter.metrics.books import BookMeter
@@ -22,7 +21,6 @@ from exporter.sources import book as source
 from exporter.sources.book import Keeper, Snapshots
 from exporter.wire import ParseError
 
-_PART = 0.8  # of the probes' share of a limit: probes never wait, books do
 _AT_ONCE = 4  # snapshots of one exchange
 _AUDITED = 20  # levels a side
 _CATCH_UP = 5.0  # seconds in which the stream reaches a snapshot that was ahead of it
@@ -133,16 +131,17 @@ class Books:
         rules = venue.book
         if rules is None or rules.read_snapshot is None:
             return
-        budgets = tuple(probing.budgets.values())
+        share = settings.budget_share(configured, around.config.probes)
+        clock = around.clock
         self.snapshots = Snapshots(
             exchange=configured.name,
             url=(configured.rest_url or venue.rest_url).rstrip("/"),
             rules=rules,
             fetch=around.fetch,
-            clock=around.clock,
+            clock=clock,
             slots=asyncio.Semaphore(_AT_ONCE),
-            part=[_part(budget.rules, rules.weight, around.clock) for budget in budgets],
-            budgets=budgets,
+            part=[_part(limit, share, rules.weight, clock) for limit in probing.budgets],
+            budgets=tuple(probing.budgets.values()),
             fault=venue.fault,
             answered=probing.answered,
         )
@@ -203,12 +202,12 @@ class Books:
             book.look(wall)
 
 
-def _part(whole: Rules, weight: int, clock: Clock) -> Budget:
-    """Give what books may use of a limit: one snapshot at least."""
-    heaviest = min(weight, whole.weight)
-    room = max(heaviest, floor(whole.ours.weight * _PART))
+def _part(limit: RestLimit, share: float, weight: int, clock: Clock) -> Budget:
+    """Give what books may use of a limit."""
+    room = settings.book_weight(limit, share, weight)
+    heaviest = min(weight, limit.weight)
     return Budget(
-        Rules(weight=room, window=whole.window, share=1.0, heaviest=heaviest, ceiling=1.0), clock
+        Rules(weight=room, window=limit.window, share=1.0, heaviest=heaviest, ceiling=1.0), clock
     )
 
 

@@ -20,6 +20,7 @@ from exporter.model import (
     Skip,
     SubscriptionState,
 )
+from exporter.signals.attribution import Domain
 
 # Values of the labels that are closed lists or bounded by our own code.
 _VALUES: Mapping[str, int] = {
@@ -34,6 +35,7 @@ _VALUES: Mapping[str, int] = {
     "stage": len(known.Stage),
     "policy": len(known.Dropped),
     "source": len(known.MaintenanceSource),
+    "domain": len(Domain),
     "detector": 4,  # three detectors and their ensemble
     "signal": 5,
     "task": 10,
@@ -123,6 +125,22 @@ def weights(exchange: Exchange, venue: Venue, config: Config) -> list[Weight]:
         )
         for limit in settings.rest_limits(exchange, venue)
     ]
+
+
+def book_minutes(exchange: Exchange, venue: Venue, config: Config, books: int) -> float:
+    """Give the minutes until every book has had its first snapshot over REST, 0 without any."""
+    if venue.book is None or venue.book.read_snapshot is None:
+        return 0.0
+    share, weight = settings.budget_share(exchange, config.probes), venue.book.weight
+    return max(
+        (
+            (books * min(weight, limit.weight) / settings.book_weight(limit, share, weight) - 1.0)
+            * limit.window
+            / 60.0
+            for limit in settings.rest_limits(exchange, venue)
+        ),
+        default=0.0,
+    )
 
 
 def series_of(load: Load, config: Config) -> int:

@@ -31,6 +31,7 @@ exit status: 0 the config is good, 1 it has mistakes, 2 it cannot be read, 3 it 
 an exchange could not be asked
 """
 MISTAKES, UNREADABLE, UNSURE = 1, 2, 3
+_SLOW_START = 5.0  # minutes
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,6 +107,13 @@ def report(file: str, config: Config) -> list[str]:
         for stream in exchange.streams:
             wanted = settings.subscriptions(exchange, stream, venue)
             instruments |= {each.instrument for each in wanted}
+        minutes = estimate.book_minutes(exchange, venue, config, load.books)
+        if minutes > _SLOW_START:
+            warnings.append(
+                f"{exchange.name}: {load.books} order books take about {minutes:.0f} minutes to "
+                "begin, for each needs a snapshot over REST (raise limits.share, or build fewer: "
+                "book: false)"
+            )
         for weight in estimate.weights(exchange, venue, config):
             window = format_duration(weight.window)
             limits.append(

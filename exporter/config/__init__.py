@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from exporter.config import tree
-from exporter.config.exchange import Breaker, Endpoint, Exchange, Expect, Limits, Stream
+from exporter.config.exchange import Breaker, Endpoint, Exchange, Expect, Limits, Stream, Window
 from exporter.config.kinds import (
     MOST_COMPLAINTS,
     EnoughError,
@@ -30,12 +30,15 @@ from exporter.config.kinds import (
     path as spelled,
 )
 from exporter.config.plan import (
+    book_weight,
     breaker_rules,
     budget_share,
     connections,
     rest_limits,
+    status_page,
     subscriptions,
     targets,
+    windows,
 )
 from exporter.config.secret import Secret
 from exporter.config.section import Section
@@ -73,6 +76,8 @@ __all__ = [
     "Server",
     "Stream",
     "Streams",
+    "Window",
+    "book_weight",
     "breaker_rules",
     "budget_share",
     "config_hash",
@@ -82,8 +87,10 @@ __all__ = [
     "load_placed",
     "read",
     "rest_limits",
+    "status_page",
     "subscriptions",
     "targets",
+    "windows",
 ]
 
 S = TypeVar("S")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from math import ceil
+from math import ceil, floor
+from zoneinfo import ZoneInfo
 
 from exporter.config.exchange import Endpoint, Exchange, Stream
 from exporter.config.secret import Secret
 from exporter.config.shape import Probes
 from exporter.contracts import Endpoint as VenueEndpoint
 from exporter.contracts import RestLimit, Venue
-from exporter.flow import breaker
+from exporter.flow import breaker, calendar
 from exporter.model import Expectation, Subscription, Target
 
 _USUAL = VenueEndpoint(name="usual", path="/").interval
@@ -86,6 +87,33 @@ def breaker_rules(exchange: Exchange, endpoint: str) -> breaker.Rules:
     )
 
 
+def windows(exchange: Exchange) -> tuple[tuple[calendar.Window, bool], ...]:
+    """Give the maintenance that is known beforehand, and whether probes pause for it."""
+    return tuple(
+        (
+            calendar.Recurring(calendar.cron(each.cron), each.duration, zone)
+            if each.cron is not None and each.duration is not None
+            else calendar.Once(
+                calendar.moment(str(each.start), zone), calendar.moment(str(each.end), zone)
+            ),
+            each.pause,
+        )
+        for each in exchange.maintenance
+        for zone in (ZoneInfo(each.zone),)
+    )
+
+
+def status_page(exchange: Exchange, venue: Venue) -> str | None:
+    """Give the base URL of the status page to follow.
+
+    Where another REST URL is named the venue's own page may be that of another site.
+    """
+    if not exchange.status_page:
+        return None
+    own = venue.status_page if exchange.rest_url in (None, venue.rest_url) else None
+    return (exchange.status_page_url or own or "").rstrip("/") or None
+
+
 def rest_limits(exchange: Exchange, venue: Venue) -> tuple[RestLimit, ...]:
     """Give the limits that count: the venue's, the first one scaled where the config says so."""
     weight = exchange.limits.weight
@@ -100,6 +128,17 @@ def rest_limits(exchange: Exchange, venue: Venue) -> tuple[RestLimit, ...]:
 def budget_share(exchange: Exchange, probes: Probes) -> float:
     """Give the share of those limits that probes may use."""
     return probes.budget_share if exchange.limits.share is None else exchange.limits.share
+
+
+_BOOKS = 0.8  # of the probes' share: probes never wait for a limit, books do
+
+
+def book_weight(limit: RestLimit, share: float, heaviest: int) -> int:
+    """Give the weight of a limit that book snapshots may use; one of ``heaviest`` always fits.
+
+    ``share`` is that of probes and books together.
+    """
+    return max(min(heaviest, limit.weight), floor(floor(limit.weight * share) * _BOOKS))
 
 
 def subscriptions(

@@ -99,11 +99,14 @@ class Snapshots:
             raise SnapshotError(f"{Reason.BODY_INVALID}: {error}") from error
 
     async def _wait_allowed(self) -> None:
+        give_up = self.clock.monotonic() + _LONGEST_LINE
         try:
             for own, whole in zip(self.part, self.budgets, strict=True):
                 weight = min(self.rules.weight, whole.rules.weight)
                 await own.wait_acquired(weight, _LONGEST_LINE)
                 while not whole.admit(weight):
+                    if self.clock.monotonic() >= give_up:
+                        raise TimeoutError
                     await self.clock.sleep(1.0)
         except TimeoutError as error:
             raise SnapshotError("no room in the rate budget") from error

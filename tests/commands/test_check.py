@@ -89,6 +89,19 @@ def test_a_budget_too_small_and_too_many_series_are_warned_of(tmp_path: Path) ->
     )
 
 
+def test_books_that_begin_late_are_warned_of(tmp_path: Path) -> None:
+    """100 snapshots of weight 50 in 80 % of 600 a minute: some ten minutes, said beforehand."""
+    file = tmp_path / "c.yml"
+    names = ", ".join(f"A{number}-USDT" for number in range(100))
+    file.write_text(f"exchanges: [{{venue: binance, symbols: [{names}]}}]\n")
+    lines = report(str(file), load(file, venues.names(), venues.load))
+    (warned,) = [line for line in lines if "order books" in line]
+    assert warned.startswith("warning: binance: 100 order books take about 9 minutes to begin")
+    file.write_text("exchanges: [{venue: okx, symbols: [A-USDT, B-USDT]}]\n")
+    lines = report(str(file), load(file, venues.names(), venues.load))
+    assert not [line for line in lines if "order books" in line]
+
+
 def test_the_contract_on_cardinality_holds() -> None:
     """10 venues, 20 endpoints, 20 streams, 50 venue-symbols: at most 6,000 series, by estimate."""
     rows = "".join(
