@@ -11,6 +11,8 @@ from exporter.contracts import Tracker
 from exporter.detectors.bank import Bank
 from exporter.model import Floats, Scores, Series, Signal
 
+OURSELVES = "exporter"  # whose signals those of this process are, where an exchange would stand
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
@@ -24,16 +26,21 @@ class Pipeline:
     """The signals of all exchanges and the detectors that judge them.
 
     ``trackers`` pairs each signal with what measures it, every tracker over the same exchanges in
-    the same order.
+    the same order. ``own`` are those of this process, over nothing but `OURSELVES`.
     """
 
     def __init__(
-        self, exchanges: Sequence[str], trackers: Sequence[tuple[Signal, Tracker]], bank: Bank
+        self,
+        exchanges: Sequence[str],
+        trackers: Sequence[tuple[Signal, Tracker]],
+        bank: Bank,
+        own: Sequence[tuple[Signal, Tracker]] = (),
     ) -> None:
-        self.series = tuple(
-            Series(exchange, signal.name) for signal, _ in trackers for exchange in exchanges
+        self.series = (
+            *(Series(exchange, signal.name) for signal, _ in trackers for exchange in exchanges),
+            *(Series(OURSELVES, signal.name) for signal, _ in own),
         )
-        self._trackers = tuple(tracker for _, tracker in trackers)
+        self._trackers = tuple(tracker for _, tracker in (*trackers, *own))
         self._bank = bank
         self._bank.keep(self.series)
 

@@ -33,6 +33,11 @@ class Exchange:
         """All connections."""
         return self._streams.streams
 
+    @property
+    def queue_waited(self) -> tuple[int, float]:
+        """How often frames waited in our queue, and for how many seconds in all."""
+        return self._streams.queue_waited
+
     def tasks(self) -> Iterator[Task]:
         """Give everything of this exchange that must run."""
         yield from self.probing.tasks()

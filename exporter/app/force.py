@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -55,6 +55,11 @@ class Force:
     def exchanges(self) -> tuple[Exchange, ...]:
         """Those that run now, in the config's order."""
         return self._fleet.exchanges
+
+    @property
+    def deviations(self) -> Mapping[tuple[str, str], float]:
+        """By exchange and symbol: how far a price is from its peers', as a ratio."""
+        return {} if self._prices is None else self._prices.deviation
 
     @property
     def controls(self) -> ControlTargets | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import isfinite
 
 from exporter import config as settings
@@ -20,6 +20,7 @@ class Prices:
         self._configured = configured
         self._registry = registry.scope()
         self._meter = PriceMeter(self._registry)
+        self.deviation: Mapping[tuple[str, str], float] = {}  # by exchange and symbol, of late
 
     def look(self, exchanges: Iterable[Exchange], now: float) -> None:
         """Compare all prices as they are at ``now`` (epoch seconds), and show it."""
@@ -42,6 +43,7 @@ class Prices:
             peers=wanted.peers,
             reference=wanted.reference,
         )
+        self.deviation = found.deviation
         still = frozen(
             motions, now, freshness=wanted.freshness, still=wanted.still, peers=wanted.peers
         )

@@ -14,6 +14,7 @@ from exporter.app.books import Books, LocalBook
 from exporter.contracts import Clock, Venue
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff
+from exporter.metrics.children import HistogramChild
 from exporter.metrics.registry import Registry
 from exporter.metrics.streams import ChannelMeter, FeedMeter
 from exporter.metrics.streams import StreamMeter as StreamChildren
@@ -109,6 +110,7 @@ class Streams:
         self._around, self._clock, self._registry = around, around.clock, registry
         self._skew, self._books = skew, books
         self.streams: list[StreamState] = []
+        self._queue_wait: HistogramChild | None = None  # all streams share one
         self.priced: list[Feed] = []
         self._channels: dict[Channel, ChannelMeter] = {}
         wanted = [
@@ -122,6 +124,12 @@ class Streams:
             for number, part in enumerate(parts, start=1):
                 name = stream.name if len(parts) == 1 else f"{stream.name}-{number}"
                 self._add(name, stream, part)
+
+    @property
+    def queue_waited(self) -> tuple[int, float]:
+        """How often frames waited in our queue, and for how many seconds in all."""
+        waits = self._queue_wait
+        return (0, 0.0) if waits is None else (waits.count, waits.total)
 
     def tasks(self) -> Iterator[Task]:
         """Give everything that must run."""
@@ -151,6 +159,7 @@ class Streams:
             capacity=capacity,
             policy=policy,
         )
+        self._queue_wait = children.queue_wait
         watches = {each.topic: self._watch(each) for each in part}
         state = StreamState(name, watches)
         if wanted.book and self._venue.book is not None:

@@ -134,6 +134,11 @@ class HistogramChild:
         """How many values were observed."""
         return sum(self._counts)
 
+    @property
+    def total(self) -> float:
+        """The sum of what was observed."""
+        return self._sum
+
     def text(self) -> str:
         """Give the child's lines: cumulative buckets, count, sum."""
         rising = list(accumulate(self._counts))

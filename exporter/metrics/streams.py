@@ -57,7 +57,8 @@ class StreamMeter:
         self.received_bytes = registry.counter(f.STREAM_RECEIVED_BYTES, *names).inc
         self.ping_rtt = registry.histogram(f.STREAM_PING_RTT, *names).observe
         self.queue_depth = registry.gauge(f.QUEUE_DEPTH, *names).set
-        self.queue_waited = registry.histogram(f.QUEUE_WAIT, exchange).observe
+        self.queue_wait = registry.histogram(f.QUEUE_WAIT, exchange)  # shared by all its streams
+        self.queue_waited = self.queue_wait.observe
         self.queue_dropped = drops[_DROPPED.get(policy, f.Dropped.NEWEST)].inc
 
     def attempted(self, ok: bool) -> None:

@@ -22,9 +22,16 @@ class ErrorRate:
     """
 
     def __init__(self, exchanges: Sequence[str], window: float = 60.0, limit: int = 1024) -> None:
-        self._window = window
-        self._recent = {name: deque[tuple[float, bool]](maxlen=limit) for name in exchanges}
+        self._window, self._limit = window, limit
+        self._recent: dict[str, deque[tuple[float, bool]]] = {}
         self._fresh: set[str] = set()
+        self.keep(exchanges)
+
+    def keep(self, exchanges: Sequence[str]) -> None:
+        """Measure these from now on; those known already keep their outcomes."""
+        known = self._recent
+        self._recent = {name: known.get(name, deque(maxlen=self._limit)) for name in exchanges}
+        self._fresh.intersection_update(exchanges)
 
     def observe(self, exchange: str, ok: bool, now: float) -> None:
         """Take in one probe that ended at ``now``."""

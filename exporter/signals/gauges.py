@@ -43,6 +43,10 @@ class Gauge:
     """The newest value of each exchange, if there is one since the last tick."""
 
     def __init__(self, exchanges: Sequence[str]) -> None:
+        self.keep(exchanges)
+
+    def keep(self, exchanges: Sequence[str]) -> None:
+        """Measure these from now on; what was set since the last sample is dropped."""
         self._rows = {name: row for row, name in enumerate(exchanges)}
         self._values = np.full(len(self._rows), np.nan)
 

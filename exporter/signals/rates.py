@@ -37,6 +37,15 @@ class Rate:
         # One look a tick; a window's worth of them, and one older look to measure from.
         self._looks: deque[tuple[float, Floats]] = deque()
 
+    def keep(self, exchanges: Sequence[str]) -> None:
+        """Measure these from now on; those known already keep what was read of them."""
+        rows = {name: row for row, name in enumerate(self._totals)}
+        old = [rows.get(name, -1) for name in exchanges]
+        # One column more than there are exchanges: that of those not known yet, all gaps.
+        self._looks = deque((then, np.append(look, np.nan)[old]) for then, look in self._looks)
+        self._totals = {name: self._totals.get(name, 0.0) for name in exchanges}
+        self._counting.intersection_update(exchanges)
+
     def set(self, exchange: str, total: float) -> None:
         """Take the counter of one exchange as it stands; not to be called is a gap."""
         self._totals[exchange] = total

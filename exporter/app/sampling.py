@@ -1,0 +1,167 @@
+"""What is measured of each exchange once a tick, for the detectors: the closed list of signals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+from exporter.app.exchange import Exchange
+from exporter.contracts import Clock, Tracker
+from exporter.model import Probed, Resync, Signal
+from exporter.pipeline import OURSELVES
+from exporter.signals import error_rate, gauges, probe_latency, rates
+from exporter.signals.error_rate import ErrorRate
+from exporter.signals.feed import Feed
+from exporter.signals.gauges import Gauge
+from exporter.signals.probe_latency import ProbeLatency
+from exporter.signals.rates import Rate
+
+SIGNALS = (
+    *probe_latency.SIGNALS,
+    error_rate.SIGNAL,
+    rates.MESSAGE_RATE,
+    gauges.INTER_ARRIVAL,
+    gauges.STREAM_LATENCY,
+    gauges.PRICE_DEVIATION,
+    gauges.SPREAD,
+    gauges.CLOCK_OFFSET,
+    rates.RECONNECT_RATE,
+    rates.RESYNC_RATE,
+    gauges.QUEUE_WAIT,
+    gauges.LOOP_LAG,
+)
+
+
+class Sampling:
+    """The trackers of all signals, and how they are fed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._names: frozenset[str] = frozenset()
+        self._latencies = (ProbeLatency((), 0.5), ProbeLatency((), 0.95))
+        self._errors = ErrorRate(())
+        self._messages, self._reconnects, self._resyncs = Rate(()), Rate(()), Rate(())
+        self._silence, self._lateness, self._deviation = Gauge(()), Gauge(()), Gauge(())
+        self._spread, self._offset, self._queue = Gauge(()), Gauge(()), Gauge(())
+        self._loop = Gauge((OURSELVES,))
+        self._lag: float | None = None  # the worst since the last tick
+        self._clocked: set[str] = set()  # whose clock was read since the last tick
+        self._counted: dict[str, dict[Feed, int]] = {}
+        self._waited: dict[str, tuple[int, float]] = {}
+
+    @property
+    def trackers(self) -> tuple[tuple[Signal, Tracker], ...]:
+        """Those of the exchanges, each with its signal."""
+        pairs = zip(probe_latency.SIGNALS, self._latencies, strict=True)
+        return (
+            *pairs,
+            (error_rate.SIGNAL, self._errors),
+            (rates.MESSAGE_RATE, self._messages),
+            (gauges.INTER_ARRIVAL, self._silence),
+            (gauges.STREAM_LATENCY, self._lateness),
+            (gauges.PRICE_DEVIATION, self._deviation),
+            (gauges.SPREAD, self._spread),
+            (gauges.CLOCK_OFFSET, self._offset),
+            (rates.RECONNECT_RATE, self._reconnects),
+            (rates.RESYNC_RATE, self._resyncs),
+            (gauges.QUEUE_WAIT, self._queue),
+        )
+
+    @property
+    def own(self) -> tuple[tuple[Signal, Tracker], ...]:
+        """Those of this process."""
+        return ((gauges.LOOP_LAG, self._loop),)
+
+    def keep(self, exchanges: Sequence[str]) -> None:
+        """Measure these from now on; those known already keep what was measured."""
+        self._names = frozenset(exchanges)
+        for latency in self._latencies:
+            latency.keep(exchanges)
+        self._errors.keep(exchanges)
+        for rate in (self._messages, self._reconnects, self._resyncs):
+            rate.keep(exchanges)
+        for gauge in (self._silence, self._lateness, self._deviation):
+            gauge.keep(exchanges)
+        for gauge in (self._spread, self._offset, self._queue):
+            gauge.keep(exchanges)
+        self._clocked &= self._names
+        self._counted = {name: self._counted.get(name, {}) for name in exchanges}
+        self._waited = {name: self._waited.get(name, (0, 0.0)) for name in exchanges}
+
+    def probed(self, done: Probed) -> None:
+        """Take in one probe that ended."""
+        if done.exchange not in self._names:
+            return
+        now = self._clock.monotonic()
+        self._errors.observe(done.exchange, done.ok, now)
+        if done.clock is not None:
+            self._clocked.add(done.exchange)
+        if done.ok:
+            for latency in self._latencies:
+                latency.observe(done.exchange, done.duration, now)
+
+    def lagged(self, lag: float) -> None:
+        """Take in how much later than asked a task was woken, in seconds."""
+        self._lag = lag if self._lag is None else max(self._lag, lag)
+
+    def look_at_ourselves(self) -> None:
+        """Take what was measured of this process since the last tick."""
+        if self._lag is not None:
+            self._loop.set(OURSELVES, self._lag)
+            self._lag = None
+
+    def look(
+        self, exchange: Exchange, deviations: Mapping[tuple[str, str], float], wall: float
+    ) -> None:
+        """Look at one exchange; ``deviations`` by exchange and symbol, ``wall`` epoch seconds."""
+        name = exchange.name
+        if name not in self._names:
+            return
+        if exchange.streams:
+            self._look_at_streams(exchange, wall)
+        if exchange.books.books:
+            again = (
+                count
+                for book in exchange.books.books
+                for reason, count in book.sync.resyncs.items()
+                if reason is not Resync.START  # that is the connection's doing
+            )
+            self._resyncs.set(name, sum(again))
+        found = [ratio for (one, _), ratio in deviations.items() if one == name]
+        if found:
+            self._deviation.set(name, max(found, key=abs))
+        if name in self._clocked:
+            self._clocked.discard(name)
+            self._offset.set(name, exchange.probing.offset.read(self._clock.monotonic()).value)
+
+    def _look_at_streams(self, exchange: Exchange, wall: float) -> None:
+        name = exchange.name
+        if not any(stream.attempts for stream in exchange.streams):
+            return
+        self._reconnects.set(name, sum(stream.losses for stream in exchange.streams))
+        before, after = self._counted[name], dict[Feed, int]()
+        latencies, spreads = list[float](), list[float]()
+        newest = 0.0
+        for feed in exchange.feeds:
+            after[feed] = feed.count
+            newest = max(newest, feed.last)
+            if feed.count != before.get(feed, 0):
+                latencies.append(feed.latency)
+                spreads.append(feed.spread)
+        self._counted[name] = after
+        self._messages.set(name, sum(after.values()))
+        self._silence.set(name, max(0.0, wall - newest))
+        _set_middle(self._lateness, name, latencies)
+        _set_middle(self._spread, name, spreads)
+        count, total = exchange.queue_waited
+        counted, summed = self._waited[name]
+        self._waited[name] = (count, total)
+        if count > counted:
+            self._queue.set(name, (total - summed) / (count - counted))
+
+
+def _set_middle(gauge: Gauge, exchange: str, values: list[float]) -> None:
+    """Set the middle one of an exchange's subscriptions: one that is odd has its own metrics."""
+    known = sorted(value for value in values if isfinite(value))
+    if known:
+        gauge.set(exchange, known[len(known) // 2])
