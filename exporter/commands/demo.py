@@ -22,13 +22,19 @@ SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
+    parser.add_argument(
+        "--venues",
+        metavar="A,B",
+        default="binance,bybit,okx",
+        help="simulated venues to watch (default %(default)s); `simulate` lists all",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the simulated market (default 1)")
     serve.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; give the exit status."""
-    with _simulator(args.seed) as simulator:
+    with _simulator(args.venues, args.seed) as simulator:
         # Imported while the simulator starts: both are up within two seconds.
         from exporter import config as settings
         from exporter import venues
@@ -89,11 +95,16 @@ def _greet(port: int, simulator: str) -> None:
 
 
 @contextmanager
-def _simulator(seed: int) -> Iterator[subprocess.Popen[str]]:
+def _simulator(names: str, seed: int) -> Iterator[subprocess.Popen[str]]:
     """Run the simulated exchanges until leaving; they end by themselves if we are killed."""
     command = (
         *(sys.executable, "-m", "exporter", "simulate"),
-        *("--listen-address=127.0.0.1:0", f"--seed={seed}", "--end-with-input"),
+        *(
+            "--listen-address=127.0.0.1:0",
+            f"--venues={names}",
+            f"--seed={seed}",
+            "--end-with-input",
+        ),
     )
     # Its own session: Ctrl-C in the terminal is for us, and we end it when our last frame is read.
     simulator = subprocess.Popen(  # noqa: S603 - our own program
