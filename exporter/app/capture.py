@@ -137,6 +137,7 @@ class Capture:
 
     async def run(self, stop: asyncio.Event, duration: float | None = None) -> None:
         """Record until ``stop`` is set or ``duration`` (seconds) is over. Raises OSError."""
+        failed: OSError | None = None
         try:
             async with AsyncExitStack() as edges:
                 fetch = await edges.enter_async_context(DirectClient())
@@ -146,10 +147,12 @@ class Capture:
                     await self._record(fetch, stop, duration)
                     over.set()
         except* OSError as group:
-            raise _first(group) from None
+            failed = _first(group)
         finally:
             self.recorder.board.finish()
             self.recorder.writer.close()
+        if failed is not None:  # raised in there it would be wrapped in a group again
+            raise failed
 
     async def _record(self, fetch: Fetch, stop: asyncio.Event, duration: float | None) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -29,6 +29,7 @@ from exporter.flow.segments import SMALLEST, Writer, segments
 from exporter.model import Channel, Control, Depth, Subscription
 from exporter.simulator import Simulator
 from tests.app.test_board import NOW, trades
+from tests.flow.test_segments import file_size_limit
 
 CONFIG = """
 exchanges:
@@ -95,6 +96,15 @@ def test_only_the_newest_segments_are_kept(tmp_path: Path) -> None:
     assert 0 < found["events"] < live["events"]
     names = {one["instrument"] for one in found["subscriptions"]}
     assert names == {"BTC-USDT", "ETH-USDT"}
+
+
+def test_a_full_disk_ends_it(tmp_path: Path) -> None:
+    """What was written until then replays, and the reason is given as it is."""
+    with file_size_limit(20_000), pytest.raises(OSError, match="too large"):
+        captured(tmp_path, 10.0)
+    found = replayed(tmp_path)
+    assert found["events"] > 50
+    assert all(one["gaps"] == 0 for one in found["subscriptions"])
 
 
 # --- the recorder ---------------------------------------------------------------------------------
