@@ -1,0 +1,329 @@
+"""Is anything wrong, and where? Every exchange at a glance."""
+
+from __future__ import annotations
+
+from dashboards.page import Page, Row
+from dashboards.panels import (
+    BAD,
+    GOOD,
+    IDLE,
+    WARN,
+    Column,
+    Query,
+    around,
+    falling,
+    link,
+    rising,
+    series,
+    stat,
+    states,
+    table,
+)
+from dashboards.thresholds import limit
+
+_OPEN = link("Open the exchange", "/d/exobs-exchange?var-exchange=${__field.labels.exchange}")
+_OPEN_ROW = link("Open the exchange", "/d/exobs-exchange?var-exchange=${__data.fields.Exchange}")
+_UP_DOWN = {0: ("up", GOOD), 1: ("down", BAD), 2: ("maintenance", IDLE)}
+_WARN_AT = limit("ExchangePriceDivergence", "warning")
+
+_ANYTHING = Row(
+    panels=[
+        stat(
+            "Critical alerts",
+            """Alerts that a person must act on now. Anything above 0 is bad: read the table of
+            firing alerts below, whose rows say what to do.""",
+            """sum(ALERTS{@alerts,alertstate="firing",severity="critical"}) or vector(0)""",
+            steps=rising(critical=1),
+        ),
+        stat(
+            "Warnings",
+            """Alerts to be handled within a day. A few may be normal; if there are many at once,
+            look for the one cause they share, often our own network.""",
+            """sum(ALERTS{@alerts,alertstate="firing",severity="warning"}) or vector(0)""",
+            steps=rising(warning=1),
+        ),
+        stat(
+            "Exchanges down",
+            """Exchanges of which no endpoint is up as seen from any site. Bad above 0: stop routing
+            orders there. If nearly all are down, it is us or the path: look at the next
+            numbers.""",
+            "sum(max by (exchange) (exchange:venue_down:bool{@recorded}))",
+            steps=rising(critical=1),
+            none="not probed",
+        ),
+        stat(
+            "Least tradable",
+            """The worst exchange's share of five minutes in which one could trade there: probes,
+            connection, feed and books all in order. Bad below 99%; open the exchange to see which
+            part is missing.""",
+            "min(exchange:tradable:ratio_rate5m{@recorded})",
+            unit="percentunit",
+            steps=falling(warning=0.99, critical=0.9),
+            decimals=1,
+        ),
+        stat(
+            "Our own network",
+            """Whether control targets, which are no exchange, can be reached. If cut off, nothing
+            else on this page says anything of exchanges: mend uplink, DNS or proxy first.""",
+            "min(site:local_network_up:max{@job})",
+            words={0: ("cut off", BAD), 1: ("fine", GOOD)},
+            none="no control targets",
+        ),
+        stat(
+            "Exporters up",
+            """Share of the exporters that answer Prometheus. Below 100% some or all exchanges are
+            not watched: see the exporter page, restart what is missing.""",
+            """avg(up{@process}
+            and on (job) last_over_time(exchange_exporter_build_info{@process}[1h]))""",
+            unit="percentunit",
+            steps=falling(warning=1, critical=0.5),
+            decimals=0,
+        ),
+    ]
+)
+
+_EXCHANGES = Row(
+    title="Exchanges",
+    panels=[
+        table(
+            "Every exchange",
+            """One row an exchange, now; a colour is an alert's threshold. Read along the row which
+            part is bad, then click its name for the details.""",
+            [
+                Column(
+                    title="State",
+                    query="""clamp_max(max by (exchange) (exchange:venue_down:bool{@recorded})
+                    + 2 * max by (exchange) (exchange_maintenance_active{@exchange}), 2)""",
+                    words=_UP_DOWN,
+                ),
+                Column(
+                    title="Tradable",
+                    query="min by (exchange) (exchange:tradable:ratio_rate5m{@recorded})",
+                    unit="percentunit",
+                    steps=falling(warning=0.99, critical=0.9),
+                    decimals=1,
+                ),
+                Column(
+                    title="Probe errors",
+                    query="max by (exchange) (exchange:probe_errors:ratio_rate5m{@recorded})",
+                    unit="percentunit",
+                    steps=rising(
+                        limit("ExchangeErrorBudgetBurn", window="6h", place=0),
+                        limit("ExchangeErrorBudgetBurn", window="1h", place=0),
+                    ),
+                    decimals=2,
+                ),
+                Column(
+                    title="Slow answers",
+                    query="""max by (exchange)
+                    (exchange_endpoint:probe_slow:ratio_rate5m{@recorded})""",
+                    unit="percentunit",
+                    steps=rising(limit("ExchangeLatencyHigh")),
+                    decimals=1,
+                ),
+                Column(
+                    title="Silent subscriptions",
+                    query="max by (exchange) (exchange:stream_silent:ratio{@recorded})",
+                    unit="percentunit",
+                    steps=rising(0.001, limit("ExchangeFeedSilent")),
+                    decimals=0,
+                ),
+                Column(
+                    title="Late messages",
+                    query="""max by (exchange)
+                    (exchange_channel:stream_late:ratio_rate5m{@recorded})""",
+                    unit="percentunit",
+                    steps=rising(limit("ExchangeStreamLatencyHigh")),
+                    decimals=1,
+                ),
+                Column(
+                    title="Books in step",
+                    query="avg by (exchange) (exchange_book_synced{@exchange})",
+                    unit="percentunit",
+                    steps=falling(warning=1, critical=0.5),
+                    decimals=0,
+                ),
+                Column(
+                    title="Rate limit",
+                    query="max by (exchange) (exchange_rate_limit_used_ratio{@exchange})",
+                    unit="percentunit",
+                    steps=rising(limit("ExchangeRateLimitHigh"), 1),
+                    decimals=0,
+                ),
+                Column(
+                    title="Budget left",
+                    query="min by (exchange) (exchange:error_budget_remaining:ratio30d{@recorded})",
+                    unit="percentunit",
+                    steps=falling(warning=0.5, critical=0),
+                    decimals=0,
+                ),
+            ],
+            keys={"exchange": "Exchange"},
+            links={"Exchange": _OPEN_ROW},
+            sort="Probe errors",
+            height=10,
+        ),
+        states(
+            "Up, down or maintenance",
+            """Whether any endpoint of the exchange is up. Red is down, grey is announced
+            maintenance. Red on all lines at once is our side. Click a bar to open the exchange.""",
+            Query(
+                """clamp_max(max by (exchange) (exchange:venue_down:bool{@recorded})
+                + 2 * max by (exchange) (exchange_maintenance_active{@exchange}), 2)""",
+                "{{exchange}}",
+            ),
+            words=_UP_DOWN,
+            link=_OPEN,
+            height=9,
+        ),
+        table(
+            "Firing alerts",
+            """What fires now, muted alerts included. Empty is good. Take critical ones first; the
+            alert's notification carries the action and its runbook.""",
+            [
+                Column(
+                    title="",
+                    query="""max by (severity, alertname, exchange, category)
+                    (ALERTS{@alerts,alertstate="firing",severity!="none"})""",
+                )
+            ],
+            keys={
+                "severity": "Severity",
+                "alertname": "Alert",
+                "exchange": "Exchange",
+                "category": "Category",
+            },
+            links={"Exchange": _OPEN_ROW},
+            none="nothing fires",
+            width=12,
+        ),
+    ],
+)
+
+_SPEED = Row(
+    title="Speed",
+    panels=[
+        series(
+            "Probe latency, 95th percentile",
+            """How long nineteen of twenty probes take at most, by exchange. Bad is a step or a
+            climb against its own past; if all climb together, suspect our path or our process.""",
+            Query(
+                """histogram_quantile(0.95, sum by (exchange, le) (
+                rate(exchange_probe_duration_seconds_bucket{@exchange}[$__rate_interval])))""",
+                "{{exchange}}",
+            ),
+            unit="s",
+            link=_OPEN,
+        ),
+        series(
+            "Message latency, 95th percentile",
+            """From the venue's time in a message to our reading it. Bad is a lasting rise: prices
+            are old by as much; widen quotes or stop, and see the streams page for whose fault it
+            is.""",
+            Query(
+                """histogram_quantile(0.95, sum by (exchange, le) (
+                rate(exchange_stream_latency_seconds_bucket{@exchange}[$__rate_interval])))""",
+                "{{exchange}}",
+            ),
+            unit="s",
+            link=_OPEN,
+        ),
+        series(
+            "Market data",
+            """Messages a second by exchange. Bad is one line that falls while its peers do not; if
+            all fall alike the market is quiet. Open the streams page of the one that fell.""",
+            Query(
+                """sum by (exchange) (
+                rate(exchange_stream_messages_total{@exchange,kind="data"}[$__rate_interval]))""",
+                "{{exchange}}",
+            ),
+            unit="mps",
+            log=True,
+            link=_OPEN,
+        ),
+    ],
+)
+
+_PRICES = Row(
+    title="Prices",
+    panels=[
+        series(
+            "Distance from the median price",
+            """Each exchange's price against the median of all, its worst symbol. Beyond the dashed
+            lines the price is not to be trusted: see deposits and withdrawals there.""",
+            Query(
+                """max by (exchange) (
+                abs(exchange_symbol:price_deviation:ratio{@recorded}))""",
+                "{{exchange}}",
+            ),
+            unit="percentunit",
+            limits=rising(_WARN_AT, limit("ExchangePriceDivergence", "critical")),
+            none="fewer than three exchanges quote a symbol",
+            link=_OPEN,
+        ),
+        series(
+            "Quote currencies against their peg",
+            """What one quote currency costs in the other, minus 1, by the prices of all exchanges.
+            Beyond the dashed lines it has left its peg: all prices in it are off by as much.""",
+            Query(
+                "quote:quote_basis:median{@job}",
+                "{{quote}} in {{base_quote}}",
+            ),
+            unit="percentunit",
+            limits=around(
+                limit("ExchangeQuoteDepeg", "warning"), limit("ExchangeQuoteDepeg", "critical")
+            ),
+            none="all symbols have one quote currency",
+        ),
+        series(
+            "Spread",
+            """Best ask minus best bid over their middle, the widest symbol of each exchange. Above
+            the dashed line liquidity is gone: send no market orders there.""",
+            Query("max by (exchange) (exchange_spread_ratio{@exchange})", "{{exchange}}"),
+            unit="percentunit",
+            limits=[(None, GOOD), (limit("ExchangeSpreadWide"), WARN)],
+            log=True,
+            link=_OPEN,
+        ),
+    ],
+)
+
+_UNUSUAL = Row(
+    title="Unusual behaviour and error budget",
+    folded=True,
+    panels=[
+        series(
+            "Anomaly score",
+            """The highest ensemble score of each exchange's signals; 1 is the threshold. One short
+            peak is a note, several signals at once a warning: open the anomalies page.""",
+            Query(
+                "max by (exchange) (exchange_signal:anomaly_score:avg1m{@recorded})",
+                "{{exchange}}",
+            ),
+            limits=rising(limit("ExchangeAnomaly")),
+            none="detectors are still learning",
+            width=12,
+        ),
+        series(
+            "Error budget left",
+            """Share of the 30 days' error budget that is left. Below 0 the objective is missed:
+            move traffic elsewhere, and see the SLO page for what spent it.""",
+            Query(
+                "min by (exchange) (exchange:error_budget_remaining:ratio30d{@recorded})",
+                "{{exchange}}",
+            ),
+            unit="percentunit",
+            limits=falling(critical=0),
+            most=1,
+            width=12,
+        ),
+    ],
+)
+
+PAGE = Page(
+    uid="exobs-overview",
+    title="Overview",
+    about="""Is anything wrong, and where? The first row answers; the table says which exchange and
+    which part of it.""",
+    rows=[_ANYTHING, _EXCHANGES, _SPEED, _PRICES, _UNUSUAL],
+)
