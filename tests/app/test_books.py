@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from itertools import pairwise
+from random import Random
 
 import pytest
 
@@ -64,6 +65,34 @@ def test_lost_frames_cost_the_book_and_it_is_mended() -> None:
                 book = f'{{exchange="{name}",symbol="BTC-USDT"}}'
                 assert seen[f"exchange_book_sequence_gaps_total{book}"] >= 1
                 assert seen[f"exchange_book_missed_updates_total{book}"] >= 1
+
+    run(test())
+
+
+def test_any_mixture_of_faults_ends_in_right_books() -> None:
+    """Lost, doubled and broken frames, silence, disconnects, REST that fails: all of it mended."""
+
+    async def test() -> None:
+        random, venues = Random(7), (*NUMBERED, "kraken")
+        faults: tuple[dict[str, object], ...] = (
+            {"fault": "gap", "channel": "book", "probability": 0.2, "for": "500ms"},
+            {"fault": "duplicate", "channel": "book", "probability": 0.5, "for": "1s"},
+            {"fault": "malformed", "channel": "book", "probability": 0.2, "for": "500ms"},
+            {"fault": "disconnect"},
+            {"fault": "garbage_body", "probability": 0.5, "for": "1s"},
+            {"fault": "error", "probability": 0.5, "for": "1s"},
+        )
+        async with running(venues) as program:
+            for _ in range(25):
+                program.simulator.inject({**random.choice(faults), "venue": random.choice(venues)})
+                await asyncio.sleep(random.random() * 0.4)
+            program.simulator.clear()
+            async with asyncio.TaskGroup() as tasks:
+                for name in venues:
+                    tasks.create_task(program.wait_equal(name, timeout=20.0))
+            seen = await program.metrics()
+            assert seen['exchange_exporter_task_restarts_total{task="book"}'] == 0
+            assert seen['exchange_exporter_task_restarts_total{task="stream"}'] == 0
 
     run(test())
 

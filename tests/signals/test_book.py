@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporter.contracts import BookRules, SequenceRule
 from exporter.model import Continuity, Depth, Resync
-from exporter.signals.book import Book, BookSync
+from exporter.signals.book import Book, BookSync, divergence
 from exporter.wire import ParseError
 
 PRICES = st.sampled_from([n / 4 for n in range(1, 60)])
@@ -79,6 +79,16 @@ def test_crossed_and_locked() -> None:
     assert (book.crossed, book.touching) == (False, True)
     book.apply([(1.5, 1.0)], [])
     assert (book.crossed, book.touching) == (True, True)
+
+
+def test_divergence_is_a_share_of_levels() -> None:
+    """Of four prices one has another size and one is not there: half of them are wrong."""
+    one, other = Book(), Book()
+    one.apply([(1.0, 1.0), (0.5, 1.0)], [(2.0, 1.0)])
+    other.apply([(1.0, 1.0), (0.5, 2.0)], [(2.0, 1.0), (3.0, 1.0)])
+    assert divergence(one, other, 10) == 0.5
+    assert divergence(one, other, 1) == 0.0
+    assert divergence(Book(), Book(), 10) == 0.0
 
 
 # --- in step ----------------------------------------------------------------------------------

@@ -109,3 +109,15 @@ def test_depth_moves_no_price() -> None:
     assert (feed.gaps, feed.missed) == (1, 1)
     assert latency.seen == [pytest.approx(0.1), pytest.approx(0.2)]
     assert isnan(feed.mid)
+
+
+def test_a_book_may_stand_for_quotes() -> None:
+    """Middle and spread of its best levels; unknown with an empty side, changed when it moves."""
+    feed, _, _ = make()
+    feed.show(99.0, 101.0, 1005.0)
+    assert (feed.mid, feed.spread, feed.changed) == (100.0, 0.02, 1005.0)
+    feed.show(99.0, 101.0, 1006.0)
+    assert feed.changed == 1005.0
+    feed.show(None, 101.0, 1007.0)
+    assert isnan(feed.mid)
+    assert isnan(feed.spread)
