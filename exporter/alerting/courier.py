@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from exporter.alerting import outbox
 from exporter.alerting.outbox import Pending, Row, State
 from exporter.alerting.receiver import Receiver
-from exporter.alerting.store import Store, StoreError
+from exporter.alerting.store import Disk, StoreError
 from exporter.contracts import Clock, FetchFailedError, Send
 from exporter.flow import backoff, breaker
 from exporter.model import Answer, Circuit, Delivered, Outcome, Reason, Refused, Retry
@@ -75,7 +75,7 @@ class Courier:
         receiver: Receiver,
         policy: Policy,
         *,
-        store: Store,
+        store: Disk,
         send: Send,
         clock: Clock,
         meter: Meter,

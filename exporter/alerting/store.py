@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 Job: TypeAlias = Callable[[sqlite3.Connection], Any]
@@ -34,6 +34,12 @@ class StoreError(Exception):
 
 class FullError(StoreError):
     """There is no room: on the disk, in the file's bound, or in line."""
+
+
+class Disk(Protocol):
+    """What runs a job in a transaction; when `write` returns, what it did is on the disk."""
+
+    async def write(self, job: Callable[[sqlite3.Connection], T]) -> T: ...
 
 
 @dataclass(slots=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from exporter.app.relay import Options, Relay, load
 from tests.live.programs import Process, command, get
 from tests.relay.fakes import AUTH, LINE_TOKEN, ROUTING_KEY, SID, SIGNING, TELEGRAM_TOKEN
 
@@ -53,9 +57,56 @@ def write(folder: Path, receivers: list[dict[str, Any]], **more: Any) -> Path:
     return file
 
 
+class Inside:
+    """A relay in a thread of this process: everything of it is real but the process."""
+
+    def __init__(self, file: Path) -> None:
+        self.url = ""
+        self._file = file
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.error: BaseException | None = None
+
+    def _run(self) -> None:
+        def ready(port: int) -> None:
+            self.url = f"http://127.0.0.1:{port}"
+            self._ready.set()
+
+        options = Options(folder=self._file.parent, listen_address="127.0.0.1:0", ready=ready)
+        try:
+            config = load(self._file, SECRETS)
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(Relay(config, options).run(self._stop))
+        except BaseException as error:  # noqa: BLE001 - raised where the relay was asked for
+            self.error = error
+        self._ready.set()
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        assert self._ready.wait(20)
+        if self.error is not None:
+            raise self.error
+        return self.url
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+        if self.error is not None:
+            raise self.error
+        assert not self._thread.is_alive()
+
+
+def inside(file: Path) -> Inside:
+    """Run the relay in this process for the length of a ``with``; gives its URL."""
+    return Inside(file)
+
+
 @contextmanager
 def relay(file: Path, env: dict[str, str] | None = None) -> Iterator[tuple[Process, str]]:
-    """Run the relay; gives the process and its URL."""
+    """Run the relay as a process of its own; gives the process and its URL."""
     arguments = ("relay", f"--config.file={file}", "--web.listen-address=127.0.0.1:0")
     with command(*arguments, env=SECRETS | (env or {})) as running:
         yield running, running.wait_line("ready ")

@@ -1,0 +1,116 @@
+"""The relay killed between each pair of steps, as a real process with real sockets and files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.live.programs import eventually, process
+from tests.relay import fakes
+from tests.relay.programs import SECRETS, alert, inside, post_of, receiver, relay, send, write
+
+pytestmark = pytest.mark.live
+
+INSERT = "INSERT INTO deliveries"
+MARK = "UPDATE deliveries SET state = 'sending'"
+DONE = "UPDATE deliveries SET state = 'delivered'"
+
+
+def _try_send(url: str, body: object) -> bool:
+    try:
+        return send(url, body) == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("pattern", "commits"),
+    [
+        (INSERT, 0),  # while the post is being written
+        (INSERT, 1),  # before that is committed
+        (MARK, 0),  # acknowledged, and no try begun
+        (MARK, 1),  # before the mark of a try is committed
+        (DONE, 0),  # the provider has it, and we have not noted it
+        (DONE, 1),  # before that is committed
+        (DONE, 2),  # one receiver done, the other not
+    ],
+)
+def test_a_kill_loses_nothing_acknowledged(tmp_path: Path, pattern: str, commits: int) -> None:
+    """LINE knows the retry key: exactly one. Discord knows none: one, or two for the kill."""
+    with fakes.serving() as providers:
+        file = write(tmp_path, [receiver(kind, providers.url) for kind in ("line", "discord")])
+        body = post_of(alert())
+        words = (sys.executable, "-m", "tests.relay.killed", str(file), pattern, str(commits))
+        with process(*words, env=SECRETS) as doomed:
+            acknowledged = _try_send(doomed.wait_line("ready "), body)
+            doomed.popen.wait(15)
+            assert doomed.popen.returncode == -signal.SIGKILL
+        with inside(file) as url:
+            if not acknowledged:  # as Alertmanager does
+                assert send(url, body) == 200
+            eventually(lambda: providers.of("line"), "LINE is told", within=10)
+            eventually(lambda: providers.of("discord"), "Discord is told", within=10)
+            assert send(url, body) == 200  # the second Alertmanager of a pair
+            eventually(lambda: not _open(tmp_path), "nothing waits", within=10)
+        assert len(providers.of("line")) == 1
+        assert len(providers.of("discord")) <= (2 if pattern == DONE else 1)
+        with inside(file):  # and nothing comes again after another start
+            eventually(lambda: not _open(tmp_path), "nothing waits", within=10)
+        assert len(providers.of("line")) == 1
+        assert not [each for each in providers.refused if each[1] != 409]
+
+
+def _open(folder: Path) -> int:
+    with sqlite3.connect(folder / "relay.db") as db:
+        found = db.execute("SELECT count(*) FROM deliveries WHERE state IN ('waiting', 'sending')")
+        count = int(found.fetchone()[0])
+    db.close()
+    return count
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["before it takes it", "before it answers"])
+def test_a_kill_while_the_provider_works(tmp_path: Path, taken: bool) -> None:
+    """Killed with a request under way: LINE gets it once, Discord at most once more."""
+    with fakes.serving() as providers:
+        file = write(tmp_path, [receiver(kind, providers.url) for kind in ("line", "discord")])
+        with relay(file) as (doomed, url):
+
+            def kill() -> str:
+                os.kill(doomed.pid, signal.SIGKILL)
+                return "lost" if taken else "close"
+
+            providers.fault["line"] = kill
+            assert send(url, post_of(alert())) == 200
+            doomed.popen.wait(15)
+        del providers.fault["line"]
+        assert len(providers.of("line")) == int(taken)
+        with inside(file):
+            eventually(lambda: not _open(tmp_path), "nothing waits", within=10)
+        assert len(providers.of("line")) == 1
+        assert 1 <= len(providers.of("discord")) <= 2
+
+
+def test_a_receiver_may_rather_miss_than_hear_twice(tmp_path: Path) -> None:
+    """With ``when_unsure: give_up`` a try cut off by a kill goes to the dead letters."""
+    with fakes.serving() as providers:
+        careful = receiver("twilio", providers.url, when_unsure="give_up")
+        file = write(tmp_path, [careful])
+        with relay(file) as (doomed, url):
+
+            def kill() -> str:
+                os.kill(doomed.pid, signal.SIGKILL)
+                return "lost"
+
+            providers.fault["twilio"] = kill
+            assert send(url, post_of(alert())) == 200
+            doomed.popen.wait(15)
+        del providers.fault["twilio"]
+        with inside(file) as url:
+            assert send(url, post_of(alert("Other"), group="other")) == 200
+            eventually(lambda: len(providers.of("twilio")) == 2, "the next one", within=10)
+        assert ["ExchangeDown" in each.body["Body"] for each in providers.taken] == [True, False]
