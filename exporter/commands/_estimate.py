@@ -37,7 +37,8 @@ _VALUES: Mapping[str, int] = {
     "source": len(known.MaintenanceSource),
     "domain": len(Domain),
     "detector": 4,  # three detectors and their ensemble
-    "signal": 5,
+    "signal": 12,
+    "alertmanager": 1,
     "task": 10,
     # Counted with what they belong to, or one for the whole program.
     **dict.fromkeys(("exchange", "endpoint", "stream", "queue", "channel", "symbol", "limit"), 1),
@@ -51,6 +52,7 @@ _ODD: Mapping[tuple[str, str], int] = {
     (known.STREAM_DISCONNECTS.name, "reason"): len(Lost),
     (known.BOOK_RESYNCS.name, "reason"): len(Resync),
     (known.STREAM_SUBSCRIPTIONS.name, "state"): len(SubscriptionState),
+    (known.ALERT_PUSHES.name, "outcome"): len(known.PushOutcome),
 }
 _OPT_IN = (known.ANOMALY_BASELINE.name, known.BOOK_AUDIT_DIVERGENCE.name)
 _PROCESS = 30  # process_* and python_* of the client library
@@ -173,6 +175,8 @@ def series_shared(instruments: int, config: Config) -> int:
     fixed = {
         known.LOCAL_NETWORK_UP.name: len(config.control_targets),
         known.QUOTE_BASIS.name: 2,
+        known.ALERT_PUSHES.name: len(config.alertmanagers),
+        known.ALERT_PUSH_SUCCESS_TIME.name: len(config.alertmanagers),
         known.SERIES.name: len(known.all_families()),
         known.SERIES_DROPPED.name: len(known.all_families()),
     }

@@ -43,6 +43,7 @@ from exporter.config.plan import (
 from exporter.config.secret import Secret
 from exporter.config.section import Section
 from exporter.config.shape import (
+    Alerting,
     Alertmanager,
     Anomaly,
     Config,
@@ -57,6 +58,7 @@ from exporter.config.shape import (
 from exporter.contracts import Venue
 
 __all__ = [
+    "Alerting",
     "Alertmanager",
     "Anomaly",
     "Breaker",

@@ -7,7 +7,7 @@ line; reading, complaints, the JSON Schema and the docs follow from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.config.exchange import NAME, Exchange
@@ -25,7 +25,7 @@ from exporter.config.kinds import (
     url,
 )
 from exporter.config.secret import Secret, SecretKind
-from exporter.config.section import REQUIRED, Many, Section, key
+from exporter.config.section import REQUIRED, Many, Section, Table, key
 from exporter.config.units import format_duration
 from exporter.model import Policy
 
@@ -105,16 +105,18 @@ class Anomaly:
 
     enabled: bool = key(boolean(), True, "Score signals at all.")
     tick: float = key(duration("100ms", "1m"), "1s", "Time between two samples of all signals.")
-    window: float = key(duration("10s", "1d"), "5m", "How far back the statistics look.")
     hold: float = key(
-        duration("0s", "1h"), "10s", "A score must stay above 1 for so long to count."
+        duration("0s", "1h"), "2s", "A score must stay above 1 for so long to open an incident."
     )
-
-    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of a window too short to hold a sample worth judging, or too long to keep."""
-        if not 8 <= self.window / self.tick <= 100_000:
-            wrong = f"found {format_duration(self.window)}, expected 8 to 100000 ticks of "
-            yield Mistake(("window",), wrong + format_duration(self.tick))
+    clear: float = key(
+        duration("0s", "1h"), "1m", "A score must stay below 0.7 for so long to close it."
+    )
+    cooldown: float = key(
+        duration("0s", "1d"), "5m", "So soon after its end a warning belongs to the same incident."
+    )
+    baseline: bool = key(
+        boolean(), False, "Publish what is expected, too: three series for each signal."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +204,40 @@ class Alertmanager:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alerting:
+    """What the alerts that we push say of themselves, so that they equal those of Prometheus.
+
+    Alertmanager takes alerts with the same labels for one, whoever sent them.
+    """
+
+    job: str = key(
+        text("printable text of at most 200 characters", r"[ -~]{1,200}"),
+        "exchange-exporter",
+        "The label job: the name of the scrape job that Prometheus reads us by.",
+    )
+    external_labels: Mapping[str, str] = key(
+        Table(
+            text("a label name such as cluster", r"[a-zA-Z_][a-zA-Z0-9_]{0,63}"),
+            text("printable text of at most 200 characters", r"[ -~]{1,200}"),
+            most=20,
+        ),
+        {},
+        "What Prometheus adds to every alert: its global.external_labels.",
+    )
+    site: str | None = key(
+        text("printable text of at most 200 characters", r"[ -~]{1,200}"),
+        None,
+        "The label site of alerts about one place, where the scrape config sets one.",
+    )
+    generator_url: str | None = key(
+        url("http", "https"), None, "Where people reach our status page: an alert's source link."
+    )
+    repeat: float = key(
+        duration("100ms", "10m"), "1m", "A firing alert is sent again so often, as a lease."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlTarget:
     """A place outside all exchanges; when it fails too, the fault is on our side."""
 
@@ -237,6 +273,7 @@ class Config:
     alertmanagers: tuple[Alertmanager, ...] = key(
         Many(Section(Alertmanager), most=20, unique="url"), [], "Where verdicts are pushed to."
     )
+    alerting: Alerting = key(Section(Alerting), {}, "What the alerts that we push look like.")
     control_targets: tuple[ControlTarget, ...] = key(
         Many(Section(ControlTarget), most=20, unique="name"),
         [],

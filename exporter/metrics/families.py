@@ -52,6 +52,7 @@ class MaintenanceSource(StrEnum):
 
     VENUE = "venue"
     CONFIG = "config"
+    STATUS_PAGE = "status_page"
 
 
 def _counter(name: str, text: str, *labels: str) -> Family:
@@ -452,6 +453,15 @@ QUOTE_BASIS = _gauge(
 
 # --- anomalies --------------------------------------------------------------------------------
 
+
+class Bound(StrEnum):
+    """Where the ensemble's threshold lies around what it expects; the label ``bound``."""
+
+    LOWER = "lower"
+    CENTER = "center"
+    UPPER = "upper"
+
+
 ANOMALY_SCORE = _gauge(
     "exchange_anomaly_score",
     "How unusual the signal is by one detector; 1 is the threshold.",
@@ -467,16 +477,38 @@ ANOMALY_READY = _gauge(
 )
 ANOMALY_EVENTS = _counter(
     "exchange_anomaly_events_total",
-    "How often the signal's ensemble score rose above its threshold.",
+    "How many incidents of the signal were opened.",
     "exchange",
     "signal",
 )
 ANOMALY_BASELINE = _gauge(
     "exchange_anomaly_baseline",
-    "What the detectors expect of the signal, in the signal's own unit.",
+    "What is expected of the signal, and between what it is usual, in the signal's own unit.",
     "exchange",
     "signal",
     "bound",
+)
+
+
+
+class PushOutcome(StrEnum):
+    """How a push of alerts to one Alertmanager ended."""
+
+    SUCCESS = "success"
+    REFUSED = "refused"  # answered, and not taken: at least one alert, or our login
+    FAILED = "failed"  # not answered, or with an error of its own
+
+
+ALERT_PUSHES = _counter(
+    "exchange_exporter_alert_pushes_total",
+    "Requests that pushed alerts to an Alertmanager.",
+    "alertmanager",
+    "outcome",
+)
+ALERT_PUSH_SUCCESS_TIME = _gauge(
+    "exchange_exporter_alert_push_last_success_timestamp_seconds",
+    "When an Alertmanager last took all alerts pushed to it; absent before the first time.",
+    "alertmanager",
 )
 
 # --- the exporter itself ----------------------------------------------------------------------

@@ -93,7 +93,7 @@ async def running(
     """
     async with Simulator(venue_names=names, symbols=(INSTRUMENT,), book_rate=book_rate) as venue:
         rows = [_row(venue, name, exchange) for name in names]
-        text = f"anomaly: {{enabled: false, tick: 100ms, window: 10s}}\n{shared}\nexchanges:\n"
+        text = f"anomaly: {{enabled: false, tick: 100ms}}\n{shared}\nexchanges:\n"
         config = settings.read(text + "\n".join(rows), "test", venues.names(), venues.load)
         ports = asyncio.Queue[int]()
         app = App(config, Options(listen_address="127.0.0.1:0", ready=ports.put_nowait))
