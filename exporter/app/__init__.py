@@ -31,7 +31,7 @@ from exporter.sources.supervise import supervise
 
 log = logging.getLogger(__name__)
 
-_TASKS = ("probe", "stream", "book", "tick", "lag", "reload", "network")
+_TASKS = ("probe", "stream", "book", "tick", "lag", "reload", "network", "status")
 _LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
 _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as they were
 
@@ -113,6 +113,7 @@ class App:
     def _tasks(self, force: Force) -> Iterator[Task]:
         yield "lag", "lag", self._watch_lag
         yield "tick", "tick", partial(self._tick, force)
+        yield from force.tasks()
         yield "reload", "reload", partial(self.reloads.serve, partial(self._reload, force))
 
     def _start(self, tasks: asyncio.TaskGroup, task: Task) -> asyncio.Task[None]:

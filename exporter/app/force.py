@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -17,13 +17,14 @@ from exporter.app.judging import Judging
 from exporter.app.prices import Prices
 from exporter.app.site import ControlTargets, Lateness
 from exporter.config import Config
-from exporter.contracts import Clock, Connect
+from exporter.contracts import Clock, Connect, FetchFailedError
 from exporter.edge import websocket
 from exporter.edge.direct import DirectClient
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow.slots import Slots
 from exporter.metrics.registry import Registry
-from exporter.model import Probed
+from exporter.model import Answer, Probed, Reason
+from exporter.sources.status import StatusPages
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Force:
         self._controls: ControlTargets | None = None
         self._watching: list[asyncio.Task[None]] = []
         self._prices: Prices | None = None
+        self._pages = StatusPages(self._fetch, clock)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -105,6 +107,7 @@ class Force:
             await self._close_client()
             self._client = client
         self._compare(before, config)
+        self._follow_pages(config)
         self._judging.follow([each.name for each in config.exchanges])
         self._config = config
         log.info(
@@ -112,6 +115,10 @@ class Force:
             *(len(names) for names in asdict(changes).values()),
         )
         return changes
+
+    def tasks(self) -> Iterator[Task]:
+        """Give what must run whatever the config."""
+        yield "status", "status pages", self._pages.run
 
     def look(self, now: float) -> None:
         """Look once a tick at what passes with time alone; ``now`` in epoch seconds."""
@@ -142,6 +149,25 @@ class Force:
                 self._prices.close()
             self._prices = Prices(config.prices, self._registry)
         self._prices.look(self.exchanges, self._clock.wall())  # forgets those that are gone
+
+    def _follow_pages(self, config: Config) -> None:
+        wanted = []
+        for configured, exchange in zip(config.exchanges, self.exchanges, strict=True):
+            url = settings.status_page(configured, exchange.venue)
+            if url is not None:
+                wanted.append((url, configured.status_components, exchange.probing.page_said))
+        if left_out := self._pages.want(wanted):
+            log.warning("status_pages_left_out exchanges=%d", left_out)
+
+    async def _fetch(
+        self, method: str, url: str, *, headers: Mapping[str, str], timeout: float, body_limit: int
+    ) -> Answer:
+        """Ask over the client in force. Raises FetchFailedError."""
+        if self._client is None:
+            raise FetchFailedError(Reason.OTHER, "not open yet")
+        return await self._client(
+            method, url, headers=headers, timeout=timeout, body_limit=body_limit
+        )
 
     async def _close_client(self) -> None:
         if self._client is not None:

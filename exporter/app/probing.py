@@ -10,9 +10,9 @@ from functools import partial
 from exporter import config as settings
 from exporter.app.around import Surroundings, Task
 from exporter.contracts import RestLimit, Venue
-from exporter.flow import budget
+from exporter.flow import budget, calendar
 from exporter.flow.breaker import Breaker
-from exporter.metrics import families
+from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.probes import ExchangeMeter, ProbeMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Maintenance, Phase, Probed, Skip, Target
@@ -63,7 +63,9 @@ class Probing:
         self.endpoints = {target.endpoint: self._endpoint(target) for target in targets}
         self.offset = ClockOffset()
         self.skew = Skew()
-        self.maintenance = Maintenance(active=False)
+        self._windows = settings.windows(configured)
+        self._paused = False
+        self._announced: dict[MaintenanceSource, Maintenance] = {}
 
     def tasks(self) -> Iterator[Task]:
         """Give everything that must run."""
@@ -74,6 +76,21 @@ class Probing:
     def begun(self) -> bool:
         """Whether every endpoint has had its first turn."""
         return all(state.last or state.skipped for state in self.endpoints.values())
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """What is known of maintenance: the first that goes on, of whoever says so."""
+        going_on = (each for each in self._announced.values() if each.active)
+        return next(going_on, Maintenance(active=False))
+
+    def announced(self, source: MaintenanceSource, maintenance: Maintenance) -> None:
+        """Note what one source says of maintenance."""
+        self._announced[source] = maintenance
+        self._meter.maintenance(source, maintenance.active, maintenance.end)
+
+    def page_said(self, maintenance: Maintenance) -> None:
+        """Note what the status page says of maintenance."""
+        self.announced(MaintenanceSource.STATUS_PAGE, maintenance)
 
     def symptoms(self) -> Iterator[Symptom]:
         """Give what the endpoints that fail tell of the other side."""
@@ -89,6 +106,16 @@ class Probing:
         self._meter.banned(banned if banned > now else None)
         for limit, each in self.budgets.items():
             self._meter.used(limit.name, each.used_ratio())
+        self._look_up(now)
+
+    def _look_up(self, now: float) -> None:
+        """See whether the config's calendar has a window open."""
+        ends = [(calendar.end_of(window, now), pause) for window, pause in self._windows]
+        open_ends = [end for end, _ in ends if end is not None]
+        self._paused = any(pause for end, pause in ends if end is not None)
+        if self._windows:
+            found = Maintenance(active=bool(open_ends), end=max(open_ends, default=None))
+            self.announced(MaintenanceSource.CONFIG, found)
 
     def answered(self, answer: Answer) -> None:
         """Note what an answer says of the limits, whoever asked."""
@@ -136,6 +163,7 @@ class Probing:
                 breaker=state.breaker,
                 budgets=tuple(self.budgets.values()),
                 online=self._around.online,
+                maintenance=lambda: self._paused,
             ),
             listeners=probe.Listeners(
                 report=partial(self._probed, state), skipped=partial(self._skipped, state)
@@ -160,10 +188,7 @@ class Probing:
             if done.clock is not None:
                 self._set_clock(done.clock, done, done.answer.phases, now)
         if done.maintenance is not None:
-            self.maintenance = done.maintenance
-            self._meter.maintenance(
-                families.MaintenanceSource.VENUE, done.maintenance.active, done.maintenance.end
-            )
+            self.announced(MaintenanceSource.VENUE, done.maintenance)
         self._around.probed(done)
 
     def _set_clock(

@@ -72,6 +72,7 @@ def document(places: Mapping[str, str]) -> str:
             f"  symbols: [{', '.join(SYMBOLS)}]",
             f"  rest_url: {url}",
             f"  stream_url: {url.replace('http', 'ws', 1)}{path}",
+            f"  status_page_url: {url}/statuspage",
         ]
     return "\n".join(lines) + "\n"
 

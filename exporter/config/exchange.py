@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from zoneinfo import ZoneInfo
 
 from exporter.config.kinds import (
     Mistake,
@@ -29,6 +30,7 @@ from exporter.config.secret import Secret, SecretKind
 from exporter.config.section import REQUIRED, Many, Section, Table, key
 from exporter.config.units import format_duration
 from exporter.contracts import Venue
+from exporter.flow import calendar
 from exporter.model import Channel, Policy
 
 _QUOTES = "USDT|USDC|FDUSD|TUSD|BUSD|USD|EUR|GBP|JPY|KRW|TRY|BRL|BTC|ETH"
@@ -201,6 +203,57 @@ class Stream:
     )
 
 
+_MOMENT = text("a local date and time such as 2026-12-01T06:00", r"\d{4}-\d\d-\d\dT\d\d:\d\d")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A maintenance that is known beforehand: once, or each time that a cron expression says."""
+
+    cron: str | None = key(
+        text("five fields: minute hour day month weekday", r"\S+( +\S+){4}"),
+        None,
+        "When it begins, again and again: minute hour day month weekday.",
+    )
+    duration: float | None = key(duration("1m", "7d"), None, "How long it lasts (cron).")
+    start: str | None = key(_MOMENT, None, "When it begins, once.")
+    end: str | None = key(_MOMENT, None, "When it ends (start).")
+    zone: str = key(
+        text("a time zone such as Asia/Tokyo", r"[A-Za-z0-9_+/-]{1,64}"),
+        "UTC",
+        "The time zone of all these.",
+    )
+    pause: bool = key(boolean(), False, "Send no probes meanwhile.")
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain of half a window, of two, and of one that never is."""
+        given = [n for n in ("cron", "duration", "start", "end") if getattr(self, n) is not None]
+        if given not in (["cron", "duration"], ["start", "end"]):
+            what = " and ".join(given) or "nothing"
+            yield Mistake((), f"found {what}, expected either cron and duration, or start and end")
+            return
+        try:
+            zone = ZoneInfo(self.zone)
+        except (KeyError, ValueError, OSError):
+            wrong = f"found {quoted(self.zone)}, expected a time zone that this system knows"
+            yield Mistake(("zone",), wrong)
+            return
+        place = "start"
+        try:
+            if self.cron is not None:
+                place = "cron"
+                calendar.cron(self.cron)
+            else:
+                first = calendar.moment(str(self.start), zone)
+                place = "end"
+                if calendar.moment(str(self.end), zone) <= first:
+                    yield Mistake(("end",), f"found {self.end}, expected it after start")
+        except (ValueError, OverflowError) as error:
+            yield Mistake(
+                (place,), f"found {error}" if place == "cron" else f"found no date: {error}"
+            )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """A configured target: one venue's protocol at one address, under one name."""
@@ -230,6 +283,20 @@ class Exchange:
         "What to consume; trades, quotes and book of all symbols when left out, [] for none.",
     )
     breaker: Breaker = key(Section(Breaker), {}, "When to leave an endpoint alone.")
+    maintenance: tuple[Window, ...] = key(
+        Many(Section(Window), most=100, unique=None), [], "Maintenance that is known beforehand."
+    )
+    status_page: bool = key(
+        boolean(), True, "Follow its status page: status_page_url, else the venue's own."
+    )
+    status_page_url: str | None = key(
+        url("http", "https"),
+        None,
+        "Base URL of a statuspage.io site; needed where rest_url is not the venue's.",
+    )
+    status_components: str | None = key(
+        regex(), None, "Count only maintenance of components whose names match; else any."
+    )
     limits: Limits = key(Section(Limits), {}, "What probes may use of the rate limits.")
 
     def __post_init__(self) -> None:

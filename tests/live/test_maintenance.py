@@ -1,0 +1,66 @@
+"""Maintenance is known from whoever says so, and probes pause only where the config wants it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.live import programs
+from tests.live.conftest import World, config
+from tests.live.worlds import NO_LIMITS, simulated, watched
+
+pytestmark = pytest.mark.live
+ACTIVE = "exchange_maintenance_active"
+
+
+def _config(there: dict[str, str]) -> str:
+    """Kraken has its status page, Binance an open window, OKX one for which probes pause."""
+    today = datetime.now(UTC)
+    start, end = (f"{today + timedelta(hours=h):%Y-%m-%dT%H:%M}" for h in (-1, 1))
+    window = f"start: {start}, end: {end}"
+    text = config(there)
+    for name, more in {
+        "kraken": f"  status_page_url: {there['kraken']}/statuspage",
+        "binance": f"  maintenance: [{{{window}}}]",
+        "okx": f"  maintenance: [{{{window}, pause: true}}]",
+    }.items():
+        text = text.replace(f"- venue: {name}\n", f"- venue: {name}\n{more}\n")
+    return text
+
+
+def test_maintenance_by_every_source(tmp_path: Path) -> None:
+    """The venue's page, the config's calendar; the announced end stands beside them."""
+    venues = "--venues=binance,okx,kraken"
+    with simulated(tmp_path, _config, venues, NO_LIMITS) as (simulator, url, file):
+        fault = {"fault": "maintenance", "venue": "kraken", "announced": 1800, "streams": False}
+        programs.post_json(f"{url}/control/faults", fault)
+        with watched(simulator, url, file) as world:
+            _check(world)
+
+
+def _check(world: World) -> None:
+    programs.eventually(
+        lambda: world.scrape().total(ACTIVE, exchange="kraken", source="status_page") == 1,
+        "Kraken's page tells of it",
+        within=10,
+    )
+    programs.eventually(
+        lambda: world.scrape().total(ACTIVE, source="config") == 2, "windows are open", within=5
+    )
+    skipped = "exchange_probe_skipped_total"
+    programs.eventually(
+        lambda: world.scrape().total(skipped, reason="maintenance") > 5, "OKX rests", within=5
+    )
+    page = world.scrape()
+    assert page.total(skipped, reason="maintenance", exchange="okx") == page.total(
+        skipped, reason="maintenance"
+    )
+    ends = {
+        s.labels["exchange"]: s.value - datetime.now(UTC).timestamp()
+        for s in page.found
+        if s.name == "exchange_maintenance_end_timestamp_seconds"
+    }
+    assert 1700 < ends["kraken"] < 1800
+    assert 3500 < ends["binance"] <= 3600

@@ -1,0 +1,190 @@
+"""Status pages are read for what goes on, and asked no more than is polite."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+
+from exporter.contracts import FetchFailedError
+from exporter.model import Answer, Maintenance, Reason
+from exporter.sources.status import LEAST_INTERVAL, MOST_PAGES, Listener, StatusPages, read
+from exporter.wire import ParseError
+from tests.fakes import FakeClock, run_virtual
+
+
+def page(*updates: dict[str, object]) -> bytes:
+    return json.dumps({"page": {"id": "x"}, "scheduled_maintenances": updates}).encode()
+
+
+def update(
+    status: str = "in_progress",
+    until: str | None = "2026-01-01T02:00:00.000Z",
+    name: str = "Upgrade",
+    components: tuple[str, ...] = (),
+) -> dict[str, object]:
+    named = [{"name": each} for each in components]
+    return {"name": name, "status": status, "scheduled_until": until, "components": named}
+
+
+END = 1767232800.0
+
+
+@pytest.mark.parametrize(
+    ("body", "components", "said"),
+    [
+        (page(), None, Maintenance(active=False)),
+        (page(update("scheduled")), None, Maintenance(active=False)),
+        (page(update("completed")), None, Maintenance(active=False)),
+        (page(update()), None, Maintenance(active=True, end=END, title="Upgrade")),
+        (page(update("verifying", None)), None, Maintenance(active=True, title="Upgrade")),
+        (
+            page(update(), update(until="2026-01-01T03:00:00+00:00", name="More")),
+            None,
+            Maintenance(active=True, end=END + 3600.0, title="Upgrade; More"),
+        ),
+        (page(update(components=("Commerce",))), "^Trading", Maintenance(active=False)),
+        (
+            page(update(components=("Commerce", "Trading API"))),
+            "^Trading",
+            Maintenance(active=True, end=END, title="Upgrade"),
+        ),
+        (page(update()), "^Trading", Maintenance(active=True, end=END, title="Upgrade")),
+    ],
+)
+def test_what_goes_on(body: bytes, components: str | None, said: Maintenance) -> None:
+    """Only what has begun and is not over, and of that only what concerns us."""
+    assert read(body, components) == said
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", page(update(until="soon"))])
+def test_what_cannot_be_read_is_said_so(body: bytes) -> None:
+    """A page of another make is no maintenance, and no crash."""
+    with pytest.raises(ParseError):
+        read(body)
+
+
+@dataclass
+class Site:
+    """``contracts.Fetch`` of status pages that know conditional requests."""
+
+    body: bytes = field(default_factory=page)
+    status: int = 200
+    extra: dict[str, str] = field(default_factory=dict)
+    asked: list[tuple[float, str, Mapping[str, str]]] = field(default_factory=list)
+
+    async def __call__(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout: float,
+        body_limit: int,
+    ) -> Answer:
+        self.asked.append((asyncio.get_running_loop().time(), url, headers))
+        if not self.status:
+            raise FetchFailedError(Reason.DNS)
+        tag = f'"{hash(self.body)}"'
+        same = headers.get("If-None-Match") == tag
+        return Answer(
+            status=304 if same and self.status == 200 else self.status,
+            headers={"etag": tag, "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT", **self.extra},
+            body=b"" if same else self.body,
+            new_connection=True,
+            phases={},
+        )
+
+
+async def _run_for(pages: StatusPages, duration: float) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(pages.run())
+        await asyncio.sleep(duration)
+        running.cancel()
+
+
+def test_a_page_is_asked_once_an_interval_and_conditionally() -> None:
+    """Two exchanges that share it cost one request; what did not change is not sent again."""
+    site, told = Site(), list[tuple[str, Maintenance]]()
+
+    async def main() -> None:
+        pages = StatusPages(site, FakeClock(), interval=1.0)
+        pages.want([("http://s", None, lambda m: told.append(("a", m))),
+                    ("http://s", "^X", lambda m: told.append(("b", m)))])  # fmt: skip
+        await _run_for(pages, 125.0)
+        site.body = page(update(components=("Y",)))
+        await _run_for(pages, 60.0)
+
+    run_virtual(main())
+    times = [time for time, _, _ in site.asked]
+    assert min(b - a for a, b in pairwise(times)) >= LEAST_INTERVAL
+    assert len(times) == 4
+    assert [("If-None-Match" in headers) for _, _, headers in site.asked] == [False] + 3 * [True]
+    assert site.asked[1][2]["If-Modified-Since"] == "Thu, 01 Jan 2026 00:00:00 GMT"
+    assert [(who, said.active) for who, said in told] == [
+        ("a", False), ("b", False), ("a", True), ("b", False)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [0, 503, 404])
+def test_who_fails_is_asked_ever_more_rarely(status: int) -> None:
+    """The wait doubles up to an hour, and what was known stays known."""
+    site = Site(status=status)
+
+    async def main() -> None:
+        pages = StatusPages(site, FakeClock(), interval=60.0)
+        pages.want([("http://s", None, lambda m: pytest.fail("nothing was said"))])
+        await _run_for(pages, 4 * 3600.0)
+
+    run_virtual(main())
+    times = [time for time, _, _ in site.asked]
+    gaps = [b - a for a, b in pairwise(times)]
+    assert gaps[:4] == [120.0, 240.0, 480.0, 960.0]
+    assert max(gaps) == 3600.0
+
+
+def test_retry_after_is_honoured() -> None:
+    """A page that asks for rest gets it."""
+    site = Site(status=429, extra={"retry-after": "5000"})
+
+    async def main() -> None:
+        pages = StatusPages(site, FakeClock(), interval=60.0)
+        pages.want([("http://s", None, lambda m: None)])
+        await _run_for(pages, 6000.0)
+
+    run_virtual(main())
+    assert site.asked[1][0] - site.asked[0][0] >= 5000.0
+
+
+def test_wishes_change_while_running() -> None:
+    """A page that is kept keeps its turn, a new one has its own soon, an old one is let go.
+
+    No more pages than the bound are followed; the rest is said to be left out.
+    """
+    site = Site()
+
+    async def main() -> None:
+        pages = StatusPages(site, FakeClock(), interval=100.0)
+
+        def listener(said: Maintenance) -> None:
+            assert not said.active
+
+        pages.want([("http://a", None, listener), ("http://b", None, listener)])
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(pages.run())
+            await asyncio.sleep(50.0)
+            pages.want([("http://a", None, listener), ("http://c", None, listener)])
+            await asyncio.sleep(49.0)
+            running.cancel()
+        many: list[tuple[str, str | None, Listener]] = [
+            (f"http://{number}", None, listener) for number in range(MOST_PAGES + 3)
+        ]
+        assert pages.want(many) == 3
+
+    run_virtual(main())
+    assert [url[7] for _, url, _ in site.asked] == ["a", "b", "c"]
+    assert site.asked[2][0] <= 56.0
