@@ -345,27 +345,6 @@ _ALLOWED = Row(
                 "{{exchange}} {{endpoint}}",
             ),
         ),
-        series(
-            "Breaker changes",
-            """How often breakers opened, by the hour. A healthy endpoint has none; many mean that
-            the endpoint flaps: raise breaker.failures only if the venue is known for it.""",
-            Query(
-                """sum by (exchange, endpoint) (
-                increase(exchange_circuit_breaker_transitions_total{@exchange,to="open"}[1h]))""",
-                "{{exchange}} {{endpoint}}",
-            ),
-        ),
-        series(
-            "Time since the last success",
-            """Age of the last successful probe. It should stay near the probes' interval; a rising
-            line is an endpoint that has failed since.""",
-            Query(
-                """time() - max by (exchange, endpoint) (
-                exchange_probe_last_success_timestamp_seconds{@exchange})""",
-                "{{exchange}} {{endpoint}}",
-            ),
-            unit="s",
-        ),
     ],
 )
 

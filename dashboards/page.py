@@ -95,7 +95,12 @@ def document(page: Page) -> Json:
     known: Json = tidy(made)
     for old in ("__inputs", "gnetId", "hideControls", "rows", "sharedCrosshair", "style"):
         known.pop(old, None)
-    return {**known, "id": None, "editable": False, "annotations": {"list": _annotations(page)}}
+    return {
+        **known,
+        "id": None,
+        "timepicker": {},
+        "annotations": {"list": _annotations(page)},
+    }
 
 
 def _place(page: Page) -> list[Json]:
@@ -237,8 +242,10 @@ def _annotation(name: str, colour: str, query: str, title: str, text: str) -> Js
         "enable": True,
         "hide": False,
         "iconColor": colour,
+        # Twice: up to Grafana 10 the first is read, later the second.
         "expr": query,
         "step": "30s",
+        "target": {"expr": query, "interval": "30s", "refId": "Anno"},
         "titleFormat": title,
         "textFormat": text,
         "useValueForTime": False,

@@ -284,6 +284,7 @@ def table(
             }
             for heading, link in (links or {}).items()
         ],
+        unit="none",
         thresholds=_steps([(None, GOOD)]),
         extraJson={
             "fieldConfig": {

@@ -12,7 +12,7 @@ _PROMISE = f"{1 - _BUDGET:.1%}"
 
 def _factor(window: str) -> float:
     """Give how many times faster than even the alert of this window lets the budget go."""
-    return limit("ExchangeErrorBudgetBurn", window=window, place=0) / _BUDGET
+    return round(limit("ExchangeErrorBudgetBurn", window=window, place=0) / _BUDGET, 6)
 
 
 def _burn(window: str, short: str, *, urgent: bool) -> Panel:

@@ -284,18 +284,6 @@ _WHOLE = Row(
             limits=rising(limit("ExchangeBookInvalid", place=-1, cause="crossed")),
             none="no books",
         ),
-        series(
-            "Wrong checksums",
-            """Books in ten minutes whose checksum differed from the venue's, where it sends one.
-            Above the dashed line compare with a fresh snapshot, and report it.""",
-            Query(
-                """sum by (exchange, symbol) (
-                increase(exchange_book_checksum_failures_total{@exchange,symbol=~"$symbol"}[10m]))""",
-                "{{exchange}} {{symbol}}",
-            ),
-            limits=rising(limit("ExchangeBookInvalid", cause="checksum")),
-            none="no venue that sends checksums",
-        ),
     ],
 )
 

@@ -54,6 +54,6 @@ def budget() -> float:
 def compared(expression: str) -> list[float]:
     """Give the numbers that an expression compares with, in order."""
     return [
-        prod(float(factor) for factor in found.split("*"))
+        round(prod(float(factor) for factor in found.split("*")), 9)
         for found in _COMPARED.findall(expression)
     ]
