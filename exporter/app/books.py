@@ -15,8 +15,9 @@ from exporter.flow.budget import Budget, Rules
 from exporter.metrics.books import BookMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Data, Depth
-from exporter.signals.book import BookSync, divergence
+from exporter.signals.book import BookSync
 from exporter.signals.feed import Feed
+from exporter.signals.levels import divergence
 from exporter.sources import book as source
 from exporter.sources.book import Keeper, Snapshots
 from exporter.wire import ParseError

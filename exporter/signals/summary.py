@@ -15,8 +15,9 @@ from typing import Any
 
 from exporter.contracts import Venue
 from exporter.model import Ack, Control, Depth, Event, Kline, Quote, Trade
-from exporter.signals.book import Book, verify
+from exporter.signals.book import verify
 from exporter.signals.continuity import Sequence, bind
+from exporter.signals.levels import Book
 from exporter.wire import ParseError
 
 

@@ -1,97 +1,18 @@
-"""Order books, and when they can be trusted."""
+"""When an order book can be trusted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 from zlib import crc32
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from exporter.contracts import BookRules, SequenceRule
 from exporter.model import Continuity, Depth, Resync
-from exporter.signals.book import Book, BookSync, divergence
+from exporter.signals.book import BookSync
 from exporter.wire import ParseError
-
-PRICES = st.sampled_from([n / 4 for n in range(1, 60)])
-SIZES = st.sampled_from([0.0, 0.5, 1.0, 7.25])
-LEVELS = st.lists(st.tuples(PRICES, SIZES), max_size=40)
-
-
-# --- the levels -------------------------------------------------------------------------------
-
-
-@given(st.lists(st.tuples(LEVELS, LEVELS), max_size=8))
-def test_a_book_is_a_sorted_table(updates: list[tuple[Any, Any]]) -> None:
-    """After any updates it holds what a plain dict does, best first."""
-    book = Book()
-    bids: dict[float, float] = {}
-    asks: dict[float, float] = {}
-    for update in updates:
-        book.apply(*update)
-        for table, levels in zip((bids, asks), update, strict=True):
-            for price, size in levels:
-                table[price] = size
-    expected_bids = sorted(((p, s) for p, s in bids.items() if s), reverse=True)
-    expected_asks = sorted((p, s) for p, s in asks.items() if s)
-    assert book.top(100) == (expected_bids, expected_asks)
-    assert book.bid == (expected_bids[0][0] if expected_bids else None)
-    assert book.ask == (expected_asks[0][0] if expected_asks else None)
-    assert len(book) == len(expected_bids) + len(expected_asks)
-
-
-@given(LEVELS, st.integers(1, 10))
-def test_depth_is_bounded(levels: list[tuple[float, float]], depth: int) -> None:
-    """A frame's levels beyond the depth are cut after the last of them, the best are kept."""
-    book, whole = Book(depth=depth), Book()
-    book.apply(levels, levels)
-    whole.apply(levels, levels)
-    assert book.top(depth) == whole.top(depth)
-    assert len(book) <= 2 * depth
-
-
-def test_text_is_kept_for_the_checksum() -> None:
-    """The wire's zeros survive; one price under two spellings is one level."""
-    book = Book(text=True)
-    book.load([("1.10", "0.50")], [("2.00", "1.0"), ("3.0", "1.00")])
-    book.apply([("1.1", "0.5000")], [("2.0", "0.000")])
-    assert book.spelled(5) == ([("1.1", "0.5000")], [("3.0", "1.00")])
-    assert book.top(5) == ([(1.1, 0.5)], [(3.0, 1.0)])
-
-
-@pytest.mark.parametrize("level", [("nan", "1"), ("1", "-1"), ("0", "1"), ("1", "x"), ("{}", "1")])
-def test_text_that_is_no_level_is_refused(level: tuple[str, str]) -> None:
-    """A book never holds a price that is none."""
-    with pytest.raises(ParseError):
-        Book(text=True).apply([level], [])
-
-
-def test_crossed_and_locked() -> None:
-    """Crossed is a bid above an ask, locked a bid at one: both touch, an empty side does not."""
-    book = Book()
-    book.apply([(1.0, 1.0)], [])
-    assert (book.crossed, book.touching) == (False, False)
-    book.apply([], [(1.0, 1.0)])
-    assert (book.crossed, book.touching) == (False, True)
-    book.apply([(1.5, 1.0)], [])
-    assert (book.crossed, book.touching) == (True, True)
-
-
-def test_divergence_is_a_share_of_levels() -> None:
-    """Of four prices one has another size and one is not there: half of them are wrong."""
-    one, other = Book(), Book()
-    one.apply([(1.0, 1.0), (0.5, 1.0)], [(2.0, 1.0)])
-    other.apply([(1.0, 1.0), (0.5, 2.0)], [(2.0, 1.0), (3.0, 1.0)])
-    assert divergence(one, other, 10) == 0.5
-    assert divergence(one, other, 1) == 0.0
-    assert divergence(Book(), Book(), 10) == 0.0
-
-
-# --- in step ----------------------------------------------------------------------------------
 
 Level = tuple[object, ...]
 
