@@ -26,7 +26,7 @@ class Killer:
     def hook(self, event: str, args: tuple[object, ...]) -> None:
         if event == "sqlite3.connect/handle" and isinstance(args[0], sqlite3.Connection):
             self.opened.append(args[0])
-        elif self.opened and event == "_thread.start_new_thread":  # by then it is usable
+        elif self.opened and event == "socket.bind":  # the relay serves: by then it is usable
             self.opened.pop().set_trace_callback(self.statement)
 
     def statement(self, sql: str) -> None:
