@@ -1,0 +1,182 @@
+{{- define "exchange-exporter.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "exchange-exporter.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A further name beside the full one, cut so that the suffix stays: dict root, suffix. A
+StatefulSet's name gets a pod ordinal and a hash of 11 characters, hence 52 and not 63. */}}
+{{- define "exchange-exporter.suffixed" -}}
+{{- $room := sub 52 (len .suffix | add 1) | int -}}
+{{- printf "%s-%s" (include "exchange-exporter.fullname" .root | trunc $room | trimSuffix "-") .suffix -}}
+{{- end -}}
+
+{{- define "exchange-exporter.workload" -}}
+{{- include "exchange-exporter.fullname" . | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "exchange-exporter.relay" -}}
+{{- include "exchange-exporter.suffixed" (dict "root" . "suffix" "relay") -}}
+{{- end -}}
+
+{{- define "exchange-exporter.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
+{{- define "exchange-exporter.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "exchange-exporter.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Selectors never change between versions: name and instance, nothing else. dict root, part ("" or "relay"). */}}
+{{- define "exchange-exporter.selectorLabels" -}}
+{{- $name := include "exchange-exporter.name" .root -}}
+{{- if .part -}}
+{{- $name = printf "%s-%s" ($name | trunc (sub 62 (len .part) | int) | trimSuffix "-") .part -}}
+{{- end -}}
+app.kubernetes.io/name: {{ $name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end -}}
+
+{{- define "exchange-exporter.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "exchange-exporter.selectorLabels" . }}
+app.kubernetes.io/component: {{ .part | default "exporter" }}
+app.kubernetes.io/part-of: {{ include "exchange-exporter.name" .root }}
+app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- if .root.Values.releaseLabel }}
+release: {{ .root.Release.Name }}
+{{- end }}
+{{- end -}}
+
+{{/* registry/repository:tag, or @digest. dict root, image, tag (taken where the image has none). */}}
+{{- define "exchange-exporter.image" -}}
+{{- $registry := default .image.registry .root.Values.global.imageRegistry -}}
+{{- $path := ternary (printf "%s/%s" $registry .image.repository) .image.repository (ne $registry "") -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $path .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $path (default .tag .image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "exchange-exporter.ownImage" -}}
+{{- include "exchange-exporter.image" (dict "root" . "image" .Values.image "tag" (printf "v%s" .Chart.AppVersion)) -}}
+{{- end -}}
+
+{{- define "exchange-exporter.pullSecrets" -}}
+{{- with concat .Values.global.imagePullSecrets .Values.imagePullSecrets | uniq }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ ternary .name . (kindIs "map" .) }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* One StatefulSet pod a shard; a volume needs stable names, too. */}}
+{{- define "exchange-exporter.stateful" -}}
+{{- if or (gt (int .Values.shards) 1) .Values.persistence.enabled }}true{{ end -}}
+{{- end -}}
+
+{{/* The exporter's config file as it is mounted. The reloader's HTTP way needs `server.changes`. */}}
+{{- define "exchange-exporter.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- if and .Values.configReloader.enabled (eq .Values.configReloader.method "http") -}}
+{{- $_ := set $config "server" (set (deepCopy (default dict $config.server)) "changes" true) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* The relay's config: its spool on the volume, its login from the token's Secret, unless said otherwise. */}}
+{{- define "exchange-exporter.relayConfig" -}}
+{{- $config := deepCopy .Values.relay.config -}}
+{{- $spool := default dict $config.spool -}}
+{{- if not $spool.path -}}
+{{- $_ := set $config "spool" (set $spool "path" "/var/lib/exchange-exporter/relay.db") -}}
+{{- end -}}
+{{- if .Values.relay.token.existingSecret -}}
+{{- $intake := default dict $config.intake -}}
+{{- $_ := set $config "intake" (set $intake "bearer_token" (dict "file" "/etc/exchange-exporter/token/token")) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* Where a config comes from, as a volume source: dict root, v (the part's values), name (of what the chart makes). */}}
+{{- define "exchange-exporter.configVolume" -}}
+{{- if .v.configExistingSecret }}
+secret:
+  secretName: {{ tpl .v.configExistingSecret .root }}
+  items: [{key: {{ .v.configExistingKey | quote }}, path: config.yml}]
+{{- else if .v.configExistingConfigMap }}
+configMap:
+  name: {{ tpl .v.configExistingConfigMap .root }}
+  items: [{key: {{ .v.configExistingKey | quote }}, path: config.yml}]
+{{- else if .v.secretConfig }}
+secret:
+  secretName: {{ .name }}
+{{- else }}
+configMap:
+  name: {{ .name }}
+{{- end }}
+{{- end -}}
+
+{{/* Whether the chart itself makes the config object of a part's values. */}}
+{{- define "exchange-exporter.ownConfig" -}}
+{{- if not (or .configExistingSecret .configExistingConfigMap) }}true{{ end -}}
+{{- end -}}
+
+{{- define "exchange-exporter.webSecret" -}}
+{{- if .Values.webConfig.existingSecret -}}
+{{- tpl .Values.webConfig.existingSecret . -}}
+{{- else if .Values.webConfig.content -}}
+{{- include "exchange-exporter.suffixed" (dict "root" . "suffix" "web") -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What cannot be said in the JSON Schema. */}}
+{{- define "exchange-exporter.refuse" -}}
+{{- $v := .Values -}}
+{{- if and (gt (int $v.shards) 1) (gt (int $v.replicaCount) 1) -}}
+{{- fail "replicaCount: found more than 1 beside shards, expected one of the two: each shard is one pod" -}}
+{{- end -}}
+{{- if and $v.persistence.enabled (gt (int $v.replicaCount) 1) -}}
+{{- fail "replicaCount: found more than 1 beside persistence.enabled, expected 1: replicas would learn apart" -}}
+{{- end -}}
+{{- if and $v.configExistingSecret $v.configExistingConfigMap -}}
+{{- fail "configExistingSecret: found beside configExistingConfigMap, expected one of the two" -}}
+{{- end -}}
+{{- if and $v.serviceMonitor.enabled $v.podMonitor.enabled -}}
+{{- fail "podMonitor.enabled: found beside serviceMonitor.enabled, expected one of the two: every series would count twice" -}}
+{{- end -}}
+{{- if $v.relay.enabled -}}
+{{- $intake := default dict $v.relay.config.intake -}}
+{{- $login := or $intake.bearer_token $intake.bearer_token_file $intake.username -}}
+{{- $own := include "exchange-exporter.ownConfig" $v.relay -}}
+{{- if and $own (not $v.relay.config.receivers) -}}
+{{- fail "relay.config.receivers: found none, expected who is to be told, or relay.configExistingSecret" -}}
+{{- end -}}
+{{- if and $own (not (or $login $v.relay.token.existingSecret)) -}}
+{{- fail "relay.token.existingSecret: found none, expected the Secret with the token that Alertmanager must show (or relay.config.intake)" -}}
+{{- end -}}
+{{- if and $login $v.relay.token.existingSecret -}}
+{{- fail "relay.token.existingSecret: found beside a login in relay.config.intake, expected one of the two" -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.alertmanagerConfig.enabled (not (and $v.relay.enabled $v.relay.token.existingSecret)) -}}
+{{- fail "alertmanagerConfig.enabled: found true without relay.enabled and relay.token.existingSecret, expected both" -}}
+{{- end -}}
+{{- end -}}
