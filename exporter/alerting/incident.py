@@ -20,6 +20,7 @@ class Rules:
 
     window: float = 600.0  # in which a new start continues the incident before, and changes count
     changes: int = 4  # starts and ends within the window that make it flapping
+    quiet: float = 300.0  # after anything was told, a repeat within it is no reminder
 
 
 class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,6 +36,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     flapping: bool = False
     lost: bool = False  # it ended because there is no data
     more: int = 0  # alerts beyond those that are kept
+    told: float = 0.0  # when there was last something to tell
 
     @property
     def firing(self) -> tuple[Alert, ...]:
@@ -89,7 +91,10 @@ def advance(
         if not any(alert.firing for alert in news) and all(a.fingerprint in known for a in news):
             return incident, None  # its end was told when the incident closed
         incident = Incident(id=f"{group[:12]}-{serial}", group=group, opened=now, alerts={})
-    return _apply(incident, news, now=now, rules=rules, no_data=no_data, more=more)
+    after, occasion = _apply(incident, news, now=now, rules=rules, no_data=no_data, more=more)
+    if occasion is Occasion.REMINDER and near(after.told, now, rules.quiet):
+        return after, None  # from a twin, whose clock gave the alert another start
+    return after if occasion is None else msgspec.structs.replace(after, told=now), occasion
 
 
 def _apply(

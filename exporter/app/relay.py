@@ -171,7 +171,11 @@ def _ledger_settings(config: Config) -> ledger.Settings:
     incidents, ask = config.incidents, config.triage
     return ledger.Settings(
         dedup=incidents.dedup_window,
-        flapping=FlapRules(window=incidents.flap_window, changes=incidents.flap_changes),
+        flapping=FlapRules(
+            window=incidents.flap_window,
+            changes=incidents.flap_changes,
+            quiet=incidents.dedup_window,
+        ),
         blind=frozenset({*incidents.no_data_alerts, heartbeat.NAME}),
         triage=frozenset(ask.levels),
         asks=ask.enabled,

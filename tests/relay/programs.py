@@ -60,8 +60,9 @@ def write(folder: Path, receivers: list[dict[str, Any]], **more: Any) -> Path:
 class Inside:
     """A relay in a thread of this process: everything of it is real but the process."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, port: int) -> None:
         self.url = ""
+        self._address = f"127.0.0.1:{port}"
         self._file = file
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -74,7 +75,7 @@ class Inside:
             self.url = f"http://127.0.0.1:{port}"
             self._ready.set()
 
-        options = Options(folder=self._file.parent, listen_address="127.0.0.1:0", ready=ready)
+        options = Options(folder=self._file.parent, listen_address=self._address, ready=ready)
         try:
             config = load(self._file, SECRETS)
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -99,9 +100,9 @@ class Inside:
         assert not self._thread.is_alive()
 
 
-def inside(file: Path) -> Inside:
+def inside(file: Path, port: int = 0) -> Inside:
     """Run the relay in this process for the length of a ``with``; gives its URL."""
-    return Inside(file)
+    return Inside(file, port)
 
 
 @contextmanager
