@@ -172,7 +172,7 @@ class Board:
         self.marks[mark.name] += 1
         watch = self._watches.get((row.exchange, mark.topic))
         if mark.name == ARMED and watch is not None:
-            watch.feed.rearm(row.received)
+            watch.feed.rearm()
             watch.liveness.rearm(row.received)
 
     def _add(self, what: Subscription, rules: Iterable[SequenceRule], now: float) -> _Watch:

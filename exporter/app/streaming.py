@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +12,8 @@ from random import random, uniform
 from exporter import config as settings
 from exporter.app.around import Surroundings, Task
 from exporter.app.books import Books, LocalBook
-from exporter.contracts import Clock, Venue
+from exporter.app.evidence import KEPT, StreamFailure, of_stream
+from exporter.contracts import Clock, ConnectionLostError, Venue
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff
 from exporter.metrics.children import HistogramChild
@@ -49,7 +51,7 @@ class Watch:
 
     def rearm(self, now: float) -> None:
         """Begin anew at ``now`` (epoch seconds), for the subscription does."""
-        self.feed.rearm(now)
+        self.feed.rearm()
         self.liveness.rearm(now)
         if self.book is not None:
             self.book.restart()
@@ -78,6 +80,7 @@ class StreamState:
     losses: int = 0
     lost: Lost | None = None  # why the last connection ended
     counts: Mapping[SubscriptionState, int] = field(default_factory=dict)
+    failures: deque[StreamFailure] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     def subscription(self, topic: str) -> SubscriptionState:
         """Say how far one subscription has come."""
@@ -263,6 +266,9 @@ def _stream_meter(state: StreamState, children: StreamChildren, clock: Clock) ->
         state.losses, state.lost = state.losses + 1, reason
         children.lost(reason)
 
+    def failed(error: ConnectionLostError, lived: float | None) -> None:
+        state.failures.append(of_stream(error, clock.wall(), lived))
+
     def subscriptions(counts: Mapping[SubscriptionState, int]) -> None:
         state.counts = counts
         children.subscriptions(counts)
@@ -288,4 +294,5 @@ def _stream_meter(state: StreamState, children: StreamChildren, clock: Clock) ->
         unknown=children.unknown,
         unreadable=children.unreadable,
         processed=children.processed,
+        failed=failed,
     )

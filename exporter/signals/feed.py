@@ -113,9 +113,11 @@ class Feed:
         if price != self.mid:
             self.mid, self.changed = price, now
 
-    def rearm(self, now: float) -> None:
-        """Begin anew at ``now`` (epoch seconds): what a lost connection missed is not known."""
-        self.last = now
+    def rearm(self) -> None:
+        """Begin a new count of the venue's numbers: what a lost connection missed is not known.
+
+        The time of the last message stays: asking again must not make a silence look fresh.
+        """
         for sequences in self._sequences.values():
             for sequence in sequences:
                 sequence.reset()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+_LESSON = 1.5  # how much longer than known a silence may make the threshold at once
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """Bounds of what may be learned, in seconds, and how generous to be.
@@ -42,7 +45,9 @@ class Liveness:
         """Take the newest arrival (epoch seconds) as seen at ``now``; give whether it is stale."""
         patience = self.patience
         if last > self.last:
-            silence = last - self.last
+            # A silence that was called stale was an incident, and teaches little: the threshold
+            # grows by half. A market that has become quieter is known after a few of them.
+            silence = min(last - self.last, self.stale_after * _LESSON / patience.factor)
             forget: float = 0.5 ** (max(now - self._looked, 0.0) / patience.memory)
             self.longest = max(silence, self.longest * forget)
             wanted = self.longest * patience.factor

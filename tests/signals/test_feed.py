@@ -77,7 +77,8 @@ def test_holes_are_counted_and_forgiven_after_a_reconnect() -> None:
     for number in (1, 2, 5):
         feed(trade(number), 1000.0)
     assert (feed.gaps, feed.missed, feed.count) == (1, 2, 3)
-    feed.rearm(1010.0)
+    feed.rearm()
+    assert feed.last == 1000.0  # asking again must not make a silence look fresh
     feed(trade(100), 1011.0)
     assert (feed.gaps, feed.last) == (1, 1011.0)
 

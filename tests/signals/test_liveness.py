@@ -52,3 +52,21 @@ def test_what_was_learned_survives_a_reconnect() -> None:
     live.rearm(2000.0)
     assert live.stale_after == known < live.patience.ceiling
     assert not live.look(0.0, 2001.0)
+
+
+def test_an_incident_teaches_little() -> None:
+    """After four minutes of silence the next failure is still told within seconds, not minutes."""
+    live = Liveness(Patience(), last=1000.0)
+    feed(live, [1000.0 + i for i in range(1, 100)], 1100.0)
+    known = live.stale_after
+    feed(live, [1340.0 + i for i in range(100)], 1440.0)
+    assert known < live.stale_after <= 1.5 * known
+
+
+def test_a_market_that_becomes_quieter_is_learned() -> None:
+    """After a few long silences they are known to be normal."""
+    live = Liveness(Patience(), last=1000.0)
+    feed(live, [1000.0 + i for i in range(1, 100)], 1100.0)
+    stale = feed(live, [1100.0 + 30.0 * i for i in range(1, 40)], 2300.0)
+    assert stale
+    assert max(stale) < 1400.0
