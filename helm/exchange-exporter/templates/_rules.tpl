@@ -22,9 +22,9 @@
 {{- $_ := set $rule "expr" (replace $old $new $rule.expr) -}}
 {{- end -}}
 {{- if hasKey $change "threshold" -}}
-{{- $end := "(>=|<=|==|!=|>|<)(\\s*)-?[0-9.]+(e[-+]?[0-9]+)?\\s*$" -}}
+{{- $end := "(>=|<=|>|<)(\\s*)-?[0-9.]+(e[-+]?[0-9]+)?\\s*$" -}}
 {{- if not (regexMatch $end $rule.expr) -}}
-{{- fail (printf "prometheusRule.overrides.%s.threshold: the expression does not end with a comparison with a number, use replace or expr: %s" $key $rule.expr) -}}
+{{- fail (printf "prometheusRule.overrides.%s.threshold: the expression does not end with a threshold, use replace or expr: %s" $key $rule.expr) -}}
 {{- end -}}
 {{- $_ := set $rule "expr" (regexReplaceAll $end $rule.expr (printf "${1}${2}%s" (toString $change.threshold))) -}}
 {{- end -}}
