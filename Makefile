@@ -13,6 +13,10 @@ demo: ## Run the exporter against simulated exchanges; prints what to open (ARGS
 	@scripts/setup runtime
 	@exec $(BIN)/exchange-exporter demo $(ARGS)
 
+stack: ## Run Prometheus, Alertmanager and the relay beside the demo (ARGS=... are passed on)
+	@scripts/setup runtime
+	@exec $(BIN)/python scripts/stack.py $(ARGS)
+
 test: ## Set up what the tests need and run all of them
 	@scripts/setup dev
 	$(BIN)/ruff check .
@@ -24,9 +28,10 @@ fast-test: ## Run only the tests that start no other program
 	@scripts/setup dev
 	$(BIN)/pytest -n 2 -m "not live" $(ARGS)
 
-generate: ## Write anew what is generated from code: config schema, README tables
+generate: ## Write anew what is generated from code: config schema, README tables, dashboards
 	@scripts/setup dev
 	$(BIN)/python -m exporter.config
+	$(BIN)/python -m dashboards
 	$(BIN)/python scripts/readme
 
 bench: ## Print every benchmark's ratios against its peer
@@ -39,4 +44,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: help demo test fast-test generate bench lock clean
+.PHONY: help demo stack test fast-test generate bench lock clean
