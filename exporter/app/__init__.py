@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from random import random
+from typing import TYPE_CHECKING
 
 from exporter import __version__
 from exporter import config as settings
@@ -20,6 +22,7 @@ from exporter.app.force import PATIENCE, Force
 from exporter.app.judging import Judging
 from exporter.app.serving import Serving, limits
 from exporter.app.site import Lateness, show_domains
+from exporter.app.storage import Bans, Storage
 from exporter.config import Config, config_hash
 from exporter.edge.clock import SystemClock
 from exporter.edge.server import Server
@@ -29,9 +32,13 @@ from exporter.metrics.exporter import ExporterMeter
 from exporter.metrics.registry import Registry
 from exporter.sources.supervise import supervise
 
+if TYPE_CHECKING:
+    from exporter.app.webfile import WebFile
+
 log = logging.getLogger(__name__)
 
-_TASKS = ("probe", "stream", "book", "tick", "lag", "reload", "network", "status")
+_TASKS = ("probe", "stream", "book", "tick", "lag", "reload", "network", "status", "state",
+    "mailbox", "web")  # fmt: skip
 _LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
 _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as they were
 
@@ -44,6 +51,8 @@ class Options:
     revision: str = ""
     ready: Callable[[int], None] = lambda port: None  # told the port once it is served
     reload: Callable[[], Config] | None = None
+    web: WebFile | None = None  # loaded
+    storage: Path | None = None  # a directory for what must outlive this process
 
 
 class App:
@@ -66,6 +75,7 @@ class App:
         self.stopping = False
         self.judging = Judging(self.registry, self.clock)
         self.lateness = Lateness(self.clock)
+        self.bans = Bans()
         self.reloads: Mailbox[None, object] = Mailbox(capacity=4)
         self._force: Force | None = None  # once there is a group to run it in
 
@@ -75,14 +85,17 @@ class App:
         return () if self._force is None else self._force.exchanges
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain. Raises ListenError."""
+        """Serve until SIGTERM or SIGINT, then drain. Raises ListenError, StorageError."""
         async with AsyncExitStack() as edges:
+            storage = self._open_storage(edges)
             server = Server(
                 self.options.listen_address,
                 Serving(self).routes(),
                 limits=limits(self.config),
+                security=None if self.options.web is None else self.options.web.security,
                 refused=self.meter.connections_refused,
                 expired=self.meter.connections_expired,
+                unauthorized=self.meter.unauthorized,
             )
             await edges.enter_async_context(server)
             stop = asyncio.Event()
@@ -95,13 +108,41 @@ class App:
                         start=start,
                         judging=self.judging,
                         lateness=self.lateness,
+                        bans=self.bans,
                     )
                     edges.push_async_callback(force.close)
                     await self._follow(self.config, force)
-                    own = [start(task) for task in self._tasks(force)]
+                    self._remember(storage)
+                    own = [start(task) for task in self._tasks(force, storage)]
+                    if self.options.web is not None:
+                        own.append(start(self._web(server, self.options.web)))
                     self.options.ready(server.port)
                     await stop.wait()
                     await self._drain(force, own)
+                    self._save(storage)
+
+    def _open_storage(self, edges: AsyncExitStack) -> Storage | None:
+        if self.options.storage is None:
+            return None
+        storage = Storage(self.options.storage, self.registry, self.clock)
+        edges.callback(storage.close)
+        self.bans = storage.bans()
+        return storage
+
+    def _remember(self, storage: Storage | None) -> None:
+        """Take up what the detectors had learnt, if it fits what there is to judge now."""
+        learnt = None if storage is None else storage.learnt()
+        if learnt is None:
+            return
+        try:
+            self.judging.bank.restore(learnt)
+        except ValueError as error:
+            log.warning("detector_state_left reason=%r", str(error)[:200])
+
+    def _save(self, storage: Storage | None) -> None:
+        if storage is not None:
+            storage.save_bans(self.bans)
+            storage.save_learnt(self.judging.bank.dump())
 
     async def _drain(self, force: Force, own: list[asyncio.Task[None]]) -> None:
         self.stopping = True
@@ -110,11 +151,18 @@ class App:
         await end(own, PATIENCE)
         log.info("stopped")
 
-    def _tasks(self, force: Force) -> Iterator[Task]:
+    def _tasks(self, force: Force, storage: Storage | None) -> Iterator[Task]:
         yield "lag", "lag", self._watch_lag
         yield "tick", "tick", partial(self._tick, force)
         yield from force.tasks()
+        if storage is not None:
+            yield "state", "state", partial(storage.run, self.bans, self.judging.bank.dump)
         yield "reload", "reload", partial(self.reloads.serve, partial(self._reload, force))
+
+    def _web(self, server: Server, web: WebFile) -> Task:
+        self.meter.web_config_loaded(True)
+        follow = partial(web.follow, self.clock, server.secure, self.meter.web_config_loaded)
+        return "web", "web config", follow
 
     def _start(self, tasks: asyncio.TaskGroup, task: Task) -> asyncio.Task[None]:
         kind, name, make = task

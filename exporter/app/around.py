@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from exporter.app.storage import Bans
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, Fetch
 from exporter.edge.inbox import InboxBounds, InboxMeter
@@ -32,3 +33,4 @@ class Surroundings:
     slots: AbstractAsyncContextManager[None]  # one exchange's room for probes
     probed: Callable[[Probed], None]
     online: Callable[[], bool]
+    bans: Bans

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from exporter import config as settings
 from exporter.app.around import Surroundings, Task
@@ -10,6 +11,7 @@ from exporter.app.books import Books, weight_of
 from exporter.app.probing import Probing
 from exporter.app.streaming import Streams, StreamState
 from exporter.contracts import Venue
+from exporter.flow.mailbox import Mailbox
 from exporter.metrics import families
 from exporter.signals.attribution import Domain, Symptom, of_stream
 from exporter.signals.feed import Feed
@@ -25,6 +27,7 @@ class Exchange:
         self.probing = Probing(configured, venue, around, registry, heaviest)
         self.books = Books(configured, venue, around, registry, self.probing)
         self._streams = Streams(configured, venue, around, registry, self.probing.skew, self.books)
+        self._mailbox: Mailbox[Callable[[], object], object] = Mailbox()
         self.domain: Domain | None = None  # where the fault lies, if anything fails
         self._domains = registry.gauges(families.FAULT_DOMAIN, self.name, values=Domain)
 
@@ -40,6 +43,7 @@ class Exchange:
 
     def tasks(self) -> Iterator[Task]:
         """Give everything of this exchange that must run."""
+        yield "mailbox", f"{self.name}/mailbox", partial(self._mailbox.serve, _done)
         yield from self.probing.tasks()
         yield from self._streams.tasks()
         yield from self.books.tasks()
@@ -63,6 +67,14 @@ class Exchange:
         """Whether every endpoint and stream has had its first turn."""
         return self.probing.begun and all(stream.counts for stream in self.streams)
 
+    async def ask(self, question: Callable[[], object], timeout: float) -> object:
+        """Have this exchange's own task do something; give what came of it.
+
+        Raises MailboxFullError, UnansweredError, TimeoutError after ``timeout`` seconds, and
+        ValueError from the question.
+        """
+        return await self._mailbox.ask(question, timeout)
+
     def symptoms(self) -> frozenset[Symptom]:
         """Give what fails now, as far as it tells of the other side; empty when all is well."""
         streams = (
@@ -83,3 +95,7 @@ class Exchange:
         self._streams.look(now)
         self.books.look(now)
         self.probing.tick(now)
+
+
+async def _done(question: Callable[[], object]) -> object:
+    return question()

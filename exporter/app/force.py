@@ -16,6 +16,7 @@ from exporter.app.fleet import Changes, Fleet, end
 from exporter.app.judging import Judging
 from exporter.app.prices import Prices
 from exporter.app.site import ControlTargets, Lateness
+from exporter.app.storage import Bans
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, FetchFailedError
 from exporter.edge import websocket
@@ -42,9 +43,10 @@ class Force:
         start: Callable[[Task], asyncio.Task[None]],
         judging: Judging,
         lateness: Lateness,
+        bans: Bans,
     ) -> None:
         self._registry, self._clock, self._start = registry, clock, start
-        self._judging, self._lateness = judging, lateness
+        self._judging, self._lateness, self._bans = judging, lateness, bans
         self._config: Config | None = None
         self._client: DirectClient | None = None
         self._fleet = Fleet(start)
@@ -90,6 +92,7 @@ class Force:
                 slots=slots.share(len(config.exchanges)),
                 probed=self._probed,
                 online=self.online,
+                bans=self._bans,
             )
             return Exchange(configured, venues.load(configured.venue), around)
 

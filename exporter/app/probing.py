@@ -9,6 +9,8 @@ from functools import partial
 
 from exporter import config as settings
 from exporter.app.around import Surroundings, Task
+from exporter.app.evidence import KEPT, ProbeFailure
+from exporter.app.evidence import of_probe as of_failed_probe
 from exporter.contracts import RestLimit, Venue
 from exporter.flow import budget, calendar
 from exporter.flow.breaker import Breaker
@@ -23,7 +25,6 @@ from exporter.signals.history import History
 from exporter.sources import probe
 
 _CLOCK_RESOLUTION = 0.001  # seconds; venues cut their server time to milliseconds
-_FAILURES_KEPT = 20  # per endpoint: the evidence that a page links to
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class EndpointState:
     last: Probed | None = None
     last_success: float | None = None  # when it ended, epoch seconds
     skipped: Skip | None = None  # why the last turn was not taken, if it was not
-    failures: deque[Probed] = field(default_factory=lambda: deque(maxlen=_FAILURES_KEPT))
+    failures: deque[ProbeFailure] = field(default_factory=lambda: deque(maxlen=KEPT))
 
 
 class Probing:
@@ -135,7 +136,13 @@ class Probing:
             share=share,
             heaviest=min(heaviest, limit.weight),
         )
-        return budget.Budget(rules, self._clock)
+        bans = self._around.bans
+        return budget.Budget(
+            rules,
+            self._clock,
+            banned_until=bans.of(self._name, limit.name),
+            on_ban=partial(bans.note, self._name, limit.name),
+        )
 
     def _endpoint(self, target: Target) -> EndpointState:
         meter = ProbeMeter(
@@ -182,7 +189,7 @@ class Probing:
         if done.ok:
             state.last_success = done.time + done.duration
         else:
-            state.failures.append(done)
+            state.failures.append(of_failed_probe(done, state.target))
         if done.answer is not None:
             self.answered(done.answer)
             if done.clock is not None:

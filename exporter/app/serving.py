@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+import msgspec
 
 from exporter.app.state import snapshot
 from exporter.config import Config
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     from exporter.app import App
     from exporter.app.exchange import Exchange
 
+log = logging.getLogger(__name__)
+
+_PATIENCE = 5.0  # seconds that an exchange is given to answer
 _CLOSED = "closed: only with server.changes: true in the config"
 
 
@@ -42,6 +49,10 @@ def limits(config: Config) -> Limits:
         request_timeout=server.request_timeout,
         idle_timeout=server.idle_timeout,
     )
+
+
+class _Action(msgspec.Struct, forbid_unknown_fields=True):
+    action: Literal["trip", "reset"]
 
 
 class Serving:
@@ -66,7 +77,10 @@ class Serving:
         if self._app.config.server.api:
             routes["/api/v1/state"] = json_route(self._state)
             routes["/api/v1/exchanges/{exchange}"] = json_route(self._exchange)
+            routes["/api/v1/exchanges/{exchange}/failures"] = json_route(self._failures)
             routes["/api/v1/anomalies"] = json_route(self._anomalies)
+            breaker = "POST /api/v1/exchanges/{exchange}/endpoints/{endpoint}/breaker"
+            routes[breaker] = json_route(self._breaker)
         return routes
 
     async def _page(self) -> str:
@@ -79,6 +93,15 @@ class Serving:
     async def _exchange(self, request: Request) -> object:
         self._named(request)
         return api.exchange_named(snapshot(self._app), request.parameters["exchange"])
+
+    async def _failures(self, request: Request) -> object:
+        exchange = self._named(request)
+        return {
+            "endpoints": {
+                name: list(state.failures) for name, state in exchange.probing.endpoints.items()
+            },
+            "streams": {state.name: list(state.failures) for state in exchange.streams},
+        }
 
     async def _anomalies(self, request: Request) -> object:
         return api.anomalies(snapshot(self._app))
@@ -93,13 +116,43 @@ class Serving:
 
     # --- what changes something ---------------------------------------------------------------
 
-    def _open(self) -> None:
+    def _open(self, request: Request) -> None:
         """Let through what changes something, where the config does. Raises RefusedError."""
         if not self._app.config.server.changes:
             raise RefusedError(403, _CLOSED)
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+            raise RefusedError(403, "a page of another site may not ask for this")
+
+    async def _breaker(self, request: Request) -> object:
+        """Open or close an endpoint's breaker by hand."""
+        self._open(request)
+        exchange = self._named(request)
+        state = exchange.probing.endpoints.get(request.parameters["endpoint"])
+        if state is None:
+            known = ", ".join(exchange.probing.endpoints)
+            raise RefusedError(404, f"no endpoint of that name; there are {known}")
+        try:
+            action = msgspec.json.decode(request.body, type=_Action).action
+        except (ValueError, RecursionError) as error:
+            wanted = 'expected {"action": "trip"} or {"action": "reset"}'
+            raise RefusedError(400, f"{error}; {wanted}") from error
+        breaker = state.breaker
+        change = breaker.trip if action == "trip" else breaker.reset
+        try:
+            await exchange.ask(change, _PATIENCE)
+        except (MailboxFullError, UnansweredError) as error:
+            raise RefusedError(503, f"{exchange.name} does not answer") from error
+        log.info(
+            "breaker_by_hand exchange=%s endpoint=%s action=%s",
+            exchange.name,
+            state.target.endpoint,
+            action,
+        )
+        return {"circuit": breaker.state.circuit}
 
     async def _reload(self, request: Request) -> object:
-        self._open()
+        self._open(request)
         timeout = self._app.config.server.request_timeout
         try:
             return await self._app.reloads.ask(None, timeout)

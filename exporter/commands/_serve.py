@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +24,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         default=":9717",
         help="where to serve, port 0 for any free one (default :9717)",
+    )
+    parser.add_argument(
+        "--storage.path",
+        dest="storage",
+        metavar="DIR",
+        type=Path,
+        help="directory for what outlives the process: bans, what the detectors have learnt, "
+        "dead letters (default: nothing is kept)",
+    )
+    parser.add_argument(
+        "--web.config.file",
+        dest="web",
+        metavar="FILE",
+        help="TLS, logins and headers, in the exporter toolkit's format; changes are followed",
     )
     parser.add_argument(
         "--log.level",
@@ -49,16 +64,31 @@ def serve(
     ``ready`` is told the port; ``reload`` reads the config anew, or raises ConfigError.
     """
     from exporter.app import App, Options
+    from exporter.app.storage import StorageError
     from exporter.edge import logs
     from exporter.edge.server import ListenError
 
     json = (args.log_format or config.log.format) == "json"
     logs.setup("json" if json else "logfmt", args.log_level or config.log.level)
+    web = None
+    if args.web is not None:
+        from exporter.app.webfile import WebFile
+        from exporter.config import ConfigError
+
+        try:
+            web = WebFile(args.web)
+            web.load()
+        except ConfigError as error:
+            print("\n".join(error.complaints), file=sys.stderr)
+            return UNUSABLE
     try:
-        app = App(config, Options(listen_address=args.listen, ready=ready, reload=reload))
+        options = Options(
+            listen_address=args.listen, ready=ready, reload=reload, web=web, storage=args.storage
+        )
+        app = App(config, options)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(app.run())
-    except ListenError as error:
+    except (ListenError, StorageError) as error:
         print(f"exchange-exporter: {error}", file=sys.stderr)
         return UNUSABLE
     return 0

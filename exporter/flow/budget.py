@@ -7,6 +7,7 @@ They count in whole nanoseconds and whole weights: sums of floats drift, integer
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Protocol, TypeVar
@@ -216,11 +217,18 @@ class Budget:
     without holding it up. A ban is kept in wall time, because it outlives this process.
     """
 
-    def __init__(self, rules: Rules, clock: Clock, banned_until: float = 0.0) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        clock: Clock,
+        banned_until: float = 0.0,
+        on_ban: Callable[[float], None] = lambda until: None,
+    ) -> None:
+        """Prepare; ``on_ban`` hears until when a new ban lasts, to be kept somewhere safe."""
         self.rules = rules
         self.state = State()
         self.banned_until = banned_until  # epoch seconds
-        self._clock = clock
+        self._clock, self._on_ban = clock, on_ban
         self._line = asyncio.Lock()  # the standard library's lock is fair, and safe to cancel
 
     def admit(self, weight: int = 1) -> bool:
@@ -239,7 +247,10 @@ class Budget:
 
     def ban(self, duration: float) -> None:
         """Ask for nothing for ``duration`` seconds; a ban is never cut short by a later one."""
-        self.banned_until = max(self.banned_until, self._clock.wall() + duration)
+        until = self._clock.wall() + duration
+        if until > self.banned_until:
+            self.banned_until = until
+            self._on_ban(until)
 
     def used_ratio(self) -> float:
         """Give the used part of the venue's whole limit."""

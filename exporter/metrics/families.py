@@ -490,7 +490,6 @@ ANOMALY_BASELINE = _gauge(
 )
 
 
-
 class PushOutcome(StrEnum):
     """How a push of alerts to one Alertmanager ended."""
 
@@ -545,6 +544,14 @@ LOCAL_NETWORK_UP = _gauge(
     "Whether the control target, which is no exchange, was reached (1) or not (0).",
     "target",
 )
+STATE_SAVED = _gauge(
+    "exchange_exporter_state_last_save_timestamp_seconds",
+    "When bans or what the detectors have learnt were last written to the storage path.",
+)
+STATE_SAVE_FAILURES = _counter(
+    "exchange_exporter_state_save_failures_total",
+    "Times that the storage path could not be written.",
+)
 FAULT_DOMAIN = _gauge(
     "exchange_fault_domain",
     "1 for where the fault lies of what fails of the exchange, 0 for the rest and while all is "
@@ -579,6 +586,15 @@ CONNECTIONS_EXPIRED = _counter(
     "exchange_exporter_http_connections_expired_total",
     "Connections to our own web server closed because a request took too long to arrive or its "
     "answer too long to be read.",
+)
+REQUESTS_UNAUTHORIZED = _counter(
+    "exchange_exporter_http_unauthorized_total",
+    "Requests to our own web server refused for want of a right name and password, or of an "
+    "allowed name in the client's certificate.",
+)
+WEB_CONFIG_SUCCESSFUL = _gauge(
+    "exchange_exporter_web_config_last_reload_successful",
+    "Whether the web config file, when it last changed, could be followed (1) or not (0).",
 )
 
 

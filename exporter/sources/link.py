@@ -29,6 +29,10 @@ _COMPLAINT_EVERY = 60.0  # seconds between two log lines about unreadable frames
 _FLOOR = 0.01  # seconds between two looks at a session
 
 
+def _unheard(error: ConnectionLostError, lived: float | None) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamMeter:
     """Where a stream reports to; every field is a bound child or a closure over some.
@@ -47,6 +51,7 @@ class StreamMeter:
     unknown: Callable[[int], None]  # events of topics that nobody subscribed to
     unreadable: Callable[[Channel | None], None]
     processed: Callable[[float, float], None]
+    failed: Callable[[ConnectionLostError, float | None], None] = _unheard  # and seconds it lived
 
 
 class Link:

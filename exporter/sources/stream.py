@@ -34,6 +34,7 @@ _JOIN_PATIENCE = 15.0  # seconds that a successor is given to bring all of its t
 _JOIN_LOOK = 0.05  # seconds between two looks at how far it is
 _SIFT_FOR = 5.0  # seconds for which a successor may repeat what its predecessor said
 _PRELUDE_TIMEOUT, _PRELUDE_LIMIT = 10.0, 1 << 20  # seconds, bytes
+_NO_FAULT = (Lost.PLANNED, Lost.SHUTDOWN)
 
 
 def spread(
@@ -153,6 +154,7 @@ class Stream:
             socket = await self._connect(await self._url())
         except ConnectionLostError as error:
             self._meter.attempted(False)
+            self._meter.failed(error, None)
             log.warning("stream_refused stream=%s reason=%r", self._name, str(error)[:300])
             raise
         self._meter.attempted(True)
@@ -233,14 +235,17 @@ class Stream:
     async def _part(self, link: Link, lost: ConnectionLostError) -> None:
         """Say that a connection ended, and close it unless its successor will."""
         self._meter.lost(lost.reason)
+        lived = self._clock.monotonic() - link.opened
+        if lost.reason not in _NO_FAULT:
+            self._meter.failed(lost, lived)
         log.log(
-            logging.INFO if lost.reason in (Lost.PLANNED, Lost.SHUTDOWN) else logging.WARNING,
+            logging.INFO if lost.reason in _NO_FAULT else logging.WARNING,
             "stream_lost stream=%s reason=%s code=%s detail=%r lived_s=%.1f",
             self._name,
             lost.reason,
             lost.code,
             lost.detail[:200],
-            self._clock.monotonic() - link.opened,
+            lived,
         )
         successor = self._successor
         if successor is None or lost.reason is Lost.SHUTDOWN:

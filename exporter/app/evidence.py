@@ -1,0 +1,92 @@
+"""What went wrong last, bounded and without secrets: the evidence that a page links to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exporter.contracts import ConnectionLostError
+from exporter.model import Lost, Phase, Probed, Reason, Target
+
+KEPT = 20  # of each endpoint and stream
+_EXCERPT = 500  # characters
+_DETAIL = 300
+_HEADERS = ("content-type", "date", "server", "retry-after", "via", "cf-ray", "x-cache")
+_SHORTEST_SECRET = 6  # characters; shorter ones would black out half of any text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeFailure:
+    """One probe that failed. Durations in seconds, ``time`` is when it began, epoch seconds."""
+
+    time: float
+    duration: float
+    late: float
+    reason: Reason
+    detail: str
+    status: int | None = None
+    phases: Mapping[Phase, float] = field(default_factory=dict)
+    new_connection: bool | None = None
+    addresses: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""  # its beginning
+    body_size: int = 0  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFailure:
+    """One connection that ended or could not be made; ``lived`` in seconds, None: never."""
+
+    time: float
+    reason: Lost
+    code: int | None
+    detail: str
+    lived: float | None
+
+
+def of_probe(done: Probed, target: Target) -> ProbeFailure:
+    """Give what to keep of a probe that failed. What we sent as a header is blacked out."""
+    reason, answer = done.reason or Reason.OTHER, done.answer
+    secrets = [value for value in target.headers.values() if len(value) >= _SHORTEST_SECRET]
+    detail = _clean(done.detail, secrets)[:_DETAIL]
+    if answer is None:
+        return ProbeFailure(
+            time=done.time, duration=done.duration, late=done.late, reason=reason, detail=detail
+        )
+    # Cut only after blacking out: half a secret would not be recognised.
+    body = answer.body[: 4 * _EXCERPT + 1000].decode("utf-8", "replace")
+    return ProbeFailure(
+        time=done.time,
+        duration=done.duration,
+        late=done.late,
+        reason=reason,
+        detail=detail,
+        status=answer.status,
+        phases=dict(answer.phases),
+        new_connection=answer.new_connection,
+        addresses=answer.addresses,
+        headers={
+            name: _clean(answer.headers[name], secrets)[:200]
+            for name in _HEADERS
+            if name in answer.headers
+        },
+        body=_clean(body, secrets)[:_EXCERPT],
+        body_size=len(answer.body),
+    )
+
+
+def of_stream(error: ConnectionLostError, ended: float, lived: float | None) -> StreamFailure:
+    """Give what to keep of a connection that ended at ``ended`` (epoch seconds)."""
+    return StreamFailure(
+        time=ended,
+        reason=error.reason,
+        code=error.code,
+        detail=error.detail[:_DETAIL],
+        lived=lived,
+    )
+
+
+def _clean(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
