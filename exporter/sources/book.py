@@ -22,7 +22,7 @@ from exporter.wire import ParseError
 log = logging.getLogger(__name__)
 
 QUIET = 5.0  # seconds without a delta after which a calm market is believed, and a snapshot asked
-PATIENCE = 30.0  # seconds that a stream is given to send the snapshot it begins with
+PATIENCE = 10.0  # seconds that a stream is given to send the snapshot it begins with
 _TIMEOUT, _BODY = 10.0, 16 << 20  # seconds, bytes
 _LONGEST_LINE = 600.0  # seconds in line for a limit, after which a book asks again
 _COMPLAINT_EVERY = 60.0  # seconds between two log lines about one book

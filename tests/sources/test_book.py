@@ -334,7 +334,7 @@ def snapshot(number: int) -> Depth:
 
 
 def test_a_start_brings_its_own_snapshot() -> None:
-    """Nobody subscribes again at once; only when none came in half a minute, on a living stream."""
+    """Nobody subscribes again at once; only when none came for a while, on a living stream."""
 
     async def main() -> None:
         renewed: list[float] = []
