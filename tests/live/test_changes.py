@@ -91,4 +91,4 @@ def test_a_ban_outlives_the_process(tmp_path: Path) -> None:
             skipped = "exchange_probe_skipped_total"
             assert page.total(skipped, exchange="binance", reason="rate_budget") > 0
             assert world.exporter.end() == 0
-        assert (tmp_path / "state" / "detectors.npz").stat().st_size > 0
+        assert (tmp_path / "state" / "detectors.state").stat().st_size > 0
