@@ -27,6 +27,7 @@ class Door(asyncio.Protocol):
         self._inner = inner
         self.transport: asyncio.Transport | None = None
         self.waiting_since: float | None = None  # for the rest of a request's head; monotonic
+        self.retired = False  # its next answer is its last
         self._working = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -111,6 +112,11 @@ class Doors:
     def leave(self, transport: asyncio.BaseTransport) -> None:
         """Forget a connection."""
         self._open.pop(transport, None)
+
+    def retire(self) -> None:
+        """Let every connection have one more answer and then end."""
+        for door in self._open.values():
+            door.retired = True
 
     def close(self) -> None:
         """End every connection at once."""

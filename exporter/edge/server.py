@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import socket
-import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from aiohttp import web
 from exporter.contracts import Counter
 from exporter.edge.door import Doors
 from exporter.edge.routes import JSON, TEXT, Handler, RefusedError, Reply, Request, Routes
+from exporter.edge.webconfig import Security
 
 log = logging.getLogger(__name__)
 
@@ -88,16 +88,18 @@ class Server:
         routes: Mapping[str, Handler],
         *,
         limits: Limits | None = None,
-        tls: ssl.SSLContext | None = None,
+        security: Security | None = None,
         refused: Counter | None = None,
         expired: Counter | None = None,
+        unauthorized: Counter | None = None,
     ) -> None:
         self._address = address
         self._routes = Routes(routes)
         self._limits = limits or Limits()
-        self._tls = tls
+        self._security = security or Security()
         self._refused: Counter = refused or _Uncounted()
         self._expired: Counter = expired or _Uncounted()
+        self._unauthorized: Counter = unauthorized or _Uncounted()
         self._working = 0
         self._stack = AsyncExitStack()
         self._doors: Doors | None = None
@@ -105,9 +107,9 @@ class Server:
 
     async def __aenter__(self) -> Server:
         limits = self._limits
-        sock = _bound(self._address)
+        sock = self._socket = _bound(self._address)
         self.port = sock.getsockname()[1]
-        serve = web.Server(
+        serve = self._server = web.Server(
             self._serve,
             access_log=None,
             logger=_unlogged,
@@ -123,18 +125,40 @@ class Server:
             refused=self._refused,
             expired=self._expired,
         )
-        listener = await asyncio.get_running_loop().create_server(
-            lambda: doors.door(serve()),
-            sock=sock,
-            ssl=self._tls,
-            ssl_handshake_timeout=limits.head_timeout if self._tls else None,
-        )
+        self._stack.callback(sock.close)
+        await self._listen(doors, serve)
         # Left in reverse: stop listening, let running answers end for a second, cut the rest.
         self._stack.callback(doors.close)
         self._stack.push_async_callback(serve.shutdown, 1.0)
         self._stack.callback(serve.pre_shutdown)
-        self._stack.callback(listener.close)
+        self._stack.callback(self._deafen)
         return self
+
+    async def _listen(self, doors: Doors, serve: web.Server) -> None:
+        """Take connections over the security in force, each over a copy of the one socket."""
+        tls = self._security.tls
+        self._listener = await asyncio.get_running_loop().create_server(
+            lambda: doors.door(serve()),
+            sock=self._socket.dup(),
+            ssl=tls,
+            ssl_handshake_timeout=self._limits.head_timeout if tls else None,
+        )
+
+    def _deafen(self) -> None:
+        self._listener.close()
+
+    async def secure(self, security: Security) -> None:
+        """Demand this from now on; nobody who connects meanwhile is turned away.
+
+        Open connections have their next answer over the old TLS, and are closed with it.
+        """
+        before, self._security = self._security, security
+        if before.tls is security.tls or self._doors is None:
+            return
+        listener = self._listener
+        await self._listen(self._doors, self._server)
+        listener.close()
+        self._doors.retire()
 
     async def __aexit__(
         self,
@@ -163,6 +187,7 @@ class Server:
             if self._working > self._limits.requests:
                 raise RefusedError(503, "too many requests at a time")
             async with asyncio.timeout(_time_left(request, self._limits.request_timeout)):
+                await self._admit(request)
                 return await self._handle(request)
         except RefusedError as refusal:
             return _refusal(request.path, refusal)
@@ -171,6 +196,15 @@ class Server:
         except Exception:  # the server outlives its handlers' mistakes
             log.exception("request_failed path=%s", request.path)
             return _refusal(request.path, RefusedError(500, "internal error, see the log"))
+
+    async def _admit(self, request: web.BaseRequest) -> None:
+        """Let through who may ask anything at all. Raises RefusedError."""
+        shown = None if request.transport is None else request.transport.get_extra_info("peercert")
+        try:
+            await self._security.admit(request.headers.get("Authorization"), shown)
+        except RefusedError:
+            self._unauthorized.inc()
+            raise
 
     async def _handle(self, request: web.BaseRequest) -> Reply:
         path = request.path
@@ -199,8 +233,12 @@ class Server:
 
     async def _send(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
         """Send an answer piece by piece, and cut off who does not read it."""
-        response = web.StreamResponse(status=reply.status, headers=_SECURITY | dict(reply.headers))
+        headers = _SECURITY | dict(self._security.headers) | dict(reply.headers)
+        response = web.StreamResponse(status=reply.status, headers=headers)
         response.content_length = sum(map(len, reply.pieces))
+        door = self._doors.of(request.transport) if self._doors else None
+        if door is not None and door.retired:
+            response.force_close()
         try:
             async with asyncio.timeout(self._limits.request_timeout):
                 await response.prepare(request)

@@ -36,6 +36,8 @@ class ExporterMeter:
         self.schedule_lag = registry.histogram(f.SCHEDULE_LAG)
         self.connections_refused = registry.counter(f.CONNECTIONS_REFUSED)
         self.connections_expired = registry.counter(f.CONNECTIONS_EXPIRED)
+        self.unauthorized = registry.counter(f.REQUESTS_UNAUTHORIZED)
+        self._web = registry.gauge(f.WEB_CONFIG_SUCCESSFUL)
 
     def config_loaded(self, digest: str, time: float) -> None:
         """Show the config in force by its SHA-256, loaded at ``time`` (epoch seconds)."""
@@ -49,6 +51,10 @@ class ExporterMeter:
     def config_refused(self) -> None:
         """Show that the last reload failed; what was loaded before stays in force."""
         self._reloaded.set(0)
+
+    def web_config_loaded(self, good: bool) -> None:
+        """Show whether the web config could be followed."""
+        self._web.set(1 if good else 0)
 
     def task_started(self, name: str) -> None:
         """Count one more running task of this kind."""
