@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from exporter.simulator import faults
 from tests.alert_rules.catalogue import catalogue
 from tests.alert_rules.lint import lint_expression
 from tests.alert_rules.rules import (
@@ -217,6 +219,18 @@ def test_runbook_queries_parse(tmp_path: Path) -> None:
     file = tmp_path / "queries.yml"
     file.write_text("groups:\n  - name: runbooks\n    rules:\n" + "\n".join(quoted) + "\n")
     run(program("promtool", "prometheus"), "check", "rules", str(file))
+
+
+def test_runbook_faults_are_the_simulators() -> None:
+    """What a runbook says to post to the simulator is a fault that it knows."""
+    posted = [
+        (path.stem, json.loads(body))
+        for path in sorted((FOLDER / "runbooks").glob("*.md"))
+        for body in re.findall(r"/control/faults -d '(.*)'", path.read_text())
+    ]
+    assert len(posted) > 20
+    for _, body in posted:
+        faults.read(body, ("binance", "bybit", "okx"))
 
 
 def test_no_runbook_without_an_alert() -> None:

@@ -23,7 +23,7 @@ from tests.live.programs import eventually, free_port, get, get_json, post_json,
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("alertmanager")]
 
 CONFIG = FOLDER / "alertmanager.yml"
-RELAY = "http://127.0.0.1:9719/api/v1/alerts"
+RELAY = "http://127.0.0.1:9719/api/v1/alertmanager"
 WAITS = ("group_wait", "group_interval")
 Labels = dict[str, str]
 
@@ -191,7 +191,7 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
             alert("ExchangePriceFrozen", **OKX, symbol="BTC-USDT"),
         ],
         [
-            alert("ExchangeBanned", **OKX),
+            alert("ExchangeBanned", **OKX, site="fra"),
             alert("ExchangeMaintenanceOverrun", **OKX),
             alert("ExchangeStreamDown", exchange="kraken"),
             alert("ExchangeCertificateExpiring", **OKX),
@@ -200,7 +200,7 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
     "ban": (
         alert("ExchangeBanned", **OKX),
         [alert("ExchangeDown", **OKX), alert("ExchangeRateLimited", **OKX)],
-        [alert("ExchangeStreamDown", **OKX), alert("ExchangeDown", exchange="kraken")],
+        [alert("ExchangeCertificateExpiring", **OKX), alert("ExchangeDown", exchange="kraken")],
     ),
     "down at one site": (
         alert("ExchangeDownAtSite", **OKX, site="fra"),
@@ -218,7 +218,7 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
     "all silent": (
         alert("ExchangeFeedSilent", **OKX),
         [alert("ExchangeStreamSilent", **OKX, channel="trades", symbol="BTC-USDT")],
-        [alert("ExchangeStreamDown", **OKX), alert("ExchangeFeedSilent", exchange="kraken")],
+        [alert("ExchangeSpreadWide", **OKX), alert("ExchangeFeedSilent", exchange="kraken")],
     ),
     "endpoint down": (
         alert("ExchangeEndpointDown", **OKX, endpoint="time"),
