@@ -30,6 +30,7 @@ _UNSPACED: Final = {"th": 6, "zh": 2, "ja": 3}  # characters that say as much as
 _SHARE: Final = 0.3  # of the letters that must be of the language: names are Latin everywhere
 _PARTS: Final = ("cause", "action", "prevention")
 _ALERTS: Final = 10  # of an incident that are shown to the model
+_FACT: Final = 1100  # characters of one label or annotation
 _EVIDENCE: Final = 3000  # characters
 _LONGEST: Final = 64 * 1024  # bytes of an answer
 
@@ -97,7 +98,7 @@ def _facts(incident: Incident) -> list[str]:
             for name, text in (*alert.annotations.items(), *alert.labels.items())
             if text and not name.endswith("_url") and name not in ("alertname", "exchange")
         ]
-    return [clean.redacted(line) for line in lines]
+    return [clean.line(clean.redacted(line), _FACT) for line in lines]
 
 
 # --- the answer ---------------------------------------------------------------------------------
@@ -225,9 +226,10 @@ def shortened(text: str, most: int, language: str) -> str:
         return text
     if language not in _UNSPACED:
         return " ".join(text.split()[:most]).rstrip(".,;:") + clean.ELLIPSIS
-    end = len(text)
-    while end and length(text[:end], language) > most:
-        end -= 1
+    end, over = 0, len(text)  # by halves: counting anew for each character would be quadratic
+    while over - end > 1:
+        middle = (end + over) // 2
+        end, over = (middle, over) if length(text[:middle], language) <= most else (end, middle)
     while end and end < len(text) and unicodedata.category(text[end]) in ("Mn", "Mc"):
         end -= 1  # a Thai vowel or tone sign stays with its consonant, or goes with it
     return text[:end].rstrip() + clean.ELLIPSIS

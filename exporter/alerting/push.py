@@ -1,0 +1,274 @@
+"""Alerts straight to every Alertmanager, over ``POST /api/v2/alerts``.
+
+An alert is a lease: it is sent again every minute while it fires, each time valid for four, and
+after its end for a quarter of an hour with that end. So an Alertmanager that was started anew
+knows it within a minute, and forgets it by itself when we are gone. Source: Prometheus,
+rules/alerting.go (resend delay, valid until, resolved retention); Alertmanager's OpenAPI, v2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import random
+
+import msgspec
+
+from exporter.contracts import Clock, FetchFailedError, Send
+from exporter.flow import backoff
+
+log = logging.getLogger(__name__)
+
+LEASE = 4.0  # repeats, or minutes where repeats are shorter
+REMEMBERED = 900.0  # seconds that an ended alert is told on
+_AT_ONCE = 256  # alerts a request
+_BODY_LIMIT = 1 << 16  # bytes of an answer
+_VALUE_LIMIT = 2000  # characters of an annotation
+_RETRY = backoff.Rules(base=1.0, cap=15.0)
+_REFUSED = range(400, 500)
+_OF_AN_ALERT = (400, 413, 422)  # refused for what one of the alerts is, not for who asks
+
+Labels = Mapping[str, str]
+Key = tuple[tuple[str, str], ...]
+
+
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert as it is told. Times in epoch seconds; ``end``: since when it is over."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    start: float
+    end: float | None = None
+
+
+def _key(labels: Labels) -> Key:
+    return tuple(sorted(labels.items()))
+
+
+class Alerts:
+    """What is to be known everywhere. ``changed`` is called when there is news to be sent."""
+
+    def __init__(self) -> None:
+        self._alerts: dict[Key, Pushed] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Have this called at every change, until `ignore`."""
+        self._listeners.append(changed)
+
+    def ignore(self, changed: Callable[[], None]) -> None:
+        """Call this no more."""
+        self._listeners.remove(changed)
+
+    def fire(self, labels: Labels, annotations: Labels, start: float) -> bool:
+        """Let an alert fire; tell whether it did not before. One that does keeps its start."""
+        key, texts = _key(labels), {k: v[:_VALUE_LIMIT] for k, v in annotations.items()}
+        known = self._alerts.get(key)
+        new = known is None or known.end is not None
+        start = start if known is None or new else known.start
+        alert = Pushed(labels=dict(labels), annotations=texts, start=start)
+        if alert != known:
+            self._alerts[key] = alert
+            self._tell()
+        return new
+
+    def end(self, labels: Labels, now: float) -> bool:
+        """Let an alert end at ``now`` (epoch seconds); tell whether it was firing."""
+        key = _key(labels)
+        known = self._alerts.get(key)
+        if known is None or known.end is not None:
+            return False
+        # An end before the start is refused; a wall clock may have been set back in between.
+        self._alerts[key] = msgspec.structs.replace(known, end=max(now, known.start))
+        self._tell()
+        return True
+
+    def firing(self) -> list[Pushed]:
+        """Give those that fire."""
+        return [alert for alert in self._alerts.values() if alert.end is None]
+
+    def due(self, now: float) -> list[Pushed]:
+        """Give those that must be told at ``now`` (epoch seconds), and forget the older ones."""
+        gone = [
+            key
+            for key, alert in self._alerts.items()
+            if alert.end is not None and now - alert.end > REMEMBERED
+        ]
+        for key in gone:
+            del self._alerts[key]
+        return list(self._alerts.values())
+
+    def dump(self) -> bytes:
+        """Give all of them as bytes."""
+        return msgspec.msgpack.encode(list(self._alerts.values()))
+
+    def restore(self, blob: bytes) -> None:
+        """Take up those of a dump. Raises ValueError, and changes nothing, for other bytes."""
+        try:
+            found = msgspec.msgpack.decode(blob, type=list[Pushed])
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"unreadable alerts: {error}") from error
+        self._alerts = {_key(alert.labels): alert for alert in found}
+        self._tell()
+
+    def _tell(self) -> None:
+        for changed in self._listeners:
+            changed()
+
+
+def body(alerts: Iterable[Pushed], now: float, repeat: float, generator_url: str) -> bytes:
+    """Give the body of a request at ``now`` (epoch seconds); ``repeat`` in seconds."""
+    lease = now + LEASE * max(repeat, 60.0)
+    return msgspec.json.encode(
+        [
+            {
+                "labels": alert.labels,
+                "annotations": alert.annotations,
+                "startsAt": _moment(alert.start),
+                "endsAt": _moment(lease if alert.end is None else alert.end),
+                "generatorURL": generator_url,
+            }
+            for alert in alerts
+        ]
+    )
+
+
+def _moment(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds")
+
+
+# --- one Alertmanager ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """One Alertmanager: its base URL, how we log in there, and seconds for a request."""
+
+    url: str
+    timeout: float = 5.0
+    bearer: str | None = field(default=None, repr=False)
+    login: tuple[str, str] | None = field(default=None, repr=False)
+    repeat: float = 60.0
+    generator_url: str = ""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Give the request's headers."""
+        headers = {"Content-Type": "application/json"}
+        if self.bearer is not None:
+            headers["Authorization"] = f"Bearer {self.bearer}"
+        elif self.login is not None:
+            pair = b64encode(":".join(self.login).encode()).decode()
+            headers["Authorization"] = f"Basic {pair}"
+        return headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Who is told how each request ended; ``taken`` also of the moment, in epoch seconds."""
+
+    taken: Callable[[float], None]
+    refused: Callable[[], None]
+    failed: Callable[[], None]
+
+
+class Push:
+    """Keeps one Alertmanager told. `run` until cancelled."""
+
+    def __init__(
+        self, to: Recipient, alerts: Alerts, *, send: Send, clock: Clock, report: Report
+    ) -> None:
+        self._to, self._alerts = to, alerts
+        self._send, self._clock, self._report = send, clock, report
+        self._url = f"{to.url.rstrip('/')}/api/v2/alerts"
+        self._news = asyncio.Event()
+        self._bad: dict[Key, float] = {}  # what it will not take, until when (monotonic)
+        self._complained: str | None = None
+
+    async def run(self) -> None:
+        """Tell what is due at every change and every ``repeat`` seconds; after failures sooner."""
+        self._alerts.listen(self._news.set)
+        state = backoff.State()
+        try:
+            while True:
+                self._news.clear()
+                wait: float | None = self._to.repeat
+                if await self.tell():
+                    state = backoff.State()
+                else:
+                    # Lived for nothing: the wait grows until one request succeeds.
+                    state, wait = backoff.step(state, 0.0, _RETRY, random())
+                    wait = _RETRY.cap if wait is None else wait
+                await self._wait_news(min(wait, self._to.repeat))
+        finally:
+            self._alerts.ignore(self._news.set)
+
+    async def tell(self) -> bool:
+        """Tell all that is due; say whether it got through."""
+        now = self._clock.monotonic()
+        self._bad = {key: until for key, until in self._bad.items() if until > now}
+        due = self._alerts.due(self._clock.wall())
+        alerts = [alert for alert in due if _key(alert.labels) not in self._bad]
+        for start in range(0, len(alerts), _AT_ONCE):
+            if not await self._tell(alerts[start : start + _AT_ONCE]):
+                return False
+        return True
+
+    async def _tell(self, alerts: Sequence[Pushed]) -> bool:
+        status, why = await self._ask(alerts)
+        if status not in _OF_AN_ALERT:
+            return self._note(status, why)
+        # At least one is bad. Alertmanager takes the others, but says which only in words.
+        for alert in alerts:
+            status, why = await self._ask([alert])
+            if status in _OF_AN_ALERT:
+                self._bad[_key(alert.labels)] = self._clock.monotonic() + REMEMBERED
+                log.error(
+                    "alert_refused alertmanager=%s alert=%s why=%r",
+                    self._to.url, alert.labels.get("alertname", ""), why,
+                )  # fmt: skip
+                self._report.refused()
+            elif not self._note(status, why):
+                return False
+        return True
+
+    def _note(self, status: int, why: str) -> bool:
+        if status // 100 == 2:
+            self._report.taken(self._clock.wall())
+            if self._complained is not None:
+                log.info("alertmanager_reached alertmanager=%s", self._to.url)
+            self._complained = None
+            return True
+        (self._report.refused if status in _REFUSED else self._report.failed)()
+        if why != self._complained:
+            log.error("alertmanager_failed alertmanager=%s why=%r", self._to.url, why)
+            self._complained = why
+        return False
+
+    async def _ask(self, alerts: Sequence[Pushed]) -> tuple[int, str]:
+        """Send one request; give the status, 0 for none, and why it was not taken."""
+        to = self._to
+        try:
+            answer = await self._send(
+                "POST",
+                self._url,
+                headers=to.headers,
+                timeout=to.timeout,
+                body_limit=_BODY_LIMIT,
+                body=body(alerts, self._clock.wall(), to.repeat, to.generator_url),
+            )
+        except FetchFailedError as error:
+            return 0, str(error.reason)
+        text = answer.body[:500].decode("utf-8", "replace")
+        return answer.status, "" if answer.status // 100 == 2 else f"status {answer.status}: {text}"
+
+    async def _wait_news(self, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._news.wait()
+        except TimeoutError:
+            pass

@@ -1,0 +1,132 @@
+"""Verdicts as alerts: the same labels and texts as the rules in alert_rules/ that say the same.
+
+Alertmanager takes alerts with equal labels for one, whoever sent them, so nobody is told twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from exporter.model import Severity, Verdict
+
+_RUNBOOKS = "https://github.com/exchange-exporter/exchange-exporter/blob/main/alert_rules/runbooks"
+_PERCENTILE = re.compile(r"_p[0-9]+$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An alert that should fire, since ``start`` (epoch seconds)."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    start: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Who we are in labels: as the scrape config and Prometheus' external labels have it."""
+
+    job: str = "exchange-exporter"
+    site: str | None = None
+    external: Mapping[str, str] = field(default_factory=dict)
+
+    def labels(self, name: str, severity: str, category: str, **more: str) -> dict[str, str]:
+        """Give an alert's labels. Its own come before external ones, as in Prometheus."""
+        own = {"alertname": name, "severity": severity, "category": category, "job": self.job}
+        return {**self.external, **own, **more}
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Give the label of alerts about one place, if places have names."""
+        return {} if self.site is None else {"site": self.site}
+
+
+def _texts(name: str, summary: str, description: str, action: str, page: str) -> dict[str, str]:
+    return {
+        "summary": summary,
+        "description": description,
+        "action": action,
+        "dashboard_url": page,
+        "runbook_url": f"{_RUNBOOKS}/{name}.md",
+    }
+
+
+def anomalies(origin: Origin, incidents: Collection[Verdict]) -> Iterator[Claim]:
+    """Give the alerts of all open incidents: each one alone, and together where they agree."""
+    quantities: defaultdict[str, dict[str, Verdict]] = defaultdict(dict)
+    for verdict in incidents:
+        exchange, signal = verdict.series.exchange, verdict.series.signal
+        # A median and a percentile of one quantity are one signal.
+        quantities[exchange].setdefault(_PERCENTILE.sub("", signal), verdict)
+        name = "ExchangeAnomaly"
+        more = {"exchange": exchange, "signal": signal}
+        urgent = " It is critical by score or duration." * (verdict.severity is Severity.CRITICAL)
+        yield Claim(
+            labels=origin.labels(name, "info", "data", **origin.place, **more),
+            annotations=_texts(
+                name,
+                "A signal of an exchange is unusual.",
+                f"{verdict.sentence}.{urgent}",
+                "Look at the signal beside its band; nothing else is needed while it is alone.",
+                f"/d/exobs-anomalies?var-exchange={exchange}",
+            ),
+            start=verdict.since,
+        )
+    for exchange, found in quantities.items():
+        if len(found) > 1:
+            yield _together(origin, exchange, list(found.values()))
+
+
+def _together(origin: Origin, exchange: str, found: list[Verdict]) -> Claim:
+    name = "ExchangeAnomalyCorroborated"
+    sentences = "; ".join(verdict.sentence for verdict in found)
+    return Claim(
+        labels=origin.labels(name, "warning", "data", exchange=exchange),
+        annotations=_texts(
+            name,
+            "An exchange behaves unusually by more than one measure.",
+            f"{len(found)} independent signals of {exchange} are unusual at the same time:"
+            f" {sentences}.",
+            "Read which signals moved first; trade there with care.",
+            f"/d/exobs-anomalies?var-exchange={exchange}",
+        ),
+        start=sorted(verdict.since for verdict in found)[1],  # when the second one joined
+    )
+
+
+def down(origin: Origin, exchange: str, since: float, *, streams: bool) -> Claim:
+    """Give the alert of an exchange that is out since ``since``; ``streams``: they are, too."""
+    name = "ExchangeDown"
+    also = " and none of its streams is connected" if streams else ""
+    return Claim(
+        labels=origin.labels(name, "critical", "availability", exchange=exchange),
+        annotations=_texts(
+            name,
+            f"{exchange} is down.",
+            f"No endpoint of {exchange} is up{also}. Seen by one exporter itself, ahead of"
+            " Prometheus.",
+            f"Stop routing orders to {exchange}, then read its status page.",
+            f"/d/exobs-exchange?var-exchange={exchange}",
+        ),
+        start=since,
+    )
+
+
+def all_down(origin: Origin, share: float, since: float) -> Claim:
+    """Give the alert of nearly all exchanges at once; ``share`` of them, as a ratio."""
+    name = "ExchangeAllDown"
+    seen = f" from {origin.site}" if origin.site else ""
+    return Claim(
+        labels=origin.labels(name, "critical", "availability", **origin.place),
+        annotations=_texts(
+            name,
+            "Nearly all exchanges are down at once: it is us or the path.",
+            f"{100.0 * share:.4g}% of the exchanges watched{seen} are down at the same time.",
+            "Check our own network, proxy and DNS before any exchange.",
+            "/d/exobs-overview",
+        ),
+        start=since,
+    )

@@ -1,0 +1,91 @@
+"""What tests of the relay's parts share: alerts, receivers, a disk in memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from exporter import notifiers
+from exporter.alerting import outbox
+from exporter.alerting.intake import Post
+from exporter.alerting.ledger import Ledger, Settings
+from exporter.alerting.receiver import Receiver
+from exporter.contracts import Account
+from exporter.model import Alert, Level
+
+T = TypeVar("T")
+EPOCH = 1_700_000_000.0
+
+
+def make(
+    fingerprint: str = "a", *, firing: bool = True, start: float = EPOCH, **more: Any
+) -> Alert:
+    """Give one alert."""
+    return Alert(
+        **{
+            "fingerprint": fingerprint,
+            "firing": firing,
+            "start": start,
+            "end": None if firing else start + 60.0,
+            "name": "ExchangeDown",
+            "exchange": "okx",
+            "level": Level.CRITICAL,
+            "annotations": {"summary": "okx does not answer"},
+            **more,
+        }
+    )
+
+
+def post(*alerts: Alert, group: str = "g") -> Post:
+    """Give a post of one group."""
+    return Post(group=group, receiver="relay", alerts=alerts)
+
+
+def receiver(kind: str = "webhook", **more: Any) -> Receiver:
+    """Give one receiver that keeps nothing back."""
+    notifier = notifiers.load(kind)
+    account = Account(url="http://h", token="t", user="u", sender="s", to=more.pop("to", ()))
+    return Receiver(
+        **{
+            "name": kind,
+            "notifier": notifier,
+            "accounts": (account,),
+            "limit": notifier.limit,
+            "cooldown": 0.0,
+            **more,
+        }
+    )
+
+
+class Book:
+    """A ledger on a database in memory."""
+
+    def __init__(self, *receivers: Receiver, **settings: Any) -> None:
+        self.db = sqlite3.connect(":memory:", isolation_level=None)
+        self.db.row_factory = sqlite3.Row
+        outbox.begin(self.db)
+        self.ledger = Ledger(receivers or (receiver(),), Settings(**settings))
+
+    def take(self, now: float, *alerts: Alert, group: str = "g") -> list[str]:
+        """Take a post; give the occasions of what is to be told."""
+        return self.said(self.ledger.take(self.db, post(*alerts, group=group), now).pending)
+
+    def tick(self, now: float) -> list[str]:
+        """Let time pass; give the occasions of what is to be told."""
+        return self.said(self.ledger.tick(self.db, now).pending)
+
+    def said(self, pending: list[outbox.Pending]) -> list[str]:
+        """Give occasions by delivery."""
+        rows = [outbox.one(self.db, each.id) for each in pending]
+        return [row.occasion.value for row in rows if row is not None]
+
+
+class Memory:
+    """`store.Disk` on a connection in memory; no thread, so that time can be virtual."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+
+    async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        return job(self.db)

@@ -1,0 +1,187 @@
+"""Deliveries over hours of virtual time: an outage, rate limits, clocks that jump, dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from exporter.alerting import courier, outbox
+from exporter.alerting.courier import Courier, Policy
+from exporter.alerting.outbox import State
+from exporter.contracts import FetchFailedError
+from exporter.flow import backoff
+from exporter.model import Answer, Circuit, Reason
+from tests.alerting.parts import Book, Memory, make, post, receiver
+from tests.fakes import FakeClock, run_virtual
+
+OK: tuple[int, Mapping[str, str], bytes] = (200, {}, b"{}")
+
+
+class Meter:
+    """Counts."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+
+    def tried(self, receiver: str, outcome: str) -> None:
+        self.outcomes.append(outcome)
+
+    def delivered(self, receiver: str, seconds: float, time: float) -> None:
+        self.last = (seconds, time)
+
+    def circuit(self, receiver: str, entered: Circuit) -> None:
+        self.entered = entered
+
+
+class World:
+    """A provider that answers as ``script`` says, by the seconds since the start."""
+
+    def __init__(
+        self, script: Callable[[float, int], tuple[int, Mapping[str, str], bytes] | Reason]
+    ) -> None:
+        self.script, self.clock = script, FakeClock()
+        self.calls: list[tuple[float, str]] = []  # when, key
+        self.taken: list[str] = []
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout: float,
+        body_limit: int,
+        body: bytes | None = None,
+    ) -> Answer:
+        now = self.clock.monotonic()
+        key = headers.get("X-Delivery-Id", "")
+        self.calls.append((now, key))
+        found = self.script(now, len(self.calls))
+        if isinstance(found, Reason):
+            raise FetchFailedError(found)
+        if found[0] == 200:
+            self.taken.append(key)
+        return Answer(
+            status=found[0], headers=found[1], body=found[2], new_connection=True, phases={}
+        )
+
+
+def _deliver(
+    world: World, book: Book, posts: int, hours: float, policy: Policy | None = None,
+    each: Callable[[int], None] = lambda number: None,
+) -> Meter:  # fmt: skip
+    meter = Meter()
+
+    async def story() -> None:
+        one = Courier(
+            receiver(), policy or Policy(), store=Memory(book.db), send=world.send,
+            clock=world.clock, meter=meter, chance=lambda: 0.5,
+        )  # fmt: skip
+        with suppress(TimeoutError):
+            async with asyncio.timeout(hours * 3600.0), asyncio.TaskGroup() as group:
+                group.create_task(one.run())
+                for number in range(posts):
+                    wall = world.clock.wall()
+                    alert = make("a", start=wall)
+                    found = book.ledger.take(book.db, post(alert, group=f"g{number}"), wall)
+                    courier.shared([one], found.pending)
+                    each(number)
+                    await world.clock.sleep(1.0)
+
+    run_virtual(story())
+    return meter
+
+
+def _states(book: Book) -> set[str]:
+    return {row["state"] for row in book.db.execute("SELECT DISTINCT state FROM deliveries")}
+
+
+def test_provider_down_for_ten_minutes() -> None:
+    """Everything is delivered within a minute of its return, once, at a bearable rate of tries."""
+    world = World(lambda now, n: Reason.CONNECT_REFUSED if now < 600.0 else OK)
+    book = Book()
+    _deliver(world, book, posts=30, hours=1.0)
+    assert _states(book) == {"delivered"}
+    assert len(world.taken) == len(set(world.taken)) == 30
+    assert max(at for at, _ in world.calls) < 700.0
+    assert sum(at < 600.0 for at, _ in world.calls) < 200
+
+
+def test_same_key_in_every_try_and_another_for_every_message() -> None:
+    """A try that may have succeeded is repeated under its key; a reminder has its own."""
+    world = World(lambda now, n: Reason.READ_TIMEOUT if n <= 3 else OK)
+    book = Book()
+    _deliver(world, book, posts=1, hours=0.1)
+    assert len(world.calls) == 4
+    assert len({key for _, key in world.calls}) == 1
+    assert len(world.taken) == 1
+
+
+def test_retry_after_is_obeyed_in_both_forms() -> None:
+    """Not one request before the time the provider named."""
+    for value, date in (
+        ("120", ""),
+        ("Tue, 14 Nov 2023 22:15:20 GMT", "Tue, 14 Nov 2023 22:13:20 GMT"),
+    ):
+        headers = {"retry-after": value, **({"date": date} if date else {})}
+        world = World(lambda now, n, headers=headers: (429, headers, b"") if n == 1 else OK)  # type: ignore[misc]  # bound now
+        book = Book()
+        meter = _deliver(world, book, posts=5, hours=0.2)
+        first, *rest = (at for at, _ in world.calls)
+        assert min(rest) - first >= 120.0
+        assert _states(book) == {"delivered"}
+        assert meter.outcomes.count("retry") >= 1
+
+
+def test_one_refused_message_stops_no_other() -> None:
+    """A 400 is for its message alone: the dead letters take it, a retry by hand revives it."""
+    world = World(lambda now, n: (400, {}, b"no") if n == 1 else OK)
+    book = Book()
+    meter = _deliver(world, book, posts=3, hours=0.1)
+    assert meter.outcomes.count("failed") == 1
+    assert len(world.taken) == 2
+    (dead,) = outbox.listed(book.db, [State.DEAD], 10)
+    assert outbox.revive(book.db, dead.id, world.clock.epoch + 400.0)
+    assert not outbox.revive(book.db, dead.id, world.clock.epoch + 400.0)
+    assert outbox.drop(book.db, dead.id, world.clock.epoch + 400.0)
+    assert not outbox.drop(book.db, dead.id, world.clock.epoch + 400.0)
+    told = book.db.execute("SELECT outcome, count(*) FROM audit GROUP BY outcome ORDER BY 1")
+    assert [tuple(row) for row in told] == [("dead", 1), ("delivered", 2), ("dropped", 1)]
+
+
+def test_tries_end_in_the_dead_letters() -> None:
+    """After ``give_up`` a delivery is dead, and can be retried by hand."""
+    world = World(lambda now, n: Reason.DNS)
+    book = Book()
+    policy = Policy(give_up=1800.0, backoff=backoff.Rules(base=1.0, cap=30.0))
+    _deliver(world, book, posts=1, hours=2.0, policy=policy)
+    (dead,) = outbox.listed(book.db, [State.DEAD], 10)
+    assert dead.detail == "tried for too long: dns"
+    assert 1800.0 <= world.calls[-1][0] < 1900.0
+
+
+def test_wall_clock_jumps_move_no_delivery() -> None:
+    """Waits are on the monotonic clock: set back or forth by a day, the next try comes on time."""
+    for jump in (86_400.0, -86_400.0):
+        world = World(lambda now, n: Reason.CONNECT_REFUSED if now < 60.0 else OK)
+
+        def shift(number: int, world: World = world, jump: float = jump) -> None:
+            if number == 2:
+                world.clock.epoch += jump
+
+        book = Book()
+        _deliver(world, book, posts=5, hours=0.1, each=shift)
+        assert _states(book) == {"delivered"}
+        assert max(at for at, _ in world.calls) < 130.0
+
+
+def test_what_waited_over_a_restart_is_not_believed_for_ever() -> None:
+    """A due time far ahead, written under a wrong clock, does not hold a page back."""
+    book = Book()
+    book.take(1_800_000_000.0, make("a"))
+    book.db.execute("UPDATE deliveries SET due = 1800000000.0 + 100000.0")
+    (found,) = outbox.pending(book.db, 1_700_000_000.0, 3600.0)
+    assert found.delay == 0.0
+    (found,) = outbox.pending(book.db, 1_800_099_990.0, 3600.0)
+    assert found.delay == 10.0

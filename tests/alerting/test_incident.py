@@ -1,0 +1,151 @@
+"""One incident, one message: the state machine and the books around it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.alerting.incident import Incident, Rules, advance, settle
+from exporter.alerting.receiver import Pace
+from exporter.model import Level, Occasion
+from tests.alerting.parts import EPOCH, Book, make, receiver
+
+BEGINS = {Occasion.FIRING, Occasion.FLAPPING}
+ENDS = {Occasion.RESOLVED, Occasion.LOST, Occasion.FLAPPING}
+
+
+@given(
+    steps=st.lists(st.tuples(st.booleans(), st.sampled_from("ab"), st.floats(1, 2000)), max_size=60)
+)
+def test_beginning_and_end_alternate(steps: list[tuple[bool, str, float]]) -> None:
+    """Nobody is told twice that it began, or of an end without beginning; flapping is silent."""
+    incident: Incident | None = None
+    now, firing, said = EPOCH, dict[str, bool](), list[Occasion]()
+    rules = Rules(window=600.0, changes=4)
+    for fires, name, wait in steps:
+        now += wait
+        if incident is not None:
+            incident, settled = settle(incident, now, rules)
+            said += [settled] if settled else []
+        if not fires and not firing.get(name):
+            continue
+        firing[name] = fires
+        incident, occasion = advance(
+            incident, [make(name, firing=fires, start=now)], group="g", serial=1, now=now,
+            rules=rules,
+        )  # fmt: skip
+        said += [occasion] if occasion else []
+        assert incident is not None
+        assert bool(incident.firing) is any(firing.values())
+        assert (incident.closed is None) is any(firing.values())
+    turns = [s for s in said if s in BEGINS | ENDS | {Occasion.SETTLED}]
+    assert not turns or turns[0] in BEGINS
+    for one, next_one in pairwise(turns):
+        assert not (one is next_one and one in (Occasion.FIRING, Occasion.FLAPPING))
+        assert not (one in (Occasion.RESOLVED, Occasion.LOST) and next_one in ENDS - BEGINS)
+        if one is Occasion.FLAPPING:
+            assert next_one is Occasion.SETTLED
+
+
+def test_story_of_an_incident() -> None:
+    """Begins, grows, worsens, eases in silence, is reminded of, ends: each told once."""
+    book = Book(dedup=300.0)
+    mild = make("a", level=Level.WARNING)
+    assert book.take(EPOCH, mild) == ["firing"]
+    assert book.take(EPOCH + 1, mild) == []  # the twin
+    assert book.take(EPOCH + 2, make("a", start=EPOCH - 0.5, level=Level.WARNING)) == []
+    assert book.take(EPOCH + 60, mild, make("b", level=Level.WARNING)) == ["update"]
+    assert book.take(EPOCH + 120, mild, make("c")) == ["update"]
+    assert book.take(EPOCH + 180, mild, make("b", firing=False, level=Level.WARNING)) == []
+    assert book.take(EPOCH + 14_400, mild, make("c")) == ["reminder"]
+    ended = [make("a", firing=False), make("c", firing=False)]
+    assert book.take(EPOCH + 20_000, *ended) == ["resolved"]
+    assert book.take(EPOCH + 20_001, *ended) == []
+    assert book.take(EPOCH + 21_000, *ended) == []  # a late twin, beyond the dedup window
+
+
+def test_flapping_is_folded() -> None:
+    """The fourth change within the window is the last that is told, until it is quiet."""
+    book = Book()
+    told = []
+    for turn in range(12):
+        now = EPOCH + 30.0 * turn
+        told += book.take(
+            now, make("a", firing=turn % 2 == 0, start=EPOCH + 30.0 * (turn // 2 * 2))
+        )
+    assert told == ["firing", "resolved", "firing", "resolved", "flapping"]
+    assert book.tick(EPOCH + 400.0) == []
+    assert book.tick(EPOCH + 30.0 * 11 + 601.0) == ["settled"]
+    assert book.tick(EPOCH + 30.0 * 11 + 1300.0) == []
+
+
+def test_lost_data_is_no_recovery() -> None:
+    """What ends while the exporter is down is lost; what ended just before is taken back."""
+    book = Book(blind=frozenset({"ExchangeExporterDown"}))
+    job = {"job": "exporter"}
+    down = make("d", name="ExchangeExporterDown", labels=job)
+    assert book.take(EPOCH, make("a", labels=job), group="a") == ["firing"]
+    assert book.take(EPOCH, make("b", labels=job), group="b") == ["firing"]
+    assert book.take(EPOCH, make("c", labels={"job": "other"}), group="c") == ["firing"]
+    assert book.take(EPOCH + 60, make("a", firing=False, labels=job), group="a") == ["resolved"]
+    assert book.take(EPOCH + 120, down, group="down") == ["firing", "lost"]
+    assert book.take(EPOCH + 180, make("b", firing=False, labels=job), group="b") == ["lost"]
+    other = make("c", firing=False, labels={"job": "other"})
+    assert book.take(EPOCH + 180, other, group="c") == ["resolved"]
+    reason = {"grafana_state_reason": "MissingSeries"}
+    assert book.take(EPOCH, make("e"), group="e") == ["firing"]
+    ended = make("e", firing=False, annotations=reason)
+    assert book.take(EPOCH + 60, ended, group="e") == ["lost"]
+
+
+def test_wall_clock_that_jumps() -> None:
+    """An hour forth or back loses no page, and nothing counts as recent for ever after."""
+    for jump in (3600.0, -3600.0, 86_400.0 * 365, -86_400.0 * 365):
+        book = Book(receiver(storm=Pace(messages=5, window=60.0)))
+        assert book.take(EPOCH, make("a"), group="a") == ["firing"]
+        now = EPOCH + jump
+        assert book.take(now, make("b"), group="b") == ["firing"]
+        assert book.take(now + 1, make("a", firing=False), group="a") == ["resolved"]
+        assert book.take(now + 2, make("b", firing=False), group="b") == ["resolved"]
+        assert book.take(now + 3, make("b", firing=False), group="b") == []
+        for number in range(20):
+            book.take(now + 4, make("s"), group=f"s{number}")
+        back = now - jump  # and the clock is put right again
+        assert book.tick(back + 70.0) == ["digest"] if jump else []
+        assert book.take(back + 80.0, make("z"), group="z") == ["firing"]
+
+
+def test_each_receiver_hears_what_is_for_it() -> None:
+    """Levels, routes, ends; an incident that becomes urgent is new to who hears the urgent only."""
+    everyone = receiver(name="all")
+    urgent = receiver(name="urgent", levels=frozenset({Level.CRITICAL}), resolved=False)
+    elsewhere = receiver(name="other", routes=frozenset({"other"}))
+    book = Book(everyone, urgent, elsewhere)
+    mild = make("a", level=Level.WARNING)
+    assert book.take(EPOCH, mild) == ["firing"]
+    assert book.take(EPOCH + 60, mild, make("b")) == ["update", "firing"]
+    ends = (make("a", firing=False), make("b", firing=False))
+    assert book.take(EPOCH + 90, *ends) == ["resolved"]
+
+
+def test_cooldown_and_budget_hold_back_and_lose_nothing() -> None:
+    """What a cooldown holds is told after it as it is by then; a budget's rest is one digest."""
+    book = Book(receiver(cooldown=100.0), dedup=1.0)
+    assert book.take(EPOCH, make("a")) == ["firing"]
+    assert book.take(EPOCH + 10, make("b")) == []
+    assert book.take(EPOCH + 20, make("c")) == []
+    assert book.tick(EPOCH + 50) == []
+    assert book.tick(EPOCH + 101) == ["update"]
+    assert book.take(EPOCH + 110, make("d", level=Level.CRITICAL)) == []
+    ended = [make(name, firing=False) for name in "abcd"]
+    assert book.take(EPOCH + 120, *ended) == ["resolved"]  # an end does not wait
+    assert book.tick(EPOCH + 500) == []
+    book = Book(receiver(budget=Pace(messages=3, window=3600.0), digest_every=10.0))
+    told = [book.take(EPOCH + n, make("a"), group=f"g{n}") for n in range(8)]
+    assert told == [["firing"]] * 3 + [[]] * 5
+    assert book.tick(EPOCH + 1000) == []
+    assert book.tick(EPOCH + 3601) == ["digest"]
+    note = book.db.execute("SELECT note FROM deliveries ORDER BY id DESC LIMIT 1").fetchone()[0]
+    assert b"5 \xc3\x97 ExchangeDown" in note

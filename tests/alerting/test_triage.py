@@ -1,0 +1,130 @@
+"""What a model is asked, and what of its answer gets through."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from exporter.alerting import triage
+from exporter.alerting.incident import Rules, advance
+from exporter.alerting.triage import AnswerError, Model, length, read
+from tests.alerting.hostile import TEXTS
+from tests.alerting.parts import EPOCH, make
+
+FENCE = "=== 0123456789abcdef ==="
+
+
+def _answer(content: str | None, **more: object) -> bytes:
+    return json.dumps({"choices": [{"message": {"content": content}}], **more}).encode()
+
+
+def _parts(cause: str, action: str = "Do it now.", prevention: str = "Think ahead.") -> str:
+    return json.dumps({"cause": cause, "action": action, "prevention": prevention})
+
+
+def test_the_question() -> None:
+    """Model, temperature and tokens as configured; the alert between two fences, redacted."""
+    annotations = {"summary": "\n".join(TEXTS.values())[:3000], "note": TEXTS["secrets"]}
+    for text in TEXTS.values():
+        found, _ = advance(
+            None, [make(annotations={**annotations, "x": text[:2000]})], group="g", serial=1,
+            now=EPOCH, rules=Rules(),
+        )  # fmt: skip
+        assert found is not None
+        model = Model(url="http://m/v1", key="k")
+        request = triage.request(model, found, TEXTS["fence"] + TEXTS["secrets"], FENCE)
+        body = json.loads(request.body)
+        assert (body["model"], body["temperature"], body["max_tokens"]) == (
+            "deepseek-v3.2", 0.3, 200)  # fmt: skip
+        assert [message["role"] for message in body["messages"]] == ["system", "user"]
+        user = body["messages"][1]["content"]
+        assert user.count(FENCE) == 2
+        assert user.startswith(FENCE)
+        assert user.endswith(FENCE)
+        assert "level: critical\n" in user
+        assert "title: ExchangeDown\n" in user
+        for secret in ("sk-abc", "hunter22", "AKIA", "10.0.0.5"):
+            assert secret not in user
+        assert request.headers["Authorization"] == "Bearer k"
+
+
+def test_answers_in_many_forms() -> None:
+    """JSON, JSON in a fence, cut short by the token limit, or lines: the three parts are found."""
+    wanted = {"cause": "The edge fails.", "action": "Switch over.", "prevention": "Probe both."}
+    whole = json.dumps(wanted)
+    for content in (
+        whole,
+        f"```json\n{whole}\n```",
+        f"Sure!\n{whole}",
+        whole[:-1],
+        whole[:-3],
+        "Cause: The edge fails.\n**Action:** Switch over.\n- Prevention: Probe both.",
+    ):
+        found = read(b"\n\n" + _answer(content), Model(url=""))
+        got = {name: text.rstrip(".") for name, text in found.parts.items() if name in wanted}
+        assert got == {name: text.rstrip(".") for name, text in wanted.items()}, content
+    usage = {"prompt_tokens": 7, "completion_tokens": 5}
+    found = read(_answer(whole, usage=usage), Model(url=""))
+    assert (found.prompt_tokens, found.completion_tokens) == (7, 5)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"{}",
+        b'{"choices": []}',
+        _answer(None),
+        _answer("   "),
+        _answer("I cannot help with that."),
+        _answer(json.dumps({"cause": 5, "action": ["x"]})),
+        _answer(_parts("")),
+        _answer(_parts("ขัดข้อง", "สลับ", "ตรวจสอบ")),
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+)
+def test_junk_is_refused(body: bytes) -> None:
+    """No triage rather than nonsense."""
+    with pytest.raises(AnswerError):
+        read(body, Model(url=""))
+
+
+def test_answers_are_plain_text() -> None:
+    """Links, mentions, markup and control signs do not get through."""
+    dirty = _parts(
+        "See [status](https://evil.example/x) or https://evil.example, www.evil.example, evil.com",
+        "@everyone **run** <script>now</script> \u202eback\x1b[31m `rm -rf`",
+        "discord.gg/abc sk-abcdefghijklmnopqrstuvwx",
+    )
+    parts = read(_answer(dirty), Model(url="")).parts
+    said = " ".join(parts.values())
+    for bad in ("http", "evil", "@", "*", "<", "`", "\u202e", "\x1b", "discord.gg", "sk-abc"):
+        assert bad not in said
+    assert "run" in said
+
+
+@pytest.mark.parametrize(
+    ("language", "word"),
+    [("en", "word "), ("th", "ระบบขัดข้อง"), ("zh", "交易所连接失败"), ("ja", "接続が切れました")],
+)
+def test_the_limit_of_words_is_kept_in_code(language: str, word: str) -> None:
+    """Words where there are spaces; elsewhere characters, as many as a word takes."""
+    model = Model(url="", language=language, words=30)
+    found = read(_answer(_parts(word * 200, word * 50, word * 50)), model)
+    parts = {name: text for name, text in found.parts.items() if name != "language"}
+    most = 30 * {"en": 1, "th": 6, "zh": 2, "ja": 3}[language]
+    assert sum(length(text, language) for text in parts.values()) <= most + 3  # the ellipses
+    assert all(text.endswith("…") for text in parts.values())
+    assert all(not text[0].isspace() for text in parts.values())
+
+
+def test_language_is_checked() -> None:
+    """An answer in another script than asked for is no answer; names in Latin are allowed."""
+    assert triage.in_language("OKX API ขัดข้อง เปลี่ยนไปใช้ endpoint สำรอง", "th")
+    assert not triage.in_language("The exchange is down", "th")
+    assert triage.in_language("okx 的 WebSocket 连接中断，请切换线路", "zh")
+    assert not triage.in_language("交易所连接失败", "en")
+    assert not triage.in_language("123 !!!", "en")
