@@ -18,7 +18,7 @@ from exporter.alerting import outbox
 from exporter.alerting.outbox import Pending, Row, State
 from exporter.alerting.receiver import Receiver
 from exporter.alerting.store import Disk, StoreError
-from exporter.contracts import Clock, FetchFailedError, Send
+from exporter.contracts import Account, Clock, FetchFailedError, Send
 from exporter.flow import backoff, breaker
 from exporter.model import Answer, Circuit, Delivered, Outcome, Reason, Refused, Retry
 
@@ -209,20 +209,25 @@ class Courier:
         account = self.receiver.account(row.target)
         if account is None:
             return Refused("the config has no such recipient any more")
-        notifier = self.receiver.notifier
-        # A message whose original never arrived has nothing to edit: it is sent as a new one.
-        request = notifier.request(row.note, account, row.key, row.original)
         try:
-            answer = await self._send(
-                request.method,
-                request.url,
-                headers=request.headers,
-                timeout=self._policy.timeout,
-                body_limit=_ANSWER,
-                body=request.body,
-            )
+            return await self._asked(row, account)
         except FetchFailedError as error:
             return Retry(error.reason.value, unsure=error.reason not in _UNSENT)
+        except Exception:  # a message that trips us up must not stop the ones behind it
+            log.exception("delivery_broken receiver=%s delivery=%d", self.receiver.name, row.id)
+            return Refused("internal error, see the log")
+
+    async def _asked(self, row: Row, account: Account) -> Outcome:
+        # A message whose original never arrived has nothing to edit: it is sent as a new one.
+        request = self.receiver.notifier.request(row.note, account, row.key, row.original)
+        answer = await self._send(
+            request.method,
+            request.url,
+            headers=request.headers,
+            timeout=self._policy.timeout,
+            body_limit=_ANSWER,
+            body=request.body,
+        )
         return self._judged(answer)
 
     def _judged(self, answer: Answer) -> Outcome:

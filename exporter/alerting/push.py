@@ -196,14 +196,13 @@ class Push:
         try:
             while True:
                 self._news.clear()
-                wait: float | None = self._to.repeat
                 if await self.tell():
-                    state = backoff.State()
+                    state, wait = backoff.State(), None
                 else:
                     # Lived for nothing: the wait grows until one request succeeds.
                     state, wait = backoff.step(state, 0.0, _RETRY, random())
-                    wait = _RETRY.cap if wait is None else wait
-                await self._wait_news(min(wait, self._to.repeat))
+                repeat = self._to.repeat
+                await self._wait_news(repeat if wait is None else min(wait, repeat))
         finally:
             self._alerts.ignore(self._news.set)
 

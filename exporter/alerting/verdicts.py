@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from exporter.model import Severity, Verdict
 
 _RUNBOOKS = "https://github.com/exchange-exporter/exchange-exporter/blob/main/alert_rules/runbooks"
+DOWN = "ExchangeDown"
 _PERCENTILE = re.compile(r"_p[0-9]+$")
 
 
@@ -99,7 +100,7 @@ def _together(origin: Origin, exchange: str, found: list[Verdict]) -> Claim:
 
 def down(origin: Origin, exchange: str, since: float, *, streams: bool) -> Claim:
     """Give the alert of an exchange that is out since ``since``; ``streams``: they are, too."""
-    name = "ExchangeDown"
+    name = DOWN
     also = " and none of its streams is connected" if streams else ""
     return Claim(
         labels=origin.labels(name, "critical", "availability", exchange=exchange),

@@ -31,21 +31,24 @@ async def send(
 
     Raises FetchFailedError when it takes longer than ``timeout`` seconds; its thread goes on.
     """
-    message = json.loads(body or b"{}")
-    service = apprise.Apprise()
-    if not service.add(url):
-        return _answer(400)
     try:
         async with asyncio.timeout(timeout):
-            taken = await asyncio.to_thread(
-                service.notify,
-                body=message.get("body") or message.get("title") or "-",
-                title=message.get("title", ""),
-                notify_type=message.get("type", "info"),
-            )
+            return _answer(await asyncio.to_thread(_notify, url, body or b"{}"))
     except TimeoutError as error:
         raise FetchFailedError(Reason.READ_TIMEOUT, "the service took too long") from error
-    return _answer(200 if taken else 503)
+
+
+def _notify(url: str, body: bytes) -> int:
+    message = json.loads(body)
+    service = apprise.Apprise()
+    if not service.add(url):
+        return 400
+    taken = service.notify(
+        body=message.get("body") or message.get("title") or "-",
+        title=message.get("title", ""),
+        notify_type=message.get("type", "info"),
+    )
+    return 200 if taken else 503
 
 
 def _answer(status: int) -> Answer:

@@ -185,3 +185,18 @@ def test_what_waited_over_a_restart_is_not_believed_for_ever() -> None:
     assert found.delay == 0.0
     (found,) = outbox.pending(book.db, 1_800_099_990.0, 3600.0)
     assert found.delay == 10.0
+
+
+def test_a_message_that_trips_us_up_stops_no_other() -> None:
+    """A fault of ours costs the one delivery that it meets; it is kept among the dead letters."""
+
+    def script(now: float, n: int) -> tuple[int, Mapping[str, str], bytes]:
+        if n == 1:
+            raise KeyError("a mistake")
+        return OK
+
+    world, book = World(script), Book()
+    _deliver(world, book, posts=3, hours=0.1)
+    assert len(world.taken) == 2
+    (dead,) = outbox.listed(book.db, [State.DEAD], 10)
+    assert dead.detail == "internal error, see the log"
