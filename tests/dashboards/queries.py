@@ -23,9 +23,12 @@ CHOSEN = {
 _NAME = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _WORDS = frozenset(
-    ("by", "on", "and", "or", "unless", "bool", "offset", "ignoring", "group_left", "group_right")
-    + ("sum", "min", "max", "avg", "count", "topk", "rate", "increase", "histogram_quantile")
-    + ("avg_over_time", "last_over_time", "abs", "time", "vector", "clamp_max")
+    re.split(
+        " ",
+        "by on and or unless bool offset ignoring group_left group_right sum min max avg count "
+        "topk rate increase histogram_quantile avg_over_time last_over_time abs time vector "
+        "clamp_max",
+    )
 )
 
 
