@@ -161,7 +161,7 @@ def load(file: str | Path) -> tuple[Web, Places]:
 def read(text: str, name: str) -> tuple[Web, Places]:
     """Read a web config's text; ``name`` is its file's, for complaints. Raises ConfigError."""
     reading = Reading(folder=Path(name).parent, environ=os.environ, venues=(), venue=_no_venue)
-    if not text.strip():
+    if all(line.strip() == "" or line.lstrip().startswith("#") for line in text.splitlines()):
         return Web(), Places(name, reading.lines)
     web = read_as(Web, text, name, reading, _KEYS)
     return web, Places(name, reading.lines)

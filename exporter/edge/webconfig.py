@@ -57,7 +57,7 @@ def server_context(
         # Without a password OpenSSL would ask for one on the terminal.
         context.load_cert_chain(certificate, key, password=b"")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        reason = getattr(error, "reason", None) or "no PEM"
+        reason = getattr(error, "reason", None)
         mismatch = reason == "KEY_VALUES_MISMATCH"
         words = "not the key of this certificate" if mismatch else _words(reason)
         raise TlsFileError("key_file" if mismatch else "cert_file", words) from error
@@ -80,7 +80,7 @@ def _readable(key: str, file: Path) -> None:
 
 
 def _words(reason: str | None) -> str:
-    return (reason or "no PEM").lower().replace("_", " ")
+    return reason.lower().replace("_", " ") if reason else "no PEM"
 
 
 def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:

@@ -1,0 +1,128 @@
+"""Names and passwords: right ones pass quickly, wrong ones learn nothing, and many cost little."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from time import process_time
+
+import bcrypt
+import pytest
+
+from exporter.edge.login import Login
+from exporter.edge.routes import RefusedError
+
+PASSWORD = b"correct horse"
+
+
+def hashed(password: bytes = PASSWORD, cost: int = 4) -> str:
+    return bcrypt.hashpw(password, bcrypt.gensalt(cost)).decode()
+
+
+def header(name: bytes, password: bytes) -> str:
+    return "Basic " + base64.b64encode(name + b":" + password).decode()
+
+
+def status(login: Login, sent: str | None) -> int:
+    """Give 200 or the status of the refusal."""
+    try:
+        asyncio.run(login.check(sent))
+    except RefusedError as refusal:
+        return refusal.status
+    return 200
+
+
+def test_who_knows_the_password_passes_and_nobody_else() -> None:
+    """Wrong passwords, unknown names, other schemes and garbage are all the same 401."""
+    login = Login({"alice": hashed(), "bob": hashed(b"b")})
+    assert status(login, header(b"alice", PASSWORD)) == 200
+    assert status(login, header(b"alice", PASSWORD)) == 200  # remembered
+    for wrong in (
+        None,
+        "",
+        "Basic",
+        "Basic !!!",
+        "Bearer abc",
+        "Basic " + base64.b64encode(b"alice").decode(),
+        "Basic " + "A" * 4000,
+        "Basic \u00e9",
+        header(b"alice", b"wrong"),
+        header(b"alice", b"b"),
+        header(b"alice", b""),
+        header(b"alice", b"\0"),
+        header(b"nobody", PASSWORD),
+        header(b"", b""),
+    ):
+        assert status(login, wrong) == 401, wrong
+
+
+def test_a_refusal_asks_for_a_password_and_says_no_more() -> None:
+    """The text for an unknown name is that for a wrong password."""
+    login, said = Login({"alice": hashed()}), set[str]()
+    for sent in (header(b"alice", b"x"), header(b"nobody", b"x")):
+        with pytest.raises(RefusedError) as caught:
+            asyncio.run(login.check(sent))
+        said.add(caught.value.reason)
+        assert caught.value.headers["WWW-Authenticate"].startswith("Basic realm=")
+    assert len(said) == 1
+
+
+def test_an_unknown_name_costs_what_a_wrong_password_costs() -> None:
+    """Time does not tell which names exist: both are judged by a hash of the same cost."""
+    login = Login({"alice": hashed(cost=9)})
+
+    def cost(name: bytes) -> float:
+        times = []
+        for n in range(5):
+            begun = process_time()
+            assert status(login, header(name, b"%d" % n)) == 401
+            times.append(process_time() - begun)
+        return min(times)
+
+    assert cost(b"nobody") == pytest.approx(cost(b"alice"), rel=0.35)
+
+
+def test_a_right_login_is_remembered_without_the_password() -> None:
+    """The second time costs no hash; what is kept of it is a digest."""
+    login = Login({"alice": hashed(cost=10)})
+    assert status(login, header(b"alice", PASSWORD)) == 200
+    begun = process_time()
+    for _ in range(20):
+        assert status(login, header(b"alice", PASSWORD)) == 200
+    assert process_time() - begun < 20 * 0.01
+    assert PASSWORD not in repr(vars(login)).encode()
+
+
+def test_what_is_remembered_is_bounded_and_holds_right_logins_only() -> None:
+    """Guesses push nobody out; a password beyond bcrypt's 72 bytes has endless spellings."""
+    long = PASSWORD * 10
+    login = Login({"alice": hashed(long[:72])})
+    for n in range(150):
+        assert status(login, header(b"alice", long[:72] + b"%d" % n)) == 200
+        assert status(login, header(b"alice", b"%d" % n)) == 401
+    assert len(login._right) == 100
+
+
+def test_a_flood_of_guesses_is_turned_away_and_known_users_pass() -> None:
+    """At most eight guesses wait; the next is told 429 at once, who is remembered is let in."""
+    login = Login({"alice": hashed(cost=8)})
+
+    async def main() -> list[int]:
+        await login.check(header(b"alice", PASSWORD))
+
+        async def guess(n: int) -> int:
+            try:
+                await login.check(header(b"alice", b"%d" % n))
+            except RefusedError as refusal:
+                return refusal.status
+            return 200
+
+        guesses = [asyncio.ensure_future(guess(n)) for n in range(50)]  # noqa: TID251 - one test
+        await asyncio.sleep(0)
+        async with asyncio.timeout(0.05):
+            await login.check(header(b"alice", PASSWORD))
+        return await asyncio.gather(*guesses)
+
+    answers = asyncio.run(main())
+    assert answers.count(401) == 8
+    assert answers.count(429) == 42
