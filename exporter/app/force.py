@@ -111,7 +111,6 @@ class Force:
             self._client = client
         self._compare(before, config)
         self._follow_pages(config)
-        self._judging.follow([each.name for each in config.exchanges])
         self._config = config
         log.info(
             "config_loaded added=%d removed=%d restarted=%d kept=%d",

@@ -1,69 +1,195 @@
-"""The signals of all exchanges, judged once a tick by all detectors."""
+"""The signals of all exchanges, judged once a tick: scores by all detectors, verdicts by one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache
+
+import msgspec
 
 from exporter import detectors
+from exporter.app.exchange import Exchange
+from exporter.app.sampling import SIGNALS, Sampling
 from exporter.contracts import Clock
 from exporter.detectors.bank import Bank
+from exporter.detectors.judge import Judge, Rule
 from exporter.metrics.anomalies import AnomalyMeter
 from exporter.metrics.registry import Registry
-from exporter.model import Probed, Scores, Series
-from exporter.pipeline import Pipeline
-from exporter.signals import probe_latency
-from exporter.signals.probe_latency import ProbeLatency
+from exporter.model import Change, Floats, Probed, Scores, Series, Verdict
+from exporter.pipeline import Pipeline, Tick
+
+DECIDES = "ensemble"  # the detector that opens incidents, and keeps them from being learnt
+RECENT = 200  # verdicts that are kept for people to read
+
+_ENDS = (Change.CLOSED, Change.LOST)
 
 
 class Judging:
-    """What is usual for each exchange, and how far it is from that now."""
+    """What is usual for each exchange, how far it is from that now, and what to call an incident.
 
-    def __init__(self, registry: Registry, clock: Clock) -> None:
-        self._registry, self._clock = registry, clock
+    ``heard`` is told of every verdict, once a tick that has some.
+    """
+
+    def __init__(
+        self, registry: Registry, clock: Clock, heard: Callable[[tuple[Verdict, ...]], None]
+    ) -> None:
+        self._registry, self._clock, self._heard = registry, clock, heard
         judges = {name: detectors.load(name) for name in detectors.names()}
         self.detectors = tuple(judges)
-        self.bank = Bank((), judges)
+        self.bank = Bank((), judges, SIGNALS, guard=DECIDES)
+        self.judge = Judge((), SIGNALS)
         self.scores: Scores | None = None  # of the last tick, by `series`
-        self._latencies = (ProbeLatency((), 0.5), ProbeLatency((), 0.95))
-        self._names: frozenset[str] = frozenset()
-        self._begin(())
+        self.recent: deque[Verdict] = deque(maxlen=RECENT)  # the newest last
+        self._open: dict[Series, Verdict] = {}
+        self.sampling = Sampling(clock)
+        self._exchanges: Sequence[str] | None = None
+        self._stale_after = 0.0
+        self._baseline = False
+        self._begin((), with_own=False)
 
     @property
     def series(self) -> tuple[Series, ...]:
         """What is judged, in the order of the scores."""
         return self._pipeline.series
 
-    def follow(self, exchanges: Sequence[str]) -> None:
-        """Judge these from now on; those known already keep what was learnt of them."""
-        for latency in self._latencies:
-            latency.keep(exchanges)
+    @property
+    def incidents(self) -> Collection[Verdict]:
+        """What goes on now: the newest verdict of each open incident."""
+        return self._open.values()
+
+    def follow(
+        self, exchanges: Sequence[str], rule: Rule, *, stale_after: float, baseline: bool
+    ) -> None:
+        """Judge these from now on; those known already keep what was learnt of them.
+
+        A score that is not renewed for ``stale_after`` seconds leaves the page; ``baseline`` shows
+        what is expected, too.
+        """
         before = self._shown
-        self._begin(exchanges)
+        self._stale_after, self._baseline = stale_after, baseline
+        self.judge.rule = rule
+        self._begin(exchanges, with_own=True)
         before.close()
 
-    def _begin(self, exchanges: Sequence[str]) -> None:
-        self._names = frozenset(exchanges)
+    def stop(self) -> None:
+        """Judge nothing more. What was learnt is forgotten, and what is open ends unsaid."""
+        before = self._shown
+        self._begin((), with_own=False)
+        before.close()
+
+    def _begin(self, exchanges: Sequence[str], *, with_own: bool) -> None:
         self.scores = None
-        trackers = tuple(zip(probe_latency.SIGNALS, self._latencies, strict=True))
-        self._pipeline = Pipeline(exchanges, trackers, self.bank)
+        self.sampling.keep(exchanges)
+        own = self.sampling.own if with_own else ()
+        self._pipeline = Pipeline(exchanges, self.sampling.trackers, self.bank, own)
+        self.judge.keep(self.series)
+        known = frozenset(self.series)
+        self._open = {one: verdict for one, verdict in self._open.items() if one in known}
         self._shown = self._registry.scope()
-        self._meter = AnomalyMeter(self._shown, self.series, self.detectors)
+        self._meter = AnomalyMeter(
+            self._shown,
+            self.series,
+            self.detectors,
+            stale_after=self._stale_after,
+            baseline=self._baseline,
+        )
+
+    async def tick(
+        self, exchanges: Iterable[Exchange], deviations: Mapping[tuple[str, str], float]
+    ) -> None:
+        """Sample, judge and show, with turns for everyone else in between.
+
+        ``deviations`` by exchange and symbol: how far a price is from its peers', as a ratio.
+        """
+        pipeline, worst = self._pipeline, _worst(deviations)
+        wall, now = self._clock.wall(), self._clock.monotonic()
+        for exchange in exchanges:
+            self.sampling.look(exchange, worst.get(exchange.name), wall)
+            await self._clock.sleep(0.0)
+        self.sampling.look_at_ourselves()
+        if pipeline is not self._pipeline:
+            return  # other exchanges since: the next tick is theirs
+        whole: Tick | None = None
+        for tick in pipeline.tick(now, wall):
+            whole = tick
+            await self._clock.sleep(0.0)
+            if pipeline is not self._pipeline:
+                return
+        if whole is not None and self.series:
+            await self._decide(whole, now, wall)
+
+    async def _decide(self, tick: Tick, now: float, wall: float) -> None:
+        meter, scores = self._meter, tick.scores
+        self.scores = scores
+
+        @cache
+        def band() -> Floats:
+            return self.bank.band(DECIDES, wall)
+
+        def explain(row: int) -> tuple[Floats, Mapping[str, float]]:
+            found = zip(self.detectors, scores.score[:, row].tolist(), strict=True)
+            return band()[:, row], dict(found)
+
+        decided = scores.score[self.detectors.index(DECIDES)]
+        verdicts = self.judge.advance(tick.values, decided, scores.measured, now, wall, explain)
+        for verdict in verdicts:
+            self.recent.append(verdict)
+            if verdict.change in _ENDS:
+                self._open.pop(verdict.series, None)
+            else:
+                self._open[verdict.series] = verdict
+            if verdict.change is Change.OPENED:
+                meter.opened(verdict.series)
+        if verdicts:
+            self._heard(verdicts)
+        for _ in meter.steps(scores, now, band() if self._baseline else None):
+            await self._clock.sleep(0.0)
+            if meter is not self._meter:
+                return
 
     def probed(self, done: Probed) -> None:
         """Take in one probe that ended."""
-        if done.ok and done.exchange in self._names:
-            now = self._clock.monotonic()
-            for latency in self._latencies:
-                latency.observe(done.exchange, done.duration, now)
+        self.sampling.probed(done)
 
-    async def tick(self) -> None:
-        """Sample, judge and show, with turns for everyone else in between."""
-        pipeline, scores = self._pipeline, self.scores
-        for tick in pipeline.tick(self._clock.monotonic(), self._clock.wall()):
-            scores = tick.scores
-            await self._clock.sleep(0.0)
-            if pipeline is not self._pipeline:
-                return  # other exchanges since: these scores are of series that are gone
-        self.scores = scores
-        if scores is not None:
-            self._meter.show(scores)
+    # --- what outlives the process ------------------------------------------------------------
+
+    def photograph(self) -> Callable[[], dict[str, bytes]]:
+        """Take what was learnt as it is now; the writing of it, long for many series, is later."""
+        bank, judge = self.bank.photograph(), self.judge.photograph(self._clock.monotonic())
+        told = msgspec.msgpack.encode(_Told(tuple(self._open.values()), tuple(self.recent)))
+        return lambda: {"detectors": bank(), "incidents": judge(), "verdicts": told}
+
+    def restore(self, parts: Mapping[str, bytes]) -> None:
+        """Take up what was learnt; raises ValueError, and changes nothing, for what is no such."""
+        series = self.series
+        bank = Bank(series, self.bank.detectors, SIGNALS, guard=DECIDES)
+        judge = Judge(series, SIGNALS, self.judge.rule)
+        try:
+            bank.restore(parts["detectors"])
+            judge.restore(parts["incidents"], self._clock.monotonic())
+            told = msgspec.msgpack.decode(parts["verdicts"], type=_Told)
+        except KeyError as error:
+            raise ValueError(f"no part {error}") from error
+        except (msgspec.MsgspecError, TypeError) as error:
+            raise ValueError(f"unreadable verdicts: {error}") from error
+        self.bank.adopt(bank)
+        self.judge = judge
+        known = judge.incidents()
+        self._open = {one.series: one for one in told.open if one.series in known}
+        self.recent.extend(told.recent)
+
+
+class _Told(msgspec.Struct):
+    open: tuple[Verdict, ...]
+    recent: tuple[Verdict, ...]
+
+
+def _worst(deviations: Mapping[tuple[str, str], float]) -> dict[str, float]:
+    """Give for each exchange the deviation that is furthest from none, with its sign."""
+    found: dict[str, float] = {}
+    for (exchange, _), ratio in deviations.items():
+        if abs(ratio) > abs(found.get(exchange, 0.0)):
+            found[exchange] = ratio
+        found.setdefault(exchange, ratio)
+    return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -71,7 +72,11 @@ class Probing:
     def tasks(self) -> Iterator[Task]:
         """Give everything that must run."""
         for state in self.endpoints.values():
-            yield "probe", f"{self._name}/{state.target.endpoint}", partial(self._probe, state)
+            yield (
+                "probe",
+                f"{self._name}/{state.target.endpoint}",
+                partial(self._probe, state, probe.run),
+            )
 
     @property
     def begun(self) -> bool:
@@ -154,9 +159,16 @@ class Probing:
         rules = settings.breaker_rules(self._configured, target.endpoint)
         return EndpointState(target, Breaker(rules, meter.circuit), meter)
 
-    async def _probe(self, state: EndpointState) -> None:
+    async def ask_now(self) -> None:
+        """Probe every endpoint once, out of turn: something else of the exchange has failed."""
+        async with asyncio.TaskGroup() as probes:
+            for state in self.endpoints.values():
+                if state.last is None or state.last.retry_after is None:
+                    probes.create_task(self._probe(state, probe.once))
+
+    async def _probe(self, state: EndpointState, how: Callable[..., Awaitable[None]]) -> None:
         own = {each.name: each for each in self._venue.endpoints}.get(state.target.endpoint)
-        await probe.run(
+        await how(
             state.target,
             fetch=self._around.fetch,
             clock=self._clock,

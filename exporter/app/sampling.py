@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isfinite
 
 from exporter.app.exchange import Exchange
@@ -110,10 +110,8 @@ class Sampling:
             self._loop.set(OURSELVES, self._lag)
             self._lag = None
 
-    def look(
-        self, exchange: Exchange, deviations: Mapping[tuple[str, str], float], wall: float
-    ) -> None:
-        """Look at one exchange; ``deviations`` by exchange and symbol, ``wall`` epoch seconds."""
+    def look(self, exchange: Exchange, deviation: float | None, wall: float) -> None:
+        """Look at one exchange; ``deviation`` of its worst price, ``wall`` in epoch seconds."""
         name = exchange.name
         if name not in self._names:
             return
@@ -127,9 +125,8 @@ class Sampling:
                 if reason is not Resync.START  # that is the connection's doing
             )
             self._resyncs.set(name, sum(again))
-        found = [ratio for (one, _), ratio in deviations.items() if one == name]
-        if found:
-            self._deviation.set(name, max(found, key=abs))
+        if deviation is not None:
+            self._deviation.set(name, deviation)
         if name in self._clocked:
             self._clocked.discard(name)
             self._offset.set(name, exchange.probing.offset.read(self._clock.monotonic()).value)

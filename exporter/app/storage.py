@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 _BANS, _LEARNT = "bans.json", "detectors.state"
-_LEARNT_EVERY = 300.0  # seconds between two saves of what the detectors have learnt
+_LEARNT_EVERY = 60.0  # seconds between two saves of what the detectors have learnt
 _LONGEST_BAN = 30 * 86400.0  # seconds; a later end than that was written by a broken clock
 
 
@@ -114,8 +114,11 @@ class Storage:
         """Write what the detectors have learnt; a disk that refuses is counted and logged."""
         self._save(_LEARNT, learnt)
 
-    async def run(self, bans: Bans, learnt: Callable[[], bytes]) -> None:
-        """Write each new ban at once, and what was learnt every few minutes, until cancelled."""
+    async def run(self, bans: Bans, photograph: Callable[[], Callable[[], bytes]]) -> None:
+        """Write each new ban at once, and what was learnt every minute, until cancelled.
+
+        ``photograph`` takes what was learnt as it is then; what it gives is called in a thread.
+        """
         due = self._clock.monotonic() + _LEARNT_EVERY
         while True:
             try:
@@ -123,9 +126,12 @@ class Storage:
                     await bans.changed.wait()
             except TimeoutError:
                 due = self._clock.monotonic() + _LEARNT_EVERY
-                await asyncio.to_thread(self.save_learnt, learnt())
+                await asyncio.to_thread(self._save_from, photograph())
             else:
                 self.save_bans(bans)  # a few hundred bytes: not worth a thread
+
+    def _save_from(self, learnt: Callable[[], bytes]) -> None:
+        self.save_learnt(learnt())
 
     def _read(self, name: str) -> bytes | None:
         try:

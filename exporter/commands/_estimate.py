@@ -39,7 +39,7 @@ _VALUES: Mapping[str, int] = {
     "detector": 4,  # three detectors and their ensemble
     "signal": 12,
     "alertmanager": 1,
-    "task": 10,
+    "task": 13,
     # Counted with what they belong to, or one for the whole program.
     **dict.fromkeys(("exchange", "endpoint", "stream", "queue", "channel", "symbol", "limit"), 1),
     **dict.fromkeys(("family", "target", "base_quote", "quote", "bound"), 1),

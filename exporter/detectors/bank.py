@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -124,16 +124,26 @@ class Bank:
         self.series = tuple(series)
         self._cut()
 
+    def adopt(self, other: Bank) -> None:
+        """Take over series and memories of a bank with the same detectors; it is of no use then."""
+        self.series, self._memories = other.series, other._memories
+        self._cut()
+
     def dump(self) -> bytes:
         """Give all memories as bytes: a line with version and checksum, a line of JSON, numbers."""
+        return self.photograph()()
+
+    def photograph(self) -> Callable[[], bytes]:
+        """Copy all memories now, and dump them when called, by whichever thread."""
         head = {"series": [[o.exchange, o.signal] for o in self.series], "detectors": self._made()}
-        numbers = b"".join(
-            array.astype("<f8").tobytes()
-            for memory in self._memories.values()
-            for array in memory.values()
-        )
-        rest = json.dumps(head).encode() + b"\n" + numbers
-        return b"%s %08x\n" % (_MAGIC, zlib.crc32(rest)) + rest
+        arrays = [array.copy() for memory in self._memories.values() for array in memory.values()]
+
+        def dump() -> bytes:
+            numbers = b"".join(array.astype("<f8").tobytes() for array in arrays)
+            rest = json.dumps(head).encode() + b"\n" + numbers
+            return b"%s %08x\n" % (_MAGIC, zlib.crc32(rest)) + rest
+
+        return dump
 
     def restore(self, blob: bytes) -> None:
         """Take up the memories of a dump; series that it does not know begin anew.

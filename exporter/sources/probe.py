@@ -228,6 +228,20 @@ async def run(
         turn += 1
 
 
+async def once(
+    target: Target,
+    *,
+    fetch: Fetch,
+    clock: Clock,
+    readers: Readers,
+    slots: AbstractAsyncContextManager[None],
+    gates: Gates,
+    listeners: Listeners,
+) -> None:
+    """Probe once, now, if nothing stands against it."""
+    await _attempt(target, clock.monotonic(), fetch, clock, readers, slots, gates, listeners)
+
+
 async def _attempt(
     target: Target,
     due: float,

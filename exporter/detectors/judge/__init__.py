@@ -100,22 +100,31 @@ class Judge:
 
     def dump(self, now: float) -> bytes:
         """Give the states as bytes. Times become ages: the monotonic clock begins anew at boot."""
-        rows = [
-            {
-                "series": [one.exchange, one.signal],
-                "stage": state.stage,
-                "severity": state.severity,
-                "told": state.told,
-                "peak": float(peak),
-                "ages": [
-                    None if time is None else now - time
-                    for time in (state.since, state.breached, state.closed, state.measured)
-                ],
-            }
-            for one, state, peak in zip(self.series, self._states, self._peaks, strict=True)
-            if state is not QUIET or peak > 0.0
-        ]
-        return json.dumps({"version": _VERSION, "rows": rows}).encode()
+        return self.photograph(now)()
+
+    def photograph(self, now: float) -> Callable[[], bytes]:
+        """Copy all states now, and dump them when called, by whichever thread."""
+        kept = list(zip(self.series, self._states, self._peaks.tolist(), strict=True))
+
+        def dump() -> bytes:
+            rows = [
+                {
+                    "series": [one.exchange, one.signal],
+                    "stage": state.stage,
+                    "severity": state.severity,
+                    "told": state.told,
+                    "peak": peak,
+                    "ages": [
+                        None if time is None else now - time
+                        for time in (state.since, state.breached, state.closed, state.measured)
+                    ],
+                }
+                for one, state, peak in kept
+                if state is not QUIET or peak > 0.0
+            ]
+            return json.dumps({"version": _VERSION, "rows": rows}).encode()
+
+        return dump
 
     def restore(self, blob: bytes, now: float) -> None:
         """Take up the states of a dump, for the series known here.

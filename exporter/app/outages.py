@@ -1,0 +1,154 @@
+"""Exchanges that are out, noticed at once: by their streams, and by asking without delay."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+
+from exporter.alerting import verdicts
+from exporter.alerting.verdicts import Claim, Origin
+from exporter.app.exchange import Exchange
+from exporter.app.probing import EndpointState
+from exporter.model import Circuit, Skip
+from exporter.signals import outage
+from exporter.signals.attribution import Domain, Symptom, of_probe
+from exporter.signals.outage import Look, Outage, Rule
+
+audit = logging.getLogger("exporter.audit")
+
+_ASK_AGAIN = 10.0  # seconds between two questions out of turn to one exchange
+_NEARLY_ALL = 0.75  # a greater share than this is out: our side, the path, or what they share
+
+
+class Outages:
+    """Where all exchanges stand. Times are epoch seconds, but ``now``, which is monotonic."""
+
+    def __init__(self) -> None:
+        self.rule = Rule()
+        self._states: dict[str, Outage] = {}
+        self._mute: dict[str, float] = {}  # since when no stream of it is connected, epoch seconds
+        self._asked: dict[str, float] = {}
+        self._began: dict[str, float] = {}  # of those that are out, epoch seconds
+        self._doubts: asyncio.Queue[Exchange] = asyncio.Queue(maxsize=1000)
+        self._all_since: float | None = None
+        self._told: set[str] = set()  # who is told to be out by itself
+        self._with_streams: dict[str, bool] = {}
+
+    def look(self, exchanges: Sequence[Exchange], *, online: bool, now: float, wall: float) -> None:
+        """Look at all exchanges once; ``online``: whether our own network works."""
+        known = {exchange.name for exchange in exchanges}
+        for name in self._states.keys() - known:
+            self._forget(name)
+        for exchange in exchanges:
+            self._look(exchange, online=online, now=now, wall=wall)
+        share = len(self._began) / len(known) if known else 0.0
+        if len(known) > 1 and share > _NEARLY_ALL:
+            self._all_since = wall if self._all_since is None else self._all_since
+        else:
+            self._all_since = None
+        if self._all_since is None:
+            self._told.update(self._began)
+        self._told.intersection_update(self._began)
+
+    def resume(self, name: str, since: float, now: float) -> None:
+        """Go on with an outage that began at ``since`` and was told by the process before."""
+        self._states[name] = Outage(out=True, began=now)
+        self._began[name] = since
+        self._told.add(name)
+
+    def claims(self, origin: Origin) -> Iterator[Claim]:
+        """Give the alerts that should fire now."""
+        if self._all_since is not None:
+            share = len(self._began) / len(self._states)
+            yield verdicts.all_down(origin, share, self._all_since)
+        for name in sorted(self._told):
+            streams = self._with_streams.get(name, False)
+            yield verdicts.down(origin, name, self._began[name], streams=streams)
+
+    async def ask(self) -> None:
+        """Probe out of turn whoever is in doubt, until cancelled."""
+        async with asyncio.TaskGroup() as questions:
+            while True:
+                exchange = await self._doubts.get()
+                questions.create_task(exchange.probing.ask_now())
+
+    def _forget(self, name: str) -> None:
+        for kept in (self._states, self._mute, self._asked, self._began, self._with_streams):
+            kept.pop(name, None)
+
+    def _look(self, exchange: Exchange, *, online: bool, now: float, wall: float) -> None:
+        name = exchange.name
+        before = self._states.get(name, Outage())
+        look = _look_at(exchange)
+        if not online or exchange.domain is Domain.SELF:
+            look = Look(answers=None, twice=False, streams=None)
+        if look.streams is False:
+            self._mute.setdefault(name, wall)
+        else:
+            self._mute.pop(name, None)
+        state = self._states[name] = outage.step(before, look, now, self.rule)
+        if not state.out and self._doubtful(exchange, look):
+            self._doubt(exchange, now)
+        if state.out and not before.out:
+            self._began[name] = wall - (now - state.began)
+            self._with_streams[name] = look.streams is False
+            audit.warning(
+                "outage_opened exchange=%s since=%.3f streams_down=%s",
+                name, self._began[name], str(look.streams is False).lower(),
+            )  # fmt: skip
+        elif before.out and not state.out:
+            lasted = wall - self._began.pop(name, wall)
+            audit.info("outage_closed exchange=%s lasted_s=%.1f", name, lasted)
+
+    def _doubtful(self, exchange: Exchange, look: Look) -> bool:
+        """Say whether asking now would tell what is not known yet."""
+        if look.answers is None:
+            return False
+        if look.streams is False:
+            mute = self._mute[exchange.name]
+            return any(
+                state.last is not None and state.last.time < mute
+                for state in exchange.probing.endpoints.values()
+            )
+        return not look.answers and not look.twice
+
+    def _doubt(self, exchange: Exchange, now: float) -> None:
+        asked = self._asked.get(exchange.name)
+        if (asked is None or now - asked >= _ASK_AGAIN) and not self._doubts.full():
+            self._asked[exchange.name] = now
+            self._doubts.put_nowait(exchange)
+
+
+def _look_at(exchange: Exchange) -> Look:
+    endpoints = list(exchange.probing.endpoints.values())
+    streams = [stream for stream in exchange.streams if stream.attempts]
+    connected = any(stream.connected for stream in streams) if streams else None
+    answers: bool | None
+    if any(_up(state) for state in endpoints):
+        answers = True
+    else:
+        known = endpoints and all(_down(state) for state in endpoints)
+        answers = False if known else None
+    return Look(answers=answers, twice=all(_twice(s) for s in endpoints), streams=connected)
+
+
+def _up(state: EndpointState) -> bool:
+    return (
+        state.last is not None and state.last.ok and state.breaker.state.circuit is not Circuit.OPEN
+    )
+
+
+def _down(state: EndpointState) -> bool:
+    """Say whether an endpoint fails by itself, not for our network or for asking too much."""
+    if state.last is None or state.skipped is Skip.LOCAL_NETWORK:
+        return False
+    reason = state.last.reason
+    return reason is None or of_probe(reason) is not Symptom.REFUSED
+
+
+def _twice(state: EndpointState) -> bool:
+    if state.breaker.state.circuit is Circuit.OPEN:
+        return True
+    failures = state.failures
+    return len(failures) > 1 and failures[-2].time > (state.last_success or 0.0)

@@ -1,0 +1,58 @@
+"""Whether an exchange is out: a pure function of what its endpoints and streams say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What is known of one exchange at one moment.
+
+    ``answers``: whether any endpoint is up, None before any was asked. ``twice``: whether every
+    endpoint failed at least twice in a row, or its breaker is open. ``streams``: whether any
+    stream is connected, None without streams.
+    """
+
+    answers: bool | None
+    twice: bool
+    streams: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How sure one must be, in seconds."""
+
+    agreed: float = 1.0  # endpoints and streams, or endpoints twice, say the same
+    alone: float = 20.0  # endpoints say so, while streams flow: as long as the rule ExchangeDown
+    clear: float = 60.0  # an endpoint answers again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """Where an exchange stands; times are monotonic seconds."""
+
+    out: bool = False
+    since: float | None = None  # when what contradicts ``out`` was first seen
+    began: float = 0.0  # when the outage did
+
+
+def step(state: Outage, look: Look, now: float, rule: Rule) -> Outage:
+    """Advance one exchange by one look. Nothing is decided on what is not known."""
+    if look.answers is None:
+        return replace(state, since=None)
+    contradicted = look.answers if state.out else not look.answers
+    if not contradicted:
+        return replace(state, since=None)
+    since = now if state.since is None else state.since
+    if state.out:
+        hold = rule.clear
+    elif look.streams is False or (look.streams is None and look.twice):
+        hold = rule.agreed
+    elif look.twice:
+        hold = rule.alone
+    else:
+        return replace(state, since=since)
+    if now - since < hold:
+        return replace(state, since=since)
+    return Outage(out=not state.out, began=state.began if state.out else since)
