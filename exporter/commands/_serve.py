@@ -10,8 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter.flow import shards
+
 if TYPE_CHECKING:
     from exporter.config import Config
+    from exporter.flow.shards import Shard
 
 UNUSABLE = 2
 
@@ -40,6 +43,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="TLS, logins and headers, in the exporter toolkit's format; changes are followed",
     )
     parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        type=_shard,
+        help="watch a share of the exchanges: the I-th of N, from 0/N to N-1/N; `check --shards=N` "
+        "says which",
+    )
+    parser.add_argument(
         "--log.level",
         dest="log_level",
         choices=("debug", "info", "warning", "error"),
@@ -51,6 +61,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=("logfmt", "json"),
         help="one line an event in this form, instead of the config's log.format",
     )
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return shards.shard(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def serve(
@@ -83,7 +100,12 @@ def serve(
             return UNUSABLE
     try:
         options = Options(
-            listen_address=args.listen, ready=ready, reload=reload, web=web, storage=args.storage
+            listen_address=args.listen,
+            ready=ready,
+            reload=reload,
+            web=web,
+            shard=args.shard,
+            storage=args.storage,
         )
         app = App(config, options)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

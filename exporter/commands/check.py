@@ -16,6 +16,7 @@ from exporter.commands import _estimate as estimate
 from exporter.commands import _online as online
 from exporter.config import Config, ConfigError
 from exporter.config.units import format_duration
+from exporter.flow import shards
 
 HELP = """\
 Checks a config file the way `run` reads it, and prints what it will cost: series, probes per
@@ -23,6 +24,8 @@ second, request weight against each exchange's limits, connections and subscript
 
 Each mistake is one line: file, line, key, what was found, what was expected. Nothing in the file
 is expanded (no ${VAR}); secrets come from {env: NAME} or {file: PATH} and must be there.
+
+With --shards=N it prints instead which exchanges each of N processes would watch.
 
 With --online it also asks each exchange for its markets, and refuses symbols that are not among
 them. An exchange that gives no answer is named, and what is known of the others still counts.
@@ -40,6 +43,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--online", action="store_true", help="ask the exchanges whether they list the symbols"
     )
+    parser.add_argument(
+        "--shards",
+        type=_count_of_shards,
+        metavar="N",
+        help="print which exchanges each of N processes would watch (`run --shard=I/N`)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,8 +60,11 @@ def run(args: argparse.Namespace) -> int:
         if error.unreadable:
             return UNREADABLE
         return _count(error.complaints)
+    if args.shards is not None:
+        print("\n".join(shares(config, args.shards)))
     if not args.online:
-        print("\n".join(report(args.file, config)))
+        if args.shards is None:
+            print("\n".join(report(args.file, config)))
         return 0
     found = asyncio.run(_ask(config, places))
     if found.complaints:
@@ -145,6 +157,36 @@ def report(file: str, config: Config) -> list[str]:
     if len(limits) > 1:
         lines += ["", *aligned(limits, numbers=0)]
     return [*lines, *(["", *(f"warning: {each}" for each in warnings)] if warnings else [])]
+
+
+def _count_of_shards(text: str) -> int:
+    try:
+        return shards.shard(f"0/{text}").count
+    except ValueError:
+        wrong = f"expected a number from 1 to {shards.MOST}, got {text!r}"
+        raise argparse.ArgumentTypeError(wrong) from None
+
+
+def shares(config: Config, count: int) -> list[str]:
+    """Give the lines that say what each of ``count`` shards would watch."""
+    placed = shards.spread([each.name for each in config.exchanges], count)
+    rows: list[Sequence[str]] = [("shard", "exchanges", "endpoints", "subscriptions")]
+    lines: list[str] = []
+    for index in range(count):
+        own = [each for each in config.exchanges if placed[each.name] == index]
+        loads = [estimate.load_of(each, venues.load(each.venue), config) for each in own]
+        name = f"{index}/{count}"
+        figures = (
+            len(own),
+            sum(load.endpoints for load in loads),
+            sum(load.subscriptions for load in loads),
+        )
+        rows.append((name, *map(str, figures)))
+        lines.append(f"{name}: {', '.join(each.name for each in own) or 'nothing'}")
+    idle = count - len(set(placed.values()))
+    if idle:
+        lines.append(f"warning: {idle} of {count} shards would have nothing to do")
+    return [*aligned(rows, numbers=3), "", *lines]
 
 
 def _figures(figures: Sequence[float]) -> list[str]:

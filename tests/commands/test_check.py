@@ -121,3 +121,15 @@ def test_every_label_of_every_family_is_counted() -> None:
     for family in all_families():
         for label in family.labels:
             assert estimate.values(family, label) >= 1
+
+
+def test_the_spread_over_shards_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each shard's exchanges by name, as `run --shard` will watch them; idle ones are warned of."""
+    assert main(["check", str(EXAMPLES / "full.yml"), "--shards=4"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["shard", "exchanges", "endpoints", "subscriptions"]
+    shown = {line.split(": ")[0]: line.split(": ")[1] for line in lines[6:10]}
+    named = sorted(name for names in shown.values() for name in names.split(", "))
+    assert list(shown) == ["0/4", "1/4", "2/4", "3/4"]
+    assert named == ["binance-tokyo", "bybit", "nothing", "okx"]
+    assert lines[-1] == "warning: 1 of 4 shards would have nothing to do"
