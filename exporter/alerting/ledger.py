@@ -10,31 +10,23 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 import msgspec
 
-from exporter.alerting import outbox, texts
+from exporter.alerting import held, texts, writing
+from exporter.alerting.held import Held
 from exporter.alerting.incident import Incident, Rules, advance, lose, near, settle
 from exporter.alerting.intake import Post
-from exporter.alerting.outbox import Pending
-from exporter.alerting.receiver import Pace, Receiver, target_of
+from exporter.alerting.receiver import Receiver, target_of
 from exporter.alerting.store import FullError
-from exporter.model import Alert, Level, Note, Occasion
+from exporter.alerting.writing import Taken
+from exporter.model import Alert, Level, Occasion
 
 _ROOM: Final = 0.9  # of the file may be used by what comes in; the rest is for what goes out
 _MOST_LOST: Final = 100  # resolved notices that one loss of data takes back
 _ENDS: Final = frozenset({Occasion.RESOLVED, Occasion.LOST})
 _SAME: Final = ("job", "instance", "cluster")  # an outage of one says nothing of another
-
-
-class Held(StrEnum):
-    """Why something is not told at once; the label ``reason``."""
-
-    COOLDOWN = "cooldown"
-    STORM = "storm"
-    BUDGET = "budget"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +46,6 @@ class Settings:
     triage_per_hour: int = 20
     triage_per_day: int = 100
     grace: float = 1.5
-
-
-@dataclass(slots=True, kw_only=True)
-class Taken:
-    """What one transaction came to."""
-
-    duplicates: int = 0
-    pending: list[Pending] = field(default_factory=list)
-    triage: list[Incident] = field(default_factory=list)  # incidents to ask the model about
-    unasked: int = 0  # incidents beyond the budget of questions
-    urgent: int = 0  # incidents that a model would be asked about, if one were configured
-    held: list[tuple[str, Held]] = field(default_factory=list)  # receiver and reason
-    truncated: list[str] = field(default_factory=list)  # receivers whose text was cut
 
 
 class Ledger:
@@ -197,10 +176,10 @@ class Ledger:
                 continue
             reason = self._obstacle(db, receiver, incident, occasion, now, at_once=at_once)
             if reason is not None:
-                _hold(db, receiver, incident, reason, occasion, now)
+                held.hold(db, receiver, incident, reason, occasion, now)
                 taken.held.append((receiver.name, reason))
                 continue
-            delay = self._settings.grace if wanted and _rides(receiver) else 0.0
+            delay = self._settings.grace if wanted and writing.rides(receiver) else 0.0
             self._deliver(db, receiver, incident, occasion, now, taken, delay)
 
     def _obstacle(
@@ -215,8 +194,8 @@ class Ledger:
     ) -> Held | None:
         """Name what keeps a message back. What waits already takes what comes after with it."""
         key = (receiver.name, incident.id)
-        held = db.execute("SELECT reason FROM held WHERE receiver = ? AND incident = ?", key)
-        found = held.fetchone()
+        row = db.execute("SELECT reason FROM held WHERE receiver = ? AND incident = ?", key)
+        found = row.fetchone()
         calm = occasion in (Occasion.UPDATE, Occasion.REMINDER) and not at_once
         if found is not None:
             if calm or found["reason"] != Held.COOLDOWN:
@@ -227,9 +206,9 @@ class Ledger:
             last = told.fetchone()
             if last is not None and near(last["at"], now, receiver.cooldown):
                 return Held.COOLDOWN
-        if _spent(db, receiver, receiver.storm, now):
+        if held.spent(db, receiver, receiver.storm, now):
             return Held.STORM
-        return Held.BUDGET if _spent(db, receiver, receiver.budget, now) else None
+        return Held.BUDGET if held.spent(db, receiver, receiver.budget, now) else None
 
     def _deliver(
         self,
@@ -248,10 +227,10 @@ class Ledger:
                 occasion = Occasion.FIRING  # to this one it is new
         triage = ""
         if occasion in _ENDS and receiver.notifier.edits:
-            triage = _triage(db, receiver, incident.id)  # the edit would wipe it off
+            triage = writing.triage_of(db, receiver, incident.id)  # the edit would wipe it off
         notes = texts.compose(receiver, incident, occasion, now, triage)
         ends = occasion in _ENDS or (occasion is Occasion.SETTLED and not incident.firing)
-        _insert(db, receiver, notes, taken, now=now, delay=delay, edit=ends)
+        writing.insert(db, receiver, notes, taken, now=now, delay=delay, edit=ends)
         db.execute("INSERT OR REPLACE INTO told (incident, receiver, at) VALUES (?, ?, ?)",
                    (*key, now))  # fmt: skip
 
@@ -282,23 +261,23 @@ class Ledger:
                 (name,),
             )
         }
-        if not first or _spent(db, receiver, receiver.budget, now):
+        if not first or held.spent(db, receiver, receiver.budget, now):
             return
         if 1 in first:
-            for row in _held_rows(db, name, "reason = 'cooldown'"):
+            for row in held.rows(db, name, "reason = 'cooldown'"):
                 if row["told"] is None or not near(row["told"], now, receiver.cooldown):
                     self._tell_held(db, receiver, row, now, taken)
         if 0 not in first or near(first[0], now, receiver.digest_every):
             return
-        few = _held_rows(db, name, "reason != 'cooldown'", most=3)
-        if len(few) <= 2 and not _spent(db, receiver, receiver.storm, now):
+        few = held.rows(db, name, "reason != 'cooldown'", most=3)
+        if len(few) <= 2 and not held.spent(db, receiver, receiver.storm, now):
             for row in few:
                 self._tell_held(db, receiver, row, now, taken)
             return
-        groups, incidents = _digest(db, name)
+        groups, incidents = held.added_up(db, name)
         key = f"digest-{name}-{now:.0f}"
         notes = texts.compose_digest(receiver, groups, incidents, key=key, since=first[0], now=now)
-        _insert(db, receiver, notes, taken, now=now)
+        writing.insert(db, receiver, notes, taken, now=now)
         db.execute(
             "INSERT OR REPLACE INTO told (incident, receiver, at) SELECT incident, receiver, ?"
             " FROM held WHERE receiver = ? AND reason != 'cooldown'",
@@ -315,7 +294,7 @@ class Ledger:
         taken: Taken,
     ) -> None:
         """Tell what was held back as it is by now."""
-        _forget_held(db, receiver, row["incident"])
+        held.forget(db, receiver, row["incident"])
         self._deliver(db, receiver, _incident(row), Occasion(row["occasion"]), now, taken)
 
     # --- triage ---------------------------------------------------------------------------------
@@ -371,7 +350,7 @@ class Ledger:
             if told and receiver.triage and receiver.notifier.triage:
                 text = texts.triage_text(receiver, answer["language"], answer)
                 for account in receiver.accounts:
-                    _append(db, receiver, target_of(account), found, text, now, taken)
+                    writing.append(db, receiver, target_of(account), found, text, now, taken)
         return taken
 
     # --- what people ask ------------------------------------------------------------------------
@@ -427,181 +406,3 @@ def _touches(cause: Incident, alerts: Iterable[Alert], names: frozenset[str]) ->
         for lost in blind
         for alert in alerts
     )  # fmt: skip
-
-
-def _rides(receiver: Receiver) -> bool:
-    return receiver.notifier.rides and receiver.triage
-
-
-def _spent(db: sqlite3.Connection, receiver: Receiver, pace: Pace | None, now: float) -> bool:
-    """Tell whether the messages of a pace are used up; a clock set back resets it in a window."""
-    if pace is None:
-        return False
-    count = db.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE receiver = ? AND lead = 1"
-        " AND created > ? AND created < ? LIMIT ?)",
-        (receiver.name, now - pace.window, now + pace.window, pace.messages),
-    ).fetchone()[0]
-    return int(count) >= pace.messages
-
-
-def _hold(
-    db: sqlite3.Connection,
-    receiver: Receiver,
-    incident: Incident,
-    reason: Held,
-    occasion: Occasion,
-    now: float,
-) -> None:
-    firing = incident.firing
-    alerts = firing or incident.ended
-    db.execute(
-        "INSERT INTO held (receiver, incident, reason, occasion, at, name, exchange, level, firing,"
-        " alerts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (receiver, incident) DO UPDATE"
-        " SET reason = excluded.reason, level = excluded.level, firing = excluded.firing,"
-        " alerts = excluded.alerts, occasion ="
-        " CASE WHEN excluded.occasion = 'reminder' THEN held.occasion ELSE excluded.occasion END",
-        (
-            receiver.name,
-            incident.id,
-            reason.value,
-            occasion.value,
-            now,
-            alerts[0].name,
-            alerts[0].exchange,
-            incident.level.value,
-            int(bool(firing)),
-            len(alerts) + incident.more,
-        ),
-    )
-
-
-def _held_rows(
-    db: sqlite3.Connection, receiver: str, where: str, most: int = 500
-) -> list[sqlite3.Row]:
-    """Give what is held back of one receiver, with its incident as it is by now."""
-    return db.execute(
-        "SELECT held.incident, held.occasion, incidents.state, told.at AS told"  # noqa: S608
-        " FROM held JOIN incidents ON incidents.id = held.incident LEFT JOIN told ON"
-        " told.incident = held.incident AND told.receiver = held.receiver"
-        f" WHERE held.receiver = ? AND {where} ORDER BY incidents.serial LIMIT ?",
-        (receiver, most),
-    ).fetchall()
-
-
-def _digest(db: sqlite3.Connection, receiver: str) -> tuple[list[texts.Group], tuple[int, int]]:
-    """Add up what is held back of one receiver; give also how much of it fires, and has ended.
-
-    By the database: ten thousand rows in 20 ms, where reading each incident would take 200.
-    """
-    rows = db.execute(
-        "SELECT name, level, firing, sum(alerts) AS alerts, count(*) AS incidents,"
-        " group_concat(DISTINCT exchange) AS exchanges FROM held"
-        " WHERE receiver = ? AND reason != 'cooldown' GROUP BY name, level, firing",
-        (receiver,),
-    ).fetchall()
-    groups = [
-        texts.Group(
-            row["name"],
-            Level(row["level"]),
-            bool(row["firing"]),
-            row["alerts"],
-            tuple((row["exchanges"] or "").split(",")),
-        )
-        for row in rows
-    ]
-    firing = sum(row["incidents"] for row in rows if row["firing"])
-    return groups, (firing, sum(row["incidents"] for row in rows) - firing)
-
-
-def _forget_held(db: sqlite3.Connection, receiver: Receiver, incident: str) -> None:
-    db.execute("DELETE FROM held WHERE receiver = ? AND incident = ?", (receiver.name, incident))
-
-
-def _insert(
-    db: sqlite3.Connection,
-    receiver: Receiver,
-    notes: Sequence[Note],
-    taken: Taken,
-    *,
-    now: float,
-    delay: float = 0.0,
-    edit: bool = False,
-) -> None:
-    """Put notes in line for each account; with ``edit`` the first changes what was sent before."""
-    if receiver.notifier.short and notes[0].texts[0].endswith("..."):
-        taken.truncated.append(receiver.name)
-    for number, account in enumerate(receiver.accounts):
-        target = target_of(account)
-        original = None
-        if edit and receiver.notifier.edits:
-            original = _original(db, notes[0].incident, receiver.name, target)
-        for part, note in enumerate(notes):
-            taken.pending.append(
-                outbox.insert(
-                    db,
-                    note,
-                    receiver=receiver.name,
-                    target=target,
-                    received=now,
-                    now=now,
-                    delay=delay,
-                    edits=original if part == 0 else None,
-                    part=part,
-                    lead=number == 0 and part == 0,
-                )
-            )
-
-
-def _original(db: sqlite3.Connection, incident: str, receiver: str, target: str) -> int | None:
-    row = db.execute(
-        "SELECT id FROM deliveries WHERE incident = ? AND receiver = ? AND target = ?"
-        " AND occasion = 'firing' AND part = 0 ORDER BY id DESC LIMIT 1",
-        (incident, receiver, target),
-    ).fetchone()
-    return None if row is None else int(row["id"])
-
-
-def _triage(db: sqlite3.Connection, receiver: Receiver, incident: str) -> str:
-    row = db.execute("SELECT answer FROM triage WHERE incident = ?", (incident,)).fetchone()
-    answer = msgspec.json.decode(row["answer"], type=dict[str, str]) if row else {}
-    return texts.triage_text(receiver, answer["language"], answer) if answer else ""
-
-
-def _append(
-    db: sqlite3.Connection,
-    receiver: Receiver,
-    target: str,
-    incident: Incident,
-    text: str,
-    now: float,
-    taken: Taken,
-) -> None:
-    """Get a triage to one target: into the message that still waits, as an edit, or after it."""
-    original = _original(db, incident.id, receiver.name, target)
-    row = None
-    if original is not None:
-        row = db.execute("SELECT * FROM deliveries WHERE id = ?", (original,)).fetchone()
-    if row is not None and (_rides(receiver) or receiver.notifier.edits):
-        note = msgspec.json.decode(row["note"], type=Note)
-        with_triage = msgspec.structs.replace(note, triage=text)
-        waiting = row["state"] == "waiting" and row["attempts"] == 0
-        if waiting and len(note.texts) < receiver.notifier.texts:
-            db.execute(
-                "UPDATE deliveries SET note = ? WHERE id = ?",
-                (msgspec.json.encode(with_triage), original),
-            )
-            return
-        if receiver.notifier.edits:
-            edit = msgspec.structs.replace(with_triage, occasion=Occasion.TRIAGE)
-            taken.pending.append(
-                outbox.insert(db, edit, receiver=receiver.name, target=target, received=now,
-                              now=now, edits=original)
-            )  # fmt: skip
-            return
-    first = texts.compose(receiver, incident, Occasion.TRIAGE, now, text)[0]
-    body = text if receiver.notifier.titled else f"{first.title}\n{text}"
-    after = msgspec.structs.replace(first, texts=(body,), fields=(), triage="")
-    taken.pending.append(
-        outbox.insert(db, after, receiver=receiver.name, target=target, received=now, now=now)
-    )

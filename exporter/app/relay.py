@@ -8,35 +8,37 @@ import fcntl
 import hmac
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from random import random
 from typing import Final
-from uuid import uuid4
 
 import msgspec
 
 from exporter import __version__, notifiers
-from exporter.alerting import courier, heartbeat, intake, ledger, outbox, page, texts, triage
+from exporter.alerting import courier, heartbeat, intake, ledger, outbox, page, texts
 from exporter.alerting.adviser import Advice, Adviser, Outcome
 from exporter.alerting.adviser import Rules as AdviserRules
-from exporter.alerting.courier import Courier, Policy
+from exporter.alerting.courier import Courier
 from exporter.alerting.incident import Incident
-from exporter.alerting.incident import Rules as FlapRules
 from exporter.alerting.intake import Post
-from exporter.alerting.ledger import Ledger, Taken
-from exporter.alerting.receiver import Pace, Receiver
+from exporter.alerting.ledger import Ledger
 from exporter.alerting.store import Store, StoreError
-from exporter.config import relay as settings
+from exporter.alerting.writing import Taken
+from exporter.app.relay_settings import (
+    ledger_settings,
+    model_of,
+    plain,
+    policy_of,
+    receiver_of,
+    sending,
+)
 from exporter.config.relay import Config
-from exporter.config.secret import Secret
-from exporter.contracts import Account, Clock, FetchFailedError, Notifier, Send
+from exporter.contracts import Clock, FetchFailedError, Notifier, Send
 from exporter.edge.clock import SystemClock
-from exporter.edge.http import HttpClient
 from exporter.edge.routes import (
     JSON,
     Handler,
@@ -50,12 +52,11 @@ from exporter.edge.routes import (
     scrape_route,
 )
 from exporter.edge.server import Limits, Server
-from exporter.flow import backoff, breaker
 from exporter.metrics.exporter import ExporterMeter
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import Registry
 from exporter.metrics.relay import Refusal, RelayMeter, Status
-from exporter.model import Answer, Retry
+from exporter.model import Answer
 from exporter.model import Request as WireRequest
 from exporter.sources.supervise import supervise
 from exporter.web import page as web
@@ -88,140 +89,6 @@ class Options:
     ready: Callable[[int], None] = lambda port: None
 
 
-def all_notifiers() -> dict[str, Notifier]:
-    """Give every notifier by its name."""
-    return {name: notifiers.load(name) for name in notifiers.names()}
-
-
-def load(file: str | Path, environ: Mapping[str, str] | None = None) -> Config:
-    """Read a relay's config file and try its templates. Raises ConfigError."""
-    known = all_notifiers()
-    languages = texts.languages()
-    if environ is None:
-        config = settings.load(file, known, languages)
-    else:
-        config = settings.load(file, known, languages, environ)
-    complaints = []
-    for at, each in enumerate(config.receivers):
-        for key, source in (("template", each.template), ("body", each.body)):
-            if source is not None:
-                try:
-                    texts.check(source, f"{file}: receivers[{at}].{key}")
-                except texts.TemplateError as error:
-                    complaints.append(str(error))
-    if complaints:
-        raise settings.ConfigError(tuple(complaints))
-    return config
-
-
-def _plain(value: Secret | str | None) -> str:
-    return value.reveal() if isinstance(value, Secret) else value or ""
-
-
-def receiver_of(config: settings.Receiver) -> Receiver:
-    """Give one receiver as the relay's parts know it."""
-    notifier = notifiers.load(config.type)
-    base = Account(
-        url=(_plain(config.url) or notifier.url).rstrip("/"),
-        token=_plain(config.token),
-        user=_plain(config.user),
-        sender=config.sender or "",
-        options=config.options,
-    )
-    batches = notifier.batches(config.to) if config.to else ((),)
-    storm, budget = config.storm, config.budget
-    return Receiver(
-        name=config.name,
-        notifier=notifier,
-        accounts=tuple(replace(base, to=batch) for batch in batches),
-        limit=config.segments if notifier.short else notifier.limit,
-        language=config.language,
-        levels=frozenset(config.levels),
-        routes=frozenset(config.routes),
-        resolved=config.resolved,
-        triage=config.triage,
-        resend=config.when_unsure == "resend",
-        cooldown=config.cooldown,
-        storm=Pace(messages=storm.messages, window=storm.window),
-        budget=Pace(messages=budget.messages, window=budget.window) if budget else None,
-        digest_every=storm.digest_every,
-        listed=config.listed,
-        template=config.template,
-        body=config.body,
-    )
-
-
-def policy_of(config: settings.Receiver) -> Policy:
-    """Give how one receiver is tried."""
-    retry = config.retry
-    return Policy(
-        timeout=config.timeout,
-        parallel=config.parallel,
-        backoff=backoff.Rules(base=retry.base, cap=retry.cap),
-        breaker=breaker.Rules(
-            failures=retry.failures,
-            recovery=retry.recovery,
-            recovery_cap=max(retry.recovery, retry.cap),
-        ),
-        give_up=retry.give_up,
-    )
-
-
-def _ledger_settings(config: Config) -> ledger.Settings:
-    incidents, ask = config.incidents, config.triage
-    return ledger.Settings(
-        dedup=incidents.dedup_window,
-        flapping=FlapRules(
-            window=incidents.flap_window,
-            changes=incidents.flap_changes,
-            quiet=incidents.dedup_window,
-        ),
-        blind=frozenset({*incidents.no_data_alerts, heartbeat.NAME}),
-        triage=frozenset(ask.levels),
-        asks=ask.enabled,
-        triage_per_hour=ask.per_hour,
-        triage_per_day=ask.per_day,
-        grace=ask.grace,
-    )
-
-
-def _model(config: settings.Triage) -> triage.Model:
-    return triage.Model(
-        url=config.base_url.rstrip("/"),
-        name=config.model,
-        key=_plain(config.api_key),
-        temperature=config.temperature_percent / 100,
-        tokens=config.tokens,
-        tokens_key=config.tokens_key,
-        language=config.language,
-        words=config.words,
-    )
-
-
-@asynccontextmanager
-async def sending(config: Config) -> AsyncIterator[Callable[[Notifier], Send]]:
-    """Open what carries requests: one pool for HTTP, the library for whom it speaks."""
-    ca_file = config.http.ca_file
-    async with HttpClient(limit=config.http.connections, ca_file=ca_file) as client:
-
-        def carrier(notifier: Notifier) -> Send:
-            if notifier.name != "apprise":
-                return client
-            send: Send = import_module("exporter.edge.apprise").send
-            return send
-
-        yield carrier
-
-
-def secrets_of(config: Config) -> list[str]:
-    """Give every secret of a config, so that logs can hide them."""
-    found = [config.intake.bearer_token, config.intake.password, config.heartbeat.ping_url,
-             config.triage.api_key]  # fmt: skip
-    for receiver in config.receivers:
-        found += [receiver.url, receiver.token, receiver.user]
-    return [each.reveal() for each in found if isinstance(each, Secret)]
-
-
 class Relay:
     """The whole program, from opening the spool to the last answer."""
 
@@ -234,7 +101,7 @@ class Relay:
             self.registry, version=__version__, revision=options.revision, tasks=_TASKS
         )
         self._receivers = [receiver_of(each) for each in config.receivers]
-        self._ledger = Ledger(self._receivers, _ledger_settings(config))
+        self._ledger = Ledger(self._receivers, ledger_settings(config))
         self._couriers: list[Courier] = []
         self._asking: set[asyncio.Task[None]] = set()
         self._beat: heartbeat.Beat | None = None  # None: no watchdog was ever seen
@@ -302,7 +169,7 @@ class Relay:
             ask = self.config.triage
             rules = AdviserRules(deadline=ask.deadline, evidence_url=ask.evidence_url)
             adviser = Adviser(
-                _model(ask),
+                model_of(ask),
                 rules,
                 send=carrier(notifiers.load("webhook")),
                 clock=self._clock,
@@ -506,7 +373,7 @@ class Relay:
 
     async def _ping(self, send: Send) -> None:
         """Tell a dead man's switch elsewhere that the relay lives and its disk takes writes."""
-        url = _plain(self.config.heartbeat.ping_url)
+        url = plain(self.config.heartbeat.ping_url)
         while True:
             if self._obstacle is None:
                 with suppress(FetchFailedError):
@@ -607,58 +474,6 @@ async def _asked(send: Send, request: WireRequest) -> Answer:
     return await send(
         request.method, request.url, headers=request.headers, timeout=10.0, body_limit=65_536
     )
-
-
-# --- one message by hand ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
-    """What came back of a test message: the verdict, and what the provider said word for word."""
-
-    target: str
-    outcome: object
-    status: int | None
-    answer: str
-
-
-async def try_receiver(config: Config, name: str) -> list[Tested]:
-    """Send one marked test message over a receiver, past the spool. Raises KeyError."""
-    found = next((each for each in config.receivers if each.name == name), None)
-    if found is None:
-        raise KeyError(name)
-    receiver, policy, clock = receiver_of(found), policy_of(found), SystemClock()
-    results = []
-    async with sending(config) as carrier:
-        send = carrier(receiver.notifier)
-        for account in receiver.accounts:
-            note = texts.compose_test(receiver, clock.wall())[0]
-            request = receiver.notifier.request(note, account, str(uuid4()), None)
-            target = ",".join(account.to)
-            try:
-                answer = await send(
-                    request.method,
-                    request.url,
-                    headers=request.headers,
-                    timeout=policy.timeout,
-                    body_limit=65_536,
-                    body=request.body,
-                )
-            except FetchFailedError as error:
-                failed = Retry(error.reason.value)
-                results.append(
-                    Tested(target=target, outcome=failed, status=None, answer=error.detail)
-                )
-                continue
-            results.append(
-                Tested(
-                    target=target,
-                    outcome=receiver.notifier.judge(answer),
-                    status=answer.status,
-                    answer=answer.body[:2000].decode(errors="replace"),
-                )
-            )
-    return results
 
 
 @contextmanager

@@ -78,14 +78,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked; give the exit status."""
-    from exporter.app import relay
+    from exporter.app import relay_settings
     from exporter.config import ConfigError
 
     file = args.check or args.config
     if file is None:
         return _fail("--config.file=FILE or --check FILE is needed (try --help)")
     try:
-        config = relay.load(file)
+        config = relay_settings.load(file)
     except ConfigError as error:
         print("\n".join(error.complaints), file=sys.stderr)
         return UNUSABLE if error.unreadable else FAILED
@@ -132,6 +132,7 @@ def _report(file: str, config: Config) -> Iterable[str]:
 def _serve(config: Config, folder: Path, args: argparse.Namespace) -> int:
     from exporter.alerting.store import StoreError
     from exporter.app import relay
+    from exporter.app.relay_settings import secrets_of
     from exporter.edge import logs
     from exporter.edge.server import ListenError, listen_address
 
@@ -143,7 +144,7 @@ def _serve(config: Config, folder: Path, args: argparse.Namespace) -> int:
     if not login and host not in ("127.0.0.1", "::1", "localhost"):
         return _fail(f"{args.listen} is no loopback address: give intake.bearer_token or a login")
     json = (args.log_format or config.log.format) == "json"
-    hidden = relay.secrets_of(config)
+    hidden = secrets_of(config)
     logs.setup("json" if json else "logfmt", args.log_level or config.log.level, hidden)
 
     def ready(port: int) -> None:
@@ -180,7 +181,7 @@ async def _until_told(relay: Relay) -> None:
 
 
 def _test(config: Config, name: str) -> int:
-    from exporter.app.relay import try_receiver
+    from exporter.app.relay_settings import try_receiver
     from exporter.model import Delivered
 
     try:

@@ -1,0 +1,210 @@
+"""From the relay's config to its parts: receivers, policies, the ledger's settings, the model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from uuid import uuid4
+
+from exporter import notifiers
+from exporter.alerting import heartbeat, ledger, texts, triage
+from exporter.alerting.courier import Policy
+from exporter.alerting.incident import Rules as FlapRules
+from exporter.alerting.receiver import Pace, Receiver
+from exporter.config import relay as settings
+from exporter.config.relay import Config
+from exporter.config.secret import Secret
+from exporter.contracts import Account, FetchFailedError, Notifier, Send
+from exporter.edge.clock import SystemClock
+from exporter.edge.http import HttpClient
+from exporter.flow import backoff, breaker
+from exporter.model import Retry
+
+
+def all_notifiers() -> dict[str, Notifier]:
+    """Give every notifier by its name."""
+    return {name: notifiers.load(name) for name in notifiers.names()}
+
+
+def load(file: str | Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Read a relay's config file and try its templates. Raises ConfigError."""
+    known = all_notifiers()
+    languages = texts.languages()
+    if environ is None:
+        config = settings.load(file, known, languages)
+    else:
+        config = settings.load(file, known, languages, environ)
+    complaints = []
+    for at, each in enumerate(config.receivers):
+        for key, source in (("template", each.template), ("body", each.body)):
+            if source is not None:
+                try:
+                    texts.check(source, f"{file}: receivers[{at}].{key}")
+                except texts.TemplateError as error:
+                    complaints.append(str(error))
+    if complaints:
+        raise settings.ConfigError(tuple(complaints))
+    return config
+
+
+def plain(value: Secret | str | None) -> str:
+    return value.reveal() if isinstance(value, Secret) else value or ""
+
+
+def receiver_of(config: settings.Receiver) -> Receiver:
+    """Give one receiver as the relay's parts know it."""
+    notifier = notifiers.load(config.type)
+    base = Account(
+        url=(plain(config.url) or notifier.url).rstrip("/"),
+        token=plain(config.token),
+        user=plain(config.user),
+        sender=config.sender or "",
+        options=config.options,
+    )
+    batches = notifier.batches(config.to) if config.to else ((),)
+    storm, budget = config.storm, config.budget
+    return Receiver(
+        name=config.name,
+        notifier=notifier,
+        accounts=tuple(replace(base, to=batch) for batch in batches),
+        limit=config.segments if notifier.short else notifier.limit,
+        language=config.language,
+        levels=frozenset(config.levels),
+        routes=frozenset(config.routes),
+        resolved=config.resolved,
+        triage=config.triage,
+        resend=config.when_unsure == "resend",
+        cooldown=config.cooldown,
+        storm=Pace(messages=storm.messages, window=storm.window),
+        budget=Pace(messages=budget.messages, window=budget.window) if budget else None,
+        digest_every=storm.digest_every,
+        listed=config.listed,
+        template=config.template,
+        body=config.body,
+    )
+
+
+def policy_of(config: settings.Receiver) -> Policy:
+    """Give how one receiver is tried."""
+    retry = config.retry
+    return Policy(
+        timeout=config.timeout,
+        parallel=config.parallel,
+        backoff=backoff.Rules(base=retry.base, cap=retry.cap),
+        breaker=breaker.Rules(
+            failures=retry.failures,
+            recovery=retry.recovery,
+            recovery_cap=max(retry.recovery, retry.cap),
+        ),
+        give_up=retry.give_up,
+    )
+
+
+def ledger_settings(config: Config) -> ledger.Settings:
+    incidents, ask = config.incidents, config.triage
+    return ledger.Settings(
+        dedup=incidents.dedup_window,
+        flapping=FlapRules(
+            window=incidents.flap_window,
+            changes=incidents.flap_changes,
+            quiet=incidents.dedup_window,
+        ),
+        blind=frozenset({*incidents.no_data_alerts, heartbeat.NAME}),
+        triage=frozenset(ask.levels),
+        asks=ask.enabled,
+        triage_per_hour=ask.per_hour,
+        triage_per_day=ask.per_day,
+        grace=ask.grace,
+    )
+
+
+def model_of(config: settings.Triage) -> triage.Model:
+    return triage.Model(
+        url=config.base_url.rstrip("/"),
+        name=config.model,
+        key=plain(config.api_key),
+        temperature=config.temperature_percent / 100,
+        tokens=config.tokens,
+        tokens_key=config.tokens_key,
+        language=config.language,
+        words=config.words,
+    )
+
+
+@asynccontextmanager
+async def sending(config: Config) -> AsyncIterator[Callable[[Notifier], Send]]:
+    """Open what carries requests: one pool for HTTP, the library for whom it speaks."""
+    ca_file = config.http.ca_file
+    async with HttpClient(limit=config.http.connections, ca_file=ca_file) as client:
+
+        def carrier(notifier: Notifier) -> Send:
+            if notifier.name != "apprise":
+                return client
+            send: Send = import_module("exporter.edge.apprise").send
+            return send
+
+        yield carrier
+
+
+def secrets_of(config: Config) -> list[str]:
+    """Give every secret of a config, so that logs can hide them."""
+    found = [config.intake.bearer_token, config.intake.password, config.heartbeat.ping_url,
+             config.triage.api_key]  # fmt: skip
+    for receiver in config.receivers:
+        found += [receiver.url, receiver.token, receiver.user]
+    return [each.reveal() for each in found if isinstance(each, Secret)]
+
+
+# --- one message by hand ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """What came back of a test message: the verdict, and what the provider said word for word."""
+
+    target: str
+    outcome: object
+    status: int | None
+    answer: str
+
+
+async def try_receiver(config: Config, name: str) -> list[Tested]:
+    """Send one marked test message over a receiver, past the spool. Raises KeyError."""
+    found = next((each for each in config.receivers if each.name == name), None)
+    if found is None:
+        raise KeyError(name)
+    receiver, policy, clock = receiver_of(found), policy_of(found), SystemClock()
+    results = []
+    async with sending(config) as carrier:
+        send = carrier(receiver.notifier)
+        for account in receiver.accounts:
+            note = texts.compose_test(receiver, clock.wall())[0]
+            request = receiver.notifier.request(note, account, str(uuid4()), None)
+            target = ",".join(account.to)
+            try:
+                answer = await send(
+                    request.method,
+                    request.url,
+                    headers=request.headers,
+                    timeout=policy.timeout,
+                    body_limit=65_536,
+                    body=request.body,
+                )
+            except FetchFailedError as error:
+                failed = Retry(error.reason.value)
+                results.append(
+                    Tested(target=target, outcome=failed, status=None, answer=error.detail)
+                )
+                continue
+            results.append(
+                Tested(
+                    target=target,
+                    outcome=receiver.notifier.judge(answer),
+                    status=answer.status,
+                    answer=answer.body[:2000].decode(errors="replace"),
+                )
+            )
+    return results
