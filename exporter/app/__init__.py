@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from exporter import __version__
 from exporter import config as settings
+from exporter.app.anomalies import Anomalies
 from exporter.app.around import Task
 from exporter.app.exchange import Exchange
 from exporter.app.fleet import Changes, end
 from exporter.app.force import PATIENCE, Force
-from exporter.app.judging import Judging
 from exporter.app.serving import Serving, limits
 from exporter.app.site import Lateness, show_domains
 from exporter.app.storage import Bans, Storage
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TASKS = ("probe", "stream", "book", "tick", "lag", "reload", "network", "status", "state",
-    "mailbox", "web")  # fmt: skip
+    "mailbox", "web", "push", "nudge")  # fmt: skip
 _LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
 _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as they were
 
@@ -79,7 +79,8 @@ class App:
             shard=None if options.shard is None else (options.shard.index, options.shard.count),
         )
         self.stopping = False
-        self.judging = Judging(self.registry, self.clock)
+        self.anomalies = Anomalies(self.registry, self.clock)
+        self.judging = self.anomalies.judging
         self.lateness = Lateness(self.clock)
         self.bans = Bans()
         self.reloads: Mailbox[None, object] = Mailbox(capacity=4)
@@ -117,6 +118,8 @@ class App:
                         bans=self.bans,
                     )
                     edges.push_async_callback(force.close)
+                    edges.push_async_callback(self.anomalies.close)
+                    self.anomalies.start = start
                     await self._follow(self.config, force)
                     self._remember(storage)
                     own = [start(task) for task in self._tasks(force, storage)]
@@ -141,19 +144,20 @@ class App:
         if learnt is None:
             return
         try:
-            self.judging.bank.restore(learnt)
+            self.anomalies.restore(learnt)
         except ValueError as error:
-            log.warning("detector_state_left reason=%r", str(error)[:200])
+            log.warning("detector_state_left reason=%r learning=anew", str(error)[:200])
 
     def _save(self, storage: Storage | None) -> None:
         if storage is not None:
             storage.save_bans(self.bans)
-            storage.save_learnt(self.judging.bank.dump())
+            storage.save_learnt(self.anomalies.dump())
 
     async def _drain(self, force: Force, own: list[asyncio.Task[None]]) -> None:
         self.stopping = True
         log.info("stopping exchanges=%d patience_s=%.1f", len(force.exchanges), PATIENCE)
         await force.stop()
+        await self.anomalies.stop()
         await end(own, PATIENCE)
         log.info("stopped")
 
@@ -161,8 +165,9 @@ class App:
         yield "lag", "lag", self._watch_lag
         yield "tick", "tick", partial(self._tick, force)
         yield from force.tasks()
+        yield from self.anomalies.tasks()
         if storage is not None:
-            yield "state", "state", partial(storage.run, self.bans, self.judging.bank.dump)
+            yield "state", "state", partial(storage.run, self.bans, self.anomalies.photograph)
         yield "reload", "reload", partial(self.reloads.serve, partial(self._reload, force))
 
     def _web(self, server: Server, web: WebFile) -> Task:
@@ -230,6 +235,7 @@ class App:
 
     async def _follow(self, config: Config, force: Force) -> Changes:
         changes = await force.change(self._own(config))
+        await self.anomalies.follow(config)
         self.config = config
         self.meter.config_loaded(config_hash(config), self.clock.wall())
         return changes
@@ -251,6 +257,7 @@ class App:
             lag = max(0.0, self.clock.monotonic() - due)
             self.meter.loop_lag.observe(lag)
             self.lateness.looped(lag)
+            self.judging.sampling.lagged(lag)
 
     async def _tick(self, force: Force) -> None:
         due = self.clock.monotonic()
@@ -262,8 +269,7 @@ class App:
             force.look(wall)
             if force.controls is not None:
                 show_domains(self.exchanges, self.lateness.site(force.controls.network))
-            if self.config.anomaly.enabled:
-                await self.judging.tick()
+            await self.anomalies.tick(force)
 
 
 @contextmanager
