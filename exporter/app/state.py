@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from exporter import __version__
 from exporter.app.exchange import Exchange
+from exporter.app.judging import DECIDES
 from exporter.app.probing import EndpointState
 from exporter.app.streaming import StreamState, Watch
+from exporter.model import Verdict
 from exporter.web import state as shown
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ def snapshot(app: App) -> shown.Snapshot:
         version=__version__,
         exchanges=tuple(_exchange(each, now, monotonic) for each in app.exchanges),
         anomalies=_anomalies(app),
+        incidents=tuple(_verdict(each) for each in app.judging.incidents),
+        verdicts=tuple(_verdict(each) for each in reversed(app.judging.recent)),
         series=app.registry.series,
         series_limit=app.config.metrics.series_limit,
     )
@@ -109,12 +113,31 @@ def _anomalies(app: App) -> tuple[shown.AnomalyState, ...]:
             shown.AnomalyState(
                 exchange=series.exchange,
                 signal=series.signal,
-                score=max(each.values(), default=0.0) if ready else None,
+                score=each[DECIDES] if ready and scores.measured[column] else None,
                 ready=ready,
                 scores=tuple(each.items()),
             )
         )
     return tuple(rows)
+
+
+def _verdict(verdict: Verdict) -> shown.VerdictState:
+    evidence = verdict.evidence
+    return shown.VerdictState(
+        exchange=verdict.series.exchange,
+        signal=verdict.series.signal,
+        change=verdict.change,
+        severity=verdict.severity,
+        time=verdict.time,
+        since=verdict.since,
+        sentence=verdict.sentence,
+        score=evidence.score,
+        value=_known(evidence.value),
+        center=_known(evidence.center),
+        lower=_known(evidence.lower),
+        upper=_known(evidence.upper),
+        detectors=tuple(evidence.detectors.items()),
+    )
 
 
 def _known(value: float) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from math import isfinite
 
-from exporter.web.state import ExchangeState, Snapshot
+from exporter.web.state import ExchangeState, Snapshot, VerdictState
 
 
 def overview(snapshot: Snapshot) -> dict[str, object]:
@@ -41,8 +41,30 @@ def exchange_named(snapshot: Snapshot, name: str) -> dict[str, object] | None:
     return None if found is None else exchange(found)
 
 
-def anomalies(snapshot: Snapshot) -> list[dict[str, object]]:
-    """Give ``/api/v1/anomalies``: every judged signal, the most unusual first."""
+def anomalies(snapshot: Snapshot) -> dict[str, object]:
+    """Give ``/api/v1/anomalies``: what goes on, what was decided of late, and every signal.
+
+    Incidents are the longest first, verdicts the newest, signals the most unusual.
+    """
+    return {
+        "incidents": [
+            verdict(one) for one in sorted(snapshot.incidents, key=lambda one: one.since)
+        ],
+        "verdicts": [verdict(one) for one in snapshot.verdicts],
+        "signals": _signals(snapshot),
+    }
+
+
+def verdict(state: VerdictState) -> dict[str, object]:
+    """Give one verdict, its evidence apart."""
+    plain = asdict(state)
+    names = ("score", "value", "center", "lower", "upper")
+    evidence = {name: plain.pop(name) for name in names}
+    plain.pop("detectors")
+    return plain | {"evidence": evidence | {"detectors": dict(state.detectors)}}
+
+
+def _signals(snapshot: Snapshot) -> list[dict[str, object]]:
 
     def rank(score: float | None) -> float:
         return score if score is not None and isfinite(score) else -1.0

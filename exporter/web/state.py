@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from exporter.model import Channel, Circuit, SubscriptionState
+from exporter.model import Change, Channel, Circuit, Severity, SubscriptionState
 
 
 class Health(StrEnum):
@@ -128,7 +128,7 @@ class ExchangeState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnomalyState:
-    """One judged signal; ``score`` 1 is the threshold."""
+    """One judged signal; ``score`` is the deciding detector's, 1 is the threshold."""
 
     exchange: str
     signal: str
@@ -143,6 +143,33 @@ class AnomalyState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictState:
+    """One decision about one signal, and why; numbers in the signal's unit, None where unknown.
+
+    The threshold lies at ``lower`` and ``upper``; ``detectors`` are those that agree, by score.
+    """
+
+    exchange: str
+    signal: str
+    change: Change
+    severity: Severity
+    time: float
+    since: float  # when it began
+    sentence: str
+    score: float
+    value: float | None = None
+    center: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    detectors: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether this ended the incident."""
+        return self.change in (Change.CLOSED, Change.LOST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything at one moment ``now``."""
 
@@ -152,6 +179,8 @@ class Snapshot:
     window: float = 300.0  # of the endpoints' figures
     exchanges: tuple[ExchangeState, ...] = ()
     anomalies: tuple[AnomalyState, ...] = ()
+    incidents: tuple[VerdictState, ...] = ()  # what goes on now, by its newest verdict
+    verdicts: tuple[VerdictState, ...] = ()  # the newest first
     series: int = 0
     series_limit: int = 0
     links: tuple[tuple[str, str], ...] = field(
@@ -177,6 +206,11 @@ class Snapshot:
     def subscriptions(self) -> tuple[SubscriptionRow, ...]:
         """The subscriptions of all exchanges."""
         return tuple(row for stream in self.streams for row in stream.subscriptions)
+
+    @property
+    def ended(self) -> tuple[VerdictState, ...]:
+        """The incidents that ended within the last hour, the newest first."""
+        return tuple(one for one in self.verdicts if one.ended and self.now - one.time <= 3600.0)
 
     @property
     def endpoints(self) -> tuple[EndpointState, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.model import Channel, Circuit, SubscriptionState
+from exporter.model import Change, Channel, Circuit, Severity, SubscriptionState
 from exporter.web.state import (
     AnomalyState,
     EndpointState,
@@ -12,6 +12,7 @@ from exporter.web.state import (
     Snapshot,
     StreamState,
     SubscriptionRow,
+    VerdictState,
 )
 
 NOW = 1_763_715_600.0
@@ -119,6 +120,45 @@ DOWN = ExchangeState(
     maintenance_end=NOW + 1800,
     banned_until=NOW + 95,
 )
+SLOW = VerdictState(
+    exchange="okx-tokyo",
+    signal="probe_latency",
+    change=Change.WORSENED,
+    severity=Severity.CRITICAL,
+    time=NOW - 40,
+    since=NOW - 700,
+    sentence="okx-tokyo: median probe latency is still 412 ms, usually 38.1 ms and at most 120 ms,"
+    " for 11 min (score 2.4 of 1.0)",
+    score=2.41,
+    value=0.412,
+    center=0.0381,
+    lower=None,
+    upper=0.12,
+    detectors=(("ensemble", 2.41), ("zscore", 5.2)),
+)
+SPREAD = replace(
+    SLOW,
+    signal="spread",
+    change=Change.OPENED,
+    severity=Severity.WARNING,
+    time=NOW - 95,
+    since=NOW - 97,
+    sentence="okx-tokyo: spread is 0.31 %, usually 0.0026 % and at most 0.103 %, for 2 s"
+    " (score 1.1 of 1.0)",
+    score=1.12,
+)
+OVER = replace(
+    SLOW,
+    exchange="binance",
+    signal="stream_latency",
+    change=Change.CLOSED,
+    severity=Severity.WARNING,
+    time=NOW - 1260,
+    since=NOW - 1500,
+    sentence="binance: stream latency is back at 9.1 ms after 4 min",
+    score=0.0,
+    value=0.0091,
+)
 SNAPSHOT = Snapshot(
     now=NOW,
     started=NOW - 8045,
@@ -135,6 +175,8 @@ SNAPSHOT = Snapshot(
         AnomalyState(exchange="binance", signal="probe_latency", score=0.21, ready=True),
         AnomalyState(exchange="bybit", signal="probe_latency", score=None, ready=False),
     ),
+    incidents=(SLOW, SPREAD),
+    verdicts=(SLOW, SPREAD, OVER),
     series=1284,
     series_limit=15_000,
 )

@@ -42,9 +42,24 @@ def test_one_exchange_by_name() -> None:
 
 
 def test_anomalies_come_worst_first() -> None:
-    """Scores by detector, the most unusual signal first, those not known last; NaN is null."""
+    """Scores by detector, the most unusual signal first, those not known last; NaN is null.
+
+    Beside them what goes on, the longest first, and what was decided, with its evidence.
+    """
     odd = replace(SNAPSHOT.anomalies[1], score=float("nan"))
-    found = over_the_wire(anomalies(replace(SNAPSHOT, anomalies=(odd, *SNAPSHOT.anomalies))))
+    all_of_it = over_the_wire(anomalies(replace(SNAPSHOT, anomalies=(odd, *SNAPSHOT.anomalies))))
+    found = all_of_it["signals"]
     assert [one["score"] for one in found] == [2.41, 0.21, None, None]
     assert [one["alarming"] for one in found] == [True, False, False, False]
     assert found[0]["scores"] == {"zscore": 2.41, "iqr": 1.8, "rolling_mean": 1.12}
+    assert [one["signal"] for one in all_of_it["incidents"]] == ["probe_latency", "spread"]
+    worst = all_of_it["verdicts"][0]
+    assert (worst["change"], worst["severity"]) == ("worsened", "critical")
+    assert worst["evidence"] == {
+        "score": 2.41,
+        "value": 0.412,
+        "center": 0.0381,
+        "lower": None,
+        "upper": 0.12,
+        "detectors": {"ensemble": 2.41, "zscore": 5.2},
+    }
