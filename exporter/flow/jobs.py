@@ -1,0 +1,237 @@
+"""Work on demand: bounded, by priority, with retries, timeouts, and results kept for a while.
+
+A job waits, runs, and ends once: completed, failed or cancelled. `choose` and `retry` are the
+rules; `Jobs` waits and does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from exporter.contracts import Clock
+from exporter.flow import backoff
+
+
+class Status(StrEnum):
+    """How far a job has come."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+
+class JobsFullError(Exception):
+    """Too many jobs wait already."""
+
+
+Work: TypeAlias = Callable[[], Awaitable[object]]
+"""One try of a job; what it gives must be fit for JSON."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One job. Times in epoch seconds, ``due`` in monotonic ones: not to be run before."""
+
+    id: int
+    kind: str
+    what: object  # what was asked for, as it is shown
+    work: Work
+    priority: int = 0  # the greater, the sooner
+    timeout: float = 30.0  # of one try, seconds
+    retries: int = 0
+    status: Status = Status.PENDING
+    created: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    tries: int = 0
+    error: str = ""
+    result: msgspec.Raw | None = None
+    due: float = 0.0
+    waiting: backoff.State = field(default_factory=backoff.State)
+    scope: asyncio.Timeout | None = None  # of the try that runs
+    unwanted: bool = False  # it was cancelled while it ran
+
+
+def choose(jobs: Iterable[Job], now: float) -> Job | None:
+    """Give the job that is to run next: the highest priority, of these the oldest."""
+    ready = (job for job in jobs if job.status is Status.PENDING and job.due <= now)
+    return min(ready, key=lambda job: (-job.priority, job.id), default=None)
+
+
+def retry(job: Job, now: float, rules: backoff.Rules, chance: float) -> bool:
+    """Put a job whose try failed back in line, unless it had all its tries; say whether."""
+    if job.tries > job.retries:
+        return False
+    job.waiting, wait = backoff.step(job.waiting, 0.0, rules, chance)
+    if wait is None:
+        return False
+    job.status, job.due = Status.PENDING, now + wait
+    return True
+
+
+def _silent(_: Status) -> None:
+    """Tell nobody."""
+
+
+class Jobs:
+    """At most ``workers`` jobs at a time and ``waiting`` in line; the last ``kept`` that ended.
+
+    A result of more than ``largest`` bytes as JSON is a failure. ``expected`` are the errors that
+    end a try; any other one is a fault of ours, which fails the job and ends `run`. ``heard`` is
+    told of each status that a job enters.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        expected: tuple[type[Exception], ...],
+        workers: int = 2,
+        waiting: int = 20,
+        kept: int = 50,
+        largest: int = 1 << 20,
+        rules: backoff.Rules | None = None,
+        heard: Callable[[Status], None] = _silent,
+    ) -> None:
+        self._clock, self._chance = clock, chance
+        self._failures: tuple[type[Exception], ...] = (TimeoutError, _TooLargeError, *expected)
+        self._workers, self._waiting, self._largest = workers, waiting, largest
+        self._rules = rules or backoff.Rules()
+        self._heard = heard
+        self._live: dict[int, Job] = {}
+        self._over: deque[Job] = deque(maxlen=kept)
+        self._count = 0
+        self._news = asyncio.Event()
+
+    def submit(
+        self,
+        kind: str,
+        what: object,
+        work: Work,
+        *,
+        priority: int = 0,
+        timeout: float = 30.0,
+        retries: int = 0,
+    ) -> Job:
+        """Put a job in line. Raises JobsFullError."""
+        line = sum(job.status is Status.PENDING for job in self._live.values())
+        if line >= self._waiting:
+            raise JobsFullError(f"{line} jobs wait already")
+        self._count += 1
+        job = Job(
+            id=self._count,
+            kind=kind,
+            what=what,
+            work=work,
+            priority=priority,
+            timeout=timeout,
+            retries=retries,
+            created=self._clock.wall(),
+        )
+        self._live[job.id] = job
+        self._heard(Status.PENDING)
+        self._news.set()
+        return job
+
+    def find(self, number: int) -> Job | None:
+        """Give a job that waits, runs, or ended not too long ago."""
+        if number in self._live:
+            return self._live[number]
+        return next((job for job in self._over if job.id == number), None)
+
+    def all(self) -> list[Job]:
+        """Give all that are known, the newest first."""
+        return sorted((*self._live.values(), *self._over), key=lambda job: -job.id)
+
+    def cancel(self, number: int) -> bool:
+        """Have a job not run, or end at once; give whether there was anything to cancel."""
+        job = self._live.get(number)
+        if job is None or job.unwanted:
+            return False
+        if job.status is Status.PENDING:
+            self._end(job, Status.CANCELLED)
+        elif job.scope is not None:
+            job.unwanted = True
+            job.scope.reschedule(asyncio.get_running_loop().time())
+        return True
+
+    async def run(self) -> None:
+        """Work until cancelled; what ran then is cancelled too, what waits stays in line."""
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(self._workers):
+                tasks.create_task(self._work(), name=f"job worker {number + 1}")
+
+    async def _work(self) -> None:
+        while True:
+            await self._try(await self._next())
+
+    async def _next(self) -> Job:
+        while True:
+            self._news.clear()
+            now = self._clock.monotonic()
+            if job := choose(self._live.values(), now):
+                # At once, before anybody else looks.
+                job.status, job.tries = Status.RUNNING, job.tries + 1
+                return job
+            later = [job.due for job in self._live.values() if job.status is Status.PENDING]
+            try:
+                async with asyncio.timeout(min(later) - now if later else None):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    async def _try(self, job: Job) -> None:
+        job.started = self._clock.wall()
+        self._heard(Status.RUNNING)
+        try:
+            async with asyncio.timeout(job.timeout) as job.scope:
+                result = msgspec.json.encode(await job.work())
+            if len(result) > self._largest:
+                raise _TooLargeError(f"a result of {len(result)} bytes, {self._largest} at most")
+        except self._failures as error:
+            self._failed(job, error)
+        except asyncio.CancelledError:
+            self._end(job, Status.CANCELLED, "stopped")
+            raise
+        except BaseException:
+            self._end(job, Status.FAILED, "internal error, see the log")
+            raise
+        else:
+            job.result = msgspec.Raw(result)
+            self._end(job, Status.COMPLETED)
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        if job.unwanted:
+            self._end(job, Status.CANCELLED)
+            return
+        late = isinstance(error, TimeoutError) and not str(error)
+        job.error = f"not done within {job.timeout:g} s" if late else str(error)[:500]
+        hopeless = isinstance(error, _TooLargeError)
+        if not hopeless and retry(job, self._clock.monotonic(), self._rules, self._chance()):
+            self._heard(Status.PENDING)
+            self._news.set()
+        else:
+            self._end(job, Status.FAILED, job.error)
+
+    def _end(self, job: Job, status: Status, error: str = "") -> None:
+        job.status, job.ended, job.error, job.scope = status, self._clock.wall(), error, None
+        del self._live[job.id]
+        self._over.append(job)
+        self._heard(status)
+
+
+class _TooLargeError(Exception):
+    """The result is larger than is kept."""
