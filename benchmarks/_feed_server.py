@@ -1,7 +1,8 @@
 """A WebSocket server that sends one prepared feed as fast, or as evenly, as it is told.
 
 No library: handshake and unmasked frames by hand, so that the sender never is the bottleneck.
-Run as a program it prints its port, serves one connection and ends.
+Run as a program it prints its port, serves one stream and ends. A feed of books begins with one
+delta a symbol and goes on when each book was fetched over REST from the same port.
 """
 
 from __future__ import annotations
@@ -12,11 +13,20 @@ import hashlib
 import json
 import socket
 import struct
+import threading
 import time
+from collections.abc import Callable
+from random import Random
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 4.2.2
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT")
 TICK = 0.001  # seconds between two writes of a paced feed
+FIRST = 1_000_000  # number of the REST books, which the first deltas follow
+LEVELS = 1000  # a side of a REST book: as many as either reader asks for
+MIDDLE, STEP = 43_000.0, 0.01  # of all prices
+# Levels a side of one delta. Recorded: mean 4.2 and 5.0, one in ten above 11 (futures, 2021).
+CALM = (0, 1, 1, 2, 2, 3, 4, 6, 9, 14)
+BUSY = tuple(range(5, 21))
 
 
 def frame(payload: bytes) -> bytes:
@@ -55,11 +65,63 @@ def trades(count: int, epoch: float) -> list[bytes]:
     return frames
 
 
-def handshake(connection: socket.socket) -> bytes:
+def price(bid: bool, away: int) -> str:
+    """Give the price ``away`` steps from the middle."""
+    return f"{MIDDLE - STEP * away if bid else MIDDLE + STEP * away:.8f}"
+
+
+def depths(count: int, epoch: float, widths: tuple[int, ...]) -> list[bytes]:
+    """Give ``count`` frames of Binance's depth@100ms stream, around a still price.
+
+    ``widths`` are the numbers of levels a side to draw from. Three in ten levels are taken away,
+    some of which were not there, as recorded.
+    """
+    random, frames = Random(1), []
+
+    def side(bid: bool) -> list[list[str]]:
+        aways = {1 + int(random.expovariate(0.02)) for _ in range(random.choice(widths))}
+        sizes = [0.0 if random.random() < 0.3 else random.random() * 3 for _ in aways]
+        return [[price(bid, away), f"{size:.8f}"] for away, size in zip(aways, sizes, strict=True)]
+
+    for number in range(count):
+        symbol, last = SYMBOLS[number % len(SYMBOLS)], FIRST + 10 * (number // len(SYMBOLS))
+        data = {
+            "e": "depthUpdate",
+            "E": int(epoch * 1000) + number // 20,
+            "s": symbol,
+            "U": last + 1,
+            "u": last + 10,
+            "b": side(True),
+            "a": side(False),
+        }
+        text = json.dumps(
+            {"stream": f"{symbol.lower()}@depth@100ms", "data": data}, separators=(",", ":")
+        )
+        frames.append(frame(text.encode()))
+    return frames
+
+
+def book() -> bytes:
+    """Give the HTTP answer with the REST book of any symbol."""
+    sides = {
+        name: [[price(bid, away), "1.50000000"] for away in range(1, LEVELS + 1)]
+        for name, bid in (("bids", True), ("asks", False))
+    }
+    body = json.dumps({"lastUpdateId": FIRST, **sides}).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+    return head.encode() + b"Content-Type: application/json\r\n\r\n" + body
+
+
+def request(connection: socket.socket) -> bytes:
+    """Read an HTTP request without a body."""
+    read = b""
+    while b"\r\n\r\n" not in read:
+        read += connection.recv(4096)
+    return read
+
+
+def handshake(connection: socket.socket, request: bytes) -> bytes:
     """Answer the upgrade; give the request's first line."""
-    request = b""
-    while b"\r\n\r\n" not in request:
-        request += connection.recv(4096)
     line, *lines = request.split(b"\r\n")
     headers = dict(header.lower().split(b": ", 1) for header in lines if b": " in header)
     key = next(h for h in lines if h.lower().startswith(b"sec-websocket-key")).split(b": ")[1]
@@ -97,34 +159,67 @@ def alone(connection: socket.socket, frames: list[bytes], rate: float) -> None:
         connection.sendall(one)
 
 
-def serve(count: int, rate: float | None, each: bool) -> None:
-    """Serve one connection."""
-    frames = trades(count, time.time())  # noqa: TID251 - a program of its own, with its own clock
+FEEDS: dict[str, Callable[[int, float], list[bytes]]] = {
+    "trades": trades,
+    "calm": lambda count, epoch: depths(count, epoch, CALM),
+    "busy": lambda count, epoch: depths(count, epoch, BUSY),
+}
+
+
+def serve(feed: str, count: int, rate: float | None, each: bool) -> None:
+    """Serve one stream, and the books that it goes with."""
+    frames = FEEDS[feed](count, time.time())  # noqa: TID251 - a program of its own, with its own clock
+    books = threading.Semaphore(0)  # served so far
+
+    def stream(connection: socket.socket, asked: bytes) -> None:
+        rest = frames
+        if b"streams=" not in handshake(connection, asked):
+            connection.sendall(frame(b'{"result":null,"id":1}'))
+        if feed != "trades":
+            rest = frames[len(SYMBOLS) :]
+            connection.sendall(b"".join(frames[: len(SYMBOLS)]))
+            for _ in SYMBOLS:
+                books.acquire(timeout=30)
+        time.sleep(0.5)  # so that what connecting costs is over
+        if each and rate is not None:
+            alone(connection, rest, rate)
+        else:
+            send(connection, rest, rate)
+        connection.settimeout(60)
+        while connection.recv(4096):  # until the reader has seen enough
+            pass
+
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            asked = request(connection)
+            if b"upgrade: websocket" in asked.lower():
+                stream(connection, asked)
+                ended.set()
+            else:
+                connection.sendall(book())
+                books.release()
+
+    ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
         print(server.getsockname()[1], flush=True)
-        server.settimeout(30)
-        connection, _ = server.accept()
-        with connection:
-            if b"streams=" not in handshake(connection):
-                connection.sendall(frame(b'{"result":null,"id":1}'))
-            time.sleep(0.5)  # so that what connecting costs is over
-            if each and rate is not None:
-                alone(connection, frames, rate)
-            else:
-                send(connection, frames, rate)
-            connection.settimeout(60)
-            while connection.recv(4096):  # until the reader has seen enough
-                pass
+        server.settimeout(1)
+        while not ended.is_set():
+            try:
+                connection, _ = server.accept()
+            except TimeoutError:
+                continue
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
 
 
 def main() -> None:
     """Read the flags and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--feed", choices=FEEDS, default="trades")
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--rate", type=float, help="messages a second; without it, no limit")
     parser.add_argument("--each", action="store_true", help="one write a message")
     flags = parser.parse_args()
-    serve(flags.count, flags.rate, flags.each)
+    serve(flags.feed, flags.count, flags.rate, flags.each)
 
 
 if __name__ == "__main__":

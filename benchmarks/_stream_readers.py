@@ -17,9 +17,14 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:  # a peer's memory shall not hold what is ours
+    from exporter.app.books import LocalBook
+    from exporter.contracts import Clock, Fetch, Venue
+    from exporter.signals.feed import Feed
 
 from benchmarks._feed_server import SYMBOLS
 
@@ -28,17 +33,20 @@ PATIENCE = 15.0  # seconds without a message after which it is over
 
 
 class Watch:
-    """Looks at a counter from aside, so that measuring costs no message anything."""
+    """Looks at a counter from aside, so that measuring costs no message anything.
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    The first ``skip`` messages open the feed and are not measured.
+    """
+
+    def __init__(self, count: int, skip: int = 0) -> None:
+        self.count, self.skip = count, skip
         self._start: tuple[int, float, float] | None = None
         self._last = (0, time.perf_counter())
 
     def look(self, seen: int) -> bool:
         """Take what was seen so far; give whether to go on."""
         now, cpu = time.perf_counter(), _cpu()
-        if seen and self._start is None:
+        if seen > self.skip and self._start is None:
             self._start = (seen, now, cpu)
         if seen != self._last[0]:
             self._last = (seen, now)
@@ -81,9 +89,10 @@ async def watched(reader: Awaitable[None], watch: Watch, seen: Callable[[], int]
 # --- this project -----------------------------------------------------------------------------
 
 
-def ours(port: int, count: int, *, uvloop: bool) -> None:
-    """The whole path: receive, decode, count, latency, sequence, price, staleness."""
+def ours(port: int, count: int, *, uvloop: bool, books: bool = False) -> None:
+    """The whole path: receive, decode, count, latency, sequence, price or book, staleness."""
     from exporter.edge.clock import SystemClock
+    from exporter.edge.http import HttpClient
     from exporter.edge.websocket import connect
     from exporter.metrics import families
     from exporter.metrics.children import CounterChild, HistogramChild
@@ -93,7 +102,8 @@ def ours(port: int, count: int, *, uvloop: bool) -> None:
     from exporter.sources.stream import Stream
     from exporter.venues.binance import VENUE
 
-    venue = replace(VENUE, topics={Channel.TRADES: "{lower}@aggTrade"})
+    venue = replace(VENUE, topics={**VENUE.topics, Channel.TRADES: "{lower}@aggTrade"})
+    channel = Channel.BOOK if books else Channel.TRADES
     clock = SystemClock()
     latency = HistogramChild(families.STREAM_LATENCY, ("binance", "trades"))
     negative = CounterChild(families.STREAM_LATENCY_NEGATIVE, ("binance", "trades"))
@@ -102,10 +112,10 @@ def ours(port: int, count: int, *, uvloop: bool) -> None:
     subscriptions = [
         Subscription(
             exchange="binance",
-            channel=Channel.TRADES,
+            channel=channel,
             instrument=INSTRUMENTS[symbol],
             symbol=symbol,
-            topic=venue.topic(Channel.TRADES, symbol),
+            topic=venue.topic(channel, symbol),
         )
         for symbol in SYMBOLS
     ]
@@ -114,6 +124,7 @@ def ours(port: int, count: int, *, uvloop: bool) -> None:
         one.topic: Feed(one, venue.sequences, skew, latency, negative, clock.wall())
         for one in subscriptions
     }
+    local = {topic: _book(feed, venue, clock) for topic, feed in feeds.items() if books}
 
     def processed(decoding: float, applying: float) -> None:
         decode.observe(decoding)
@@ -138,15 +149,68 @@ def ours(port: int, count: int, *, uvloop: bool) -> None:
         connect=partial(connect, clock=clock),
         clock=clock,
         meter=meter,
-        sinks=feeds,
+        sinks=local or feeds,
         stale_after=lambda topic: 60.0,
         chance=random.random,
         urls=[f"ws://127.0.0.1:{port}/stream"],
     )
-    watch = Watch(count)
-    _run(watched(stream.run(), watch, lambda: sum(feed.count for feed in feeds.values())), uvloop)
+    watch = Watch(count, skip=len(SYMBOLS) if books else 0)
+
+    async def run() -> None:
+        async with HttpClient() as client, asyncio.TaskGroup() as tasks:
+            for book in local.values():
+                _keep(book, venue, client, clock, port, tasks)
+            await stream.run()
+
+    _run(watched(run(), watch, lambda: sum(feed.count for feed in feeds.values())), uvloop)
     lost.remove("shutdown")
+    lost += [f"{topic}: not synced" for topic, book in local.items() if not book.sync.synced]
     watch.report(gaps=sum(feed.gaps for feed in feeds.values()), trouble=lost)
+
+
+def _book(feed: Feed, venue: Venue, clock: Clock) -> LocalBook:
+    """Give the sink that builds one book."""
+    from exporter.app.books import LocalBook
+    from exporter.metrics.books import BookMeter
+    from exporter.metrics.registry import Registry
+
+    assert venue.book is not None
+    meter = partial(BookMeter, Registry(), feed.subscription, checksums=False, audited=False)
+    return LocalBook(
+        feed, venue.book, venue, meter, unreadable=lambda: None, priced=True, clock=clock
+    )
+
+
+def _keep(
+    book: LocalBook, venue: Venue, fetch: Fetch, clock: Clock, port: int, tasks: asyncio.TaskGroup
+) -> None:
+    """Let one book fetch its snapshot, and what it may lose."""
+    from exporter.flow import backoff
+    from exporter.sources.book import Keeper, Snapshots
+
+    assert venue.book is not None
+    snapshots = Snapshots(
+        exchange="binance",
+        url=f"http://127.0.0.1:{port}",
+        rules=venue.book,
+        fetch=fetch,
+        clock=clock,
+        slots=asyncio.Semaphore(4),
+        part=(),
+        budgets=(),
+        fault=venue.fault,
+        answered=lambda answer: None,
+    )
+    book.keeper = Keeper(
+        book.feed.subscription,
+        book.sync,
+        source=snapshots,
+        live=lambda: True,
+        clock=clock,
+        rules=backoff.Rules(base=1.0, cap=60.0),
+        chance=random.random,
+    )
+    tasks.create_task(book.keeper.run())
 
 
 def _run(main: Any, uvloop: bool) -> None:
@@ -183,11 +247,11 @@ def transport(port: int, count: int, *, uvloop: bool) -> None:
 # --- peers ------------------------------------------------------------------------------------
 
 
-def cryptofeed(port: int, count: int) -> None:
+def cryptofeed(port: int, count: int, *, books: bool = False) -> None:
     """cryptofeed's own Binance feed with one callback that counts, on uvloop as it prefers."""
     from cryptofeed import FeedHandler
-    from cryptofeed.connection import AsyncConnection, WSAsyncConn
-    from cryptofeed.defines import TRADES
+    from cryptofeed.connection import AsyncConnection, RestEndpoint, WSAsyncConn
+    from cryptofeed.defines import L2_BOOK, TRADES
     from cryptofeed.exchanges import Binance
     from cryptofeed.symbols import Symbols
 
@@ -201,6 +265,10 @@ def cryptofeed(port: int, count: int) -> None:
 
     class Here(Binance):  # type: ignore[misc]  # the library has no types
         """Its feed, at another address."""
+
+        rest_endpoints = (
+            RestEndpoint(f"http://127.0.0.1:{port}", routes=Binance.rest_endpoints[0].routes),
+        )
 
         def connect(self) -> list[tuple[Any, ...]]:
             address = f"ws://127.0.0.1:{port}/stream?streams={SYMBOLS[0].lower()}@aggTrade"
@@ -221,12 +289,18 @@ def cryptofeed(port: int, count: int) -> None:
         nonlocal seen
         seen += 1
 
+    async def updated(book: Any, received: float) -> None:
+        nonlocal seen
+        if book.delta is not None:  # else it is the snapshot's
+            seen += 1
+
     handler = FeedHandler(config={"uvloop": True, "log": {"disabled": True}})
-    handler.add_feed(Here(symbols=list(names), channels=[TRADES], callbacks={TRADES: counted}))
+    callbacks = {L2_BOOK: updated} if books else {TRADES: counted}
+    handler.add_feed(Here(symbols=list(names), channels=list(callbacks), callbacks=callbacks))
     loop = asyncio.get_event_loop_policy().new_event_loop()
     asyncio.set_event_loop(loop)
     handler.run(start_loop=False, install_signal_handlers=False)
-    watch = Watch(count)
+    watch = Watch(count, skip=len(SYMBOLS) if books else 0)
 
     async def wait() -> None:
         while watch.look(seen):  # noqa: ASYNC110 - looked at from aside on purpose
@@ -330,7 +404,10 @@ def library(port: int, count: int, *, queue: int) -> None:
 READERS: dict[str, Callable[[int, int], None]] = {
     "ours": partial(ours, uvloop=False),
     "ours, uvloop": partial(ours, uvloop=True),
+    "ours, books": partial(ours, uvloop=False, books=True),
+    "ours, books, uvloop": partial(ours, uvloop=True, books=True),
     "cryptofeed 2.4.1": cryptofeed,
+    "cryptofeed 2.4.1, books": partial(cryptofeed, books=True),
     "bare picows, msgspec, uvloop": bare,
     "thread, json.loads, prometheus_client": thread,
     "transport: websockets client, its queue of 16": partial(library, queue=16),

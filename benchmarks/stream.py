@@ -7,6 +7,9 @@ of one millisecond, and 10,000 a second each by a write of its own, where the ke
 loop cost more than the message. A burst of 50,000 in 100 ms must lose nothing. Rounds go through
 all readers in turn; the cheapest round of each counts, being the one least disturbed.
 
+Books: depth updates of four symbols, with the book fetched over REST from the same server, and
+every level applied; calm has 4 levels a side on average, as recorded, busy 5 to 20.
+
 The thread is a client as articles show it: one thread, json.loads, metrics found by their labels
 for each message. The library's own queue of 16 frames stops reading from the socket for each
 handful of messages; this project reads without it.
@@ -18,6 +21,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,13 @@ LOADS: dict[str, list[str]] = {
     "10,000/s singly": ["--count", "30000", "--rate", "10000", "--each"],
 }
 BURST = ["--count", "50000", "--rate", "500000"]
+BOOKS = ("ours, books", "ours, books, uvloop", "cryptofeed 2.4.1, books")
+UPDATES: dict[str, list[str]] = {
+    "calm, flood": ["--feed", "calm", "--count", "60000"],
+    "busy, flood": ["--feed", "busy", "--count", "30000"],
+    "calm, 5,000/s": ["--feed", "calm", "--count", "15000", "--rate", "5000"],
+    "busy, 5,000/s": ["--feed", "busy", "--count", "15000", "--rate", "5000"],
+}
 
 
 def measure(reader: str, load: list[str]) -> dict[str, Any]:
@@ -69,11 +80,13 @@ def measure(reader: str, load: list[str]) -> dict[str, Any]:
         server.wait(10)
 
 
-def table(title: str, readers: tuple[str, ...], rounds: int) -> dict[tuple[str, str], float]:
-    """Measure some readers under all loads; print and give µs per message."""
+def table(
+    title: str, readers: tuple[str, ...], loads: dict[str, list[str]], rounds: int
+) -> dict[tuple[str, str], float]:
+    """Measure some readers under some loads; print and give µs per message."""
     best: dict[tuple[str, str], float] = {}
     trouble: list[str] = []
-    for load, flags in LOADS.items():
+    for load, flags in loads.items():
         for _ in range(rounds):
             for reader in readers:
                 figures = measure(reader, flags)
@@ -81,24 +94,20 @@ def table(title: str, readers: tuple[str, ...], rounds: int) -> dict[tuple[str, 
                 best[reader, load] = min(cost, figures["cpu_us"])
                 if figures["lost"] or figures.get("gaps") or figures.get("trouble"):
                     trouble.append(f"{reader}, {load}: {figures}")
-    print(f"\n{title:48}" + "".join(f"{load:>17}" for load in LOADS))
+    print(f"\n{title:48}" + "".join(f"{load:>17}" for load in loads))
     for reader in readers:
-        print(f"{reader:48}" + "".join(f"{best[reader, load]:14.2f} µs" for load in LOADS))
+        print(f"{reader:48}" + "".join(f"{best[reader, load]:14.2f} µs" for load in loads))
     for line in trouble:
         print(f"  LOST MESSAGES: {line}")
     return best
 
 
-def ratios(best: dict[tuple[str, str], float]) -> None:
+def ratios(best: dict[tuple[str, str], float], targets: Sequence[tuple[str, str, str]]) -> None:
     """Print the whole path's cost over its peers'."""
-    print(f"\n{'ratio to the peer':48}" + "".join(f"{load:>17}" for load in LOADS))
-    for ours, peer, target in (
-        (FAST, PEER, "at most 0.33"),
-        ("ours", PEER, "at most 1.00"),
-        (FAST, THREAD, "at most 0.08"),
-        (FAST, BARE, "at most 1.25"),
-    ):
-        row = "".join(f"{best[ours, load] / best[peer, load]:17.2f}" for load in LOADS)
+    loads = list(dict.fromkeys(load for _, load in best))
+    print(f"\n{'ratio to the peer':48}" + "".join(f"{load:>17}" for load in loads))
+    for ours, peer, target in targets:
+        row = "".join(f"{best[ours, load] / best[peer, load]:17.2f}" for load in loads)
         print(f"{ours[:24]} / {peer[:20]}".ljust(48) + row + f"   {target}")
 
 
@@ -106,10 +115,31 @@ def main() -> None:
     """Read the flags, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", choices=("trades", "books", "transport", "burst"))
     flags = parser.parse_args()
-    best = table("whole path, CPU per message", WHOLE, flags.rounds)
-    ratios(best)
-    table("transport alone, CPU per message", TRANSPORTS, flags.rounds)
+    only, rounds = flags.only, flags.rounds
+    if only in (None, "trades"):
+        best = table("whole path, CPU per message", WHOLE, LOADS, rounds)
+        ratios(
+            best,
+            (
+                (FAST, PEER, "at most 0.33"),
+                ("ours", PEER, "at most 1.00"),
+                (FAST, THREAD, "at most 0.08"),
+                (FAST, BARE, "at most 1.25"),
+            ),
+        )
+    if only in (None, "books"):
+        best = table("book building, CPU per update", BOOKS, UPDATES, rounds)
+        ratios(best, tuple((ours, BOOKS[-1], "at most 0.50") for ours in BOOKS[:-1]))
+    if only in (None, "transport"):
+        table("transport alone, CPU per message", TRANSPORTS, LOADS, rounds)
+    if only in (None, "burst"):
+        burst()
+
+
+def burst() -> None:
+    """Send 50,000 messages in 100 ms and say what was lost."""
     print("\nburst of 50,000 messages in 100 ms")
     for reader in ("ours", FAST):
         figures = measure(reader, BURST)
