@@ -70,7 +70,8 @@ def test_page_says_what_the_snapshot_says() -> None:
         "Ban ends in 95 s",
         "47 s ago",
         "64,123.4",
-        "okx-tokyo probe latency 2.41",
+        "critical okx-tokyo: median probe latency is still 412 ms, usually 38.1 ms",
+        "over binance: stream latency is back at 9.1 ms after 4 min",
         "1 learning",
         "1,284 / 15,000",
     ):

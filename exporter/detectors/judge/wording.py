@@ -26,9 +26,10 @@ def sentence(
             return f"{series.exchange}: {title} is {ended}"
         case Change.OPENED | Change.WORSENED:
             still = "still " if change is Change.WORSENED else ""
+            since = f", for {span(lasted)}" if lasted >= 0.5 else ""
             return (
                 f"{series.exchange}: {title} is {still}{quantity(evidence.value, unit)}"
-                f"{_usual(evidence, unit)}, for {span(lasted)}{_seen_by(evidence)}"
+                f"{_usual(evidence, unit)}{since}{_seen_by(evidence)}"
             )
 
 
