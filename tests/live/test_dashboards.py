@@ -1,0 +1,229 @@
+"""Every query of every panel speaks, of the real programs: healthy, or under its fault."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.dashboards.queries import CHOSEN, asked, filled
+from tests.live import programs
+from tests.live.conftest import SYMBOLS, World, config
+from tests.live.worlds import NO_LIMITS, simulated, watched
+from tests.relay.fakes import serving
+from tests.relay.programs import alert, post_of, receiver, relay, write
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(280), pytest.mark.xdist_group("dashboards")]
+
+# Panels with a query that is silent while all is well, and what makes each of them speak: tried
+# below.
+UNDER_FAULTS = {
+    "exchange: Banned for": "ban",
+    "exchange: Failures by reason": "error",
+    "exchange: Probes not sent": "error, until the breaker opens",
+    "exporter: Series refused": "an exporter that may publish 300 series",
+    "overview: Firing alerts": "any of them",
+    "pipeline: Channels": "an alert that comes; the quota is asked for with the first message",
+    "pipeline: Deliveries": "an alert that comes",
+    "pipeline: Failed notifications": "an alert that Alertmanager sends on",
+    "pipeline: Held back": "more alerts than storm.messages",
+    "pipeline: Notifications": "an alert that Alertmanager sends on",
+    "pipeline: Oldest waiting": "a receiver that does not answer",
+    "pipeline: Received": "an alert that comes, and a post that is none",
+    "pipeline: Since the last heartbeat": "Alertmanager's first watchdog",
+    "streams: Connections lost": "disconnect",
+    "streams: From the future": "clock_skew",
+    "streams: Holes in the numbering": "gap",
+    "streams: Resyncs by reason": "gap",
+}
+# What it would take does not fit into a minute on loopback.
+ELSEWHERE = {
+    "anomalies: Anomalies by the hour": "hours of ticks: tests/detectors",
+    "anomalies: Anomalies in a day": "hours of ticks: tests/detectors",
+    "anomalies: What the detectors expect": "opt-in",
+    "exchange: Certificate left": "TLS, which the simulator does not speak: tests/edge",
+    "exchange: Certificates": "TLS, which the simulator does not speak: tests/edge",
+    "exporter: Given up by full queues": "a process that is stalled: tests/flow/test_queue.py",
+    "exporter: Shards": "a fleet in shards: tests/metrics/test_exporter.py",
+    "pipeline: Notifications": "a receiver that fails: tests/live/test_alertmanager.py",
+}
+FAULTS: tuple[dict[str, object], ...] = (
+    {"fault": "error", "venue": "binance", "status": 503, "for_": "8s"},
+    {"fault": "ban", "venue": "okx", "retry_after": 120, "for_": "60s"},
+    {"fault": "gap", "venue": "kraken", "probability": 0.3, "for_": "15s"},
+    {"fault": "gap", "venue": "coinbase", "probability": 0.3, "for_": "15s"},
+    {"fault": "disconnect", "venue": "binance", "code": 1006},
+    {"fault": "clock_skew", "venue": "kraken", "seconds": 0.4, "for_": "15s"},
+)
+# Detectors learn a hundred ticks, and every query is asked once a round.
+WARM_UP = 90.0
+# A small market: all of these programs share a small machine.
+QUIET = ("--rate=2", "--book-rate=3", NO_LIMITS)
+MONEY = "[BTC-USDT, ETH-USDT, BTC-USD, ETH-USD]"
+SCRAPE = """\
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: ['{rules}/*.yml']
+alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}
+scrape_configs:
+- {{job_name: exchange-exporter, static_configs: [{{targets: ['{exporter}', '{crowded}']}}]}}
+- {{job_name: alert-relay, static_configs: [{{targets: ['{relay}']}}]}}
+- {{job_name: alertmanager, static_configs: [{{targets: ['{alertmanager}']}}]}}
+"""
+
+
+@dataclass
+class Stage:
+    """All programs, and which panels' queries have spoken so far."""
+
+    world: World
+    prometheus: str
+    relay: str
+    spoken: set[tuple[str, str]] = field(default_factory=set)
+
+    def silent(self) -> set[str]:
+        """Ask what has not spoken yet; give the panels that still have such a query."""
+        left = [each for each in asked() if (each.name, each.query) not in self.spoken]
+        for each in left:
+            if programs.query(self.prometheus, filled(each.query, CHOSEN)):
+                self.spoken.add((each.name, each.query))
+        return {each.name for each in left if (each.name, each.query) not in self.spoken}
+
+    def listen(self, within: float, until: set[str]) -> set[str]:
+        """Ask until no panel but those of ``until`` is silent; give the silent ones."""
+        deadline = time.monotonic() + within
+        while (silent := self.silent()) - until and time.monotonic() < deadline:
+            time.sleep(1.0)
+        return silent
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Start simulator, exporter, relay, Alertmanager and Prometheus with the shipped rules."""
+    folder = tmp_path_factory.mktemp("dashboards")
+    binary = programs.program("alertmanager", "prometheus-alertmanager")
+    with ExitStack() as stack:
+        told = stack.enter_context(serving())
+        # One that works, and one to which nothing can be delivered.
+        receivers = [
+            receiver("line", told.url, storm={"messages": 1}),
+            receiver("discord", "http://127.0.0.1:9"),
+        ]
+        _, relay_url = stack.enter_context(relay(write(folder, receivers)))
+        venues = "--venues=binance,okx,kraken,coinbase"
+        symbols = f"--symbols={MONEY.strip('[]').replace(' ', '')}"
+        pieces = stack.enter_context(simulated(folder, _config, venues, symbols, *QUIET))
+        world = stack.enter_context(watched(*pieces))
+        crowded = stack.enter_context(_crowded(folder, pieces))
+        alertmanager = _alertmanager(stack, binary, folder, relay_url)
+        text = SCRAPE.format(
+            rules=_rules(folder),
+            alertmanager=alertmanager,
+            exporter=world.url.removeprefix("http://"),
+            crowded=crowded,
+            relay=relay_url.removeprefix("http://"),
+        )
+        _remember(folder)
+        running, url = stack.enter_context(programs.prometheus(folder, text))
+        # It scrapes itself too, at an address that is known only now.
+        itself = f"- {{job_name: prometheus, static_configs: [{{targets: ['{url[7:]}']}}]}}\n"
+        (folder / "prometheus.yml").write_text(text + itself)
+        running.popen.send_signal(signal.SIGHUP)
+        yield Stage(world, url, relay_url)
+
+
+def _config(there: dict[str, str]) -> str:
+    target = f"{{name: away, url: '{there['kraken']}/0/public/Time', interval: 500ms}}"
+    extra = f"control_targets: [{target}]\nanomaly: {{tick: 200ms}}"
+    # One exchange by a name, which must be resolved.
+    there["kraken"] = there["kraken"].replace("127.0.0.1", "localhost")
+    return config(there, extra).replace(SYMBOLS, MONEY)
+
+
+@contextmanager
+def _crowded(folder: Path, pieces: tuple[programs.Process, str, Path]) -> Iterator[str]:
+    """Run a second exporter, that may not publish all it knows; give its address."""
+    simulator, url, file = pieces
+    small = folder / "crowded.yml"
+    small.write_text(file.read_text() + "metrics: {series_limit: 300}\n")
+    with watched(simulator, url, small) as world:
+        yield world.url.removeprefix("http://")
+
+
+def _remember(folder: Path) -> None:
+    """Give Prometheus half an hour of history, of which bands are made; ten minutes old, too."""
+    now = int(datetime.now(UTC).timestamp())
+    lines = ["# TYPE exchange_signal:band_input:mean5m gauge"]
+    for signal_ in ("probe_latency", "message_rate", "spread"):
+        labels = f'{{job="exchange-exporter",exchange="binance",signal="{signal_}"}}'
+        lines += [
+            f"exchange_signal:band_input:mean5m{labels} {1 + moment % 7} {moment}"
+            for moment in range(now - 2400, now - 600, 30)
+        ]
+    text = folder / "history.txt"
+    text.write_text("\n".join([*lines, "# EOF", ""]))
+    tool = programs.program("promtool", "prometheus")
+    command = [tool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "tsdb")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _rules(folder: Path) -> Path:
+    """Copy the rules, evaluated every second, so that nobody waits for a minute's group."""
+    copies = folder / "rules"
+    copies.mkdir()
+    for path in (ROOT / "alert_rules").glob("*.yml"):
+        if path.stem != "alertmanager":
+            text = re.sub(r"interval: \d+[sm]\b", "interval: 1s", path.read_text())
+            (copies / path.name).write_text(text)
+    return copies
+
+
+def _alertmanager(stack: ExitStack, binary: str, folder: Path, relay_url: str) -> str:
+    """Start Alertmanager on the shipped config, with the relay's address; give its own."""
+    text = (ROOT / "alert_rules/alertmanager.yml").read_text()
+    file = folder / "alertmanager.yml"
+    post = f"{relay_url}/api/v1/alertmanager"
+    file.write_text(re.sub(r"http://127\.0\.0\.1:9719/\S*", post, text))
+    address = f"127.0.0.1:{programs.free_port()}"
+    stack.enter_context(
+        programs.process(
+            binary,
+            f"--config.file={file}",
+            f"--storage.path={folder / 'alertmanager'}",
+            f"--web.listen-address={address}",
+            "--cluster.listen-address=",
+        )
+    )
+    ready = f"http://{address}/-/ready"
+    programs.eventually(lambda: programs.get(ready), "Alertmanager is ready", within=20)
+    return address
+
+
+def test_panels_speak_while_all_is_well(stage: Stage) -> None:
+    """Every query has data soon after a healthy start, but for those that tell of faults."""
+    expected = UNDER_FAULTS.keys() | ELSEWHERE.keys()
+    silent = stage.listen(WARM_UP, expected)
+    assert sorted(silent - expected) == []
+
+
+def test_the_rest_speaks_under_faults(stage: Stage) -> None:
+    """What was silent speaks when the fault that it is for is there."""
+    for fault in FAULTS:
+        stage.world.inject(**fault)
+    take = f"{stage.relay}/api/v1/alertmanager"
+    for place, exchange in enumerate(("binance", "okx", "kraken", "coinbase")):
+        posted = post_of(alert(labels={"exchange": exchange}), group=str(place))
+        programs.post_json(take, posted)
+    with pytest.raises(AssertionError, match="400"):
+        programs.post_json(take, "no alert")
+    silent = stage.listen(60.0, set(ELSEWHERE))
+    assert sorted(silent - ELSEWHERE.keys()) == []
