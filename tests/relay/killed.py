@@ -1,12 +1,15 @@
-"""The relay as it is, killed at a chosen step: ``python -m tests.relay.killed FILE PATTERN N``.
+"""The relay as it is, killed at a chosen step: ``python -m tests.relay.killed``.
 
-PATTERN is a part of an SQL statement; the process is killed when the N-th COMMIT after the first
-statement with it is about to run, or with N = 0 when that statement itself is. The statements are
-seen through an audit hook of the interpreter: nothing of the relay is changed for it.
+Each line of standard input is a JSON list, FILE, PATTERN, N: a child is forked that runs the relay
+of that config. It is killed when the N-th COMMIT after the first SQL statement that holds PATTERN
+is about to run, or with N = 0 when that statement itself is. The statements are seen through an
+audit hook of the interpreter: nothing of the relay is changed for it. Forked, because loading the
+program anew for each step takes longer than all the steps.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -44,6 +47,19 @@ class Killer:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def run(file: str, pattern: str, commits: int) -> int:
+    """Run the relay in a child until it is killed; give its wait status."""
+    child = os.fork()
+    if child == 0:
+        sys.addaudithook(Killer(pattern, commits).hook)
+        os._exit(main(["relay", f"--config.file={file}", "--web.listen-address=127.0.0.1:0"]))
+    return os.waitpid(child, 0)[1]
+
+
 if __name__ == "__main__":
-    sys.addaudithook(Killer(sys.argv[2], int(sys.argv[3])).hook)
-    sys.exit(main(["relay", f"--config.file={sys.argv[1]}", "--web.listen-address=127.0.0.1:0"]))
+    import exporter.app.relay
+    import exporter.commands.relay  # noqa: F401 - so that children need not
+
+    for line in sys.stdin:
+        sys.stdout.write(f"ended {run(*json.loads(line))}\n")
+        sys.stdout.flush()

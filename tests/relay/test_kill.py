@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from tests.live.programs import eventually, process
+from tests.live.programs import eventually
 from tests.relay import fakes
 from tests.relay.programs import SECRETS, alert, inside, post_of, receiver, relay, send, write
 
@@ -19,6 +24,42 @@ pytestmark = pytest.mark.live
 INSERT = "INSERT INTO deliveries"
 MARK = "UPDATE deliveries SET state = 'sending'"
 DONE = "UPDATE deliveries SET state = 'delivered'"
+
+
+@dataclass(frozen=True)
+class Nursery:
+    """A process that forks relays to be killed: see killed.py."""
+
+    stdin: IO[str]
+    stdout: IO[str]
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    """Start it once for all steps."""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "tests.relay.killed"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **SECRETS},
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        try:
+            yield Nursery(running.stdin, running.stdout)
+        finally:
+            running.stdin.close()
+            running.kill()
+
+
+def _line(nursery: Nursery, start: str) -> str:
+    """Wait for a line that starts so; gives the rest of it. The test's own timeout bounds it."""
+    for line in nursery.stdout:
+        if line.startswith(start):
+            return line.removeprefix(start).strip()
+    pytest.fail(f"the relay never printed {start!r}")
 
 
 def _try_send(url: str, body: object) -> bool:
@@ -40,16 +81,17 @@ def _try_send(url: str, body: object) -> bool:
         (DONE, 2),  # one receiver done, the other not
     ],
 )
-def test_a_kill_loses_nothing_acknowledged(tmp_path: Path, pattern: str, commits: int) -> None:
+def test_a_kill_loses_nothing_acknowledged(
+    tmp_path: Path, nursery: Nursery, pattern: str, commits: int
+) -> None:
     """LINE knows the retry key: exactly one. Discord knows none: one, or two for the kill."""
     with fakes.serving() as providers:
         file = write(tmp_path, [receiver(kind, providers.url) for kind in ("line", "discord")])
         body = post_of(alert())
-        words = (sys.executable, "-m", "tests.relay.killed", str(file), pattern, str(commits))
-        with process(*words, env=SECRETS) as doomed:
-            acknowledged = _try_send(doomed.wait_line("ready "), body)
-            doomed.popen.wait(15)
-            assert doomed.popen.returncode == -signal.SIGKILL
+        nursery.stdin.write(json.dumps([str(file), pattern, commits]) + "\n")
+        nursery.stdin.flush()
+        acknowledged = _try_send(_line(nursery, "ready "), body)
+        assert int(_line(nursery, "ended ")) == signal.SIGKILL
         with inside(file) as url:
             if not acknowledged:  # as Alertmanager does
                 assert send(url, body) == 200
