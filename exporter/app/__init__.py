@@ -17,6 +17,7 @@ from exporter import __version__
 from exporter import config as settings
 from exporter.app.anomalies import Anomalies
 from exporter.app.around import Task
+from exporter.app.diagnostics import Diagnostics
 from exporter.app.exchange import Exchange
 from exporter.app.fleet import Changes, end
 from exporter.app.force import PATIENCE, Force
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TASKS = ("probe", "stream", "book", "tick", "lag", "reload", "network", "status", "state",
-    "mailbox", "web", "push", "nudge")  # fmt: skip
+    "mailbox", "jobs", "web", "push", "nudge")  # fmt: skip
 _LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
 _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as they were
 
@@ -84,7 +85,8 @@ class App:
         self.lateness = Lateness(self.clock)
         self.bans = Bans()
         self.reloads: Mailbox[None, object] = Mailbox(capacity=4)
-        self._force: Force | None = None  # once there is a group to run it in
+        self.diagnostics: Diagnostics | None = None
+        self._force: Force | None = None  # both once there is a group to run it in
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -117,6 +119,7 @@ class App:
                         lateness=self.lateness,
                         bans=self.bans,
                     )
+                    self.diagnostics = Diagnostics(force, self.registry, self.clock)
                     edges.push_async_callback(force.close)
                     edges.push_async_callback(self.anomalies.close)
                     self.anomalies.start = start
@@ -165,6 +168,8 @@ class App:
         yield "lag", "lag", self._watch_lag
         yield "tick", "tick", partial(self._tick, force)
         yield from force.tasks()
+        if self.diagnostics is not None:
+            yield "jobs", "jobs", self.diagnostics.jobs.run
         yield from self.anomalies.tasks()
         if storage is not None:
             yield "state", "state", partial(storage.run, self.bans, self.anomalies.photograph)

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from exporter.app import diagnostics
+from exporter.app.diagnostics import Diagnostics
 from exporter.app.state import snapshot
 from exporter.config import Config
 from exporter.edge.routes import (
@@ -23,6 +25,7 @@ from exporter.edge.routes import (
     scrape_route,
 )
 from exporter.edge.server import Limits
+from exporter.flow.jobs import Job, JobsFullError
 from exporter.flow.mailbox import MailboxFullError, UnansweredError
 from exporter.metrics.exposition import Exposition
 from exporter.web import api, page
@@ -81,6 +84,10 @@ class Serving:
             routes["/api/v1/anomalies"] = json_route(self._anomalies)
             breaker = "POST /api/v1/exchanges/{exchange}/endpoints/{endpoint}/breaker"
             routes[breaker] = json_route(self._breaker)
+            routes["POST /api/v1/jobs"] = json_route(self._submit)
+            routes["/api/v1/jobs"] = json_route(self._jobs)
+            routes["/api/v1/jobs/{job}"] = json_route(self._job)
+            routes["DELETE /api/v1/jobs/{job}"] = json_route(self._cancel)
         return routes
 
     async def _page(self) -> str:
@@ -124,6 +131,47 @@ class Serving:
         if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
             raise RefusedError(403, "a page of another site may not ask for this")
 
+    @property
+    def _diagnostics(self) -> Diagnostics:
+        found = self._app.diagnostics
+        if found is None:
+            raise RefusedError(503, "not running yet")
+        return found
+
+    async def _submit(self, request: Request) -> object:
+        """Put a job in line."""
+        self._open(request)
+        try:
+            return {"id": self._diagnostics.submit(diagnostics.read(request.body)).id}
+        except LookupError as error:
+            raise RefusedError(404, str(error.args[0])) from error
+        except (ValueError, RecursionError) as error:
+            raise RefusedError(400, str(error)) from error
+        except JobsFullError as error:
+            raise RefusedError(429, str(error), {"Retry-After": "10"}) from error
+
+    async def _jobs(self, request: Request) -> object:
+        self._open(request)
+        return [_shown(job, whole=False) for job in self._diagnostics.jobs.all()]
+
+    async def _job(self, request: Request) -> object:
+        self._open(request)
+        return _shown(self._found(request), whole=True)
+
+    async def _cancel(self, request: Request) -> object:
+        self._open(request)
+        job = self._found(request)
+        if not self._diagnostics.jobs.cancel(job.id):
+            raise RefusedError(409, f"it is {job.status} already")
+        return {"id": job.id}
+
+    def _found(self, request: Request) -> Job:
+        number = request.parameters["job"]
+        job = self._diagnostics.jobs.find(int(number)) if number.isdecimal() else None
+        if job is None:
+            raise RefusedError(404, "no such job, or it ended too long ago")
+        return job
+
     async def _breaker(self, request: Request) -> object:
         """Open or close an endpoint's breaker by hand."""
         self._open(request)
@@ -162,3 +210,19 @@ class Serving:
             ) from error
         except (MailboxFullError, UnansweredError) as error:
             raise RefusedError(503, "another reload is under way, or we are stopping") from error
+
+
+def _shown(job: Job, *, whole: bool) -> dict[str, object]:
+    """Give a job for people; ``whole``: with its result."""
+    found = {
+        "id": job.id,
+        "kind": job.kind,
+        "asked": job.what,
+        "status": job.status,
+        "created": job.created,
+        "started": job.started,
+        "ended": job.ended,
+        "tries": job.tries,
+        "error": job.error,
+    }
+    return found | {"result": job.result} if whole else found

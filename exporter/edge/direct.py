@@ -87,7 +87,10 @@ class DirectClient:
         dns_ttl: float = 60.0,
         keepalive: float | None = 75.0,
         ca_file: str | None = None,
+        address: str | None = None,
     ) -> None:
+        """Prepare; ``address`` is where every request goes instead of where its name leads."""
+        self._address = address
         self._limit_per_host = limit_per_host
         self._dns_ttl = dns_ttl
         self._keepalive = keepalive
@@ -226,6 +229,9 @@ class DirectClient:
         course.new = True
         self._sweep()
         now = monotonic()
+        if self._address is not None:
+            family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+            host.addresses, host.resolved = ((int(family), self._address),), now
         if not host.addresses or now - host.resolved > self._dns_ttl:
             now = course.begin(Phase.RESOLVE, None, 0.0)
             found = await asyncio.get_running_loop().getaddrinfo(
@@ -259,6 +265,15 @@ class DirectClient:
             for host in self._hosts.values():
                 while host.idle and host.idle[0].idle_since < oldest:
                     host.idle.popleft().close()
+
+
+async def addresses(url: str) -> tuple[str, ...]:
+    """Give all addresses that the name in a URL leads to, in the system's order. Raises OSError."""
+    parsed = URL(url)
+    found = await asyncio.get_running_loop().getaddrinfo(
+        parsed.raw_host, parsed.port, type=socket.SOCK_STREAM
+    )
+    return tuple(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
 
 
 def _is_address(name: str) -> bool:

@@ -544,6 +544,12 @@ LOCAL_NETWORK_UP = _gauge(
     "Whether the control target, which is no exchange, was reached (1) or not (0).",
     "target",
 )
+JOBS = _gauge(
+    "exchange_exporter_jobs",
+    "Jobs that are known, by how far they have come; those that ended are kept for a while.",
+    "state",
+)
+JOBS_ENDED = _counter("exchange_exporter_jobs_ended_total", "Jobs that ended, by how.", "outcome")
 STATE_SAVED = _gauge(
     "exchange_exporter_state_last_save_timestamp_seconds",
     "When bans or what the detectors have learnt were last written to the storage path.",

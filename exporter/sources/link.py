@@ -83,8 +83,13 @@ class Link:
         self._batch: Sequence[tuple[float, bytes]] = ()
         self._at = 0
         self._actions: list[Action] = []
+        self._tap: Callable[[float, bytes], None] | None = None
         self._complained: float | None = None
         self._unsaid = 0  # unreadable frames since the last complaint
+
+    def tap(self, take: Callable[[float, bytes], None] | None) -> None:
+        """Show ``take`` each frame, and when it was read, before it is decoded; None: no more."""
+        self._tap = take
 
     def route(self, sink: Callable[[str], Sink]) -> None:
         """Say where the events of each topic go from now on."""
@@ -128,6 +133,9 @@ class Link:
 
     def _take(self, frames: Sequence[tuple[float, bytes]], now: float) -> float:
         """Decode some frames and hand their events over; give the time when that was done."""
+        if self._tap is not None:
+            for received, frame in frames:
+                self._tap(received, frame)
         parse, routes, monotonic = self._parse, self._routes, self._clock.monotonic
         try:
             parsed = [(received, parse(frame)) for received, frame in frames]

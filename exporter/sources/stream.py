@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import ceil
 
 from exporter.contracts import (
@@ -104,6 +105,7 @@ class Stream:
         self._blamed: set[str] = set()
         self._backoff = backoff.State()
         self._link: Link | None = None
+        self._tap: Callable[[float, bytes], None] | None = None
         self._successor: tuple[Link, Handover] | None = None  # warming up beside `_link`
 
     async def run(self) -> None:
@@ -114,6 +116,7 @@ class Stream:
             leaving: Socket | None = None
             while True:
                 self._link, link.shown = link, True
+                self._tap_link()
                 self._meter.connected(True)
                 successor = await self._serve(link, leaving)
                 if successor is None:
@@ -133,6 +136,25 @@ class Stream:
         if self._link is not None:
             self._link.session.resubscribe((topic,))
             self._meter.armed(topic)
+
+    @contextmanager
+    def tapped(self, take: Callable[[float, bytes], None]) -> Iterator[None]:
+        """Show ``take`` each frame before it is decoded, for as long as this is entered.
+
+        One at a time: who comes later takes the place of who came before.
+        """
+        self._tap = take
+        self._tap_link()
+        try:
+            yield
+        finally:
+            if self._tap is take:
+                self._tap = None
+                self._tap_link()
+
+    def _tap_link(self) -> None:
+        if self._link is not None:
+            self._link.tap(self._tap)
 
     # --- opening ------------------------------------------------------------------------------
 
