@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.alerting import held, texts, writing
+from exporter.alerting import held, outbox, texts, writing
 from exporter.alerting.held import Held
 from exporter.alerting.incident import Incident, Rules, advance, lose, near, settle
 from exporter.alerting.intake import Post
@@ -23,7 +23,6 @@ from exporter.alerting.store import FullError
 from exporter.alerting.writing import Taken
 from exporter.model import Alert, Level, Occasion
 
-_ROOM: Final = 0.9  # of the file may be used by what comes in; the rest is for what goes out
 _MOST_LOST: Final = 100  # resolved notices that one loss of data takes back
 _ENDS: Final = frozenset({Occasion.RESOLVED, Occasion.LOST})
 _SAME: Final = ("job", "instance", "cluster")  # an outage of one says nothing of another
@@ -59,7 +58,8 @@ class Ledger:
 
     def take(self, db: sqlite3.Connection, post: Post, now: float) -> Taken:
         """Take a post at ``now`` (epoch seconds). Raises FullError when there is no room for it."""
-        _check_room(db)
+        if outbox.full(db):
+            raise FullError("the spool is full")
         taken = Taken()
         news = [alert for alert in post.alerts if self._new(db, post.group, alert, now)]
         taken.duplicates = len(post.alerts) - len(news)
@@ -375,15 +375,6 @@ def one(db: sqlite3.Connection, id: str) -> Incident | None:  # noqa: A002
 
 
 # --- pieces -------------------------------------------------------------------------------------
-
-
-def _check_room(db: sqlite3.Connection) -> None:
-    pages, free, most = (
-        db.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "max_page_count")
-    )
-    if pages - free > _ROOM * most:
-        raise FullError(f"{pages - free} of {most} pages are used")
 
 
 def _incident(row: sqlite3.Row) -> Incident:

@@ -73,6 +73,7 @@ CREATE TABLE IF NOT EXISTS triage (
 CREATE INDEX IF NOT EXISTS triage_at ON triage (at);
 """
 VERSION: Final = 1
+_ROOM: Final = 0.9  # of the file may be used by what comes in; the rest is for what goes out
 
 
 def begin(connection: sqlite3.Connection) -> None:
@@ -357,6 +358,34 @@ def drop(connection: sqlite3.Connection, id: int, now: float) -> bool:  # noqa: 
         return False
     finish(connection, id, State.DROPPED, now=now, detail="dropped by hand")
     return True
+
+
+def full(connection: sqlite3.Connection) -> bool:
+    """Tell whether the file has no room for what comes in."""
+    pages, free, most = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "max_page_count")
+    )
+    return bool(pages - free > _ROOM * most)
+
+
+def shed(connection: sqlite3.Connection) -> int:
+    """Forget the oldest quarter of what is over; give how many deliveries that were.
+
+    Memory of the past must not keep the present out. Dead letters stay: they are not over.
+    """
+    gone = 0
+    for table, key, over in (
+        ("deliveries", "id", "state IN ('delivered', 'dropped')"),
+        ("incidents", "serial", "closed IS NOT NULL"),
+        ("audit", "id", "1"),
+    ):
+        cursor = connection.execute(
+            f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {over}"  # noqa: S608
+            f" ORDER BY {key} LIMIT (SELECT count(*) / 4 + 1 FROM {table} WHERE {over}))"
+        )
+        gone += cursor.rowcount if table == "deliveries" else 0
+    return gone
 
 
 def purge(connection: sqlite3.Connection, now: float, keep: float, dedup: float) -> None:

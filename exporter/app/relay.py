@@ -8,6 +8,7 @@ import fcntl
 import hmac
 import logging
 import secrets
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -358,7 +359,8 @@ class Relay:
             if back and before.lost is not None:
                 self._meter.heartbeat_lost.set(0)
                 log.warning("heartbeat_back silent_since=%.0f", before.lost)
-                await self._say_heartbeat(before.lost, firing=False)
+                # A task of its own: a caller who hangs up must not cut it off half-way.
+                self._group.create_task(self._say_heartbeat(before.lost, firing=False))
             with suppress(StoreError):  # only a restart would need it
                 await self._store.write(lambda db: outbox.remember(db, "watchdog", repr(wall)))
         rest = tuple(alert for alert in post.alerts if alert.name != config.alertname)
@@ -392,6 +394,8 @@ class Relay:
                 taken = await self._store.write(partial(self._ledger.tick, now=wall))
                 self._follow(taken)
                 await self._look_around(wall)
+                if gone := await self._store.write(_make_room):
+                    log.warning("spool_full forgotten=%d", gone)
                 if now - purged >= _PURGE_EVERY:
                     await self._purge(wall)
                     purged = now
@@ -468,6 +472,10 @@ class Relay:
         if found is None:
             raise RefusedError(404, "no incident of that id")
         return found
+
+
+def _make_room(db: sqlite3.Connection) -> int:
+    return outbox.shed(db) if outbox.full(db) else 0
 
 
 async def _asked(send: Send, request: WireRequest) -> Answer:

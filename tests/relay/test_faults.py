@@ -171,8 +171,11 @@ def test_full_spool_says_503_and_recovers(tmp_path: Path) -> None:
             assert metric(url, 'alert_relay_refused_total{reason="full"}') == refused
             del providers.fault["webhook"]
             eventually(lambda: len(providers.of("webhook")) == len(taken), "all told", within=30)
+            late = post_of(alert("Late"), group="late")
+            eventually(lambda: send(url, late) == 200, "the past makes room", within=10)
+            eventually(lambda: len(providers.of("webhook")) > len(taken), "it goes on", within=10)
         names = {each.body["alerts"][0]["name"] for each in providers.of("webhook")}
-        assert names == set(taken)
+        assert names == {*taken, "Late"}
 
 
 def test_intake_is_strict(tmp_path: Path) -> None:
