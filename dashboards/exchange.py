@@ -138,6 +138,27 @@ _ANSWERS = Row(
             ),
             words={0: ("closed", GOOD), 1: ("half open", WARN), 2: ("open", BAD)},
         ),
+        states(
+            "Whose fault?",
+            """Where the fault lies of what fails: the exchange, the path to it (control targets or
+            most other exchanges are silent too), or ourselves (we are late or ask too much). Only
+            red says anything of the exchange; for the others see the exporter page.""",
+            Query(
+                """clamp_max(
+                max by (exchange) (exchange_fault_domain{@exchange,domain="exchange"})
+                + 2 * max by (exchange) (exchange_fault_domain{@exchange,domain="path"})
+                + 3 * max by (exchange) (exchange_fault_domain{@exchange,domain="self"}), 3)""",
+                "{{exchange}}",
+            ),
+            words={
+                0: ("nothing fails", GOOD),
+                1: ("the exchange", BAD),
+                2: ("the path", WARN),
+                3: ("ourselves", "purple"),
+            },
+            width=24,
+            height=6,
+        ),
         series(
             "Failures by reason",
             """Failed probes a second. dns, connect and tls are the path; http_5xx and body_invalid

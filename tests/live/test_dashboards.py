@@ -60,8 +60,8 @@ FAULTS: tuple[dict[str, object], ...] = (
     {"fault": "error", "venue": "binance", "status": 503, "for_": "8s"},
     {"fault": "ban", "venue": "okx", "retry_after": 120, "for_": "60s"},
     {"fault": "gap", "venue": "kraken", "probability": 0.3, "for_": "15s"},
-    {"fault": "gap", "venue": "coinbase", "probability": 0.3, "for_": "15s"},
-    {"fault": "disconnect", "venue": "binance", "code": 1006},
+    {"fault": "gap", "venue": "binance", "probability": 0.3, "for_": "30s"},
+    {"fault": "disconnect", "venue": "coinbase", "code": 1006},
     {"fault": "clock_skew", "venue": "kraken", "seconds": 0.4, "for_": "15s"},
 )
 # Detectors learn a hundred ticks, and every query is asked once a round.
