@@ -1,0 +1,116 @@
+"""The disk: what is written is there, one job's failure is its own, a full file says so."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.alerting import outbox
+from exporter.alerting.store import FullError, Store, StoreError, connect
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    db.execute("CREATE TABLE IF NOT EXISTS t (n INTEGER PRIMARY KEY, text TEXT)")
+
+
+def _insert(n: int, text: str = "") -> Callable[[sqlite3.Connection], Any]:
+    return lambda db: db.execute("INSERT INTO t VALUES (?, ?)", (n, text)).lastrowid
+
+
+def test_group_commit(tmp_path: Path) -> None:
+    """Many jobs share few syncs; each gets its own result, and another process sees them all."""
+
+    async def story() -> int:
+        async with Store(tmp_path / "s.db", _begin, size=1 << 24, waiting=1000) as store:
+            results = await asyncio.gather(*(store.write(_insert(n)) for n in range(500)))
+            assert results == list(range(500))
+            with sqlite3.connect(tmp_path / "s.db") as other:
+                assert other.execute("SELECT count(*) FROM t").fetchone() == (500,)
+            other.close()
+            return store.commits
+
+    assert asyncio.run(story()) < 100
+    assert stat.S_IMODE((tmp_path / "s.db").stat().st_mode) == 0o600
+
+
+def test_a_job_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
+    """A wrong statement, an exception of ours and a good job in one batch."""
+
+    def half(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO t VALUES (10, '')")
+        raise KeyError("ours")
+
+    async def story() -> list[object]:
+        async with Store(tmp_path / "s.db", _begin, size=1 << 24, waiting=10) as store:
+            jobs = [_insert(1), _insert(1), half, lambda db: db.execute("no sql"), _insert(2)]
+            found = await asyncio.gather(
+                *(store.write(job) for job in jobs),
+                return_exceptions=True,
+            )
+            rows = await store.write(lambda db: [row[0] for row in db.execute("SELECT n FROM t")])
+            return [*map(type, found), rows]
+
+    assert asyncio.run(story()) == [int, StoreError, KeyError, StoreError, int, [1, 2]]
+
+
+def test_full_file_and_full_line(tmp_path: Path) -> None:
+    """Beyond the bound a job fails whole, and the next works; beyond the line it fails at once."""
+
+    async def story() -> None:
+        async with Store(tmp_path / "s.db", _begin, size=64 << 10, waiting=3) as store:
+            written, full = 0, False
+            while not full:
+                try:
+                    await store.write(_insert(written, "x" * 1000))
+                    written += 1
+                except FullError:
+                    full = True
+            assert 20 < written < 64
+            count = await store.write(lambda db: db.execute("SELECT count(*) FROM t").fetchone()[0])
+            assert count == written
+            await store.write(lambda db: db.execute("DELETE FROM t").rowcount)
+            await store.write(_insert(1, "x" * 1000))
+            found = await asyncio.gather(
+                *(store.write(_insert(n)) for n in range(100, 200)),
+                return_exceptions=True,
+            )
+            assert FullError in {type(each) for each in found}
+
+    asyncio.run(story())
+
+
+def test_spool_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """It is left alone, and the reason is said."""
+    db = connect(tmp_path / "s.db")
+    db.execute(f"PRAGMA user_version={outbox.VERSION + 1}")
+    db.close()
+
+    async def story() -> None:
+        async with Store(tmp_path / "s.db", outbox.begin, size=1 << 24, waiting=3):
+            pass
+
+    with pytest.raises(StoreError, match="written by a newer version"):
+        asyncio.run(story())
+
+
+def test_the_past_makes_room() -> None:
+    """What is over is shed, oldest first, a quarter at a time; what waits or is dead stays."""
+    from tests.alerting.parts import EPOCH, Book, make
+
+    book = Book()
+    for number in range(40):
+        book.take(EPOCH + number, make("a", start=EPOCH + number), group=f"g{number}")
+    book.db.execute("UPDATE deliveries SET state = 'delivered' WHERE id <= 20")
+    book.db.execute("UPDATE deliveries SET state = 'dead' WHERE id > 20 AND id <= 30")
+    assert outbox.shed(book.db) == 6
+    left = [row["id"] for row in book.db.execute("SELECT id FROM deliveries ORDER BY id")]
+    assert left == list(range(7, 41))
+    while outbox.shed(book.db) > 0 and len(left) > 20:
+        left = [row["id"] for row in book.db.execute("SELECT id FROM deliveries ORDER BY id")]
+    assert left == list(range(21, 41))
