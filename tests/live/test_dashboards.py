@@ -211,6 +211,7 @@ def _alertmanager(stack: ExitStack, binary: str, folder: Path, relay_url: str) -
 def test_panels_speak_while_all_is_well(stage: Stage) -> None:
     """Every query has data soon after a healthy start, but for those that tell of faults."""
     expected = UNDER_FAULTS.keys() | ELSEWHERE.keys()
+    assert expected <= {each.name for each in asked()}, "an excuse for a panel that is not there"
     silent = stage.listen(WARM_UP, expected)
     assert sorted(silent - expected) == []
 
