@@ -1,0 +1,28 @@
+"""State as one blob: every flipped bit and every cut is noticed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.app.bundle import pack, unpack
+
+PARTS = {"detectors": bytes(range(256)), "incidents": b"", "verdicts": b"\n\n"}
+
+
+def test_what_is_packed_comes_back() -> None:
+    """Names and bytes, empty ones and line ends too."""
+    assert unpack(pack(PARTS)) == PARTS
+
+
+@given(place=st.integers(0, len(pack(PARTS)) - 1), bit=st.integers(0, 7), cut=st.booleans())
+def test_torn_and_flipped_bytes_are_refused(place: int, bit: int, cut: bool) -> None:
+    """Nothing but the very bytes is taken."""
+    blob = bytearray(pack(PARTS))
+    if cut:
+        del blob[place:]
+    else:
+        blob[place] ^= 1 << bit
+    with pytest.raises(ValueError, match=r"torn|another version"):
+        unpack(bytes(blob))
