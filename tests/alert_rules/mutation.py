@@ -87,7 +87,7 @@ def _replacements(match: re.Match[str], kind: str) -> list[str]:
 
 
 PATTERNS = {
-    "threshold": r"(==|[<>]=?) (-?\d+(?:\.\d+)?)(?![\w*])(?! \*)",
+    "threshold": r"(==|[<>]=?) (-?\d+(?:\.\d+)?)(?![\w.])(?! \*)",
     "factor": r"(?<![\w.:])(\d+(?:\.\d+)?) \*",
     "operator": r"(?<= )(?:==|>|<)(?: bool)?(?=\s)",
     "set": r"\b(?:and|unless|or)\b",
