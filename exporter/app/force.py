@@ -202,6 +202,7 @@ class Force:
             ping_timeout=streams.ping_timeout,
             on_ping_rtt=on_ping_rtt,
             compression=streams.compression,
+            tls=None if streams.ca_file is None else websocket.verifying(streams.ca_file),
         )
 
 
@@ -210,6 +211,7 @@ async def _opened(config: Config) -> DirectClient:
         limit=config.probes.connections,
         limit_per_host=config.probes.connections_per_host,
         dns_ttl=config.probes.dns_cache,
+        ca_file=config.probes.ca_file,
     )
     await client.__aenter__()
     return client

@@ -39,6 +39,8 @@ class EnoughError(Exception):
 
 
 MOST_COMPLAINTS: Final = 500
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
+_LONGEST_PEM: Final = 8 << 20  # bytes; the system's own bundles have a quarter of one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,6 +323,28 @@ def plain() -> One[str | int | float | bool]:
     """Any single value."""
     shape = {"type": ["string", "number", "boolean"]}
     return One("a text, a number, true or false", lambda value: value, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """A PEM file of certificates, relative to the config; its value is the path to open."""
+
+    def read(self, reading: Reading, place: Place, node: Node) -> str:
+        value = getattr(node, "value", None)
+        why = "no certificate in it"
+        if isinstance(value, str):
+            file = reading.folder / value
+            try:
+                with file.open("rb") as stream:
+                    if _PEM.search(stream.read(_LONGEST_PEM)):
+                        return str(file)
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or str(error)
+        wrong = f"found {found(node)} ({why}), expected a readable PEM file of certificates"
+        raise reading.complain(node.line, place, wrong)
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "string"}
 
 
 @dataclass(frozen=True, slots=True)

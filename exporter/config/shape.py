@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from exporter.config.exchange import NAME, Exchange
 from exporter.config.kinds import (
+    Authorities,
     Mistake,
     Reading,
     boolean,
@@ -47,6 +48,9 @@ class Probes:
     body_limit: int = key(size("1KiB", "64MiB"), "1MiB", "An answer's body is cut here.")
     budget_share: float = key(
         ratio("0.1%", "100%"), "10%", "Share of each exchange's rate limits that probes may use."
+    )
+    ca_file: str | None = key(
+        Authorities(), None, "Authorities to trust instead of the system's, PEM."
     )
 
 
@@ -86,6 +90,9 @@ class Streams:
         member(Policy), "block", "What a full queue does with one frame more."
     )
     max_message: int = key(size("1KiB", "256MiB"), "4MiB", "A longer message ends the connection.")
+    ca_file: str | None = key(
+        Authorities(), None, "Authorities to trust instead of the system's, PEM."
+    )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of bounds in the wrong order."""

@@ -20,6 +20,7 @@ VALIDATOR = Draft202012Validator(json_schema(VENUES))
 # What lies between keys, in YAML's spelling, or in the world is beyond a schema.
 BEYOND = {
     "audits",
+    "authorities",
     "breaker_order",
     "duplicates",
     "endless_alias",
