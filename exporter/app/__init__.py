@@ -17,13 +17,14 @@ from exporter import __version__
 from exporter import config as settings
 from exporter.app.anomalies import Anomalies
 from exporter.app.around import Task
+from exporter.app.deadletters import DeadLetters, nowhere
 from exporter.app.diagnostics import Diagnostics
 from exporter.app.exchange import Exchange
 from exporter.app.fleet import Changes, end
 from exporter.app.force import PATIENCE, Force
 from exporter.app.serving import Serving, limits
 from exporter.app.site import Lateness, show_domains
-from exporter.app.storage import Bans, Storage
+from exporter.app.storage import Bans, Storage, StorageError
 from exporter.config import Config, config_hash
 from exporter.edge.clock import SystemClock
 from exporter.edge.server import Server
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TASKS = ("probe", "stream", "book", "tick", "lag", "reload", "network", "status", "state",
-    "mailbox", "jobs", "web", "push", "nudge")  # fmt: skip
+    "mailbox", "jobs", "deadletters", "web", "push", "nudge")  # fmt: skip
 _LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
 _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as they were
 
@@ -84,6 +85,7 @@ class App:
         self.judging = self.anomalies.judging
         self.lateness = Lateness(self.clock)
         self.bans = Bans()
+        self._dead: DeadLetters | None = None  # where there is a storage path
         self.reloads: Mailbox[None, object] = Mailbox(capacity=4)
         self.diagnostics: Diagnostics | None = None
         self._force: Force | None = None  # both once there is a group to run it in
@@ -118,6 +120,7 @@ class App:
                         judging=self.judging,
                         lateness=self.lateness,
                         bans=self.bans,
+                        post=nowhere if self._dead is None else self._dead.post,
                     )
                     self.diagnostics = Diagnostics(force, self.registry, self.clock)
                     edges.push_async_callback(force.close)
@@ -139,6 +142,11 @@ class App:
         storage = Storage(self.options.storage, self.registry, self.clock)
         edges.callback(storage.close)
         self.bans = storage.bans()
+        try:
+            self._dead = DeadLetters(storage.folder / "deadletters", self.registry, self.clock)
+        except OSError as error:
+            raise StorageError(f"cannot use {storage.folder}: {error}") from error
+        edges.callback(self._dead.close)
         return storage
 
     def _remember(self, storage: Storage | None) -> None:
@@ -160,6 +168,8 @@ class App:
         self.stopping = True
         log.info("stopping exchanges=%d patience_s=%.1f", len(force.exchanges), PATIENCE)
         await force.stop()
+        if self._dead is not None:
+            await self._dead.drain(PATIENCE)
         await self.anomalies.stop()
         await end(own, PATIENCE)
         log.info("stopped")
@@ -171,6 +181,8 @@ class App:
         if self.diagnostics is not None:
             yield "jobs", "jobs", self.diagnostics.jobs.run
         yield from self.anomalies.tasks()
+        if self._dead is not None:
+            yield "deadletters", "deadletters", self._dead.run
         if storage is not None:
             yield "state", "state", partial(storage.run, self.bans, self.anomalies.photograph)
         yield "reload", "reload", partial(self.reloads.serve, partial(self._reload, force))

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from exporter.app.deadletters import Post, nowhere
 from exporter.app.storage import Bans
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, Fetch
@@ -34,3 +35,4 @@ class Surroundings:
     probed: Callable[[Probed], None]
     online: Callable[[], bool]
     bans: Bans
+    post: Post = nowhere  # takes frames that could not be read

@@ -11,6 +11,7 @@ from functools import partial
 from exporter import config as settings
 from exporter import venues
 from exporter.app.around import Surroundings, Task
+from exporter.app.deadletters import Post
 from exporter.app.exchange import Exchange
 from exporter.app.fleet import Changes, Fleet, end
 from exporter.app.judging import Judging
@@ -44,9 +45,11 @@ class Force:
         judging: Judging,
         lateness: Lateness,
         bans: Bans,
+        post: Post,
     ) -> None:
         self._registry, self._clock, self._start = registry, clock, start
         self._judging, self._lateness, self._bans = judging, lateness, bans
+        self._post = post
         self._config: Config | None = None
         self._client: DirectClient | None = None
         self._fleet = Fleet(start)
@@ -93,6 +96,7 @@ class Force:
                 probed=self._probed,
                 online=self.online,
                 bans=self._bans,
+                post=self._post,
             )
             return Exchange(configured, venues.load(configured.venue), around)
 

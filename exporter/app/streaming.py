@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import exp, isnan, nan
@@ -16,6 +16,7 @@ from exporter.app.evidence import KEPT, StreamFailure, of_stream
 from exporter.contracts import Clock, ConnectionLostError, Venue
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff
+from exporter.flow.deadletters import LONGEST, Letter
 from exporter.metrics.children import HistogramChild
 from exporter.metrics.registry import Registry
 from exporter.metrics.streams import ChannelMeter, FeedMeter
@@ -26,6 +27,7 @@ from exporter.signals.liveness import Liveness, Patience
 from exporter.sources.link import Sink, StreamMeter
 from exporter.sources.session import Timing
 from exporter.sources.stream import Stream, spread
+from exporter.wire import ParseError
 
 # A forced disconnect is not awaited: a successor is up some minutes before, not all at once.
 _ROLLOVER_MARGIN = (300.0, 900.0)
@@ -183,7 +185,7 @@ class Streams:
                 children.ping_rtt,
             ),
             clock=clock,
-            meter=_stream_meter(state, children, clock),
+            meter=_stream_meter(state, children, clock, partial(self._dead, name)),
             sinks={topic: watch.sink for topic, watch in watches.items()},
             stale_after=lambda topic: watches[topic].liveness.stale_after,
             chance=random,
@@ -241,6 +243,20 @@ class Streams:
                     audit_every=wanted.book_audit,
                 )
 
+    def _dead(self, stream: str, frame: bytes, error: ParseError) -> None:
+        """Have a frame written down that could not be read."""
+        self._around.post(
+            Letter(
+                time=self._clock.wall(),
+                exchange=self.name,
+                venue=self._venue.name,
+                stream=stream,
+                reason=str(error)[:500],
+                frame=frame[:LONGEST],
+                size=len(frame),
+            )
+        )
+
     def _priced(self, what: Subscription) -> bool:
         """Say whether a subscription is where its symbol's price comes from."""
         if what.channel is Channel.BOOK:
@@ -248,7 +264,12 @@ class Streams:
         return what.channel is Channel.QUOTES
 
 
-def _stream_meter(state: StreamState, children: StreamChildren, clock: Clock) -> StreamMeter:
+def _stream_meter(
+    state: StreamState,
+    children: StreamChildren,
+    clock: Clock,
+    dead: Callable[[bytes, ParseError], None],
+) -> StreamMeter:
     """Tell both the metrics and the state that pages show."""
 
     def attempted(ok: bool) -> None:
@@ -295,4 +316,5 @@ def _stream_meter(state: StreamState, children: StreamChildren, clock: Clock) ->
         unreadable=children.unreadable,
         processed=children.processed,
         failed=failed,
+        dead=dead,
     )

@@ -49,7 +49,8 @@ class Queue(Generic[T]):
         self._items: OrderedDict[Hashable, tuple[T, float]] = OrderedDict()
         self._count = 0  # the keys of items that have none of their own
         # In the order they came; a cancelled one may leave from the middle.
-        self._blocked: OrderedDict[asyncio.Future[None], T] = OrderedDict()
+        self._blocked: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self._promised = 0  # places kept for those that were told to go on, and have not yet
         self._getters: OrderedDict[asyncio.Future[None], None] = OrderedDict()
 
     @property
@@ -67,7 +68,7 @@ class Queue(Generic[T]):
             self._items[key] = (item, held[1])  # its wait began with the first of its kind
             self.dropped[Policy.COALESCE] += 1
             return True
-        if len(self._items) >= self.capacity:
+        if len(self._items) + self._promised >= self.capacity:
             if self.policy is Policy.BLOCK:
                 return False
             if self.policy is Policy.DROP_NEWEST:
@@ -86,12 +87,23 @@ class Queue(Generic[T]):
         """
         if self.offer(item) or self.policy is not Policy.BLOCK:
             return
-        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._blocked[taken] = item
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._blocked[turn] = None
         try:
-            await taken
-        finally:
-            self._blocked.pop(taken, None)
+            await turn
+        except asyncio.CancelledError:
+            self._blocked.pop(turn, None)
+            if not turn.cancelled() and turn.exception() is None:
+                # Ours was the place, and we do not come: pass it on. Nothing was put yet, so that
+                # who is cancelled can be sure that it was not.
+                self._promised -= 1
+                self._admit()
+            raise
+        self._promised -= 1
+        if self.closed:
+            raise QueueClosedError
+        self._items[self._own_key(item)] = (item, self._now())
+        self._wake_getter()
 
     async def get(self) -> T:
         """Take the oldest item. Cancelled, it takes none. Raises QueueClosedError at the end."""
@@ -117,9 +129,10 @@ class Queue(Generic[T]):
         """Take nothing more; what is here can still be got. Blocked `put` calls raise."""
         self.closed = True
         while self._blocked:
-            taken, _ = self._blocked.popitem(last=False)
-            if not taken.done():
-                taken.set_exception(QueueClosedError())
+            turn, _ = self._blocked.popitem(last=False)
+            if not turn.done():
+                self._promised += 1  # given back where it is raised
+                turn.set_result(None)
         while self._getters:
             self._wake_getter()
 
@@ -131,13 +144,11 @@ class Queue(Generic[T]):
 
     def _admit(self) -> None:
         """Let the longest waiting `put` finish, now that there is room."""
-        while self._blocked:
-            taken, item = self._blocked.popitem(last=False)
-            if not taken.done():
-                self._items[self._own_key(item)] = (item, self._now())
-                taken.set_result(None)
-                self._wake_getter()
-                return
+        while self._blocked and len(self._items) + self._promised < self.capacity:
+            turn, _ = self._blocked.popitem(last=False)
+            if not turn.done():
+                self._promised += 1
+                turn.set_result(None)
 
     def _wake_getter(self) -> None:
         while self._getters:

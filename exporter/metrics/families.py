@@ -544,6 +544,15 @@ LOCAL_NETWORK_UP = _gauge(
     "Whether the control target, which is no exchange, was reached (1) or not (0).",
     "target",
 )
+DEAD_LETTERS = _counter(
+    "exchange_exporter_dead_letters_total",
+    "Frames that could not be read and were written to the storage path.",
+)
+DEAD_LETTERS_LOST = _counter(
+    "exchange_exporter_dead_letters_lost_total",
+    "Frames that could not be read and were not written either: too many waited, or the disk "
+    "refused.",
+)
 JOBS = _gauge(
     "exchange_exporter_jobs",
     "Jobs that are known, by how far they have come; those that ended are kept for a while.",

@@ -29,6 +29,10 @@ _COMPLAINT_EVERY = 60.0  # seconds between two log lines about unreadable frames
 _FLOOR = 0.01  # seconds between two looks at a session
 
 
+def _unkept(frame: bytes, error: ParseError) -> None:
+    """Keep nothing."""
+
+
 def _unheard(error: ConnectionLostError, lived: float | None) -> None:
     """Tell nobody."""
 
@@ -51,6 +55,7 @@ class StreamMeter:
     unknown: Callable[[int], None]  # events of topics that nobody subscribed to
     unreadable: Callable[[Channel | None], None]
     processed: Callable[[float, float], None]
+    dead: Callable[[bytes, ParseError], None] = _unkept  # a frame that could not be read
     failed: Callable[[ConnectionLostError, float | None], None] = _unheard  # and seconds it lived
 
 
@@ -171,6 +176,7 @@ class Link:
                 parsed.append((received, self._parse(frame)))
             except ParseError as error:
                 self._meter.unreadable(self._channel(frame))
+                self._meter.dead(frame, error)
                 self._complain(error, now)
         return parsed
 

@@ -1,0 +1,78 @@
+"""What the running program does with frames that it cannot read: writes them down, off the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeAlias
+
+from exporter.contracts import Clock
+from exporter.flow import deadletters
+from exporter.flow.deadletters import Letter
+from exporter.flow.queue import Queue, QueueClosedError
+from exporter.flow.segments import Writer
+from exporter.flow.stage import Stage
+from exporter.metrics import families
+from exporter.metrics.registry import Registry
+from exporter.model import Policy
+
+log = logging.getLogger(__name__)
+
+Post: TypeAlias = Callable[[Letter], None]
+_WAITING = 256  # letters; a flood of bad frames is known by its first ones
+
+
+def nowhere(letter: Letter) -> None:
+    """Keep nothing: there is no storage path."""
+
+
+class DeadLetters:
+    """A queue, a writer, and the stage between them. Raises OSError, BusyError among them."""
+
+    def __init__(self, folder: Path, registry: Registry, clock: Clock) -> None:
+        self._writer: Writer = deadletters.writer(folder)
+        self._written = registry.counter(families.DEAD_LETTERS)
+        self._lost = registry.counter(families.DEAD_LETTERS_LOST)
+        self._queue: Queue[Letter] = Queue(_WAITING, Policy.DROP_NEWEST, now=clock.monotonic)
+        self._ended = asyncio.Event()
+        self._stage = Stage(
+            "dead letters", self._queue, self._write, dead=self._failed, expected=(OSError,)
+        )
+
+    def post(self, letter: Letter) -> None:
+        """Have a letter written, unless too many wait. Never waits."""
+        with suppress(QueueClosedError):  # we are stopping
+            if self._queue.offer(letter):
+                return
+        self._lost.inc()
+
+    async def run(self) -> None:
+        """Write what is posted until `close`."""
+        try:
+            await self._stage.run()
+        finally:
+            self._ended.set()
+
+    async def drain(self, patience: float) -> None:
+        """Take no more, and wait for what waits to be written, ``patience`` seconds at most."""
+        self._queue.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._ended.wait()
+
+    def close(self) -> None:
+        """Give the directory free, once `run` has ended."""
+        with suppress(OSError):  # a full disk: what was written is there
+            self._writer.close()
+
+    async def _write(self, letter: Letter) -> None:
+        block = deadletters.encode(letter)
+        await asyncio.to_thread(self._writer.append, block)
+        self._written.inc()
+
+    def _failed(self, letter: Letter, error: BaseException) -> None:
+        self._lost.inc()
+        log.error("dead_letter_lost exchange=%s reason=%r", letter.exchange, str(error)[:200])

@@ -1,0 +1,122 @@
+"""Look at the frames that could not be read, and read them once more."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exporter.flow.deadletters import Letter
+
+HELP = """\
+`run --storage.path=DIR` writes down each frame that its venue's reader refuses, with the reason.
+
+  list     one line each, oldest first
+  show     one of them in full, by its name in the list
+  replay   have today's readers try them again; says which are understood now
+  purge    remove them all; not while `run` writes there
+
+exit status: 0 done, 1 replay found frames that still cannot be read, 2 it could not be done
+"""
+UNREADABLE, UNUSABLE = 1, 2
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("action", choices=("list", "show", "replay", "purge"))
+    parser.add_argument("name", nargs="?", help="of a letter, as `list` has it (show, replay)")
+    parser.add_argument(
+        "--storage.path", dest="storage", metavar="DIR", type=Path, required=True, help="as of run"
+    )
+    parser.add_argument("--exchange", help="only letters of this exchange")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; give the exit status."""
+    from exporter.flow import deadletters
+    from exporter.flow.segments import BusyError, ForeignError
+
+    folder = args.storage / "deadletters"
+    if args.action == "show" and not args.name:
+        return _fail("show: which one? `deadletters list` has their names")
+    try:
+        match args.action:
+            case "list":
+                for name, letter in _letters(folder, args):
+                    print(f"{name:>8}  {_line(letter)}")
+            case "show":
+                return _show(folder, args)
+            case "replay":
+                return _replay(folder, args)
+            case _:
+                print(f"removed {deadletters.purge(folder)} segments")
+    except BusyError:
+        return _fail(f"{folder}: the exporter writes there; stop it first")
+    except (OSError, ForeignError) as error:
+        return _fail(str(error))
+    return 0
+
+
+def _letters(folder: Path, args: argparse.Namespace) -> Iterator[tuple[str, Letter]]:
+    from exporter.flow import deadletters
+    from exporter.flow.segments import DamagedError
+
+    for name, letter in deadletters.read(folder):
+        if isinstance(letter, DamagedError):
+            # A torn tail is what a kill leaves, or what is being written this very moment.
+            print(f"{name}: {letter}", file=sys.stderr)
+        elif args.exchange in (None, letter.exchange) and args.name in (None, name):
+            yield name, letter
+
+
+def _line(letter: Letter) -> str:
+    when = datetime.fromtimestamp(letter.time, UTC).isoformat(timespec="milliseconds")
+    return f"{when}  {letter.exchange}/{letter.stream}  {letter.size} bytes  {letter.reason!r}"
+
+
+def _show(folder: Path, args: argparse.Namespace) -> int:
+    for _, letter in _letters(folder, args):
+        print(_line(letter))
+        try:
+            text = letter.frame.decode()
+        except UnicodeDecodeError:
+            text = letter.frame.hex(" ", 4)
+        # What a venue sent must not move the cursor of whoever reads it.
+        print("".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1]
+                      for char in text))  # fmt: skip
+        return 0
+    return _fail(f"no letter {args.name}")
+
+
+def _replay(folder: Path, args: argparse.Namespace) -> int:
+    from exporter import venues
+    from exporter.wire import ParseError
+
+    known, read, refused = set(venues.names()), 0, 0
+    for name, letter in _letters(folder, args):
+        try:
+            if letter.venue not in known:
+                raise ParseError(f"no venue {letter.venue}")
+            if letter.size > len(letter.frame):
+                raise ParseError("only its beginning was kept")
+            venue = venues.load(letter.venue)
+            frame = letter.frame if venue.decode is None else venue.decode(letter.frame)
+            events = venue.parse(frame)
+        except ParseError as error:
+            refused += 1
+            print(f"{name:>8}  still unreadable: {str(error)[:200]!r}")
+        else:
+            read += 1
+            kinds = ", ".join(type(event).__name__ for event in events) or "nothing"
+            print(f"{name:>8}  read: {kinds}")
+    print(f"{read} read, {refused} still unreadable")
+    return UNREADABLE if refused else 0
+
+
+def _fail(message: str) -> int:
+    print(f"exchange-exporter: {message}", file=sys.stderr)
+    return UNUSABLE

@@ -1,0 +1,83 @@
+"""Frames that nobody could read, kept with the reason: bounded, on disk, readable after a kill.
+
+Each letter is one block of a `segments` directory, in MessagePack. The oldest segments make room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from exporter.flow import segments
+from exporter.flow.segments import Content, DamagedError, Writer
+
+CONTENT = Content("dead", 1)
+LONGEST = 1 << 20  # bytes of a frame that are kept
+_SEGMENT, _MOST = 4 << 20, 64 << 20  # bytes
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One frame that could not be read. ``time`` in epoch seconds, ``size`` in bytes."""
+
+    time: float
+    exchange: str
+    venue: str
+    stream: str
+    reason: str
+    frame: bytes  # its beginning, if it was longer than is kept
+    size: int
+
+
+_DECODER = msgspec.msgpack.Decoder(Letter)
+
+
+def writer(folder: Path, *, segment_size: int = _SEGMENT, max_bytes: int = _MOST) -> Writer:
+    """Open the directory to write to it. Raises BusyError, OSError."""
+    return Writer(folder, CONTENT, segment_size=segment_size, max_bytes=max_bytes)
+
+
+def encode(letter: Letter) -> bytes:
+    """Give a letter as one block."""
+    if len(letter.frame) > LONGEST:
+        letter = msgspec.structs.replace(letter, frame=letter.frame[:LONGEST])
+    return msgspec.msgpack.encode(letter)
+
+
+def read(folder: Path) -> Iterator[tuple[str, Letter | DamagedError]]:
+    """Give all letters, oldest first, each with its name; in place of what is lost, why.
+
+    A name (``3-17``: the segment, the place in it) stays the same as long as its letter is kept.
+    Raises OSError, ForeignError for a directory of something else.
+    """
+    if not folder.exists():
+        return
+    for path in segments.segments(folder):
+        number, place = int(path.stem), 0
+        try:
+            for payload in segments.read(path, CONTENT):
+                place += 1
+                yield f"{number}-{place}", _DECODER.decode(payload)
+        except DamagedError as damage:
+            yield f"{number}-{place + 1}", damage
+        except msgspec.DecodeError as error:
+            wrong = DamagedError(path, 0, f"an unreadable letter ({error})", torn=False)
+            yield f"{number}-{place}", wrong
+
+
+def purge(folder: Path) -> int:
+    """Remove all letters; give how many segments went. Raises BusyError while one writes, OSError.
+
+    The lock is held throughout, so that nobody begins to write in between.
+    """
+    if not folder.exists():
+        return 0
+    found = segments.segments(folder)
+    holder = writer(folder)
+    try:
+        for path in segments.segments(folder):
+            path.unlink(missing_ok=True)
+    finally:
+        holder.close()
+    return len(found)
