@@ -103,3 +103,8 @@ def added_up(db: sqlite3.Connection, receiver: str) -> tuple[list[texts.Group], 
 
 def forget(db: sqlite3.Connection, receiver: Receiver, incident: str) -> None:
     db.execute("DELETE FROM held WHERE receiver = ? AND incident = ?", (receiver.name, incident))
+
+
+def receivers(db: sqlite3.Connection) -> list[str]:
+    """Give the names of those from whom something is held back."""
+    return [row["receiver"] for row in db.execute("SELECT DISTINCT receiver FROM held")]

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from exporter import __version__, notifiers
-from exporter.alerting import courier, heartbeat, intake, ledger, outbox, page, texts
+from exporter.alerting import courier, heartbeat, held, intake, ledger, outbox, page, texts
 from exporter.alerting.adviser import Advice, Adviser, Outcome
 from exporter.alerting.adviser import Rules as AdviserRules
 from exporter.alerting.courier import Courier
@@ -391,8 +391,10 @@ class Relay:
         while True:
             now, wall = self._clock.monotonic(), self._clock.wall()
             try:
-                taken = await self._store.write(partial(self._ledger.tick, now=wall))
-                self._follow(taken)
+                self._follow(await self._store.write(partial(self._ledger.settle, now=wall)))
+                for name in await self._store.write(held.receivers):
+                    release = partial(self._ledger.release, name=name, now=wall)
+                    self._follow(await self._store.write(release))
                 await self._look_around(wall)
                 if gone := await self._store.write(_make_room):
                     log.warning("spool_full forgotten=%d", gone)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from exporter import notifiers
-from exporter.alerting import outbox
+from exporter.alerting import held, outbox
 from exporter.alerting.intake import Post
 from exporter.alerting.ledger import Ledger, Settings
 from exporter.alerting.receiver import Receiver
@@ -73,7 +73,10 @@ class Book:
 
     def tick(self, now: float) -> list[str]:
         """Let time pass; give the occasions of what is to be told."""
-        return self.said(self.ledger.tick(self.db, now).pending)
+        pending = self.ledger.settle(self.db, now).pending
+        for name in held.receivers(self.db):
+            pending += self.ledger.release(self.db, name, now).pending
+        return self.said(pending)
 
     def said(self, pending: list[outbox.Pending]) -> list[str]:
         """Give occasions by delivery."""
