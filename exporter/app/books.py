@@ -68,6 +68,8 @@ class LocalBook:
                 self._shadow.feed(event)
         except ParseError:  # the book is lost, the count goes on
             self._unreadable()
+        if before is None and sync.wanted is None:
+            return  # nearly always
         if (sync.wanted is not before or sync.waiting == 1) and self.keeper is not None:
             self.keeper.stir()
 

@@ -128,6 +128,14 @@ class BookSync:
                 self.overflows += len(self._buffer) == self._buffer.maxlen
                 self._buffer.append(event)
             return None
+        previous = self._last
+        if previous is not None and event.first == previous + 1 and event.previous is None:
+            last = event.last
+            if last is not None and last > previous and event.checksum is None:
+                # It follows by every rule, as nearly all do: 1 µs less than asking the rule.
+                self._last, self._fresh = last, False
+                self._apply(event)
+                return None
         lost = self._follow(event)
         if lost is not None and self._rules.read_snapshot is not None:
             self._buffer.append(event)  # it stands behind the hole, as the next snapshot will
@@ -196,12 +204,16 @@ class BookSync:
             self._fresh = False
         if last is not None:
             self._last = last
+        self._apply(event)
+        return None if event.checksum is None else self._check(event)
+
+    def _apply(self, event: Depth) -> None:
         try:
-            self.book.apply(*self._levels(event))
+            bids, asks = self._levels(event)
+            self.book.apply(bids, asks)
         except ParseError:
             self.lose(Resync.GAP)
             raise
-        return None if event.checksum is None else self._check(event)
 
     def _check(self, event: Depth) -> Resync | None:
         if event.checksum is None or self._rules.checksum is None:

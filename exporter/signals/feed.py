@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import nan
-from typing import assert_never
 
 from exporter.contracts import Counter, Histogram, SequenceRule
 from exporter.model import Data, Depth, Kline, Quote, Subscription, Trade
@@ -75,22 +74,21 @@ class Feed:
             if missing > 0:
                 self.gaps += 1
                 self.missed += missing
-        if isinstance(event, Trade):
+        if type(event) is Trade:  # asking isinstance of what it is not costs 0.1 µs
             if event.snapshot:  # history repeated on subscribing: alive, but neither late nor news
                 return
             price = event.price
-        elif isinstance(event, Quote):
-            bid, ask = event.bid, event.ask
-            price = (bid + ask) / 2
-            self.spread = (ask - bid) / price
-        elif isinstance(event, Depth):
+        elif type(event) is Depth:
             if event.snapshot:
                 return
             price = self.mid
-        elif isinstance(event, Kline):
-            price = event.close
+        elif type(event) is Quote:
+            bid, ask = event.bid, event.ask
+            price = (bid + ask) / 2
+            self.spread = (ask - bid) / price
         else:
-            assert_never(event)
+            assert isinstance(event, Kline)  # noqa: S101 - the last of the four
+            price = event.close
         if price != self.mid and price == price:
             self.mid = price
             self.changed = received

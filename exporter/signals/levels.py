@@ -12,38 +12,47 @@ LIMIT = 5000  # levels a side that are kept at most
 
 
 class _Side:
-    """One side: keys rise towards the best price, so that most changes are near the list's end."""
+    """One side: keys rise towards the best price, so that most changes are near the list's end.
 
-    __slots__ = ("keys", "limit", "sign", "sizes")
+    Where ``lazy``, a level that was taken away stays as one without a size until somebody looks:
+    most of them come back first, at a fifth of the price of a new one.
+    """
 
-    def __init__(self, sign: float, limit: int) -> None:
+    __slots__ = ("kept", "keys", "lazy", "room", "sign", "sizes")
+
+    def __init__(self, sign: float, kept: int, *, lazy: bool) -> None:
         self.sign = sign  # bids 1, asks -1: the best key is the greatest on both sides
-        self.limit = limit
-        self.keys: list[float] = []
-        self.sizes: dict[float, Any] = {}  # key → size, or (price, size) as text
+        self.kept, self.lazy = kept, lazy
+        self.room = kept + kept // 4 if lazy else kept  # entries after which it is tidied
+        self.keys: list[float] = []  # price times sign
+        self.sizes: dict[float, Any] = {}  # price → size, or (price, size) as text; falsy: gone
 
-    def clear(self) -> None:
-        """Forget all levels."""
-        self.keys.clear()
-        self.sizes.clear()
-
-    def apply(self, levels: Iterable[tuple[float, Any]]) -> None:
-        """Set levels in order; a falsy size takes one away."""
-        keys, sizes, sign = self.keys, self.sizes, self.sign
-        for price, size in levels:
-            key = price * sign
-            if size:
-                if key not in sizes:
-                    insort(keys, key)
-                sizes[key] = size
-            # A level that was never there may be taken away: it lay beyond our depth.
-            elif sizes.pop(key, None) is not None:
-                del keys[bisect_left(keys, key)]
-        extra = len(keys) - self.limit
+    def tidy(self) -> None:
+        """Forget what is gone, and what is beyond the levels that are kept."""
+        sizes, sign = self.sizes, self.sign
+        if self.lazy:
+            self.sizes = sizes = {price: size for price, size in sizes.items() if size}
+            self.keys = [key for key in self.keys if key * sign in sizes]
+        extra = len(self.keys) - self.kept
         if extra > 0:
-            for key in keys[:extra]:
-                del sizes[key]
-            del keys[:extra]
+            for key in self.keys[:extra]:
+                del sizes[key * sign]
+            del self.keys[:extra]
+
+    def key(self) -> float | None:
+        """Give the best key, None on an empty side."""
+        keys, sizes, sign = self.keys, self.sizes, self.sign
+        while keys:
+            key = keys[-1]
+            if sizes[key * sign]:
+                return key
+            del sizes[key * sign], keys[-1]
+        return None
+
+    def best(self, count: int) -> list[float]:
+        """Give up to ``count`` prices, best first."""
+        self.tidy()
+        return [key * self.sign for key in self.keys[: -count - 1 : -1]]
 
 
 class Book:
@@ -56,25 +65,41 @@ class Book:
 
     def __init__(self, *, depth: int | None = None, limit: int = LIMIT, text: bool = False) -> None:
         kept = limit if depth is None else min(depth, limit)
-        self._bids = _Side(1.0, kept)
-        self._asks = _Side(-1.0, kept)
+        lazy = depth is None and not text  # who forgets as the venue does, or checks, looks always
+        self._bids = _Side(1.0, kept, lazy=lazy)
+        self._asks = _Side(-1.0, kept, lazy=lazy)
         self.text = text
 
     def load(self, bids: Sequence[tuple[Any, ...]], asks: Sequence[tuple[Any, ...]]) -> None:
         """Begin anew from a snapshot. Raises ParseError, then the book is wrong."""
-        self._bids.clear()
-        self._asks.clear()
+        for side in (self._bids, self._asks):
+            side.keys.clear()
+            side.sizes.clear()
         self.apply(bids, asks)
 
     def apply(self, bids: Sequence[tuple[Any, ...]], asks: Sequence[tuple[Any, ...]]) -> None:
-        """Set levels in order; size 0 takes one away. Raises ParseError, then the book is wrong."""
+        """Set levels in order; size 0 takes one away. Raises ParseError, then the book is wrong.
+
+        About 0.2 µs a level, hence one function without inner calls.
+        """
         try:
             if self.text:
                 bids, asks = _read(bids), _read(asks)
-            if bids:  # most updates are of one side
-                self._bids.apply(bids)
-            if asks:
-                self._asks.apply(asks)
+            for side, levels in ((self._bids, bids), (self._asks, asks)):
+                if not levels:  # most updates are of one side
+                    continue
+                keys, sizes, lazy = side.keys, side.sizes, side.lazy
+                for price, size in levels:
+                    if price in sizes:
+                        if size or lazy:
+                            sizes[price] = size
+                        else:
+                            del sizes[price], keys[bisect_left(keys, price * side.sign)]
+                    elif size:  # else it lay beyond our depth
+                        insort(keys, price * side.sign)
+                        sizes[price] = size
+                if len(keys) > side.room:
+                    side.tidy()
         except DOUBTFUL as error:
             raise unreadable("book", error) from error
 
@@ -85,28 +110,29 @@ class Book:
     @property
     def bid(self) -> float | None:
         """The best bid, None on an empty side."""
-        keys = self._bids.keys
-        return keys[-1] if keys else None
+        return self._bids.key()
 
     @property
     def ask(self) -> float | None:
         """The best ask, None on an empty side."""
-        keys = self._asks.keys
-        return -keys[-1] if keys else None
+        key = self._asks.key()
+        return None if key is None else -key
 
     @property
     def crossed(self) -> bool:
         """Whether somebody bids more than another asks: no market does, so the book is wrong."""
-        bids, asks = self._bids.keys, self._asks.keys
-        return bool(bids and asks and bids[-1] + asks[-1] > 0.0)
+        bid, ask = self.bid, self.ask
+        return bid is not None and ask is not None and bid > ask
 
     @property
     def touching(self) -> bool:
         """Whether the best bid is not below the best ask: the book is crossed or locked."""
-        bids, asks = self._bids.keys, self._asks.keys
-        return bool(bids and asks and bids[-1] + asks[-1] >= 0.0)
+        bid, ask = self.bid, self.ask
+        return bid is not None and ask is not None and bid >= ask
 
     def __len__(self) -> int:
+        self._bids.tidy()
+        self._asks.tidy()
         return len(self._bids.keys) + len(self._asks.keys)
 
     def top(self, count: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
@@ -117,8 +143,8 @@ class Book:
         """Give the same as the wire spelled it; only for a book that keeps ``text``."""
         bids, asks = self._bids, self._asks
         return (
-            list(map(bids.sizes.__getitem__, bids.keys[: -count - 1 : -1])),
-            list(map(asks.sizes.__getitem__, asks.keys[: -count - 1 : -1])),
+            list(map(bids.sizes.__getitem__, bids.best(count))),
+            list(map(asks.sizes.__getitem__, asks.best(count))),
         )
 
 
@@ -128,8 +154,7 @@ def _read(levels: Iterable[tuple[str, str]]) -> list[tuple[float, tuple[str, str
 
 
 def _numbers(side: _Side, count: int) -> list[tuple[float, float]]:
-    best = side.keys[: -count - 1 : -1]
-    rows = [(key * side.sign, side.sizes[key]) for key in best]
+    rows = [(price, side.sizes[price]) for price in side.best(count)]
     return [(price, float(size[1]) if type(size) is tuple else size) for price, size in rows]
 
 

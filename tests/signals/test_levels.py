@@ -45,6 +45,29 @@ def test_depth_is_bounded(levels: list[tuple[float, float]], depth: int) -> None
     assert len(book) <= 2 * depth
 
 
+@given(st.lists(LEVELS, max_size=8))
+def test_looking_changes_nothing(updates: list[list[tuple[float, float]]]) -> None:
+    """Levels that come back are the same, whether or not somebody looked while they were gone."""
+    looked, left = Book(), Book()
+    for levels in updates:
+        looked.apply(levels, levels)
+        left.apply(levels, levels)
+        best = looked.top(1)
+        assert looked.bid == (best[0][0][0] if best[0] else None)
+        assert looked.ask == (best[1][0][0] if best[1] else None)
+    assert (looked.top(100), len(looked)) == (left.top(100), len(left))
+
+
+def test_levels_that_come_and_go_do_not_pile_up() -> None:
+    """A price that wanders for days leaves nothing behind, and the best levels are what stays."""
+    book = Book(limit=100)
+    for price in range(1, 5000):
+        book.apply([(float(price), 1.0), (float(price), 0.0)], [(float(price), 1.0)])
+        assert sum(len(side.sizes) for side in (book._bids, book._asks)) <= 250
+    assert (book.bid, book.ask) == (None, 1.0)
+    assert book.top(5000)[1] == [(float(price), 1.0) for price in range(1, 101)]
+
+
 def test_text_is_kept_for_the_checksum() -> None:
     """The wire's zeros survive; one price under two spellings is one level."""
     book = Book(text=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -152,15 +152,16 @@ def parse(frame: bytes) -> tuple[Event, ...]:
             return (_spot_quote(frame),)
         message = _stream(frame)
         row = message.data
-        if isinstance(row, _Trade):
+        # Asking isinstance of what it is not costs 0.1 µs.
+        if type(row) is _Trade:
             side = _SELL if row.m else _BUY
             return (Trade("trade", message.stream, row.s, row.E / 1e3, row.p, row.q, side, row.t),)
-        if isinstance(row, _AggTrade):
+        if type(row) is _AggTrade:
             side = _SELL if row.m else _BUY
             return (
                 Trade("aggTrade", message.stream, row.s, row.E / 1e3, row.p, row.q, side, row.a),
             )
-        if isinstance(row, _Depth):
+        if type(row) is _Depth:
             levels = (row.b, row.a)
             time = row.E / 1e3
             return (
@@ -175,13 +176,15 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         raise unreadable("binance", error) from error
 
 
-def _event(topic: str, row: _Ticker | _Kline | _Shutdown) -> Event:
+def _event(topic: str, row: Struct) -> Event:
     if isinstance(row, _Ticker):
         return Quote("bookTicker", topic, row.s, row.E / 1e3, row.b, row.a, row.B, row.A, row.u)
     if isinstance(row, _Kline):
         candle = row.k
         return Kline("kline", topic, row.s, row.E / 1e3, candle.t / 1e3, candle.c, candle.x)
-    return Control("serverShutdown", reconnect=True)
+    if isinstance(row, _Shutdown):
+        return Control("serverShutdown", reconnect=True)
+    raise ParseError(f"{topic[:40]}: a message that ends like a bookTicker")
 
 
 def _spot_quote(frame: bytes) -> Quote:
@@ -200,10 +203,7 @@ def _rare(frame: bytes, error: Exception) -> Event:
 
 def _typed(frame: bytes) -> Event:
     message = _stream(frame)
-    row = message.data
-    if isinstance(row, _Trade | _AggTrade | _Depth):
-        raise ParseError(f"{message.stream[:40]}: a message that ends like a bookTicker")
-    return _event(message.stream, row)
+    return _event(message.stream, message.data)
 
 
 def _reply(frame: bytes) -> Ack:
@@ -340,12 +340,13 @@ _read_levels = msgspec.json.Decoder(list[tuple[Price, Size]], strict=False).deco
 
 
 def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """Decode the bids and asks of a depth update or snapshot."""
-    with reading("binance levels"):
-        match event.levels:
-            case (Raw() as bids, Raw() as asks):
-                return _read_levels(bids), _read_levels(asks)
-    raise ParseError("levels of another venue")
+    """Decode the bids and asks of a depth update or snapshot. Raises ParseError."""
+    try:
+        sides: Any = event.levels  # the decoder refuses what are no bytes
+        bids, asks = sides
+        return _read_levels(bids), _read_levels(asks)
+    except DOUBTFUL as error:
+        raise unreadable("binance levels", error) from error
 
 
 class _Snapshot(Struct):
