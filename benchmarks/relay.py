@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -111,7 +112,9 @@ def _flood(report: Report, fake: Connection, provider_url: str, posts: int) -> N
                 ).encode()
                 for n in range(posts)
             ]
+            before = _cpu(process)
             took = asyncio.run(_post_all(url, bodies, RATE))
+            print(f"  the relay's CPU: {(_cpu(process) - before) / posts * 1e3:.2f} ms a post")
             report.line(f"{posts:,} posts at {RATE:.0f}/s: intake p99", _p99(took) * 1e3, 100, "ms")
             print(
                 f"  p50 {sorted(took)[len(took) // 2] * 1e3:.1f} ms, worst {max(took) * 1e3:.1f} ms"
@@ -175,6 +178,12 @@ def _taken(fake: Connection) -> list[Any]:
 
 def _by_service(found: list[Any]) -> dict[str, int]:
     return {kind: sum(each[0] == kind for each in found) for kind in KINDS}
+
+
+def _cpu(process: Process) -> float:
+    """Give the seconds of CPU that it has used."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak(process: Process) -> float:
