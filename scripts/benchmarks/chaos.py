@@ -1,0 +1,263 @@
+"""Random faults from a seed, over real sockets, at 50 endpoints and 20 streams.
+
+    python scripts/benchmarks/chaos.py [--for SECONDS] [--seed N]
+
+The simulated exchanges misbehave one after another and at once, each in its own way, while an
+exporter watches them; both are processes of their own. Held against it:
+
+- no error of ours: no task was restarted, and nothing that looks like one stands in the log
+- every fault shows in the metrics of its exchange
+- afterwards everything works again, with the tasks and file descriptors of before
+- memory is flat: the slope over the second half of the run, extrapolated to an hour. It means
+  something only for long runs, and counts for those of eight minutes and more.
+
+Prints its findings as JSON; exit status 1 if one of these does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from exporter import venues
+from tests.live import programs
+from tests.live.conftest import Samples, World
+from tests.live.worlds import NO_LIMITS, simulated, watched
+
+ENDPOINTS, STREAMS = 50, 20
+LONG = 480.0  # seconds from which on the slope of memory counts
+MOST_SLOPE = 1.0  # MB an hour
+_PATIENCE = 6.0  # seconds in which a fault must show
+Tell = Callable[[Samples, Samples, str], bool]
+
+
+def _rises(*names: str) -> Tell:
+    """One of these counters is higher than before."""
+    return lambda before, after, exchange: any(
+        after.total(name, exchange=exchange) > before.total(name, exchange=exchange)
+        for name in names
+    )
+
+
+# A probe that the breaker holds back because of the fault before tells of it too.
+_PROBES = _rises("exchange_probe_failures_total", "exchange_probe_skipped_total")
+_STREAMS = _rises("exchange_stream_disconnects_total", "exchange_stream_parse_errors_total")
+
+
+def _stale(before: Samples, after: Samples, exchange: str) -> bool:
+    name = "exchange_stream_subscriptions"
+    return after.total(name, exchange=exchange, state="stale") > 0 or _STREAMS(
+        before, after, exchange
+    )
+
+
+# What is done, with which parameters, and what must show it.
+FAULTS: dict[str, tuple[dict[str, object], Tell]] = {
+    "error": ({"status": 503}, _PROBES),
+    "rate_limit": ({"retry_after": 1}, _PROBES),
+    "ban": ({"retry_after": 2}, _PROBES),
+    "timeout": ({}, _PROBES),
+    "reset": ({}, _rises("exchange_probe_failures_total", "exchange_stream_disconnects_total")),
+    "garbage_body": ({}, _PROBES),
+    "maintenance": ({}, _PROBES),
+    "disconnect": ({}, _STREAMS),
+    "mute": ({}, _stale),
+    "malformed": ({"probability": 0.5}, _rises("exchange_stream_parse_errors_total",
+                                               "exchange_stream_disconnects_total")),
+}  # fmt: skip
+
+
+def config(places: dict[str, str]) -> str:
+    """Give the config: the endpoints and streams dealt out evenly over all venues."""
+    lines = [
+        "probes: {interval: 500ms, timeout: 400ms}",
+        "streams: {stale_floor: 1s, stale_ceiling: 2s, backoff_cap: 1s, idle_timeout: 5s}",
+        "exchanges:",
+    ]
+    for index, (name, url) in enumerate(places.items()):
+        venue = venues.load(name)
+        path = urlsplit(venue.stream_urls[0]).path
+        probe = next(each.path for each in venue.endpoints if each.default)
+        lines += [
+            f"- venue: {name}",
+            "  symbols: [BTC-USDT, ETH-USDT]",
+            f"  rest_url: {url}",
+            f"  stream_url: {url.replace('http', 'ws', 1)}{path}",
+            "  breaker: {failures: 5, recovery: 1s, recovery_cap: 2s}",
+            "  limits: {weight: 1000000, share: 100%}",
+            "  endpoints:",
+        ]
+        for number in range(_share(ENDPOINTS, index, len(places))):
+            lines.append(f"  - {{name: e{number}, path: '{probe}'}}")
+        lines.append("  streams:")
+        for number in range(_share(STREAMS, index, len(places))):
+            channel = ("trades", "book", "trades")[number % 3]
+            symbol = ("BTC-USDT", "BTC-USDT", "ETH-USDT")[number % 3]
+            lines.append(f"  - {{name: s{number}, channels: [{channel}], symbols: [{symbol}]}}")
+    return "\n".join(lines) + "\n"
+
+
+def _share(total: int, index: int, among: int) -> int:
+    return total * (index + 1) // among - total * index // among
+
+
+@dataclass
+class Run:
+    """What is seen on the way."""
+
+    world: World
+    chance: random.Random
+    memory: list[tuple[float, int]] = field(default_factory=list)
+    struck: Counter[str] = field(default_factory=Counter)
+    unseen: list[str] = field(default_factory=list)
+    busy: dict[str, tuple[str, float, Samples]] = field(default_factory=dict)
+
+    def strike(self, exchange: str) -> None:
+        """Let one exchange misbehave for a while."""
+        kind = self.chance.choice(sorted(FAULTS))
+        length = self.chance.uniform(1.5, 4.0)
+        before = self.world.scrape()
+        lasting: dict[str, object] = {} if kind == "disconnect" else {"for_": length}
+        self.world.inject(fault=kind, venue=exchange, **lasting, **FAULTS[kind][0])
+        self.struck[kind] += 1
+        self.busy[exchange] = kind, time.monotonic() + length + _PATIENCE, before
+
+    def look(self) -> None:
+        """See what shows, and forget what has shown or can show no more."""
+        page = self.world.scrape()
+        self.memory.append((time.monotonic(), self.world.exporter.memory()))
+        for exchange, (kind, until, before) in list(self.busy.items()):
+            if FAULTS[kind][1](before, page, exchange):
+                del self.busy[exchange]
+            elif time.monotonic() > until:
+                self.unseen.append(f"{exchange}: {kind}")
+                del self.busy[exchange]
+
+    def storm(self, exchanges: list[str], duration: float) -> None:
+        """Strike at random for ``duration`` seconds, then wait for what must still show."""
+        until = time.monotonic() + duration
+        while time.monotonic() < until or self.busy:
+            free = [name for name in exchanges if name not in self.busy]
+            if free and time.monotonic() < until:
+                self.strike(self.chance.choice(free))
+            time.sleep(self.chance.uniform(0.2, 0.8))
+            self.look()
+
+
+def descriptors(world: World) -> int:
+    """Count the exporter's open files and sockets."""
+    return len(list(Path(f"/proc/{world.exporter.pid}/fd").iterdir()))
+
+
+def well(world: World) -> bool:
+    """Say whether every endpoint answers and every stream is live."""
+    page = world.scrape()
+    probes = page.values("exchange_probe_success")
+    streams = page.values("exchange_stream_connected")
+    live = page.total("exchange_stream_subscriptions", state="live")
+    return (
+        len(probes) == ENDPOINTS
+        and all(probes)
+        and len(streams) >= STREAMS
+        and all(streams)
+        and live == page.total("exchange_stream_subscriptions")
+    )
+
+
+def slope(samples: list[tuple[float, int]]) -> float:
+    """Give the growth in MB an hour: the median over all pairs (Theil and Sen)."""
+    half = samples[len(samples) // 2 :]
+    thin = half[:: max(1, len(half) // 200)]
+    slopes = [(b - a) / (u - t) for (t, a), (u, b) in combinations(thin, 2) if u > t]
+    return statistics.median(slopes) * 3600.0 / 1e6 if slopes else 0.0
+
+
+def play(world: World, exchanges: list[str], duration: float, seed: int) -> dict[str, object]:
+    """Go through it all; give what was found."""
+    programs.eventually(lambda: well(world), "all is well", within=30)
+    run = Run(world, random.Random(seed))
+    # Everything has happened once before anything is measured.
+    run.storm(exchanges, min(60.0, duration / 4.0))
+    world.clear()
+    programs.eventually(lambda: well(world), "all is well again", within=40)
+    time.sleep(2.0)
+    before, files = world.scrape(), descriptors(world)
+    run.memory.clear()
+    run.storm(exchanges, duration)
+    world.clear()
+    began = time.monotonic()
+    programs.eventually(lambda: well(world), "full recovery", within=60)
+    recovery = time.monotonic() - began
+    time.sleep(2.0)
+    after, left = world.scrape(), descriptors(world)
+    tasks = "exchange_exporter_tasks"
+    growth = slope(run.memory)
+    found: dict[str, object] = {
+        "seed": seed,
+        "seconds": duration,
+        "faults": dict(run.struck),
+        "unseen": run.unseen,
+        "restarts": after.total("exchange_exporter_task_restarts_total"),
+        "errors": [line for line in world.exporter.lines if "raceback" in line][:5],
+        "tasks": [before.total(tasks), after.total(tasks)],
+        "descriptors": [files, left],
+        "memory_mb": [run.memory[0][1] / 1e6, run.memory[-1][1] / 1e6],
+        "slope_mb_per_hour": round(growth, 2),
+        "recovery_s": round(recovery, 1),
+    }
+    found["broken"] = list(_broken(found, duration))
+    return found
+
+
+def _broken(found: dict[str, object], duration: float) -> Iterator[str]:
+    if found["unseen"]:
+        yield "a fault did not show"
+    if found["restarts"] or found["errors"]:
+        yield "an error of ours"
+    match found["tasks"], found["descriptors"], found["slope_mb_per_hour"]:
+        case [before, after], [files, left], float(growth):
+            if before != after:
+                yield "tasks were left behind"
+            # Idle connections of the pool come and go: two a venue are no leak.
+            if left > files + 16:
+                yield "file descriptors were left behind"
+            if duration >= LONG and growth > MOST_SLOPE:
+                yield "memory grows"
+
+
+def main() -> int:
+    """Run it; give the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--for", dest="duration", type=float, default=600.0, metavar="SECONDS")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    arguments = (NO_LIMITS, f"--seed={args.seed}", "--rate=3", "--book-rate=3")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        simulated(Path(folder), config, *arguments) as simulator,
+        watched(*simulator) as world,
+    ):
+        exchanges = programs.get_json(f"{world.url}/api/v1/state")["exchanges"]
+        names = [exchange["name"] for exchange in exchanges]
+        found = play(world, names, args.duration, args.seed)
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    return 1 if found["broken"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
