@@ -7,7 +7,7 @@ last digit. A tick passes whenever a row is later than it was due.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import isfinite, nan
 from typing import Any
@@ -27,11 +27,11 @@ from exporter.model import (
     Depth,
     Kline,
     Quote,
-    Scores,
+    Series,
     Subscription,
     Trade,
 )
-from exporter.pipeline import Pipeline
+from exporter.pipeline import Pipeline, Tick
 from exporter.signals import gauges, rates
 from exporter.signals.feed import Feed, Skew
 from exporter.signals.gauges import Gauge
@@ -100,11 +100,13 @@ class Board:
     """All subscriptions of some rows, their signals and what the detectors say of them.
 
     ``every`` is the time between two ticks, in seconds. `take` rows in order, `finish`, then look.
+    ``ticked`` hears of every tick: its series, what it saw, and when (epoch seconds).
     """
 
     every: float = 1.0
     patience: Patience = field(default_factory=Patience)
     registry: Registry = field(default_factory=Registry)
+    ticked: Callable[[tuple[Series, ...], Tick, float], None] | None = None
     now: float = nan  # epoch seconds, by the newest row or tick
     first: float = nan
     ticks: int = 0
@@ -220,7 +222,10 @@ class Board:
         judge = self._judge
         for watch in self._watches.values():
             judge.sample(watch)
-        scores = judge.tick(now)
+        tick = judge.tick(now)
+        if self.ticked is not None:
+            self.ticked(judge.pipeline.series, tick, now)
+        scores = tick.scores
         for column in scores.measured.nonzero()[0].tolist():
             row = int(scores.score[:, column].argmax())
             score = float(scores.score[row, column])
@@ -285,7 +290,7 @@ class _Judge:
             if isfinite(value):
                 kept.setdefault(exchange, []).append(value)
 
-    def tick(self, now: float) -> Scores:
+    def tick(self, now: float) -> Tick:
         """Score what was sampled."""
         for exchange, total in self._totals.items():
             self._rate.set(exchange, total)
@@ -296,7 +301,7 @@ class _Judge:
         self._totals.clear()
         *_, last = self.pipeline.tick(now, now)
         self._meter.show(last.scores)
-        return last.scores
+        return last
 
 
 def _subscription(watch: _Watch) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.incidents import run
+from exporter.app.incidents import run
 
 
 @pytest.mark.live

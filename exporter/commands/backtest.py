@@ -1,0 +1,214 @@
+"""Score the detectors on labelled series or captures: precision, recall, delay, false alarms."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from exporter import detectors
+from exporter.commands import _plots as plots
+from exporter.flow.segments import SUFFIX, ForeignError
+from exporter.sources.labelled import (
+    LabelledError,
+    Window,
+    read_series,
+    read_windows,
+    windows_of,
+)
+
+if TYPE_CHECKING:
+    from exporter.app.backtest import Outcome, Subject
+    from exporter.model import Signal
+
+HELP = """\
+Puts series through the same bank, guard and judge as the running program, with one setting for
+all of them and every value scored before it is learnt, and holds what it says against the labels.
+
+FILE is a CSV with the columns timestamp and value, and label (1 or 0) where each row knows whether
+it belongs to an incident; or a capture (a directory of segments, or one), of which every signal is
+a series named CAPTURE/EXCHANGE/SIGNAL. --labels names the incidents of the others, in the layout of
+the Numenta Anomaly Benchmark: {"folder/name.csv": [["2014-04-11 00:00:00", "2014-04-12 00:00:00"]]}
+with any end of the name, and ISO 8601 in UTC or epoch seconds.
+
+An incident is found when an alarm opens within its window; an alarm outside of all windows is a
+false one. Precision is the share of incidents found among these and the false alarms.
+
+exit status: 0 scored, 1 a file cannot be used, 2 the flags cannot
+"""
+_PROGRESS_EVERY = 1.0  # seconds between two lines of progress
+_QUIET_FOR = 3.0  # seconds that a run may take without any
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("file", nargs="*", type=Path, metavar="FILE", help="CSV file or capture")
+    parser.add_argument("--labels", type=Path, metavar="JSON", help="windows of the incidents")
+    parser.add_argument(
+        "--own-incidents",
+        action="store_true",
+        help="score the incidents of our own: 880 labelled cases from seeds, half of them healthy",
+    )
+    parser.add_argument(
+        "--detector",
+        choices=detectors.every(),
+        default="ensemble",
+        help="who decides (default ensemble, as in the running program)",
+    )
+    parser.add_argument(
+        "--signal",
+        metavar="NAME",
+        help="the signal that CSV files hold, for its smallest effect (default: any departure)",
+    )
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="time after an incident in which an alarm still belongs to it (default 0)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--plots", type=Path, metavar="DIR", help="draw a PNG of each series (extra `plots`)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what was found; give the exit status."""
+    if bool(args.file) == args.own_incidents:
+        print("exchange-exporter: expected either FILE or --own-incidents", file=sys.stderr)
+        return 2
+    if args.plots is not None and (args.own_incidents or not plots.available()):
+        why = "--plots goes with FILE" if args.own_incidents else plots.MISSING
+        print(f"exchange-exporter: {why}", file=sys.stderr)
+        return 2
+    if args.own_incidents:
+        return _own(as_json=args.json)
+    from exporter.app.sampling import SIGNALS
+
+    known = {signal.name: signal for signal in SIGNALS}
+    if args.signal is not None and args.signal not in known:
+        print(
+            f"exchange-exporter: no signal {args.signal!r}; there are {', '.join(known)}",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        return _files(args, known)
+    except (OSError, LabelledError, ForeignError) as error:
+        print(f"exchange-exporter: {error}", file=sys.stderr)
+        return 1
+
+
+class Progress:
+    """Says on stderr how far a long run is, once a second."""
+
+    def __init__(self) -> None:
+        self._started = self._said = monotonic()
+        self._rows = 0
+
+    def add(self, rows: int, of: int | None = None, what: str = "values") -> None:
+        """Count what is done, of how many if that is known, and say so if it is time."""
+        self._rows += rows
+        now = monotonic()
+        if now - self._said < _PROGRESS_EVERY or now - self._started < _QUIET_FOR:
+            return
+        self._said = now
+        whole = "" if of is None else f" of {of:,} ({min(self._rows / of, 1.0):.0%})"
+        rate = self._rows / (now - self._started)
+        print(f"{self._rows:,}{whole} {what}, {rate:,.0f} a second", file=sys.stderr, flush=True)
+
+
+def _own(*, as_json: bool) -> int:
+    from exporter.app import incidents
+
+    progress = Progress()
+    found = incidents.run(progress.add)
+    print(json.dumps(found, indent=2) if as_json else incidents.table(found))
+    return 0
+
+
+def _files(args: argparse.Namespace, known: dict[str, Signal]) -> int:
+    from exporter.app import backtest
+
+    windows = {} if args.labels is None else read_windows(args.labels)
+    settings = backtest.Settings(detector=args.detector, grace=args.grace)
+    if args.plots is not None:
+        args.plots.mkdir(parents=True, exist_ok=True)
+    progress = Progress()
+    outcomes: list[Outcome] = []
+    for subjects in _groups(args.file, known.get(args.signal), known):
+        group = [_labelled(subject, windows) for subject in subjects]
+        found = backtest.judge(
+            group, settings, traced=args.plots is not None, progress=progress.add
+        )
+        for outcome in found:
+            if args.plots is not None:
+                plots.draw(outcome, args.plots, len(outcomes) + 1)
+            outcomes.append(replace(outcome, trace=None))
+    whole = backtest.figures(outcomes)
+    if args.json:
+        each = [backtest.plain(outcome) for outcome in outcomes]
+        print(json.dumps({"detector": settings.detector, "all": whole, "series": each}, indent=2))
+    else:
+        rows = [(outcome.series.name, backtest.figures([outcome])) for outcome in outcomes]
+        print(_table([*rows, ("all", whole)]))
+    return 0
+
+
+def _groups(
+    files: Sequence[Path], signal: Signal | None, known: dict[str, Signal]
+) -> Iterator[list[Subject]]:
+    """Give what is to be judged; series of the same times come together, which is faster."""
+    from exporter.app import backtest
+
+    def damaged(what: str) -> None:
+        print(f"exchange-exporter: {what}", file=sys.stderr)
+
+    for path in files:
+        if path.is_dir() or path.suffix == SUFFIX:
+            together: dict[bytes, list[Subject]] = {}
+            for subject in backtest.signals_of(path, known, damaged):
+                together.setdefault(subject.series.times.tobytes(), []).append(subject)
+            yield from together.values()
+        else:
+            series = read_series(path)
+            yield [backtest.Subject(series=series, exchange=path.stem, signal=signal)]
+
+
+def _labelled(subject: Subject, windows: dict[str, tuple[Window, ...]]) -> Subject:
+    if subject.series.windows is not None:
+        return subject
+    found = windows_of(subject.series.name, windows)
+    return replace(subject, series=replace(subject.series, windows=found))
+
+
+def _table(rows: Sequence[tuple[str, dict[str, float | int | None]]]) -> str:
+    columns: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+        ("values", "rows", lambda value: f"{value:,.0f}"),
+        ("days", "days", lambda value: f"{value:.1f}"),
+        ("incidents", "incidents", lambda value: f"{value:.0f}"),
+        ("found", "found", lambda value: f"{value:.0f}"),
+        ("recall", "recall", lambda value: f"{value:.2f}"),
+        ("precision", "precision", lambda value: f"{value:.2f}"),
+        ("delay s", "delay_seconds", lambda value: f"{value:,.0f}"),
+        ("in ticks", "delay_ticks", lambda value: f"{value:.0f}"),
+        ("alarms", "alarms", lambda value: f"{value:.0f}"),
+        ("false", "false_alarms", lambda value: f"{value:.0f}"),
+        ("a day", "false_alarms_per_series_day", lambda value: f"{value:.3f}"),
+    )
+    width = min(max(len(name) for name, _ in rows), 60)
+    lines = [" ".join([f"{'series':{width}s}", *(f"{title:>9s}" for title, _, _ in columns)])]
+    for name, found in rows:
+        cells = []
+        for _, key, spell in columns:
+            value = found[key]
+            cells.append(f"{'–' if value is None else spell(value):>9s}")
+        short = name if len(name) <= width else f"…{name[1 - width :]}"
+        lines.append(" ".join([f"{short:{width}s}", *cells]))
+    return "\n".join(lines)
