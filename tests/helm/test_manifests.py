@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +16,12 @@ import yaml
 from tests.helm.engine import CHART, EXAMPLES, VERSIONS, Manifest, manifests, pods, values_of
 from tests.tools import tool
 
+Finding = tuple[str, str, str]
 OPERATED: Final = "monitoring.coreos.com"
 # What the examples leave to users, or is meant: everything else is a mistake.
 MEANT: Final = {
-    "CKV_K8S_8": "the pod of `helm test` is no server and has no probes",
+    "CKV_K8S_8": "the reloader and the pod of `helm test` listen to nobody; the servers' probes are"
+    " looked at below",
     "CKV_K8S_9": "the same",
     "CKV_K8S_11": "no CPU limit: throttling would show as an exchange's latency",
 }
@@ -95,7 +97,7 @@ def test_the_operators_models_find_mistakes() -> None:
     assert "interval" in _complaints([wrong])[0]
 
 
-def _findings(found: list[Manifest], folder: Path) -> list[tuple[str, str, str]]:
+def _findings(found: list[Manifest], folder: Path) -> list[Finding]:
     """Let checkov look at manifests: check, resource, what it asks for."""
     (folder / "manifests.yaml").write_text(yaml.safe_dump_all(found), encoding="utf-8")
     done = subprocess.run(
@@ -120,25 +122,25 @@ def _findings(found: list[Manifest], folder: Path) -> list[tuple[str, str, str]]
 def test_a_scanner_finds_nothing_in_production(tmp_path: Path) -> None:
     """checkov finds nothing in the example for production but what is meant to be so."""
     found = _findings(manifests(values_of(PRODUCTION)), tmp_path)
-    assert [each for each in found if each[0] not in MEANT] == []
-    probes = [resource for check, resource, _ in found if check in ("CKV_K8S_8", "CKV_K8S_9")]
-    assert all("test-connection" in resource for resource in probes)
+    assert _unmeant(found, MEANT) == []
 
 
 def test_a_scanner_finds_only_what_users_fill_in(tmp_path: Path) -> None:
-    """In all other examples checkov misses what is left to users, and nothing else."""
-    skipped = {"pod-values"}  # brings containers of its own, which are not ours to harden
-    found = chain.from_iterable(
-        _findings(manifests(values_of(example)), _made(tmp_path / example.stem))
-        for example in (CHART / "ci" / "default-values.yaml", CHART / "ci" / "relay-values.yaml")
-        if example.stem not in skipped
-    )
-    assert [each for each in found if each[0] not in MEANT | LEFT_TO_USERS] == []
+    """In the plainest examples checkov misses what is left to users, and nothing else."""
+    for name in ("default", "relay"):
+        folder = tmp_path / name
+        folder.mkdir()
+        found = _findings(manifests(values_of(CHART / "ci" / f"{name}-values.yaml")), folder)
+        assert _unmeant(found, MEANT | LEFT_TO_USERS) == []
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
+def _unmeant(found: list[Finding], meant: Mapping[str, str]) -> list[Finding]:
+    return [
+        each
+        for each in found
+        # The pod of `helm test` lives for a second and has no port.
+        if each[0] not in meant and not (each[0] == "CKV2_K8S_6" and "test-connection" in each[1])
+    ]
 
 
 # --- kube-score's rules, by their names there ---------------------------------------------------

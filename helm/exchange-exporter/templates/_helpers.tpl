@@ -48,19 +48,22 @@ app.kubernetes.io/name: {{ $name }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{- end -}}
 
+{{/* Labels of an object: dict root, part, extra (a list of users' labels; the chart's own win). */}}
 {{- define "exchange-exporter.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "exchange-exporter.selectorLabels" . }}
-app.kubernetes.io/component: {{ .part | default "exporter" }}
-app.kubernetes.io/part-of: {{ include "exchange-exporter.name" .root }}
-app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- if .root.Values.releaseLabel }}
-release: {{ .root.Release.Name }}
-{{- end }}
+{{- $labels := deepCopy .root.Values.commonLabels -}}
+{{- if .root.Values.releaseLabel -}}
+{{- $_ := set $labels "release" .root.Release.Name -}}
+{{- end -}}
+{{- range .extra -}}
+{{- $labels = mergeOverwrite $labels (deepCopy .) -}}
+{{- end -}}
+{{- $own := dict
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/component" (.part | default "exporter")
+  "app.kubernetes.io/part-of" (include "exchange-exporter.name" .root)
+  "app.kubernetes.io/version" (.root.Values.image.tag | default .root.Chart.AppVersion | trunc 63)
+  "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- mergeOverwrite $labels $own (include "exchange-exporter.selectorLabels" . | fromYaml) | toYaml -}}
 {{- end -}}
 
 {{/* registry/repository:tag, or @digest. dict root, image, tag (taken where the image has none). */}}

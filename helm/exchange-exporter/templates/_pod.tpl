@@ -1,19 +1,15 @@
 {{/* The parts of a pod that the exporter and the relay have in common. dict root, v (the part's
 values), part ("" or "relay"). */}}
 {{- define "exchange-exporter.podMetadata" -}}
+{{- $annotations := dict "kubectl.kubernetes.io/default-container" (.part | default "exporter") -}}
+{{- if and (include "exchange-exporter.ownConfig" .v) (not (and (not .part) .v.configReloader.enabled)) -}}
+{{- $config := ternary "exchange-exporter.relayConfig" "exchange-exporter.config" (eq .part "relay") -}}
+{{- $_ := set $annotations "checksum/config" (include $config .root | sha256sum) -}}
+{{- end -}}
 annotations:
-  {{- if and (include "exchange-exporter.ownConfig" .v) (not (and (not .part) .v.configReloader.enabled)) }}
-  checksum/config: {{ include (ternary "exchange-exporter.relayConfig" "exchange-exporter.config" (eq .part "relay")) .root | sha256sum }}
-  {{- end }}
-  kubectl.kubernetes.io/default-container: {{ .part | default "exporter" }}
-  {{- with .v.podAnnotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- mergeOverwrite $annotations (deepCopy .v.podAnnotations) | toYaml | nindent 2 }}
 labels:
-  {{- include "exchange-exporter.labels" . | nindent 2 }}
-  {{- with .v.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "exchange-exporter.labels" (dict "root" .root "part" .part "extra" (list .v.podLabels)) | nindent 2 }}
 {{- end -}}
 
 {{- define "exchange-exporter.podSpec" -}}

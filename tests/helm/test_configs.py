@@ -1,0 +1,86 @@
+"""What the chart writes into ConfigMaps and Secrets is a config that the program takes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helm.engine import EXAMPLES, Manifest, manifests, pods, values_of
+
+
+def _config(found: list[Manifest], name: str) -> str | None:
+    """Give the config.yml of an object, whatever its kind."""
+    for each in found:
+        if each["kind"] in ("ConfigMap", "Secret") and each["metadata"]["name"] == name:
+            text: str = (each.get("data") or each.get("stringData"))["config.yml"]
+            return text
+    return None
+
+
+def _mounted(spec: Manifest) -> str:
+    volume = next(each for each in spec["volumes"] if each["name"] == "config")
+    name: str = volume["configMap"]["name"] if "configMap" in volume else volume["secret"]["secretName"]
+    return name
+
+
+def _check(text: str, relay: bool, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Let the program check a config, with every secret that it names at hand."""
+    environment = dict.fromkeys(re.findall(r"env: (\w+)", text), "https://example.com/secret")
+    for path in set(re.findall(r"file: (/\S+)", text)):
+        secret = folder / path.lstrip("/").replace("/", "-")
+        secret.write_text("secret", encoding="utf-8")
+        text = text.replace(f"file: {path}", f"file: {secret}")
+    file = folder / "config.yml"
+    file.write_text(text, encoding="utf-8")
+    arguments = ["relay", "--check", file] if relay else ["check", file]
+    return subprocess.run(
+        [sys.executable, "-m", "exporter", *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_program_takes_them(example: Path, tmp_path: Path) -> None:
+    """`exchange-exporter check` and `relay --check` pass the configs of every example."""
+    found = manifests(values_of(example))
+    texts = {
+        text
+        for manifest, spec in pods(found)
+        if manifest["kind"] != "Pod" and (text := _config(found, _mounted(spec)))
+    }
+    for text in texts:
+        done = _check(text, "receivers" in yaml.safe_load(text), tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert not re.search("^warning:", done.stdout, re.M), done.stdout
+
+
+def test_the_relays_spool_is_on_its_volume() -> None:
+    """The spool is where the volume is mounted, and the login comes from the token's Secret."""
+    example = next(each for each in EXAMPLES if each.stem == "relay-values")
+    found = manifests(values_of(example))
+    manifest, spec = next(each for each in pods(found) if each[0]["metadata"]["name"].endswith("relay"))
+    config = yaml.safe_load(_config(found, _mounted(spec)) or "")
+    mounts = {each["name"]: each["mountPath"] for each in spec["containers"][0]["volumeMounts"]}
+    claims = [each["metadata"]["name"] for each in manifest["spec"]["volumeClaimTemplates"]]
+    assert claims == ["spool"]
+    assert config["spool"] == {"path": f"{mounts['spool']}/relay.db", "size": "256MiB"}
+    assert config["intake"] == {"bearer_token": {"file": f"{mounts['token']}/token"}}
+
+
+def test_the_reloader_by_http_opens_reload() -> None:
+    """POST /-/reload is opened only where the reloader needs it."""
+    values = {"configReloader": {"enabled": True, "method": "http"}, "config": {"server": {"requests": 8}}}
+    opened = yaml.safe_load(_config(manifests(values), "rel-exchange-exporter") or "")
+    assert opened["server"] == {"changes": True, "requests": 8}
+    plain = _config(manifests({"configReloader": {"enabled": True}}), "rel-exchange-exporter")
+    assert "changes:" not in (plain or "")

@@ -1,0 +1,98 @@
+"""The two small programs inside the chart, run as its pods run them."""
+
+from __future__ import annotations
+
+import http.server
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helm.engine import CHART
+
+FILES = CHART / "files"
+
+
+def _wait(file: Path, words: str, seconds: float = 20) -> None:
+    """Wait until a file contains the words."""
+    end = time.monotonic() + seconds
+    while words not in (file.read_text(encoding="utf-8") if file.exists() else ""):
+        assert time.monotonic() < end, f"{file} has no {words!r}"
+        time.sleep(0.05)
+
+
+@pytest.mark.live
+def test_the_reloader_makes_the_program_read_its_config(tmp_path: Path) -> None:
+    """A config that is swapped the way a kubelet does it is taken over; nothing is opened for it."""
+    for name, level in (("one", "info"), ("two", "debug")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.yml").write_text(
+            "exchanges: [{venue: binance, streams: [], endpoints: []}]\n"
+            f"anomaly: {{enabled: false}}\nlog: {{level: {level}}}\n",
+            encoding="utf-8",
+        )
+    (tmp_path / "..data").symlink_to("one")
+    (tmp_path / "config.yml").symlink_to("..data/config.yml")
+    log, told = tmp_path / "log", tmp_path / "told"
+    program = Path(sys.executable).parent / "exchange-exporter"
+    with (
+        log.open("w") as log_file,
+        told.open("w") as told_file,
+        subprocess.Popen(
+            [program, "run", f"--config.file={tmp_path}/config.yml",
+             "--web.listen-address=127.0.0.1:0"],
+            stdout=log_file, stderr=subprocess.STDOUT,
+        ) as exporter,
+    ):  # fmt: skip
+        try:
+            _wait(log, "ready")
+            code = (FILES / "reloader.py").read_text(encoding="utf-8")
+            # Of all such programs on this machine it is to see this one.
+            code = code.replace('glob("[0-9]*/comm")', f'glob("{exporter.pid}/comm")')
+            with subprocess.Popen(
+                [sys.executable, "-c", code, tmp_path / "config.yml", "0.1s"], stdout=told_file
+            ) as reloader:
+                try:
+                    time.sleep(0.5)
+                    (tmp_path / "..tmp").symlink_to("two")
+                    (tmp_path / "..tmp").rename(tmp_path / "..data")
+                    _wait(told, "config_reload_sent")
+                    _wait(log, "reload")
+                    assert exporter.poll() is None
+                finally:
+                    reloader.kill()
+        finally:
+            exporter.terminate()
+            exporter.wait(timeout=20)
+
+
+class _Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(401 if self.path == "/closed" else 200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_the_probe_tells_who_answers() -> None:
+    """`helm test` passes for a server that answers, or wants a login, and fails for none."""
+    with http.server.HTTPServer(("127.0.0.1", 0), _Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        code = (FILES / "probe.py").read_text(encoding="utf-8")
+        good = [sys.executable, "-c", code, f"{base}/-/healthy", f"{base}/closed"]
+        done = subprocess.run(good, capture_output=True, text=True, timeout=30, check=True)
+        assert done.stdout.splitlines() == [f"{base}/-/healthy: 200", f"{base}/closed: 401"]
+        server.shutdown()
+    short = code.replace("+ 30", "+ 1")
+    done = subprocess.run(
+        [sys.executable, "-c", short, f"{base}/-/healthy"],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "no answer" in done.stderr
