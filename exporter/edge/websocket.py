@@ -139,6 +139,9 @@ class WebSocket(asyncio.BufferedProtocol):
             # Its body is of no use, and may never end.
             self._fail(Lost.NETWORK, f"handshake refused: {status.decode('latin-1')!r}")
             return
+        if end < 4:
+            self._fail(Lost.PROTOCOL_ERROR, f"handshake: more than {_HEAD_LIMIT} bytes of headers")
+            return
         self._protocol.receive_data(data[:end])
         if self._protocol.handshake_exc is not None:
             self._fail(Lost.PROTOCOL_ERROR, f"handshake: {self._protocol.handshake_exc}")

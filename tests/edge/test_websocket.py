@@ -602,3 +602,24 @@ def test_cancelling_a_receiver_loses_nothing() -> None:
             return frames
 
     assert run(main()) == [b"0", b"1", b"2"]
+
+
+def test_an_endless_handshake_is_no_connection() -> None:
+    """A hundred and one, and headers without end: refused at 32 KiB, never taken for open."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\n")
+        while not writer.transport.is_closing():
+            writer.write(b"X-Padding: " + b"x" * 4000 + b"\r\n")
+            await writer.drain()
+
+    async def main() -> ConnectionLostError:
+        async with raw(script) as url:
+            with pytest.raises(ConnectionLostError) as caught:
+                await connect(url, clock=SystemClock(), timeout=5.0)
+            return caught.value
+
+    lost = run(main())
+    assert lost.reason is Lost.PROTOCOL_ERROR
+    assert "headers" in lost.detail
