@@ -17,7 +17,9 @@ from tests.config.fakes import VENUES, load_text
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file", [EXAMPLES / "minimal.yml", EXAMPLES / "full.yml"], ids=lambda file: file.stem
+)
 def test_examples_are_good(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What we show is accepted, on standard output, with status 0."""
     assert main(["check", str(file)]) == 0

@@ -15,7 +15,7 @@ from exporter.config.tree import Items, Node, Pairs, Scalar
 from tests.config.fakes import VENUES
 
 HERE = Path(__file__).parent
-EXAMPLES = sorted((HERE.parents[1] / "examples").glob("[!r]*.yml"))  # relay.yml has its own
+EXAMPLES = sorted((HERE.parents[1] / "examples").glob("[fm]*.yml"))  # relay.yml has its own schema
 VALIDATOR = Draft202012Validator(json_schema(VENUES))
 # What lies between keys, in YAML's spelling, or in the world is beyond a schema.
 BEYOND = {
