@@ -199,6 +199,11 @@ class Writer:
             return 0  # not what a kill leaves: kept as it is, its reader will say so
 
     @property
+    def path(self) -> Path:
+        """The segment that the last block went to, or the next one will."""
+        return self._path
+
+    @property
     def size(self) -> int:
         """How many bytes the directory holds."""
         return sum(self._sizes.values())
@@ -219,6 +224,15 @@ class Writer:
             return False
         self._end()
         return True
+
+    def roll(self) -> None:
+        """End the segment, so that its reader finds all of it; the next block begins another."""
+        self._end()
+
+    def forget(self, path: Path) -> None:
+        """Remove a segment that was read to its end, and is not being written. Raises OSError."""
+        path.unlink(missing_ok=True)
+        self._sizes.pop(path, None)
 
     def sync(self) -> None:
         """Wait until all that was appended is on the disk. Raises OSError."""
