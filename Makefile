@@ -28,11 +28,27 @@ fast-test: ## Run only the tests that start no other program
 	@scripts/setup dev
 	$(BIN)/pytest -n 2 -m "not live" $(ARGS)
 
-generate: ## Write anew what is generated from code: config schema, README tables, dashboards
+generate: ## Write anew what is generated from code: config schema, README tables, dashboards, chart
 	@scripts/setup dev
 	$(BIN)/python -m exporter.config
 	$(BIN)/python -m dashboards
 	$(BIN)/python scripts/readme
+	$(BIN)/python scripts/chart
+
+test-chart: ## Install Helm engines and scanners, and hold the chart, container and units to their promises
+	@scripts/setup dev
+	@scripts/tools chart
+	@scripts/tools tools
+	$(BIN)/pytest -n 2 tests/helm tests/deploy $(ARGS)
+
+audit: ## Look pinned packages up among known weaknesses (network), and list their licences
+	@scripts/setup dev
+	@scripts/tools tools
+	scripts/audit
+
+sbom: ## Write the bill of materials (CycloneDX) of what runs to dist/
+	@scripts/tools tools
+	scripts/sbom
 
 bench: ## Print every benchmark's ratios against its peer
 	@scripts/setup bench
@@ -44,4 +60,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: help demo stack test fast-test generate bench lock clean
+.PHONY: help demo stack test fast-test generate test-chart audit sbom bench lock clean
