@@ -143,12 +143,12 @@ class Link:
                 self._tap(received, frame)
         parse, routes, monotonic = self._parse, self._routes, self._clock.monotonic
         try:
-            parsed = [(received, parse(frame)) for received, frame in frames]
+            parsed = [parse(frame) for _, frame in frames]
         except ParseError:
             parsed = self._salvage(frames, now)
         decoded = monotonic()
         unknown = 0
-        for received, events in parsed:
+        for (received, _), events in zip(frames, parsed, strict=True):
             for event in events:
                 try:
                     watched, sink = routes[event.topic]  # type: ignore[union-attr]  # as below
@@ -168,13 +168,14 @@ class Link:
 
     def _salvage(
         self, frames: Sequence[tuple[float, bytes]], now: float
-    ) -> list[tuple[float, tuple[Event, ...]]]:
-        """Decode frames of which at least one is bad, one by one; count and drop those."""
-        parsed: list[tuple[float, tuple[Event, ...]]] = []
-        for received, frame in frames:
+    ) -> list[tuple[Event, ...]]:
+        """Decode frames of which at least one is bad, one by one; count those, which give none."""
+        parsed: list[tuple[Event, ...]] = []
+        for _, frame in frames:
             try:
-                parsed.append((received, self._parse(frame)))
+                parsed.append(self._parse(frame))
             except ParseError as error:
+                parsed.append(())
                 self._meter.unreadable(self._channel(frame))
                 self._meter.dead(frame, error)
                 self._complain(error, now)
