@@ -1,0 +1,138 @@
+"""Configs of a rehearsal, derived from the shipped ones: the same, with less time between things.
+
+A factor of 1 changes no rule. Thresholds are never changed, so that "2 minutes old" stays two
+minutes; only how far rules look back, how long they wait, and how often they are evaluated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exporter.app.rehearsal.talk import RehearsalError
+
+# A rate needs some samples, and what bridges a lost scrape must bridge one: scrapes are 1 s apart.
+SHORTEST_RANGE = 6.0
+_SHORTEST_KEEP = 5.0  # seconds; what flaps faster than it is looked at would be told twice
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_DURATION = re.compile(r"(\d+)(ms|[smhdw])")
+_RANGE = re.compile(r"\[([0-9smhdw]+)\]")
+_OFFSET = re.compile(r"\boffset ([0-9smhdw]+)")
+CONTROL_VENUE = "kraken"  # stands for places outside all exchanges; not watched as one
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+
+
+def seconds(text: str) -> float:
+    """Read a duration as Prometheus spells it."""
+    return sum(int(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
+
+
+def shorter(text: str, factor: float, least: float = 0.0) -> str:
+    """Divide a duration, to whole milliseconds; never below ``least``, if it was not before."""
+    long = seconds(text)
+    return f"{round(max(long / factor, min(long, least)) * 1000)}ms"
+
+
+def expression(expr: str, factor: float) -> str:
+    """Shorten how far an expression looks back."""
+    expr = _RANGE.sub(lambda found: f"[{shorter(found[1], factor, SHORTEST_RANGE)}]", expr)
+    return _OFFSET.sub(lambda found: f"offset {shorter(found[1], factor)}", expr)
+
+
+def rules(folder: Path, to: Path, factor: float, without: Collection[str] = ()) -> list[Path]:
+    """Write each file of rules in ``folder`` to ``to``, shortened. Raises RehearsalError."""
+    written = []
+    for path in sorted(folder.glob("*.yml")):
+        document = _yaml(path)
+        if "groups" not in document or path.name in without:
+            continue
+        if factor != 1:
+            for group in document["groups"]:
+                _shorten(group, factor)
+        written.append(to / path.name)
+        written[-1].write_text(yaml.safe_dump(document, sort_keys=False))
+    if not written:
+        raise RehearsalError(f"{folder}: no files of rules (--rules names their folder)")
+    return written
+
+
+def _shorten(group: dict[str, Any], factor: float) -> None:
+    group["interval"] = shorter(group.get("interval", "15s"), factor, least=1.0)
+    for rule in group["rules"]:
+        rule["expr"] = expression(rule["expr"], factor)
+        if "for" in rule:
+            rule["for"] = shorter(rule["for"], factor)
+        if "keep_firing_for" in rule:
+            rule["keep_firing_for"] = shorter(rule["keep_firing_for"], factor, _SHORTEST_KEEP)
+
+
+def alertmanager(path: Path, hook: str, factor: float) -> str:
+    """Give an Alertmanager config that tells ``hook`` instead of the relay, at any hour."""
+    config = _yaml(path)
+    for receiver in config["receivers"]:
+        for each in receiver.get("webhook_configs", ()):
+            each["url"] = f"{hook}/{receiver['name']}"
+    for route in (config["route"], *config["route"].get("routes", ())):
+        route.pop("mute_time_intervals", None)
+        for key in {"group_wait", "group_interval"} & set(route):
+            route[key] = shorter(route[key], factor)
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def prometheus(files: Iterable[Path], exporter: str, alerts: str, factor: float) -> str:
+    """Give a Prometheus config for these rules; ``exporter`` and ``alerts`` are HOST:PORT."""
+    pace = {"scrape_interval": "5s", "evaluation_interval": "15s"}
+    return yaml.safe_dump({
+        "global": {key: shorter(value, factor, least=1.0) for key, value in pace.items()},
+        "rule_files": [str(file) for file in files],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alerts]}]}]},
+        "scrape_configs": [
+            {"job_name": "exchange-exporter", "static_configs": [{"targets": [exporter]}]}
+        ],
+    })  # fmt: skip
+
+
+def exporter(places: Mapping[str, tuple[str, str]], factor: float) -> str:
+    """Give a config that watches simulated exchanges: venue name to its REST and stream URL."""
+    config: dict[str, Any] = {
+        "exchanges": [
+            {
+                "venue": name,
+                "symbols": list(SYMBOLS),
+                "rest_url": rest,
+                "stream_url": stream,
+                "status_page_url": f"{rest}/statuspage",
+            }
+            for name, (rest, stream) in places.items()
+            if name != CONTROL_VENUE
+        ],
+        "control_targets": [
+            {"name": "control", "url": f"{places[CONTROL_VENUE][0]}/0/public/Time"}
+        ],
+    }
+    if factor != 1:
+        config["probes"] = {
+            "interval": shorter("10s", factor, 2.0),
+            "timeout": shorter("5s", factor, 2.0),
+            # More probes need more of the allowance.
+            "budget_share": f"{min(100.0, 10 * factor):.0f}%",
+        }
+        for exchange in config["exchanges"]:
+            exchange["breaker"] = {
+                "recovery": shorter("10s", factor, 1.0),
+                "recovery_cap": shorter("25s", factor, 2.5),
+            }
+        config["control_targets"][0]["interval"] = "2s"
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RehearsalError(f"{path}: {error}") from error
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,214 @@
+"""One rehearsal: inject, wait, end, wait, judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from exporter.app.rehearsal.scenarios import Scenario
+from exporter.app.rehearsal.stage import Stage
+from exporter.app.rehearsal.talk import RehearsalError, ask
+
+_PACE = 0.25  # seconds between two looks
+_SLACK = 30.0  # seconds that programs take whatever the windows
+_PROGRESS = 10.0  # seconds between two signs of life
+# Mutes others, or always fires; what is wrong with the pipeline is no companion of an exchange.
+_NOBODY = {"none"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a rehearsal; times in seconds, None for never.
+
+    ``fired`` and ``told`` count from the first fault, ``resolved`` from the end of the faults.
+    ``notifications`` are those of anything that fires, until it is resolved. ``heard`` fired beside
+    it and was not muted; ``muted`` was.
+    """
+
+    alert: str
+    fired: float | None
+    told: float | None
+    resolved: float | None
+    notifications: int | None
+    heard: tuple[str, ...]
+    muted: tuple[str, ...]
+    complaints: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Say whether all went as it should."""
+        return not self.complaints
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Looks at Alertmanager, and keeps for how long each alert was heard, in seconds."""
+
+    stage: Stage
+    before: Collection[str]
+    say: Callable[[str], None]
+    heard: dict[str, float] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    looked: float = field(default_factory=time.monotonic)
+
+    def look(self) -> set[str]:
+        """Give the names of the alerts that fire now and did not before."""
+        now = time.monotonic()
+        passed, self.looked = now - self.looked, now
+        firing = set()
+        unmuted = set()
+        for name, fingerprint, muted in firing_alerts(self.stage):
+            if fingerprint not in self.before:
+                firing.add(name)
+                if not muted:
+                    unmuted.add(name)
+        for name in sorted(firing - self.seen):
+            self.say(f"  {name} fires{'' if name in unmuted else ', muted'}")
+        for name in unmuted:
+            self.heard[name] = self.heard.get(name, 0.0) + passed
+        self.seen |= firing
+        return firing
+
+
+def firing_alerts(stage: Stage) -> Iterator[tuple[str, str, bool]]:
+    """Give name, fingerprint and whether it is muted, of each alert that could concern people."""
+    answer: Any = ask(f"{stage.alertmanager}/api/v2/alerts")
+    for alert in answer:
+        labels = alert["labels"]
+        if labels.get("severity") in _NOBODY and labels["alertname"] == "Watchdog":
+            continue
+        status = alert["status"]
+        muted = bool(status["inhibitedBy"] or status["silencedBy"])
+        yield labels["alertname"], alert["fingerprint"], muted
+
+
+def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str], None]) -> Result:
+    """Play one scenario and say what came of it; the faults end whatever happens.
+
+    Windows of the rules are ``factor`` times shorter than shipped. Raises RehearsalError.
+    """
+    name = scenario.alert
+    _check_loaded(stage, name)
+    now = list(firing_alerts(stage))
+    watch = _Watch(stage, {fingerprint for _, fingerprint, _ in now}, say)
+    if name in {each for each, _, _ in now}:
+        raise RehearsalError(f"{name} fires already: nothing can be rehearsed")
+    # Long enough for what it mutes to be muted, and for its notification to leave.
+    settle = max(5.0, 30.0 / factor)
+    with _Faults(stage, scenario).running() as faults:
+        say(f"{name}: injected {len(scenario.faults)} fault(s), waiting for it to fire")
+        fired = _until(
+            lambda: name in watch.look(), scenario.within / factor + _SLACK, say, faults.again
+        )
+        if fired is not None:
+            say(f"{name}: fired after {fired:.1f} s")
+            _until(lambda: not watch.look() and False, settle, None, faults.again)
+    ended = time.monotonic()
+    resolved = None
+    if fired is not None:
+        gone = scenario.ends / factor + _SLACK
+        resolved = _until(lambda: name not in watch.look(), gone, say)
+        # The next one starts from a quiet stage.
+        _until(lambda: not watch.look(), gone, say)
+    grace = max(3.0, 10.0 / factor)
+    heard = {each for each, long in watch.heard.items() if long > grace} - {name}
+    told, count = _told(stage, name, faults.started, ended)
+    return Result(
+        alert=name,
+        fired=fired,
+        told=told,
+        resolved=resolved,
+        notifications=count,
+        heard=tuple(sorted(heard)),
+        muted=tuple(sorted(watch.seen - heard - {name})),
+        complaints=tuple(_complaints(scenario, fired, resolved, heard)),
+    )
+
+
+def _complaints(
+    scenario: Scenario, fired: float | None, resolved: float | None, heard: set[str]
+) -> Iterator[str]:
+    if fired is None:
+        yield "did not fire"
+    elif resolved is None:
+        yield "was not resolved"
+    if unexpected := sorted(heard - set(scenario.companions)):
+        yield f"not expected beside it: {', '.join(unexpected)}"
+
+
+def _check_loaded(stage: Stage, name: str) -> None:
+    answer: Any = ask(f"{stage.prometheus}/api/v1/rules?type=alert")
+    groups = answer["data"]["groups"]
+    if not any(rule["name"] == name for group in groups for rule in group["rules"]):
+        raise RehearsalError(f"{stage.prometheus} has no alert {name}: are the rules loaded?")
+
+
+def _told(stage: Stage, name: str, start: float, end: float) -> tuple[float | None, int | None]:
+    """Give when people were first told of it, and how many notifications left while it lasted."""
+    if stage.told is None:
+        return None, None
+    posts = [post for post in stage.told() if start <= post.time <= end]
+    first = next((post.time - start for post in posts if name in post.alerts), None)
+    return first, len(posts)
+
+
+def _until(
+    condition: Callable[[], bool],
+    limit: float,
+    say: Callable[[str], None] | None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> float | None:
+    """Wait; give the seconds it took, or None after ``limit`` seconds."""
+    start = time.monotonic()
+    said = start
+    while (now := time.monotonic()) - start < limit:
+        if condition():
+            return time.monotonic() - start
+        if say is not None and now - said >= _PROGRESS:
+            said = now
+            say(f"  {now - start:.0f} s of at most {limit:.0f} s")
+        meanwhile()
+        time.sleep(_PACE)
+    return None
+
+
+@dataclass(slots=True)
+class _Faults:
+    """The faults of a scenario while they are in force."""
+
+    stage: Stage
+    scenario: Scenario
+    started: float = 0.0
+    last: float = 0.0
+    ids: list[int] = field(default_factory=list)
+
+    @contextmanager
+    def running(self) -> Iterator[_Faults]:
+        """Inject; end the faults when leaving, and only these."""
+        try:
+            self.started = time.monotonic()
+            self._inject()
+            yield self
+        finally:
+            for number in self.ids:
+                try:
+                    ask(f"{self.stage.simulator}/control/faults/{number}", "DELETE")
+                except RehearsalError as error:
+                    # Faults that strike once are over by themselves.
+                    if " 404 " not in str(error):
+                        raise
+
+    def again(self) -> None:
+        """Inject anew when it is time."""
+        every = self.scenario.every
+        if every is not None and time.monotonic() - self.last >= every:
+            self._inject()
+
+    def _inject(self) -> None:
+        self.last = time.monotonic()
+        url = f"{self.stage.simulator}/control/faults"
+        answer: Any = ask(url, "POST", list(self.scenario.faults))
+        self.ids += answer["ids"]

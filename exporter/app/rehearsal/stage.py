@@ -1,0 +1,221 @@
+"""Where a rehearsal takes place: programs of its own, or a staging environment that is there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from exporter.app.rehearsal import derive
+from exporter.app.rehearsal.talk import RehearsalError, answers, ask
+
+# What to run, and the Debian package that brings it; the first name that is found counts.
+_NEEDED = {
+    "prometheus": ("prometheus",),
+    "prometheus-alertmanager": ("prometheus-alertmanager", "alertmanager"),
+}
+_BEFORE_THE_FIRST = 60.0  # seconds until programs must be up
+_MOST_POSTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One notification: when it came (monotonic), to which receiver, of which firing alerts."""
+
+    time: float
+    receiver: str
+    alerts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """The URLs of the programs; ``told`` gives what people would have got, None if unknown."""
+
+    prometheus: str
+    alertmanager: str
+    simulator: str
+    told: Callable[[], Sequence[Notification]] | None
+
+
+def given(prometheus: str, alertmanager: str, simulator: str) -> Stage:
+    """Use programs that run already. Raises RehearsalError if one does not answer."""
+    found = [url.rstrip("/") for url in (prometheus, alertmanager, simulator)]
+    ask(f"{found[0]}/api/v1/status/buildinfo")
+    ask(f"{found[1]}/api/v2/status")
+    ask(f"{found[2]}/control/state")
+    return Stage(prometheus=found[0], alertmanager=found[1], simulator=found[2], told=None)
+
+
+@contextmanager
+def own(
+    rules: Path, factor: float, venues: Sequence[str], say: Callable[[str], None]
+) -> Iterator[Stage]:
+    """Run simulator, exporter, Prometheus and Alertmanager, and end them. Raises RehearsalError."""
+    found = {package: _program(names) for package, names in _NEEDED.items()}
+    if missing := [package for package, path in found.items() if not path]:
+        raise RehearsalError(f"missing: sudo apt-get install {' '.join(missing)}")
+    ports = _free_ports(4)
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
+    simulator, exporter, prometheus, alertmanager = urls
+    ours = [sys.executable, "-u", "-m", "exporter"]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rehearsal-")))
+        receiver = stack.enter_context(_receiver())
+        names = ",".join(dict.fromkeys((*venues, derive.CONTROL_VENUE)))
+
+        def start(name: str, ready: str, *command: str) -> None:
+            say(f"starting {name}")
+            program = stack.enter_context(_running(name, command, folder / f"{name}.log"))
+            _await(program, name, ready, folder / f"{name}.log")
+
+        start(
+            "simulator",
+            f"{simulator}/control/state",
+            *(*ours, "simulate", f"--listen-address=127.0.0.1:{ports[0]}", f"--venues={names}"),
+            "--end-with-input",
+        )
+        (folder / "exporter.yml").write_text(derive.exporter(_places(simulator), factor))
+        start(
+            "exporter",
+            f"{exporter}/-/ready",
+            *(*ours, "run", f"--config.file={folder / 'exporter.yml'}"),
+            f"--web.listen-address=127.0.0.1:{ports[1]}",
+        )
+        config = derive.alertmanager(rules / "alertmanager.yml", receiver.url, factor)
+        (folder / "alertmanager.yml").write_text(config)
+        start(
+            "alertmanager",
+            f"{alertmanager}/-/ready",
+            str(found["prometheus-alertmanager"]),
+            f"--config.file={folder / 'alertmanager.yml'}",
+            f"--storage.path={folder / 'alertmanager'}",
+            f"--web.listen-address=127.0.0.1:{ports[3]}",
+            "--cluster.listen-address=",
+        )
+        (folder / "rules").mkdir()
+        files = derive.rules(rules, folder / "rules", factor)
+        (folder / "prometheus.yml").write_text(
+            derive.prometheus(files, f"127.0.0.1:{ports[1]}", f"127.0.0.1:{ports[3]}", factor)
+        )
+        start(
+            "prometheus",
+            f"{prometheus}/-/ready",
+            str(found["prometheus"]),
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'prometheus'}",
+            f"--web.listen-address=127.0.0.1:{ports[2]}",
+        )
+        yield Stage(
+            prometheus=prometheus,
+            alertmanager=alertmanager,
+            simulator=simulator,
+            told=lambda: tuple(receiver.posts),
+        )
+
+
+def _places(simulator: str) -> dict[str, tuple[str, str]]:
+    state: Any = ask(f"{simulator}/control/state")
+    return {
+        name: (venue["rest_url"], venue["stream_url"]) for name, venue in state["venues"].items()
+    }
+
+
+def _program(names: Sequence[str]) -> str | None:
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Give ports that were free a moment ago, all different."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+@contextmanager
+def _running(name: str, command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program, its output in ``log``, for the length of a ``with``."""
+    with log.open("wb") as out:
+        # Its own session: Ctrl-C in the terminal is for us, and we end it. The open input tells
+        # programs of ours, which end with it, that we live.
+        program = subprocess.Popen(  # noqa: S603 - a list of our own making
+            command,
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield program
+    finally:
+        program.terminate()
+        try:
+            program.wait(10.0)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+        if program.stdin is not None:
+            program.stdin.close()
+
+
+def _await(program: subprocess.Popen[bytes], name: str, ready: str, log: Path) -> None:
+    deadline = time.monotonic() + _BEFORE_THE_FIRST
+    while not answers(ready):
+        if program.poll() is not None or time.monotonic() > deadline:
+            lines = log.read_text(errors="replace").splitlines()[-10:]
+            raise RehearsalError("\n  ".join([f"{name} did not start:", *lines]))
+        time.sleep(0.1)
+
+
+class _Receiver(ThreadingHTTPServer):
+    """Takes Alertmanager's webhooks; the last part of the path is the receiver's name."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Taker)
+        self.posts: list[Notification] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class _Taker(BaseHTTPRequestHandler):
+    """One webhook."""
+
+    server: _Receiver
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        firing = tuple(a["labels"]["alertname"] for a in body["alerts"] if a["status"] == "firing")
+        receiver = self.path.rpartition("/")[2]
+        if firing and receiver != "heartbeat" and len(self.server.posts) < _MOST_POSTS:
+            self.server.posts.append(Notification(time.monotonic(), receiver, firing))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name upstream
+        """Say nothing."""
+
+
+@contextmanager
+def _receiver() -> Iterator[_Receiver]:
+    receiver = _Receiver()
+    thread = threading.Thread(target=receiver.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        receiver.shutdown()
+        receiver.server_close()
+        thread.join(5.0)

@@ -1,0 +1,45 @@
+"""HTTP with JSON to the programs of a rehearsal; it blocks, as nothing else is to do meanwhile."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+
+_LIMIT = 10.0  # seconds
+_MOST = 64 << 20  # bytes
+
+
+class RehearsalError(Exception):
+    """The rehearsal cannot go on; the text says why."""
+
+
+def ask(url: str, method: str = "GET", body: object = None) -> object:
+    """Send a request; give the JSON of the answer, None for none. Raises RehearsalError."""
+    if not url.startswith(("http://", "https://")):
+        raise RehearsalError(f"{url}: expected an http or https URL")
+    request = urllib.request.Request(  # noqa: S310 - the scheme has just been looked at
+        url,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+        method=method,
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_LIMIT) as reply:  # noqa: S310 - as above
+            text = reply.read(_MOST)
+        return json.loads(text) if text else None
+    except urllib.error.HTTPError as error:
+        with error:
+            said = error.read(1000).decode(errors="replace")
+        raise RehearsalError(f"{method} {url}: {error.code} {said}") from error
+    except (OSError, ValueError) as error:
+        raise RehearsalError(f"{method} {url}: {error}") from error
+
+
+def answers(url: str) -> bool:
+    """Say whether a page answers with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=_LIMIT):  # noqa: S310 - our own loopback URLs
+            return True
+    except OSError:
+        return False

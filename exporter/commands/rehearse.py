@@ -1,0 +1,144 @@
+"""Make simulated exchanges misbehave, and see that the right alerts come and go."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exporter.app.rehearsal import Plan, Result, Stage
+
+HELP = """\
+Starts simulated exchanges, the exporter, Prometheus and Alertmanager with the shipped rules, brings
+about each alert by its faults, ends them, and says: fired and resolved after how long, how soon
+people were told, what else fired. The rules look back and wait 20 times less than shipped
+(--compress=20), in a folder of their own; --compress=1 takes them as they are.
+
+With --prometheus.url, --alertmanager.url and --simulator.url it uses a staging environment of
+yours, whose exporter watches that simulator.
+
+exit status: 0 all passed, 1 one failed, 2 it cannot begin, 130 Ctrl-C
+"""
+FAILED, UNUSABLE = 1, 2
+_URLS = ("prometheus", "alertmanager", "simulator")
+_FILE = "rehearsals/exchanges.yml"
+VENUES = ("binance", "bybit", "okx")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    add = parser.add_argument
+    add("alerts", nargs="*", metavar="ALERT", help="which to rehearse (default: all)")
+    add("--list", action="store_true", help="print what there is, and why others are not there")
+    add(
+        "--rules",
+        type=Path,
+        metavar="DIR",
+        default=Path("alert_rules"),
+        help="folder of the rules, alertmanager.yml and rehearsals/ (default: %(default)s)",
+    )
+    add(
+        "--compress",
+        type=_factor,
+        metavar="N",
+        help="divide windows and waits by this (default 20; 1 with --prometheus.url)",
+    )
+    for name in _URLS:
+        add(f"--{name}.url", dest=name, metavar="URL", help=f"use this {name}")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Rehearse; give the exit status."""
+    # Loaded here, so that other commands and --help do not pay for it.
+    from exporter.app.rehearsal import RehearsalError, load
+
+    urls = [getattr(args, name) for name in _URLS]
+    if any(urls) and not all(urls):
+        print("rehearse: give all three URLs or none", file=sys.stderr)
+        return UNUSABLE
+    try:
+        plan = load(args.rules / _FILE)
+        if args.list:
+            return _list(plan)
+        if unknown := [name for name in args.alerts if name not in plan.scenarios]:
+            why = plan.left_out.get(unknown[0], "unknown; --list prints all")
+            raise RehearsalError(f"{unknown[0]}: {why}")
+        signal.signal(signal.SIGTERM, _end)
+        return _rehearse(plan, args, urls)
+    except RehearsalError as error:
+        print(f"rehearse: {error}", file=sys.stderr)
+        return UNUSABLE
+
+
+def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
+    from exporter.app.rehearsal import given, own, rehearse
+
+    factor = args.compress or (1.0 if all(urls) else 20.0)
+    names = args.alerts or list(plan.scenarios)
+    results = []
+    with ExitStack() as stack:
+        stage: Stage = (
+            given(*urls)
+            if all(urls)
+            else stack.enter_context(own(args.rules, factor, VENUES, _say))
+        )
+        if not all(urls):
+            # Learnt from quiet: what is usual, and rates over the windows.
+            _say("letting it run quietly")
+            time.sleep(max(20.0, 300.0 / factor))
+        for name in names:
+            results.append(rehearse(stage, plan.scenarios[name], factor, _say))
+            print(_line(results[-1]), flush=True)
+    failed = [result.alert for result in results if not result.passed]
+    print(f"{len(results) - len(failed)} of {len(results)} passed, windows 1/{factor:g}")
+    return FAILED if failed else 0
+
+
+def _line(result: Result) -> str:
+    told = "" if result.told is None else f", told after {result.told:.1f} s"
+    count = "" if result.notifications is None else f" ({result.notifications} in all)"
+    return "; ".join((
+        f"{'pass' if result.passed else 'FAIL'} {result.alert}: "
+        f"fired after {_seconds(result.fired)}{told}{count if told else ''}",
+        f"resolved after {_seconds(result.resolved)}",
+        f"heard {', '.join(result.heard) or '-'}",
+        f"muted {', '.join(result.muted) or '-'}",
+        *result.complaints,
+    ))  # fmt: skip
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"
+
+
+def _list(plan: Plan) -> int:
+    for name, scenario in plan.scenarios.items():
+        print(f"{name}: {', '.join(str(fault['fault']) for fault in scenario.faults)}")
+    print("\nnot rehearsed:")
+    for name, why in plan.left_out.items():
+        print(f"{name}: {why}")
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _factor(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 100, was {text!r}")
+    return value
