@@ -54,7 +54,8 @@ def draw(outcome: Outcome, folder: Path, number: int) -> Path:
         above.set_ylim(float(finite.min()) - room, float(finite.max()) + room)
     below.plot(moments, np.minimum(trace.scores, _HIGHEST), color=_INK, lw=0.8)
     below.axhline(1.0, color=_ALARM, lw=0.8, ls="--")
-    below.set_ylabel("score, 1 is the threshold")
+    below.set_ylabel("score")
+    below.set_xlabel("UTC; dashed: the threshold")
     above.set_title(_title(outcome), loc="left", fontsize=11)
     handles, labels = above.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
@@ -86,8 +87,8 @@ def _moment(time: float) -> Any:
 
 def _title(outcome: Outcome) -> str:
     windows = outcome.series.windows
-    said = f"{len(outcome.alarms)} alarms"
+    said = f"alarms: {len(outcome.alarms)}"
     if windows is not None:
-        said = f"{len(outcome.found)} of {len(windows)} incidents found, "
-        said += f"{len(outcome.false_alarms)} false alarms (dotted)"
+        said = f"incidents found: {len(outcome.found)} of {len(windows)}, "
+        said += f"false alarms (dotted): {len(outcome.false_alarms)}"
     return f"{Path(outcome.series.name).name}: {said}"
