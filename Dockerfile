@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # The exporter and the relay in one image.
 #   docker build --build-arg REVISION="$(git rev-parse HEAD)" --tag exchange-exporter .
-#   docker run --read-only --cap-drop=ALL --security-opt=no-new-privileges --publish 9717:9717 \
+#   docker run --read-only --cap-drop=ALL --security-opt=no-new-privileges --publish 9717:9717
 #     --volume "$PWD/config.yml:/etc/exchange-exporter/config/config.yml:ro" exchange-exporter
 # A release names the base by its digest: --build-arg BASE=docker.io/library/python:3.11-slim-bookworm@sha256:...
 ARG BASE=docker.io/library/python:3.11-slim-bookworm

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec, module_from_spec, spec_from_loader
 from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -101,7 +101,7 @@ def manifests(
 
 def parse(text: str) -> list[Manifest]:
     """Read the YAML documents of a text, less the empty ones; a key twice is an error."""
-    found = [each for each in yaml.load_all(text, _Strict) if each]  # noqa: S506 - a SafeLoader
+    found = [each for each in yaml.load_all(text, _Strict) if each]
     return copy.deepcopy(found)
 
 

@@ -42,7 +42,8 @@ def test_a_value_without_words_is_refused() -> None:
 def test_reads_comments_and_defaults() -> None:
     """Kinds, texts of several lines, nesting and defaults are read as they stand."""
     module = generator()
-    text = "x:\n  # -- (a|b) First\n  # and second.\n  y: a\n  # -- (objects) List.\n  z:\n    - {k: 1}\n"
+    text = "x:\n  # -- (a|b) First\n  # and second.\n  y: a\n"
+    text += "  # -- (objects) List.\n  z:\n    - {k: 1}\n"
     first, second = module.documented(text)
     assert (first.path, first.kind, first.text, first.default) == (
         ("x", "y"), "a|b", "First and second.", "a",

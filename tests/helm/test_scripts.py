@@ -26,7 +26,7 @@ def _wait(file: Path, words: str, seconds: float = 20) -> None:
 
 @pytest.mark.live
 def test_the_reloader_makes_the_program_read_its_config(tmp_path: Path) -> None:
-    """A config that is swapped the way a kubelet does it is taken over; nothing is opened for it."""
+    """A config swapped the way a kubelet does it is taken over; nothing is opened for it."""
     for name, level in (("one", "info"), ("two", "debug")):
         folder = tmp_path / name
         folder.mkdir()
@@ -49,7 +49,7 @@ def test_the_reloader_makes_the_program_read_its_config(tmp_path: Path) -> None:
         ) as exporter,
     ):  # fmt: skip
         try:
-            _wait(log, "ready")
+            _wait(log, "event=config_loaded added=1")
             code = (FILES / "reloader.py").read_text(encoding="utf-8")
             # Of all such programs on this machine it is to see this one.
             code = code.replace('glob("[0-9]*/comm")', f'glob("{exporter.pid}/comm")')
@@ -61,7 +61,7 @@ def test_the_reloader_makes_the_program_read_its_config(tmp_path: Path) -> None:
                     (tmp_path / "..tmp").symlink_to("two")
                     (tmp_path / "..tmp").rename(tmp_path / "..data")
                     _wait(told, "config_reload_sent")
-                    _wait(log, "reload")
+                    _wait(log, "event=config_loaded added=0 removed=0 restarted=0 kept=1")
                     assert exporter.poll() is None
                 finally:
                     reloader.kill()

@@ -8,7 +8,7 @@ from tests.helm.engine import CHART, EXAMPLES, Manifest, manifests, pods, values
 
 
 def _fixed(found: list[Manifest]) -> dict[tuple[str, str], object]:
-    """Give, by kind and name, what is immutable: selectors, the volumes' claims, the Service's name."""
+    """Give what is immutable, by kind and name: selectors, volume claims, the Service's name."""
     return {
         (each["kind"], each["metadata"]["name"]): (
             each["spec"]["selector"],

@@ -114,7 +114,7 @@ def test_readme_examples_render() -> None:
 
 
 def test_versions_agree() -> None:
-    """The chart's appVersion is the program's version, and the changelog of the hub names images."""
+    """The chart's appVersion is the program's version, and so is the image it names."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     import tomllib
 
