@@ -28,6 +28,8 @@ exit status: 0 all passed, 1 one failed, 2 it cannot begin, 130 Ctrl-C
 FAILED, UNUSABLE = 1, 2
 _URLS = ("prometheus", "alertmanager", "simulator")
 _FILE = "rehearsals/exchanges.yml"
+_QUIET = 15.0  # seconds in which the exporter learns what is usual
+_UNTIL_QUIET = 60.0
 VENUES = ("binance", "bybit", "okx")
 
 
@@ -77,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
-    from exporter.app.rehearsal import given, own, rehearse
+    from exporter.app.rehearsal import await_quiet, given, own, rehearse
 
     factor = args.compress or (1.0 if all(urls) else 20.0)
     names = args.alerts or list(plan.scenarios)
@@ -89,9 +91,9 @@ def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
             else stack.enter_context(own(args.rules, factor, VENUES, _say))
         )
         if not all(urls):
-            # Learnt from quiet: what is usual, and rates over the windows.
             _say("letting it run quietly")
-            time.sleep(max(20.0, 300.0 / factor))
+            time.sleep(_QUIET)
+            await_quiet(stage, _UNTIL_QUIET, _say)
         for name in names:
             results.append(rehearse(stage, plan.scenarios[name], factor, _say))
             print(_line(results[-1]), flush=True)

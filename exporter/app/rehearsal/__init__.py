@@ -1,6 +1,6 @@
 """Fault rehearsal: make a simulated exchange misbehave, and see which alerts reach a person."""
 
-from exporter.app.rehearsal.judge import Result, rehearse
+from exporter.app.rehearsal.judge import Result, await_quiet, rehearse
 from exporter.app.rehearsal.scenarios import Plan, Scenario, load
 from exporter.app.rehearsal.stage import Stage, given, own
 from exporter.app.rehearsal.talk import RehearsalError
@@ -11,6 +11,7 @@ __all__ = [
     "Result",
     "Scenario",
     "Stage",
+    "await_quiet",
     "given",
     "load",
     "own",

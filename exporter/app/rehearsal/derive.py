@@ -116,9 +116,9 @@ def exporter(places: Mapping[str, tuple[str, str]], factor: float) -> str:
     }
     if factor != 1:
         config["probes"] = {
-            "interval": shorter("10s", factor, 2.0),
+            "interval": shorter("10s", factor, 3.0),
             "timeout": shorter("5s", factor, 2.0),
-            # More probes need more of the allowance.
+            # More probes need more of the allowance; below 3 s it would not be enough at OKX.
             "budget_share": f"{min(100.0, 10 * factor):.0f}%",
         }
         for exchange in config["exchanges"]:

@@ -106,6 +106,9 @@ def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str
         if fired is not None:
             say(f"{name}: fired after {fired:.1f} s")
             _until(lambda: not watch.look() and False, settle, None, faults.again)
+            told, count = _told(stage, name, faults.started, time.monotonic())
+            if told is not None:
+                say(f"{name}: told after {told:.1f} s, {count} notification(s) so far")
     ended = time.monotonic()
     resolved = None
     if fired is not None:
@@ -126,6 +129,16 @@ def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str
         muted=tuple(sorted(watch.seen - heard - {name})),
         complaints=tuple(_complaints(scenario, fired, resolved, heard)),
     )
+
+
+def await_quiet(stage: Stage, limit: float, say: Callable[[str], None]) -> None:
+    """Wait until nothing fires: what fires before the faults hides what they bring.
+
+    Raises RehearsalError after ``limit`` seconds.
+    """
+    if _until(lambda: not list(firing_alerts(stage)), limit, say) is None:
+        names = sorted({name for name, _, _ in firing_alerts(stage)})
+        raise RehearsalError(f"without any fault there fires: {', '.join(names)}")
 
 
 def _complaints(

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from exporter.app.rehearsal import derive
 from exporter.app.rehearsal.talk import RehearsalError, answers, ask
+from exporter.venues import load
 
 # What to run, and the Debian package that brings it; the first name that is found counts.
 _NEEDED = {
@@ -127,7 +129,9 @@ def own(
 def _places(simulator: str) -> dict[str, tuple[str, str]]:
     state: Any = ask(f"{simulator}/control/state")
     return {
-        name: (venue["rest_url"], venue["stream_url"]) for name, venue in state["venues"].items()
+        # Each venue's own path, below the simulator's address for it.
+        name: (venue["rest_url"], venue["stream_url"] + urlsplit(load(name).stream_urls[0]).path)
+        for name, venue in state["venues"].items()
     }
 
 

@@ -1,0 +1,55 @@
+"""The rehearsal command with the real Prometheus and Alertmanager: what it finds, how it ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.alert_rules.rules import FOLDER
+from tests.live.programs import command, program
+
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("alertmanager")]
+
+
+def test_alerts_fire_alone_and_are_resolved() -> None:
+    """An outage and a wrong price are each told once, as what they are, and end when they end."""
+    program("prometheus"), program("prometheus-alertmanager", "alertmanager")
+    flags = (f"--rules={FOLDER}", "--compress=30")
+    with command("rehearse", *flags, "ExchangePriceDivergence", "ExchangeDown") as running:
+        status = running.popen.wait(110)
+        running.end()
+    results = [line for line in running.lines if line.startswith(("pass ", "FAIL "))]
+    assert status == 0, running.output
+    assert [line.split(": fired after ")[0] for line in results] == [
+        "pass ExchangePriceDivergence",
+        "pass ExchangeDown",
+    ]
+    assert all("(1 in all)" in line and "heard -" in line for line in results), results
+    assert running.lines[-1] == "2 of 2 passed, windows 1/30"
+
+
+def test_ctrl_c_leaves_nothing_behind() -> None:
+    """All programs it started end with it."""
+    program("prometheus"), program("prometheus-alertmanager", "alertmanager")
+    with command("rehearse", f"--rules={FOLDER}", "ExchangeDown") as running:
+        running.wait_line("letting it run quietly", within=60)
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        assert len(children) == 4
+        assert running.end(signal.SIGINT, within=30) == 130
+    time.sleep(0.2)
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+def test_what_cannot_be_rehearsed_says_why() -> None:
+    """An alert without a rehearsal ends the command at once, with the reason."""
+    with command("rehearse", f"--rules={FOLDER}", "ExchangeCertificateExpiring") as running:
+        try:
+            assert running.popen.wait(20) == 2
+        except subprocess.TimeoutExpired:
+            pytest.fail("still running")
+        running.end()
+    assert "TLS" in running.output
