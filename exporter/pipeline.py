@@ -22,6 +22,16 @@ class Tick:
     scores: Scores
 
 
+_NOTHING = Tick(
+    values=np.empty(0),
+    scores=Scores(
+        score=np.empty((0, 0)),
+        ready=np.empty((0, 0), dtype=np.bool_),
+        measured=np.empty(0, dtype=np.bool_),
+    ),
+)
+
+
 class Pipeline:
     """The signals of all exchanges and the detectors that judge them.
 
@@ -49,10 +59,10 @@ class Pipeline:
 
         ``now`` is monotonic, ``wall`` epoch seconds.
         """
-        values = self._sample(now)
+        rows = list[Floats]()
+        for tracker in self._trackers:
+            rows.append(tracker.sample(now))
+            yield _NOTHING
+        values = np.concatenate(rows) if rows else np.empty(0)
         for scores in self._bank.steps(values, wall):
             yield Tick(values=values, scores=scores)
-
-    def _sample(self, now: float) -> Floats:
-        rows = [tracker.sample(now) for tracker in self._trackers]
-        return np.concatenate(rows) if rows else np.empty(0)

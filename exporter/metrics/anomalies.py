@@ -11,7 +11,7 @@ from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
 from exporter.model import Floats, Scores, Series
 
-_BITE = 1000  # series
+_BITE = 500  # series
 
 
 class AnomalyMeter:

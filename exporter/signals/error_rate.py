@@ -24,18 +24,24 @@ class ErrorRate:
     def __init__(self, exchanges: Sequence[str], window: float = 60.0, limit: int = 1024) -> None:
         self._window, self._limit = window, limit
         self._recent: dict[str, deque[tuple[float, bool]]] = {}
+        self._failed: dict[str, int] = {}  # how many of those did
         self._fresh: set[str] = set()
         self.keep(exchanges)
 
     def keep(self, exchanges: Sequence[str]) -> None:
         """Measure these from now on; those known already keep their outcomes."""
         known = self._recent
-        self._recent = {name: known.get(name, deque(maxlen=self._limit)) for name in exchanges}
+        self._recent = {name: known.get(name, deque()) for name in exchanges}
+        self._failed = {name: self._failed.get(name, 0) for name in exchanges}
         self._fresh.intersection_update(exchanges)
 
     def observe(self, exchange: str, ok: bool, now: float) -> None:
         """Take in one probe that ended at ``now``."""
-        self._recent[exchange].append((now, ok))
+        recent = self._recent[exchange]
+        if len(recent) == self._limit:
+            self._leave(exchange)
+        recent.append((now, ok))
+        self._failed[exchange] += not ok
         self._fresh.add(exchange)
 
     def sample(self, now: float) -> Floats:
@@ -43,8 +49,12 @@ class ErrorRate:
         values = np.full(len(self._recent), np.nan)
         for row, (exchange, recent) in enumerate(self._recent.items()):
             while recent and recent[0][0] < now - self._window:
-                recent.popleft()
+                self._leave(exchange)
             if recent and exchange in self._fresh:
-                values[row] = sum(not ok for _, ok in recent) / len(recent)
+                values[row] = self._failed[exchange] / len(recent)
         self._fresh.clear()
         return values
+
+    def _leave(self, exchange: str) -> None:
+        _, ok = self._recent[exchange].popleft()
+        self._failed[exchange] -= not ok

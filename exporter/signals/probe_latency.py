@@ -43,32 +43,37 @@ class ProbeLatency:
     ) -> None:
         self._probability = probability
         self._window, self._limit = window, limit
-        self._recent: dict[str, deque[tuple[float, float]]] = {}
+        self._recent: dict[str, tuple[deque[float], deque[float]]] = {}  # moments, durations
         self._fresh: set[str] = set()
         self.keep(exchanges)
 
     def keep(self, exchanges: Sequence[str]) -> None:
         """Measure these from now on; those known already keep their durations."""
         known = self._recent
-        self._recent = {name: known.get(name, deque(maxlen=self._limit)) for name in exchanges}
+        self._recent = {name: known.get(name) or self._begin() for name in exchanges}
         self._fresh.intersection_update(exchanges)
+
+    def _begin(self) -> tuple[deque[float], deque[float]]:
+        return deque(maxlen=self._limit), deque(maxlen=self._limit)
 
     def observe(self, exchange: str, duration: float, now: float) -> None:
         """Take in one successful probe that took ``duration`` seconds and ended at ``now``."""
-        self._recent[exchange].append((now, duration))
+        moments, durations = self._recent[exchange]
+        moments.append(now)
+        durations.append(duration)
         self._fresh.add(exchange)
 
     def sample(self, now: float) -> Floats:
         """Give the quantile over the window by exchange; NaN where no probe ended meanwhile."""
         values = np.full(len(self._recent), np.nan)
-        for row, (exchange, recent) in enumerate(self._recent.items()):
+        for row, (exchange, (moments, durations)) in enumerate(self._recent.items()):
             if exchange not in self._fresh:
                 continue
-            while recent and recent[0][0] < now - self._window:
-                recent.popleft()
-            if recent:
-                durations = sorted(duration for _, duration in recent)
-                values[row] = _quantile(durations, self._probability)
+            while moments and moments[0] < now - self._window:
+                moments.popleft()
+                durations.popleft()
+            if durations:
+                values[row] = _quantile(sorted(durations), self._probability)
         self._fresh.clear()
         return values
 
