@@ -12,6 +12,8 @@ from tests.live.conftest import Samples, World, make_world
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120), pytest.mark.xdist_group("faults")]
 
+PRICES = "prices: {still: 5s, freshness: 3s}"
+
 Tell = Callable[[Samples, Samples], bool]
 
 
@@ -22,6 +24,7 @@ class Case:
     name: str
     fault: dict[str, object]
     tells: Tell
+    venue: str = "binance"
     again: bool = False  # whether it strikes new subscriptions, so that the stream must come anew
 
 
@@ -238,6 +241,28 @@ CASES = (
         ),
     ),
     Case(
+        "frozen-price",
+        {"fault": "frozen_price"},
+        holds(lambda page: page.total("exchange_price_frozen", exchange="binance") > 0),
+    ),
+    Case(
+        "crossed-book",
+        {"fault": "crossed_book"},
+        lambda b, a: (
+            rises("exchange_book_crossed_seconds_total", exchange="binance")(b, a)
+            and rises("exchange_book_resyncs_total", exchange="binance", reason="crossed")(b, a)
+        ),
+    ),
+    Case(
+        "bad-checksum",
+        {"fault": "bad_checksum"},
+        lambda b, a: (
+            rises("exchange_book_checksum_failures_total", exchange="okx")(b, a)
+            and rises("exchange_book_resyncs_total", exchange="okx", reason="checksum")(b, a)
+        ),
+        venue="okx",
+    ),
+    Case(
         "maintenance",
         {"fault": "maintenance"},
         lambda b, a: (
@@ -252,7 +277,9 @@ CASES = (
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One world for all cases; each waits until the one before has healed."""
     folder = tmp_path_factory.mktemp("faults")
-    with make_world(folder, "--own-ports", "--no-limits", "--venues=binance,bybit,okx") as made:
+    with make_world(
+        folder, "--own-ports", "--no-limits", "--venues=binance,bybit,okx", extra=PRICES
+    ) as made:
         yield made
 
 
@@ -271,9 +298,9 @@ def test_fault_is_told(world: World, case: Case) -> None:
     """The metric tells of the fault within 15 s, and all is well again within 15 s of its end."""
     programs.eventually(lambda: healthy(world), "all is well before", within=20)
     before = world.scrape()
-    world.inject(venue="binance", **case.fault)
+    world.inject(venue=case.venue, **case.fault)
     if case.again:
-        world.inject(venue="binance", fault="disconnect")
+        world.inject(venue=case.venue, fault="disconnect")
     try:
         programs.eventually(
             lambda: case.tells(before, world.scrape()), f"a metric tells of {case.name}", within=15
