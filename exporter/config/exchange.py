@@ -199,7 +199,7 @@ class Stream:
         integer(16, 10_000_000), None, "Frames that may wait; else streams.queue."
     )
     queue_policy: Policy | None = key(
-        member(Policy), None, "What a full queue does; else streams.queue_policy."
+        member(Policy, Policy.COALESCE), None, "What a full queue does; else streams.queue_policy."
     )
 
 

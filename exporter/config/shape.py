@@ -87,7 +87,7 @@ class Streams:
         size("64KiB", "4GiB"), "64MiB", "Bytes that may wait to be read, a stream."
     )
     queue_policy: Policy = key(
-        member(Policy), "block", "What a full queue does with one frame more."
+        member(Policy, Policy.COALESCE), "block", "What a full queue does with one frame more."
     )
     max_message: int = key(size("1KiB", "256MiB"), "4MiB", "A longer message ends the connection.")
     ca_file: str | None = key(

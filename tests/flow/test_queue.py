@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from exporter.flow.queue import Queue, QueueClosedError
@@ -263,3 +264,123 @@ def test_absurd_queues_are_refused() -> None:
     for policy, key in ((Policy.BLOCK, lambda item: item), (Policy.COALESCE, None)):
         with pytest.raises(ValueError, match="coalescing needs one"):
             queue(1, policy, key=key)
+
+
+# --- tests of the tests ---------------------------------------------------------------------------
+
+
+def _overfull(self: Queue[Any], item: Any) -> bool:
+    self.capacity += 1  # one more than allowed
+    try:
+        return _offer(self, item)
+    finally:
+        self.capacity -= 1
+
+
+def _drops_quietly(self: Queue[Any], item: Any) -> bool:
+    before = dict(self.dropped)
+    taken = _offer(self, item)
+    self.dropped = before
+    return taken
+
+
+def _admits_nobody(self: Queue[Any]) -> None:
+    """A lost wake-up: whoever waits for room waits for ever."""
+
+
+def _admits_all(self: Queue[Any]) -> None:
+    while self._blocked:
+        turn, _ = self._blocked.popitem(last=False)
+        self._promised += 1
+        turn.set_result(None)
+
+
+def _wakes_nobody(self: Queue[Any]) -> None:
+    """A lost wake-up: whoever waits for an item waits for ever."""
+    if self._getters:
+        self._getters.popitem(last=False)
+
+
+_offer = Queue.offer
+MUTANTS: list[tuple[str, Any]] = [
+    ("offer", _overfull),
+    ("offer", _drops_quietly),
+    ("_admit", _admits_nobody),
+    ("_admit", _admits_all),
+    ("_wake_getter", _wakes_nobody),
+]
+FLOW = st.lists(
+    st.tuples(st.sampled_from(("put", "put", "put", "get", "wait", "stop")), st.floats(0.0, 3.0)),
+    max_size=40,
+)
+
+
+async def _play(policy: Policy, capacity: int, steps: list[tuple[str, float]]) -> None:
+    """Many put and get at once, some are cancelled; every item that was taken in comes out once."""
+    held = queue(capacity, policy)
+    put: list[int] = []
+    got: list[int] = []
+
+    async def producer(number: int) -> None:
+        await held.put((number, number))
+        put.append(number)
+
+    async def consumer() -> None:
+        got.append((await held.get())[1])
+
+    async with asyncio.TaskGroup() as tasks:
+        running: list[asyncio.Task[None]] = []
+        producers: list[asyncio.Task[None]] = []
+        for number, (kind, value) in enumerate(steps):
+            if kind == "put":
+                running.append(tasks.create_task(producer(number)))
+                producers.append(running[-1])
+            elif kind == "get":
+                running.append(tasks.create_task(consumer()))
+            elif kind == "stop" and running:
+                running.pop(int(value * len(running) / 3.01)).cancel()
+            for wait in (value, 0.0, 0.0) if value > 1.0 or kind == "wait" else ():
+                await asyncio.sleep(wait)
+                assert held.depth <= capacity
+        for _ in range(len(steps)):
+            tasks.create_task(_settle(held, got))
+        await asyncio.sleep(10.0)
+        assert all(each.done() for each in producers), "there was room, and somebody still waits"
+        for each in running:
+            each.cancel()
+        await asyncio.sleep(1.0)
+        assert held.depth == 0
+        held.close()
+    dropped = sum(held.dropped.values())
+    assert len(put) == len(got) + dropped
+    assert len(set(got)) == len(got)
+    assert set(got) <= set(put)
+
+
+async def _settle(held: Queue[Any], got: list[int]) -> None:
+    with suppress(QueueClosedError):
+        got.append((await held.get())[1])
+
+
+@given(st.sampled_from((Policy.BLOCK, *DROPPING)), st.integers(1, 3), FLOW)
+def test_crowds_lose_and_double_nothing(
+    policy: Policy, capacity: int, steps: list[tuple[str, float]]
+) -> None:
+    """However many put, get and are cancelled at once, taken in = came out + dropped."""
+    run_virtual(_play(policy, capacity, steps))
+
+
+@pytest.mark.parametrize(("name", "mutant"), MUTANTS, ids=[m.__name__ for _, m in MUTANTS])
+def test_broken_variants_are_caught(
+    name: str, mutant: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The promise above would notice each mistake that one could make here."""
+    monkeypatch.setattr(Queue, name, mutant)
+
+    @settings(max_examples=300, deadline=None, database=None, phases=[Phase.generate])
+    @given(st.sampled_from((Policy.BLOCK, *DROPPING)), st.integers(1, 3), FLOW)
+    def check(policy: Policy, capacity: int, steps: list[tuple[str, float]]) -> None:
+        run_virtual(_play(policy, capacity, steps))
+
+    with pytest.raises((AssertionError, ExceptionGroup, RuntimeError)):
+        check()
