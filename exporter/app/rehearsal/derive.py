@@ -17,6 +17,9 @@ from exporter.app.rehearsal.talk import RehearsalError
 
 # A rate needs some samples, and what bridges a lost scrape must bridge one: scrapes are 1 s apart.
 SHORTEST_RANGE = 6.0
+# Probes come every 3 s instead of every 10: waits shorter than that let a part of an outage be told
+# before the whole of it is known. 6 s are two probes.
+_PROBES, _TWO_PROBES = 0.3, 6.0
 _SHORTEST_KEEP = 5.0  # seconds; what flaps faster than it is looked at would be told twice
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION = re.compile(r"(\d+)(ms|[smhdw])")
@@ -35,6 +38,11 @@ def shorter(text: str, factor: float, least: float = 0.0) -> str:
     """Divide a duration, to whole milliseconds; never below ``least``, if it was not before."""
     long = seconds(text)
     return f"{round(max(long / factor, min(long, least)) * 1000)}ms"
+
+
+def wait(text: str, factor: float) -> str:
+    """Divide a wait, as far as probes keep pace with it."""
+    return shorter(text, factor, least=min(seconds(text) * _PROBES, _TWO_PROBES))
 
 
 def expression(expr: str, factor: float) -> str:
@@ -65,7 +73,7 @@ def _shorten(group: dict[str, Any], factor: float) -> None:
     for rule in group["rules"]:
         rule["expr"] = expression(rule["expr"], factor)
         if "for" in rule:
-            rule["for"] = shorter(rule["for"], factor)
+            rule["for"] = wait(rule["for"], factor)
         if "keep_firing_for" in rule:
             rule["keep_firing_for"] = shorter(rule["keep_firing_for"], factor, _SHORTEST_KEEP)
 
@@ -79,7 +87,7 @@ def alertmanager(path: Path, hook: str, factor: float) -> str:
     for route in (config["route"], *config["route"].get("routes", ())):
         route.pop("mute_time_intervals", None)
         for key in {"group_wait", "group_interval"} & set(route):
-            route[key] = shorter(route[key], factor)
+            route[key] = wait(route[key], factor)
     return yaml.safe_dump(config, sort_keys=False)
 
 

@@ -97,7 +97,7 @@ def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str
     if name in {each for each, _, _ in now}:
         raise RehearsalError(f"{name} fires already: nothing can be rehearsed")
     # Long enough for what it mutes to be muted, and for its notification to leave.
-    settle = max(5.0, 30.0 / factor)
+    settle = max(8.0, 30.0 / factor)
     with _Faults(stage, scenario).running() as faults:
         say(f"{name}: injected {len(scenario.faults)} fault(s), waiting for it to fire")
         fired = _until(
