@@ -66,14 +66,16 @@ def document(places: Mapping[str, str]) -> str:
     for name, url in places.items():
         if name not in venues.names():  # such as the simulator's own control address
             continue
-        path = urlsplit(venues.load(name).stream_urls[0]).path
+        venue = venues.load(name)
+        path = urlsplit(venue.stream_urls[0]).path
         lines += [
             f"- venue: {name}",
             f"  symbols: [{', '.join(SYMBOLS)}]",
             f"  rest_url: {url}",
             f"  stream_url: {url.replace('http', 'ws', 1)}{path}",
-            f"  status_page_url: {url}/statuspage",
         ]
+        if venue.status_page is not None:
+            lines.append(f"  status_page_url: {url}/statuspage")
     return "\n".join(lines) + "\n"
 
 
