@@ -55,4 +55,4 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(os.environ['HEALTH_URL'], timeout=4)"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["exchange-exporter"]
-CMD ["run", "--config.file=/etc/exchange-exporter/config/config.yml"]
+CMD ["run", "--config.file=/etc/exchange-exporter/config/config.yml", "--storage.path=/var/lib/exchange-exporter"]
