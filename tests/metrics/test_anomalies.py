@@ -1,0 +1,79 @@
+"""What detectors say, on the page: scores while they are known, and none when they are old."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exporter.metrics.anomalies import AnomalyMeter
+from exporter.metrics.registry import Registry
+from exporter.model import Scores, Series
+
+ONE, OTHER = Series("okx", "spread"), Series("okx", "stream_latency")
+
+
+def _lines(registry: Registry, name: str) -> dict[str, float]:
+    page = "".join(child.text() for table in registry.tables() for child in table.children.values())
+    rows = (line.rsplit(" ", 1) for line in page.splitlines() if line.startswith(name))
+    return {labels.removeprefix(name): float(value) for labels, value in rows}
+
+
+def _scores(*measured: bool, ready: bool = True) -> Scores:
+    return Scores(
+        score=np.array([[0.5, 1.5]]),
+        ready=np.full((1, 2), ready),
+        measured=np.array(measured),
+    )
+
+
+def test_a_score_stays_between_measurements_and_leaves_when_nothing_renews_it() -> None:
+    """A probe every 10 s and a tick every second: the score stands, for a while."""
+    registry = Registry()
+    meter = AnomalyMeter(registry, (ONE, OTHER), ("ensemble",), stale_after=60.0)
+    name = "exchange_anomaly_score"
+    assert not _lines(registry, name)
+    meter.show(_scores(True, True), 100.0)
+    assert sorted(_lines(registry, name).values()) == [0.5, 1.5]
+    for now in range(101, 161):
+        meter.show(_scores(True, False), float(now))
+        assert len(_lines(registry, name)) == 2
+    meter.show(_scores(True, False), 161.0)
+    assert _lines(registry, name) == {'{exchange="okx",signal="spread",detector="ensemble"}': 0.5}
+    meter.show(_scores(False, True), 162.0)
+    assert len(_lines(registry, name)) == 2
+
+
+def test_while_learning_there_is_no_score_and_ready_is_0() -> None:
+    """Readiness says why the score is missing."""
+    registry = Registry()
+    meter = AnomalyMeter(registry, (ONE, OTHER), ("ensemble",))
+    meter.show(_scores(True, True, ready=False), 1.0)
+    assert not _lines(registry, "exchange_anomaly_score")
+    assert set(_lines(registry, "exchange_anomaly_ready").values()) == {0.0}
+    meter.show(_scores(True, False), 2.0)
+    assert sorted(_lines(registry, "exchange_anomaly_ready").values()) == [0.0, 1.0]
+
+
+def test_the_baseline_is_shown_only_where_asked_for() -> None:
+    """Three bounds a signal, less those that do not exist for it."""
+    registry = Registry()
+    name = "exchange_anomaly_baseline"
+    AnomalyMeter(registry, (ONE, OTHER), ("ensemble",)).show(_scores(True, True), 1.0)
+    assert not _lines(registry, name)
+    meter = AnomalyMeter(registry.scope(), (ONE, OTHER), ("ensemble",), baseline=True)
+    band = np.array([[np.nan, 1.0], [0.1, 2.0], [0.2, 3.0]])
+    meter.show(_scores(True, True), 1.0, band)
+    assert sorted(_lines(registry, name).values()) == [0.1, 0.2, 1.0, 2.0, 3.0]
+
+
+def test_incidents_are_counted_and_a_closed_scope_leaves_nothing() -> None:
+    """The counter of each signal begins at 0; all of it goes with its exchange."""
+    registry = Registry()
+    scope = registry.scope()
+    meter = AnomalyMeter(scope, (ONE, OTHER), ("ensemble",))
+    meter.opened(OTHER)
+    assert _lines(registry, "exchange_anomaly_events_total") == {
+        '{exchange="okx",signal="spread"}': 0.0,
+        '{exchange="okx",signal="stream_latency"}': 1.0,
+    }
+    scope.close()
+    assert not _lines(registry, "exchange_anomaly_")
