@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from math import isfinite
 
 from exporter.app.exchange import Exchange
@@ -129,7 +130,8 @@ class Sampling:
             self._deviation.set(name, deviation)
         if name in self._clocked:
             self._clocked.discard(name)
-            self._offset.set(name, exchange.probing.offset.read(self._clock.monotonic()).value)
+            with suppress(LookupError):  # no reply yet: an exchange that was just made
+                self._offset.set(name, exchange.probing.offset.read(self._clock.monotonic()).value)
 
     def _look_at_streams(self, exchange: Exchange, wall: float) -> None:
         name = exchange.name
