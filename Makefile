@@ -28,6 +28,10 @@ fast-test: ## Run only the tests that start no other program
 	@scripts/setup dev
 	$(BIN)/pytest -n 2 -m "not live" $(ARGS)
 
+fuzz: ## Run every parser on a hundred thousand wounded inputs and more (ARGS=--executions=1000000)
+	@scripts/setup dev
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 generate: ## Write anew what is generated from code: config schema, README tables, dashboards, chart
 	@scripts/setup dev
 	$(BIN)/python -m exporter.config
@@ -60,4 +64,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: help demo stack test fast-test generate test-chart audit sbom bench lock clean
+.PHONY: help demo stack test fast-test fuzz generate test-chart audit sbom bench lock clean

@@ -42,7 +42,7 @@ class Login:
 
     async def check(self, header: str | None) -> None:
         """Judge an Authorization header. Raises RefusedError: 401, or 429 when too many wait."""
-        name, password = _login(header)
+        name, password = credentials(header)
         hashed = self._users.get(name, self._nobody)
         seen = self._digest(name, hashed, password)
         if seen in self._right:
@@ -67,7 +67,8 @@ class Login:
         return hmac.digest(self._secret, framed, sha256)
 
 
-def _login(header: str | None) -> tuple[bytes, bytes]:
+def credentials(header: str | None) -> tuple[bytes, bytes]:
+    """Read name and password out of an Authorization header. Raises RefusedError (401)."""
     kind, _, text = (header or "").partition(" ")
     if kind.lower() != "basic" or len(text) > _LONGEST:
         raise _unauthorized("a name and a password are needed")

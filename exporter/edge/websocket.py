@@ -237,6 +237,8 @@ class WebSocket(asyncio.BufferedProtocol):
         """End the connection that the other side closed, or that broke the protocol."""
         protocol = self._protocol
         if protocol.parser_exc is not None:
+            # Its traceback holds what was read or inflated so far, megabytes for each attack.
+            protocol.parser_exc.__traceback__ = protocol.parser_exc.__context__ = None
             code = None if protocol.close_sent is None else int(protocol.close_sent.code)
             self._fail(Lost.PROTOCOL_ERROR, str(protocol.parser_exc)[:200], code)
         elif protocol.close_rcvd is not None:
@@ -270,6 +272,8 @@ class WebSocket(asyncio.BufferedProtocol):
     def _fail(self, reason: Lost, detail: str, code: int | None = None) -> None:
         self._lost(reason, detail, code)
         self._ending = True
+        self._message = None
+        self._parts.clear()
         if self._heartbeat is not None:
             self._heartbeat.stop()
         if self._transport is not None:

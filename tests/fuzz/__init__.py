@@ -1,0 +1,1 @@
+"""Parsers against millions of wounded inputs: ``python -m tests.fuzz``."""
