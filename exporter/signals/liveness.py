@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 _LESSON = 1.5  # how much longer than known a silence may make the threshold at once
 
 

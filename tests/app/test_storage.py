@@ -53,7 +53,7 @@ def test_a_ban_is_written_at_once_and_learning_in_its_turn(tmp_path: Path) -> No
         storage = _storage(tmp_path)
         bans, learnt = storage.bans(), [b"one"]
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(storage.run(bans, lambda: learnt[0]))
+            running = tasks.create_task(storage.run(bans, lambda: lambda: learnt[0]))
             await asyncio.sleep(1.0)
             bans.note("binance", "weight", 1_800_000_000.0)
             await asyncio.sleep(0.01)
