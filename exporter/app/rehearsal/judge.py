@@ -15,8 +15,6 @@ from exporter.app.rehearsal.talk import RehearsalError, ask
 _PACE = 0.25  # seconds between two looks
 _SLACK = 30.0  # seconds that programs take whatever the windows
 _PROGRESS = 10.0  # seconds between two signs of life
-# Mutes others, or always fires; what is wrong with the pipeline is no companion of an exchange.
-_NOBODY = {"none"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +76,11 @@ def firing_alerts(stage: Stage) -> Iterator[tuple[str, str, bool]]:
     answer: Any = ask(f"{stage.alertmanager}/api/v2/alerts")
     for alert in answer:
         labels = alert["labels"]
-        if labels.get("severity") in _NOBODY and labels["alertname"] == "Watchdog":
+        if labels["alertname"] == "Watchdog":  # always fires
             continue
         status = alert["status"]
         muted = bool(status["inhibitedBy"] or status["silencedBy"])
+        muted = muted or labels.get("severity") == "none"  # only mutes others
         yield labels["alertname"], alert["fingerprint"], muted
 
 
