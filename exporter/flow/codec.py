@@ -206,11 +206,11 @@ class Block:
     def rows(self) -> Iterator[Row]:
         """Give the rows as they were encoded, in their order. Raises CodecError."""
         rare = ((row.received, row.exchange, row.event) for row in self.rare)
-        parts = [rare, *(section.events(self.register) for section in self.sections)]
         try:
+            parts = [rare, *(section.events(self.register) for section in self.sections)]
             for number in self.order.tolist():
                 yield Row(*next(parts[number]))
-        except (IndexError, ValueError, OverflowError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise CodecError(f"a record that is no event: {error}"[:200]) from error
 
 
