@@ -184,7 +184,7 @@ class Listeners:
 
 # Where a venue refuses without saying for how long. Binance bans for 2 minutes at least.
 _PAUSES = {Reason.RATE_LIMITED: 30.0, Reason.BANNED: 120.0}
-_RAMP = 1.0  # seconds over which the first round is spread
+_RAMP = 0.5  # seconds over which the first round is spread
 
 
 def phase(exchange: str, endpoint: str) -> float:
