@@ -21,6 +21,7 @@ from exporter import config as settings
 from exporter import venues
 from exporter.app.board import ARMED, LOST, UNREADABLE, Board, subscribed
 from exporter.app.replay import CONTENT
+from exporter.app.streaming import timing
 from exporter.contracts import Clock, Connect, Fetch, Venue
 from exporter.edge import websocket
 from exporter.edge.clock import SystemClock
@@ -31,7 +32,6 @@ from exporter.flow.codec import Encoder, Levels, Mark, Row
 from exporter.flow.segments import Writer
 from exporter.model import Ack, Channel, Control, Data, Depth, Event, Lost, Subscription
 from exporter.sources.link import Sink, StreamMeter
-from exporter.sources.session import Timing
 from exporter.sources.stream import Stream, spread
 from exporter.wire import DOUBTFUL
 
@@ -206,13 +206,7 @@ class Capture:
             fetch=fetch,
             rest_url=exchange.rest_url,
             rules=backoff.Rules(base=limits.backoff_base, cap=limits.backoff_cap),
-            timing=Timing(
-                ack_timeout=limits.ack_timeout,
-                idle_after=limits.idle_timeout,
-                lifetime=None
-                if venue.lifetime is None
-                else venue.lifetime - 300.0 * (1 + random()),
-            ),
+            timing=timing(limits, venue),
         )
         return name, stream
 

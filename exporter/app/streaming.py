@@ -169,7 +169,6 @@ class Streams:
         state = StreamState(name, watches)
         if wanted.book and self._venue.book is not None:
             self._build(state, wanted)
-        lifetime = self._venue.lifetime
         state.stream = Stream(
             f"{self.name}/{name}",
             self._venue,
@@ -193,12 +192,7 @@ class Streams:
             fetch=self._around.fetch,
             rest_url=self._configured.rest_url,
             rules=backoff.Rules(base=limits.backoff_base, cap=limits.backoff_cap),
-            timing=Timing(
-                ack_timeout=limits.ack_timeout,
-                idle_after=limits.idle_timeout,
-                refused_retry=2 * limits.backoff_cap,
-                lifetime=None if lifetime is None else lifetime - uniform(*_ROLLOVER_MARGIN),
-            ),
+            timing=timing(limits, self._venue),
         )
         self.streams.append(state)
 
@@ -262,6 +256,17 @@ class Streams:
         if what.channel is Channel.BOOK:
             return what.instrument not in self._quoted
         return what.channel is Channel.QUOTES
+
+
+def timing(limits: settings.Streams, venue: Venue) -> Timing:
+    """Give how long a session waits for what, by the config and the venue's rules."""
+    lifetime = venue.lifetime
+    return Timing(
+        ack_timeout=limits.ack_timeout,
+        idle_after=limits.idle_timeout,
+        refused_retry=2 * limits.backoff_cap,
+        lifetime=None if lifetime is None else lifetime - uniform(*_ROLLOVER_MARGIN),
+    )
 
 
 def _stream_meter(
