@@ -1,0 +1,112 @@
+"""Puts WebSocket messages together: fragments joined, compressed ones inflated, both bounded.
+
+The library would do so too, in one piece: what it inflates takes twice the bound at its peak, and
+its exceptions keep it alive. Here it grows by pieces, and what goes too far is let go of at once.
+
+Source: RFC 6455, section 5.4 (fragmentation); RFC 7692, section 7.2.2 (decompression).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Final
+
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import CloseCode
+
+_PIECE: Final = 64 << 10  # bytes inflated at once
+_TAIL: Final = b"\x00\x00\xff\xff"  # which the sender of a compressed message leaves out
+_FINAL, _COMPRESSED, _OPCODE = 0x80, 0x40, 0x0F
+# First bytes of the frames that `Messages.add` takes: text, binary and continuations of them.
+DATA_HEADS: Final = frozenset(
+    final | compressed | opcode
+    for final in (0, _FINAL)
+    for compressed in (0, _COMPRESSED)
+    for opcode in range(3)
+)
+
+
+class MessageError(Exception):
+    """A message that may not be; ``code`` is the close code that says why."""
+
+    def __init__(self, code: CloseCode, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+class Messages:
+    """The message that is being put together, of at most ``limit`` bytes after inflating."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._deflate: PerMessageDeflate | None = None
+        self._inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+        self._whole = bytearray()  # a list of pieces would cost more than they, were they tiny
+        self._compressed = False
+        self.open = False  # whether more of a message must come
+
+    def agree(self, extensions: Sequence[Extension]) -> None:
+        """Follow what the handshake agreed upon."""
+        self._deflate = next(
+            (each for each in extensions if isinstance(each, PerMessageDeflate)), None
+        )
+        self._renew()
+
+    def add(self, head: int, payload: bytes) -> bytes | None:
+        """Take one data frame; give the message that it completes. Raises MessageError."""
+        starts, compressed = bool(head & _OPCODE), bool(head & _COMPRESSED)
+        if starts is self.open:
+            wrong = "a message within a message" if starts else "the end of nothing"
+            raise MessageError(CloseCode.PROTOCOL_ERROR, wrong)
+        if compressed and (self._deflate is None or not starts):
+            raise MessageError(CloseCode.PROTOCOL_ERROR, "compression that was not agreed upon")
+        if starts:
+            self._compressed = compressed
+        final = bool(head & _FINAL)
+        self.open = not final
+        if self._compressed:
+            payload = self._inflate(payload + _TAIL if final else payload)
+            if final and self._fresh():
+                self._renew()
+        if final and not self._whole:
+            return self._fitting(payload)
+        self._whole += self._fitting(payload)
+        if not final:
+            return None
+        whole, self._whole = self._whole, bytearray()
+        return bytes(whole)
+
+    def forget(self) -> None:
+        """Let go of what there is of a message."""
+        self._whole, self.open = bytearray(), False
+        self._renew()
+
+    def _inflate(self, data: bytes) -> bytes:
+        """Keep all but the last piece of what comes out, which is given."""
+        try:
+            while True:
+                # A byte more than may be: so that too long is told from just fitting.
+                most = min(_PIECE, self._limit - len(self._whole) + 1)
+                piece = self._inflater.decompress(data, most)
+                data = self._inflater.unconsumed_tail
+                if not data and len(piece) < most:
+                    return piece
+                self._whole += self._fitting(piece)
+        except zlib.error as error:
+            raise MessageError(CloseCode.PROTOCOL_ERROR, "decompression failed") from error
+
+    def _fitting(self, piece: bytes) -> bytes:
+        if len(self._whole) + len(piece) > self._limit:
+            raise MessageError(CloseCode.MESSAGE_TOO_BIG, f"more than {self._limit} bytes")
+        return piece
+
+    def _fresh(self) -> bool:
+        """Say whether the next message is compressed without regard to this one."""
+        agreed = self._deflate is not None and self._deflate.remote_no_context_takeover
+        return agreed or self._inflater.eof
+
+    def _renew(self) -> None:
+        bits = zlib.MAX_WBITS if self._deflate is None else self._deflate.remote_max_window_bits
+        self._inflater = zlib.decompressobj(wbits=-bits)

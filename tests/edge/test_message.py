@@ -1,0 +1,162 @@
+"""Messages put together from frames: whole, fragmented, compressed, and bounded in every way."""
+
+from __future__ import annotations
+
+import tracemalloc
+import zlib
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import CloseCode
+
+from exporter.edge.message import MessageError, Messages
+
+TEXT, BINARY, MORE = 1, 2, 0
+FINAL, COMPRESSED = 0x80, 0x40
+LIMIT = 1 << 20
+
+
+def _messages(limit: int = LIMIT, *, forgetful: bool = False) -> Messages:
+    messages = Messages(limit)
+    messages.agree([PerMessageDeflate(forgetful, False, 15, 15)])
+    return messages
+
+
+def _all(messages: Messages, frames: Sequence[tuple[int, bytes]]) -> None:
+    for frame in frames:
+        messages.add(*frame)
+
+
+class Sender:
+    """What a server does with messages: compress each and cut it into frames."""
+
+    def __init__(self, *, forgetful: bool = False) -> None:
+        self._forgetful = forgetful
+        self._packer = zlib.compressobj(wbits=-15)
+
+    def frames(self, message: bytes, cuts: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Give the first byte and payload of each frame."""
+        if self._forgetful:
+            self._packer = zlib.compressobj(wbits=-15)
+        squeezed = self._packer.compress(message) + self._packer.flush(zlib.Z_SYNC_FLUSH)
+        squeezed = squeezed[:-4]
+        ends = [*sorted(cut % (len(squeezed) + 1) for cut in cuts), len(squeezed)]
+        frames, at = [], 0
+        for number, end in enumerate(ends):
+            head = MORE if number else TEXT | COMPRESSED
+            frames.append((head | (FINAL if number == len(ends) - 1 else 0), squeezed[at:end]))
+            at = end
+        return frames
+
+
+@given(
+    parts=st.lists(
+        st.tuples(st.binary(max_size=2000), st.integers(0, 100), st.lists(st.integers(0, 10**6))),
+        max_size=6,
+    ),
+    forgetful=st.booleans(),
+)
+def test_compressed_messages_come_out_as_they_went_in(
+    parts: list[tuple[bytes, int, list[int]]], forgetful: bool
+) -> None:
+    """However they were cut, and whether or not a message leans on those before it."""
+    sender, messages = Sender(forgetful=forgetful), _messages(forgetful=forgetful)
+    for piece, times, cuts in parts:
+        message = piece * times
+        *first, last = sender.frames(message, cuts)
+        assert [messages.add(*frame) for frame in first] == [None] * len(first)
+        assert messages.open is bool(first)
+        assert messages.add(*last) == message
+        assert not messages.open
+
+
+def test_a_sender_may_end_its_deflate_stream_with_each_message() -> None:
+    """RFC 7692, section 7.2.3.4: a final block is no end of the connection's messages."""
+    messages = _messages()
+    for text in (b"one" * 100, b"two" * 100):
+        packer = zlib.compressobj(wbits=-15)
+        squeezed = packer.compress(text) + packer.flush(zlib.Z_FINISH) + b"\0"
+        assert messages.add(TEXT | COMPRESSED | FINAL, squeezed) == text
+
+
+@pytest.mark.parametrize("frames", [1, 7])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_the_bound_is_exact(frames: int, compressed: bool) -> None:
+    """A message of just the limit passes, and one byte more does not."""
+    for size, fits in ((LIMIT, True), (LIMIT + 1, False)):
+        messages, message = _messages(), b"x" * size
+        if compressed:
+            wire = Sender().frames(message, [5 * number for number in range(1, frames)])
+        else:
+            step = -(-size // frames)
+            pieces = [message[at : at + step] for at in range(0, size, step)]
+            wire = [(MORE, piece) for piece in pieces]
+            wire[0] = (BINARY | wire[0][0], wire[0][1])
+            wire[-1] = (FINAL | wire[-1][0], wire[-1][1])
+        if fits:
+            assert [messages.add(*frame) for frame in wire][-1] == message
+        else:
+            with pytest.raises(MessageError, match="more than 1048576 bytes") as raised:
+                _all(messages, wire)
+            assert raised.value.code == CloseCode.MESSAGE_TOO_BIG
+
+
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_tiny_fragments_cost_no_more_than_their_bytes(size: int) -> None:
+    """Ten thousand of them, each an object of its own, would."""
+    messages = _messages()
+    messages.add(TEXT, b"")
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            messages.add(MORE, bytes([number % 256]) * size)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * 10_000 * size + 10_000
+
+
+def test_a_bomb_costs_no_more_than_the_bound() -> None:
+    """64 MiB of nothing are given up at the bound, and what was inflated is let go of."""
+    packer = zlib.compressobj(9, wbits=-15)
+    bomb = packer.compress(bytes(64 << 20)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    messages = _messages()
+    tracemalloc.start()
+    try:
+        with pytest.raises(MessageError):
+            messages.add(TEXT | COMPRESSED | FINAL, bomb[:-4])
+        _, peak = tracemalloc.get_traced_memory()
+        messages.forget()
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5 * LIMIT
+    assert left < 100_000
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [(FINAL | MORE, b"x")],
+        [(TEXT, b"x"), (FINAL | TEXT, b"x")],
+        [(TEXT | COMPRESSED, b""), (FINAL | COMPRESSED | MORE, b"")],
+        [(TEXT | COMPRESSED | FINAL, b"\xff" * 20)],
+    ],
+)
+def test_what_may_not_be_is_a_protocol_error(frames: list[tuple[int, bytes]]) -> None:
+    """An end of nothing, a message within a message, a bit too much, and broken deflate."""
+    messages = _messages()
+    with pytest.raises(MessageError) as raised:
+        _all(messages, frames)
+    assert raised.value.code == CloseCode.PROTOCOL_ERROR
+
+
+def test_compression_that_nobody_agreed_upon_is_refused() -> None:
+    """Without the extension its bit means nothing."""
+    messages = Messages(LIMIT)
+    messages.agree([])
+    with pytest.raises(MessageError, match="not agreed"):
+        messages.add(TEXT | COMPRESSED | FINAL, b"x")
