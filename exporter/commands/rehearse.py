@@ -51,6 +51,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="divide windows and waits by this (default 20; 1 with --prometheus.url)",
     )
+    add(
+        "--healthy",
+        type=_length,
+        metavar="TIME",
+        help="let so much healthy traffic pass, noise and all (such as 2h), at the shipped "
+        "windows: nothing critical and at most one warning may fire",
+    )
+    add("--seed", type=int, default=1, help="of the noise of --healthy (default: %(default)s)")
     for name in _URLS:
         add(f"--{name}.url", dest=name, metavar="URL", help=f"use this {name}")
 
@@ -64,6 +72,9 @@ def run(args: argparse.Namespace) -> int:
     if any(urls) and not all(urls):
         print("rehearse: give all three URLs or none", file=sys.stderr)
         return UNUSABLE
+    if args.healthy is not None and (args.alerts or args.compress):
+        print("rehearse: --healthy goes with neither alerts nor --compress", file=sys.stderr)
+        return UNUSABLE
     try:
         plan = load(args.rules / _FILE)
         if args.list:
@@ -72,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
             why = plan.left_out.get(unknown[0], "unknown; --list prints all")
             raise RehearsalError(f"{unknown[0]}: {why}")
         signal.signal(signal.SIGTERM, _end)
+        if args.healthy is not None:
+            return _healthy(args, urls)
         return _rehearse(plan, args, urls)
     except RehearsalError as error:
         print(f"rehearse: {error}", file=sys.stderr)
@@ -100,6 +113,28 @@ def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
     failed = [result.alert for result in results if not result.passed]
     print(f"{len(results) - len(failed)} of {len(results)} passed, windows 1/{factor:g}")
     return FAILED if failed else 0
+
+
+def _healthy(args: argparse.Namespace, urls: list[str]) -> int:
+    from exporter.app.rehearsal import clock, given, healthy, kept, own, text
+
+    with ExitStack() as stack:
+        stage: Stage = (
+            given(*urls) if all(urls) else stack.enter_context(own(args.rules, 1.0, VENUES, _say))
+        )
+        spells = healthy(stage, args.healthy, args.seed, _say)
+        told = None if stage.told is None else len(stage.told())
+    for spell in spells:
+        end = "the end" if spell.end is None else clock(spell.end)
+        print(f"{clock(spell.start)} to {end}: {text(spell)}")
+    counts = ", ".join(
+        f"{sum(spell.severity == severity for spell in spells)} {severity}"
+        for severity in ("critical", "warning", "info")
+    )
+    people = "" if told is None else f"; {told} notification(s)"
+    verdict = "pass" if kept(spells) else "FAIL"
+    print(f"{verdict}: {clock(args.healthy)} of healthy traffic: {counts}{people}")
+    return 0 if kept(spells) else FAILED
 
 
 def _line(result: Result) -> str:
@@ -134,6 +169,15 @@ def _say(text: str) -> None:
 
 def _end(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _length(text: str) -> float:
+    from exporter.simulator.faults import duration
+
+    value = duration(text)
+    if value is None or not 1 <= value <= 7 * 86_400:
+        raise argparse.ArgumentTypeError(f"expected a time such as 2h or 90m, was {text!r}")
+    return value
 
 
 def _factor(text: str) -> float:

@@ -278,7 +278,7 @@ class Desk:
         return None
 
     def _bend(self, pair: Pair) -> Bend:
-        offset, spread = 0.0, 1.0
+        offset, spread, trades = 0.0, 1.0, 1.0
         kinds = set()
         for active in self.faults:
             fault = active.fault
@@ -289,9 +289,12 @@ class Desk:
                 offset += fault.number("ratio")
             elif fault.kind is Kind.WIDE_SPREAD:
                 spread *= fault.number("factor")
+            elif fault.kind is Kind.QUIET:
+                trades *= fault.number("share")
         return Bend(
             offset=offset,
             spread=spread,
+            trades=trades,
             crossed=Kind.CROSSED_BOOK in kinds,
             frozen=Kind.FROZEN_PRICE in kinds,
         )

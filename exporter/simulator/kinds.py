@@ -40,6 +40,7 @@ class Kind(StrEnum):
     FROZEN_PRICE = "frozen_price"
     PRICE_OFFSET = "price_offset"
     WIDE_SPREAD = "wide_spread"
+    QUIET = "quiet"
     CLOCK_SKEW = "clock_skew"
 
 
@@ -244,6 +245,11 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
             params={
                 "factor": Param(default=50.0, least=1.0, most=1000.0, meaning="how many times")
             },
+        ),
+        Kind.QUIET: Rule(
+            meaning="few trade there, as at night: no fault, and no number is missing",
+            filters=_PRICE,
+            params={"share": Param(default=0.05, most=1.0, meaning="of the usual trades")},
         ),
         Kind.CLOCK_SKEW: Rule(
             meaning="the venue's clock is off, in event times and in REST",

@@ -91,6 +91,7 @@ class Bend:
 
     offset: float = 0.0  # ratio added to the price
     spread: float = 1.0  # factor of the spread
+    trades: float = 1.0  # share of the usual trades that are made
     crossed: bool = False
     frozen: bool = False
 
@@ -226,7 +227,7 @@ class Pair:
             self._price = self.listing.start * common * (1.0 + self._noise)
         bids, asks = self._move(bend)
         first, self.last = self.last + 1, self.last + len(bids) + len(asks)
-        prints = self.prints(self._due()) if trades else []
+        prints = self.prints(self._due(bend.trades)) if trades else []
         second = int(self.number % self._steps) == 0
         closed = dict(self._candles(millis, prints))
         return Step(number=self.number, millis=millis, second=second, first=first, last=self.last,
@@ -254,9 +255,9 @@ class Pair:
         """Give the open kline of ``length`` milliseconds, kept from the first call on."""
         return self.candles.get(length) or self._open(length, millis)
 
-    def _due(self) -> int:
-        whole = int(self._rate)
-        return whole + (self._random.random() < self._rate - whole)
+    def _due(self, share: float) -> int:
+        whole, part = divmod(self._rate * share, 1.0)
+        return int(whole) + (self._random.random() < part)
 
     def _move(self, bend: Bend) -> tuple[Levels, Levels]:
         scale = 10**self.listing.price_decimals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import time
@@ -28,6 +29,35 @@ def test_an_outage_is_told_once_and_resolved() -> None:
     assert "(1 in all)" in results[0]
     assert "heard -" in results[0]
     assert running.lines[-1] == "1 of 1 passed, windows 1/30"
+
+
+def test_healthy_traffic_tells_what_fired(tmp_path: Path) -> None:
+    """What fires in healthy traffic is named with its severity, and something critical fails it."""
+    program("prometheus"), program("prometheus-alertmanager", "alertmanager")
+    for path in FOLDER.glob("*.yml"):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "always.yml").write_text(_ALWAYS)
+    (tmp_path / "rehearsals").symlink_to(FOLDER / "rehearsals")
+    with command("rehearse", f"--rules={tmp_path}", "--healthy=6s") as running:
+        status = running.popen.wait(110)
+        running.end()
+    assert status == 1, running.output
+    assert any(
+        line.endswith("to the end: critical Always {exchange=okx}") for line in running.lines
+    )
+    verdict = running.lines[-1]
+    assert verdict.startswith("FAIL: 0:00:06 of healthy traffic: 1 critical, 0 warning, 0 info")
+
+
+_ALWAYS = """
+groups:
+  - name: always
+    interval: 1s
+    rules:
+      - alert: Always
+        expr: vector(1) == 1
+        labels: {severity: critical, exchange: okx}
+"""
 
 
 def test_ctrl_c_leaves_nothing_behind() -> None:

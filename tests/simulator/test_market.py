@@ -28,6 +28,22 @@ def test_the_same_seed_gives_the_same_market() -> None:
     assert runs[0] != runs[3]
 
 
+def test_a_quiet_market_trades_less_and_loses_no_number() -> None:
+    """The share of the usual trades is made; the next one has the next number all the same."""
+    market, walk = pair(rate=50.0), Walk(1, "BTC", 0.1)
+    made = {}
+    for share in (1.0, 0.1, 0.0):
+        first = market.trade
+        made[share] = 0
+        for _ in range(400):
+            step = market.advance(walk.at(market.number + 1), 0, Bend(trades=share))
+            made[share] += len(step.trades)
+        assert market.trade == first + made[share]
+    assert made[1.0] == 2000
+    assert 120 < made[0.1] < 280
+    assert made[0.0] == 0
+
+
 @given(
     seed=st.integers(0, 1000),
     bends=st.lists(

@@ -10,7 +10,7 @@ from typing import Any
 
 from exporter.app.rehearsal.scenarios import Scenario
 from exporter.app.rehearsal.stage import Stage
-from exporter.app.rehearsal.talk import RehearsalError, ask
+from exporter.app.rehearsal.talk import RehearsalError, ask, inject, withdraw
 
 _PACE = 0.25  # seconds between two looks
 _SLACK = 30.0  # seconds that programs take whatever the windows
@@ -205,13 +205,7 @@ class _Faults:
             self._inject()
             yield self
         finally:
-            for number in self.ids:
-                try:
-                    ask(f"{self.stage.simulator}/control/faults/{number}", "DELETE")
-                except RehearsalError as error:
-                    # Faults that strike once are over by themselves.
-                    if " 404 " not in str(error):
-                        raise
+            withdraw(self.stage.simulator, self.ids)
 
     def again(self) -> None:
         """Inject anew when it is time."""
@@ -221,6 +215,4 @@ class _Faults:
 
     def _inject(self) -> None:
         self.last = time.monotonic()
-        url = f"{self.stage.simulator}/control/faults"
-        answer: Any = ask(url, "POST", list(self.scenario.faults))
-        self.ids += answer["ids"]
+        self.ids += inject(self.stage.simulator, self.scenario.faults)

@@ -42,11 +42,15 @@ class Notification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """The URLs of the programs; ``told`` gives what people would have got, None if unknown."""
+    """The URLs of the programs, and the simulated venues that the exporter watches.
+
+    ``told`` gives what people would have got, None if unknown.
+    """
 
     prometheus: str
     alertmanager: str
     simulator: str
+    venues: tuple[str, ...]
     told: Callable[[], Sequence[Notification]] | None
 
 
@@ -55,8 +59,14 @@ def given(prometheus: str, alertmanager: str, simulator: str) -> Stage:
     found = [url.rstrip("/") for url in (prometheus, alertmanager, simulator)]
     ask(f"{found[0]}/api/v1/status/buildinfo")
     ask(f"{found[1]}/api/v2/status")
-    ask(f"{found[2]}/control/state")
-    return Stage(prometheus=found[0], alertmanager=found[1], simulator=found[2], told=None)
+    state: Any = ask(f"{found[2]}/control/state")
+    return Stage(
+        prometheus=found[0],
+        alertmanager=found[1],
+        simulator=found[2],
+        venues=tuple(state["venues"]),
+        told=None,
+    )
 
 
 @contextmanager
@@ -122,6 +132,7 @@ def own(
             prometheus=prometheus,
             alertmanager=alertmanager,
             simulator=simulator,
+            venues=tuple(venues),
             told=lambda: tuple(receiver.posts),
         )
 

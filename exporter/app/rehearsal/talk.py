@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterable, Sequence
 
 _LIMIT = 10.0  # seconds
 _MOST = 64 << 20  # bytes
@@ -34,6 +35,24 @@ def ask(url: str, method: str = "GET", body: object = None) -> object:
         raise RehearsalError(f"{method} {url}: {error.code} {said}") from error
     except (OSError, ValueError) as error:
         raise RehearsalError(f"{method} {url}: {error}") from error
+
+
+def inject(simulator: str, faults: Sequence[object]) -> list[int]:
+    """Bring faults about; gives the number of each. Raises RehearsalError."""
+    answer = ask(f"{simulator}/control/faults", "POST", faults)
+    if not isinstance(answer, dict):
+        raise RehearsalError(f"{simulator}: expected the numbers of the faults, was {answer!r:.80}")
+    return list(answer["ids"])
+
+
+def withdraw(simulator: str, numbers: Iterable[int]) -> None:
+    """End these faults; those that are over by themselves too. Raises RehearsalError."""
+    for number in numbers:
+        try:
+            ask(f"{simulator}/control/faults/{number}", "DELETE")
+        except RehearsalError as error:
+            if " 404 " not in str(error):
+                raise
 
 
 def answers(url: str) -> bool:
