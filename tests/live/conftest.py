@@ -106,7 +106,7 @@ def make_world(
         exporter = stack.enter_context(programs.command("run", f"--config.file={file}", address))
         world = World(simulator, simulator_url, exporter, f"http://127.0.0.1:{port}")
         programs.eventually(
-            lambda: programs.get(f"{world.url}/-/ready"), "the exporter is ready", within=20
+            lambda: programs.get(f"{world.url}/-/ready"), "the exporter is ready", within=60
         )
         yield world
 

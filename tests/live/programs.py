@@ -123,7 +123,7 @@ class Process:
         """All that it has printed so far."""
         return "\n".join(self.lines)
 
-    def wait_line(self, start: str, *, within: float = 15.0) -> str:
+    def wait_line(self, start: str, *, within: float = 60.0) -> str:
         """Wait for a line that starts so; gives the rest of it."""
         deadline = time.monotonic() + within
         seen = 0
@@ -203,7 +203,7 @@ def prometheus(folder: Path, config: str, *arguments: str) -> Iterator[tuple[Pro
         *arguments,
     ) as running:
         url = f"http://127.0.0.1:{port}"
-        eventually(lambda: get(f"{url}/-/ready"), "Prometheus is ready", within=30)
+        eventually(lambda: get(f"{url}/-/ready"), "Prometheus is ready", within=60)
         yield running, url
 
 
