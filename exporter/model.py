@@ -118,7 +118,8 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     """A heartbeat, pong, welcome or status frame: proof of life of the connection, not of data.
 
     ``reply`` is a frame to send back at once; ``ready`` opens a connection that must be welcomed
-    first; ``reconnect`` announces that the server will soon close.
+    first; ``reconnect`` announces that the server will soon close; ``data`` tells market data that
+    gives no event of ours: a quote with an empty side, a documented channel that nobody asks for.
     """
 
     label: str
@@ -126,6 +127,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     ready: bool = False
     reconnect: bool = False
     maintenance: bool | None = None
+    data: bool = False
 
 
 Data: TypeAlias = Trade | Quote | Depth | Kline

@@ -53,8 +53,9 @@ class Summary:
             return
         if not events:
             return
-        label = events[0].label
-        if isinstance(events[0], Ack | Control):
+        first = events[0]
+        label = first.label
+        if isinstance(first, Ack) or (isinstance(first, Control) and not first.data):
             self._meta[label] += 1
         else:
             self._data[label] += 1
@@ -132,15 +133,12 @@ class Summary:
 
     def figures(self) -> dict[str, Any]:
         """Give all figures as plain values: times in ms or s as the keys say, null where none."""
-        meta = self._meta.copy()
-        data = self._data.copy()
-        for label in meta.keys() & data.keys():
-            data[label] += meta.pop(label)  # a quote with one side missing is market data, too
+        data = self._data
         latencies = [value for values in self._latencies.values() for value in values]
         return {
             "data_messages": _sorted(data),
             "data_total": data.total(),
-            "meta_messages": _sorted(meta),
+            "meta_messages": _sorted(self._meta),
             "recv_time_s": _bounds(self._received),
             "event_time_ms": _bounds(self._times),
             "latency_ms": _percentiles(latencies),

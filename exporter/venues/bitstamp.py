@@ -80,13 +80,19 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         label, _, symbol = channel.rpartition("_")
         if message.event == "data" and label in _BOOKS:
             return (_book(label, channel, symbol, message.data),)
+        if message.event == "data" and label == "detail_order_book":
+            return (Control(label, data=True),)
         if message.event == "trade" and label == "live_trades":
             return (_trade(channel, symbol, message.data),)
+        if message.event in _UNUSED:
+            return (Control(label or message.event, data=True),)
         return (_reply(message),)
     except DOUBTFUL as error:
         raise unreadable("bitstamp", error) from error
 
 
+# What single orders do, and books that list them: nothing here asks for these channels.
+_UNUSED = frozenset({"order_created", "order_changed", "order_deleted"})
 _BOOKS = {"diff_order_book": False, "order_book": True}  # label → is every frame a snapshot?
 
 

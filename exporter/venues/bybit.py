@@ -101,11 +101,26 @@ class _Klines(Struct, gc=False):
     data: list[_Candle]
 
 
+class _Outcome(Struct, gc=False):
+    failTopics: list[str] = []  # noqa: N815 - the wire's spelling
+    successTopics: list[str] = []  # noqa: N815
+
+
 class _Reply(Struct, gc=False):
-    op: Literal["subscribe", "unsubscribe", "ping", "pong"]
+    op: str = ""
+    type: str = ""
     success: bool = True
     ret_msg: str = ""
     req_id: str = ""
+    data: _Outcome | None = None  # options alone
+
+
+class _System(Struct, gc=False):
+    state: str
+
+
+class _Systems(Struct, gc=False):
+    data: list[_System]
 
 
 class _Topic(Struct, gc=False):
@@ -117,6 +132,7 @@ _trades = msgspec.json.Decoder(_Trades, strict=False).decode
 _tops = msgspec.json.Decoder(_Tops, strict=False).decode
 _book = msgspec.json.Decoder(_Book, strict=False).decode
 _klines = msgspec.json.Decoder(_Klines, strict=False).decode
+_systems = msgspec.json.Decoder(_Systems).decode
 _reply = msgspec.json.Decoder(_Reply).decode
 _topic = msgspec.json.Decoder(_Topic).decode
 
@@ -142,9 +158,19 @@ def parse(frame: bytes) -> tuple[Event, ...]:
             return _read_trades(frame)
         if topic.startswith("kline."):
             return _read_klines(frame)
+        if topic.startswith("system.status"):
+            active = any(row.state == "ongoing" for row in _systems(frame).data)
+            return (Control("system.status", maintenance=active),)
+        label = topic.partition(".")[0]
+        if label in _UNUSED:
+            return (Control(label, data=True),)
     except DOUBTFUL as error:
         raise unreadable("bybit", error) from error
     raise ParseError(f"bybit: unknown topic {topic[:40]!r}")
+
+
+# Market data that nothing here asks for, but anybody's recording may hold.
+_UNUSED = frozenset({"tickers", "liquidation", "allLiquidation", "kline_lt", "tickers_lt", "lt"})
 
 
 def _read_trades(frame: bytes) -> tuple[Event, ...]:
@@ -165,7 +191,7 @@ def _read_quote(frame: bytes) -> Event:
     message = _tops(frame)
     row = message.data
     if not row.b or not row.a:
-        return Control("orderbook.1")  # an empty side: alive, but nothing to quote
+        return Control("orderbook.1", data=True)  # an empty side: alive, but nothing to quote
     (bid, bid_size), (ask, ask_size) = row.b[0], row.a[0]
     return Quote(
         "orderbook.1",
@@ -217,7 +243,13 @@ def _read_reply(frame: bytes) -> Event:
     if reply.op in ("ping", "pong"):
         return Control("pong")
     request = int(reply.req_id) if reply.req_id.isdecimal() else None
+    if reply.type == "COMMAND_RESP" and reply.data is not None:
+        ok = reply.success and not reply.data.failTopics
+        topics = tuple(reply.data.successTopics if ok else reply.data.failTopics)
+        return Ack("subscribe" if ok else "error", ok, request, topics, reply.ret_msg[:200])
     if reply.success:
+        if reply.op not in ("subscribe", "unsubscribe"):
+            raise ParseError(f"bybit: a reply to {reply.op[:40]!r}")
         return Ack(reply.op, request=request)
     topics = tuple(_REFUSED.findall(reply.ret_msg))
     return Ack("error", False, request, topics, reply.ret_msg[:200])

@@ -7,6 +7,7 @@ limits), read 2026-10; frames checked against traffic recorded in April 2021.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -111,8 +112,18 @@ _Frame = (
     | _Error
 )
 
+
+class _Kind(Struct, gc=False):
+    type: str
+
+
+# What `full` tells of single orders, and auctions: nothing here asks for these channels.
+_UNUSED = frozenset({"received", "open", "done", "change", "activate", "auction", "rfq_match"})
+
+
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
 _FRAME: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Frame, strict=False)
+_KIND = msgspec.json.Decoder(_Kind)
 
 
 def parse(frame: bytes) -> tuple[Event, ...]:
@@ -120,6 +131,12 @@ def parse(frame: bytes) -> tuple[Event, ...]:
     try:
         row = _FRAME.decode(frame)
         return (_EVENTS[type(row)](row),)
+    except msgspec.ValidationError as error:
+        with suppress(*DOUBTFUL):
+            kind = _KIND.decode(frame).type
+            if kind in _UNUSED:
+                return (Control(kind, data=True),)
+        raise unreadable("coinbase", error) from error
     except DOUBTFUL as error:
         raise unreadable("coinbase", error) from error
 
@@ -148,7 +165,7 @@ def _last_match(row: _LastMatch) -> Trade:
 def _ticker(row: _Ticker) -> Quote | Control:
     product = row.product_id
     if not (row.best_bid and row.best_ask):
-        return Control("ticker")  # one side of the book is empty: there is no quote
+        return Control("ticker", data=True)  # one side of the book is empty: there is no quote
     return Quote(
         "ticker",
         "ticker:" + product,

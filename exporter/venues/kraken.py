@@ -96,7 +96,15 @@ class _Status(Struct, gc=False, tag_field="channel", tag="status"):
     data: list[_System]
 
 
-_Channel = _Trades | _Quotes | _Books | _Candles | _Heartbeat | _Status
+class _Instruments(Struct, gc=False, tag_field="channel", tag="instrument"):
+    pass
+
+
+class _Orders(Struct, gc=False, tag_field="channel", tag="level3"):
+    pass
+
+
+_Channel = _Instruments | _Orders | _Trades | _Quotes | _Books | _Candles | _Heartbeat | _Status
 
 
 class _Result(Struct, gc=False):
@@ -163,7 +171,7 @@ def _quotes(message: _Quotes) -> tuple[Event, ...]:
 def _quote(label: str, row: _Quote) -> Quote | Control:
     # Closed markets send prices of zero and the year 1970.
     if not (row.bid and row.ask):
-        return Control(label)
+        return Control(label, data=True)
     time = None if row.timestamp is None else epoch(row.timestamp)
     topic = "ticker:" + row.symbol
     return Quote(label, topic, row.symbol, time, row.bid, row.ask, row.bid_qty, row.ask_qty)
@@ -210,6 +218,9 @@ _EVENTS: dict[type, Callable[[Any], tuple[Event, ...]]] = {
     _Candles: _candles,
     _Heartbeat: lambda message: (Control("heartbeat"),),
     _Status: _status,
+    # Nothing here asks for these, but anybody's recording may hold them.
+    _Instruments: lambda message: (Control("instrument", data=True),),
+    _Orders: lambda message: (Control("level3", data=True),),
 }
 
 # Errors name the symbol but not the channel, which is therefore hidden in the request's number.
@@ -227,7 +238,7 @@ def _reply(reply: _Reply) -> Ack | Control:
         return Ack("error", ok=False, reason=reply.Error[:200])
     if reply.method in ("pong", "unsubscribe"):
         return Control(reply.method)
-    if reply.method != "subscribe":
+    if reply.method != "subscribe" and not reply.error:
         raise ParseError(f"a reply to {reply.method[:40]!r}")
     request, channel = (None, 0) if reply.req_id is None else divmod(reply.req_id, len(_CHANNELS))
     if not reply.success:

@@ -72,6 +72,14 @@ class _Candle(Struct, gc=False, array_like=True):
     close: Price
 
 
+class _Spread(Struct, gc=False, array_like=True):
+    bid: Size
+    ask: Size
+    time: Seconds
+    bid_volume: Size
+    ask_volume: Size
+
+
 class _Terms(Struct, gc=False):
     name: str
     depth: int | None = None
@@ -107,6 +115,7 @@ _TEXT = msgspec.json.Decoder(str)
 _TRADES = msgspec.json.Decoder(list[_Trade], strict=False)
 _TICKER = msgspec.json.Decoder(_Ticker, strict=False)
 _BOOK = msgspec.json.Decoder(_Book, strict=False)
+_SPREAD = msgspec.json.Decoder(_Spread, strict=False)
 _CANDLE = msgspec.json.Decoder(_Candle, strict=False)
 _EVENT: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
     _Subscription | _System | _Heartbeat | _Pong | _Error
@@ -150,7 +159,7 @@ def _ticker(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[E
     row = _TICKER.decode(bodies[0])
     bid, ask = row.b, row.a
     if not (bid.price and ask.price):
-        return (Control("ticker"),)  # one side of the book is empty: there is no quote
+        return (Control("ticker", data=True),)  # one side is empty: there is no quote
     return (Quote("ticker", topic, pair, None, bid.price, ask.price, bid.volume, ask.volume),)
 
 
@@ -174,11 +183,20 @@ def _candle(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[E
     return (Kline("ohlc", topic, pair, row.time, row.end - 60.0 * int(terms), row.close),)
 
 
+def _spread(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[Event, ...]:
+    row = _SPREAD.decode(bodies[0])
+    if not (row.bid and row.ask):
+        return (Control("spread", data=True),)
+    sizes = row.bid_volume, row.ask_volume
+    return (Quote("spread", topic, pair, row.time, row.bid, row.ask, *sizes),)
+
+
 _EVENTS: dict[str, Callable[[Sequence[Raw], str, str, str], tuple[Event, ...]]] = {
     "trade": _trades,
     "ticker": _ticker,
     "book": _book,
     "ohlc": _candle,
+    "spread": _spread,
 }
 
 

@@ -88,7 +88,7 @@ class _Frame(Struct, gc=False):
     subject: str = ""
     id: str = ""
     data: Raw = Raw(b"null")
-    code: int = 0
+    code: int | str = 0
 
 
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
@@ -105,7 +105,15 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         # What `data` holds is told only after it: hence two steps.
         message = _FRAME.decode(frame)
         if message.type == "message":
-            return (_EVENTS[message.subject](message.topic, message.data),)
+            topic, subject = message.topic, message.subject
+            if topic == "/market/ticker:all":  # where the subject is the symbol
+                topic, subject = f"/market/ticker:{subject}", "trade.ticker"
+            read = _EVENTS.get(subject)
+            if read is not None:
+                return (read(topic, message.data),)
+            if subject in _UNUSED:
+                return (Control(subject, data=True),)
+            raise ParseError(f"kucoin: unknown subject {subject[:40]!r}")
         return (_reply(message),)
     except DOUBTFUL as error:
         raise unreadable("kucoin", error) from error
@@ -128,7 +136,9 @@ def _match(topic: str, data: Raw) -> Trade:
 def _ticker(topic: str, data: Raw) -> Quote | Control:
     row = _TICKER.decode(data)
     if not (row.bestBid and row.bestAsk):
-        return Control("trade.ticker")  # one side of the book is empty: there is no quote
+        return Control(
+            "trade.ticker", data=True
+        )  # one side of the book is empty: there is no quote
     return Quote(
         "trade.ticker",
         topic,
@@ -174,6 +184,11 @@ _EVENTS: dict[str, Callable[[str, Raw], Event]] = {
 }
 
 
+# Market data that nothing here asks for, but anybody's recording may hold: whole tickers, the best
+# levels alone, index and mark prices.
+_UNUSED = frozenset({"trade.snapshot", "level1", "level2", "tick", "funding.update"})
+
+
 def _reply(message: _Frame) -> Ack | Control:
     request = int(message.id) if message.id.isdecimal() else None
     match message.type:
@@ -181,8 +196,8 @@ def _reply(message: _Frame) -> Ack | Control:
             return Ack("ack", request=request)
         case "welcome":
             return Control("welcome", ready=True)
-        case "pong":
-            return Control("pong")
+        case "pong" | "notice" as kind:
+            return Control(kind)
         case "error":
             text = str(message.data, "utf-8")
             return Ack("error", ok=False, request=request, reason=f"{message.code} {text}"[:200])

@@ -246,7 +246,7 @@ def _read_tops(frame: bytes) -> tuple[Event, ...]:
 
 def _top(topic: str, symbol: str, row: _Top) -> Event:
     if not row.bids or not row.asks:
-        return Control("bbo-tbt")  # an empty side: alive, but nothing to quote
+        return Control("bbo-tbt", data=True)  # an empty side: alive, but nothing to quote
     bid, ask = row.bids[0], row.asks[0]
     return Quote(
         "bbo-tbt",
@@ -271,7 +271,7 @@ def _read_tickers(frame: bytes) -> tuple[Event, ...]:
 def _ticker(topic: str, symbol: str, row: _Ticker) -> Event:
     bid, ask, bid_size, ask_size = row.bidPx, row.askPx, row.bidSz, row.askSz
     if isinstance(bid, str) or isinstance(ask, str):
-        return Control("tickers")
+        return Control("tickers", data=True)
     return Quote(
         "tickers",
         topic,
@@ -322,10 +322,20 @@ def _rare(frame: bytes) -> tuple[Event, ...]:
         return (_reply(message),)
     if message.arg is None:
         raise ParseError("okx: neither an event nor a channel")
-    read = _READERS.get(message.arg.channel[:3].encode())
+    channel = message.arg.channel
+    if channel in _UNUSED:
+        return (Control(channel, data=channel != "status"),)
+    read = _READERS.get(channel[:3].encode())
     if read is None:
-        raise ParseError(f"okx: unknown channel {message.arg.channel[:40]!r}")
+        raise ParseError(f"okx: unknown channel {channel[:40]!r}")
     return read(frame)
+
+
+# Channels that nothing here asks for, but anybody's recording may hold.
+_UNUSED = frozenset({
+    "status", "instruments", "index-tickers", "mark-price", "funding-rate", "open-interest",
+    "price-limit", "estimated-price", "opt-summary", "liquidation-orders", "option-trades",
+})  # fmt: skip
 
 
 # "Wrong URL or channel:X,instId:Y doesn't exist. ..." is all that names a refused topic.
@@ -347,8 +357,8 @@ def _reply(message: _Message) -> Event:
             return Ack(event, False, request, named, reason)
         case "notice":
             return Control("notice", reconnect=True)
-        case "channel-conn-count":
-            return Control("channel-conn-count")
+        case "channel-conn-count" | "login" as event:
+            return Control(event)
     raise ParseError(f"okx: unknown event {str(message.event)[:40]!r}")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from exporter.commands import replay
 from exporter.commands.replay import UnknownVenueError, summarise
+from exporter.venues import by_url
 from tests.conftest import shared
 
 STREAMS = (
@@ -69,6 +70,21 @@ def test_every_gap_of_the_drop_test(name: str) -> None:
 def test_rest_answers_are_counted(name: str) -> None:
     """By URL, without the query."""
     assert summarise(shared(f"recordings/{name}")) == truth(name)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_half_a_recording_without_its_address(name: str, tmp_path: Path) -> None:
+    """Frames alone tell the venue, one unknown among them or not, and every one is understood."""
+    lines = shared(f"recordings/{name}").read_bytes().splitlines(keepends=True)
+    address = lines[0].partition(b" ")[0].decode()
+    frames = [line for line in lines if not line.startswith(b"wss:")][len(lines) // 2 :]
+    path = tmp_path / "half.txt"
+    path.write_bytes(b"".join(frames))
+    found = summarise(path)
+    assert found["lines"]["undecodable"] == 0
+    assert found == summarise(path, by_url(address))
+    path.write_bytes(b'1618677818.5: {"surprise":1}\n' + b"".join(frames))
+    assert summarise(path)["lines"]["undecodable"] == 1
 
 
 def test_the_vector_of_kraken_v2() -> None:

@@ -54,7 +54,7 @@ def test_quotes() -> None:
             72212457,
         ),
     )
-    assert VENUE.parse((frame % "[]").encode()) == (Control("orderbook.1"),)
+    assert VENUE.parse((frame % "[]").encode()) == (Control("orderbook.1", data=True),)
 
 
 @pytest.mark.parametrize(

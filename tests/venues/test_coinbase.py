@@ -84,7 +84,7 @@ def test_quotes_and_a_side_without_any() -> None:
             sequence=333938798,
         ),
     )
-    assert parse({**ticker, "best_bid": "0"}) == (Control("ticker"),)
+    assert parse({**ticker, "best_bid": "0"}) == (Control("ticker", data=True),)
 
 
 def test_books() -> None:
@@ -143,7 +143,7 @@ def test_levels_that_are_none_are_refused(levels: object) -> None:
         {"time": "2021-04-17T16:43:37.089723"},
         {"time": "1970-01-01T00:00:00Z"},
         {"sequence": None},
-        {"type": "done"},
+        {"type": "surprise"},
     ],
 )
 def test_what_no_page_describes_is_refused(wound: dict[str, object]) -> None:

@@ -61,7 +61,7 @@ def test_quotes_and_closed_markets() -> None:
     assert isinstance(older, Quote)
     assert older.time is None
     closed = row % (b"0", b',"timestamp":"1970-01-01T00:00:00Z"')
-    assert V2.parse(closed) == (Control("ticker.update"),)
+    assert V2.parse(closed) == (Control("ticker.update", data=True),)
 
 
 def test_levels_keep_every_zero_of_the_wire() -> None:

@@ -75,7 +75,7 @@ def test_quotes_find_their_symbol_in_the_topic() -> None:
         ),
     )
     empty = message("trade.ticker", "/market/ticker:SNX-BTC", {**ticker, "bestAsk": "0"})
-    assert VENUE.parse(empty) == (Control("trade.ticker"),)
+    assert VENUE.parse(empty) == (Control("trade.ticker", data=True),)
 
 
 def test_a_price_of_zero_only_moves_the_sequence() -> None:

@@ -111,7 +111,7 @@ def test_quotes() -> None:
     assert VENUE.parse((frame % '[["8476.98","415","0","13"]]').encode()) == (
         Quote("bbo-tbt", "bbo-tbt:X", "X", 1597026383.085, 8476.97, 8476.98, 256.0, 415.0, 123456),
     )
-    assert VENUE.parse((frame % "[]").encode()) == (Control("bbo-tbt"),)
+    assert VENUE.parse((frame % "[]").encode()) == (Control("bbo-tbt", data=True),)
 
 
 def test_tickers() -> None:
@@ -123,7 +123,7 @@ def test_tickers() -> None:
     assert VENUE.parse((frame % "1.2").encode()) == (
         Quote("tickers", "tickers:X", "X", 1597026383.085, 1.1, 1.2, None, 3.0),
     )
-    assert VENUE.parse((frame % "").encode()) == (Control("tickers"),)
+    assert VENUE.parse((frame % "").encode()) == (Control("tickers", data=True),)
     with pytest.raises(ParseError):
         VENUE.parse((frame % "x").encode())
 
@@ -184,7 +184,7 @@ def test_replies_and_notices(frame: str, event: Ack | Control) -> None:
     "frame",
     [
         '{"event":"surprise"}',
-        '{"arg":{"channel":"funding-rate","instId":"X"},"data":[]}',
+        '{"arg":{"channel":"surprise","instId":"X"},"data":[]}',
         '{"data":[]}',
         "ping",
     ],

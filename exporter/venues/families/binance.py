@@ -6,7 +6,7 @@ at a5e0bc3, read 2026-07-21; frames checked against traffic of all four recorded
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -87,6 +87,7 @@ class _Candle(Struct, gc=False):
     t: Millis
     c: Price
     x: bool
+    i: str = "1m"
 
 
 class _Kline(Struct, gc=False, tag_field="e", tag="kline"):
@@ -99,9 +100,12 @@ class _Shutdown(Struct, gc=False, tag_field="e", tag="serverShutdown"):
     E: Millis
 
 
+_Message = _Trade | _AggTrade | _Depth | _Ticker | _Kline | _Shutdown
+
+
 class _Stream(Struct, gc=False):
     stream: str
-    data: _Trade | _AggTrade | _Depth | _Ticker | _Kline | _Shutdown
+    data: _Message
 
 
 class _SpotTicker(Struct, gc=False):
@@ -120,6 +124,28 @@ class _SpotTickerStream(Struct, gc=False):
     data: _SpotTicker
 
 
+class _Partial(Struct, gc=False):
+    """Spot's best 5, 10 or 20 levels: a message without a type, a symbol or a time."""
+
+    lastUpdateId: Serial  # noqa: N815 - the wire's spelling
+    bids: Raw
+    asks: Raw
+
+
+class _PartialStream(Struct, gc=False):
+    stream: str
+    data: _Partial
+
+
+class _Kind(Struct, gc=False):
+    e: str
+
+
+class _KindStream(Struct, gc=False):
+    stream: str
+    data: _Kind | list[_Kind]
+
+
 class _Refusal(Struct, gc=False):
     code: int
     msg: str
@@ -127,7 +153,7 @@ class _Refusal(Struct, gc=False):
 
 class _Reply(Struct, gc=False, forbid_unknown_fields=True):
     id: int | str | None = None
-    result: list[str] | None = None
+    result: list[str] | bool | None = None
     code: int | None = None
     msg: str = ""
     error: _Refusal | None = None
@@ -136,7 +162,20 @@ class _Reply(Struct, gc=False, forbid_unknown_fields=True):
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
 _stream = msgspec.json.Decoder(_Stream, strict=False).decode
 _spot_ticker = msgspec.json.Decoder(_SpotTickerStream, strict=False).decode
+_bare_message: Callable[[bytes], _Message] = msgspec.json.Decoder(_Message, strict=False).decode
+_bare_ticker = msgspec.json.Decoder(_SpotTicker, strict=False).decode
+_bare_partial = msgspec.json.Decoder(_Partial).decode
+_partial = msgspec.json.Decoder(_PartialStream).decode
+_kind = msgspec.json.Decoder(_KindStream).decode
+_bare_kind = msgspec.json.Decoder(_Kind | list[_Kind]).decode
 _read_reply = msgspec.json.Decoder(_Reply).decode
+_PARTIAL = "partialDepth"  # our name of what has none
+# Market data that nothing here asks for, but anybody's recording may hold.
+_UNUSED = frozenset({
+    "24hrTicker", "24hrMiniTicker", "1hTicker", "4hTicker", "1dTicker", "avgPrice",
+    "markPriceUpdate", "indexPriceUpdate", "forceOrder", "continuous_kline", "indexPrice_kline",
+    "markPrice_kline", "compositeIndex", "contractInfo", "assetIndexUpdate",
+})  # fmt: skip
 _QUOTE_MARK = ord('"')
 
 
@@ -176,26 +215,38 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         raise unreadable("binance", error) from error
 
 
-def _event(topic: str, row: Struct) -> Event:
+def _event(topic: str, row: _Message) -> Event:
+    if isinstance(row, _Trade | _AggTrade):
+        number = row.t if isinstance(row, _Trade) else row.a
+        side = _SELL if row.m else _BUY
+        return Trade(_label(row), topic, row.s, row.E / 1e3, row.p, row.q, side, number)
+    if isinstance(row, _Depth):
+        levels = (row.b, row.a)
+        return Depth(_label(row), topic, row.s, row.E / 1e3, levels, False, row.U, row.u, row.pu)
     if isinstance(row, _Ticker):
         return Quote("bookTicker", topic, row.s, row.E / 1e3, row.b, row.a, row.B, row.A, row.u)
     if isinstance(row, _Kline):
         candle = row.k
         return Kline("kline", topic, row.s, row.E / 1e3, candle.t / 1e3, candle.c, candle.x)
-    if isinstance(row, _Shutdown):
-        return Control("serverShutdown", reconnect=True)
-    raise ParseError(f"{topic[:40]}: a message that ends like a bookTicker")
+    return Control("serverShutdown", reconnect=True)
+
+
+def _label(row: Struct) -> str:
+    return str(row.__struct_config__.tag)
 
 
 def _spot_quote(frame: bytes) -> Quote:
     message = _spot_ticker(frame)
-    row = message.data
-    return Quote("bookTicker", message.stream, row.s, None, row.b, row.a, row.B, row.A, row.u)
+    return _quote(message.stream, message.data)
+
+
+def _quote(topic: str, row: _SpotTicker) -> Quote:
+    return Quote("bookTicker", topic, row.s, None, row.b, row.a, row.B, row.A, row.u)
 
 
 def _rare(frame: bytes, error: Exception) -> Event:
-    """Read what the likely decoder refused: replies, and messages with their keys in new order."""
-    for read in (_reply, _spot_quote, _typed):
+    """Read what the likely decoder refused: replies, keys in new order, and the rarer messages."""
+    for read in (_reply, _typed, _spot_quote, _bare, _levels_alone, _unused):
         with suppress(*DOUBTFUL):
             return read(frame)
     raise unreadable("binance", error) from error
@@ -206,14 +257,53 @@ def _typed(frame: bytes) -> Event:
     return _event(message.stream, message.data)
 
 
+def _bare(frame: bytes) -> Event:
+    """Read a message of a connection to one stream alone, which does not say its name."""
+    try:
+        row = _bare_message(frame)
+    except msgspec.ValidationError:
+        quote = _bare_ticker(frame)
+        return _quote(f"{quote.s.lower()}@bookTicker", quote)
+    if isinstance(row, _Shutdown):
+        return _event("", row)
+    name = f"kline_{row.k.i}" if isinstance(row, _Kline) else _label(row)
+    return _event(f"{row.s.lower()}@{_UNNAMED.get(name, name)}", row)
+
+
+_UNNAMED = {"depthUpdate": "depth@100ms"}  # whose name is not the message's type
+
+
+def _levels_alone(frame: bytes) -> Event:
+    try:
+        message = _partial(frame)
+    except msgspec.ValidationError:
+        _bare_partial(frame)
+        return Control(_PARTIAL, data=True)  # nobody can tell whose levels these are
+    row, symbol = message.data, message.stream.partition("@")[0].upper()
+    levels = (row.bids, row.asks)
+    return Depth(_PARTIAL, message.stream, symbol, None, levels, True, None, row.lastUpdateId)
+
+
+def _unused(frame: bytes) -> Event:
+    try:
+        found = _kind(frame).data
+    except msgspec.ValidationError:
+        found = _bare_kind(frame)
+    kinds = {one.e for one in (found if isinstance(found, list) else [found])}
+    if len(kinds) != 1 or not kinds <= _UNUSED:
+        raise ParseError(f"binance: messages of the types {sorted(kinds)!r:.80}")
+    return Control(kinds.pop(), data=True)
+
+
 def _reply(frame: bytes) -> Ack:
     reply = _read_reply(frame)
-    request = reply.id if isinstance(reply.id, int) else None
+    number = "" if reply.id is None else str(reply.id)
+    request = int(number) if number.isdecimal() else None
     if reply.error is not None:
         return Ack("error", ok=False, request=request, reason=reply.error.msg[:200])
     if reply.code is not None:
         return Ack("error", ok=False, request=request, reason=reply.msg[:200])
-    if request is None:
+    if not number:
         raise ParseError("a reply without an id")
     return Ack("result", request=request)
 
