@@ -18,7 +18,7 @@ from exporter.app.exchange import Exchange
 from exporter.app.probing import EndpointState
 from exporter.app.streaming import StreamState
 from exporter.contracts import Clock, Fetch
-from exporter.edge.direct import DirectClient, addresses
+from exporter.edge.direct import DirectClient, addresses, proxied
 from exporter.flow.jobs import Job, Jobs, Status, Work
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
@@ -137,8 +137,8 @@ def _named(what: str, name: str, known: Mapping[str, Any]) -> Any:
 class Series:
     """What the probes of one address on one kind of connection came to. Durations in seconds."""
 
-    address: str
-    family: Literal["IPv4", "IPv6"]
+    address: str | None  # None: the proxy chose
+    family: Literal["IPv4", "IPv6"] | None
     connection: families.Connection
     probes: int
     failures: Mapping[str, int]
@@ -153,14 +153,17 @@ async def burst(
 ) -> Mapping[str, object]:
     """Probe each address that the endpoint's name has, on new connections, then on one kept open.
 
-    Every probe counts against the exchange's limits, and waits for its turn there.
+    Behind a proxy, which resolves the name for itself, there is no address to choose. Every probe
+    counts against the exchange's limits, and waits for its turn there.
     """
-    try:
-        found = await addresses(state.target.url)
-    except OSError as error:
-        raise DiagnosticError(f"the name cannot be resolved: {error}") from error
+    found: tuple[str, ...] = ()
+    if not proxied(state.target.url):
+        try:
+            found = await addresses(state.target.url)
+        except OSError as error:
+            raise DiagnosticError(f"the name cannot be resolved: {error}") from error
     series = []
-    for address in found[:_MOST_ADDRESSES]:
+    for address in found[:_MOST_ADDRESSES] or (None,):
         for kind in families.Connection:
             keep = kind is families.Connection.REUSED
             async with _client(address, keep) as fetch:
@@ -172,7 +175,7 @@ async def burst(
 
 
 @asynccontextmanager
-async def _client(address: str, keep: bool) -> AsyncIterator[Fetch]:
+async def _client(address: str | None, keep: bool) -> AsyncIterator[Fetch]:
     async with DirectClient(
         limit=1, limit_per_host=1, keepalive=75.0 if keep else None, address=address
     ) as client:
@@ -188,7 +191,7 @@ async def _probe(exchange: Exchange, state: EndpointState, fetch: Fetch, clock: 
     return await probe(state.target, fetch, clock, Readers(fault=exchange.venue.fault))
 
 
-def _summed(address: str, kind: families.Connection, probes: list[Probed]) -> Series:
+def _summed(address: str | None, kind: families.Connection, probes: list[Probed]) -> Series:
     good = [done.duration for done in probes if done.ok]
     failures: dict[str, int] = {}
     for done in probes:
@@ -196,7 +199,7 @@ def _summed(address: str, kind: families.Connection, probes: list[Probed]) -> Se
             failures[done.reason] = failures.get(done.reason, 0) + 1
     return Series(
         address=address,
-        family="IPv6" if ":" in address else "IPv4",
+        family=None if address is None else "IPv6" if ":" in address else "IPv4",
         connection=kind,
         probes=len(probes),
         failures=failures,

@@ -6,6 +6,8 @@ import asyncio
 import ssl
 from datetime import UTC, datetime
 
+from exporter.edge.proxy import Proxy, through
+
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 
 
@@ -49,7 +51,9 @@ def _element(der: bytes, tag: int | None = None) -> tuple[bytes, bytes]:
     return der[start : start + length], der[start + length :]
 
 
-async def certificate_end(host: str, port: int, timeout: float) -> float | None:
+async def certificate_end(
+    host: str, port: int, timeout: float, proxy: Proxy | None = None
+) -> float | None:
     """Look at the certificate of a server that failed verification; epoch seconds.
 
     None when it cannot be had within ``timeout`` seconds.
@@ -59,7 +63,15 @@ async def certificate_end(host: str, port: int, timeout: float) -> float | None:
     context.verify_mode = ssl.CERT_NONE  # nothing is sent over it; only the certificate is read
     try:
         async with asyncio.timeout(timeout):
-            _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+            if proxy is None:
+                _, writer = await asyncio.open_connection(
+                    host, port, ssl=context, server_hostname=host
+                )
+            else:
+                tunnel = (await through(proxy, host, port)).detach()
+                _, writer = await asyncio.open_connection(
+                    sock=tunnel, ssl=context, server_hostname=host
+                )
             try:
                 der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             finally:

@@ -6,11 +6,12 @@ else speaks HTTP in this program aiohttp is the better choice.
 
 What each phase covers, in seconds of the monotonic clock:
 - resolve: asking the system for the name's addresses; absent when they were still in the cache
-- connect: the TCP handshake, several when the first address fails
+- connect: the TCP handshake, several when the first address fails; behind a proxy the handshake
+  with it, and its answer that it has connected further, for https
 - tls: from the handshake's first byte to its last
 - processing: from writing the request to the answer's headers
 - transfer: from the headers to the end of the body
-Waiting for a free connection is in none of them.
+Waiting for a free connection is in none of them. Behind a proxy, resolve is about the proxy's name.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from yarl import URL
 from exporter.contracts import FetchFailedError
 from exporter.edge.certificate import certificate_end, tls_context
 from exporter.edge.http1 import AnswerError, Response
-from exporter.edge.wires import Wire, connect
+from exporter.edge.proxy import Proxies, Proxy, ask, environment
+from exporter.edge.wires import Wire, connect, resolve
 from exporter.model import Answer, Phase, Reason
 
 USER_AGENT: Final = "exchange-exporter"
@@ -48,8 +50,9 @@ class _Host:
     port: int
     tls: bool
     free: asyncio.Semaphore
+    proxy: Proxy | None
     idle: deque[Wire] = field(default_factory=deque)  # the one used last on the right
-    addresses: tuple[tuple[int, str], ...] = ()  # family, address
+    addresses: tuple[tuple[int, str], ...] = ()  # family, address; the proxy's, where there is one
     resolved: float = 0.0
 
 
@@ -76,7 +79,8 @@ class DirectClient:
     """``contracts.Fetch``; open it with ``async with``.
 
     ``limit`` and ``limit_per_host`` bound the connections; idle ones are kept for ``keepalive``
-    seconds, or not at all when that is None. Redirects are answers like any other.
+    seconds, or not at all when that is None. ``proxies`` are the environment's unless given.
+    Redirects are answers like any other.
     """
 
     def __init__(
@@ -88,9 +92,11 @@ class DirectClient:
         keepalive: float | None = 75.0,
         ca_file: str | None = None,
         address: str | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         """Prepare; ``address`` is where every request goes instead of where its name leads."""
         self._address = address
+        self._proxies = environment() if proxies is None else proxies
         self._limit_per_host = limit_per_host
         self._dns_ttl = dns_ttl
         self._keepalive = keepalive
@@ -127,15 +133,16 @@ class DirectClient:
         try:
             route = self._routes.get(url) or self._route(url)
             host, path, named = route
-            request = _request(method, path, named, headers, body)
+            relayed = None if host.tls else host.proxy
+            request = _request(method, path, named, headers, body, relayed)
             async with asyncio.timeout(timeout), self._free, host.free:
                 return await self._ask(host, method, request, body_limit, course)
         except (OSError, ValueError) as error:
             reason, end = _reason(error, course), None
             if route is not None and isinstance(error, ssl.SSLCertVerificationError):
-                end = await certificate_end(
-                    route[0].name, route[0].port, min(timeout, _SECOND_LOOK)
-                )
+                host = route[0]
+                patience = min(timeout, _SECOND_LOOK)
+                end = await certificate_end(host.name, host.port, patience, host.proxy)
             detail = f"{type(error).__name__}: {error}"[:300]
             raise FetchFailedError(reason, detail, end) from error
 
@@ -146,10 +153,16 @@ class DirectClient:
         key = (parsed.raw_host, parsed.port, parsed.scheme == "https")
         host = self._hosts.get(key)
         if host is None:
-            host = self._hosts[key] = _Host(*key, asyncio.Semaphore(self._limit_per_host))
+            proxy = self._proxies.of(parsed.scheme, parsed.raw_host, parsed.port)
+            free = asyncio.Semaphore(self._limit_per_host)
+            host = self._hosts[key] = _Host(*key, free, proxy)
         if len(self._routes) >= _ORIGINS:
             self._routes.clear()
-        route = (host, parsed.raw_path_qs, parsed.host_port_subcomponent or parsed.raw_host)
+        named = parsed.host_port_subcomponent or parsed.raw_host
+        path = parsed.raw_path_qs
+        if host.proxy is not None and not host.tls:
+            path = f"http://{named}{path}"  # which the proxy wants: RFC 9112, section 3.2.2
+        route = (host, path, named)
         self._routes[url] = route
         return route
 
@@ -232,23 +245,25 @@ class DirectClient:
         if self._address is not None:
             family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
             host.addresses, host.resolved = ((int(family), self._address),), now
+        near = host if host.proxy is None else host.proxy
+        name = host.name if host.proxy is None else host.proxy.host
         if not host.addresses or now - host.resolved > self._dns_ttl:
             now = course.begin(Phase.RESOLVE, None, 0.0)
-            found = await asyncio.get_running_loop().getaddrinfo(
-                host.name, host.port, type=socket.SOCK_STREAM
-            )
-            host.addresses = tuple(dict.fromkeys((int(f), str(a[0])) for f, _, _, _, a in found))
+            host.addresses = await resolve(name, near.port)
             host.resolved = monotonic()
-            if not _is_address(host.name):
-                course.addresses = tuple(sorted({address for _, address in host.addresses}))
+            if not _is_address(name):
                 course.phases[Phase.RESOLVE] = host.resolved - now
+                if host.proxy is None:
+                    course.addresses = tuple(sorted({address for _, address in host.addresses}))
         begun = course.begin(Phase.CONNECT, None, 0.0)
         try:
-            wire = await connect(host.addresses, host.port)
+            wire = await connect(host.addresses, near.port)
         except OSError:
             host.addresses = ()  # ask anew: perhaps it has moved
             raise
         try:
+            if host.tls and host.proxy is not None:
+                await ask(wire, host.proxy, host.name, host.port)
             if host.tls:
                 begun = course.begin(Phase.TLS, Phase.CONNECT, begun)
                 await wire.shake_hands(self._tls, host.name)
@@ -270,10 +285,13 @@ class DirectClient:
 async def addresses(url: str) -> tuple[str, ...]:
     """Give all addresses that the name in a URL leads to, in the system's order. Raises OSError."""
     parsed = URL(url)
-    found = await asyncio.get_running_loop().getaddrinfo(
-        parsed.raw_host, parsed.port, type=socket.SOCK_STREAM
-    )
-    return tuple(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
+    return tuple(address for _, address in await resolve(parsed.raw_host or "", parsed.port or 0))
+
+
+def proxied(url: str) -> bool:
+    """Say whether a URL is asked over a proxy, which does the resolving."""
+    parsed = URL(url)
+    return environment().of(parsed.scheme, parsed.raw_host or "", parsed.port or 0) is not None
 
 
 def _is_address(name: str) -> bool:
@@ -281,9 +299,17 @@ def _is_address(name: str) -> bool:
 
 
 def _request(
-    method: str, path: str, host: str, headers: Mapping[str, str], body: bytes | None
+    method: str,
+    path: str,
+    host: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    proxy: Proxy | None,
 ) -> bytes:
+    """Write a request; ``proxy`` is the one that reads it itself."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
+    if proxy is not None and proxy.authorization is not None:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
     given = {name.lower() for name in headers} if headers else ()
     for name, value in (
         ("User-Agent", USER_AGENT),

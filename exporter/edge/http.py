@@ -3,7 +3,8 @@
 What each phase covers, in seconds of the monotonic clock:
 - resolve: asking the system for the name's addresses; absent when they were still in the cache
 - connect: from the first socket's creation to the TLS handshake's begin, or without TLS to the
-  moment the request is written: the TCP handshake, several when the first address fails
+  moment the request is written: the TCP handshake, several when the first address fails; behind a
+  proxy that with it, and its answer that it has connected further
 - tls: from the handshake's begin to the moment the request is written
 - processing: from the moment the request is written to the answer's headers
 - transfer: from the headers to the end of the body
@@ -31,12 +32,14 @@ from yarl import URL
 
 from exporter.contracts import FetchFailedError
 from exporter.edge.certificate import certificate_end, tls_context
+from exporter.edge.proxy import Proxies, Proxy, environment
 from exporter.model import Answer, Phase, Reason
 
 USER_AGENT: Final = "exchange-exporter"
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED, see the manual page X509_STORE_CTX_get_error
 _SECOND_LOOK = 3.0  # seconds for fetching the certificate of a handshake that failed
 _ORIGINS = 1000  # whose certificate's end is remembered
+_GATEWAY_TIMEOUT = 504
 
 
 class _Course:
@@ -106,7 +109,8 @@ class HttpClient:
     """``contracts.Fetch``; open it with ``async with``.
 
     ``limit`` and ``limit_per_host`` bound the connections; idle ones stay for ``keepalive``
-    seconds, or are never used again when that is None. Redirects are answers like any other.
+    seconds, or are never used again when that is None. ``proxies`` are the environment's unless
+    given. Redirects are answers like any other.
     """
 
     def __init__(
@@ -117,7 +121,9 @@ class HttpClient:
         dns_ttl: float = 60.0,
         keepalive: float | None = 75.0,
         ca_file: str | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
+        self._proxies = environment() if proxies is None else proxies
         self._limit = limit
         self._limit_per_host = limit_per_host
         self._dns_ttl = dns_ttl
@@ -174,13 +180,18 @@ class HttpClient:
         token = _course.set(course)
         try:
             target = URL(url)
+            proxy = self._proxies.of(target.scheme, target.raw_host or "", target.port or 0)
+            login = _login(proxy)
             async with self._session.request(
                 method,
                 target,
-                headers=headers,
+                # Without TLS the proxy reads the request itself.
+                headers=headers if target.scheme == "https" else {**headers, **login},
                 data=None if body is None else BytesIO(body),
                 timeout=self._timeout(timeout),
                 allow_redirects=False,
+                proxy=None if proxy is None else proxy.url,
+                proxy_headers=login,
             ) as response:
                 answered = monotonic()
                 content = await _read(response.content, body_limit)
@@ -189,8 +200,9 @@ class HttpClient:
             reason = _reason(error, course)
             end = None
             if reason is Reason.CERT_EXPIRED or isinstance(error, aiohttp.ClientSSLError):
+                patience = min(timeout, _SECOND_LOOK)
                 end = await certificate_end(
-                    target.raw_host or "", target.port or 443, min(timeout, _SECOND_LOOK)
+                    target.raw_host or "", target.port or 443, patience, proxy
                 )
             raise FetchFailedError(reason, _detail(error), end) from error
         finally:
@@ -224,6 +236,12 @@ class HttpClient:
             self._ends.clear()
         self._ends[origin] = end
         return end
+
+
+def _login(proxy: Proxy | None) -> Mapping[str, str]:
+    if proxy is None or proxy.authorization is None:
+        return {}
+    return {"Proxy-Authorization": proxy.authorization}
 
 
 async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
@@ -266,6 +284,7 @@ _REASONS: tuple[tuple[type[Exception], Reason], ...] = (
     (aiohttp.ClientConnectorCertificateError, Reason.TLS),
     (aiohttp.ClientConnectorSSLError, Reason.TLS),
     (ssl.SSLError, Reason.TLS),
+    (aiohttp.ClientHttpProxyError, Reason.CONNECT_REFUSED),
     (aiohttp.ClientPayloadError, Reason.BODY_INVALID),
     (aiohttp.ClientResponseError, Reason.BODY_INVALID),  # no HTTP, or headers beyond all bounds
 )
@@ -275,6 +294,8 @@ def _reason(error: Exception, course: _Course) -> Reason:
     """Say why no answer came. The table and nothing else maps exceptions to reasons."""
     if isinstance(error, TimeoutError):
         return _late(course)
+    if isinstance(error, aiohttp.ClientHttpProxyError) and error.status == _GATEWAY_TIMEOUT:
+        return Reason.CONNECT_TIMEOUT
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error
         if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code == _EXPIRED:
@@ -303,4 +324,6 @@ def _late(course: _Course) -> Reason:
 
 
 def _detail(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {error.status}"  # its own words may repeat the login
     return f"{type(error).__name__}: {error}"[:300]

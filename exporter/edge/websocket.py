@@ -29,6 +29,7 @@ from exporter.edge.certificate import tls_context
 from exporter.edge.heartbeat import Heartbeat
 from exporter.edge.inbox import SILENT, Inbox, InboxBounds, InboxMeter
 from exporter.edge.message import DATA_HEADS, MessageError, Messages
+from exporter.edge.proxy import Proxies, environment, through
 from exporter.model import Lost
 
 _READ = 64 << 10  # bytes of one read; a fresh 256 KiB per read, asyncio's habit, costs page faults
@@ -370,11 +371,13 @@ async def connect(
     on_ping_rtt: Callable[[float], None] = lambda rtt: None,
     compression: bool = True,
     tls: ssl.SSLContext | None = None,
+    proxies: Proxies | None = None,
 ) -> WebSocket:
     """Open a connection to a ``ws://`` or ``wss://`` URL, the certificate verified.
 
     ``max_message`` bounds a message in bytes, after decompression. ``ping_every`` None sends no
-    pings. Raises ConnectionLostError, and ValueError for what is no such URL.
+    pings. ``proxies`` are the environment's unless given. Raises ConnectionLostError, and
+    ValueError for what is no such URL.
     """
     try:
         uri = parse_uri(url)
@@ -398,11 +401,20 @@ async def connect(
             on_ping_rtt=on_ping_rtt,
         )
 
+    proxies = environment() if proxies is None else proxies
+    proxy = proxies.of("wss" if uri.secure else "ws", uri.host, uri.port)
     socket: WebSocket | None = None
     try:
         async with asyncio.timeout(timeout):
             loop = asyncio.get_running_loop()
-            _, socket = await loop.create_connection(make, uri.host, uri.port, ssl=context)
+            if proxy is None:
+                _, socket = await loop.create_connection(make, uri.host, uri.port, ssl=context)
+            else:
+                tunnel = (await through(proxy, uri.host, uri.port)).detach()
+                name = uri.host if context is not None else None
+                _, socket = await loop.create_connection(
+                    make, sock=tunnel, ssl=context, server_hostname=name
+                )
             await socket.opened
     except TimeoutError as error:
         raise ConnectionLostError(Lost.NETWORK, f"not open after {timeout:g} s") from error

@@ -89,6 +89,10 @@ class Wire:
             return False
         return False
 
+    def detach(self) -> socket.socket:
+        """Give the socket away; without TLS, and with nothing read ahead."""
+        return self._socket
+
     def close(self) -> None:
         """Close at once, without waiting for the other side."""
         self._socket.close()
@@ -124,6 +128,12 @@ class Wire:
                 return
             data = data[sent:]
             await _wait_writable(self._socket)
+
+
+async def resolve(name: str, port: int) -> tuple[tuple[int, str], ...]:
+    """Give all addresses of a name, each with its family, in the system's order. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys((int(family), str(at[0])) for family, _, _, _, at in found))
 
 
 async def connect(addresses: Sequence[tuple[int, str]], port: int) -> Wire:
