@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from exporter.alerting import verdicts
 from exporter.alerting.verdicts import Claim, Origin
@@ -111,6 +112,12 @@ class Outages:
                 state.last is not None and state.last.time < mute
                 for state in exchange.probing.endpoints.values()
             )
+        states = exchange.probing.endpoints.values()
+        failing = [began for state in states if (began := _failing_since(state)) is not None]
+        # What is still up was asked before another endpoint began to fail: its next turn may be
+        # half a minute away.
+        if failing and any(_up(state) and _asked(state) < max(failing) for state in states):
+            return True
         return not look.answers and not look.twice
 
     def _doubt(self, exchange: Exchange, now: float) -> None:
@@ -145,6 +152,21 @@ def _down(state: EndpointState) -> bool:
         return False
     reason = state.last.reason
     return reason is None or of_probe(reason) is not Symptom.REFUSED
+
+
+def _asked(state: EndpointState) -> float:
+    """Give when an endpoint was last asked, or meant to be, in epoch seconds."""
+    if state.last is None or state.skipped is not None:
+        return inf
+    return state.last.time
+
+
+def _failing_since(state: EndpointState) -> float | None:
+    """Give when the first of the failures in a row began, in epoch seconds, None if it is up."""
+    if state.last is None or state.last.ok or not _down(state):
+        return None
+    began = state.last_success or 0.0
+    return next((failure.time for failure in state.failures if failure.time > began), None)
 
 
 def _twice(state: EndpointState) -> bool:

@@ -1,0 +1,30 @@
+"""Whether an exchange is out is known soon: what is asked seldom is asked at once in doubt."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.app.running import running, wait_until
+
+KEYS = "streams: [], endpoints: [{name: time, interval: 500ms}, {name: status, interval: 1h}]"
+
+
+def test_an_endpoint_asked_once_an_hour_is_asked_when_another_fails() -> None:
+    """One failure has the others asked at once, and once: those that answer are left alone."""
+
+    async def run() -> None:
+        async with running(["binance"], exchange=KEYS) as program:
+            endpoints = program.exchange("binance").probing.endpoints
+            await wait_until(lambda: all(each.last is not None for each in endpoints.values()))
+            first = endpoints["status"].last
+            fault = {"fault": "error", "venue": "binance", "endpoint": "*/time"}
+            program.simulator.inject(fault)
+            await wait_until(lambda: endpoints["status"].last is not first)
+            again = endpoints["status"].last
+            assert again is not None
+            assert again.ok
+            failures = endpoints["time"].failures
+            await wait_until(lambda: len(failures) > 2)
+            assert endpoints["status"].last is again
+
+    asyncio.run(run())
