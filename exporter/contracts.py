@@ -13,6 +13,7 @@ from exporter.model import (
     Depth,
     Event,
     Floats,
+    Glance,
     Lost,
     Maintenance,
     Market,
@@ -92,6 +93,19 @@ class BookRules:
     weight: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossCheck:
+    """Where REST shows whether a channel of a symbol had anything to say: one `Glance` a request.
+
+    ``spell`` turns the streams' spelling of a symbol into the REST API's.
+    """
+
+    path: str  # joined to the base URL; {symbol} and {lower} stand for the symbol
+    read: Callable[[bytes], Glance]
+    spell: Callable[[str], str] = str
+    weight: int = 1
+
+
 def _all_together(topic: str) -> str:
     return ""
 
@@ -128,6 +142,7 @@ class Venue:
     decode: Callable[[bytes], bytes] | None = None  # undoes the venue's own compression, bounded
     sequences: tuple[SequenceRule, ...] = ()
     book: BookRules | None = None
+    cross_checks: Mapping[Channel, CrossCheck] = field(default_factory=dict)
     prelude: Prelude | None = None
     welcomed: bool = False  # wait for Control.ready before the first request
     acks: bool = True  # False: subscribe requests are not answered, data alone says that they took

@@ -164,6 +164,18 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """What a market looks like over REST at one moment, as far as one channel tells of it.
+
+    ``state`` becomes another whenever the channel had something to say; ``time`` is when it last
+    had, in epoch seconds of the venue's clock, None where the answer does not name it.
+    """
+
+    state: tuple[object, ...]
+    time: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:
     """What a venue says of itself. ``end`` in epoch seconds, None when it does not say."""
 
@@ -309,6 +321,14 @@ class SubscriptionState(StrEnum):
     LIVE = "live"
     STALE = "stale"  # silent for longer than is normal for it
     REJECTED = "rejected"
+
+
+class Hush(StrEnum):
+    """What REST says of a subscription that is silent; the label ``verdict``."""
+
+    MOVED = "moved"  # the market had news that the stream did not bring
+    QUIET = "quiet"  # there was none
+    UNKNOWN = "unknown"  # no answer, or none that could be read
 
 
 class Resync(StrEnum):

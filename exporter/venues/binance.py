@@ -41,6 +41,7 @@ VENUE = Venue(
     parse=wire.parse,
     sequences=wire.sequences(Continuity.CONTIGUOUS),
     book=wire.book_rules("/api/v3/depth?symbol={symbol}&limit=1000", weight=50),
+    cross_checks=wire.cross_checks("/api/v3", weight=2),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=1024,

@@ -45,6 +45,7 @@ VENUE = Venue(
     parse=wire.parse,
     sequences=wire.sequences(Continuity.LINKED),
     book=wire.book_rules("/fapi/v1/depth?symbol={symbol}&limit=1000", weight=20),
+    cross_checks=wire.cross_checks("/fapi/v1", weight=2),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=200,  # the page says 1024, clients in production keep to 200

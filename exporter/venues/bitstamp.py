@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
 from exporter.model import (
     Ack,
     Answer,
@@ -21,6 +21,7 @@ from exporter.model import (
     Control,
     Depth,
     Event,
+    Glance,
     Market,
     Reason,
     Side,
@@ -198,6 +199,28 @@ def read_markets(body: bytes) -> tuple[Market, ...]:
         )
 
 
+class _Ticker(Struct):
+    last: Size
+    bid: Size
+    ask: Size
+
+
+def read_last_price(body: bytes) -> Glance:
+    """Read the price of the last trade: another trade at the same price goes unseen.
+
+    The volume is of the last 24 hours and changes by itself; ``timestamp`` is the answer's.
+    """
+    with reading("bitstamp ticker"):
+        return Glance(state=(msgspec.json.decode(body, type=_Ticker, strict=False).last,))
+
+
+def read_best(body: bytes) -> Glance:
+    """Read the best bid and ask."""
+    with reading("bitstamp ticker"):
+        ticker = msgspec.json.decode(body, type=_Ticker, strict=False)
+        return Glance(state=(ticker.bid, ticker.ask))
+
+
 def fault(answer: Answer) -> Reason | None:
     """Say what a status code means here."""
     return Reason.RATE_LIMITED if answer.status == 429 else None
@@ -242,6 +265,10 @@ VENUE = Venue(
         snapshot_path="/api/v2/order_book/{symbol}/",
         read_snapshot=read_snapshot,
     ),
+    cross_checks={
+        Channel.TRADES: CrossCheck(path="/api/v2/ticker/{lower}/", read=read_last_price),
+        Channel.BOOK: CrossCheck(path="/api/v2/ticker/{lower}/", read=read_best),
+    },
     ping=ping,
     ping_every=30.0,
     topics_per_request=1,

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
 from exporter.model import (
     Ack,
     Answer,
@@ -25,6 +25,7 @@ from exporter.model import (
     Control,
     Depth,
     Event,
+    Glance,
     Kline,
     Maintenance,
     Market,
@@ -362,6 +363,42 @@ def read_markets(body: bytes) -> tuple[Market, ...]:
         )
 
 
+class _Ticker(Struct):
+    lastPrice: str  # noqa: N815
+    bid1Price: str = ""  # noqa: N815
+    bid1Size: str = ""  # noqa: N815
+    ask1Price: str = ""  # noqa: N815
+    ask1Size: str = ""  # noqa: N815
+
+
+class _Tickers(Struct):
+    rows: list[_Ticker] = msgspec.field(name="list")
+
+
+class _TickerBody(Struct):
+    result: _Tickers
+
+
+def _ticker(body: bytes) -> _Ticker:
+    return msgspec.json.decode(body, type=_TickerBody).result.rows[0]
+
+
+def read_last_price(body: bytes) -> Glance:
+    """Read the price of the last trade: another trade at the same price goes unseen."""
+    with reading("bybit ticker"):
+        return Glance(state=(_ticker(body).lastPrice,))
+
+
+def read_best(body: bytes) -> Glance:
+    """Read the best bid and ask."""
+    with reading("bybit ticker"):
+        row = _ticker(body)
+        return Glance(state=(row.bid1Price, row.bid1Size, row.ask1Price, row.ask1Size))
+
+
+_TICKER = "/v5/market/tickers?category=spot&symbol={symbol}"
+
+
 def fault(answer: Answer) -> Reason | None:
     """Say what an answer hides: errors come as HTTP 200 with a ``retCode`` in the body.
 
@@ -398,9 +435,7 @@ VENUE = Venue(
     endpoints=(
         Endpoint(name="time", path="/v5/market/time", clock=read_time),
         Endpoint(name="status", path="/v5/system/status", interval=30.0, status=read_status),
-        Endpoint(
-            name="ticker", path="/v5/market/tickers?category=spot&symbol={symbol}", default=False
-        ),
+        Endpoint(name="ticker", path=_TICKER, default=False),
     ),
     fault=fault,
     rest_limits=(RestLimit(name="requests_5s", weight=600, window=5.0),),
@@ -433,6 +468,12 @@ VENUE = Venue(
         ),
     ),
     book=BookRules(levels=levels, depth=50),
+    cross_checks={
+        Channel.TRADES: CrossCheck(path=_TICKER, read=read_last_price),
+        Channel.KLINES: CrossCheck(path=_TICKER, read=read_last_price),
+        Channel.QUOTES: CrossCheck(path=_TICKER, read=read_best),
+        Channel.BOOK: CrossCheck(path=_TICKER, read=read_best),
+    },
     ping=ping,
     ping_every=20.0,
     topics_per_request=10,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
 from exporter.model import (
     Ack,
     Answer,
@@ -22,6 +22,7 @@ from exporter.model import (
     Control,
     Depth,
     Event,
+    Glance,
     Market,
     Quote,
     Reason,
@@ -300,6 +301,30 @@ def read_markets(body: bytes) -> tuple[Market, ...]:
         )
 
 
+class _Quoted(Struct):
+    bid: Size
+    ask: Size
+    trade_id: int
+    time: Moment
+
+
+def read_last_trade(body: bytes) -> Glance:
+    """Read the last trade."""
+    with reading("coinbase ticker"):
+        row = msgspec.json.decode(body, type=_Quoted, strict=False)
+        return Glance(state=(row.trade_id,), time=epoch(row.time))
+
+
+def read_best(body: bytes) -> Glance:
+    """Read the best bid and ask."""
+    with reading("coinbase ticker"):
+        row = msgspec.json.decode(body, type=_Quoted, strict=False)
+        return Glance(state=(row.bid, row.ask))
+
+
+_TICKER = "/products/{symbol}/ticker"
+
+
 def fault(answer: Answer) -> Reason | None:
     """Say what a status code means here."""
     return Reason.RATE_LIMITED if answer.status == 429 else None
@@ -311,7 +336,7 @@ VENUE = Venue(
     rest_url="https://api.exchange.coinbase.com",
     endpoints=(
         Endpoint(name="time", path="/time", clock=read_time),
-        Endpoint(name="ticker", path="/products/{symbol}/ticker", default=False),
+        Endpoint(name="ticker", path=_TICKER, default=False),
     ),
     fault=fault,
     rest_limits=(RestLimit(name="public_1s", weight=10, window=1.0),),
@@ -349,6 +374,12 @@ VENUE = Venue(
         ),
     ),
     book=BookRules(levels=levels),
+    cross_checks={
+        Channel.TRADES: CrossCheck(path=_TICKER, read=read_last_trade),
+        # Its stream of tickers speaks when somebody trades, whatever the book does.
+        Channel.QUOTES: CrossCheck(path=_TICKER, read=read_last_trade),
+        Channel.BOOK: CrossCheck(path=_TICKER, read=read_best),
+    },
     # Nothing is asked of the client; a subscribe must come within 5 s of connecting.
     topics_per_request=100,
     topics_per_connection=300,

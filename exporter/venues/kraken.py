@@ -332,6 +332,7 @@ VENUE = Venue(
         ),
     ),
     book=BookRules(levels=levels, checksum=family.checksum, depth=family.DEPTH),
+    cross_checks=family.CROSS_CHECKS,
     ping=ping,
     ping_every=30.0,
     topics_per_request=100,

@@ -12,7 +12,15 @@ from urllib.parse import quote_plus
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, Endpoint, Prelude, RestLimit, SequenceRule, Venue
+from exporter.contracts import (
+    BookRules,
+    CrossCheck,
+    Endpoint,
+    Prelude,
+    RestLimit,
+    SequenceRule,
+    Venue,
+)
 from exporter.model import (
     Ack,
     Answer,
@@ -21,6 +29,7 @@ from exporter.model import (
     Control,
     Depth,
     Event,
+    Glance,
     Kline,
     Maintenance,
     Market,
@@ -354,6 +363,34 @@ def read_address(body: bytes) -> str:
         return f"{endpoint}?token={quote_plus(bullet.token)}&connectId=1"
 
 
+class _LevelOne(Struct):
+    price: str
+    size: str
+    bestBid: str  # noqa: N815
+    bestBidSize: str  # noqa: N815
+    bestAsk: str  # noqa: N815
+    bestAskSize: str  # noqa: N815
+
+
+def read_last_trade(body: bytes) -> Glance:
+    """Read price and size of the last trade; ``sequence`` counts the book's changes too."""
+    with reading("kucoin level 1"):
+        row = msgspec.json.decode(_payload(body), type=_LevelOne)
+        return Glance(state=(row.price, row.size))
+
+
+def read_best(body: bytes) -> Glance:
+    """Read the best bid and ask."""
+    with reading("kucoin level 1"):
+        row = msgspec.json.decode(_payload(body), type=_LevelOne)
+        return Glance(state=(row.bestBid, row.bestBidSize, row.bestAsk, row.bestAskSize))
+
+
+_LEVEL_ONE = "/api/v1/market/orderbook/level1?symbol={symbol}"
+_CHECKED_TRADES = CrossCheck(path=_LEVEL_ONE, read=read_last_trade, weight=2)
+_CHECKED_QUOTES = CrossCheck(path=_LEVEL_ONE, read=read_best, weight=2)
+
+
 def fault(answer: Answer) -> Reason | None:
     """Find the error that an HTTP 200 may hide."""
     if answer.status == 429:
@@ -378,7 +415,7 @@ VENUE = Venue(
         Endpoint(name="status", path="/api/v1/status", weight=3, interval=30.0, status=read_status),
         Endpoint(
             name="ticker",
-            path="/api/v1/market/orderbook/level1?symbol={symbol}",
+            path=_LEVEL_ONE,
             weight=2,
             default=False,
         ),
@@ -430,6 +467,12 @@ VENUE = Venue(
         read_snapshot=read_snapshot,
         weight=4,
     ),
+    cross_checks={
+        Channel.TRADES: _CHECKED_TRADES,
+        Channel.KLINES: _CHECKED_TRADES,
+        Channel.QUOTES: _CHECKED_QUOTES,
+        Channel.BOOK: _CHECKED_QUOTES,
+    },
     ping=ping,
     ping_every=15.0,  # the server names 18 s, and waits 10 s more
     lifetime=24 * 3600.0,  # the token's

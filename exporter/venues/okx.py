@@ -16,7 +16,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
 from exporter.model import (
     Ack,
     Answer,
@@ -25,6 +25,7 @@ from exporter.model import (
     Control,
     Depth,
     Event,
+    Glance,
     Kline,
     Maintenance,
     Market,
@@ -487,6 +488,36 @@ def read_markets(body: bytes) -> tuple[Market, ...]:
         )
 
 
+class _Row(Struct):
+    last: str
+    lastSz: str  # noqa: N815
+    bidPx: str  # noqa: N815
+    bidSz: str  # noqa: N815
+    askPx: str  # noqa: N815
+    askSz: str  # noqa: N815
+
+
+class _Rows(Struct):
+    data: list[_Row]
+
+
+def read_last_trade(body: bytes) -> Glance:
+    """Read price and size of the last trade; ``ts`` is the ticker's own time."""
+    with reading("okx ticker"):
+        row = msgspec.json.decode(body, type=_Rows).data[0]
+        return Glance(state=(row.last, row.lastSz))
+
+
+def read_best(body: bytes) -> Glance:
+    """Read the best bid and ask."""
+    with reading("okx ticker"):
+        row = msgspec.json.decode(body, type=_Rows).data[0]
+        return Glance(state=(row.bidPx, row.bidSz, row.askPx, row.askSz))
+
+
+_TICKER = "/api/v5/market/ticker?instId={symbol}"
+
+
 def fault(answer: Answer) -> Reason | None:
     """Say what an answer hides: every body carries a ``code``, "0" for success."""
     if answer.status == 429:
@@ -518,7 +549,7 @@ VENUE = Venue(
             interval=30.0,  # one request in 5 s is allowed
             status=read_status,
         ),
-        Endpoint(name="ticker", path="/api/v5/market/ticker?instId={symbol}", default=False),
+        Endpoint(name="ticker", path=_TICKER, default=False),
     ),
     fault=fault,
     rest_limits=(RestLimit(name="requests_2s", weight=10, window=2.0),),
@@ -557,6 +588,12 @@ VENUE = Venue(
         ),
     ),
     book=BookRules(levels=levels, checksum=checksum, depth=400),
+    cross_checks={
+        Channel.TRADES: CrossCheck(path=_TICKER, read=read_last_trade),
+        Channel.KLINES: CrossCheck(path=_TICKER, read=read_last_trade),
+        Channel.QUOTES: CrossCheck(path=_TICKER, read=read_best),
+        Channel.BOOK: CrossCheck(path=_TICKER, read=read_best),
+    },
     ping=ping,
     ping_every=20.0,
     topics_per_request=50,

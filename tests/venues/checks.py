@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 
 from exporter.contracts import Venue
-from exporter.model import Ack, Answer, Control, Depth, Event, Kline, Quote, Trade
+from exporter.model import Ack, Answer, Channel, Control, Depth, Event, Kline, Quote, Trade
 from exporter.wire import ParseError
 from tests.venues.recorded import bodies, frames
 
@@ -88,6 +88,9 @@ class Reader:
             depth = venue.book.read_snapshot(body, "topic", "symbol")
             venue.book.levels(depth)
             return depth
+        kind, _, channel = self.name.partition(".")
+        if kind == "ticker" and channel:
+            return venue.cross_checks[Channel(channel)].read(body)
         for endpoint in venue.endpoints:
             if endpoint.name == self.name:
                 read = endpoint.clock or endpoint.status
@@ -101,7 +104,11 @@ def readers(venue: Venue) -> list[Reader]:
     needed += ["markets"] if venue.read_markets else []
     needed += ["snapshot"] if venue.book and venue.book.read_snapshot else []
     needed += ["prelude"] if venue.prelude else []
+    told = {where.read: channel for channel, where in reversed(venue.cross_checks.items())}
+    needed += [f"ticker.{channel}" for channel in told.values()]
     found = bodies(venue.name)
+    # Most venues answer one ticker, whatever channel it is held against.
+    found = {**{label: found["ticker"] for label in needed if "." in label}, **found}
     return [Reader(label, found[label], venue) for label in needed]
 
 

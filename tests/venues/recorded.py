@@ -8,7 +8,8 @@
 - ``base64:...``: a binary frame.
 
 ``.rest.json``: an object with the same header under ``about``, and one REST body for each of the
-venue's readers: under the endpoint's name, ``markets``, ``snapshot`` or ``prelude``.
+venue's readers: under the endpoint's name, ``markets``, ``snapshot`` or ``prelude``; silences are
+held against ``ticker``, or ``ticker.<channel>`` where a channel has its own.
 """
 
 from __future__ import annotations

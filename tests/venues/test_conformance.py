@@ -18,6 +18,7 @@ from exporter.model import (
     Channel,
     Control,
     Depth,
+    Glance,
     Kline,
     Maintenance,
     Market,
@@ -242,11 +243,28 @@ def test_rest_bodies_are_read(name: str) -> None:
             case Depth() as depth:
                 assert depth.snapshot
                 check(depth)
+            case Glance() as glance:
+                assert glance.state
+                assert glance.time is None or 1e9 < glance.time < 1e10
             case str() as url:
                 assert url.startswith("wss://")
             case markets:
                 assert isinstance(markets, tuple)
                 assert all(isinstance(market, Market) for market in markets)
+
+
+@every_venue
+def test_every_channel_can_be_held_against_rest(name: str) -> None:
+    """What a silent channel missed shows over REST, at a price that the limits allow."""
+    venue = load(name)
+    assert set(venue.cross_checks) == set(venue.topics)
+    for where in venue.cross_checks.values():
+        assert where.path.startswith("/")
+        symbol = where.spell(venue.symbol("BTC-USDT"))
+        path = where.path.format(symbol=symbol, lower=symbol.lower())
+        assert re.search("(btc|xbt)[-/]?usdt", path, re.IGNORECASE)
+        assert not re.search(r"[{}\s]", path)
+        assert all(1 <= where.weight <= limit.weight for limit in venue.rest_limits)
 
 
 @every_venue

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, SequenceRule
+from exporter.contracts import BookRules, CrossCheck, SequenceRule
 from exporter.model import (
     Ack,
     Answer,
@@ -22,6 +22,7 @@ from exporter.model import (
     Control,
     Depth,
     Event,
+    Glance,
     Kline,
     Maintenance,
     Market,
@@ -464,3 +465,40 @@ def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
 def book_rules(path: str, weight: int) -> BookRules:
     """Give the rules for a site whose REST book is at ``path`` and costs ``weight``."""
     return BookRules(levels=levels, snapshot_path=path, read_snapshot=read_snapshot, weight=weight)
+
+
+class _LastPrice(Struct):
+    price: Price
+
+
+class _Best(Struct):
+    bidPrice: Size  # noqa: N815
+    bidQty: Size  # noqa: N815
+    askPrice: Size  # noqa: N815
+    askQty: Size  # noqa: N815
+
+
+def read_last_price(body: bytes) -> Glance:
+    """Read the price of the last trade: another trade at the same price goes unseen."""
+    with reading("binance price"):
+        return Glance(state=(msgspec.json.decode(body, type=_LastPrice, strict=False).price,))
+
+
+def read_best(body: bytes) -> Glance:
+    """Read the best bid and ask."""
+    with reading("binance book ticker"):
+        best = msgspec.json.decode(body, type=_Best, strict=False)
+        return Glance(state=(best.bidPrice, best.bidQty, best.askPrice, best.askQty))
+
+
+def cross_checks(base: str, weight: int) -> dict[Channel, CrossCheck]:
+    """Give where a site's tickers are, below ``base``, for one symbol at ``weight``."""
+    path = base + "/ticker/{}?symbol={{symbol}}"
+    trades = CrossCheck(path=path.format("price"), read=read_last_price, weight=weight)
+    quotes = CrossCheck(path=path.format("bookTicker"), read=read_best, weight=weight)
+    return {
+        Channel.TRADES: trades,
+        Channel.KLINES: trades,
+        Channel.QUOTES: quotes,
+        Channel.BOOK: quotes,
+    }

@@ -14,8 +14,8 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
-from exporter.contracts import Endpoint, RestLimit
-from exporter.model import Answer, Maintenance, Market, Reason
+from exporter.contracts import CrossCheck, Endpoint, RestLimit
+from exporter.model import Answer, Channel, Glance, Maintenance, Market, Reason
 from exporter.wire import DOUBTFUL, reading
 
 REST_URL = "https://api.kraken.com"
@@ -124,6 +124,57 @@ def fault(answer: Answer) -> Reason | None:
             return Reason.HTTP_5XX  # unavailable or busy, in the venue's own words
     return Reason.BODY_INVALID
 
+
+class _Ticker(Struct):
+    a: list[str]  # price, whole lots, lots
+    b: list[str]
+    c: list[str]  # price and size of the last trade
+
+
+class _Tickers(Struct):
+    result: dict[str, _Ticker]
+
+
+def _ticker(body: bytes) -> _Ticker:
+    # The pair comes back under another of its names, so it is the only one that counts.
+    (row,) = msgspec.json.decode(body, type=_Tickers).result.values()
+    return row
+
+
+def read_last_trade(body: bytes) -> Glance:
+    """Read price and size of the last trade; counts and volumes are of a day that rolls on."""
+    with reading("kraken ticker"):
+        price, size = _ticker(body).c
+        return Glance(state=(price, size))
+
+
+def read_best_prices(body: bytes) -> Glance:
+    """Read the best bid and ask without their sizes, which move no `ticker`."""
+    with reading("kraken ticker"):
+        row = _ticker(body)
+        return Glance(state=(row.b[0], row.a[0]))
+
+
+def read_best(body: bytes) -> Glance:
+    """Read the best bid and ask."""
+    with reading("kraken ticker"):
+        row = _ticker(body)
+        return Glance(state=(row.b[0], row.b[2], row.a[0], row.a[2]))
+
+
+def pair(symbol: str) -> str:
+    """Spell a pair as REST does: ``BTC/USD`` becomes ``XBTUSD``."""
+    return "".join(_THEIRS.get(part, part) for part in symbol.split("/"))
+
+
+_TICKER = "/0/public/Ticker?pair={symbol}"
+_CHECKED_TRADES = CrossCheck(path=_TICKER, read=read_last_trade, spell=pair)
+CROSS_CHECKS = {
+    Channel.TRADES: _CHECKED_TRADES,
+    Channel.KLINES: _CHECKED_TRADES,
+    Channel.QUOTES: CrossCheck(path=_TICKER, read=read_best_prices, spell=pair),
+    Channel.BOOK: CrossCheck(path=_TICKER, read=read_best, spell=pair),
+}
 
 ENDPOINTS = (
     # Whole seconds only: no clock to measure an offset by.
