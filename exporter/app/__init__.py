@@ -26,6 +26,8 @@ from exporter.app.serving import Serving, limits
 from exporter.app.site import Lateness, show_domains
 from exporter.app.storage import Bans, Storage, StorageError
 from exporter.config import Config, config_hash
+from exporter.config.secret import revealed
+from exporter.edge import logs
 from exporter.edge.clock import SystemClock
 from exporter.edge.server import Server
 from exporter.flow.mailbox import Mailbox, MailboxFullError
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TASKS = ("probe", "stream", "book", "tick", "lag", "reload", "network", "status", "state",
-    "mailbox", "jobs", "deadletters", "web", "push", "nudge")  # fmt: skip
+_TASKS = ("probe", "stream", "book", "cross_check", "tick", "lag", "reload", "network", "status",
+    "state", "mailbox", "jobs", "deadletters", "web", "push", "nudge")  # fmt: skip
 _LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
 _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as they were
 
@@ -134,7 +136,7 @@ class App:
                     self.options.ready(server.port)
                     await stop.wait()
                     await self._drain(force, own)
-                    self._save(storage)
+                    await self._save(storage)
 
     def _open_storage(self, edges: AsyncExitStack) -> Storage | None:
         if self.options.storage is None:
@@ -151,18 +153,17 @@ class App:
 
     def _remember(self, storage: Storage | None) -> None:
         """Take up what the detectors had learnt, if it fits what there is to judge now."""
-        learnt = None if storage is None else storage.learnt()
-        if learnt is None:
-            return
         try:
-            self.anomalies.restore(learnt)
+            learnt = None if storage is None else storage.learnt()
+            if learnt is not None:
+                self.anomalies.restore(learnt)
         except ValueError as error:
             log.warning("detector_state_left reason=%r learning=anew", str(error)[:200])
 
-    def _save(self, storage: Storage | None) -> None:
+    async def _save(self, storage: Storage | None) -> None:
         if storage is not None:
             storage.save_bans(self.bans)
-            storage.save_learnt(self.anomalies.dump())
+            storage.save_learnt(await self.anomalies.photograph())
 
     async def _drain(self, force: Force, own: list[asyncio.Task[None]]) -> None:
         self.stopping = True
@@ -232,6 +233,7 @@ class App:
             raise ValueError("this program was started without a config file")
         try:
             config = await asyncio.to_thread(self.options.reload)
+            logs.hide(revealed(config))
             later = [
                 name for name in _NEXT_START
                 if getattr(config, name) != getattr(self.config, name)
@@ -283,9 +285,10 @@ class App:
             due = max(due + self.config.anomaly.tick, self.clock.monotonic())
             await self.clock.sleep(due - self.clock.monotonic())
             wall = self.clock.wall()
-            force.look(wall)
+            await force.look(wall)
             if force.controls is not None:
-                show_domains(self.exchanges, self.lateness.site(force.controls.network))
+                site = self.lateness.site(force.controls.network)
+                await show_domains(self.exchanges, site, self.clock)
             await self.anomalies.tick(force)
 
 

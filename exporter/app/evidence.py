@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exporter.contracts import ConnectionLostError
+from exporter.flow.veil import Veil
 from exporter.model import Lost, Phase, Probed, Reason, Target
 
 KEPT = 20  # of each endpoint and stream
 _EXCERPT = 500  # characters
 _DETAIL = 300
 _HEADERS = ("content-type", "date", "server", "retry-after", "via", "cf-ray", "x-cache")
-_SHORTEST_SECRET = 6  # characters; shorter ones would black out half of any text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +47,8 @@ class StreamFailure:
 def of_probe(done: Probed, target: Target) -> ProbeFailure:
     """Give what to keep of a probe that failed. What we sent as a header is blacked out."""
     reason, answer = done.reason or Reason.OTHER, done.answer
-    secrets = [value for value in target.headers.values() if len(value) >= _SHORTEST_SECRET]
-    detail = _clean(done.detail, secrets)[:_DETAIL]
+    veil = Veil(target.headers.values())
+    detail = veil.over(done.detail)[:_DETAIL]
     if answer is None:
         return ProbeFailure(
             time=done.time, duration=done.duration, late=done.late, reason=reason, detail=detail
@@ -66,11 +66,11 @@ def of_probe(done: Probed, target: Target) -> ProbeFailure:
         new_connection=answer.new_connection,
         addresses=answer.addresses,
         headers={
-            name: _clean(answer.headers[name], secrets)[:200]
+            name: veil.over(answer.headers[name])[:200]
             for name in _HEADERS
             if name in answer.headers
         },
-        body=_clean(body, secrets)[:_EXCERPT],
+        body=veil.over(body)[:_EXCERPT],
         body_size=len(answer.body),
     )
 
@@ -84,9 +84,3 @@ def of_stream(error: ConnectionLostError, ended: float, lived: float | None) -> 
         detail=error.detail[:_DETAIL],
         lived=lived,
     )
-
-
-def _clean(text: str, secrets: list[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text

@@ -82,11 +82,17 @@ def serve(
     """
     from exporter.app import App, Options
     from exporter.app.storage import StorageError
-    from exporter.edge import logs
+    from exporter.config.secret import revealed
+    from exporter.edge import logs, proxy
     from exporter.edge.server import ListenError
 
     json = (args.log_format or config.log.format) == "json"
-    logs.setup("json" if json else "logfmt", args.log_level or config.log.level)
+    try:
+        hidden = [*revealed(config), *proxy.environment().secrets]
+    except proxy.ProxyError as error:
+        print(f"exchange-exporter: {error}", file=sys.stderr)
+        return UNUSABLE
+    logs.setup("json" if json else "logfmt", args.log_level or config.log.level, hidden)
     web = None
     if args.web is not None:
         from exporter.app.webfile import WebFile

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Final
 
 from exporter.config.kinds import HIDDEN, One, Place, Reading, Schema, found
@@ -25,6 +26,22 @@ class Secret:
 
     def __repr__(self) -> str:
         return f"Secret({self.source}: ***)"
+
+
+def revealed(config: object) -> Iterator[str]:
+    """Give every secret in a config, wherever it stands, so that logs can hide them."""
+    match config:
+        case Secret():
+            yield config.reveal()
+        case Mapping():
+            for each in config.values():
+                yield from revealed(each)
+        case list() | tuple():
+            for each in config:
+                yield from revealed(each)
+        case _ if is_dataclass(config):
+            for each in fields(config):
+                yield from revealed(getattr(config, each.name))
 
 
 _LONGEST_SECRET: Final = 64 * 1024

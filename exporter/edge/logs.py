@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal, TextIO
 
+from exporter.flow.veil import Veil
+
 _PAIR = re.compile(r"(\w+)=(%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|[^\s%]*)")
 _EVENT = re.compile(rf"(\w+)((?: {_PAIR.pattern})*)")
 # What is secret by its name, wherever a library may have put it.
@@ -24,7 +26,7 @@ _NAMED = re.compile(
 )
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+(?=@)")
 _PLAIN = re.compile(r"[^\s\"=\\\x00-\x1f\x7f]+")
-_SHORTEST = 4  # characters of a secret worth hiding: masking shorter ones would riddle the log
+_MOST = 5000  # secrets remembered, with those of configs before a reload
 
 
 @lru_cache(maxsize=1024)
@@ -57,9 +59,14 @@ class Formatter(logging.Formatter):
     def __init__(self, kind: Literal["logfmt", "json"], secrets: Iterable[str] = ()) -> None:
         super().__init__()
         self._write = _logfmt if kind == "logfmt" else _json
-        # The longest first: one secret may contain another.
-        hidden = sorted({s for s in secrets if len(s) >= _SHORTEST}, key=len, reverse=True)
-        self._secret = re.compile("|".join(map(re.escape, hidden))) if hidden else None
+        self._veil = Veil(secrets)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Hide these too."""
+        found, old = frozenset(secrets), self._veil.secrets
+        if not found <= old:
+            # Old ones stay for the lines that may still come, but not without a bound.
+            self._veil = Veil(found | old if len(old) < _MOST else found)
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line for one record."""
@@ -75,8 +82,7 @@ class Formatter(logging.Formatter):
         return self._write({key: self._masked(value) for key, value in fields.items()})
 
     def _masked(self, value: str) -> str:
-        if self._secret is not None:
-            value = self._secret.sub("***", value)
+        value = self._veil.over(value)
         return _USERINFO.sub("***", _NAMED.sub(r"\1\2***", value))
 
 
@@ -89,6 +95,14 @@ def _logfmt(fields: Mapping[str, str]) -> str:
 
 def _json(fields: Mapping[str, str]) -> str:
     return json.dumps(fields, ensure_ascii=False)
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Hide these secrets too in all that is logged from now on."""
+    known = list(secrets)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, Formatter):
+            handler.formatter.hide(known)
 
 
 def setup(

@@ -13,9 +13,9 @@ from typing import Protocol
 from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.flow.backoff import http_date, retry_after
 from exporter.flow.breaker import Breaker, Permit
+from exporter.flow.veil import Veil
 from exporter.model import (
     Answer,
-    Expectation,
     Maintenance,
     Probed,
     Reason,
@@ -23,6 +23,8 @@ from exporter.model import (
     Target,
 )
 from exporter.wire import DOUBTFUL, json_path, json_value
+
+_READ = 4096  # bytes of a body in which secrets are looked for before it is cut
 
 # --- one probe ----------------------------------------------------------------------------------
 
@@ -93,8 +95,8 @@ def _judge(
     try:
         reason = readers.fault(answer) or _status_reason(answer.status, target)
         if reason is not None:
-            return reason, f"status {answer.status}: {_excerpt(answer.body)}", None
-        complaint = _unmet(target.expect, answer.body)
+            return reason, f"status {answer.status}: {_excerpt(answer.body, target)}", None
+        complaint = _unmet(target, answer.body)
         if complaint:
             return Reason.BODY_INVALID, complaint, None
         seen = _Seen(
@@ -102,7 +104,8 @@ def _judge(
             None if readers.status is None else readers.status(answer.body),
         )
     except DOUBTFUL as error:
-        return Reason.BODY_INVALID, f"{error}: {_excerpt(answer.body)}"[:300], None
+        wrong = Veil(target.headers.values()).over(str(error))[:100]
+        return Reason.BODY_INVALID, f"{wrong}: {_excerpt(answer.body, target)}"[:300], None
     return None, "", seen
 
 
@@ -116,23 +119,26 @@ def _status_reason(status: int, target: Target) -> Reason | None:
     return Reason.HTTP_5XX if 500 <= status < 600 else Reason.OTHER
 
 
-def _excerpt(body: bytes) -> str:
-    return repr(body[:200].decode("utf-8", "replace"))
+def _excerpt(body: bytes, target: Target) -> str:
+    """Give a body's beginning, without what we sent: hidden before it is cut."""
+    text = body[:_READ].decode("utf-8", "replace")
+    return repr(Veil(target.headers.values()).over(text)[:200])
 
 
-def _unmet(expectations: tuple[Expectation, ...], body: bytes) -> str:
+def _unmet(target: Target, body: bytes) -> str:
     """Name the first expectation that the body does not meet; empty when it meets all.
 
     Raises ParseError where a path is asked of what is no JSON, or breaks off.
     """
     document = None
-    for expected in expectations:
+    for expected in target.expect:
         text = body.decode("utf-8", "replace")
         if expected.path is not None:
             document = json_value(body) if document is None else document
             value = json_path(document, expected.path)
             if expected.equals is not None and not _same(value, expected.equals):
-                return f"{expected.path}: expected {expected.equals!r}, got {value!r}"[:300]
+                got = Veil(target.headers.values()).over(repr(value))
+                return f"{expected.path}: expected {expected.equals!r}, got {got}"[:300]
             text = value if isinstance(value, str) else repr(value)
         if expected.matches is not None and re.search(expected.matches, text) is None:
             return f"nothing matches {expected.matches!r}"[:300]
