@@ -32,6 +32,10 @@ fuzz: ## Run every parser on a hundred thousand wounded inputs and more (ARGS=--
 	@scripts/setup dev
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+soak: ## Let ten simulated exchanges misbehave for an hour: memory, tasks and descriptors stay flat
+	@scripts/setup dev
+	$(BIN)/python scripts/benchmarks/chaos.py --soak --for=3600 $(ARGS)
+
 generate: ## Write anew what is generated from code: config schema, README tables, dashboards, chart
 	@scripts/setup dev
 	$(BIN)/python -m exporter.config
@@ -64,4 +68,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: help demo stack test fast-test fuzz generate test-chart audit sbom bench lock clean
+.PHONY: help demo stack test fast-test fuzz soak generate test-chart audit sbom bench lock clean

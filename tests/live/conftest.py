@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from exporter import venues
 from tests.live import programs
@@ -41,12 +45,25 @@ class World:
 
 
 class Samples:
-    """The samples of one page, found by name and labels."""
+    """The samples of one page, found by name and labels.
+
+    Only lines that are asked for are parsed: a page may have ten thousand.
+    """
 
     def __init__(self, text: str) -> None:
-        self.found = [
-            sample for family in text_string_to_metric_families(text) for sample in family.samples
-        ]
+        self._lines: defaultdict[str, list[str]] = defaultdict(list)
+        for line in text.splitlines():
+            if not line.startswith("#"):
+                self._lines[re.split("[{ ]", line, maxsplit=1)[0]].append(line)
+
+    @cached_property
+    def found(self) -> list[Sample]:
+        """All of them."""
+        return [sample for name in self._lines for sample in self._named(name)]
+
+    def _named(self, name: str) -> list[Sample]:
+        text = "\n".join(self._lines.get(name, ())) + "\n"
+        return [each for family in text_string_to_metric_families(text) for each in family.samples]
 
     def total(self, name: str, **labels: str) -> float:
         """Sum the samples of that name whose labels include these."""
@@ -55,9 +72,7 @@ class Samples:
     def values(self, name: str, **labels: str) -> list[float]:
         """Give the values of the samples of that name whose labels include these."""
         return [
-            sample.value
-            for sample in self.found
-            if sample.name == name and labels.items() <= sample.labels.items()
+            sample.value for sample in self._named(name) if labels.items() <= sample.labels.items()
         ]
 
 
