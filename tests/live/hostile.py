@@ -53,9 +53,9 @@ async def _for_ever(writer: Writer, piece: bytes) -> None:
 
 @dataclass
 class Hostile:
-    """The peer: calm until ``angry`` is set. ``visits`` counts connections by attack."""
+    """The peer: calm but for the attacks in ``angry``. ``visits`` counts connections by attack."""
 
-    angry: threading.Event = field(default_factory=threading.Event)
+    angry: set[str] = field(default_factory=set)
     visits: dict[str, int] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     writers: set[Writer] = field(default_factory=set)
@@ -72,7 +72,7 @@ class Hostile:
             self.visits[attack] = self.visits.get(attack, 0) + 1
             if "upgrade: websocket" in head.lower():
                 await self._stream(attack, head, writer)
-            elif self.angry.is_set():
+            elif attack in self.angry:
                 await self._answer(attack, writer)
             else:
                 writer.write(OK + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}")
@@ -108,7 +108,7 @@ class Hostile:
                     await asyncio.sleep(0.1)
 
     async def _stream(self, attack: str, head: str, writer: Writer) -> None:
-        if attack == "endless_handshake" and self.angry.is_set():
+        if attack == "endless_handshake" and attack in self.angry:
             writer.write(b"HTTP/1.1 101 Switching Protocols\r\n")
             await _for_ever(writer, b"X-Padding: " + b"x" * 4000 + b"\r\n")
         lines = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if line)
@@ -123,7 +123,7 @@ class Hostile:
                 f"Sec-WebSocket-Accept: {accept_key(key.split(': ')[1])}\r\n{extension}\r\n"
             ).encode()
         )
-        while not self.angry.is_set():  # noqa: ASYNC110 - set by another thread
+        while attack not in self.angry:  # noqa: ASYNC110 - another thread adds it
             await asyncio.sleep(0.05)
         match attack:
             case "giant_frame":
