@@ -14,7 +14,7 @@ from exporter.flow import backoff
 from exporter.flow.budget import Budget, Rules
 from exporter.metrics.books import BookMeter
 from exporter.metrics.registry import Registry
-from exporter.model import Data, Depth
+from exporter.model import Data, Depth, Resync
 from exporter.signals.book import BookSync
 from exporter.signals.feed import Feed
 from exporter.signals.levels import divergence
@@ -31,8 +31,7 @@ _LOOK_EVERY = 0.1  # seconds
 class LocalBook:
     """One subscription's sink that builds a book beside its feed.
 
-    ``unreadable`` is told of each message whose levels could not be read. ``priced``: nobody else
-    quotes this symbol, so that the book gives its feed the price.
+    ``priced``: nobody else quotes this symbol, so that the book gives its feed the price.
     """
 
     def __init__(
@@ -42,7 +41,6 @@ class LocalBook:
         venue: Venue,
         meter: Callable[[BookSync], BookMeter],
         *,
-        unreadable: Callable[[], None],
         priced: bool,
         clock: Clock,
     ) -> None:
@@ -51,12 +49,15 @@ class LocalBook:
         self.meter = meter(self.sync)
         self.keeper: Keeper | None = None  # set once it is made, for it takes this book
         self._rules, self._venue, self._clock = rules, venue, clock
-        self._unreadable, self._priced = unreadable, priced
+        self._priced = priced
         self._shadow: BookSync | None = None
         self._looked = clock.monotonic()
 
     def __call__(self, event: Data, received: float) -> None:
-        """Take one event whose frame was received at ``received`` (epoch seconds)."""
+        """Take one event whose frame was received at ``received`` (epoch seconds).
+
+        What it raises is the frame's end, never the stream's: the book is lost, and asked for anew.
+        """
         self.feed(event, received)
         if type(event) is not Depth:
             return
@@ -66,10 +67,17 @@ class LocalBook:
             sync.feed(event)
             if self._shadow is not None:
                 self._shadow.feed(event)
-        except ParseError:  # the book is lost, the count goes on
-            self._unreadable()
+        except BaseException as error:
+            if sync.synced and not isinstance(error, ParseError):
+                sync.lose(Resync.GAP)  # half of the message may stand in it
+            self._stir(before)
+            raise
         if before is None and sync.wanted is None:
             return  # nearly always
+        self._stir(before)
+
+    def _stir(self, before: Resync | None) -> None:
+        sync = self.sync
         if (sync.wanted is not before or sync.waiting == 1) and self.keeper is not None:
             self.keeper.stir()
 
@@ -153,7 +161,6 @@ class Books:
         self,
         feed: Feed,
         *,
-        unreadable: Callable[[], None],
         priced: bool,
         live: Callable[[], bool],
         renew: Callable[[], None],
@@ -174,7 +181,6 @@ class Books:
                 checksums=rules.checksum is not None,
                 audited=audit_every is not None,
             ),
-            unreadable=unreadable,
             priced=priced,
             clock=self._around.clock,
         )

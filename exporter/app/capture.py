@@ -264,6 +264,7 @@ class Capture:
             control=control,
             unknown=lambda events: None,
             unreadable=unreadable,
+            faulted=lambda decoded: unreadable(None),
             processed=lambda decode, apply: None,
         )
 

@@ -230,22 +230,22 @@ class Streams:
             if what.channel is Channel.BOOK:
                 watch.book = self._books.add(
                     watch.feed,
-                    unreadable=self._channels[what.channel].parse_errors.inc,
                     priced=self._priced(what),
                     live=partial(state.live, topic),
                     renew=partial(state.renew, topic),
                     audit_every=wanted.book_audit,
                 )
 
-    def _dead(self, stream: str, frame: bytes, error: ParseError) -> None:
-        """Have a frame written down that could not be read."""
+    def _dead(self, stream: str, frame: bytes, error: Exception) -> None:
+        """Have a frame written down that came to nothing."""
+        reason = str(error) if isinstance(error, ParseError) else f"fault of ours: {error!r}"
         self._around.post(
             Letter(
                 time=self._clock.wall(),
                 exchange=self.name,
                 venue=self._venue.name,
                 stream=stream,
-                reason=str(error)[:500],
+                reason=reason[:500],
                 frame=frame[:LONGEST],
                 size=len(frame),
             )
@@ -273,7 +273,7 @@ def _stream_meter(
     state: StreamState,
     children: StreamChildren,
     clock: Clock,
-    dead: Callable[[bytes, ParseError], None],
+    dead: Callable[[bytes, Exception], None],
 ) -> StreamMeter:
     """Tell both the metrics and the state that pages show."""
 
@@ -319,6 +319,7 @@ def _stream_meter(
         control=control,
         unknown=children.unknown,
         unreadable=children.unreadable,
+        faulted=children.faulted,
         processed=children.processed,
         failed=failed,
         dead=dead,

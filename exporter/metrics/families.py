@@ -322,6 +322,13 @@ STREAM_PARSE_ERRORS = _counter(
     "exchange",
     "channel",
 )
+STREAM_PROCESSING_ERRORS = _counter(
+    "exchange_stream_processing_errors_total",
+    "Messages that came to nothing by a fault of ours, by what was being done with them: decode "
+    "from bytes to events, apply from events to figures.",
+    "exchange",
+    "stage",
+)
 STREAM_GAPS = _counter(
     "exchange_stream_sequence_gaps_total",
     "Holes in the venue's numbering of a channel's messages.",

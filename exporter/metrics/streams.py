@@ -50,6 +50,7 @@ class StreamMeter:
         self._channels = channels
         self._first = next(iter(channels.values()))  # one frame, one count
         self._processing = registry.histograms(f.STREAM_PROCESSING, exchange, values=f.Stage)
+        self._faults = registry.counters(f.STREAM_PROCESSING_ERRORS, exchange, values=f.Stage)
         drops = registry.counters(f.QUEUE_DROPPED, *names, values=f.Dropped)
         registry.gauge(f.QUEUE_CAPACITY, *names).set(capacity)
         registry.refresh(self._refresh)
@@ -85,6 +86,10 @@ class StreamMeter:
         """Count a frame that could not be read; None where its channel cannot be told."""
         known = None if channel is None else self._channels.get(channel)
         (known or self._first).parse_errors.inc()
+
+    def faulted(self, decoded: bool) -> None:
+        """Count a frame that came to nothing by a fault of ours."""
+        self._faults[f.Stage.APPLY if decoded else f.Stage.DECODE].inc()
 
     def unknown(self, events: int) -> None:
         """Count messages of topics that nobody subscribed to."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import ceil, nan
+from itertools import islice
+from math import ceil, isnan, nan
 from statistics import fmean
 
 
@@ -25,26 +27,41 @@ class Statistics:
 
 @dataclass(slots=True)
 class History:
-    """The probes of one endpoint within ``window`` seconds, at most ``limit`` of them."""
+    """The probes of one endpoint within ``window`` seconds, at most ``limit`` of them.
+
+    Rings that are as large from the start as they will ever be: memory that fills for hours looks
+    like a leak, and two small objects a probe in every endpoint's history leave holes behind.
+    """
 
     window: float = 300.0
     limit: int = 1000
-    _probes: deque[tuple[float, float | None]] = field(init=False)
+    _moments: array[float] = field(init=False)
+    _durations: array[float] = field(init=False)  # NaN: it failed
+    _count: int = 0  # probes ever added
 
     def __post_init__(self) -> None:
-        self._probes = deque(maxlen=self.limit)
+        self._moments = array("d", bytes(8 * self.limit))
+        self._durations = array("d", bytes(8 * self.limit))
 
     def add(self, now: float, duration: float | None) -> None:
         """Remember a probe that ended at ``now`` (monotonic); ``duration`` None: it failed."""
-        self._probes.append((now, duration))
+        place = self._count % self.limit
+        self._moments[place] = now
+        self._durations[place] = nan if duration is None else duration
+        self._count += 1
+
+    def _backwards(self) -> Iterator[tuple[float, float]]:
+        """Give when each probe ended and how long it took, the newest first."""
+        for number in range(self._count - 1, max(self._count - self.limit, 0) - 1, -1):
+            yield self._moments[number % self.limit], self._durations[number % self.limit]
 
     def since(self, now: float, window: float) -> tuple[list[float], int]:
         """Give the durations of the successes within ``window`` seconds, and how many failed."""
         good, bad = [], 0
-        for then, duration in reversed(self._probes):
+        for then, duration in self._backwards():
             if now - then > window:
                 break
-            if duration is None:
+            if isnan(duration):
                 bad += 1
             else:
                 good.append(duration)
@@ -52,7 +69,8 @@ class History:
 
     def recent(self, most: int = 60) -> tuple[float | None, ...]:
         """Give the durations of the last probes, oldest first; None for those that failed."""
-        return tuple(duration for _, duration in list(self._probes)[-most:])
+        newest = [duration for _, duration in islice(self._backwards(), most)]
+        return tuple(None if isnan(duration) else duration for duration in reversed(newest))
 
     def statistics(self, now: float) -> Statistics:
         """Sum up the window that ends at ``now``."""

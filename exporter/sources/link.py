@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -23,14 +23,19 @@ Sink: TypeAlias = Callable[[Data, float], None]
 
 Parse: TypeAlias = Callable[[bytes], tuple[Event, ...]]
 
+_Frame: TypeAlias = tuple[float, bytes]
 _SLICE = 64  # frames between two looks at the clock
 _TURN = 0.001  # seconds of frames before everyone else has a turn
 _COMPLAINT_EVERY = 60.0  # seconds between two log lines about unreadable frames
 _FLOOR = 0.01  # seconds between two looks at a session
 
 
-def _unkept(frame: bytes, error: ParseError) -> None:
+def _unkept(frame: bytes, error: Exception) -> None:
     """Keep nothing."""
+
+
+def _uncounted(decoded: bool) -> None:
+    """Count nothing."""
 
 
 def _unheard(error: ConnectionLostError, lived: float | None) -> None:
@@ -55,7 +60,8 @@ class StreamMeter:
     unknown: Callable[[int], None]  # events of topics that nobody subscribed to
     unreadable: Callable[[Channel | None], None]
     processed: Callable[[float, float], None]
-    dead: Callable[[bytes, ParseError], None] = _unkept  # a frame that could not be read
+    dead: Callable[[bytes, Exception], None] = _unkept  # a frame that came to nothing, and why
+    faulted: Callable[[bool], None] = _uncounted  # a fault of ours; was the frame decoded by then
     failed: Callable[[ConnectionLostError, float | None], None] = _unheard  # and seconds it lived
 
 
@@ -89,8 +95,8 @@ class Link:
         self._at = 0
         self._actions: list[Action] = []
         self._tap: Callable[[float, bytes], None] | None = None
-        self._complained: float | None = None
-        self._unsaid = 0  # unreadable frames since the last complaint
+        # When the last complaint was, and the frames since, by kind of error: a closed set.
+        self._complained: dict[type[Exception], tuple[float | None, int]] = {}
 
     def tap(self, take: Callable[[float, bytes], None] | None) -> None:
         """Show ``take`` each frame, and when it was read, before it is decoded; None: no more."""
@@ -136,50 +142,68 @@ class Link:
                 break
         return bool(self._actions) or self._at < len(batch)
 
-    def _take(self, frames: Sequence[tuple[float, bytes]], now: float) -> float:
+    def _take(self, frames: Sequence[_Frame], now: float) -> float:
         """Decode some frames and hand their events over; give the time when that was done."""
         if self._tap is not None:
             for received, frame in frames:
                 self._tap(received, frame)
-        parse, routes, monotonic = self._parse, self._routes, self._clock.monotonic
+        parse, monotonic = self._parse, self._clock.monotonic
         try:
             parsed = [parse(frame) for _, frame in frames]
-        except ParseError:
+        except Exception:  # noqa: BLE001 - each frame is tried again, and told of, by itself
             parsed = self._salvage(frames, now)
         decoded = monotonic()
-        unknown = 0
-        for (received, _), events in zip(frames, parsed, strict=True):
-            for event in events:
-                try:
-                    watched, sink = routes[event.topic]  # type: ignore[union-attr]  # as below
-                except AttributeError:  # Ack and Control have no topic, and are rare
-                    self._control(event, now)
-                    continue
-                except KeyError:
-                    unknown += 1
-                    continue
-                watched.heard = now
-                sink(event, received)  # type: ignore[arg-type]  # it has a topic: it is Data
+        pairs = zip(frames, parsed, strict=True)
+        while not self._apply(pairs, now):
+            pass  # one failed: the others come after it
         done = monotonic()
-        if unknown:
-            self._meter.unknown(unknown)
         self._meter.processed((decoded - now) / len(frames), (done - decoded) / len(frames))
         return done
 
-    def _salvage(
-        self, frames: Sequence[tuple[float, bytes]], now: float
-    ) -> list[tuple[Event, ...]]:
-        """Decode frames of which at least one is bad, one by one; count those, which give none."""
+    def _apply(self, pairs: Iterator[tuple[_Frame, tuple[Event, ...]]], now: float) -> bool:
+        """Hand the events of frames over to their sinks; False when one failed, with more left."""
+        routes, unknown = self._routes, 0
+        frame = b""
+        try:
+            for (received, frame), events in pairs:  # noqa: B007 - to be told of below
+                for event in events:
+                    try:
+                        watched, sink = routes[event.topic]  # type: ignore[union-attr]  # as below
+                    except AttributeError:  # Ack and Control have no topic, and are rare
+                        self._control(event, now)
+                        continue
+                    except KeyError:
+                        unknown += 1
+                        continue
+                    watched.heard = now
+                    sink(event, received)  # type: ignore[arg-type]  # it has a topic: it is Data
+        except Exception as error:  # noqa: BLE001 - told of; no item may end the stream
+            self._failed(frame, error, now, decoded=True)
+            return False
+        finally:
+            if unknown:
+                self._meter.unknown(unknown)
+        return True
+
+    def _salvage(self, frames: Sequence[_Frame], now: float) -> list[tuple[Event, ...]]:
+        """Decode frames of which at least one is bad, one by one; those that are give nothing."""
         parsed: list[tuple[Event, ...]] = []
         for _, frame in frames:
             try:
                 parsed.append(self._parse(frame))
-            except ParseError as error:
+            except Exception as error:  # noqa: BLE001 - as above
                 parsed.append(())
-                self._meter.unreadable(self._channel(frame))
-                self._meter.dead(frame, error)
-                self._complain(error, now)
+                self._failed(frame, error, now, decoded=False)
         return parsed
+
+    def _failed(self, frame: bytes, error: Exception, now: float, *, decoded: bool) -> None:
+        """Tell of a frame that came to nothing: by the venue's doing, or by a fault of ours."""
+        if isinstance(error, ParseError):
+            self._meter.unreadable(self._channel(frame))
+        else:
+            self._meter.faulted(decoded)
+        self._meter.dead(frame, error)
+        self._complain(error, now)
 
     def _channel(self, frame: bytes) -> Channel | None:
         """Guess the channel of a frame that cannot be read: by a topic in it, else the only one."""
@@ -189,16 +213,23 @@ class Link:
         start = frame[:500]
         return next((s.channel for s in self._subscriptions if s.topic.encode() in start), None)
 
-    def _complain(self, error: ParseError, now: float) -> None:
-        self._unsaid += 1
-        if self._complained is None or now - self._complained >= _COMPLAINT_EVERY:
-            log.warning(
-                "stream_frames_unreadable stream=%s count=%d last=%r",
+    def _complain(self, error: Exception, now: float) -> None:
+        kind = type(error)
+        said, unsaid = self._complained.get(kind, (None, 0))
+        unsaid += 1
+        if said is None or now - said >= _COMPLAINT_EVERY:
+            ours = kind is not ParseError
+            log.log(
+                logging.ERROR if ours else logging.WARNING,
+                "stream_frames_%s stream=%s count=%d last=%r",
+                "failed" if ours else "unreadable",
                 self._name,
-                self._unsaid,
+                unsaid,
                 str(error)[:200],
+                exc_info=error if ours else None,
             )
-            self._complained, self._unsaid = now, 0
+            said, unsaid = now, 0
+        self._complained[kind] = said, unsaid
 
     def _control(self, event: Event, now: float) -> None:
         if isinstance(event, Ack | Control):

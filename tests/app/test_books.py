@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from itertools import pairwise
 from random import Random
 
 import pytest
 
-from exporter.model import Resync
+from exporter.model import Depth, Resync
 from exporter.simulator.venues import names
 from tests.app.running import Running, running, wait_until
 
@@ -65,6 +65,36 @@ def test_lost_frames_cost_the_book_and_it_is_mended() -> None:
                 book = f'{{exchange="{name}",symbol="BTC-USDT"}}'
                 assert seen[f"exchange_book_sequence_gaps_total{book}"] >= 1
                 assert seen[f"exchange_book_missed_updates_total{book}"] >= 1
+
+    run(test())
+
+
+class _Broken:
+    """Levels that no reader of ours is prepared for."""
+
+    def __iter__(self) -> Iterator[object]:
+        raise ZeroDivisionError("a fault of ours")
+
+
+def test_a_fault_of_ours_costs_the_book_and_not_the_stream() -> None:
+    """Half of a message may stand in the book: it is distrusted, built anew, and right again."""
+
+    async def test() -> None:
+        async with running(["binance"]) as program:
+            await program.wait_equal("binance", 2)
+            book = program.book("binance")
+            position, what = book.sync.position, book.feed.subscription
+            assert position is not None
+            event = Depth(
+                "depthUpdate", what.topic, what.symbol, None, _Broken(),
+                first=position + 1, last=position + 1,
+            )  # fmt: skip
+            with pytest.raises(ZeroDivisionError):
+                book(event, 1.7e9)
+            assert losses(program, "binance") == {Resync.START: 1, Resync.GAP: 1}
+            await program.wait_equal("binance", 2)
+            seen = await program.metrics()
+            assert seen['exchange_exporter_task_restarts_total{task="stream"}'] == 0
 
     run(test())
 
