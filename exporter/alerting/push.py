@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import random
@@ -45,7 +45,8 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True):
     end: float | None = None
 
 
-def _key(labels: Labels) -> Key:
+def key_of(labels: Labels) -> Key:
+    """Give what tells alerts apart, as Alertmanager does."""
     return tuple(sorted(labels.items()))
 
 
@@ -66,7 +67,7 @@ class Alerts:
 
     def fire(self, labels: Labels, annotations: Labels, start: float) -> bool:
         """Let an alert fire; tell whether it did not before. One that does keeps its start."""
-        key, texts = _key(labels), {k: v[:_VALUE_LIMIT] for k, v in annotations.items()}
+        key, texts = key_of(labels), {k: v[:_VALUE_LIMIT] for k, v in annotations.items()}
         known = self._alerts.get(key)
         new = known is None or known.end is not None
         start = start if known is None or new else known.start
@@ -78,7 +79,7 @@ class Alerts:
 
     def end(self, labels: Labels, now: float) -> bool:
         """Let an alert end at ``now`` (epoch seconds); tell whether it was firing."""
-        key = _key(labels)
+        key = key_of(labels)
         known = self._alerts.get(key)
         if known is None or known.end is not None:
             return False
@@ -102,17 +103,21 @@ class Alerts:
             del self._alerts[key]
         return list(self._alerts.values())
 
-    def dump(self) -> bytes:
-        """Give all of them as bytes."""
-        return msgspec.msgpack.encode(list(self._alerts.values()))
+    def pieces(self) -> Iterator[bytes]:
+        """Give all of them as bytes, some hundred in each piece."""
+        alerts = list(self._alerts.values())
+        for start in range(0, len(alerts), _AT_ONCE):
+            yield msgspec.msgpack.encode(alerts[start : start + _AT_ONCE])
 
-    def restore(self, blob: bytes) -> None:
-        """Take up those of a dump. Raises ValueError, and changes nothing, for other bytes."""
+    def restore(self, pieces: Iterable[bytes]) -> None:
+        """Take up those of `pieces`. Raises ValueError, and changes nothing, for other bytes."""
+        found = list[Pushed]()
         try:
-            found = msgspec.msgpack.decode(blob, type=list[Pushed])
+            for piece in pieces:
+                found += msgspec.msgpack.decode(piece, type=list[Pushed])
         except msgspec.MsgspecError as error:
             raise ValueError(f"unreadable alerts: {error}") from error
-        self._alerts = {_key(alert.labels): alert for alert in found}
+        self._alerts = {key_of(alert.labels): alert for alert in found}
         self._tell()
 
     def _tell(self) -> None:
@@ -211,7 +216,8 @@ class Push:
         now = self._clock.monotonic()
         self._bad = {key: until for key, until in self._bad.items() if until > now}
         due = self._alerts.due(self._clock.wall())
-        alerts = [alert for alert in due if _key(alert.labels) not in self._bad]
+        bad = self._bad
+        alerts = [each for each in due if key_of(each.labels) not in bad] if bad else due
         for start in range(0, len(alerts), _AT_ONCE):
             if not await self._tell(alerts[start : start + _AT_ONCE]):
                 return False
@@ -225,7 +231,7 @@ class Push:
         for alert in alerts:
             status, why = await self._ask([alert])
             if status in _OF_AN_ALERT:
-                self._bad[_key(alert.labels)] = self._clock.monotonic() + REMEMBERED
+                self._bad[key_of(alert.labels)] = self._clock.monotonic() + REMEMBERED
                 log.error(
                     "alert_refused alertmanager=%s alert=%s why=%r",
                     self._to.url, alert.labels.get("alertname", ""), why,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from exporter import config as settings
 from exporter.alerting import verdicts as alerts_of
-from exporter.alerting.push import Alerts, Push, Recipient, Report
-from exporter.alerting.verdicts import Origin
-from exporter.app import bundle
+from exporter.alerting.push import Alerts, Key, Push, Pushed, Recipient, Report, key_of
+from exporter.alerting.verdicts import Claim, Origin
 from exporter.app.around import Task
+from exporter.app.bites import in_bites
+from exporter.app.bundle import Parts
 from exporter.app.fleet import end
 from exporter.app.force import PATIENCE, Force
 from exporter.app.judging import Judging
@@ -50,6 +52,8 @@ class Anomalies:
         self._client: DirectClient | None = None
         self._pushing: list[asyncio.Task[None]] = []
         self._pushes: Registry | None = None
+        self._whole = asyncio.Lock()  # held from one moment that may be photographed to the next
+        self._news = False  # whether a verdict came since the last telling
         self.start: Callable[[Task], asyncio.Task[None]] | None = None  # once tasks can run
 
     def tasks(self) -> Iterator[Task]:
@@ -58,7 +62,14 @@ class Anomalies:
 
     async def follow(self, config: Config) -> None:
         """Judge and tell by this config from now on."""
-        before, self._config = self._config, config
+        async with self._whole:
+            before, self._config = self._config, config
+            self._judge_by(config)
+            await self._tell(config)
+        if before is None or _told(before) != _told(config):
+            await self._push_to(config)
+
+    def _judge_by(self, config: Config) -> None:
         if config.anomaly.enabled:
             longest = max(config.probes.interval, config.anomaly.tick)
             self.judging.follow(
@@ -73,17 +84,20 @@ class Anomalies:
             )
         else:
             self.judging.stop()
-        if before is None or _told(before) != _told(config):
-            await self._push_to(config)
-        self._tell()
 
     async def tick(self, force: Force) -> None:
         """Look once at everything, and tell what is new."""
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        self.outages.look(force.exchanges, online=force.online(), now=now, wall=wall)
-        self._tell()
-        if self._config is not None and self._config.anomaly.enabled:
-            await self.judging.tick(force.exchanges, force.deviations)
+        async with self._whole:
+            config = self._config
+            if config is None:
+                return
+            exchanges, online = force.exchanges, force.online()
+            if await self.outages.look(exchanges, online=online, clock=self._clock) or self._news:
+                await self._tell(config)
+            if config.anomaly.enabled:
+                await self.judging.tick(exchanges, force.deviations)
+            if self._news:
+                await self._tell(config)
 
     async def stop(self) -> None:
         """Tell nobody any more; what fires is told on by others, or ends with its lease."""
@@ -97,52 +111,61 @@ class Anomalies:
 
     # --- what outlives the process ------------------------------------------------------------
 
-    def photograph(self) -> Callable[[], bytes]:
-        """Take what was learnt and told as it is now; dump it when called, in whichever thread."""
-        learnt, alerts = self.judging.photograph(), self.alerts.dump()
-        return lambda: bundle.pack({**learnt(), "alerts": alerts})
+    async def photograph(self) -> Parts:
+        """Give what was learnt and told as of one moment between two ticks.
 
-    def dump(self) -> bytes:
-        """Give what was learnt and told, as bytes."""
-        return self.photograph()()
+        It is taken in bites: copying what 10,000 series have learnt takes 30 ms.
+        """
+        parts: dict[str, list[bytes]] = {}
+        async with self._whole:
+            for name, piece in self._pieces():
+                parts.setdefault(name, []).append(piece)
+                await self._clock.sleep(0.0)
+        return parts
 
-    def restore(self, blob: bytes) -> None:
-        """Take up a dump. Raises ValueError, and changes nothing, for what is no such."""
-        parts = bundle.unpack(blob)
-        alerts = Alerts()
-        alerts.restore(parts.get("alerts", b""))
+    def _pieces(self) -> Iterator[tuple[str, bytes]]:
+        yield from self.judging.photograph()
+        for piece in self.alerts.pieces():
+            yield "alerts", piece
+
+    def restore(self, parts: Parts) -> None:
+        """Take up a photograph. Raises ValueError, and changes nothing, for what is no such."""
+        told = parts.get("alerts", ())
+        Alerts().restore(told)
         self.judging.restore(parts)
-        self.alerts.restore(parts["alerts"])
+        self.alerts.restore(told)
         for alert in self.alerts.firing():
             if alert.labels.get("alertname") == alerts_of.DOWN:
                 now = self._clock.monotonic()
                 self.outages.resume(alert.labels.get("exchange", ""), alert.start, now)
-        self._tell()
+        self._news = True
 
     # --- telling ------------------------------------------------------------------------------
 
     def _heard(self, verdicts: Sequence[Verdict]) -> None:
         for verdict in verdicts:
             _note(verdict)
-        self._tell()
+        self._news = True
 
-    def _tell(self) -> None:
+    async def _tell(self, config: Config) -> None:
         """Let exactly those alerts fire that should."""
-        if self._config is None:
-            return
-        origin, now = _origin(self._config), self._clock.wall()
-        claims = [
-            *self.outages.claims(origin),
-            *alerts_of.anomalies(origin, self.judging.incidents),
-        ]
-        wanted = {tuple(sorted(claim.labels.items())) for claim in claims}
-        for alert in self.alerts.firing():
-            if tuple(sorted(alert.labels.items())) not in wanted:
-                self.alerts.end(alert.labels, now)
-                audit.info(_RESOLVED, *_named(alert.labels))
-        for claim in claims:
+        self._news = False
+        origin, now = _origin(config), self._clock.wall()
+        wanted = set[Key]()
+
+        def fire(claim: Claim) -> None:
+            wanted.add(key_of(claim.labels))
             if self.alerts.fire(claim.labels, claim.annotations, claim.start):
                 audit.info(_FIRED, *_named(claim.labels))
+
+        def end_unwanted(alert: Pushed) -> None:
+            if key_of(alert.labels) not in wanted:
+                self.alerts.end(alert.labels, now)
+                audit.info(_RESOLVED, *_named(alert.labels))
+
+        anomalies = alerts_of.anomalies(origin, self.judging.incidents)
+        await in_bites(chain(self.outages.claims(origin), anomalies), fire, self._clock)
+        await in_bites(self.alerts.firing(), end_unwanted, self._clock)
 
     async def _push_to(self, config: Config) -> None:
         await end(self._pushing, PATIENCE)

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
-_MAGIC = b"exchange-exporter state 1"  # raise the number when the parts change their meaning
+_MAGIC = b"exchange-exporter state 2"  # raise the number when the parts change their meaning
+
+Parts: TypeAlias = Mapping[str, Sequence[bytes]]
+"""By name what is kept, each in the pieces that it was made in."""
 
 
-def pack(parts: Mapping[str, bytes]) -> bytes:
-    """Give the parts as bytes: a line with version and checksum, then the rest."""
-    rest = msgspec.msgpack.encode(dict(parts))
-    return b"%s %08x\n" % (_MAGIC, zlib.crc32(rest)) + rest
+def pack(parts: Parts) -> list[bytes]:
+    """Give what to write: a line with version and checksum, one of the lengths, the pieces.
+
+    Pieces are never joined: to copy many megabytes at one stroke would hold up every thread.
+    """
+    lengths = {name: [len(piece) for piece in pieces] for name, pieces in parts.items()}
+    rest = [msgspec.json.encode(lengths) + b"\n"]
+    rest += (piece for pieces in parts.values() for piece in pieces)
+    checksum = 0
+    for piece in rest:
+        checksum = zlib.crc32(piece, checksum)
+    return [b"%s %08x\n" % (_MAGIC, checksum), *rest]
 
 
-def unpack(blob: bytes) -> dict[str, bytes]:
+def unpack(blob: bytes) -> dict[str, list[bytes]]:
     """Give the parts back. Raises ValueError for what is torn, foreign or of another version."""
     first, _, rest = blob.partition(b"\n")
     magic, _, checksum = first.rpartition(b" ")
@@ -24,4 +36,11 @@ def unpack(blob: bytes) -> dict[str, bytes]:
         raise ValueError(f"of another version, or no state of ours: {first[:60]!r}")
     if checksum != b"%08x" % zlib.crc32(rest):
         raise ValueError("torn: its checksum does not fit")
-    return msgspec.msgpack.decode(rest, type=dict[str, bytes])
+    start = rest.index(b"\n") + 1
+    parts: dict[str, list[bytes]] = {}
+    for name, lengths in msgspec.json.decode(rest[:start], type=dict[str, list[int]]).items():
+        pieces = parts[name] = []
+        for length in lengths:
+            pieces.append(rest[start : start + length])
+            start += length
+    return parts

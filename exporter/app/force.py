@@ -11,6 +11,7 @@ from functools import partial
 from exporter import config as settings
 from exporter import venues
 from exporter.app.around import Surroundings, Task
+from exporter.app.bites import in_bites
 from exporter.app.deadletters import Post
 from exporter.app.exchange import Exchange
 from exporter.app.fleet import Changes, Fleet, end
@@ -126,10 +127,9 @@ class Force:
         """Give what must run whatever the config."""
         yield "status", "status pages", self._pages.run
 
-    def look(self, now: float) -> None:
+    async def look(self, now: float) -> None:
         """Look once a tick at what passes with time alone; ``now`` in epoch seconds."""
-        for exchange in self.exchanges:
-            exchange.tick(now)
+        await in_bites(self.exchanges, lambda exchange: exchange.tick(now), self._clock)
         if self._prices is not None:
             self._prices.look(self.exchanges, now)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
 import msgspec
 
 from exporter import detectors
+from exporter.app.bites import in_bites
+from exporter.app.bundle import Parts
 from exporter.app.exchange import Exchange
 from exporter.app.sampling import SIGNALS, Sampling
 from exporter.contracts import Clock
@@ -28,11 +30,11 @@ _ENDS = (Change.CLOSED, Change.LOST)
 class Judging:
     """What is usual for each exchange, how far it is from that now, and what to call an incident.
 
-    ``heard`` is told of every verdict, once a tick that has some.
+    ``heard`` is told of every verdict, some at a time.
     """
 
     def __init__(
-        self, registry: Registry, clock: Clock, heard: Callable[[tuple[Verdict, ...]], None]
+        self, registry: Registry, clock: Clock, heard: Callable[[Sequence[Verdict]], None]
     ) -> None:
         self._registry, self._clock, self._heard = registry, clock, heard
         judges = {name: detectors.load(name) for name in detectors.names()}
@@ -101,27 +103,25 @@ class Judging:
         """Sample, judge and show, with turns for everyone else in between.
 
         ``deviations`` by exchange and symbol: how far a price is from its peers', as a ratio.
+        Meanwhile nobody may call `follow`, `stop` or `photograph`.
         """
-        pipeline, worst = self._pipeline, _worst(deviations)
+        worst = _worst(deviations)
         wall, now = self._clock.wall(), self._clock.monotonic()
-        for exchange in exchanges:
+
+        def look(exchange: Exchange) -> None:
             self.sampling.look(exchange, worst.get(exchange.name), wall)
-            await self._clock.sleep(0.0)
+
+        await in_bites(exchanges, look, self._clock)
         self.sampling.look_at_ourselves()
-        if pipeline is not self._pipeline:
-            return  # other exchanges since: the next tick is theirs
         whole: Tick | None = None
-        for tick in pipeline.tick(now, wall):
+        for tick in self._pipeline.tick(now, wall):
             whole = tick
             await self._clock.sleep(0.0)
-            if pipeline is not self._pipeline:
-                return
         if whole is not None and self.series:
             await self._decide(whole, now, wall)
 
     async def _decide(self, tick: Tick, now: float, wall: float) -> None:
-        meter, scores = self._meter, tick.scores
-        self.scores = scores
+        scores = self.scores = tick.scores
 
         @cache
         def band() -> Floats:
@@ -132,7 +132,13 @@ class Judging:
             return band()[:, row], dict(found)
 
         decided = scores.score[self.detectors.index(DECIDES)]
-        verdicts = self.judge.advance(tick.values, decided, scores.measured, now, wall, explain)
+        for verdicts in self.judge.steps(tick.values, decided, scores.measured, now, wall, explain):
+            self._note(verdicts)
+            await self._clock.sleep(0.0)
+        for _ in self._meter.steps(scores, now, band() if self._baseline else None):
+            await self._clock.sleep(0.0)
+
+    def _note(self, verdicts: Sequence[Verdict]) -> None:
         for verdict in verdicts:
             self.recent.append(verdict)
             if verdict.change in _ENDS:
@@ -140,13 +146,9 @@ class Judging:
             else:
                 self._open[verdict.series] = verdict
             if verdict.change is Change.OPENED:
-                meter.opened(verdict.series)
+                self._meter.opened(verdict.series)
         if verdicts:
             self._heard(verdicts)
-        for _ in meter.steps(scores, now, band() if self._baseline else None):
-            await self._clock.sleep(0.0)
-            if meter is not self._meter:
-                return
 
     def probed(self, done: Probed) -> None:
         """Take in one probe that ended."""
@@ -154,21 +156,25 @@ class Judging:
 
     # --- what outlives the process ------------------------------------------------------------
 
-    def photograph(self) -> Callable[[], dict[str, bytes]]:
-        """Take what was learnt as it is now; the writing of it, long for many series, is later."""
-        bank, judge = self.bank.photograph(), self.judge.photograph(self._clock.monotonic())
-        told = msgspec.msgpack.encode(_Told(tuple(self._open.values()), tuple(self.recent)))
-        return lambda: {"detectors": bank(), "incidents": judge(), "verdicts": told}
+    def photograph(self) -> Iterator[tuple[str, bytes]]:
+        """Give what was learnt, part by part and in bites; meanwhile nobody may call `tick`."""
+        for piece in self.bank.pieces():
+            yield "detectors", piece
+        for piece in self.judge.pieces(self._clock.monotonic()):
+            yield "incidents", piece
+        for name, told in (("open", tuple(self._open.values())), ("recent", tuple(self.recent))):
+            for start in range(0, max(len(told), 1), RECENT):
+                yield name, msgspec.msgpack.encode(told[start : start + RECENT])
 
-    def restore(self, parts: Mapping[str, bytes]) -> None:
+    def restore(self, parts: Parts) -> None:
         """Take up what was learnt; raises ValueError, and changes nothing, for what is no such."""
         series = self.series
         bank = Bank(series, self.bank.detectors, SIGNALS, guard=DECIDES)
         judge = Judge(series, SIGNALS, self.judge.rule)
         try:
-            bank.restore(parts["detectors"])
-            judge.restore(parts["incidents"], self._clock.monotonic())
-            told = msgspec.msgpack.decode(parts["verdicts"], type=_Told)
+            bank.restore(b"".join(parts["detectors"]))
+            judge.restore(b"".join(parts["incidents"]), self._clock.monotonic())
+            opened, recent = (_verdicts(parts[name]) for name in ("open", "recent"))
         except KeyError as error:
             raise ValueError(f"no part {error}") from error
         except (msgspec.MsgspecError, TypeError) as error:
@@ -176,13 +182,16 @@ class Judging:
         self.bank.adopt(bank)
         self.judge = judge
         known = judge.incidents()
-        self._open = {one.series: one for one in told.open if one.series in known}
-        self.recent.extend(told.recent)
+        self._open = {one.series: one for one in opened if one.series in known}
+        self.recent.extend(recent)
 
 
-class _Told(msgspec.Struct):
-    open: tuple[Verdict, ...]
-    recent: tuple[Verdict, ...]
+def _verdicts(pieces: Iterable[bytes]) -> list[Verdict]:
+    return [
+        verdict
+        for piece in pieces
+        for verdict in msgspec.msgpack.decode(piece, type=tuple[Verdict, ...])
+    ]
 
 
 def _worst(deviations: Mapping[tuple[str, str], float]) -> dict[str, float]:

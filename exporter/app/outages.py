@@ -9,8 +9,10 @@ from math import inf
 
 from exporter.alerting import verdicts
 from exporter.alerting.verdicts import Claim, Origin
+from exporter.app.bites import in_bites
 from exporter.app.exchange import Exchange
 from exporter.app.probing import EndpointState
+from exporter.contracts import Clock
 from exporter.model import Circuit, Skip
 from exporter.signals import outage
 from exporter.signals.attribution import Domain, Symptom, of_probe
@@ -36,13 +38,20 @@ class Outages:
         self._told: set[str] = set()  # who is told to be out by itself
         self._with_streams: dict[str, bool] = {}
 
-    def look(self, exchanges: Sequence[Exchange], *, online: bool, now: float, wall: float) -> None:
-        """Look at all exchanges once; ``online``: whether our own network works."""
+    async def look(self, exchanges: Sequence[Exchange], *, online: bool, clock: Clock) -> bool:
+        """Look at all exchanges once, and say whether other alerts should fire than before.
+
+        ``online``: whether our own network works.
+        """
+        now, wall, before = clock.monotonic(), clock.wall(), self._claimed()
         known = {exchange.name for exchange in exchanges}
         for name in self._states.keys() - known:
             self._forget(name)
-        for exchange in exchanges:
+
+        def look(exchange: Exchange) -> None:
             self._look(exchange, online=online, now=now, wall=wall)
+
+        await in_bites(exchanges, look, clock)
         share = len(self._began) / len(known) if known else 0.0
         if len(known) > 1 and share > _NEARLY_ALL:
             self._all_since = wall if self._all_since is None else self._all_since
@@ -51,6 +60,11 @@ class Outages:
         if self._all_since is None:
             self._told.update(self._began)
         self._told.intersection_update(self._began)
+        return self._claimed() != before
+
+    def _claimed(self) -> object:
+        """Give what the claims say, to see whether it changed."""
+        return self._all_since, len(self._began), frozenset(self._told)
 
     def resume(self, name: str, since: float, now: float) -> None:
         """Go on with an outage that began at ``since`` and was told by the process before."""

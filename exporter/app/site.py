@@ -7,6 +7,7 @@ from functools import partial
 
 from exporter import config as settings
 from exporter.app.around import Task
+from exporter.app.bites import in_bites
 from exporter.app.exchange import Exchange
 from exporter.contracts import Clock, Fetch
 from exporter.metrics import families
@@ -84,11 +85,18 @@ class Lateness:
         )
 
 
-def show_domains(exchanges: Sequence[Exchange], site: attribution.Site) -> None:
+async def show_domains(exchanges: Sequence[Exchange], site: attribution.Site, clock: Clock) -> None:
     """Show for each exchange where the fault lies, if anything of it fails."""
-    symptoms = {exchange: exchange.symptoms() for exchange in exchanges}
+    symptoms: dict[Exchange, frozenset[Symptom]] = {}
+
+    def look(exchange: Exchange) -> None:
+        symptoms[exchange] = exchange.symptoms()
+
+    await in_bites(exchanges, look, clock)
     unreached = sum(_silent(found) for found in symptoms.values())
-    for exchange, found in symptoms.items():
+
+    def blame(exchange: Exchange) -> None:
+        found = symptoms[exchange]
         domain = attribution.attribute(
             found,
             site,
@@ -96,6 +104,8 @@ def show_domains(exchanges: Sequence[Exchange], site: attribution.Site) -> None:
             peers_unreached=unreached - _silent(found),
         )
         exchange.blame(domain)
+
+    await in_bites(exchanges, blame, clock)
 
 
 def _silent(symptoms: frozenset[Symptom]) -> bool:

@@ -11,12 +11,14 @@ import asyncio
 import fcntl
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from exporter.app import bundle
+from exporter.app.bundle import Parts
 from exporter.contracts import Clock
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
@@ -101,23 +103,27 @@ class Storage:
             }
         )
 
-    def learnt(self) -> bytes | None:
-        """Give what the detectors had learnt, None where there is nothing."""
-        return self._read(_LEARNT)
+    def learnt(self) -> Parts | None:
+        """Give what the detectors had learnt, None where there is nothing.
+
+        Raises ValueError for what is torn, foreign or of another version.
+        """
+        raw = self._read(_LEARNT)
+        return None if raw is None else bundle.unpack(raw)
 
     def save_bans(self, bans: Bans) -> None:
         """Write the bans; a disk that refuses is counted and logged."""
         bans.changed.clear()
         self._save(_BANS, msgspec.json.encode(_Bans(VERSION, bans.until)))
 
-    def save_learnt(self, learnt: bytes) -> None:
+    def save_learnt(self, learnt: Parts) -> None:
         """Write what the detectors have learnt; a disk that refuses is counted and logged."""
-        self._save(_LEARNT, learnt)
+        self._save(_LEARNT, *bundle.pack(learnt))
 
-    async def run(self, bans: Bans, photograph: Callable[[], Callable[[], bytes]]) -> None:
+    async def run(self, bans: Bans, photograph: Callable[[], Awaitable[Parts]]) -> None:
         """Write each new ban at once, and what was learnt every minute, until cancelled.
 
-        ``photograph`` takes what was learnt as it is then; what it gives is called in a thread.
+        ``photograph`` takes what was learnt as it is then; it is written in a thread.
         """
         due = self._clock.monotonic() + _LEARNT_EVERY
         while True:
@@ -126,12 +132,9 @@ class Storage:
                     await bans.changed.wait()
             except TimeoutError:
                 due = self._clock.monotonic() + _LEARNT_EVERY
-                await asyncio.to_thread(self._save_from, photograph())
+                await asyncio.to_thread(self.save_learnt, await photograph())
             else:
                 self.save_bans(bans)  # a few hundred bytes: not worth a thread
-
-    def _save_from(self, learnt: Callable[[], bytes]) -> None:
-        self.save_learnt(learnt())
 
     def _read(self, name: str) -> bytes | None:
         try:
@@ -142,9 +145,9 @@ class Storage:
             log.warning("state_unreadable file=%s reason=%r", name, str(error)[:200])
             return None
 
-    def _save(self, name: str, content: bytes) -> None:
+    def _save(self, name: str, *content: bytes) -> None:
         try:
-            write_whole(self.folder / name, content)
+            write_whole(self.folder / name, *content)
         except OSError as error:
             self._failed.inc()
             log.error("state_not_saved file=%s reason=%r", name, str(error)[:200])
@@ -152,11 +155,11 @@ class Storage:
             self._saved.set(self._clock.wall())
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, *pieces: bytes) -> None:
     """Replace a file so that at any moment it is the old one or the new one. Raises OSError."""
     unfinished = path.with_name(f".{path.name}.new")
     with unfinished.open("wb") as file:
-        file.write(content)
+        file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)

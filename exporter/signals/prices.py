@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -56,10 +57,21 @@ def compare(
         consensus[instrument] = Consensus(median(mid.price for mid in group), len(group))
         if len(group) <= peers:
             continue
+        ordered = sorted(mid.price for mid in group)
         for mid in group:
-            others = median(other.price for other in group if other is not mid)
+            others = _median_without(ordered, mid.price)
             deviation[mid.exchange, instrument] = mid.price / others - 1.0
     return Comparison(consensus, deviation, _basis(consensus, reference))
+
+
+def _median_without(ordered: Sequence[float], price: float) -> float:
+    """Give the median of sorted prices, one of this price left out: sorted once for all of them."""
+    out, middle = bisect_left(ordered, price), (len(ordered) - 1) // 2
+
+    def other(place: int) -> float:
+        return ordered[place] if place < out else ordered[place + 1]
+
+    return other(middle) if len(ordered) % 2 == 0 else (other(middle - 1) + other(middle)) / 2
 
 
 def _basis(consensus: Mapping[str, Consensus], reference: str) -> dict[tuple[str, str], float]:

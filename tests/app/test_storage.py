@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.app.bundle import Parts
 from exporter.app.storage import Bans, Storage, StorageError, write_whole
 from exporter.metrics.children import CounterChild
 from exporter.metrics.registry import Registry
@@ -51,17 +52,21 @@ def test_a_ban_is_written_at_once_and_learning_in_its_turn(tmp_path: Path) -> No
 
     async def main() -> None:
         storage = _storage(tmp_path)
-        bans, learnt = storage.bans(), [b"one"]
+        bans, learnt = storage.bans(), {"one": [b"1", b"", b"2"]}
+
+        async def photograph() -> Parts:
+            return learnt
+
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(storage.run(bans, lambda: lambda: learnt[0]))
+            running = tasks.create_task(storage.run(bans, photograph))
             await asyncio.sleep(1.0)
             bans.note("binance", "weight", 1_800_000_000.0)
             await asyncio.sleep(0.01)
             assert "1800000000" in (tmp_path / "bans.json").read_text()
             assert storage.learnt() is None
             running.cancel()
-        storage.save_learnt(learnt[0])
-        assert storage.learnt() == b"one"
+        storage.save_learnt(learnt)
+        assert storage.learnt() == learnt
         storage.close()
 
     run_virtual(main())

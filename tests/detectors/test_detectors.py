@@ -193,7 +193,7 @@ def test_torn_old_and_foreign_states_are_refused() -> None:
     for blob, complaint in [
         (b"", "another version"),
         (b"not a state", "another version"),
-        (good.replace(b"detectors 1", b"detectors 0", 1), "another version"),
+        (good.replace(b"detectors 2", b"detectors 1", 1), "another version"),
         (good[:-1], "checksum"),
         (_bank("zscore").dump(), "other detectors"),
     ]:

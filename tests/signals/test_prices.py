@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,3 +69,12 @@ def test_silence_is_not_frozen() -> None:
     silent = Motion("a", "BTC-USDT", 0.0, 50.0)
     moving = [Motion(name, "BTC-USDT", 99.0, 100.0) for name in "bc"]
     assert frozen([silent, *moving], 100.0, freshness=5.0, still=30.0) == frozenset()
+
+
+@given(st.lists(st.sampled_from([1.0, 2.0, 3.5, 7.0]), min_size=3, max_size=9))
+def test_every_yardstick_is_the_median_of_the_others(prices: list[float]) -> None:
+    """Odd and even numbers of peers, equal prices: as if each were left out and all sorted anew."""
+    seen = look({f"x{row}": price for row, price in enumerate(prices)})
+    for row, price in enumerate(prices):
+        others = median(prices[:row] + prices[row + 1 :])
+        assert seen.deviation[f"x{row}", "BTC-USDT"] == price / others - 1.0

@@ -11,20 +11,22 @@ blob = judge.dump(now); judge.restore(blob, now)
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from exporter.detectors.judge.machine import QUIET, Rule, Stage, State, step
 from exporter.detectors.judge.wording import sentence
-from exporter.model import Change, Evidence, Floats, Series, Severity, Signal, Verdict
+from exporter.model import Change, Evidence, Floats, Series, Signal, Verdict
 
 __all__ = ["Judge", "Rule", "Stage", "State", "fade"]
 
-_VERSION = 1
+_VERSION = 2
+ROWS = 1000  # series whose states are copied per bite
+VERDICTS = 50  # series that are looked at more closely per bite
 
 
 def fade(scores: Floats, peaks: Floats, half_life: float) -> tuple[Floats, Floats]:
@@ -66,11 +68,24 @@ class Judge:
         is monotonic, ``wall`` epoch seconds. ``explain`` is asked for the few rows with a verdict:
         their lower bound, center and upper bound, and every detector's score.
         """
+        bites = self.steps(values, scores, measured, now, wall, explain)
+        return tuple(verdict for verdicts in bites for verdict in verdicts)
+
+    def steps(
+        self,
+        values: Floats,
+        scores: Floats,
+        measured: npt.NDArray[np.bool_],
+        now: float,
+        wall: float,
+        explain: Callable[[int], tuple[Floats, Mapping[str, float]]],
+    ) -> Iterator[list[Verdict]]:
+        """Do the same in bites of `VERDICTS` at most: on a bad day all series have one."""
         news, peaks = fade(scores, self._peaks, self.rule.fade)
         self._peaks = np.where(measured, peaks, self._peaks)
-        verdicts = []
+        verdicts = list[Verdict]()
         rows = self._busy.union(np.flatnonzero(measured & (news >= self.rule.open)).tolist())
-        for row in sorted(rows):
+        for looked, row in enumerate(sorted(rows), start=1):
             before = self._states[row]
             score = float(scores[row]) if measured[row] else None
             after, change = step(before, score, float(news[row]), now, self.rule)
@@ -83,7 +98,10 @@ class Judge:
                         row, change, after, float(values[row]), score, since, wall, explain
                     )
                 )
-        return tuple(verdicts)
+            if looked % VERDICTS == 0:
+                yield verdicts
+                verdicts = []
+        yield verdicts
 
     def incidents(self) -> dict[Series, State]:
         """Give the series that are not quiet, with their states."""
@@ -99,47 +117,42 @@ class Judge:
         self._busy = {i for i, s in enumerate(self._states) if s.stage is not Stage.QUIET}
 
     def dump(self, now: float) -> bytes:
-        """Give the states as bytes. Times become ages: the monotonic clock begins anew at boot."""
-        return self.photograph(now)()
+        """Give the states as bytes; ``now`` is monotonic."""
+        return b"".join(self.pieces(now))
 
-    def photograph(self, now: float) -> Callable[[], bytes]:
-        """Copy all states now, and dump them when called, by whichever thread."""
-        kept = list(zip(self.series, self._states, self._peaks.tolist(), strict=True))
+    def pieces(self, now: float) -> Iterator[bytes]:
+        """Copy all states in bites of `ROWS` at most; joined they are a dump: lines of JSON.
 
-        def dump() -> bytes:
-            rows = [
-                {
-                    "series": [one.exchange, one.signal],
-                    "stage": state.stage,
-                    "severity": state.severity,
-                    "told": state.told,
-                    "peak": peak,
-                    "ages": [
-                        None if time is None else now - time
-                        for time in (state.since, state.breached, state.closed, state.measured)
-                    ],
-                }
-                for one, state, peak in kept
+        Between two pieces nothing may be judged: they are to be of one moment.
+        """
+        yield msgspec.json.encode(_Head(version=_VERSION, now=now)) + b"\n"
+        for start in range(0, len(self.series), ROWS):
+            rows = slice(start, start + ROWS)
+            states, peaks = self._states[rows], self._peaks[rows].tolist()
+            kept = [
+                _Row(one, state, peak)
+                for one, state, peak in zip(self.series[rows], states, peaks, strict=True)
                 if state is not QUIET or peak > 0.0
             ]
-            return json.dumps({"version": _VERSION, "rows": rows}).encode()
-
-        return dump
+            yield msgspec.json.Encoder().encode_lines(kept)
 
     def restore(self, blob: bytes, now: float) -> None:
         """Take up the states of a dump, for the series known here.
 
+        The monotonic clock begins anew at boot: what counts is how long ago everything was.
         Raises ValueError, and changes nothing, for bytes that are torn or of another version.
         """
+        first, _, rest = blob.partition(b"\n")
         try:
-            found = json.loads(blob)
-            if found["version"] != _VERSION:
-                raise ValueError(f"version {found['version']}, expected {_VERSION}")
-            known = {Series(*row["series"]): _read(row, now) for row in found["rows"]}
-            peaks = {Series(*row["series"]): float(row["peak"]) for row in found["rows"]}
-        except (ValueError, KeyError, TypeError) as error:
+            head = msgspec.json.decode(first, type=_Head)
+            if head.version != _VERSION:
+                raise ValueError(f"version {head.version}, expected {_VERSION}")
+            rows = msgspec.json.Decoder(_Row).decode_lines(rest)
+        except ValueError as error:
             raise ValueError(f"unreadable incident state: {error}") from error
-        self._states = [known.get(one, QUIET) for one in self.series]
+        states = {row.series: _moved(row.state, now - head.now) for row in rows}
+        peaks = {row.series: row.peak for row in rows}
+        self._states = [states.get(one, QUIET) for one in self.series]
         self._peaks = np.array([peaks.get(one, 0.0) for one in self.series])
         self._busy = {i for i, s in enumerate(self._states) if s.stage is not Stage.QUIET}
 
@@ -176,18 +189,24 @@ class Judge:
         )
 
 
-def _read(row: Mapping[str, object], now: float) -> State:
-    ages = row["ages"]
-    if not isinstance(ages, list):
-        raise ValueError("ages must be a list")
-    since, breached, closed, measured = (None if age is None else now - float(age) for age in ages)
+class _Head(msgspec.Struct):
+    version: int
+    now: float  # of the clock that the states' times are by
+
+
+class _Row(msgspec.Struct):
+    series: Series
+    state: State
+    peak: float
+
+
+def _moved(state: State, by: float) -> State:
+    """Give a state as it is by a clock that is ahead by so many seconds."""
+    closed = None if state.closed is None else state.closed + by
     return replace(
-        QUIET,
-        stage=Stage(str(row["stage"])),
-        severity=Severity(str(row["severity"])),
-        told=bool(row["told"]),
-        since=since or 0.0,
-        breached=breached or 0.0,
+        state,
+        since=state.since + by,
+        breached=state.breached + by,
+        measured=state.measured + by,
         closed=closed,
-        measured=measured or 0.0,
     )

@@ -1,0 +1,20 @@
+"""Long work in bites, so that nobody else in the event loop waits for long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from exporter.contracts import Clock
+
+T = TypeVar("T")
+
+MOST = 32  # exchanges or alerts a bite, each some ten microseconds
+
+
+async def in_bites(items: Iterable[T], do: Callable[[T], object], clock: Clock) -> None:
+    """Do something with each item; after `MOST` of them others get their turn."""
+    for number, item in enumerate(items, start=1):
+        do(item)
+        if number % MOST == 0:
+            await clock.sleep(0.0)
