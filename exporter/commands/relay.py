@@ -78,7 +78,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked; give the exit status."""
-    from exporter.app import relay_settings
+    from exporter.app.relay import settings as relay_settings
     from exporter.config import ConfigError
 
     file = args.check or args.config
@@ -132,7 +132,7 @@ def _report(file: str, config: Config) -> Iterable[str]:
 def _serve(config: Config, folder: Path, args: argparse.Namespace) -> int:
     from exporter.alerting.store import StoreError
     from exporter.app import relay
-    from exporter.app.relay_settings import secrets_of
+    from exporter.app.relay.settings import secrets_of
     from exporter.edge import logs
     from exporter.edge.server import ListenError, listen_address
 
@@ -181,7 +181,7 @@ async def _until_told(relay: Relay) -> None:
 
 
 def _test(config: Config, name: str) -> int:
-    from exporter.app.relay_settings import try_receiver
+    from exporter.app.relay.settings import try_receiver
     from exporter.model import Delivered
 
     try:

@@ -1,0 +1,239 @@
+"""Joins the relay's parts: what Alertmanager posts goes onto the disk, and from there to people."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import random
+from typing import Final
+
+import msgspec
+
+from exporter import __version__, notifiers
+from exporter.alerting import heartbeat, held, outbox
+from exporter.alerting.store import Store, StoreError
+from exporter.app.relay.force import Force, ended
+from exporter.app.relay.serving import ACCEPT, Serving
+from exporter.app.relay.watchdog import Watchdog
+from exporter.config.relay import Config
+from exporter.contracts import Clock, FetchFailedError, Send
+from exporter.edge.clock import SystemClock
+from exporter.edge.server import Limits, Server
+from exporter.metrics.exporter import ExporterMeter
+from exporter.metrics.registry import Registry
+from exporter.metrics.relay import RelayMeter
+from exporter.model import Answer
+from exporter.model import Request as WireRequest
+from exporter.sources.supervise import supervise
+
+log = logging.getLogger(__name__)
+
+_TASKS: Final = ("deliver", "tick", "ping", "quota")
+_TICK: Final = 0.5  # seconds
+_PURGE_EVERY: Final = 3600.0
+_QUOTA_EVERY: Final = 600.0
+_WAITING: Final = 4000  # jobs in line for the disk
+
+
+class InUseError(Exception):
+    """Another relay works on the same spool; the text is one line for the user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line adds to the config. ``folder``: where relative paths begin."""
+
+    folder: Path
+    listen_address: str = "127.0.0.1:9719"
+    revision: str = ""
+    ready: Callable[[int], None] = lambda port: None
+
+
+class Relay:
+    """The whole program, from opening the spool to the last answer."""
+
+    store: Store  # these from the moment at which the spool is open
+    group: asyncio.TaskGroup
+    force: Force
+    watchdog: Watchdog
+
+    def __init__(self, config: Config, options: Options, clock: Clock | None = None) -> None:
+        self.config, self._options = config, options
+        self.clock: Clock = clock or SystemClock()
+        self.registry = Registry()
+        self.meter = RelayMeter(self.registry, [each.name for each in config.receivers])
+        self._own = ExporterMeter(
+            self.registry, version=__version__, revision=options.revision, tasks=_TASKS
+        )
+        self.obstacle: str | None = "starting"  # what keeps us from being ready
+        self._version: int | None = None  # of the spool, as another process changes it
+        self.dead = 0
+        self.port = 0
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set. Raises ListenError, StoreError and InUseError."""
+        spool = self._options.folder / self.config.spool.path
+        with _locked(spool):
+            async with Store(
+                spool, outbox.begin, size=self.config.spool.size, waiting=_WAITING
+            ) as store:
+                self.store = store
+                async with asyncio.TaskGroup() as self.group:
+                    await self._work(stop)
+        log.info("relay_ended")
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        clock, meter = self.clock, self.meter
+        self.force = force = Force(
+            store=self.store, clock=clock, meter=meter, group=self.group, start=self._start
+        )
+        self.watchdog = Watchdog(
+            lambda: self.config.heartbeat,
+            force,
+            store=self.store,
+            clock=clock,
+            meter=meter,
+            group=self.group,
+        )
+        background: list[asyncio.Task[None]] = []
+        try:
+            await force.change(self.config)
+            beaten = await self.store.write(lambda db: outbox.recall(db, "watchdog"))
+            lost = await force.open_since(heartbeat.GROUP)
+            self.watchdog.recall(beaten, lost)
+            self.registry.refresh(lambda: meter.depth.set(force.depth))
+            background = [
+                self._start("tick", self._tick_for_ever),
+                self._start("ping", partial(self.watchdog.ping, lambda: self.obstacle is None)),
+                self._start("quota", self._watch_quotas),
+            ]
+            await self._serve(stop)
+            await force.stop()
+        finally:
+            await ended(background)
+            await force.close()
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        limits = Limits(
+            connections=512,
+            requests=256,
+            body=self.config.intake.body_limit,
+            request_timeout=ACCEPT + 5.0,
+        )
+        server = Server(
+            self._options.listen_address,
+            Serving(self).routes(),
+            limits=limits,
+            refused=self._own.connections_refused,
+            expired=self._own.connections_expired,
+        )
+        async with server:
+            self.port = server.port
+            self.obstacle = None
+            log.info("relay_started address=%s port=%d", self._options.listen_address, server.port)
+            self._options.ready(server.port)
+            await stop.wait()
+            self.obstacle = "stopping"
+
+    def _start(self, kind: str, make: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return self.group.create_task(self._supervised(kind, make), name=kind)
+
+    async def _supervised(self, kind: str, make: Callable[[], Awaitable[None]]) -> None:
+        self._own.task_started(kind)
+        try:
+            await supervise(
+                kind,
+                make,
+                clock=self.clock,
+                chance=random,
+                on_restart=lambda: self._own.task_restarted(kind),
+            )
+        finally:
+            self._own.task_ended(kind)
+
+    # --- the passing of time --------------------------------------------------------------------
+
+    async def _tick_for_ever(self) -> None:
+        purged = -_PURGE_EVERY
+        while True:
+            now, wall = self.clock.monotonic(), self.clock.wall()
+            try:
+                await self.force.settle(wall, await self.store.write(held.receivers))
+                await self._look_around()
+                if gone := await self.store.write(_make_room):
+                    log.warning("spool_full forgotten=%d", gone)
+                if now - purged >= _PURGE_EVERY:
+                    await self._purge(wall)
+                    purged = now
+                self.obstacle = None if self.obstacle != "stopping" else "stopping"
+            except StoreError as error:
+                log.warning("spool_unwritable error=%s", error)
+                self.obstacle = "the spool cannot be written"
+            await self.watchdog.look(now, wall)
+            await self.clock.sleep(_TICK)
+
+    async def _purge(self, wall: float) -> None:
+        keep, dedup = self.config.spool.keep, self.config.incidents.dedup_window
+        await self.store.write(lambda db: outbox.purge(db, wall, keep, dedup))
+
+    async def _look_around(self) -> None:
+        """See how the outbox stands, and what a command of another process has changed in it."""
+        found = await self.store.write(outbox.backlog)
+        self.meter.oldest.set(found.oldest)
+        self.meter.dead.set(found.dead)
+        self.dead = found.dead
+        if self._version not in (None, found.version):
+            log.info("outbox_changed_by_hand")
+            await self.force.take_up()
+        self._version = found.version
+
+    async def _watch_quotas(self) -> None:
+        """Ask for what is left of a month's messages, where a service tells."""
+        while True:
+            send = self.force.carrier(notifiers.load("webhook"))
+            for receiver in self.force.receivers:
+                notifier = receiver.notifier
+                if notifier.quota is None or notifier.read_quota is None:
+                    continue
+                limit, used = notifier.quota(receiver.accounts[0])
+                try:
+                    answers = [await _asked(send, limit), await _asked(send, used)]
+                    figures = notifier.read_quota(answers[0].body, answers[1].body)
+                    self.meter.quota(receiver.name, *figures)
+                except (FetchFailedError, ValueError, msgspec.MsgspecError) as error:
+                    log.info("quota_unknown receiver=%s error=%s", receiver.name, error)
+            await self.clock.sleep(_QUOTA_EVERY)
+
+
+def _make_room(db: sqlite3.Connection) -> int:
+    return outbox.shed(db) if outbox.full(db) else 0
+
+
+async def _asked(send: Send, request: WireRequest) -> Answer:
+    return await send(
+        request.method, request.url, headers=request.headers, timeout=10.0, body_limit=65_536
+    )
+
+
+@contextmanager
+def _locked(spool: Path) -> Iterator[None]:
+    """Keep a second relay off the spool: two would send everything twice. Raises InUseError."""
+    try:
+        file = spool.with_name(f"{spool.name}.lock").open("a")
+    except OSError as error:
+        raise StoreError(f"{spool}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InUseError(f"another relay works on {spool}") from error
+        yield
