@@ -1,0 +1,134 @@
+"""What the relay's web server answers: posts taken, pages for people, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from exporter import __version__
+from exporter.alerting import intake, ledger, outbox, page
+from exporter.alerting.intake import Post
+from exporter.alerting.store import StoreError
+from exporter.edge.routes import (
+    JSON,
+    Handler,
+    RefusedError,
+    Reply,
+    Request,
+    file_route,
+    health_route,
+    html_route,
+    json_route,
+    scrape_route,
+)
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.relay import Refusal, Status
+from exporter.web import page as web
+from exporter.wire import ParseError
+
+if TYPE_CHECKING:
+    from exporter.app.relay import Relay
+
+log = logging.getLogger(__name__)
+
+ACCEPT: Final = 5.0  # seconds for a post to reach the disk; then 503
+_BIG: Final = 64 * 1024  # bytes of a post that are read in a thread
+
+
+class Serving:
+    """The routes of the running relay, and what is behind them."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+
+    def routes(self) -> Mapping[str, Handler]:
+        """Give all routes."""
+        relay = self._relay
+        routes: dict[str, Handler] = {
+            "POST /api/v1/alertmanager": partial(self._post, intake.read),
+            "POST /api/v1/grafana": partial(self._post, intake.read),
+            "POST /api/v1/alert": partial(self._post, intake.read_plain),
+            "/": html_route(self._page),
+            "/api/v1/incidents/{id}": json_route(self._incident),
+            "/metrics": scrape_route(Exposition(relay.registry)),
+            "/-/healthy": health_route(lambda: None),
+            "/-/ready": health_route(lambda: relay.obstacle),
+        }
+        for path, (kind, content) in web.static_files().items():
+            routes[path] = file_route(kind, content)
+        return routes
+
+    async def _post(self, read: Callable[[bytes, float], Post], request: Request) -> Reply:
+        """Take a post: 200 once it is on the disk, 503 when it cannot be, never 429 (see docs)."""
+        relay, meter = self._relay, self._relay.meter
+        self._authorize(request)
+        now = relay.clock.wall()
+        try:
+            if len(request.body) > _BIG:
+                post = await asyncio.to_thread(read, request.body, now)
+            else:
+                post = read(request.body, now)
+        except ParseError as error:
+            meter.refused[Refusal.INVALID].inc()
+            log.warning("post_invalid reason=%s", str(error)[:200])
+            raise RefusedError(400, str(error)[:300]) from error
+        post = await relay.watchdog.fed(post)
+        if post.alerts:
+            # Shielded: a caller who hangs up must not leave a message that no courier knows of.
+            task = relay.group.create_task(relay.force.take(post), name="take")
+            try:
+                async with asyncio.timeout(ACCEPT):
+                    failed = await asyncio.shield(task)
+            except TimeoutError:
+                failed = StoreError("the disk is too slow")
+            if failed is not None:
+                meter.refused[Refusal.FULL].inc()
+                raise RefusedError(503, "the spool cannot take it now", {"Retry-After": "5"})
+        for alert in post.alerts:
+            meter.received[Status.FIRING if alert.firing else Status.RESOLVED].inc()
+        return Reply(pieces=(b'{"status":"ok"}',), headers={"Content-Type": JSON})
+
+    def _authorize(self, request: Request) -> None:
+        """Check the login in constant time. Raises RefusedError."""
+        config = self._relay.config.intake
+        given = request.headers.get("Authorization", "").encode()
+        if config.bearer_token is not None:
+            wanted, scheme = f"Bearer {config.bearer_token.reveal()}".encode(), "Bearer"
+        elif config.password is not None:
+            login = f"{config.username}:{config.password.reveal()}".encode()
+            wanted, scheme = b"Basic " + base64.b64encode(login), "Basic"
+        else:
+            return
+        if not hmac.compare_digest(given, wanted):
+            self._relay.meter.refused[Refusal.UNAUTHORIZED].inc()
+            headers = {"WWW-Authenticate": f'{scheme} realm="relay"'}
+            raise RefusedError(401, "wrong or no login", headers)
+
+    async def _page(self) -> str:
+        relay, states = self._relay, tuple(outbox.State)
+        incidents, rows = await relay.store.write(
+            lambda db: (ledger.recent(db, 50), outbox.listed(db, states, 50))
+        )
+        seen = page.Overview(
+            version=__version__,
+            now=relay.clock.wall(),
+            incidents=incidents,
+            deliveries=rows,
+            depth=relay.force.depth,
+            dead=relay.dead,
+            beat=relay.watchdog.beaten,
+            silent=relay.watchdog.silent,
+        )
+        return await asyncio.to_thread(page.render, seen)
+
+    async def _incident(self, request: Request) -> object:
+        name = request.parameters["id"]
+        found = await self._relay.store.write(lambda db: ledger.one(db, name))
+        if found is None:
+            raise RefusedError(404, "no incident of that id")
+        return found
