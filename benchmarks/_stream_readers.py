@@ -14,8 +14,8 @@ import random
 import resource
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # a peer's memory shall not hold what is ours
     from exporter.app.books import LocalBook
     from exporter.contracts import Clock, Fetch, Venue
     from exporter.signals.feed import Feed
+    from exporter.sources.stream import Stream
 
 from benchmarks._feed_server import SYMBOLS
 
@@ -89,10 +90,25 @@ async def watched(reader: Awaitable[None], watch: Watch, seen: Callable[[], int]
 # --- this project -----------------------------------------------------------------------------
 
 
-def ours(port: int, count: int, *, uvloop: bool, books: bool = False) -> None:
-    """The whole path: receive, decode, count, latency, sequence, price or book, staleness."""
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """One stream of this project's, to be run, and where to look at what it has seen."""
+
+    stream: Stream
+    venue: Venue
+    clock: Clock
+    feeds: Mapping[str, Feed]
+    books: Mapping[str, LocalBook]
+    lost: list[str]
+
+    def seen(self) -> int:
+        """Give how many messages came."""
+        return sum(feed.count for feed in self.feeds.values())
+
+
+def assemble(port: int, *, books: bool = False) -> Ours:
+    """Put the whole path together: receive, decode, count, latency, sequence, price, staleness."""
     from exporter.edge.clock import SystemClock
-    from exporter.edge.http import HttpClient
     from exporter.edge.websocket import connect
     from exporter.metrics import families
     from exporter.metrics.children import CounterChild, HistogramChild
@@ -154,18 +170,27 @@ def ours(port: int, count: int, *, uvloop: bool, books: bool = False) -> None:
         chance=random.random,
         urls=[f"ws://127.0.0.1:{port}/stream"],
     )
+    return Ours(stream, venue, clock, feeds, local, lost)
+
+
+def ours(port: int, count: int, *, uvloop: bool, books: bool = False) -> None:
+    """The whole path, with prices or with books."""
+    from exporter.edge.http import HttpClient
+
+    parts = assemble(port, books=books)
     watch = Watch(count, skip=len(SYMBOLS) if books else 0)
 
     async def run() -> None:
         async with HttpClient() as client, asyncio.TaskGroup() as tasks:
-            for book in local.values():
-                _keep(book, venue, client, clock, port, tasks)
-            await stream.run()
+            for book in parts.books.values():
+                _keep(book, parts.venue, client, parts.clock, port, tasks)
+            await parts.stream.run()
 
-    _run(watched(run(), watch, lambda: sum(feed.count for feed in feeds.values())), uvloop)
-    lost.remove("shutdown")
-    lost += [f"{topic}: not synced" for topic, book in local.items() if not book.sync.synced]
-    watch.report(gaps=sum(feed.gaps for feed in feeds.values()), trouble=lost)
+    _run(watched(run(), watch, parts.seen), uvloop)
+    parts.lost.remove("shutdown")
+    unsynced = [topic for topic, book in parts.books.items() if not book.sync.synced]
+    trouble = parts.lost + [f"{topic}: not synced" for topic in unsynced]
+    watch.report(gaps=sum(feed.gaps for feed in parts.feeds.values()), trouble=trouble)
 
 
 def _book(feed: Feed, venue: Venue, clock: Clock) -> LocalBook:

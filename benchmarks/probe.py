@@ -87,13 +87,13 @@ def _server(tls: bool) -> Iterator[str]:
 
 
 @contextmanager
-def _peer() -> Iterator[tuple[int, int]]:
-    """Run the peer. Gives its process id and port."""
+def blackbox(module: str) -> Iterator[tuple[int, int]]:
+    """Run the peer on one module file. Gives its process id and port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as config:
-        config.write(MODULE.replace("CA_FILE", str(CERTIFICATES / "ca.pem")))
+        config.write(module)
         config.flush()
         command = [PEER, f"--config.file={config.name}", f"--web.listen-address=127.0.0.1:{port}"]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
@@ -157,7 +157,8 @@ async def _stress(client: Client, target: Target, checks: int, at_once: int) -> 
 
 async def _compare(checks: int, rounds: int, tls: bool, kind: type[Client]) -> None:
     ca_file = str(CERTIFICATES / "ca.pem")
-    with _server(tls) as url, _peer() as (pid, peer_port):
+    module = MODULE.replace("CA_FILE", ca_file)
+    with _server(tls) as url, blackbox(module) as (pid, peer_port):
         target = Target(
             exchange="acme",
             endpoint="time",
