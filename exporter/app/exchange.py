@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from exporter import config as settings
+from exporter.app import crosschecks
 from exporter.app.around import Surroundings, Task
 from exporter.app.books import Books, weight_of
+from exporter.app.crosschecks import CrossChecks
 from exporter.app.probing import Probing
 from exporter.app.streaming import Streams, StreamState
 from exporter.contracts import Venue
@@ -23,10 +25,16 @@ class Exchange:
     def __init__(self, configured: settings.Exchange, venue: Venue, around: Surroundings) -> None:
         self.name, self.venue = configured.name, venue
         self._registry = registry = around.registry.scope()
-        heaviest = weight_of(venue, configured.streams)
+        checked = any(stream.cross_check is not None for stream in configured.streams)
+        heaviest = max(
+            weight_of(venue, configured.streams), crosschecks.weight_of(venue, wanted=checked)
+        )
         self.probing = Probing(configured, venue, around, registry, heaviest)
         self.books = Books(configured, venue, around, registry, self.probing)
-        self._streams = Streams(configured, venue, around, registry, self.probing.skew, self.books)
+        self._checks = CrossChecks(configured, venue, around, registry, self.probing)
+        self._streams = Streams(
+            configured, venue, around, registry, self.probing.skew, self.books, self._checks
+        )
         self._mailbox: Mailbox[Callable[[], object], object] = Mailbox()
         self.domain: Domain | None = None  # where the fault lies, if anything fails
         self._domains = registry.gauges(families.FAULT_DOMAIN, self.name, values=Domain)
@@ -47,6 +55,7 @@ class Exchange:
         yield from self.probing.tasks()
         yield from self._streams.tasks()
         yield from self.books.tasks()
+        yield from self._checks.tasks()
 
     def close(self) -> None:
         """Take every series of this exchange off the page."""

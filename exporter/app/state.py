@@ -6,6 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from exporter import __version__
+from exporter.app.books import LocalBook
 from exporter.app.exchange import Exchange
 from exporter.app.judging import DECIDES
 from exporter.app.probing import EndpointState
@@ -93,11 +94,24 @@ def _row(state: StreamState, watch: Watch) -> shown.SubscriptionRow:
         symbol=feed.subscription.instrument,
         state=state.subscription(feed.subscription.topic),
         last_message=feed.last if feed.count else None,
-        stale_after=watch.liveness.stale_after,
+        stale_after=watch.stale_after,
         rate=_known(watch.rate),
         latency=_known(feed.latency),
         price=_known(feed.mid),
         gaps=feed.gaps,
+        silence=None if watch.checked is None else watch.checked.verdict,
+        book=None if watch.book is None else _book(watch.book),
+    )
+
+
+def _book(local: LocalBook) -> shown.BookState:
+    sync = local.sync
+    return shown.BookState(
+        synced=sync.synced,
+        crossed=sync.synced and sync.book.touching,
+        levels=len(sync.book),
+        resyncs=sum(sync.resyncs.values()) - 1,  # the first was no rebuilding
+        reason=sync.reason,
     )
 
 

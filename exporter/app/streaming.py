@@ -12,6 +12,7 @@ from random import random, uniform
 from exporter import config as settings
 from exporter.app.around import Surroundings, Task
 from exporter.app.books import Books, LocalBook
+from exporter.app.crosschecks import CrossChecks
 from exporter.app.evidence import KEPT, StreamFailure, of_stream
 from exporter.contracts import Clock, ConnectionLostError, Venue
 from exporter.edge.inbox import InboxBounds, InboxMeter
@@ -23,6 +24,7 @@ from exporter.metrics.streams import ChannelMeter, FeedMeter
 from exporter.metrics.streams import StreamMeter as StreamChildren
 from exporter.model import Ack, Channel, Control, Lost, Subscription, SubscriptionState
 from exporter.signals.feed import Feed, Skew
+from exporter.signals.hush import CrossChecked
 from exporter.signals.liveness import Liveness, Patience
 from exporter.sources.link import Sink, StreamMeter
 from exporter.sources.session import Timing
@@ -42,6 +44,7 @@ class Watch:
     feed: Feed
     liveness: Liveness
     book: LocalBook | None = None
+    checked: CrossChecked | None = None  # where its silences are held against REST
     rate: float = nan
     _counted: int = 0
     _looked: float | None = None
@@ -50,6 +53,14 @@ class Watch:
     def sink(self) -> Sink:
         """Where the frame path hands its events to."""
         return self.feed if self.book is None else self.book
+
+    @property
+    def stale_after(self) -> float:
+        """How long it may be silent, in seconds: as learnt, unless REST knows better."""
+        usual, patience = self.liveness.stale_after, self.liveness.patience
+        if self.checked is None:
+            return usual
+        return self.checked.stale_after(usual, patience.floor, self.feed.last)
 
     def rearm(self, now: float) -> None:
         """Begin anew at ``now`` (epoch seconds), for the subscription does."""
@@ -61,6 +72,8 @@ class Watch:
     def look(self, now: float) -> None:
         """Look once a tick; ``now`` in epoch seconds."""
         self.liveness.look(self.feed.last, now)
+        if self.checked is not None:
+            self.checked.look(self.feed.count, self.liveness.last)
         passed = now - (now if self._looked is None else self._looked)
         if passed > 0.0:
             rate = (self.feed.count - self._counted) / passed
@@ -93,6 +106,11 @@ class StreamState:
         agreed = (SubscriptionState.ACKED, SubscriptionState.LIVE)
         return self.connected and self.subscription(topic) in agreed
 
+    def agreed(self, topic: str) -> bool:
+        """Say whether the venue owes us one subscription's data, silent though it may be."""
+        owed = (SubscriptionState.ACKED, SubscriptionState.LIVE, SubscriptionState.STALE)
+        return self.connected and self.subscription(topic) in owed
+
     def renew(self, topic: str) -> None:
         """Leave and join one topic."""
         if self.stream is not None:
@@ -110,10 +128,11 @@ class Streams:
         registry: Registry,
         skew: Skew,
         books: Books,
+        checks: CrossChecks,
     ) -> None:
         self.name, self._configured, self._venue = configured.name, configured, venue
         self._around, self._clock, self._registry = around, around.clock, registry
-        self._skew, self._books = skew, books
+        self._skew, self._books, self._checks = skew, books, checks
         self.streams: list[StreamState] = []
         self._queue_wait: HistogramChild | None = None  # all streams share one
         self.priced: list[Feed] = []
@@ -169,6 +188,11 @@ class Streams:
         state = StreamState(name, watches)
         if wanted.book and self._venue.book is not None:
             self._build(state, wanted)
+        if wanted.cross_check is not None:
+            for topic, watch in watches.items():
+                watch.checked = self._checks.add(
+                    watch.feed, watch.liveness, partial(state.agreed, topic), wanted.cross_check
+                )
         state.stream = Stream(
             f"{self.name}/{name}",
             self._venue,
@@ -186,7 +210,7 @@ class Streams:
             clock=clock,
             meter=_stream_meter(state, children, clock, partial(self._dead, name)),
             sinks={topic: watch.sink for topic, watch in watches.items()},
-            stale_after=lambda topic: watches[topic].liveness.stale_after,
+            stale_after=lambda topic: watches[topic].stale_after,
             chance=random,
             urls=self._configured.stream_url,
             fetch=self._around.fetch,
@@ -219,7 +243,7 @@ class Streams:
             watch.feed,
             channel,
             priced=priced,
-            stale_after=lambda: watch.liveness.stale_after,
+            stale_after=lambda: watch.stale_after,
             wall=self._clock.wall,
         )
         return watch
@@ -287,6 +311,8 @@ def _stream_meter(
         for watch in state.watches.values():
             if not up and watch.book is not None:
                 watch.book.restart()
+            if not up and watch.checked is not None:
+                watch.checked.reset()
 
     def lost(reason: Lost) -> None:
         state.losses, state.lost = state.losses + 1, reason

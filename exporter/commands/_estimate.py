@@ -13,6 +13,7 @@ from exporter.model import (
     Channel,
     Circuit,
     Family,
+    Hush,
     Lost,
     Phase,
     Reason,
@@ -51,10 +52,15 @@ _ODD: Mapping[tuple[str, str], int] = {
     (known.PROBE_SKIPPED.name, "reason"): len(Skip),
     (known.STREAM_DISCONNECTS.name, "reason"): len(Lost),
     (known.BOOK_RESYNCS.name, "reason"): len(Resync),
+    (known.STREAM_CROSS_CHECKS.name, "verdict"): len(Hush),
     (known.STREAM_SUBSCRIPTIONS.name, "state"): len(SubscriptionState),
     (known.ALERT_PUSHES.name, "outcome"): len(known.PushOutcome),
 }
-_OPT_IN = (known.ANOMALY_BASELINE.name, known.BOOK_AUDIT_DIVERGENCE.name)
+_OPT_IN = (
+    known.ANOMALY_BASELINE.name,
+    known.BOOK_AUDIT_DIVERGENCE.name,
+    known.STREAM_CROSS_CHECKS.name,
+)
 _PROCESS = 30  # process_* and python_* of the client library
 
 

@@ -195,6 +195,11 @@ class Stream:
         None,
         "Hold each book against a REST snapshot so often, where the venue has one; else never.",
     )
+    cross_check: float | None = key(
+        duration("5s", "1h"),
+        None,
+        "Ask REST so often about each silent subscription whether its market moved; else never.",
+    )
     queue: int | None = key(
         integer(16, 10_000_000), None, "Frames that may wait; else streams.queue."
     )
@@ -348,6 +353,10 @@ class Exchange:
                     why = f"a venue with books over REST, and {self.venue} has none"
                 found = format_duration(stream.book_audit)
                 yield Mistake((*place, "book_audit"), f"found {found}, expected it only in {why}")
+            if stream.cross_check is not None and not venue.cross_checks.keys() & stream.channels:
+                found = format_duration(stream.cross_check)
+                why = f"a venue whose REST tells of these channels, and {self.venue}'s does not"
+                yield Mistake((*place, "cross_check"), f"found {found}, expected it only in {why}")
             for number, channel in enumerate(stream.channels):
                 if channel not in venue.topics and stream.channels != Stream().channels:
                     offered = ", ".join(venue.topics)

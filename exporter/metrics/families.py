@@ -280,6 +280,16 @@ STREAM_STALE_AFTER = _gauge(
     "channel",
     "symbol",
 )
+STREAM_CROSS_CHECKS = _counter(
+    "exchange_stream_cross_checks_total",
+    "What the venue's REST API said of a subscription that was silent for longer than it was known "
+    "to be: moved, the market had news that the stream did not bring; quiet, it had none; unknown, "
+    "no answer came, or none that could be read. Only where cross_check is configured.",
+    "exchange",
+    "channel",
+    "symbol",
+    "verdict",
+)
 STREAM_VALUE_LAST_CHANGE = _gauge(
     "exchange_stream_value_last_change_timestamp_seconds",
     "When the price last differed from the one before, by our clock.",

@@ -82,6 +82,11 @@ class BookSync:
         return self.wanted is None
 
     @property
+    def reason(self) -> Resync:
+        """Why it was last lost: at first, because there was none yet."""
+        return self._reason
+
+    @property
     def position(self) -> int | None:
         """Which message the book has come to, by the venue's number; None where it has none."""
         return self._last

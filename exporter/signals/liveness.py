@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_FEWEST = 5  # looks that must have found something new before its silences say anything
 _LESSON = 1.5  # how much longer than known a silence may make the threshold at once
 
 
@@ -33,6 +34,7 @@ class Liveness:
     last: float  # when data last came, epoch seconds; at first, when it was subscribed
     longest: float = 0.0
     stale_after: float = 0.0
+    _found: int = 0
     _looked: float = 0.0
 
     def __post_init__(self) -> None:
@@ -50,7 +52,10 @@ class Liveness:
             forget: float = 0.5 ** (max(now - self._looked, 0.0) / patience.memory)
             self.longest = max(silence, self.longest * forget)
             wanted = self.longest * patience.factor
-            self.stale_after = min(max(wanted, patience.floor), patience.ceiling)
+            self._found += 1
+            # What a venue sends on subscribing (its last trade, a snapshot) is no sign of life yet.
+            if self._found >= _FEWEST:
+                self.stale_after = min(max(wanted, patience.floor), patience.ceiling)
             self.last = last
         self._looked = now
         return now - self.last > self.stale_after

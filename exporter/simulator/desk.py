@@ -79,6 +79,7 @@ class Desk:
             # Spread over the period, so that not all markets speak in the same instant.
             run.began = now - self._period * self.random.random() - 1e-4 * place
             run.due = run.began + self._period
+            run.pair.printed = self.millis()  # what it says of its last trade until there is one
 
     # --- clock and markets ---------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from exporter.model import Change, Channel, Circuit, Severity, SubscriptionState
+from exporter.model import Change, Channel, Circuit, Hush, Resync, Severity, SubscriptionState
 
 
 class Health(StrEnum):
@@ -49,6 +49,26 @@ class EndpointState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BookState:
+    """One local order book. ``resyncs``: how often it was built anew, ``reason``: why last."""
+
+    synced: bool
+    crossed: bool = False  # the best bid is not below the best ask
+    levels: int = 0  # on both sides
+    resyncs: int = 0
+    reason: Resync = Resync.START
+
+    @property
+    def health(self) -> Health:
+        """Whether it may be traded on."""
+        if self.crossed:
+            return Health.DOWN
+        if self.synced:
+            return Health.UP
+        return Health.PENDING if self.reason is Resync.START else Health.DEGRADED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionRow:
     """One channel of one instrument."""
 
@@ -61,6 +81,8 @@ class SubscriptionRow:
     latency: float | None = None  # of the newest message, corrected for the clocks
     price: float | None = None
     gaps: int = 0
+    silence: Hush | None = None  # what REST says of a silence, where it is asked
+    book: BookState | None = None  # where one is built
 
     @property
     def health(self) -> Health:

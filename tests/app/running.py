@@ -86,12 +86,15 @@ async def running(
     exchange: str = "endpoints: []",
     shared: str = "",
     book_rate: float = 40.0,
+    rate: float = 5.0,
 ) -> AsyncIterator[Running]:
     """Run the program on some simulated venues until leaving.
 
     ``exchange`` are keys of each exchange, ``shared`` those of the config, both as YAML.
     """
-    async with Simulator(venue_names=names, symbols=(INSTRUMENT,), book_rate=book_rate) as venue:
+    async with Simulator(
+        venue_names=names, symbols=(INSTRUMENT,), book_rate=book_rate, rate=rate
+    ) as venue:
         rows = [_row(venue, name, exchange) for name in names]
         text = f"anomaly: {{enabled: false, tick: 100ms}}\n{shared}\nexchanges:\n"
         config = settings.read(text + "\n".join(rows), "test", venues.names(), venues.load)

@@ -27,6 +27,12 @@ def test_busy_subscription_is_stale_at_the_floor() -> None:
     assert stale[0] == pytest.approx(1065.0, abs=1.0)
 
 
+def test_what_comes_on_subscribing_teaches_nothing() -> None:
+    """The last trade is repeated at once, then a quiet market: no stricter than before it came."""
+    live = Liveness(Patience(floor=5.0, ceiling=60.0), last=1000.0)
+    assert feed(live, [1000.2], 1100.0)[0] == 1061.0
+
+
 def test_silent_from_the_start_is_stale_at_the_ceiling() -> None:
     """Acknowledged, then nothing at all: told after the ceiling, counted from subscribing."""
     live = Liveness(Patience(ceiling=60.0), last=1000.0)

@@ -104,7 +104,7 @@ def readers(venue: Venue) -> list[Reader]:
     needed += ["markets"] if venue.read_markets else []
     needed += ["snapshot"] if venue.book and venue.book.read_snapshot else []
     needed += ["prelude"] if venue.prelude else []
-    told = {where.read: channel for channel, where in reversed(venue.cross_checks.items())}
+    told = {where.read: channel for channel, where in reversed(list(venue.cross_checks.items()))}
     needed += [f"ticker.{channel}" for channel in told.values()]
     found = bodies(venue.name)
     # Most venues answer one ticker, whatever channel it is held against.

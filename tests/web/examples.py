@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.model import Change, Channel, Circuit, Severity, SubscriptionState
+from exporter.model import Change, Channel, Circuit, Hush, Resync, Severity, SubscriptionState
 from exporter.web.state import (
     AnomalyState,
+    BookState,
     EndpointState,
     ExchangeState,
     Snapshot,
@@ -40,7 +41,14 @@ TRADES = SubscriptionRow(
     price=64_123.4,
 )
 QUOTES = replace(TRADES, channel=Channel.QUOTES, rate=412.0, latency=0.0091, last_message=NOW - 0.1)
-BOOK = replace(TRADES, channel=Channel.BOOK, rate=10.0, latency=0.0204, price=None)
+BOOK = replace(
+    TRADES,
+    channel=Channel.BOOK,
+    rate=10.0,
+    latency=0.0204,
+    price=None,
+    book=BookState(synced=True, levels=1964),
+)
 STREAM = StreamState(
     name="binance/1",
     connected=True,
@@ -85,7 +93,22 @@ SHAKY = replace(
                     price=None,
                     gaps=2,
                 ),
-                replace(BOOK, state=SubscriptionState.ACKED, last_message=None, latency=None),
+                replace(
+                    BOOK,
+                    state=SubscriptionState.ACKED,
+                    last_message=None,
+                    latency=None,
+                    silence=Hush.MOVED,
+                    book=BookState(synced=False, resyncs=2, reason=Resync.GAP),
+                ),
+                replace(
+                    BOOK,
+                    symbol="ETH-USDT",
+                    book=BookState(
+                        synced=True, crossed=True, levels=812, resyncs=1, reason=Resync.CHECKSUM
+                    ),
+                ),
+                replace(TRADES, symbol="SOL-EUR", silence=Hush.QUIET, last_message=NOW - 70),
             ),
         ),
     ),

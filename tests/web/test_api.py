@@ -31,7 +31,12 @@ def test_state_holds_everything_with_its_health() -> None:
     assert bybit["endpoints"][0]["reason"] == "connect_timeout"
     stream = okx["streams"][0]
     assert (stream["health"], stream["lost"]) == ("degraded", "ping_timeout")
-    assert [row["state"] for row in stream["subscriptions"]] == ["live", "stale", "acked"]
+    states = [row["state"] for row in stream["subscriptions"]]
+    assert states == ["live", "stale", "acked", "live", "live"]
+    assert stream["subscriptions"][2]["silence"] == "moved"
+    assert stream["subscriptions"][2]["book"] == {
+        "synced": False, "crossed": False, "levels": 0, "resyncs": 2, "reason": "gap",
+    }  # fmt: skip
 
 
 def test_one_exchange_by_name() -> None:

@@ -72,6 +72,11 @@ def test_page_says_what_the_snapshot_says() -> None:
         "64,123.4",
         "critical okx-tokyo: median probe latency is still 412 ms, usually 38.1 ms",
         "over binance: stream latency is back at 9.1 ms after 4 min",
+        "synced 1,964 levels",
+        "market moves",
+        "building 0 levels, rebuilt 2×, last gap",
+        "crossed 812 levels, rebuilt 1×, last checksum",
+        "market is quiet",
         "1 learning",
         "1,284 / 15,000",
     ):

@@ -64,7 +64,7 @@ def _quote(desk: Desk, query: Query, pair: Pair) -> object:
     one, (number, _, price, size) = pair.listing, pair.print
     return {"ask": one.price(pair.asks.best), "bid": one.price(pair.bids.best),
             "volume": one.size(pair.day_volume), "trade_id": number, "price": one.price(price),
-            "size": one.size(size), "time": iso(pair.printed or desk.millis())}  # fmt: skip
+            "size": one.size(size), "time": iso(pair.printed)}  # fmt: skip
 
 
 def _book(desk: Desk, query: Query, pair: Pair) -> object:
@@ -90,12 +90,12 @@ def _make(desk: Desk, channel: str, product: str) -> Feed | None:
             return Feed(key=key, topic=key, channel="trades", pair=pair,
                         prints=partial(_matches, pair, "match"),
                         opening=lambda millis: _matches(pair, "last_match", [pair.print],
-                                                        pair.printed or millis))  # fmt: skip
+                                                        pair.printed))  # fmt: skip
         case "ticker":
             return Feed(key=key, topic=key, channel="quotes", pair=pair,
                         prints=partial(_tickers, pair),
                         opening=lambda millis: _tickers(pair, [pair.print],
-                                                        pair.printed or millis))  # fmt: skip
+                                                        pair.printed))  # fmt: skip
         case "heartbeat":
             return Feed(key=key, topic=key, channel="heartbeat", pair=pair,
                         steps=partial(_heartbeat, pair))  # fmt: skip

@@ -156,7 +156,7 @@ def _trades(pair: Pair, key: str, arg: str) -> Feed:
 
     # The first frame repeats the last trade, which may be old.
     return Feed(key=key, topic=key, channel="trades", pair=pair, prints=encode,
-                opening=lambda millis: encode([pair.print], pair.printed or millis))  # fmt: skip
+                opening=lambda millis: encode([pair.print], pair.printed))  # fmt: skip
 
 
 def _levels(one: Listing, levels: Levels) -> str:

@@ -1,0 +1,173 @@
+"""Holds the silent subscriptions of one exchange against its REST API, one request at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from exporter import config as settings
+from exporter.app.around import Surroundings, Task
+from exporter.app.probing import Probing
+from exporter.contracts import CrossCheck, Venue
+from exporter.flow.breaker import Breaker
+from exporter.metrics import families
+from exporter.metrics.children import CounterChild
+from exporter.metrics.registry import Registry
+from exporter.model import Glance, Hush, Probed, Skip, Subscription, Target
+from exporter.signals.feed import Feed
+from exporter.signals.hush import CrossChecked
+from exporter.signals.liveness import Liveness
+from exporter.sources import probe
+from exporter.wire import ParseError
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 1.0  # seconds between two looks at who is silent
+_GRACE = 1.0  # seconds in which the stream may still bring what REST has shown
+_TIMEOUT, _BODY = 5.0, 1 << 20  # seconds, bytes
+
+
+@dataclass(slots=True, kw_only=True)
+class _Silent:
+    """One subscription that may fall silent. ``live``: the venue agreed to it, and we are there."""
+
+    feed: Feed
+    liveness: Liveness
+    checked: CrossChecked
+    where: CrossCheck
+    live: Callable[[], bool]
+    verdicts: dict[Hush, CounterChild]
+
+    def due(self, now: float) -> bool:
+        """Say whether it is silent for longer than it was known to be, and may be asked about."""
+        self.checked.look(self.feed.count, self.liveness.last)
+        patience = max(self.liveness.patience.floor, self.liveness.longest)
+        return self.live() and self.checked.due(now, patience)
+
+
+class CrossChecks:
+    """All subscriptions of one exchange whose silences are held against REST."""
+
+    def __init__(
+        self,
+        configured: settings.Exchange,
+        venue: Venue,
+        around: Surroundings,
+        registry: Registry,
+        probing: Probing,
+    ) -> None:
+        self._name, self._venue, self._around = configured.name, venue, around
+        self._registry, self._probing = registry, probing
+        self._url = (configured.rest_url or venue.rest_url).rstrip("/")
+        self._watched: list[_Silent] = []
+        # What refuses us is left alone for a while, as every endpoint is.
+        self._breaker = Breaker(settings.breaker_rules(configured, "cross_check"))
+
+    def add(
+        self, feed: Feed, liveness: Liveness, live: Callable[[], bool], every: float
+    ) -> CrossChecked | None:
+        """Watch one subscription; None where the venue's REST does not tell of its channel."""
+        what = feed.subscription
+        where = self._venue.cross_checks.get(what.channel)
+        if where is None:
+            return None
+        names = (what.exchange, what.channel, what.instrument)
+        verdicts = self._registry.counters(families.STREAM_CROSS_CHECKS, *names, values=Hush)
+        silent = _Silent(
+            feed=feed,
+            liveness=liveness,
+            checked=CrossChecked(every),
+            where=where,
+            live=live,
+            verdicts=verdicts,
+        )
+        self._watched.append(silent)
+        return silent.checked
+
+    def tasks(self) -> Iterator[Task]:
+        """Give everything that must run."""
+        if self._watched:
+            yield "cross_check", f"{self._name}/cross checks", self.run
+
+    async def run(self) -> None:
+        """Ask about who is silent, whoever was asked about longest ago first, until cancelled."""
+        clock = self._around.clock
+        while True:
+            now = clock.wall()
+            due = [silent for silent in self._watched if silent.due(now)]
+            if due:
+                await self._check(min(due, key=lambda silent: silent.checked.asked))
+            await clock.sleep(_LOOK_EVERY)
+
+    async def _check(self, silent: _Silent) -> None:
+        clock, feed = self._around.clock, silent.feed
+        count, asked = feed.count, clock.wall()
+        glance = await self._ask(feed.subscription, silent.where)
+        await clock.sleep(_GRACE)
+        if feed.count != count or not silent.live():
+            silent.checked.asked = asked  # the silence is over, and nothing to be judged
+            return
+        before = silent.checked.verdict
+        verdict = silent.checked.judge(glance, asked, self._probing.skew.offset)
+        if verdict is None:
+            return
+        silent.verdicts[verdict].inc()
+        if verdict is Hush.MOVED is not before:
+            log.warning(
+                "stream_missed_market exchange=%s topic=%s silent_s=%.1f",
+                self._name,
+                feed.subscription.topic,
+                asked - feed.last,
+            )
+
+    async def _ask(self, what: Subscription, where: CrossCheck) -> Glance | None:
+        """Give what REST shows, None where nothing may be asked or nothing can be read."""
+        symbol = where.spell(what.symbol)
+        target = Target(
+            exchange=self._name,
+            endpoint="cross_check",
+            url=self._url + where.path.format(symbol=symbol, lower=symbol.lower()),
+            timeout=_TIMEOUT,
+            body_limit=_BODY,
+            weight=where.weight,
+        )
+        found: list[Glance] = []
+
+        def report(done: Probed) -> None:
+            if done.answer is None:
+                return
+            self._probing.answered(done.answer)
+            if done.ok:
+                try:
+                    found.append(where.read(done.answer.body))
+                except ParseError as error:
+                    log.warning(
+                        "cross_check_unreadable exchange=%s reason=%r",
+                        self._name,
+                        str(error)[:200],
+                    )
+
+        def skipped(target: Target, skip: Skip) -> None:
+            log.debug("cross_check_skipped exchange=%s reason=%s", self._name, skip)
+
+        await probe.once(
+            target,
+            fetch=self._around.fetch,
+            clock=self._around.clock,
+            readers=probe.Readers(fault=self._venue.fault),
+            slots=self._around.slots,
+            gates=probe.Gates(
+                breaker=self._breaker,
+                budgets=tuple(self._probing.budgets.values()),
+                online=self._around.online,
+                maintenance=lambda: self._probing.maintenance.active,
+            ),
+            listeners=probe.Listeners(report=report, skipped=skipped),
+        )
+        return found[0] if found else None
+
+
+def weight_of(venue: Venue, wanted: bool) -> int:
+    """Give the weight of the heaviest request that cross-checks may send, 1 if there are none."""
+    return max((one.weight for one in venue.cross_checks.values()), default=1) if wanted else 1
