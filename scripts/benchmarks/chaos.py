@@ -43,6 +43,7 @@ from tests.live.worlds import NO_LIMITS, simulated, watched
 LONG = 480.0  # seconds from which on the slope of memory counts
 MOST_SLOPE = 1.0  # MB an hour
 _PATIENCE = 6.0  # seconds in which a fault must show
+_WELL = ("exchange_probe_success", "exchange_stream_connected", "exchange_stream_subscriptions")
 Tell = Callable[[Samples, Samples, str], bool]
 
 
@@ -192,18 +193,21 @@ def descriptors(world: World) -> int:
 
 
 def well(world: World, size: Size) -> bool:
-    """Say whether every endpoint answers and every stream is live."""
+    """See that every endpoint answers and every stream is live. Raises AssertionError: what not."""
     page = world.scrape()
-    probes = page.values("exchange_probe_success")
-    streams = page.values("exchange_stream_connected")
-    live = page.total("exchange_stream_subscriptions", state="live")
-    return (
-        len(probes) == size.endpoints
-        and all(probes)
-        and len(streams) >= size.streams
-        and all(streams)
-        and live == page.total("exchange_stream_subscriptions")
-    )
+    probes, streams, states = map(page.named, _WELL)
+    wrong = [
+        f"{len(found)} instead of {many} of {name}"
+        for name, found, many in zip(
+            _WELL, (probes, streams), (size.endpoints, size.streams), strict=False
+        )
+        if len(found) != many
+    ]
+    wrong += [str(each.labels) for each in (*probes, *streams) if not each.value]
+    wrong += [str(each.labels) for each in states if each.value and each.labels["state"] != "live"]
+    if wrong:
+        raise AssertionError(", ".join(wrong[:10]))
+    return True
 
 
 def thinned(samples: list[tuple[float, int]], most: int) -> list[tuple[float, int]]:
@@ -228,7 +232,7 @@ def play(
     # The histories behind the figures reach back five minutes: before that they only fill.
     run.storm(exchanges, 360.0 if duration >= LONG else duration / 4.0)
     world.clear()
-    programs.eventually(lambda: well(world, size), "all is well again", within=40)
+    programs.eventually(lambda: well(world, size), "all is well again", within=60)
     time.sleep(2.0)
     before, files = world.scrape(), descriptors(world)
     run.memory.clear()

@@ -59,9 +59,10 @@ class Samples:
     @cached_property
     def found(self) -> list[Sample]:
         """All of them."""
-        return [sample for name in self._lines for sample in self._named(name)]
+        return [sample for name in self._lines for sample in self.named(name)]
 
-    def _named(self, name: str) -> list[Sample]:
+    def named(self, name: str) -> list[Sample]:
+        """Give the samples of that name."""
         text = "\n".join(self._lines.get(name, ())) + "\n"
         return [each for family in text_string_to_metric_families(text) for each in family.samples]
 
@@ -72,7 +73,7 @@ class Samples:
     def values(self, name: str, **labels: str) -> list[float]:
         """Give the values of the samples of that name whose labels include these."""
         return [
-            sample.value for sample in self._named(name) if labels.items() <= sample.labels.items()
+            sample.value for sample in self.named(name) if labels.items() <= sample.labels.items()
         ]
 
 
