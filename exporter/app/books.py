@@ -153,6 +153,7 @@ class Books:
             slots=asyncio.Semaphore(_AT_ONCE),
             part=[_part(limit, share, rules.weight, clock) for limit in probing.budgets],
             budgets=tuple(probing.budgets.values()),
+            ban=probing.ban,
             fault=venue.fault,
             answered=probing.answered,
         )

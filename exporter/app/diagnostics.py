@@ -183,6 +183,8 @@ async def _client(address: str | None, keep: bool) -> AsyncIterator[Fetch]:
 
 
 async def _probe(exchange: Exchange, state: EndpointState, fetch: Fetch, clock: Clock) -> Probed:
+    if not exchange.probing.ban.admit():
+        raise DiagnosticError("the exchange has banned us for now")
     for budget in exchange.probing.budgets.values():
         try:
             await budget.wait_acquired(state.target.weight, _BUDGET_PATIENCE)

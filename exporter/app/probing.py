@@ -61,6 +61,8 @@ class Probing:
         targets = settings.targets(configured, venue, around.config.probes)
         share = settings.budget_share(configured, around.config.probes)
         heaviest = max([heaviest, *(target.weight for target in targets)])
+        bans = around.bans
+        self.ban = budget.Ban(self._clock, bans.of(self._name), partial(bans.note, self._name))
         self.budgets = {limit: self._budget(limit, share, heaviest) for limit in limits}
         self.endpoints = {target.endpoint: self._endpoint(target) for target in targets}
         self.offset = ClockOffset()
@@ -82,6 +84,11 @@ class Probing:
     def begun(self) -> bool:
         """Whether every endpoint has had its first turn."""
         return all(state.last or state.skipped for state in self.endpoints.values())
+
+    @property
+    def allowances(self) -> tuple[budget.Budget | budget.Ban, ...]:
+        """What must admit a request: the limits, which know of a ban; without any, the ban."""
+        return tuple(self.budgets.values()) or (self.ban,)
 
     @property
     def maintenance(self) -> Maintenance:
@@ -108,8 +115,7 @@ class Probing:
 
     def tick(self, now: float) -> None:
         """Look once at what passes with time alone; ``now`` in epoch seconds."""
-        banned = max((each.banned_until for each in self.budgets.values()), default=0.0)
-        self._meter.banned(banned if banned > now else None)
+        self._meter.banned(self.ban.until if self.ban.until > now else None)
         for limit, each in self.budgets.items():
             self._meter.used(limit.name, each.used_ratio())
         self._look_up(now)
@@ -141,13 +147,7 @@ class Probing:
             share=share,
             heaviest=min(heaviest, limit.weight),
         )
-        bans = self._around.bans
-        return budget.Budget(
-            rules,
-            self._clock,
-            banned_until=bans.of(self._name, limit.name),
-            on_ban=partial(bans.note, self._name, limit.name),
-        )
+        return budget.Budget(rules, self._clock, self.ban)
 
     def _endpoint(self, target: Target) -> EndpointState:
         meter = ProbeMeter(
@@ -180,7 +180,7 @@ class Probing:
             slots=self._around.slots,
             gates=probe.Gates(
                 breaker=state.breaker,
-                budgets=tuple(self.budgets.values()),
+                budgets=self.allowances,
                 online=self._around.online,
                 maintenance=lambda: self._paused,
             ),

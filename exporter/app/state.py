@@ -35,7 +35,7 @@ def snapshot(app: App) -> shown.Snapshot:
 
 
 def _exchange(exchange: Exchange, now: float, monotonic: float) -> shown.ExchangeState:
-    banned = max((each.banned_until for each in exchange.probing.budgets.values()), default=0.0)
+    banned = exchange.probing.ban.until
     try:
         offset = exchange.probing.offset.read(monotonic)
     except LookupError:

@@ -1,7 +1,7 @@
 """What must outlive this process, in one directory: bans, and what the detectors have learnt.
 
-bans.json: {"version": 1, "banned_until": {exchange: {limit: epoch seconds}}}, detectors.state: as
-the detectors write it. Each file is written whole under another name, synced and then given its
+bans.json: {"version": 2, "banned_until": {exchange: epoch seconds}}, detectors.state: as the
+detectors write it. Each file is written whole under another name, synced and then given its
 own, so that a kill at any moment leaves the old one or the new one.
 """
 
@@ -25,7 +25,7 @@ from exporter.metrics.registry import Registry
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 _BANS, _LEARNT = "bans.json", "detectors.state"
 _LEARNT_EVERY = 60.0  # seconds between two saves of what the detectors have learnt
 _LONGEST_BAN = 30 * 86400.0  # seconds; a later end than that was written by a broken clock
@@ -37,23 +37,23 @@ class StorageError(Exception):
 
 class _Bans(msgspec.Struct):
     version: int
-    banned_until: dict[str, dict[str, float]]
+    banned_until: dict[str, float]
 
 
 @dataclass(slots=True)
 class Bans:
-    """Until when each exchange told us to stay away, by limit; epoch seconds."""
+    """Until when each exchange told us to stay away; epoch seconds."""
 
-    until: dict[str, dict[str, float]] = field(default_factory=dict)
+    until: dict[str, float] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def of(self, exchange: str, limit: str) -> float:
+    def of(self, exchange: str) -> float:
         """Give the end of a ban; zero where there was none."""
-        return self.until.get(exchange, {}).get(limit, 0.0)
+        return self.until.get(exchange, 0.0)
 
-    def note(self, exchange: str, limit: str, until: float) -> None:
+    def note(self, exchange: str, until: float) -> None:
         """Remember a ban."""
-        self.until.setdefault(exchange, {})[limit] = until
+        self.until[exchange] = until
         self.changed.set()
 
 
@@ -94,12 +94,9 @@ class Storage:
         now = self._clock.wall()
         return Bans(
             {
-                exchange: {
-                    limit: until
-                    for limit, until in limits.items()
-                    if now < until < now + _LONGEST_BAN
-                }
-                for exchange, limits in found.banned_until.items()
+                exchange: until
+                for exchange, until in found.banned_until.items()
+                if now < until < now + _LONGEST_BAN
             }
         )
 

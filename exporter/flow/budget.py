@@ -210,25 +210,50 @@ def used_ratio(state: State, now: float, rules: Rules) -> float:
     return max(told, rules.ours.used(state.ours, now)) / rules.weight
 
 
-class Budget:
-    """One limit of one exchange, shared by all that ask it: probes at once, others in line.
+class Ban:
+    """Until when one exchange wants to hear nothing from us; it has one, whatever its limits.
 
-    Those in line are served in order of coming; whoever is cancelled or too late leaves the line
-    without holding it up. A ban is kept in wall time, because it outlives this process.
+    Kept in wall time, because it outlives this process.
     """
 
     def __init__(
         self,
-        rules: Rules,
         clock: Clock,
-        banned_until: float = 0.0,
+        until: float = 0.0,
         on_ban: Callable[[float], None] = lambda until: None,
     ) -> None:
         """Prepare; ``on_ban`` hears until when a new ban lasts, to be kept somewhere safe."""
+        self.until = until  # epoch seconds
+        self._clock, self._on_ban = clock, on_ban
+
+    def ban(self, duration: float) -> None:
+        """Ask for nothing for ``duration`` seconds; a ban is never cut short by a later one."""
+        until = self._clock.wall() + duration
+        if until > self.until:
+            self.until = until
+            self._on_ban(until)
+
+    def left(self) -> float:
+        """Give the seconds that it still lasts, zero or less when there is none."""
+        return self.until - self._clock.wall()
+
+    def admit(self, weight: int = 1) -> bool:
+        """Say whether something may be asked now, whatever its weight."""
+        return self.left() <= 0.0
+
+
+class Budget:
+    """One limit of one exchange, shared by all that ask it: probes at once, others in line.
+
+    Those in line are served in order of coming; whoever is cancelled or too late leaves the line
+    without holding it up. While the exchange's ``banned`` lasts, nobody is served.
+    """
+
+    def __init__(self, rules: Rules, clock: Clock, banned: Ban | None = None) -> None:
         self.rules = rules
         self.state = State()
-        self.banned_until = banned_until  # epoch seconds
-        self._clock, self._on_ban = clock, on_ban
+        self.banned = banned or Ban(clock)
+        self._clock = clock
         self._line = asyncio.Lock()  # the standard library's lock is fair, and safe to cancel
 
     def admit(self, weight: int = 1) -> bool:
@@ -246,18 +271,15 @@ class Budget:
         self.state = reconcile(self.state, used, self._clock.monotonic(), self.rules)
 
     def ban(self, duration: float) -> None:
-        """Ask for nothing for ``duration`` seconds; a ban is never cut short by a later one."""
-        until = self._clock.wall() + duration
-        if until > self.banned_until:
-            self.banned_until = until
-            self._on_ban(until)
+        """Have the whole exchange asked for nothing for ``duration`` seconds."""
+        self.banned.ban(duration)
 
     def used_ratio(self) -> float:
         """Give the used part of the venue's whole limit."""
         return used_ratio(self.state, self._clock.monotonic(), self.rules)
 
     def _take(self, weight: int) -> float:
-        if (banned := self.banned_until - self._clock.wall()) > 0.0:
+        if (banned := self.banned.left()) > 0.0:
             return banned
         self.state, wait = take(self.state, weight, self._clock.monotonic(), self.rules)
         return wait

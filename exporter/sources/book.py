@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias
 
 from exporter.contracts import BookRules, Clock, Fetch
 from exporter.flow import backoff
-from exporter.flow.budget import Budget
+from exporter.flow.budget import Ban, Budget
 from exporter.model import Answer, Depth, Reason, Resync, Subscription, Target
 from exporter.sources import probe
 from exporter.wire import ParseError
@@ -70,6 +70,7 @@ class Snapshots:
     slots: asyncio.Semaphore
     part: Sequence[Budget]
     budgets: Sequence[Budget]
+    ban: Ban
     fault: Callable[[Answer], Reason | None]
     answered: Callable[[Answer], None]
 
@@ -91,7 +92,7 @@ class Snapshots:
         if done.answer is not None:
             self.answered(done.answer)
         if done.answer is None or done.reason is not None:
-            probe.rest(done, self.budgets)
+            probe.rest(done, (self.ban,))
             raise SnapshotError(f"{done.reason}: {done.detail}")
         try:
             return read(done.answer.body, what.topic, what.symbol)
@@ -101,15 +102,20 @@ class Snapshots:
     async def _wait_allowed(self) -> None:
         give_up = self.clock.monotonic() + _LONGEST_LINE
         try:
+            while not self.ban.admit():
+                await self._wait_longer(give_up)
             for own, whole in zip(self.part, self.budgets, strict=True):
                 weight = min(self.rules.weight, whole.rules.weight)
                 await own.wait_acquired(weight, _LONGEST_LINE)
                 while not whole.admit(weight):
-                    if self.clock.monotonic() >= give_up:
-                        raise TimeoutError
-                    await self.clock.sleep(1.0)
+                    await self._wait_longer(give_up)
         except TimeoutError as error:
             raise SnapshotError("no room in the rate budget") from error
+
+    async def _wait_longer(self, give_up: float) -> None:
+        if self.clock.monotonic() >= give_up:
+            raise TimeoutError
+        await self.clock.sleep(1.0)
 
 
 Renew: TypeAlias = Callable[[], None]

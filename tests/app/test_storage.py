@@ -32,17 +32,17 @@ def test_bans_come_back_to_the_second(tmp_path: Path) -> None:
         storage = _storage(tmp_path)
         bans = storage.bans()
         now = clock.wall()
-        bans.note("binance", "weight", now + 120.5)
-        bans.note("binance", "orders", now + 10.0)
-        bans.note("okx", "ip", now + 1e12)
+        bans.note("binance", now + 120.5)
+        bans.note("kraken", now + 10.0)
+        bans.note("okx", now + 1e12)
         storage.save_bans(bans)
         storage.close()
         await asyncio.sleep(20.0)
         storage = _storage(tmp_path)
         again = storage.bans()
         storage.close()
-        assert again.of("binance", "weight") == now + 120.5
-        assert again.of("binance", "orders") == again.of("okx", "ip") == again.of("x", "y") == 0.0
+        assert again.until == {"binance": now + 120.5}
+        assert again.of("kraken") == again.of("x") == 0.0
 
     run_virtual(main())
 
@@ -60,7 +60,7 @@ def test_a_ban_is_written_at_once_and_learning_in_its_turn(tmp_path: Path) -> No
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(storage.run(bans, photograph))
             await asyncio.sleep(1.0)
-            bans.note("binance", "weight", 1_800_000_000.0)
+            bans.note("binance", 1_800_000_000.0)
             await asyncio.sleep(0.01)
             assert "1800000000" in (tmp_path / "bans.json").read_text()
             assert storage.learnt() is None
@@ -73,7 +73,7 @@ def test_a_ban_is_written_at_once_and_learning_in_its_turn(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"version": 2, "banned_until": {}}', '{"version": 1}', "\0" * 100]
+    "text", ["", "{", "[]", '{"version": 1, "banned_until": {}}', '{"version": 2}', "\0" * 100]
 )
 def test_what_cannot_be_read_is_left(tmp_path: Path, text: str) -> None:
     """A damaged file is told of in the log, and the program starts."""
@@ -129,7 +129,7 @@ def test_write_whole_survives_a_kill(tmp_path: Path) -> None:
     )
     for wait in (0.02, 0.05, 0.11, 0.17):
         writer = subprocess.Popen([sys.executable, "-c", code, str(file)])
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + 60.0
         before = file.stat().st_mtime_ns if file.exists() else 0
         while not file.exists() or file.stat().st_mtime_ns == before:
             assert time.monotonic() < deadline

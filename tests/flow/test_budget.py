@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.flow.budget import (
+    Ban,
     Bucket,
     Budget,
     Rules,
@@ -393,17 +394,22 @@ def test_ban_holds_to_the_second_and_over_restarts() -> None:
 
     async def main() -> None:
         clock = FakeClock()
-        budget = Budget(RULES, clock)
+        noted = list[float]()
+        ban = Ban(clock, on_ban=noted.append)
+        budget = Budget(RULES, clock, ban)
+        other = Budget(RULES, clock, ban)
         budget.ban(100.0)
         budget.ban(10.0)
-        assert budget.banned_until == clock.epoch + 100.0
-        restarted = Budget(RULES, clock, banned_until=budget.banned_until)
+        assert noted == [clock.epoch + 100.0]
+        assert not other.admit()
+        restarted = Budget(RULES, clock, Ban(clock, noted[0]))
         await clock.sleep(99.9)
         assert not budget.admit()
         assert not restarted.admit()
         await restarted.wait_acquired(1, 1.0)
         assert clock.monotonic() == pytest.approx(100.0)
         assert budget.admit()
+        assert ban.admit()
 
     run_virtual(main())
 

@@ -97,6 +97,7 @@ class Desk:
             slots=asyncio.Semaphore(1),
             part=(part,),
             budgets=(self.budget,),
+            ban=self.budget.banned,
             fault=lambda answer: None,
             answered=lambda answer: self.heard.append(answer.status),
         )

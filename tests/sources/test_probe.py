@@ -399,15 +399,18 @@ def test_refusals_are_respected(said: Answer, rest: float) -> None:
     assert all(refused < time < refused + rest for time, _ in ran.skips)
 
 
-def test_ban_rests_the_whole_exchange() -> None:
-    """A ban is of our address: the other endpoints stop asking too."""
+@pytest.mark.parametrize("limited", [True, False])
+def test_ban_rests_the_whole_exchange(limited: bool) -> None:
+    """A ban is of our address: the other endpoints stop asking too, with and without limits."""
     targets = tuple(replace(TARGET, endpoint=f"e{n}") for n in range(5))
     fetch = ScriptedFetch(
         lambda number: answer(429, retry_after="100") if number == 9 else answer()
     )
 
     def gates(clock: FakeClock) -> Gates:
-        shared = budget.Budget(budget.Rules(weight=6000, window=60.0), clock)
+        ban = budget.Ban(clock)
+        limit = budget.Budget(budget.Rules(weight=6000, window=60.0), clock, ban)
+        shared = limit if limited else ban
         return Gates(breaker=breaker.Breaker(breaker.Rules()), budgets=(shared,))
 
     scheduled(fetch, 300.0, gates, targets=targets)
