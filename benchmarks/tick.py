@@ -11,6 +11,7 @@ programs on the machine change less, and of the clock in brackets.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable
 from dataclasses import replace
@@ -145,6 +146,8 @@ async def measure() -> None:
     """Print calm ticks, ticks in which everything goes wrong at once, and saves."""
     world = World()
     await world.begin()
+    gc.collect()
+    gc.freeze()  # as `run` does
     judging = world.anomalies.judging
     calm, storm, copied, written = Turns(), Turns(), Turns(), Turns()
     for number in range(WARM_UP + CALM):

@@ -130,8 +130,11 @@ class Force:
     async def look(self, now: float) -> None:
         """Look once a tick at what passes with time alone; ``now`` in epoch seconds."""
         await in_bites(self.exchanges, lambda exchange: exchange.tick(now), self._clock)
-        if self._prices is not None:
-            self._prices.look(self.exchanges, now)
+        prices = self._prices
+        for _ in () if prices is None else prices.steps(self.exchanges, now):
+            await self._clock.sleep(0.0)
+            if prices is not self._prices:
+                return  # another config since: the next tick is its
 
     async def stop(self) -> None:
         """Stop all that runs by the config; the last figures stay on the page."""

@@ -21,6 +21,7 @@ from exporter.signals.outage import Look, Outage, Rule
 audit = logging.getLogger("exporter.audit")
 
 _ASK_AGAIN = 10.0  # seconds between two questions out of turn to one exchange
+_AFTERMATH = 120.0  # seconds in which those that were out with all others are not told one by one
 _NEARLY_ALL = 0.75  # a greater share than this is out: our side, the path, or what they share
 
 
@@ -35,6 +36,7 @@ class Outages:
         self._began: dict[str, float] = {}  # of those that are out, epoch seconds
         self._doubts: asyncio.Queue[Exchange] = asyncio.Queue(maxsize=1000)
         self._all_since: float | None = None
+        self._all_ended = float("-inf")  # when nearly all were out for the last time
         self._told: set[str] = set()  # who is told to be out by itself
         self._with_streams: dict[str, bool] = {}
 
@@ -55,10 +57,14 @@ class Outages:
         share = len(self._began) / len(known) if known else 0.0
         if len(known) > 1 and share > _NEARLY_ALL:
             self._all_since = wall if self._all_since is None else self._all_since
+            self._all_ended = wall
         else:
             self._all_since = None
-        if self._all_since is None:
-            self._told.update(self._began)
+            # Who was out with all others may only be slower to come back than they.
+            late = wall - self._all_ended >= _AFTERMATH
+            self._told.update(
+                name for name, began in self._began.items() if late or began > self._all_ended
+            )
         self._told.intersection_update(self._began)
         return self._claimed() != before
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 
 from exporter import config as settings
@@ -24,8 +24,14 @@ class Prices:
 
     def look(self, exchanges: Iterable[Exchange], now: float) -> None:
         """Compare all prices as they are at ``now`` (epoch seconds), and show it."""
+        for _ in self.steps(exchanges, now):
+            pass
+
+    def steps(self, exchanges: Iterable[Exchange], now: float) -> Iterator[None]:
+        """Do the same in bites of a few milliseconds for a thousand prices."""
         wanted = self._configured
         feeds = _newest(feed for exchange in exchanges for feed in exchange.priced)
+        yield
         mids = [
             Mid(exchange, instrument, feed.mid, feed.last)
             for (exchange, instrument), feed in feeds.items()
@@ -36,6 +42,7 @@ class Prices:
                    mid.received)
             for mid in mids
         ]  # fmt: skip
+        yield
         found = compare(
             mids,
             now,
@@ -44,11 +51,13 @@ class Prices:
             reference=wanted.reference,
         )
         self.deviation = found.deviation
+        yield
         still = frozen(
             motions, now, freshness=wanted.freshness, still=wanted.still, peers=wanted.peers
         )
         fresh = [mid for mid in mids if now - mid.received <= wanted.freshness]
-        self._meter.show(
+        yield
+        yield from self._meter.steps(
             feeds.keys(),
             consensus={one: (each.price, each.exchanges) for one, each in found.consensus.items()},
             deviation=found.deviation,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TypeAlias, TypeVar
 
 from exporter.metrics import families as f
@@ -22,7 +22,7 @@ class PriceMeter:
         self._bases: dict[Pair, None] = {}  # every one that was ever known
         self._children: dict[Family, dict[tuple[str, ...], GaugeChild]] = {}
 
-    def show(
+    def steps(
         self,
         known: Collection[Pair],
         *,
@@ -30,8 +30,8 @@ class PriceMeter:
         deviation: Mapping[Pair, float],
         frozen: Mapping[Pair, bool],
         basis: Mapping[Pair, float],
-    ) -> None:
-        """Show one comparison.
+    ) -> Iterator[None]:
+        """Show one comparison, family by family.
 
         ``known`` are all (exchange, symbol) there are, fresh or not. ``consensus``: price and
         exchanges by symbol; ``deviation`` and ``frozen`` by (exchange, symbol); ``basis`` by
@@ -42,8 +42,11 @@ class PriceMeter:
         counts = {(symbol,): count for symbol, (_, count) in consensus.items()}
         self._set(f.CONSENSUS_PRICE, symbols, prices)
         self._set(f.CONSENSUS_VENUES, symbols, counts)
+        yield
         self._set(f.PRICE_DEVIATION, known, deviation)
+        yield
         self._set(f.PRICE_FROZEN, known, {pair: int(value) for pair, value in frozen.items()})
+        yield
         self._bases.update(dict.fromkeys(basis))
         self._set(f.QUOTE_BASIS, self._bases, basis)
 

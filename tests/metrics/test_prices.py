@@ -14,13 +14,14 @@ def test_what_cannot_be_said_is_absent() -> None:
     registry = Registry()
     meter = PriceMeter(registry)
     for _ in range(2):
-        meter.show(
+        bites = meter.steps(
             (A, B),
             consensus={"BTC-USDT": (100.0, 1)},
             deviation={A: -0.5},
             frozen={A: True},
             basis={("USD", "USDT"): -0.05},
         )
+        list(bites)
         shown = dict(line.rsplit(" ", 1) for line in page(registry) if line[0] != "#")
         assert shown['exchange_consensus_price{symbol="BTC-USDT"}'] == "100.0"
         assert shown['exchange_consensus_venues{symbol="BTC-USDT"}'] == "1"
@@ -28,7 +29,7 @@ def test_what_cannot_be_said_is_absent() -> None:
         assert shown['exchange_price_frozen{exchange="a",symbol="BTC-USDT"}'] == "1"
         assert shown['exchange_quote_basis_ratio{base_quote="USD",quote="USDT"}'] == "-0.05"
         assert not [line for line in shown if 'exchange="b"' in line]
-        meter.show((A, B), consensus={}, deviation={}, frozen={}, basis={})
+        list(meter.steps((A, B), consensus={}, deviation={}, frozen={}, basis={}))
         assert not [line for line in page(registry) if "symbol=" in line or "quote=" in line]
 
 
@@ -36,7 +37,7 @@ def test_what_is_no_longer_watched_leaves_the_registry() -> None:
     """After a reload no child of an exchange that is gone is kept."""
     registry = Registry()
     meter = PriceMeter(registry)
-    meter.show((A, B), consensus={}, deviation={}, frozen={}, basis={})
+    list(meter.steps((A, B), consensus={}, deviation={}, frozen={}, basis={}))
     before = registry.series
-    meter.show((A,), consensus={}, deviation={}, frozen={}, basis={})
+    list(meter.steps((A,), consensus={}, deviation={}, frozen={}, basis={}))
     assert before - registry.series == 2

@@ -1,0 +1,113 @@
+"""All exchanges out at once, and back again, as an Alertmanager hears of it; work in bites."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+
+from exporter.app.bites import MOST, in_bites
+from exporter.signals.outage import Rule
+from tests.app.running import Running, running, wait_until
+from tests.fakes import FakeClock, run_virtual
+
+PROBES = "probes: {interval: 300ms, timeout: 250ms}"
+BREAKER = "breaker: {failures: 2, recovery: 200ms, recovery_cap: 400ms}"
+NO_STREAMS = f"streams: [], limits: {{weight: 1000000, share: 100%}}, {BREAKER}"
+
+
+class Told:
+    """An Alertmanager that only remembers: the newest of each alert, by name and exchange."""
+
+    def __init__(self) -> None:
+        self.alerts: dict[tuple[str, str], dict[str, Any]] = {}
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Answer one post."""
+        for alert in json.loads(await request.text()):
+            labels = alert["labels"]
+            self.alerts[labels["alertname"], labels.get("exchange", "")] = alert
+        return web.json_response({})
+
+    def over(self, name: str, exchange: str = "") -> bool:
+        """Say whether an alert that was told has ended."""
+        end = datetime.fromisoformat(self.alerts[name, exchange]["endsAt"])
+        return end <= datetime.now(end.tzinfo)
+
+
+@asynccontextmanager
+async def told() -> AsyncIterator[tuple[Told, str]]:
+    """Serve an Alertmanager; give it and its URL."""
+    found = Told()
+    app = web.Application()
+    app.router.add_post("/api/v2/alerts", found.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield found, f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def _fail(program: Running, venue: str) -> None:
+    program.simulator.inject({"fault": "reset", "venue": venue})
+
+
+def test_exchanges_without_streams_alone_together_and_over() -> None:
+    """Without streams, endpoints alone tell. One is out: it. All are: one alert, not one each.
+
+    When they answer again every alert that was pushed ends.
+    """
+
+    async def test() -> None:
+        async with told() as (alertmanager, url):
+            shared = f"{PROBES}\nalertmanagers: [{{url: '{url}'}}]"
+            async with running(("binance", "bybit"), exchange=NO_STREAMS, shared=shared) as program:
+                program.app.anomalies.outages.rule = Rule(agreed=0.3, clear=0.5)
+                await wait_until(lambda: all(each.begun for each in program.app.exchanges))
+                alerts = alertmanager.alerts
+                _fail(program, "bybit")
+                await wait_until(lambda: ("ExchangeDown", "bybit") in alerts, timeout=20.0)
+                text = alerts["ExchangeDown", "bybit"]["annotations"]["description"]
+                assert text.startswith("No endpoint of bybit is up. Seen by")
+                _fail(program, "binance")
+                await wait_until(lambda: ("ExchangeAllDown", "") in alerts, timeout=20.0)
+                assert alerts["ExchangeAllDown", ""]["labels"] == {
+                    "alertname": "ExchangeAllDown",
+                    "severity": "critical",
+                    "category": "availability",
+                    "job": "exchange-exporter",
+                }
+                assert not alertmanager.over("ExchangeDown", "bybit")
+                program.simulator.clear()
+                await wait_until(
+                    lambda: (
+                        alertmanager.over("ExchangeAllDown")
+                        and alertmanager.over("ExchangeDown", "bybit")
+                    ),
+                    timeout=20.0,
+                )
+                assert ("ExchangeDown", "binance") not in alerts
+
+    asyncio.run(asyncio.wait_for(test(), 60.0))
+
+
+def test_long_work_is_done_in_bites() -> None:
+    """Others get a turn after every few items, and none is left out."""
+    done, turns = list[int](), list[int]()
+
+    class Counting(FakeClock):
+        async def sleep(self, duration: float) -> None:
+            turns.append(len(done))
+            await asyncio.sleep(duration)
+
+    run_virtual(in_bites(range(3 * MOST + 1), done.append, Counting()))
+    assert done == list(range(3 * MOST + 1))
+    assert turns == [MOST, 2 * MOST, 3 * MOST]
