@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from exporter.detectors import every, load, names
-from exporter.detectors.bank import Bank
+from exporter.detectors.bank import PIECE, Bank
 from exporter.model import Floats, Series
 
 EVERY = pytest.mark.parametrize("name", every())
@@ -231,3 +231,19 @@ def test_an_empty_bank_ticks() -> None:
     assert bank.tick(np.zeros(0), 0.0).score.shape == (1, 0)
     with pytest.raises(ValueError, match="expected 0 values"):
         bank.tick(np.zeros(2), 0.0)
+
+
+def test_a_dump_is_made_in_bites() -> None:
+    """Whatever the number of series, a bite copies 256 KiB or a thousand names."""
+    bank = Bank([Series(f"x{i}", "s") for i in range(2500)], {"zscore": load("zscore")})
+    rng = np.random.default_rng(7)
+    for i in range(30):
+        bank.tick(rng.normal(size=2500), float(i))
+    pieces = list(bank.pieces())
+    assert sum(map(len, pieces)) > 4 * PIECE
+    assert max(map(len, pieces)) <= PIECE
+    assert max(piece.count(b'"x') for piece in pieces) == 1000
+    again = Bank(bank.series, bank.detectors)
+    again.restore(b"".join(pieces))
+    values = rng.normal(size=2500)
+    np.testing.assert_array_equal(again.tick(values, 30.0).score, bank.tick(values, 30.0).score)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.detectors.judge import Judge, Rule, fade
+from exporter.detectors.judge import ROWS, VERDICTS, Judge, Rule, fade
 from exporter.detectors.judge.machine import QUIET, Stage, State, step
 from exporter.detectors.judge.wording import quantity, sentence, span
 from exporter.model import Change, Evidence, Floats, Series, Severity, Signal, Verdict
@@ -273,3 +273,19 @@ def test_the_end_and_the_loss_are_told_too() -> None:
         sentence(series, None, Change.WORSENED, evidence, 5.0)
         == "acme: lat x is still 0.04, for 5 s"
     )
+
+
+def test_a_bad_day_is_judged_and_kept_in_bites() -> None:
+    """When every series has an incident at once, a bite holds some verdicts, not thousands."""
+    n = 2 * ROWS + 1
+    judge = Judge([Series(f"x{i}", "lat") for i in range(n)], [LATENCY], Rule(hold=1.0))
+    high, measured = np.full(n, 1.3), np.ones(n, dtype=np.bool_)
+    judge.advance(high, high, measured, 0.0, 1e9, _explain)
+    bites = list(judge.steps(high, high, measured, 2.0, 1e9 + 2.0, _explain))
+    assert sum(map(len, bites)) == n
+    assert max(map(len, bites)) == VERDICTS
+    pieces = list(judge.pieces(2.0))
+    assert max(piece.count(b"\n") for piece in pieces) == ROWS
+    again = Judge(judge.series, [LATENCY], judge.rule)
+    again.restore(b"".join(pieces), 2.0)
+    assert again.incidents() == judge.incidents()
