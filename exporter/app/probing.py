@@ -213,10 +213,11 @@ class Probing:
     def _set_clock(
         self, said: float, done: Probed, phases: Mapping[Phase, float], now: float
     ) -> None:
-        # The venue read its clock while it processed the request: name, handshakes and body have
-        # no part in the round trip.
-        processing = phases.get(Phase.PROCESSING, done.duration)
-        written = done.time + done.duration - processing - phases.get(Phase.TRANSFER, 0.0)
-        offset = self.offset.observe(said, written, processing, _CLOCK_RESOLUTION, now)
+        # The venue read its clock after the handshakes and before the body. When just between, the
+        # phases do not prove: we may have been late to write, and late to hear of the answer.
+        before = sum(phases.get(each, 0.0) for each in (Phase.RESOLVE, Phase.CONNECT, Phase.TLS))
+        round_trip = done.duration - before - phases.get(Phase.TRANSFER, 0.0)
+        sent = done.time + before
+        offset = self.offset.observe(said, sent, round_trip, _CLOCK_RESOLUTION, now)
         self.skew.offset = offset.value
         self._meter.clock(offset.value, offset.error)
