@@ -81,8 +81,8 @@ class Courier:
         meter: Meter,
         chance: Callable[[], float],
     ) -> None:
-        self.receiver = receiver
-        self._policy, self._store, self._send = policy, store, send
+        self.receiver, self.policy = receiver, policy
+        self._store, self._send = store, send
         self._clock, self._meter, self._chance = clock, meter, chance
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._due: list[tuple[float, int, tuple[str, str]]] = []  # (due, delivery, lane)
@@ -133,7 +133,7 @@ class Courier:
     async def run(self) -> None:
         """Deliver until told to stop."""
         async with asyncio.TaskGroup() as group:
-            for number in range(self._policy.parallel):
+            for number in range(self.policy.parallel):
                 group.create_task(self._work(), name=f"deliver {self.receiver.name} {number}")
 
     async def _work(self) -> None:
@@ -224,7 +224,7 @@ class Courier:
             request.method,
             request.url,
             headers=request.headers,
-            timeout=self._policy.timeout,
+            timeout=self.policy.timeout,
             body_limit=_ANSWER,
             body=request.body,
         )
@@ -262,10 +262,10 @@ class Courier:
         if outcome.unsure and not (self.receiver.notifier.keyed or self.receiver.resend):
             why = f"{outcome.reason}: it may have been delivered"
             return await self._give_up(lane, row, why, works=False)
-        if lane.since is not None and now - lane.since >= self._policy.give_up:
+        if lane.since is not None and now - lane.since >= self.policy.give_up:
             return await self._give_up(lane, row, f"tried for too long: {outcome.reason}")
-        lane.state, wait = backoff.step(lane.state, 0.0, self._policy.backoff, self._chance())
-        delay = wait if wait is not None else self._policy.backoff.cap
+        lane.state, wait = backoff.step(lane.state, 0.0, self.policy.backoff, self._chance())
+        delay = wait if wait is not None else self.policy.backoff.cap
         if outcome.after is not None:
             delay = max(delay, outcome.after)
             self._pause(outcome.after)

@@ -7,7 +7,7 @@ connection, to be run in a transaction: by the relay's store, or by a command of
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -206,18 +206,30 @@ def pending(connection: sqlite3.Connection, now: float, longest: float) -> list[
     ]
 
 
-def interrupted(connection: sqlite3.Connection, receivers: Sequence[str], now: float) -> int:
-    """Settle tries that a crash cut off: dead for these ``receivers``, else tried again."""
-    marks = ",".join("?" * len(receivers))
-    unsure = "a crash cut this try off: it may have been delivered"
+def interrupted(
+    connection: sqlite3.Connection,
+    careful: Collection[str],
+    now: float,
+    but: Collection[str] = (),
+) -> int:
+    """Settle tries that were cut off: dead for ``careful`` receivers, else tried again.
+
+    ``but``: receivers whose tries are still under way.
+    """
+    unsure = "this try was cut off: it may have been delivered"
     rows = connection.execute(
-        f"SELECT id FROM deliveries WHERE state = 'sending' AND receiver IN ({marks})",  # noqa: S608
-        tuple(receivers),
+        "SELECT id, receiver FROM deliveries WHERE state = 'sending'"
     ).fetchall()
+    dead = 0
     for row in rows:
-        finish(connection, row["id"], State.DEAD, now=now, detail=unsure)
-    connection.execute("UPDATE deliveries SET state = 'waiting' WHERE state = 'sending'")
-    return len(rows)
+        if row["receiver"] in but:
+            continue
+        if row["receiver"] in careful:
+            finish(connection, row["id"], State.DEAD, now=now, detail=unsure)
+            dead += 1
+        else:
+            connection.execute("UPDATE deliveries SET state = 'waiting' WHERE id = ?", (row["id"],))
+    return dead
 
 
 def start(connection: sqlite3.Connection, id: int) -> Row | None:  # noqa: A002

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,6 +21,7 @@ from exporter.edge.routes import (
     health_route,
     html_route,
     json_route,
+    refuse_foreign,
     scrape_route,
 )
 from exporter.edge.server import Limits
@@ -127,9 +127,7 @@ class Serving:
         """Let through what changes something, where the config does. Raises RefusedError."""
         if not self._app.config.server.changes:
             raise RefusedError(403, _CLOSED)
-        origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
-            raise RefusedError(403, "a page of another site may not ask for this")
+        refuse_foreign(request)
 
     @property
     def _diagnostics(self) -> Diagnostics:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import ssl
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from exporter.alerting.outbox import Row
     from exporter.app.relay import Relay
+    from exporter.app.webfile import WebFile
     from exporter.config.relay import Config
 
 HELP = """\
@@ -27,6 +29,10 @@ hand (POST /api/v1/alert), keeps them on the disk and tells the configured recei
 one message, each with proof of delivery.
   /            recent incidents     /metrics    for Prometheus
   /-/healthy   the process lives    /-/ready    the spool takes writes
+
+SIGHUP reads the config anew, and so does POST /-/reload where the config has `server: {changes:
+true}`: receivers that did not change work on, and a config that is wrong is refused while the old
+one stays in force.
 
   relay --check relay.yml                                is the config good?
   relay --config.file=relay.yml                          run
@@ -52,6 +58,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="127.0.0.1:9719",
         help="where to serve, port 0 for any free one (default %(default)s); other than loopback"
         " only with a login in the config",
+    )
+    add(
+        "--web.config.file",
+        dest="web",
+        metavar="FILE",
+        help="TLS, logins and headers, in the exporter toolkit's format; changes are followed",
     )
     add("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"))
     add("--log.format", dest="log_format", choices=("logfmt", "json"))
@@ -100,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
             return _with_spool(folder / config.spool.path, lambda db: _outbox(db, args))
         case "audit":
             return _with_spool(folder / config.spool.path, lambda db: _audit(db, args.limit))
-    return _serve(config, folder, args)
+    return _serve(config, file, args)
 
 
 def _fail(line: str, status: int = UNUSABLE) -> int:
@@ -123,35 +135,67 @@ def _report(file: str, config: Config) -> Iterable[str]:
     ask = config.triage
     yield f"  triage: {f'{ask.model}, {ask.language}' if ask.enabled else 'off'}"
     if not (config.intake.bearer_token or config.intake.password):
-        yield "warning: anyone who reaches the port can post alerts; only loopback is served"
+        yield (
+            "warning: anyone who reaches the port can post alerts; without --web.config.file only "
+            "loopback is served"
+        )
 
 
 # --- running ------------------------------------------------------------------------------------
 
 
-def _serve(config: Config, folder: Path, args: argparse.Namespace) -> int:
+def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
     from exporter.alerting.store import StoreError
     from exporter.app import relay
-    from exporter.app.relay.settings import secrets_of
-    from exporter.edge import logs
+    from exporter.app.relay import settings as relay_settings
+    from exporter.app.webfile import WebFile
+    from exporter.config import ConfigError
+    from exporter.config.secret import revealed
+    from exporter.edge import logs, proxy
     from exporter.edge.server import ListenError, listen_address
 
     try:
         host, _ = listen_address(args.listen)
     except ValueError as error:
         return _fail(str(error))
-    login = config.intake.bearer_token or config.intake.password
-    if not login and host not in ("127.0.0.1", "::1", "localhost"):
-        return _fail(f"{args.listen} is no loopback address: give intake.bearer_token or a login")
+    try:
+        hidden = [*revealed(config), *proxy.environment().secrets]
+        web = None if args.web is None else WebFile(args.web)
+        if web is not None:
+            web.load()
+    except proxy.ProxyError as error:
+        return _fail(str(error))
+    except ConfigError as error:
+        print("\n".join(error.complaints), file=sys.stderr)
+        return UNUSABLE
+
+    def stranger(found: Config) -> str | None:
+        """Complain of a config by which anyone could post from elsewhere."""
+        if found.intake.bearer_token or found.intake.password or _asks(web):
+            return None
+        if host in ("127.0.0.1", "::1", "localhost"):
+            return None
+        return f"{args.listen} is no loopback address: give intake.bearer_token or a login"
+
+    def reload() -> Config:
+        found = relay_settings.load(file)
+        if wrong := stranger(found):
+            raise ConfigError((f"{file}: {wrong}",))
+        return found
+
+    if wrong := stranger(config):
+        return _fail(wrong)
     json = (args.log_format or config.log.format) == "json"
-    hidden = secrets_of(config)
     logs.setup("json" if json else "logfmt", args.log_level or config.log.level, hidden)
 
     def ready(port: int) -> None:
         shown = f"[{host}]" if ":" in host else host or "localhost"
-        print(f"ready http://{shown}:{port}", flush=True)
+        scheme = "http" if web is None or web.security.tls is None else "https"
+        print(f"ready {scheme}://{shown}:{port}", flush=True)
 
-    options = relay.Options(folder=folder, listen_address=args.listen, ready=ready)
+    options = relay.Options(
+        folder=Path(file).parent, listen_address=args.listen, ready=ready, reload=reload, web=web
+    )
     try:
         asyncio.run(_until_told(relay.Relay(config, options)))
     except* (ListenError, StoreError, relay.InUseError) as errors:
@@ -169,11 +213,22 @@ def _flat(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
             yield error
 
 
+def _asks(web: WebFile | None) -> bool:
+    """Say whether a web config asks who connects."""
+    if web is None:
+        return False
+    tls = web.security.tls
+    return web.security.login is not None or (
+        tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
+    )
+
+
 async def _until_told(relay: Relay) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, relay.hangup)
     await relay.run(stop)
 
 
@@ -182,10 +237,13 @@ async def _until_told(relay: Relay) -> None:
 
 def _test(config: Config, name: str) -> int:
     from exporter.app.relay.settings import try_receiver
+    from exporter.edge.proxy import ProxyError
     from exporter.model import Delivered
 
     try:
         results = asyncio.run(try_receiver(config, name))
+    except ProxyError as error:
+        return _fail(str(error))
     except KeyError:
         known = ", ".join(each.name for each in config.receivers)
         return _fail(f"no receiver {name!r}; there are {known}")

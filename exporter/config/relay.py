@@ -16,6 +16,7 @@ from typing import Final
 
 from exporter.config import ConfigError, read_as, schema_of, text_of
 from exporter.config.kinds import (
+    Authorities,
     Mistake,
     Place,
     Reading,
@@ -312,8 +313,23 @@ class Triage:
 class Http:
     """How services are reached."""
 
-    ca_file: str | None = key(_WORD, None, "Authorities to trust instead of the system's.")
+    ca_file: str | None = key(
+        Authorities(), None, "Authorities to trust instead of the system's, PEM."
+    )
     connections: int = key(integer(1, 10_000), 100, "Open connections, over all services.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What the web server allows. Its address and TLS are flags of the command line."""
+
+    connections: int = key(integer(1, 10_000), 512, "Open connections; more are refused.")
+    requests: int = key(integer(1, 10_000), 256, "Requests at once; more are answered 503.")
+    header_limit: int = key(size("1KiB", "64KiB"), "8KiB", "Longest request line or header.")
+    header_timeout: float = key(duration("100ms", "5m"), "5s", "Limit of sending a request's head.")
+    request_timeout: float = key(duration("6s", "10m"), "15s", "Limit of request and answer.")
+    idle_timeout: float = key(duration("1s", "1h"), "2m", "An unused connection is closed then.")
+    changes: bool = key(boolean(), False, "Allow /-/reload.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,6 +345,7 @@ class Config:
     heartbeat: Heartbeat = key(Section(Heartbeat), {}, "Signs of life.")
     triage: Triage = key(Section(Triage), {}, "What a model thinks of urgent incidents.")
     http: Http = key(Section(Http), {}, "How services are reached.")
+    server: Server = key(Section(Server), {}, "Bounds of the web server.")
     log: Log = key(Section(Log), {}, "What is logged.")
 
 

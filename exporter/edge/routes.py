@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -44,6 +45,13 @@ class Reply:
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
+
+
+def refuse_foreign(request: Request) -> None:
+    """Turn away what a page of another site makes its reader's browser ask. Raises RefusedError."""
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        raise RefusedError(403, "a page of another site may not ask for this")
 
 
 # --- kinds of routes --------------------------------------------------------------------------

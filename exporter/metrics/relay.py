@@ -166,6 +166,21 @@ def all_families() -> tuple[Family, ...]:
     return tuple(value for value in globals().values() if isinstance(value, Family))
 
 
+class _Channel:
+    """One receiver's children."""
+
+    def __init__(self, registry: Registry, name: str) -> None:
+        self.deliveries = registry.counters(DELIVERIES, name, values=Outcome)
+        self.held = registry.counters(HELD, name, values=Hold)
+        self.duration = registry.histogram(DURATION, name)
+        self.success = registry.gauge(LAST_SUCCESS, name)
+        self.quota_limit = registry.gauge(QUOTA_LIMIT, name)
+        self.quota_used = registry.gauge(QUOTA_USED, name)
+        self.breaker = registry.gauges(BREAKER, name, values=Circuit)
+        self.breaker[Circuit.CLOSED].set(1)
+        self.close = registry.close
+
+
 class RelayMeter:
     """The relay's children; ``channels`` are the receivers' names."""
 
@@ -182,42 +197,50 @@ class RelayMeter:
         self._triage = registry.counters(TRIAGE, values=Asked)
         self._triage_duration = registry.histogram(TRIAGE_DURATION)
         self._tokens = registry.counters(TRIAGE_TOKENS, values=Direction)
-        self._deliveries, self._held, self._breakers = {}, {}, {}
-        self._durations, self._successes, self._quotas = {}, {}, {}
-        for name in channels:
-            self._deliveries[name] = registry.counters(DELIVERIES, name, values=Outcome)
-            self._held[name] = registry.counters(HELD, name, values=Hold)
-            self._durations[name] = registry.histogram(DURATION, name)
-            self._successes[name] = registry.gauge(LAST_SUCCESS, name)
-            limit, used = registry.gauge(QUOTA_LIMIT, name), registry.gauge(QUOTA_USED, name)
-            self._quotas[name] = (limit, used)
-            self._breakers[name] = registry.gauges(BREAKER, name, values=Circuit)
-            self._breakers[name][Circuit.CLOSED].set(1)
+        self._registry = registry
+        self._channels: dict[str, _Channel] = {}
+        self.follow(channels)
         self.depth.set(0)
         self.dead.set(0)
 
+    def follow(self, channels: Iterable[str]) -> None:
+        """Show these receivers from now on; those known already keep what they have counted."""
+        wanted = dict.fromkeys(channels)
+        for name in self._channels.keys() - wanted.keys():
+            self._channels.pop(name).close()
+        for name in wanted:
+            if name not in self._channels:
+                self._channels[name] = _Channel(self._registry.scope(), name)
+
+    # What is still told of a receiver that a reload has taken away is lost with its series.
+
     def tried(self, receiver: str, outcome: str) -> None:
         """Count one try, by how it ended."""
-        self._deliveries[receiver][Outcome(outcome)].inc()
+        if channel := self._channels.get(receiver):
+            channel.deliveries[Outcome(outcome)].inc()
 
     def delivered(self, receiver: str, seconds: float, time: float) -> None:
         """Show that a message was confirmed at ``time`` (epoch seconds)."""
-        self._durations[receiver].observe(seconds)
-        self._successes[receiver].set(time)
+        if channel := self._channels.get(receiver):
+            channel.duration.observe(seconds)
+            channel.success.set(time)
 
     def held(self, receiver: str, reason: str) -> None:
         """Count a message that was held back."""
-        self._held[receiver][Hold(reason)].inc()
+        if channel := self._channels.get(receiver):
+            channel.held[Hold(reason)].inc()
 
     def circuit(self, receiver: str, entered: Circuit) -> None:
         """Show that a receiver's breaker has changed to ``entered``."""
-        for state, child in self._breakers[receiver].items():
-            child.set(1 if state is entered else 0)
+        if channel := self._channels.get(receiver):
+            for state, child in channel.breaker.items():
+                child.set(1 if state is entered else 0)
 
     def quota(self, receiver: str, limit: float | None, used: float) -> None:
         """Show what is used of a month's messages."""
-        self._quotas[receiver][0].set(limit)
-        self._quotas[receiver][1].set(used)
+        if channel := self._channels.get(receiver):
+            channel.quota_limit.set(limit)
+            channel.quota_used.set(used)
 
     def triaged(self, outcome: str, seconds: float | None = None) -> None:
         """Count a triage; ``seconds`` when the model was asked."""

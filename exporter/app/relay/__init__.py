@@ -8,7 +8,7 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import random
@@ -20,12 +20,17 @@ from exporter import __version__, notifiers
 from exporter.alerting import heartbeat, held, outbox
 from exporter.alerting.store import Store, StoreError
 from exporter.app.relay.force import Force, ended
-from exporter.app.relay.serving import ACCEPT, Serving
+from exporter.app.relay.serving import Serving, limits
 from exporter.app.relay.watchdog import Watchdog
+from exporter.app.webfile import WebFile
+from exporter.config import ConfigError, config_hash
 from exporter.config.relay import Config
+from exporter.config.secret import revealed
 from exporter.contracts import Clock, FetchFailedError, Send
+from exporter.edge import logs
 from exporter.edge.clock import SystemClock
-from exporter.edge.server import Limits, Server
+from exporter.edge.server import Server
+from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.metrics.exporter import ExporterMeter
 from exporter.metrics.registry import Registry
 from exporter.metrics.relay import RelayMeter
@@ -35,7 +40,8 @@ from exporter.sources.supervise import supervise
 
 log = logging.getLogger(__name__)
 
-_TASKS: Final = ("deliver", "tick", "ping", "quota")
+_TASKS: Final = ("deliver", "tick", "ping", "quota", "reload", "web")
+_NEXT_START: Final = ("spool", "server", "log")  # sections that a reload leaves as they were
 _TICK: Final = 0.5  # seconds
 _PURGE_EVERY: Final = 3600.0
 _QUOTA_EVERY: Final = 600.0
@@ -48,12 +54,17 @@ class InUseError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line adds to the config. ``folder``: where relative paths begin."""
+    """What the command line adds to the config. ``folder``: where relative paths begin.
+
+    ``reload`` reads the config anew, or raises ConfigError.
+    """
 
     folder: Path
     listen_address: str = "127.0.0.1:9719"
     revision: str = ""
     ready: Callable[[int], None] = lambda port: None
+    reload: Callable[[], Config] | None = None
+    web: WebFile | None = None  # loaded
 
 
 class Relay:
@@ -75,6 +86,7 @@ class Relay:
         self.obstacle: str | None = "starting"  # what keeps us from being ready
         self._version: int | None = None  # of the spool, as another process changes it
         self.dead = 0
+        self.reloads: Mailbox[None, object] = Mailbox(capacity=4)
         self.port = 0
 
     # --- life -----------------------------------------------------------------------------------
@@ -107,6 +119,7 @@ class Relay:
         background: list[asyncio.Task[None]] = []
         try:
             await force.change(self.config)
+            self._own.config_loaded(config_hash(self.config), clock.wall())
             beaten = await self.store.write(lambda db: outbox.recall(db, "watchdog"))
             lost = await force.open_since(heartbeat.GROUP)
             self.watchdog.recall(beaten, lost)
@@ -115,34 +128,69 @@ class Relay:
                 self._start("tick", self._tick_for_ever),
                 self._start("ping", partial(self.watchdog.ping, lambda: self.obstacle is None)),
                 self._start("quota", self._watch_quotas),
+                self._start("reload", partial(self.reloads.serve, self._reload)),
             ]
-            await self._serve(stop)
+            await self._serve(stop, background)
             await force.stop()
         finally:
             await ended(background)
             await force.close()
 
-    async def _serve(self, stop: asyncio.Event) -> None:
-        limits = Limits(
-            connections=512,
-            requests=256,
-            body=self.config.intake.body_limit,
-            request_timeout=ACCEPT + 5.0,
-        )
+    async def _serve(self, stop: asyncio.Event, background: list[asyncio.Task[None]]) -> None:
+        own, web = self._own, self._options.web
         server = Server(
             self._options.listen_address,
             Serving(self).routes(),
-            limits=limits,
-            refused=self._own.connections_refused,
-            expired=self._own.connections_expired,
+            limits=limits(self.config),
+            security=None if web is None else web.security,
+            refused=own.connections_refused,
+            expired=own.connections_expired,
+            unauthorized=own.unauthorized,
         )
         async with server:
+            if web is not None:
+                own.web_config_loaded(True)
+                follow = partial(web.follow, self.clock, server.secure, own.web_config_loaded)
+                background.append(self._start("web", follow))
             self.port = server.port
             self.obstacle = None
             log.info("relay_started address=%s port=%d", self._options.listen_address, server.port)
             self._options.ready(server.port)
             await stop.wait()
             self.obstacle = "stopping"
+
+    # --- the config in force --------------------------------------------------------------------
+
+    def hangup(self) -> None:
+        """Read the config anew, as at SIGHUP."""
+        try:
+            self.reloads.post(None)
+        except MailboxFullError:
+            log.warning("reload_ignored reason=%r", "several wait already")
+
+    async def _reload(self, _: None) -> object:
+        """Read the config anew and follow it. Raises ConfigError; the old one stays in force."""
+        if self._options.reload is None:
+            raise ValueError("this relay was started without a config file")
+        try:
+            config = await asyncio.to_thread(self._options.reload)
+        except ConfigError as error:
+            self._own.config_refused()
+            for complaint in error.complaints:
+                log.error("config_refused mistake=%r", complaint[:500])
+            raise
+        logs.hide(revealed(config))
+        config, later = _for_now(config, self.config)
+        changes = await self.force.change(config)
+        self.config = config
+        self._own.config_loaded(config_hash(config), self.clock.wall())
+        shown = asdict(changes)
+        log.info(
+            "config_loaded added=%d removed=%d restarted=%d kept=%d", *map(len, shown.values())
+        )
+        if later:
+            log.warning("config_needs_restart sections=%s", ",".join(later))
+        return {**shown, "at_next_start": later}
 
     def _start(self, kind: str, make: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return self.group.create_task(self._supervised(kind, make), name=kind)
@@ -212,6 +260,16 @@ class Relay:
                 except (FetchFailedError, ValueError, msgspec.MsgspecError) as error:
                     log.info("quota_unknown receiver=%s error=%s", receiver.name, error)
             await self.clock.sleep(_QUOTA_EVERY)
+
+
+def _for_now(config: Config, old: Config) -> tuple[Config, list[str]]:
+    """Keep what only a start can change as it is; name what that is."""
+    later = [name for name in _NEXT_START if getattr(config, name) != getattr(old, name)]
+    kept = replace(config, **{name: getattr(old, name) for name in _NEXT_START})
+    if config.intake.body_limit != old.intake.body_limit:
+        later.append("intake.body_limit")
+        kept = replace(kept, intake=replace(kept.intake, body_limit=old.intake.body_limit))
+    return kept, later
 
 
 def _make_room(db: sqlite3.Connection) -> int:

@@ -14,23 +14,27 @@ from exporter import notifiers
 from exporter.alerting import courier, ledger, outbox, texts
 from exporter.alerting.adviser import Advice, Adviser, Outcome
 from exporter.alerting.adviser import Rules as AdviserRules
-from exporter.alerting.courier import Courier
+from exporter.alerting.courier import Courier, Policy
 from exporter.alerting.incident import Incident
 from exporter.alerting.intake import Post
 from exporter.alerting.ledger import Ledger
 from exporter.alerting.receiver import Receiver
 from exporter.alerting.store import Store, StoreError
 from exporter.alerting.writing import Taken
+from exporter.app.fleet import Changes
 from exporter.app.relay.settings import (
     ledger_settings,
     model_of,
     policy_of,
     receiver_of,
     sending,
+    veil_of,
 )
 from exporter.config.relay import Config
 from exporter.contracts import Clock, Notifier, Send
+from exporter.flow.veil import Veil
 from exporter.metrics.relay import RelayMeter
+from exporter.model import Circuit
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +72,12 @@ class Force:
         self._group, self._start = group, start
         self._edges = AsyncExitStack()
         self.carrier: Callable[[Notifier], Send] = _nobody
+        self._config: Config | None = None
         self._couriers: list[Courier] = []
         self._workers: dict[Courier, asyncio.Task[None]] = {}
         self._ledger = Ledger((), ledger.Settings())
         self._adviser: Adviser | None = None
+        self._veil = Veil()
         self._asking: set[asyncio.Task[None]] = set()
 
     @property
@@ -86,31 +92,90 @@ class Force:
 
     # --- the config -----------------------------------------------------------------------------
 
-    async def change(self, config: Config) -> None:
-        """Follow this config from now on. Raises StoreError."""
-        self.carrier = await self._edges.enter_async_context(sending(config))
-        receivers = [receiver_of(each) for each in config.receivers]
-        self._ledger = Ledger(receivers, ledger_settings(config))
+    async def change(self, config: Config) -> Changes:
+        """Follow this config from now on; who did not change works on. Raises StoreError at first.
+
+        Later a disk that refuses is waited for: what was ended must begin again.
+        """
+        before, edges, carrier = self._config, self._edges, self.carrier
+        moved = before is None or before.http != config.http
+        if moved:
+            edges = AsyncExitStack()
+            carrier = await edges.enter_async_context(sending(config))
+        wanted = {each.name: (receiver_of(each), policy_of(each)) for each in config.receivers}
+        kept = {} if moved else {
+            each.receiver.name: each
+            for each in self._couriers
+            if wanted.get(each.receiver.name) == (each.receiver, each.policy)
+        }  # fmt: skip
+        known = {each.receiver.name for each in self._couriers}
+        await self._retire([each for each in self._couriers if each not in kept.values()])
+        # From here on nothing waits until the new ones have taken their places.
+        let_go, self._edges, self.carrier = self._edges, edges, carrier
+        self._config = config
+        self._meter.follow(wanted)
+        self._ledger = Ledger([each for each, _ in wanted.values()], ledger_settings(config))
         self._adviser = self._made_adviser(config)
+        self._veil = veil_of(config)
         self._couriers = [
-            Courier(
-                receiver,
-                policy_of(each),
-                store=self._store,
-                send=self.carrier(receiver.notifier),
-                clock=self._clock,
-                meter=self._meter,
-                chance=random,
-            )
-            for receiver, each in zip(receivers, config.receivers, strict=True)
+            kept.get(name) or self._courier(receiver, policy)
+            for name, (receiver, policy) in wanted.items()
         ]
-        careful = [r.name for r in receivers if not (r.resend or r.notifier.keyed)]
-        now = self._clock.wall()
-        await self._store.write(lambda db: outbox.interrupted(db, careful, now))
-        await self.take_up()
+        if moved:
+            self._group.create_task(self._let_go(let_go, set(self._asking)))
+        await self._resume(kept, patient=before is not None)
         for each in self._couriers:
-            texts.warm(each.receiver)
-            self._workers[each] = self._start("deliver", each.run)
+            if each not in self._workers:
+                texts.warm(each.receiver)
+                self._workers[each] = self._start("deliver", each.run)
+        return Changes(
+            added=tuple(name for name in wanted if name not in known),
+            removed=tuple(sorted(known - wanted.keys())),
+            restarted=tuple(name for name in wanted if name in known and name not in kept),
+            kept=tuple(kept),
+        )
+
+    def _courier(self, receiver: Receiver, policy: Policy) -> Courier:
+        self._meter.circuit(receiver.name, Circuit.CLOSED)
+        return Courier(
+            receiver,
+            policy,
+            store=self._store,
+            send=self.carrier(receiver.notifier),
+            clock=self._clock,
+            meter=self._meter,
+            chance=random,
+        )
+
+    async def _retire(self, couriers: Sequence[Courier]) -> None:
+        """Let tries under way end, begin no other."""
+        for each in couriers:
+            each.stop()
+        tasks = [self._workers.pop(each) for each in couriers if each in self._workers]
+        if tasks:
+            await asyncio.wait(tasks, timeout=LEAVE)
+            await ended(tasks)
+
+    @staticmethod
+    async def _let_go(edges: AsyncExitStack, asking: Collection[asyncio.Task[None]]) -> None:
+        """Close connections of an earlier config, once nobody asks over them any more."""
+        if asking:
+            await asyncio.wait(asking, timeout=LEAVE)
+        await edges.aclose()
+
+    async def _resume(self, kept: Collection[str], *, patient: bool) -> None:
+        """Take up what waits on the disk, and what was cut off; ``kept`` are at work."""
+        careful = [r.name for r in self.receivers if not (r.resend or r.notifier.keyed)]
+        while True:
+            now = self._clock.wall()
+            try:
+                await self._store.write(lambda db: outbox.interrupted(db, careful, now, kept))  # noqa: B023 - called before the next round
+                return await self.take_up()
+            except StoreError as error:
+                if not patient:
+                    raise
+                log.warning("outbox_unwritable error=%s", error)
+                await self._clock.sleep(1.0)
 
     def _made_adviser(self, config: Config) -> Adviser | None:
         ask = config.triage
@@ -135,11 +200,8 @@ class Force:
 
     async def stop(self) -> None:
         """Begin no further try; what is cut off in the end is tried again at the next start."""
-        for each in self._couriers:
-            each.stop()
-        if self._workers:
-            await asyncio.wait(self._workers.values(), timeout=LEAVE)
-        await ended((*self._workers.values(), *self._asking))
+        await self._retire(self._couriers)
+        await ended(tuple(self._asking))
 
     async def close(self) -> None:
         """Close what is open, once all has stopped."""
@@ -205,7 +267,8 @@ class Force:
         self._meter.triaged(advice.outcome.value, advice.seconds)
         parts: Mapping[str, str] = {}
         if advice.found is not None:
-            parts = advice.found.parts
+            # The answer was veiled as it came; what a model spells in another way is not.
+            parts = {name: self._veil.over(text) for name, text in advice.found.parts.items()}
             self._meter.tokens(advice.found.prompt_tokens, advice.found.completion_tokens)
         now, outcome = self._clock.wall(), advice.outcome.value
         try:

@@ -16,12 +16,14 @@ from exporter.alerting.incident import Rules as FlapRules
 from exporter.alerting.receiver import Pace, Receiver
 from exporter.config import relay as settings
 from exporter.config.relay import Config
-from exporter.config.secret import Secret
+from exporter.config.secret import Secret, revealed
 from exporter.contracts import Account, FetchFailedError, Notifier, Send
 from exporter.edge.clock import SystemClock
 from exporter.edge.http import HttpClient
+from exporter.edge.proxy import environment
 from exporter.flow import backoff, breaker
-from exporter.model import Retry
+from exporter.flow.veil import Veil
+from exporter.model import Answer, Retry
 
 
 def all_notifiers() -> dict[str, Notifier]:
@@ -137,25 +139,50 @@ def model_of(config: settings.Triage) -> triage.Model:
 @asynccontextmanager
 async def sending(config: Config) -> AsyncIterator[Callable[[Notifier], Send]]:
     """Open what carries requests: one pool for HTTP, the library for whom it speaks."""
-    ca_file = config.http.ca_file
+    ca_file, veil = config.http.ca_file, veil_of(config)
     async with HttpClient(limit=config.http.connections, ca_file=ca_file) as client:
 
         def carrier(notifier: Notifier) -> Send:
             if notifier.name != "apprise":
-                return client
+                return veiled(client, veil)
             send: Send = import_module("exporter.edge.apprise").send
-            return send
+            return veiled(send, veil)
 
         yield carrier
 
 
-def secrets_of(config: Config) -> list[str]:
-    """Give every secret of a config, so that logs can hide them."""
-    found = [config.intake.bearer_token, config.intake.password, config.heartbeat.ping_url,
-             config.triage.api_key]  # fmt: skip
-    for receiver in config.receivers:
-        found += [receiver.url, receiver.token, receiver.user]
-    return [each.reveal() for each in found if isinstance(each, Secret)]
+def veil_of(config: Config) -> Veil:
+    """Give what hides every secret of a config, and those of the environment's proxies."""
+    return Veil([*revealed(config), *environment().secrets])
+
+
+def veiled(send: Send, veil: Veil) -> Send:
+    """Hide what we sent from all that reads the answer: services repeat it in errors and ids."""
+
+    async def asked(
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout: float,
+        body_limit: int,
+        body: bytes | None = None,
+    ) -> Answer:
+        try:
+            answer = await send(
+                method, url, headers=headers, timeout=timeout, body_limit=body_limit, body=body
+            )
+        except FetchFailedError as error:
+            detail = veil.over(error.detail)
+            raise FetchFailedError(error.reason, detail, error.certificate_end) from None
+        text = answer.body.decode("utf-8", "surrogateescape")
+        return replace(
+            answer,
+            headers={name: veil.over(value) for name, value in answer.headers.items()},
+            body=veil.over(text).encode("utf-8", "surrogateescape"),
+        )
+
+    return asked
 
 
 # --- one message by hand ------------------------------------------------------------------------
