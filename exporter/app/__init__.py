@@ -14,7 +14,7 @@ from pathlib import Path
 from random import random
 from typing import TYPE_CHECKING
 
-from exporter import __version__
+from exporter import __version__, venues
 from exporter import config as settings
 from exporter.app.anomalies import Anomalies
 from exporter.app.around import Task
@@ -32,7 +32,7 @@ from exporter.edge import logs
 from exporter.edge.clock import SystemClock
 from exporter.edge.server import Server
 from exporter.flow.mailbox import Mailbox, MailboxFullError
-from exporter.flow.shards import Shard, spread
+from exporter.flow.shards import Shard
 from exporter.metrics import families
 from exporter.metrics.exporter import ExporterMeter
 from exporter.metrics.registry import Registry
@@ -268,12 +268,13 @@ class App:
         return changes
 
     def _own(self, config: Config) -> Config:
-        """Leave those exchanges that are ours; whole ones, for a verdict needs all evidence."""
-        if self.options.shard is None:
+        """Leave what is ours: whole exchanges, for a verdict needs all evidence, or parts."""
+        shard = self.options.shard
+        if shard is None:
             return config
-        placed = spread([each.name for each in config.exchanges], self.options.shard.count)
-        own = [each for each in config.exchanges if placed[each.name] == self.options.shard.index]
-        return replace(config, exchanges=tuple(own))
+        return replace(
+            config, exchanges=settings.shares(config, shard.count, venues.load)[shard.index]
+        )
 
     # --- what runs ----------------------------------------------------------------------------
 

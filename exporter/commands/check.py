@@ -169,11 +169,12 @@ def _count_of_shards(text: str) -> int:
 
 def shares(config: Config, count: int) -> list[str]:
     """Give the lines that say what each of ``count`` shards would watch."""
-    placed = shards.spread([each.name for each in config.exchanges], count)
+    placed = settings.units(config, count, venues.load)
+    parts = settings.shares(config, count, venues.load)
     rows: list[Sequence[str]] = [("shard", "exchanges", "endpoints", "subscriptions")]
     lines: list[str] = []
     for index in range(count):
-        own = [each for each in config.exchanges if placed[each.name] == index]
+        own = parts[index]
         loads = [estimate.load_of(each, venues.load(each.venue), config) for each in own]
         name = f"{index}/{count}"
         figures = (
@@ -182,7 +183,8 @@ def shares(config: Config, count: int) -> list[str]:
             sum(load.subscriptions for load in loads),
         )
         rows.append((name, *map(str, figures)))
-        lines.append(f"{name}: {', '.join(each.name for each in own) or 'nothing'}")
+        named = sorted(unit for unit, holder in placed.items() if holder == index)
+        lines.append(f"{name}: {', '.join(named) or 'nothing'}")
     idle = count - len(set(placed.values()))
     if idle:
         lines.append(f"warning: {idle} of {count} shards would have nothing to do")

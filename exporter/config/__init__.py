@@ -55,6 +55,7 @@ from exporter.config.shape import (
     Server,
     Streams,
 )
+from exporter.config.shares import shares, units
 from exporter.contracts import Venue
 
 __all__ = [
@@ -89,9 +90,11 @@ __all__ = [
     "load_placed",
     "read",
     "rest_limits",
+    "shares",
     "status_page",
     "subscriptions",
     "targets",
+    "units",
     "windows",
 ]
 

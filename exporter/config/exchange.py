@@ -303,6 +303,11 @@ class Exchange:
         regex(), None, "Count only maintenance of components whose names match; else any."
     )
     limits: Limits = key(Section(Limits), {}, "What probes may use of the rate limits.")
+    spread_endpoints: bool = key(
+        boolean(),
+        False,
+        "Let shards (`run --shard`) share its endpoints too, each with a part of the limits.",
+    )
 
     def __post_init__(self) -> None:
         if not self.name:

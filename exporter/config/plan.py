@@ -26,10 +26,17 @@ def symbol(exchange: Exchange, venue: Venue, instrument: str) -> str:
 def targets(exchange: Exchange, venue: Venue, probes: Probes) -> tuple[Target, ...]:
     """Give what to probe of an exchange, complete. Secrets in headers are revealed here."""
     own = {endpoint.name: endpoint for endpoint in venue.endpoints}
-    wanted = exchange.endpoints
-    if wanted is None:
-        wanted = tuple(Endpoint(name=each.name) for each in own.values() if each.default)
-    return tuple(_target(each, own.get(each.name), exchange, venue, probes) for each in wanted)
+    return tuple(
+        _target(each, own.get(each.name), exchange, venue, probes)
+        for each in wanted(exchange, venue)
+    )
+
+
+def wanted(exchange: Exchange, venue: Venue) -> tuple[Endpoint, ...]:
+    """Give the endpoints of an exchange: those of its config, else the venue's usual ones."""
+    if exchange.endpoints is not None:
+        return exchange.endpoints
+    return tuple(Endpoint(name=each.name) for each in venue.endpoints if each.default)
 
 
 def _target(

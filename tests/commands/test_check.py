@@ -135,3 +135,22 @@ def test_the_spread_over_shards_is_shown(capsys: pytest.CaptureFixture[str]) -> 
     assert list(shown) == ["0/4", "1/4", "2/4", "3/4"]
     assert named == ["binance-tokyo", "bybit", "nothing", "okx"]
     assert lines[-1] == "warning: 1 of 4 shards would have nothing to do"
+
+
+def test_the_spread_of_endpoints_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Endpoints that may part are named behind their exchange, and are counted where they are."""
+    endpoints = ", ".join(f"{{name: e{number}, path: /{number}}}" for number in range(6))
+    exchange = f"venue: okx, streams: [], spread_endpoints: true, endpoints: [{endpoints}]"
+    file = tmp_path / "c.yml"
+    file.write_text(f"exchanges: [{{{exchange}}}]\n")
+    assert main(["check", str(file), "--shards=3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = [line.split(": ")[1].split(", ") for line in lines[5:8]]
+    assert sorted(unit for each in shown for unit in each) == [
+        "okx",
+        *(f"okx/e{number}" for number in range(6)),
+    ]
+    counted = [int(line.split()[2]) for line in lines[1:4]]
+    assert counted == [sum("/" in unit for unit in each) for each in shown]

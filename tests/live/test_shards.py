@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.live.worlds import NO_LIMITS, simulated
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180), pytest.mark.xdist_group("shards")]
 
+RULES = ("recording.yml", "availability.yml")
 VENUES = ("binance", "bybit", "coinbase", "kraken", "kucoin", "okx")
 SCRAPES = """
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
@@ -25,6 +27,9 @@ scrape_configs:
 """
 FRUGAL = "anomaly: {enabled: false}"
 QUOTES = "  streams: [{name: market, channels: [quotes]}]"
+# The endpoints of one exchange are spread, those of the others stay together.
+_OWN = ", ".join(f"{{name: e{number}, path: /api/v5/public/time}}" for number in range(6))
+SPREAD = f"- venue: okx\n  spread_endpoints: true\n  endpoints: [{{name: time}}, {_OWN}]\n"
 
 
 def _values(prometheus: str, expression: str) -> dict[tuple[str, ...], dict[str, float]]:
@@ -51,14 +56,14 @@ def _same(prometheus: str, record: str, count: int, within: float) -> bool:
 def test_four_shards_say_what_one_process_says(tmp_path: Path) -> None:
     """Consensus price, quorum and success ratio are the same, with an exchange down, too."""
     programs.program("prometheus")
-    rules = tmp_path / "recording.yml"
-    text = (ROOT / "alert_rules" / "recording.yml").read_text()
-    rules.write_text(text.replace("interval: 15s", "interval: 1s"))
+    for name in RULES:
+        text = (ROOT / "alert_rules" / name).read_text()
+        (tmp_path / name).write_text(re.sub(r"interval: \d+s", "interval: 1s", text))
     with ExitStack() as stack:
         _, control, file = stack.enter_context(
             simulated(
                 tmp_path,
-                lambda places: config(places, FRUGAL, QUOTES),
+                lambda places: config(places, FRUGAL, QUOTES).replace("- venue: okx\n", SPREAD),
                 NO_LIMITS,
                 f"--venues={','.join(VENUES)}",
                 "--symbols=BTC-USDT,ETH-USDT",
@@ -75,7 +80,9 @@ def test_four_shards_say_what_one_process_says(tmp_path: Path) -> None:
         for target in targets:
             ready = partial(programs.get, f"http://{target}/-/ready")
             programs.eventually(ready, "the exporter is ready", within=30)
-        scrapes = SCRAPES.format(rules=rules, whole=targets[0], shards=",".join(targets[1:]))
+        scrapes = SCRAPES.format(
+            rules=", ".join(RULES), whole=targets[0], shards=",".join(targets[1:])
+        )
         _, prometheus = stack.enter_context(programs.prometheus(tmp_path, scrapes))
 
         def compare(record: str, count: int, within: float) -> None:
@@ -91,7 +98,12 @@ def test_four_shards_say_what_one_process_says(tmp_path: Path) -> None:
                 prometheus, "sum by (job, shards) (exchange_exporter_shard_info)"
             ).items()
         } == {"4": 4.0}
-        # No exchange is watched twice, none never.
+        parts = 'count(count by (instance) (exchange_probe_success{job="shards", exchange="okx"}))'
+        assert float(programs.query(prometheus, parts)[0]["value"][1]) > 1
+        # No endpoint and no exchange is watched twice, none never.
+        probed = _values(prometheus, "count by (job, exchange, endpoint) (exchange_probe_success)")
+        assert len(probed) > len(VENUES) + 6
+        assert all(each == {"whole": 1.0, "shards": 1.0} for each in probed.values()), probed
         watched = _values(prometheus, "count by (job, exchange) (exchange_stream_connected)")
         assert watched == {(name,): {"whole": 1.0, "shards": 1.0} for name in VENUES}
 
@@ -104,3 +116,4 @@ def test_four_shards_say_what_one_process_says(tmp_path: Path) -> None:
         compare("symbol:consensus_venues:count == 5", 2, 0.0)
         compare("symbol:consensus_price:median", 2, 0.002)
         compare("exchange:probe_errors:ratio_rate5m", len(VENUES), 0.05)
+        compare("exchange:tradable:ratio_rate5m", len(VENUES), 0.1)
