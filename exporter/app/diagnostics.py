@@ -36,6 +36,7 @@ Count = Annotated[int, Meta(ge=1, le=100)]
 Frames = Annotated[int, Meta(ge=1, le=200)]
 Seconds = Annotated[float, Meta(ge=1.0, le=300.0)]
 Priority = Annotated[int, Meta(ge=-10, le=10)]
+Retries = Annotated[int, Meta(ge=0, le=5)]
 
 
 class DiagnosticError(Exception):
@@ -46,6 +47,7 @@ class _Job(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, tag_field="
     exchange: str
     timeout: Seconds = 60.0
     priority: Priority = 0
+    retries: Retries = 0
 
 
 class Burst(_Job, tag="probe"):
@@ -108,6 +110,7 @@ class Diagnostics:
             self._work(wanted, exchange),
             priority=wanted.priority,
             timeout=wanted.timeout,
+            retries=wanted.retries,
         )
 
     def _work(self, wanted: Wanted, exchange: Exchange) -> Work:

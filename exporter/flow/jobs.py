@@ -1,14 +1,14 @@
 """Work on demand: bounded, by priority, with retries, timeouts, and results kept for a while.
 
-A job waits, runs, and ends once: completed, failed or cancelled. `choose` and `retry` are the
-rules; `Jobs` waits and does it.
+A job waits, runs, and ends once: completed, failed or cancelled. What waits stands in a `Queue`,
+the workers take from it; who is to be tried again stands there once its wait is over.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -17,6 +17,7 @@ import msgspec
 
 from exporter.contracts import Clock
 from exporter.flow import backoff
+from exporter.flow.queue import Queue
 
 
 class Status(StrEnum):
@@ -64,14 +65,8 @@ class Job:
     unwanted: bool = False  # it was cancelled while it ran
 
 
-def choose(jobs: Iterable[Job], now: float) -> Job | None:
-    """Give the job that is to run next: the highest priority, of these the oldest."""
-    ready = (job for job in jobs if job.status is Status.PENDING and job.due <= now)
-    return min(ready, key=lambda job: (-job.priority, job.id), default=None)
-
-
 def retry(job: Job, now: float, rules: backoff.Rules, chance: float) -> bool:
-    """Put a job whose try failed back in line, unless it had all its tries; say whether."""
+    """Have a job whose try failed wait for the next one, unless it had them all; say whether."""
     if job.tries > job.retries:
         return False
     job.waiting, wait = backoff.step(job.waiting, 0.0, rules, chance)
@@ -86,8 +81,9 @@ def _silent(_: Status) -> None:
 
 
 class Jobs:
-    """At most ``workers`` jobs at a time and ``waiting`` in line; the last ``kept`` that ended.
+    """At most ``workers`` jobs at a time and ``waiting`` for one; the last ``kept`` that ended.
 
+    The greatest priority is first, of equal ones who came first.
     A result of more than ``largest`` bytes as JSON is a failure. ``expected`` are the errors that
     end a try; any other one is a fault of ours, which fails the job and ends `run`. ``heard`` is
     told of each status that a job enters.
@@ -114,7 +110,10 @@ class Jobs:
         self._live: dict[int, Job] = {}
         self._over: deque[Job] = deque(maxlen=kept)
         self._count = 0
-        self._news = asyncio.Event()
+        # Room for those too whose try failed while others took their places.
+        self._line: Queue[Job] = Queue(
+            waiting + workers, priority=lambda job: job.priority, now=clock.monotonic
+        )
 
     def submit(
         self,
@@ -143,8 +142,12 @@ class Jobs:
         )
         self._live[job.id] = job
         self._heard(Status.PENDING)
-        self._news.set()
+        self._line_up(job)
         return job
+
+    def _line_up(self, job: Job) -> None:
+        if job.status is Status.PENDING:  # else it was cancelled while it waited
+            self._line.offer(job)
 
     def find(self, number: int) -> Job | None:
         """Give a job that waits, runs, or ended not too long ago."""
@@ -162,6 +165,7 @@ class Jobs:
         if job is None or job.unwanted:
             return False
         if job.status is Status.PENDING:
+            self._line.remove(job)
             self._end(job, Status.CANCELLED)
         elif job.scope is not None:
             job.unwanted = True
@@ -176,25 +180,10 @@ class Jobs:
 
     async def _work(self) -> None:
         while True:
-            await self._try(await self._next())
-
-    async def _next(self) -> Job:
-        while True:
-            self._news.clear()
-            now = self._clock.monotonic()
-            if job := choose(self._live.values(), now):
-                # At once, before anybody else looks.
-                job.status, job.tries = Status.RUNNING, job.tries + 1
-                return job
-            later = [job.due for job in self._live.values() if job.status is Status.PENDING]
-            try:
-                async with asyncio.timeout(min(later) - now if later else None):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+            await self._try(await self._line.get())
 
     async def _try(self, job: Job) -> None:
-        job.started = self._clock.wall()
+        job.status, job.tries, job.started = Status.RUNNING, job.tries + 1, self._clock.wall()
         self._heard(Status.RUNNING)
         try:
             async with asyncio.timeout(job.timeout) as job.scope:
@@ -219,10 +208,10 @@ class Jobs:
             return
         late = isinstance(error, TimeoutError) and not str(error)
         job.error = f"not done within {job.timeout:g} s" if late else str(error)[:500]
-        hopeless = isinstance(error, _TooLargeError)
-        if not hopeless and retry(job, self._clock.monotonic(), self._rules, self._chance()):
+        hopeless, now = isinstance(error, _TooLargeError), self._clock.monotonic()
+        if not hopeless and retry(job, now, self._rules, self._chance()):
             self._heard(Status.PENDING)
-            self._news.set()
+            asyncio.get_running_loop().call_later(job.due - now, self._line_up, job)
         else:
             self._end(job, Status.FAILED, job.error)
 

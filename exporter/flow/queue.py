@@ -20,13 +20,20 @@ def _nothing(_: float) -> None:
     """Take a figure that nobody asked for."""
 
 
+def _alike(_: object) -> int:
+    """Prefer no item to another."""
+    return 0
+
+
 class Queue(Generic[T]):
-    """First in, first out, at most ``capacity`` items; of one event loop.
+    """At most ``capacity`` items; of one event loop. The greatest ``priority`` comes out first, of
+    equal ones the first that came in.
 
     Full, `Policy.BLOCK` makes `put` wait, in turn; `DROP_OLDEST` and `DROP_NEWEST` drop and count;
     `COALESCE` lets an item take the place of the one with the same ``key`` at any depth, and drops
-    the oldest when there is none. ``dropped`` counts by the policy that named the victim.
-    ``now`` is a monotonic clock; ``waited`` hears how many seconds each item lay here.
+    the oldest when there is none. What is dropped is always of the least priority that there is,
+    the newcomer's among them. ``dropped`` counts by the policy that named the victim. ``now`` is a
+    monotonic clock; ``waited`` hears how many seconds each item lay here.
     """
 
     def __init__(
@@ -35,6 +42,7 @@ class Queue(Generic[T]):
         policy: Policy = Policy.BLOCK,
         *,
         key: Callable[[T], Hashable] | None = None,
+        priority: Callable[[T], int] = _alike,
         now: Callable[[], float],
         waited: Callable[[float], None] = _nothing,
     ) -> None:
@@ -45,8 +53,9 @@ class Queue(Generic[T]):
         self.capacity, self.policy = capacity, policy
         self.dropped = dict.fromkeys((Policy.DROP_OLDEST, Policy.DROP_NEWEST, Policy.COALESCE), 0)
         self.closed = False
-        self._key, self._now, self._waited = key, now, waited
-        self._items: OrderedDict[Hashable, tuple[T, float]] = OrderedDict()
+        self._key, self._priority, self._now, self._waited = key, priority, now, waited
+        # By priority, none of them empty; with the moment at which each item came.
+        self._levels: dict[int, OrderedDict[Hashable, tuple[T, float]]] = {}
         self._count = 0  # the keys of items that have none of their own
         # In the order they came; a cancelled one may leave from the middle.
         self._blocked: OrderedDict[asyncio.Future[None], None] = OrderedDict()
@@ -56,29 +65,57 @@ class Queue(Generic[T]):
     @property
     def depth(self) -> int:
         """How many items wait."""
-        return len(self._items)
+        return sum(map(len, self._levels.values()))
 
     def offer(self, item: T) -> bool:
         """Put an item without waiting; give whether it was taken. Raises QueueClosedError."""
         if self.closed:
             raise QueueClosedError
         key = self._own_key(item)
-        held = self._items.get(key)
-        if held is not None:
-            self._items[key] = (item, held[1])  # its wait began with the first of its kind
-            self.dropped[Policy.COALESCE] += 1
-            return True
-        if len(self._items) + self._promised >= self.capacity:
-            if self.policy is Policy.BLOCK:
-                return False
-            if self.policy is Policy.DROP_NEWEST:
-                self.dropped[Policy.DROP_NEWEST] += 1
-                return False
-            self._items.popitem(last=False)
-            self.dropped[Policy.DROP_OLDEST] += 1
-        self._items[key] = (item, self._now())
-        self._wake_getter()
+        for level in self._levels.values() if self._key is not None else ():
+            if key in level:
+                level[key] = (item, level[key][1])  # its wait began with the first of its kind
+                self.dropped[Policy.COALESCE] += 1
+                return True
+        full = self.depth + self._promised >= self.capacity
+        if full and (self.policy is Policy.BLOCK or not self._make_room(self._priority(item))):
+            return False
+        self._take_in(key, item)
         return True
+
+    def remove(self, item: T) -> bool:
+        """Take an item out of turn; give whether it was here."""
+        priority = self._priority(item)
+        level = self._levels.get(priority)
+        if level is None:
+            return False
+        for key, (held, _) in level.items():
+            if held is item:
+                del level[key]
+                self._tidy(priority)
+                self._admit()
+                return True
+        return False
+
+    def _make_room(self, priority: int) -> bool:
+        """Drop one item; False: it is the newcomer."""
+        least = min(self._levels)
+        newest = self.policy is Policy.DROP_NEWEST
+        self.dropped[Policy.DROP_NEWEST if newest else Policy.DROP_OLDEST] += 1
+        if priority < least or (newest and priority == least):
+            return False
+        self._levels[least].popitem(last=newest)
+        self._tidy(least)
+        return True
+
+    def _take_in(self, key: Hashable, item: T) -> None:
+        level = self._levels.setdefault(self._priority(item), OrderedDict())
+        level[key] = (item, self._now())
+        self._wake_getter()
+
+    def _tidy(self, priority: int) -> None:
+        if not self._levels[priority]:
+            del self._levels[priority]
 
     async def put(self, item: T) -> None:
         """Put an item, waiting for room under `Policy.BLOCK`, first come, first served.
@@ -102,12 +139,11 @@ class Queue(Generic[T]):
         self._promised -= 1
         if self.closed:
             raise QueueClosedError
-        self._items[self._own_key(item)] = (item, self._now())
-        self._wake_getter()
+        self._take_in(self._own_key(item), item)
 
     async def get(self) -> T:
-        """Take the oldest item. Cancelled, it takes none. Raises QueueClosedError at the end."""
-        while not self._items:
+        """Take the first item. Cancelled, it takes none. Raises QueueClosedError at the end."""
+        while not self._levels:
             if self.closed:
                 raise QueueClosedError
             awake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -115,12 +151,14 @@ class Queue(Generic[T]):
             try:
                 await awake
             except asyncio.CancelledError:
-                if not awake.cancelled() and self._items:
+                if not awake.cancelled() and self._levels:
                     self._wake_getter()  # ours was the wake-up: pass it on
                 raise
             finally:
                 self._getters.pop(awake, None)
-        _, (item, since) = self._items.popitem(last=False)
+        first = max(self._levels)
+        _, (item, since) = self._levels[first].popitem(last=False)
+        self._tidy(first)
         self._waited(self._now() - since)
         self._admit()
         return item
@@ -144,7 +182,7 @@ class Queue(Generic[T]):
 
     def _admit(self) -> None:
         """Let the longest waiting `put` finish, now that there is room."""
-        while self._blocked and len(self._items) + self._promised < self.capacity:
+        while self._blocked and self.depth + self._promised < self.capacity:
             turn, _ = self._blocked.popitem(last=False)
             if not turn.done():
                 self._promised += 1

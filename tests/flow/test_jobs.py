@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from exporter.flow import backoff, jobs
 from exporter.flow.jobs import ENDED, Job, Jobs, JobsFullError, Status
+from exporter.flow.queue import Queue
 from tests.fakes import FakeClock, run_virtual
 
 RULES = backoff.Rules(base=1.0, cap=4.0)
@@ -149,12 +150,24 @@ def test_promises_hold_whatever_happens(steps: list[tuple[str, object]], workers
     run_virtual(_play(steps, workers))
 
 
-def _any_choose(pending: Iterable[Job], now: float) -> Job | None:
-    return next(iter(pending), None)
+def _lines_up_anything(self: Jobs, job: Job) -> None:
+    self._line.offer(job)  # one that was cancelled while it waited for its next try, too
 
 
-def _choose_early(pending: Iterable[Job], now: float) -> Job | None:
-    return next((job for job in pending if job.status is Status.PENDING), None)
+def _lines_up_nobody_again(self: Jobs, job: Job) -> None:
+    if job.tries == 0:
+        self._line.offer(job)
+
+
+def _leaves_it_in_line(self: Queue[Job], item: Job) -> bool:
+    return True
+
+
+def _retry_at_once(job: Job, now: float, rules: backoff.Rules, chance: float) -> bool:
+    if job.tries > job.retries:
+        return False
+    job.status, job.due = Status.PENDING, now
+    return True
 
 
 def _retry_more(job: Job, now: float, rules: backoff.Rules, chance: float) -> bool:
@@ -175,26 +188,34 @@ def _retry_forgets(job: Job, now: float, rules: backoff.Rules, chance: float) ->
     return job.tries <= job.retries  # and leaves it running: nobody takes it up again
 
 
-MUTANTS: list[tuple[str, Callable[..., object]]] = [
-    ("choose", _any_choose),
-    ("choose", _choose_early),
-    ("retry", _retry_more),
-    ("retry", _retry_less),
-    ("retry", _retry_forgets),
+CANCELLED_BETWEEN_TRIES: list[tuple[str, object]] = [
+    ("come", Tried(0, 2, [("bad", 1.0)])), ("wait", 1.2), ("cancel", 1), ("wait", 5.0),
+]  # fmt: skip
+MUTANTS: list[tuple[object, str, Callable[..., object]]] = [
+    (Jobs, "_line_up", _lines_up_anything),
+    (Jobs, "_line_up", _lines_up_nobody_again),
+    (Queue, "remove", _leaves_it_in_line),
+    (jobs, "retry", _retry_at_once),
+    (jobs, "retry", _retry_more),
+    (jobs, "retry", _retry_less),
+    (jobs, "retry", _retry_forgets),
 ]
 
 
 @pytest.mark.parametrize(
-    ("name", "mutant"), MUTANTS, ids=lambda each: getattr(each, "__name__", each)
+    ("where", "name", "mutant"), MUTANTS, ids=[m.__name__ for *_, m in MUTANTS]
 )
 def test_broken_variants_are_caught(
-    name: str, mutant: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+    where: object, name: str, mutant: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The promises above would notice each mistake that one could make here."""
-    monkeypatch.setattr(jobs, name, mutant)
+    monkeypatch.setattr(where, name, mutant)
 
-    @settings(max_examples=300, deadline=None, database=None, phases=[Phase.generate])
+    phases = (Phase.explicit, Phase.generate)
+
+    @settings(max_examples=300, deadline=None, database=None, phases=phases)
     @given(steps=STEPS, workers=st.integers(1, 3))
+    @example(steps=CANCELLED_BETWEEN_TRIES, workers=1)
     def check(steps: list[tuple[str, object]], workers: int) -> None:
         run_virtual(_play(steps, workers))
 

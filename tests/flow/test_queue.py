@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from contextlib import suppress
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from exporter.flow.queue import Queue, QueueClosedError
@@ -104,6 +106,58 @@ def test_coalescing_keeps_the_last_of_each_key(capacity: int, ops: list[Any]) ->
         assert await drain(held) == list(model.values())
 
     run_virtual(main())
+
+
+@given(
+    st.sampled_from((Policy.BLOCK, Policy.DROP_OLDEST, Policy.DROP_NEWEST)),
+    st.integers(1, 5),
+    st.lists(
+        st.one_of(
+            st.just("get"), st.tuples(st.just("remove"), st.integers(0, 4)), st.integers(-2, 2)
+        ),
+        max_size=60,
+    ),
+)
+def test_the_greatest_priority_is_first(policy: Policy, capacity: int, ops: list[Any]) -> None:
+    """It behaves as a list sorted by priority and then by age, that loses from its lower end."""
+    _play_priorities(policy, capacity, ops)
+
+
+def _play_priorities(policy: Policy, capacity: int, ops: list[Any]) -> None:
+    async def main() -> None:
+        held = queue(capacity, policy, priority=lambda item: item[0])
+        model = list[tuple[int, int]]()  # priority and number, the next one to come out first
+        for number, op in enumerate(ops):
+            if op == "get":
+                if model:
+                    assert await held.get() == model.pop(0)
+            elif isinstance(op, tuple):
+                gone = model.pop(op[1]) if op[1] < len(model) else (0, -1)
+                assert held.remove(next((i for i in _inside(held) if i == gone), gone)) is (
+                    gone[1] >= 0
+                )
+            else:
+                item, full = (op, number), len(model) == capacity
+                model.append(item)
+                if full:
+                    model.remove(_victim(policy, model, item))
+                assert held.offer(item) is (item in model)
+            model.sort(key=lambda each: (-each[0], each[1]))
+            assert held.depth == len(model)
+        assert await drain(held) == model
+
+    run_virtual(main())
+
+
+def _inside(held: Queue[Any]) -> list[Any]:
+    return [item for level in held._levels.values() for item, _ in level.values()]
+
+
+def _victim(policy: Policy, model: list[tuple[int, int]], item: tuple[int, int]) -> tuple[int, int]:
+    if policy is Policy.BLOCK:
+        return item
+    least = [each for each in model if each[0] == min(model)[0]]
+    return min(least) if policy is Policy.DROP_OLDEST else max(least)
 
 
 @given(
@@ -301,7 +355,54 @@ def _wakes_nobody(self: Queue[Any]) -> None:
         self._getters.popitem(last=False)
 
 
-_offer = Queue.offer
+def _drops_the_urgent(self: Queue[Any], priority: int) -> bool:
+    most = max(self._levels)
+    self._levels[most].popitem(last=False)
+    self._tidy(most)
+    self.dropped[self.policy] += 1
+    return True
+
+
+def _pushes_equals_out(self: Queue[Any], priority: int) -> bool:
+    return _make_room(self, priority + 1)
+
+
+def _one_level(self: Queue[Any], key: Any, item: Any) -> None:
+    self._levels.setdefault(0, OrderedDict())[key] = (item, self._now())
+    self._wake_getter()
+
+
+def _keeps_empty_levels(self: Queue[Any], priority: int) -> None:
+    """A level without items stays, and is looked for them."""
+
+
+PRIORITY_MUTANTS: list[tuple[str, Any]] = [
+    ("_make_room", _drops_the_urgent),
+    ("_make_room", _pushes_equals_out),
+    ("_take_in", _one_level),
+    ("_tidy", _keeps_empty_levels),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "mutant"), PRIORITY_MUTANTS, ids=[m.__name__ for _, m in PRIORITY_MUTANTS]
+)
+def test_broken_priorities_are_caught(
+    name: str, mutant: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes out first, and what is dropped, is held against a sorted list."""
+    monkeypatch.setattr(Queue, name, mutant)
+    with pytest.raises((AssertionError, KeyError)):
+        _play_many(Random(7))
+
+
+def _play_many(chance: Random) -> None:
+    for _ in range(300):
+        ops = [chance.choice(["get", ("remove", 1), -1, 0, 1, 2]) for _ in range(20)]
+        _play_priorities(chance.choice([Policy.DROP_OLDEST, Policy.DROP_NEWEST]), 3, ops)
+
+
+_offer, _make_room = Queue.offer, Queue._make_room
 MUTANTS: list[tuple[str, Any]] = [
     ("offer", _overfull),
     ("offer", _drops_quietly),
@@ -309,6 +410,7 @@ MUTANTS: list[tuple[str, Any]] = [
     ("_admit", _admits_all),
     ("_wake_getter", _wakes_nobody),
 ]
+PHASES = (Phase.explicit, Phase.generate)
 FLOW = st.lists(
     st.tuples(st.sampled_from(("put", "put", "put", "get", "wait", "stop")), st.floats(0.0, 3.0)),
     max_size=40,
@@ -377,8 +479,9 @@ def test_broken_variants_are_caught(
     """The promise above would notice each mistake that one could make here."""
     monkeypatch.setattr(Queue, name, mutant)
 
-    @settings(max_examples=300, deadline=None, database=None, phases=[Phase.generate])
+    @settings(max_examples=300, deadline=None, database=None, phases=PHASES)
     @given(st.sampled_from((Policy.BLOCK, *DROPPING)), st.integers(1, 3), FLOW)
+    @example(Policy.BLOCK, 1, [("put", 0.0)] * 4 + [("wait", 1.5), ("get", 1.5), ("wait", 1.5)])
     def check(policy: Policy, capacity: int, steps: list[tuple[str, float]]) -> None:
         run_virtual(_play(policy, capacity, steps))
 

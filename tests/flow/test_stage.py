@@ -20,6 +20,10 @@ def _queue(capacity: int = 3) -> Queue[tuple[str, float, int]]:
     return Queue(capacity, Policy.BLOCK, now=lambda: asyncio.get_running_loop().time())
 
 
+async def _drained(queue: Queue[tuple[str, float, int]]) -> list[tuple[str, float, int]]:
+    return [await queue.get() for _ in range(queue.depth)]  # which does not wait
+
+
 @given(items=ITEMS, workers=st.integers(1, 3), stop=st.one_of(st.none(), st.floats(0.0, 20.0)))
 def test_nothing_accepted_is_lost(
     items: list[tuple[str, float]], workers: int, stop: float | None
@@ -67,7 +71,7 @@ def test_nothing_accepted_is_lost(
                 await asyncio.sleep(stop)
                 for each in (feeding, *running):
                     each.cancel()
-        left = [item[2] for queue in (first, second) for item, _ in queue._items.values()]
+        left = [item[2] for queue in (first, second) for item in await _drained(queue)]
         assert sorted(done + dead + left) == sorted(put + [n for n in left if n not in put])
         if stop is None:
             assert left == []
