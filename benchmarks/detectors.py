@@ -1,5 +1,7 @@
 """What a tick of detectors costs per series, beside a deque and numpy per value, as articles do it.
 
+Times are of this thread's CPU, which other programs on the machine change less than the clock.
+
 Run: python benchmarks/detectors.py
 """
 
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from statistics import median
-from time import perf_counter
+from time import thread_time
 
 import numpy as np
 
@@ -56,10 +58,10 @@ def naive(n: int) -> float:
             series.short.append(value)
     spent = []
     for row in values[: max(3, 2000 // n)]:
-        start = perf_counter()
+        start = thread_time()
         for series, value in zip(several, row.tolist(), strict=True):
             series.step(value)
-        spent.append((perf_counter() - start) / n)
+        spent.append((thread_time() - start) / n)
     return median(spent)
 
 
@@ -77,11 +79,11 @@ def ours(n: int, names: tuple[str, ...]) -> tuple[float, float]:
 
 
 def _bites(bank: Bank, values: Floats, now: float) -> list[float]:
-    bites, start = [], perf_counter()
+    bites, start = [], thread_time()
     for _ in bank.steps(values, now):
-        end = perf_counter()
+        end = thread_time()
         bites.append(end - start)
-        start = perf_counter()
+        start = thread_time()
     return bites
 
 
