@@ -74,6 +74,7 @@ class Desk:
         self._by_pair: dict[str, list[Feed]] = {symbol: [] for symbol in self._runs}
         self._late: list[tuple[float, int, Feed, tuple[Session, ...], bytes]] = []
         self._late_number = 0
+        self._drained = 0.0  # up to when nothing is held back any more, monotonic
         now = time.monotonic()
         for place, run in enumerate(runs):
             # Spread over the period, so that not all markets speak in the same instant.
@@ -117,6 +118,12 @@ class Desk:
 
     def turn(self, now: float) -> None:
         """Do all that is due; ``now`` is monotonic. Call it about a hundred times a second."""
+        # First what was held back: what is made now must not overtake it.
+        while self._late and self._late[0][0] <= now:
+            _, _, _, targets, blob = heappop(self._late)
+            for session in targets:
+                session.push(blob)
+        self._drained = now
         for run in self._runs.values():
             if now >= run.due:
                 self._print(run, len(run.prints))
@@ -124,10 +131,6 @@ class Desk:
             elif run.given < len(run.prints):
                 share = (now - run.began) / self._period
                 self._print(run, min(len(run.prints), int(share * len(run.prints) + 0.5)))
-        while self._late and self._late[0][0] <= now:
-            _, _, _, targets, blob = heappop(self._late)
-            for session in targets:
-                session.push(blob)
         self.flush()
 
     def flush(self) -> None:
@@ -329,7 +332,7 @@ class Desk:
         now = time.monotonic()
         fault = self.strikes(Kind.LATENCY, feed.channel, feed.pair) if self.faults else None
         wait = delay(fault, self.random) if fault else 0.0
-        if wait == 0.0 and feed.behind <= now:
+        if wait == 0.0 and feed.behind <= self._drained:
             return 0.0
         feed.behind = max(feed.behind, now + wait)  # no frame overtakes another
         return feed.behind

@@ -49,6 +49,21 @@ def prices(frames: list[Any]) -> list[float]:
 # --- REST -------------------------------------------------------------------------------------
 
 
+def test_no_frame_overtakes_one_that_was_late() -> None:
+    """When latency ends, what it held back still comes before what is made from then on."""
+
+    @on("okx", topics=("books:BTC-USDT",), book_rate=50.0)
+    async def scene(simulator: Simulator, stream: Stream) -> None:
+        last = (await stream.take(1))[-1]["data"][0]["seqId"]
+        for _ in range(10):
+            number = simulator.inject({"fault": "latency", "channel": "*", "seconds": 0.1})
+            await asyncio.sleep(0.15)
+            simulator.clear(number)
+            for frame in await stream.take(12):
+                assert frame["data"][0]["prevSeqId"] == last
+                last = frame["data"][0]["seqId"]
+
+
 def test_latency_delays_answers_until_it_ends() -> None:
     """An answer takes as long as commanded, only where commanded, only as long as commanded."""
 
