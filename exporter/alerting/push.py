@@ -20,6 +20,7 @@ import msgspec
 
 from exporter.contracts import Clock, FetchFailedError, Send
 from exporter.flow import backoff
+from exporter.flow.fanout import batches
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +106,9 @@ class Alerts:
 
     def pieces(self) -> Iterator[bytes]:
         """Give all of them as bytes, some hundred in each piece."""
-        alerts = list(self._alerts.values())
-        for start in range(0, len(alerts), _AT_ONCE):
-            yield msgspec.msgpack.encode(alerts[start : start + _AT_ONCE])
+        alerts = tuple(self._alerts.values())  # as they are now: pieces may be asked for later
+        for some in batches(alerts, _AT_ONCE):
+            yield msgspec.msgpack.encode(some)
 
     def restore(self, pieces: Iterable[bytes]) -> None:
         """Take up those of `pieces`. Raises ValueError, and changes nothing, for other bytes."""
@@ -218,8 +219,8 @@ class Push:
         due = self._alerts.due(self._clock.wall())
         bad = self._bad
         alerts = [each for each in due if key_of(each.labels) not in bad] if bad else due
-        for start in range(0, len(alerts), _AT_ONCE):
-            if not await self._tell(alerts[start : start + _AT_ONCE]):
+        for some in batches(alerts, _AT_ONCE):
+            if not await self._tell(some):
                 return False
         return True
 

@@ -51,11 +51,15 @@ _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line adds to the config. ``reload`` reads it anew, or raises ConfigError."""
+    """What the command line adds to the config. ``reload`` reads it anew, or raises ConfigError.
+
+    ``saved`` is told when all that must outlive the process is written, and only the end is left.
+    """
 
     listen_address: str = ":9717"
     revision: str = ""
     ready: Callable[[int], None] = lambda port: None  # told the port once it is served
+    saved: Callable[[], None] = lambda: None
     reload: Callable[[], Config] | None = None
     web: WebFile | None = None  # loaded
     shard: Shard | None = None  # of all exchanges of the config, which to watch
@@ -139,6 +143,7 @@ class App:
                     await stop.wait()
                     await self._drain(force, own)
                     await self._save(storage)
+                    self.options.saved()
 
     def _open_storage(self, edges: AsyncExitStack) -> Storage | None:
         if self.options.storage is None:

@@ -159,7 +159,7 @@ class CrossChecks:
             slots=self._around.slots,
             gates=probe.Gates(
                 breaker=self._breaker,
-                budgets=tuple(self._probing.budgets.values()),
+                budgets=self._probing.allowances,
                 online=self._around.online,
                 maintenance=lambda: self._probing.maintenance.active,
             ),

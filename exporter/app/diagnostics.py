@@ -14,21 +14,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from exporter.app.books import LocalBook
 from exporter.app.exchange import Exchange
 from exporter.app.probing import EndpointState
 from exporter.app.streaming import StreamState
 from exporter.contracts import Clock, Fetch
 from exporter.edge.direct import DirectClient, addresses, proxied
+from exporter.flow.fanout import Failed, fan_out
 from exporter.flow.jobs import Job, Jobs, Status, Work
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
-from exporter.model import Channel, Probed
+from exporter.model import Probed
+from exporter.sources.book import Snapshots
 from exporter.sources.probe import Readers, probe
 
 if TYPE_CHECKING:
     from exporter.app.force import Force
 
 _MOST_ADDRESSES = 16
+_AUDITS_AT_ONCE = 4
+_AUDIT_PATIENCE = 30.0  # seconds for one book of many
 _TAPPED = 4096  # bytes of one frame
 _BUDGET_PATIENCE = 20.0  # seconds that a burst waits for room in the limits
 
@@ -58,9 +63,9 @@ class Burst(_Job, tag="probe"):
 
 
 class Audit(_Job, tag="book_audit"):
-    """One book held against a snapshot over REST."""
+    """One book, or all of the exchange, held against a snapshot over REST."""
 
-    symbol: str
+    symbol: str | None = None
 
 
 class Tap(_Job, tag="tap"):
@@ -230,19 +235,38 @@ def _shown(done: Probed) -> Mapping[str, object]:
 # --- books and streams ----------------------------------------------------------------------------
 
 
-async def audit(exchange: Exchange, symbol: str) -> Mapping[str, object]:
-    """Hold one book against a snapshot over REST."""
+async def audit(exchange: Exchange, symbol: str | None) -> Mapping[str, object]:
+    """Hold one book against a snapshot over REST; without ``symbol`` all, some at a time."""
     snapshots = exchange.books.snapshots
     if snapshots is None:
         raise DiagnosticError("this venue has no books over REST")
-    for book in exchange.books.books:
-        what = book.feed.subscription
-        if what.instrument == symbol and what.channel is Channel.BOOK:
-            found = await book.audit(snapshots)
-            if found is None:
-                raise DiagnosticError("the book and its snapshot could not be brought together")
-            return {"symbol": symbol, "divergence_ratio": found}
-    raise DiagnosticError(f"no book of {symbol[:64]!r} is built")
+    books = {book.feed.subscription.instrument: book for book in exchange.books.books}
+    if symbol is not None:
+        if symbol not in books:
+            raise DiagnosticError(f"no book of {symbol[:64]!r} is built")
+        return await _audit(books[symbol], snapshots)
+    outcomes = await fan_out(
+        books.values(),
+        lambda book: _audit(book, snapshots),
+        concurrency=_AUDITS_AT_ONCE,
+        timeout=_AUDIT_PATIENCE,
+        expected=(DiagnosticError,),
+    )
+    return {
+        "audits": [
+            {"symbol": each.item.feed.subscription.instrument, "error": str(each.error) or "late"}
+            if isinstance(each, Failed)
+            else each.result
+            for each in outcomes
+        ]
+    }
+
+
+async def _audit(book: LocalBook, snapshots: Snapshots) -> Mapping[str, object]:
+    found = await book.audit(snapshots)
+    if found is None:
+        raise DiagnosticError("the book and its snapshot could not be brought together")
+    return {"symbol": book.feed.subscription.instrument, "divergence_ratio": found}
 
 
 async def tap(state: StreamState, count: int) -> Mapping[str, object]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
+import os
 import sys
+import threading
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
     from exporter.config import Config
     from exporter.flow.shards import Shard
 
-UNUSABLE = 2
+UNUSABLE, STUCK = 2, 1
+_LAST_PATIENCE = 5.0  # seconds from having saved everything to the end, whatever still runs
+
+log = logging.getLogger(__name__)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,10 +110,14 @@ def serve(
         except ConfigError as error:
             print("\n".join(error.complaints), file=sys.stderr)
             return UNUSABLE
+    # A task or thread that does not let itself be stopped would keep the process for ever.
+    insist = threading.Timer(_LAST_PATIENCE, _end)
+    insist.daemon = True
     try:
         options = Options(
             listen_address=args.listen,
             ready=ready,
+            saved=insist.start,
             reload=reload,
             web=web,
             shard=args.shard,
@@ -119,7 +129,16 @@ def serve(
     except (ListenError, StorageError) as error:
         print(f"exchange-exporter: {error}", file=sys.stderr)
         return UNUSABLE
+    finally:
+        insist.cancel()
     return 0
+
+
+def _end() -> None:
+    """End the process now: what matters is on the disk."""
+    log.error("ended_by_force waited_s=%.0f", _LAST_PATIENCE)
+    logging.shutdown()
+    os._exit(STUCK)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

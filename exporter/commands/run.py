@@ -17,7 +17,8 @@ POST /-/reload where the config has `server: {changes: true}`: exchanges whose s
 change run on, and a config that is wrong is refused while the old one stays in force.
 `exchange-exporter check FILE` says first what a config costs.
 
-exit status: 0 ended as told, 2 the config or the address cannot be used (said in one line or list)
+exit status: 0 ended as told, 1 so too, but something did not stop in time, 2 the config or the
+address cannot be used (said in one line or list)
 """
 
 

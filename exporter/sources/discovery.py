@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from exporter.contracts import Clock, Fetch
+from exporter.flow.fanout import Failed, fan_out
 from exporter.model import Answer, Market, Reason, Target
 from exporter.sources.probe import Readers, probe
 from exporter.wire import ParseError
@@ -41,17 +41,14 @@ async def discover(
     questions: Iterable[Question], fetch: Fetch, clock: Clock
 ) -> Mapping[str, Found]:
     """Ask each site once; give its markets, or why there are none, by URL."""
-    slots = asyncio.Semaphore(_AT_ONCE)
-    found: dict[str, Found] = {}
-
-    async def ask(question: Question) -> None:
-        async with slots:
-            found[question.url] = await _ask(question, fetch, clock)
-
-    async with asyncio.TaskGroup() as tasks:
-        for url, question in {each.url: each for each in questions}.items():
-            tasks.create_task(ask(question), name=f"discover {url}")
-    return found
+    outcomes = await fan_out(
+        {each.url: each for each in questions}.values(),
+        lambda question: _ask(question, fetch, clock),
+        concurrency=_AT_ONCE,
+        timeout=2 * _TIMEOUT,  # a request has its own; this one is for all that it takes
+    )
+    late = Unasked(Reason.READ_TIMEOUT, "it took too long")
+    return {each.item.url: late if isinstance(each, Failed) else each.result for each in outcomes}
 
 
 async def _ask(question: Question, fetch: Fetch, clock: Clock) -> Found:
