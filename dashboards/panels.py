@@ -176,7 +176,6 @@ def series(
                     "max": most,
                     "noValue": none,
                     "links": [link] if link else [],
-                    "custom": {"insertNulls": False},
                 }
             },
             "options": {"legend": {"showLegend": True}},
