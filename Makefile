@@ -26,7 +26,7 @@ test: ## Set up what the tests need and run all of them
 
 fast-test: ## Run only the tests that start no other program
 	@scripts/setup dev
-	$(BIN)/pytest -n 2 -m "not live" $(ARGS)
+	$(BIN)/pytest -n 2 -m "not live and not chart" $(ARGS)
 
 fuzz: ## Run every parser on a hundred thousand wounded inputs and more (ARGS=--executions=1000000)
 	@scripts/setup dev
@@ -43,11 +43,11 @@ generate: ## Write anew what is generated from code: config schema, README table
 	$(BIN)/python scripts/readme
 	$(BIN)/python scripts/chart
 
-test-chart: ## Install Helm engines and scanners, and hold the chart, container and units to their promises
+test-chart: ## Install more Helm engines and scanners, and hold chart, container and units to all promises
 	@scripts/setup dev
 	@scripts/tools chart
 	@scripts/tools tools
-	$(BIN)/pytest -n 2 tests/helm tests/deploy $(ARGS)
+	$(BIN)/pytest -n 2 -m "chart or not chart" tests/helm tests/deploy $(ARGS)
 
 audit: ## Look pinned packages up among known weaknesses (network), and list their licences
 	@scripts/setup dev
