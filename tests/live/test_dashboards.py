@@ -25,7 +25,7 @@ from tests.live.worlds import NO_LIMITS, simulated, watched
 from tests.relay.fakes import serving
 from tests.relay.programs import alert, post_of, receiver, relay, write
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(400), pytest.mark.xdist_group("dashboards")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600), pytest.mark.xdist_group("dashboards")]
 
 # Panels with a query that is silent while all is well, and what makes each of them speak: tried
 # below.

@@ -36,6 +36,6 @@ def watched(
     with programs.command("run", f"--config.file={file}", address, *arguments) as exporter:
         world = World(simulator, simulator_url, exporter, f"http://127.0.0.1:{port}")
         programs.eventually(
-            lambda: programs.get(f"{world.url}/-/ready"), "the exporter is ready", within=60
+            lambda: programs.get(f"{world.url}/-/ready"), "the exporter is ready", within=120
         )
         yield world
