@@ -201,9 +201,7 @@ def _book(feed: Feed, venue: Venue, clock: Clock) -> LocalBook:
 
     assert venue.book is not None
     meter = partial(BookMeter, Registry(), feed.subscription, checksums=False, audited=False)
-    return LocalBook(
-        feed, venue.book, venue, meter, unreadable=lambda: None, priced=True, clock=clock
-    )
+    return LocalBook(feed, venue.book, venue, meter, priced=True, clock=clock)
 
 
 def _keep(

@@ -139,7 +139,6 @@ def ours(name: str, frames: Sequence[bytes]) -> tuple[float, Top]:
         rules,
         venue,
         lambda sync: BookMeter(registry, what, sync, checksums=False, audited=False),
-        unreadable=channel.parse_errors.inc,
         priced=True,
         clock=SystemClock(),
     )

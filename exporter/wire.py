@@ -86,15 +86,12 @@ def seconds(value: float | str, per_second: float) -> float:
     raise ParseError(f"expected a time between 2001 and 2286, got {str(value)[:40]!r}")
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 def epoch(moment: datetime) -> float:
     """Give a time that the typed decoder has read as epoch seconds. Raises ParseError.
 
     0.2 µs, and 0.03 µs more for decoding than for a plain text: a sixth of `iso_seconds`.
     """
-    time = (moment - _EPOCH).total_seconds()
+    time = moment.timestamp()
     if _EARLIEST < time < _LATEST:
         return time
     raise ParseError(f"expected a time between 2001 and 2286, got {moment.isoformat()}")

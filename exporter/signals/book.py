@@ -133,11 +133,14 @@ class BookSync:
                 self.overflows += len(self._buffer) == self._buffer.maxlen
                 self._buffer.append(event)
             return None
-        previous = self._last
-        if previous is not None and event.first == previous + 1 and event.previous is None:
-            last = event.last
-            if last is not None and last > previous and event.checksum is None:
-                # It follows by every rule, as nearly all do: 1 µs less than asking the rule.
+        previous, last = self._last, event.last
+        if event.checksum is None and event.previous is None:
+            # Nearly all follow by every rule, or have nothing to follow by: 1 µs less than asking.
+            if last is None:
+                if event.order is None:
+                    self._apply(event)
+                    return None
+            elif previous is not None and event.first == previous + 1 and last > previous:
                 self._last, self._fresh = last, False
                 self._apply(event)
                 return None

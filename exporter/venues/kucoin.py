@@ -248,8 +248,8 @@ def ping(number: int) -> str:
 
 
 class _Changes(Struct, gc=False):
-    asks: list[tuple[Size, Size, Raw]]
-    bids: list[tuple[Size, Size, Raw]]
+    asks: list[tuple[Size, Size, Size]]  # price, size and number of the change
+    bids: list[tuple[Size, Size, Size]]
 
 
 class _Sides(Struct, gc=False):
@@ -257,21 +257,23 @@ class _Sides(Struct, gc=False):
     asks: list[tuple[Price, Size]]
 
 
-_CHANGES = msgspec.json.Decoder(_Changes, strict=False)
+_changes = msgspec.json.Decoder(_Changes, strict=False).decode
 
 
-def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+def levels(event: Depth) -> tuple[Sequence[tuple[float, float]], Sequence[tuple[float, float]]]:
     """Decode the bids and asks of an update; a price of zero only moves the sequence."""
+    found = event.levels
     try:
-        match event.levels:
-            case Raw() as raw:
-                changes = _CHANGES.decode(raw)
-                return (
-                    [(price, size) for price, size, _ in changes.bids if price],
-                    [(price, size) for price, size, _ in changes.asks if price],
-                )
-            case _Sides(bids=bids, asks=asks):
-                return bids, asks
+        if type(found) is Raw:
+            changes = _changes(found)
+            bids, asks = changes.bids, changes.asks
+            # Nearly always one side has nothing new: a list less is 0.15 µs less.
+            return (
+                [(price, size) for price, size, _ in bids if price] if bids else (),
+                [(price, size) for price, size, _ in asks if price] if asks else (),
+            )
+        if isinstance(found, _Sides):
+            return found.bids, found.asks
     except DOUBTFUL as error:
         raise unreadable("kucoin levels", error) from error
     raise ParseError("levels of another venue")

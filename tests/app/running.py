@@ -53,7 +53,7 @@ class Running:
         )
         return book.sync.synced and book.sync.book.top(depth) == truth
 
-    async def wait_equal(self, name: str, steps: int = 20, timeout: float = 10.0) -> None:
+    async def wait_equal(self, name: str, steps: int = 20, timeout: float = 30.0) -> None:
         """Wait until the book was right in ``steps`` different states of the market."""
         seen = set[int]()
         async with asyncio.timeout(timeout):
@@ -70,7 +70,7 @@ class Running:
         return {name: float(value) for name, value in rows}
 
 
-async def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
+async def wait_until(condition: Callable[[], bool], timeout: float = 30.0) -> None:
     """Wait for something that will come true. Raises TimeoutError."""
     async with asyncio.timeout(timeout):
         while True:
@@ -103,7 +103,7 @@ async def running(
         async with asyncio.TaskGroup() as tasks:
             program = tasks.create_task(app.run())
             try:
-                async with asyncio.timeout(10.0):
+                async with asyncio.timeout(30.0):
                     port = await ports.get()
                 yield Running(app, venue, f"http://127.0.0.1:{port}")
             finally:

@@ -20,8 +20,8 @@ SHARED = "streams: {stale_floor: 300ms, stale_ceiling: 1h, backoff_cap: 1s}"
 
 
 def run(test: Coroutine[object, object, None]) -> None:
-    """Run a test that may take a minute."""
-    asyncio.run(asyncio.wait_for(test, 60.0))
+    """Run a test that takes seconds, and minutes on a busy machine."""
+    asyncio.run(asyncio.wait_for(test, 150.0))
 
 
 def watch(program: Running, name: str) -> Watch:
@@ -48,7 +48,7 @@ def test_a_market_that_moves_while_its_stream_is_silent_is_named() -> None:
             await wait_until(lambda: all(each.feed.count for each in watches.values()))
             mute = program.simulator.inject({"fault": "mute", "channel": "trades"})
             await wait_until(
-                lambda: all(checked(program, name).verdict is Hush.MOVED for name in names()), 30.0
+                lambda: all(checked(program, name).verdict is Hush.MOVED for name in names()), 60.0
             )
             seen = await program.metrics()
             for name in names():
@@ -58,7 +58,7 @@ def test_a_market_that_moves_while_its_stream_is_silent_is_named() -> None:
                 assert seen[f"exchange_stream_stale_after_seconds{{{labels}}}"] == 0.3
             program.simulator.clear(mute)
             await wait_until(
-                lambda: all(checked(program, name).verdict is None for name in names()), 30.0
+                lambda: all(checked(program, name).verdict is None for name in names()), 60.0
             )
 
     run(test())
@@ -75,7 +75,7 @@ def test_an_ack_and_then_nothing_is_named() -> None:
             for name in some:
                 watch(program, name)
             await wait_until(
-                lambda: all(checked(program, name).verdict is Hush.MOVED for name in some), 30.0
+                lambda: all(checked(program, name).verdict is Hush.MOVED for name in some), 60.0
             )
 
     run(test())
@@ -89,7 +89,7 @@ def test_a_quiet_market_is_told_from_a_dead_stream() -> None:
         async with running(some, exchange=KEYS, shared=SHARED, rate=0.0001) as program:
             watches = {name: watch(program, name) for name in some}
             await wait_until(
-                lambda: all(checked(program, name).verdict is Hush.QUIET for name in some), 30.0
+                lambda: all(checked(program, name).verdict is Hush.QUIET for name in some), 60.0
             )
             seen = await program.metrics()
             for name, each in watches.items():
@@ -112,7 +112,7 @@ def test_no_answer_is_no_verdict() -> None:
             await wait_until(lambda: bool(found.feed.count))
             program.simulator.inject({"fault": "error", "endpoint": "*ticker*"})
             program.simulator.inject({"fault": "mute", "channel": "trades"})
-            await wait_until(lambda: checked(program, "okx").verdict is Hush.UNKNOWN, 30.0)
+            await wait_until(lambda: checked(program, "okx").verdict is Hush.UNKNOWN, 60.0)
             assert found.stale_after == found.liveness.stale_after
             assert found.feed.subscription.channel is Channel.TRADES
 
