@@ -11,11 +11,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 STAND_IN: Final = "***"
 _SHORTEST: Final = 4  # characters worth hiding: shorter ones would black out half of any text
 _SHORTEST_BASE64: Final = 8
+# Words of a URL that nobody says in another sense: long, or mixed with digits or capitals.
+_RANDOM: Final = re.compile(r"(?=.*[^a-z]).{8,}|.{16,}")
 
 
 class Veil:
@@ -23,7 +25,8 @@ class Veil:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self.secrets = frozenset(each for each in secrets if len(each) >= _SHORTEST)
-        forms = {form for each in self.secrets for form in _forms(each)}
+        whole = {part for each in self.secrets for part in (each, *_parts(each))}
+        forms = {form for each in whole for form in _forms(each)}
         # The longest first: one may contain another.
         longest = sorted(forms, key=len, reverse=True)
         self._found = re.compile("|".join(map(re.escape, longest))) if longest else None
@@ -31,6 +34,19 @@ class Veil:
     def over(self, text: str) -> str:
         """Give ``text`` without secrets. Cut it afterwards: half a secret is not recognised."""
         return text if self._found is None else self._found.sub(STAND_IN, text)
+
+
+def _parts(url: str) -> Iterator[str]:
+    """Give what makes a URL secret, which may come back without the rest of it."""
+    try:
+        found = urlsplit(url)
+        login = (found.username or "", found.password or "")
+    except ValueError:
+        return
+    if not found.scheme or not found.netloc:
+        return
+    words = [*found.path.split("/"), *re.split("[&=]", found.query), *login]
+    yield from (unquote(word) for word in words if _RANDOM.fullmatch(word))
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -56,3 +56,12 @@ def test_the_longer_of_two_is_hidden_whole() -> None:
 def test_what_is_too_short_stays(secrets: list[str]) -> None:
     """A secret of three letters would black out words."""
     assert Veil(secrets).over("abcdef") == "abcdef"
+
+
+def test_the_secret_parts_of_a_url_are_hidden_alone() -> None:
+    """A service names the path or the token it did not like, not the whole address."""
+    veil = Veil(
+        ["https://bot:hunter22@chat.example/api/webhooks/1100/t0kenOfTheHook?key=queryKey99&x=1"]
+    )
+    text = "no webhook t0kenOfTheHook below /api/webhooks, key queryKey99 of hunter22"
+    assert veil.over(text) == "no webhook *** below /api/webhooks, key *** of ***"
