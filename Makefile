@@ -36,6 +36,14 @@ soak: ## Let ten simulated exchanges misbehave for an hour: memory, tasks and de
 	@scripts/setup dev
 	$(BIN)/python scripts/benchmarks/chaos.py --soak --for=3600 $(ARGS)
 
+mutants: ## Break the alert rules one place at a time; print the share that their tests notice
+	@scripts/setup dev
+	scripts/mutate_rules $(ARGS)
+
+grafana-types: ## Hold the dashboards against Grafana's own types (npm, network; ARGS=versions)
+	@scripts/setup dev
+	$(BIN)/python -m tests.dashboards.grafana_types $(or $(ARGS),10.4.0 11.6.0 12.4.11 13.2.3)
+
 generate: ## Write anew what is generated from code: config schema, README tables, dashboards, chart
 	@scripts/setup dev
 	$(BIN)/python -m exporter.config
@@ -68,4 +76,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: help demo stack test fast-test fuzz soak generate test-chart audit sbom bench lock clean
+.PHONY: help demo stack test fast-test fuzz soak mutants grafana-types generate test-chart audit sbom bench lock clean
