@@ -40,7 +40,7 @@ mutants: ## Break the alert rules one place at a time; print the share that thei
 	@scripts/setup dev
 	scripts/mutate_rules $(ARGS)
 
-grafana-types: ## Hold the dashboards against Grafana's own types (npm, network; ARGS=versions)
+grafana: ## Hold the dashboards against Grafana's own types (npm, network; ARGS=versions)
 	@scripts/setup dev
 	$(BIN)/python -m tests.dashboards.grafana_types $(or $(ARGS),10.4.0 11.6.0 12.4.11 13.2.3)
 
@@ -76,4 +76,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: help demo stack test fast-test fuzz soak mutants grafana-types generate test-chart audit sbom bench lock clean
+.PHONY: help demo stack test fast-test fuzz soak mutants grafana generate test-chart audit sbom bench lock clean
