@@ -28,6 +28,7 @@ from exporter.flow.codec import Mark, Row
 from exporter.flow.segments import SMALLEST, Writer, segments
 from exporter.model import Channel, Control, Depth, Subscription
 from exporter.simulator import Simulator
+from tests.app.running import wait_until
 from tests.app.test_board import NOW, trades
 from tests.flow.test_segments import file_size_limit
 
@@ -45,8 +46,13 @@ def config_for(simulator: Simulator) -> str:
     return CONFIG.format(http=simulator.url, ws=simulator.url.replace("http", "ws", 1))
 
 
-def captured(directory: Path, seconds: float, **bounds: Any) -> dict[str, Any]:
-    """Record the simulator for a while; give what the board said while it was recorded."""
+def captured(
+    directory: Path, seconds: float, *, at_least: int = 1, **bounds: Any
+) -> dict[str, Any]:
+    """Record the simulator for a while; give what the board said while it was recorded.
+
+    A machine that is busy is given more time, until there are ``at_least`` so many segments.
+    """
 
     async def run() -> dict[str, Any]:
         async with Simulator(venue_names=["binance", "bybit"], rate=50, book_rate=20) as simulator:
@@ -55,7 +61,23 @@ def captured(directory: Path, seconds: float, **bounds: Any) -> dict[str, Any]:
             bounds.setdefault("segment_size", 64 << 20)
             bounds.setdefault("max_bytes", None)
             capture = Capture(config, directory, **bounds)
-            await capture.run(asyncio.Event(), seconds)
+            stop = asyncio.Event()
+
+            async def wait_enough() -> None:
+                await asyncio.sleep(seconds)
+                await wait_until(lambda: len(segments(directory)) >= at_least, 60.0)
+                stop.set()
+
+            failed: BaseException | None = None
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    enough = tasks.create_task(wait_enough())
+                    await capture.run(stop)
+                    enough.cancel()
+            except* OSError as group:
+                failed = group.exceptions[0]
+            if failed is not None:  # raised in there it would be wrapped in a group again
+                raise failed
             assert capture.recorder.dropped == 0
             return capture.recorder.board.figures()
 
@@ -69,7 +91,7 @@ def replayed(path: Path) -> dict[str, Any]:
 
 def test_a_replay_is_the_live_run(tmp_path: Path) -> None:
     """All figures are equal to those while it was recorded, over several segments, twice."""
-    live = captured(tmp_path, 2.0, segment_size=SMALLEST * 4)
+    live = captured(tmp_path, 2.0, at_least=2, segment_size=SMALLEST * 4)
     assert len(segments(tmp_path)) > 1
     assert {
         (one["exchange"], one["channel"], one["instrument"]) for one in live["subscriptions"]
@@ -230,7 +252,7 @@ def test_the_command_ends_as_told(tmp_path: Path, how: signal.Signals) -> None:
         assert process.stderr is not None
         with process.stderr:
             deadline = threading.Event()
-            for _ in range(200):
+            for _ in range(1200):
                 if out.exists() and sum(path.stat().st_size for path in segments(out)) > 10_000:
                     break
                 assert process.poll() is None, process.stderr.read()
