@@ -412,7 +412,7 @@ VENUE = Venue(
     source="docs.cdp.coinbase.com/exchange, read 2026-10",
     checked="recording",
     unsure=(
-        "body of /time and of error answers",
+        "bodies of /time, of tickers and of errors",
         "a User-Agent header may be required over REST",
         "best_bid_size, best_ask_size and the snapshot's time are newer than the recording",
         "the name under which level2_batch is acknowledged",
