@@ -83,10 +83,14 @@ def run(args: argparse.Namespace) -> int:
     from exporter import config as settings
     from exporter import venues
     from exporter.app.capture import Capture
-    from exporter.edge import logs
+    from exporter.edge import logs, proxy
 
     try:
+        proxy.environment()
         config = settings.load(args.config, venues.names(), venues.load)
+    except proxy.ProxyError as error:
+        print(f"exchange-exporter capture: {error}", file=sys.stderr)
+        return serve.UNUSABLE
     except settings.ConfigError as error:
         print("\n".join(error.complaints), file=sys.stderr)
         return serve.UNUSABLE

@@ -16,6 +16,7 @@ from exporter.commands import _estimate as estimate
 from exporter.commands import _online as online
 from exporter.config import Config, ConfigError
 from exporter.config.units import format_duration
+from exporter.edge.proxy import ProxyError
 from exporter.flow import shards
 
 HELP = """\
@@ -66,7 +67,11 @@ def run(args: argparse.Namespace) -> int:
         if args.shards is None:
             print("\n".join(report(args.file, config)))
         return 0
-    found = asyncio.run(_ask(config, places))
+    try:
+        found = asyncio.run(_ask(config, places))
+    except ProxyError as error:
+        print(f"exchange-exporter check: {error}", file=sys.stderr)
+        return UNREADABLE
     if found.complaints:
         print("\n".join(found.complaints), file=sys.stderr)
     else:
