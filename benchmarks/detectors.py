@@ -15,9 +15,12 @@ import numpy as np
 
 from exporter.detectors import load
 from exporter.detectors.bank import Bank
+from exporter.detectors.ensemble import DETECTOR
+from exporter.detectors.ensemble.lone import Lone
 from exporter.model import Floats, Series
 
 WARM_UP, TICKS = 130, 40  # the windows are full and the ensemble is ready after the warm-up
+ALONE = 1728  # values
 SETS = {
     "zscore, rolling mean": ("zscore", "rolling_mean"),
     "zscore, iqr, rolling mean": ("zscore", "iqr", "rolling_mean"),
@@ -87,8 +90,23 @@ def _bites(bank: Bank, values: Floats, now: float) -> list[float]:
     return bites
 
 
+def alone() -> float:
+    """Give the median seconds per value of the ensemble over one series on its own."""
+    one = Lone(DETECTOR)
+    spent = []
+    # Six days of a value every 5 min: the season, too, has something to say.
+    for number, value in enumerate(np.random.default_rng(1).normal(size=ALONE).tolist()):
+        now = 300.0 * number
+        start = thread_time()
+        one.score(value, now)
+        one.learn(value, now)
+        spent.append(thread_time() - start)
+    return median(spent[ALONE // 2 :])
+
+
 def main() -> None:
     """Print cost per series and tick, and the ratio to the naive form in the same run."""
+    print(f"the ensemble on one series alone: {1e6 * alone():.1f} µs per value, at most 20")
     for n in (1, 100, 10_000):
         peer = naive(n)
         print(f"{n} series: deque and numpy per value {1e6 * peer:.1f} µs per series and tick")

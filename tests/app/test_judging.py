@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from exporter import config as settings
+from exporter import venues
+from exporter.app.anomalies import Anomalies
+from exporter.app.around import Task
 from exporter.app.bundle import pack
+from exporter.app.deadletters import nowhere
+from exporter.app.force import Force
 from exporter.app.judging import Judging
 from exporter.app.sampling import SIGNALS
+from exporter.app.site import Lateness
+from exporter.app.storage import Bans
 from exporter.detectors.judge import Rule
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Probed, Reason, Series, Verdict
@@ -162,3 +171,92 @@ def test_every_signal_of_the_closed_list_is_a_series_of_each_exchange() -> None:
         Series(exchange, signal.name) for exchange in "ab" for signal in SIGNALS[:-1]
     } | {own}
     assert SIGNALS[-1].name == "loop_lag"
+
+
+class Program:
+    """What ticks in the running program, of four exchanges; nothing is asked over a network."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock, self.registry = clock, Registry()
+        self.anomalies = Anomalies(self.registry, clock)
+        self.anomalies.start = self._start
+        self.force = Force(
+            registry=self.registry,
+            clock=clock,
+            start=self._start,
+            judging=self.anomalies.judging,
+            lateness=Lateness(clock),
+            bans=Bans(),
+            post=nowhere,
+        )
+
+    def _start(self, task: Task) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(asyncio.sleep(0.0))
+
+    async def begin(self) -> None:
+        text = "exchanges: [{venue: okx, symbols: [BTC-USDT]}]"
+        config = settings.read(text, "test", venues.names(), venues.load)
+        several = (replace(config.exchanges[0], name=f"x{row}") for row in range(4))
+        config = replace(config, exchanges=tuple(several))
+        await self.force.change(config)
+        await self.anomalies.follow(config)
+
+    async def tick(self, number: int) -> None:
+        """Let every exchange answer, half of them late from the 105th tick on; then judge."""
+        self.clock.now = 1000.0 + number
+        for row, exchange in enumerate(self.force.exchanges):
+            late = 0.9 if number >= 105 and row % 2 else 0.0
+            taken = _calm(1000 * number + row) + late
+            done = Probed(
+                exchange=exchange.name, endpoint="time", time=self.clock.wall(), duration=taken
+            )
+            self.anomalies.judging.probed(done)
+        await self.anomalies.tick(self.force)
+
+    async def end(self) -> None:
+        await self.anomalies.stop()
+        await self.force.close()
+
+
+def test_a_photograph_asked_for_while_a_tick_runs_is_of_one_moment() -> None:
+    """Whenever it is asked for, a restart from it gives the scores and verdicts of no restart."""
+
+    async def tick_and_photograph(program: Program, number: int, turns: int) -> bool:
+        """Say whether the tick was still at it when the photograph was asked for."""
+        async with asyncio.TaskGroup() as tasks:
+            ticking = tasks.create_task(program.tick(number))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            amid = not ticking.done()
+            parts = await program.anomalies.photograph()
+        assert parts == await program.anomalies.photograph()
+        again = Program(program.clock)
+        await again.begin()
+        again.anomalies.restore(parts)
+        # The windows of probes are not kept: both start with empty ones.
+        number += 100
+        for later in range(number, number + 2):
+            await again.tick(later)
+            await program.tick(later)
+            one, other = again.anomalies.judging, program.anomalies.judging
+            assert one.scores is not None
+            assert other.scores is not None
+            np.testing.assert_array_equal(one.scores.score, other.scores.score)
+            assert repr(list(one.incidents)) == repr(list(other.incidents))
+            assert repr(one.recent) == repr(other.recent)
+        await again.end()
+        return amid
+
+    async def main() -> None:
+        program = Program(Clock())
+        await program.begin()
+        for number in range(110):
+            await program.tick(number)
+        number, turns = 110, 1
+        while await tick_and_photograph(program, number, turns):
+            number, turns = number + 102, turns + 3
+        assert turns > 9
+        assert program.anomalies.judging.incidents
+        await program.end()
+
+    asyncio.run(main())

@@ -1,5 +1,7 @@
 """The ensemble: one meaning of score for all series, and silence where nothing matters."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -184,3 +186,28 @@ def test_only_the_past_matters(stream: Floats, seed: int) -> None:
     assume(len(stream) > 1)
     whole = _scores(np.concatenate([past, stream]))
     np.testing.assert_array_equal(_scores(past), whole[:150])
+
+
+def _size(thing: object) -> int:
+    """Give the bytes of an object and of all that it holds; the shared settings are not its own."""
+    if isinstance(thing, Ensemble):
+        return 0
+    parts: list[object] = list(thing) if isinstance(thing, list | tuple) else []
+    names = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+    parts += [getattr(thing, name) for name in names]
+    if hasattr(thing, "__dict__"):
+        parts += [vars(thing), *vars(thing).values()]
+    return sys.getsizeof(thing) + sum(map(_size, parts))
+
+
+def test_a_series_alone_fits_in_four_kilobytes() -> None:
+    """As plain objects too, after weeks in which every hour of the day was seen."""
+    lone = Lone(DETECTOR)
+    sizes = []
+    for i, value in enumerate(_noise(3, 6000)):
+        lone.score(float(value), TICK * i)
+        lone.learn(float(value), TICK * i)
+        if i % 500 == 499:
+            sizes.append(_size(lone))
+    assert 1024 < sizes[-1] <= 4096
+    assert max(sizes) <= 4096

@@ -53,7 +53,7 @@ class Ensemble:
     season: float = 0.9  # weight of the season against level and shift
 
     def begin(self, n: int) -> Memory:
-        """Give the memory of n series that were never seen: 2.9 kB each at most."""
+        """Give the memory of n series that were never seen: 0.7 kB each."""
         return {
             "seen": np.zeros(n),
             "floor": np.zeros(n),
