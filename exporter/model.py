@@ -348,6 +348,7 @@ class Policy(StrEnum):
     DROP_OLDEST = "drop_oldest"
     DROP_NEWEST = "drop_newest"
     COALESCE = "coalesce"
+    SPILL = "spill"  # to disk, and the newest is dropped when there is no room there either
 
 
 # --- metrics ----------------------------------------------------------------------------------

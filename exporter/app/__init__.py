@@ -25,7 +25,7 @@ from exporter.app.fleet import Changes, end
 from exporter.app.force import PATIENCE, Force
 from exporter.app.serving import Serving, limits
 from exporter.app.site import Lateness, show_domains
-from exporter.app.storage import Bans, Storage, StorageError
+from exporter.app.storage import Bans, Storage, StorageError, wants_storage
 from exporter.config import Config, config_hash
 from exporter.config.secret import revealed
 from exporter.edge import logs
@@ -129,6 +129,7 @@ class App:
                         lateness=self.lateness,
                         bans=self.bans,
                         post=nowhere if self._dead is None else self._dead.post,
+                        overflows=None if storage is None else storage.overflows,
                     )
                     self.diagnostics = Diagnostics(force, self.registry, self.clock)
                     edges.push_async_callback(force.close)
@@ -147,12 +148,15 @@ class App:
 
     def _open_storage(self, edges: AsyncExitStack) -> Storage | None:
         if self.options.storage is None:
+            if missing := wants_storage(self.config):
+                raise StorageError(missing)
             return None
         storage = Storage(self.options.storage, self.registry, self.clock)
         edges.callback(storage.close)
         self.bans = storage.bans()
         try:
             self._dead = DeadLetters(storage.folder / "deadletters", self.registry, self.clock)
+            self._dead.adopt(storage.folder / "spill")
         except OSError as error:
             raise StorageError(f"cannot use {storage.folder}: {error}") from error
         edges.callback(self._dead.close)
@@ -240,6 +244,8 @@ class App:
             raise ValueError("this program was started without a config file")
         try:
             config = await asyncio.to_thread(self.options.reload)
+            if self.options.storage is None and (missing := wants_storage(config)):
+                raise settings.ConfigError((missing,))
             logs.hide(revealed(config))
             later = [
                 name for name in _NEXT_START

@@ -12,6 +12,7 @@ from exporter.app.storage import Bans
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, Fetch
 from exporter.edge.inbox import InboxBounds, InboxMeter
+from exporter.flow.overflow import Origin, Overflow
 from exporter.metrics.registry import Registry
 from exporter.model import Probed
 
@@ -36,3 +37,4 @@ class Surroundings:
     online: Callable[[], bool]
     bans: Bans
     post: Post = nowhere  # takes frames that could not be read
+    spill: Callable[[Origin], Overflow] | None = None  # where there is a storage path

@@ -30,7 +30,7 @@ from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff
 from exporter.flow.codec import Encoder, Levels, Mark, Row
 from exporter.flow.segments import Writer
-from exporter.model import Ack, Channel, Control, Data, Depth, Event, Lost, Subscription
+from exporter.model import Ack, Channel, Control, Data, Depth, Event, Lost, Policy, Subscription
 from exporter.sources.link import Sink, StreamMeter
 from exporter.sources.stream import Stream, spread
 from exporter.wire import DOUBTFUL
@@ -218,7 +218,7 @@ class Capture:
             timeout=limits.connect_timeout,
             max_message=limits.max_message,
             bounds=InboxBounds(
-                frames=limits.queue, size=limits.queue_bytes, policy=limits.queue_policy
+                frames=limits.queue, size=limits.queue_bytes, policy=_policy(limits.queue_policy)
             ),
             meter=InboxMeter(dropped=self._lose),
             ping_every=limits.ping_interval,
@@ -267,6 +267,11 @@ class Capture:
             faulted=lambda decoded: unreadable(None),
             processed=lambda decode, apply: None,
         )
+
+
+def _policy(wanted: Policy) -> Policy:
+    """Have the sender wait instead of spilling: whoever records for long has the disk for that."""
+    return Policy.BLOCK if wanted is Policy.SPILL else wanted
 
 
 def _parts(

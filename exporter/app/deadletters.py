@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from exporter.contracts import Clock
-from exporter.flow import deadletters
+from exporter.flow import deadletters, overflow
 from exporter.flow.deadletters import Letter
 from exporter.flow.queue import Queue, QueueClosedError
 from exporter.flow.segments import Writer
@@ -48,6 +48,33 @@ class DeadLetters:
             if self._queue.offer(letter):
                 return
         self._lost.inc()
+
+    def adopt(self, folder: Path) -> None:
+        """Take over what a killed process had spilled there and never read. Raises OSError.
+
+        Nobody can read it in its place any more: its connections are gone. No more is written than
+        is kept anyway; the rest counts as lost.
+        """
+        size = 0
+        for load in overflow.left(folder):
+            for received, frame in load.frames:
+                size += len(frame)
+                if size > deadletters.MOST:
+                    self._lost.inc()
+                    continue
+                letter = Letter(
+                    time=received,
+                    exchange=load.exchange,
+                    venue=load.venue,
+                    stream=load.stream,
+                    reason="spilled to disk, and never read: the process was killed",
+                    frame=frame[: deadletters.LONGEST],
+                    size=len(frame),
+                )
+                self._writer.append(deadletters.encode(letter))
+                self._written.inc()
+        if size:
+            log.warning("spilled_frames_adopted bytes=%d", size)
 
     async def run(self) -> None:
         """Write what is posted until `close`."""

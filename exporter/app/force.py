@@ -24,6 +24,7 @@ from exporter.contracts import Clock, Connect, FetchFailedError
 from exporter.edge import websocket
 from exporter.edge.direct import DirectClient
 from exporter.edge.inbox import InboxBounds, InboxMeter
+from exporter.flow.overflow import Overflows
 from exporter.flow.slots import Slots
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Probed, Reason
@@ -47,10 +48,11 @@ class Force:
         lateness: Lateness,
         bans: Bans,
         post: Post,
+        overflows: Overflows | None = None,
     ) -> None:
         self._registry, self._clock, self._start = registry, clock, start
         self._judging, self._lateness, self._bans = judging, lateness, bans
-        self._post = post
+        self._post, self._overflows = post, overflows
         self._config: Config | None = None
         self._client: DirectClient | None = None
         self._fleet = Fleet(start)
@@ -85,6 +87,9 @@ class Force:
         streams = before is None or before.streams != config.streams
         client = await _opened(config) if self._client is None or probes else self._client
         slots = Slots(config.probes.concurrency)
+        spill = None
+        if self._overflows is not None:
+            spill = partial(self._overflows.open, max_bytes=config.streams.spill_bytes)
 
         def make(configured: settings.Exchange) -> Exchange:
             around = Surroundings(
@@ -98,6 +103,7 @@ class Force:
                 online=self.online,
                 bans=self._bans,
                 post=self._post,
+                spill=spill,
             )
             return Exchange(configured, venues.load(configured.venue), around)
 

@@ -19,9 +19,12 @@ import msgspec
 
 from exporter.app import bundle
 from exporter.app.bundle import Parts
+from exporter.config import Config
 from exporter.contracts import Clock
+from exporter.flow.overflow import Overflows
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
+from exporter.model import Policy
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +60,19 @@ class Bans:
         self.changed.set()
 
 
+def wants_storage(config: Config) -> str | None:
+    """Say what a config cannot have without a storage path, None: nothing."""
+    streams = (stream for exchange in config.exchanges for stream in exchange.streams)
+    policies = {config.streams.queue_policy, *(stream.queue_policy for stream in streams)}
+    return "queue_policy: spill needs --storage.path" if Policy.SPILL in policies else None
+
+
 class Storage:
     """The directory, which has one process at a time. Raises StorageError."""
 
     def __init__(self, folder: Path, registry: Registry, clock: Clock) -> None:
         self.folder, self._clock = folder, clock
+        self.overflows = Overflows(folder / "spill")
         self._saved = registry.gauge(families.STATE_SAVED)
         self._failed = registry.counter(families.STATE_SAVE_FAILURES)
         try:

@@ -18,11 +18,12 @@ from exporter.contracts import Clock, ConnectionLostError, Venue
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff
 from exporter.flow.deadletters import LONGEST, Letter
+from exporter.flow.overflow import Origin
 from exporter.metrics.children import HistogramChild
 from exporter.metrics.registry import Registry
 from exporter.metrics.streams import ChannelMeter, FeedMeter
 from exporter.metrics.streams import StreamMeter as StreamChildren
-from exporter.model import Ack, Channel, Control, Lost, Subscription, SubscriptionState
+from exporter.model import Ack, Channel, Control, Lost, Policy, Subscription, SubscriptionState
 from exporter.signals.feed import Feed, Skew
 from exporter.signals.hush import CrossChecked
 from exporter.signals.liveness import Liveness, Patience
@@ -184,6 +185,10 @@ class Streams:
             policy=policy,
         )
         self._queue_wait = children.queue_wait
+        spill = None
+        if policy is Policy.SPILL and self._around.spill is not None:
+            origin = Origin(exchange=self.name, venue=self._venue.name, stream=name)
+            spill = partial(self._around.spill, origin)
         watches = {each.topic: self._watch(each) for each in part}
         state = StreamState(name, watches)
         if wanted.book and self._venue.book is not None:
@@ -198,7 +203,7 @@ class Streams:
             self._venue,
             part,
             connect=self._around.dial(
-                InboxBounds(frames=capacity, size=limits.queue_bytes, policy=policy),
+                InboxBounds(frames=capacity, size=limits.queue_bytes, policy=policy, spill=spill),
                 InboxMeter(
                     received=children.received_bytes,
                     depth=children.queue_depth,

@@ -40,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=Path,
         help="directory for what outlives the process: bans, what the detectors have learnt, "
-        "dead letters (default: nothing is kept)",
+        "dead letters, spilled frames (default: nothing is kept)",
     )
     parser.add_argument(
         "--web.config.file",

@@ -87,7 +87,12 @@ class Streams:
         size("64KiB", "4GiB"), "64MiB", "Bytes that may wait to be read, a stream."
     )
     queue_policy: Policy = key(
-        member(Policy, Policy.COALESCE), "block", "What a full queue does with one frame more."
+        member(Policy, Policy.COALESCE),
+        "block",
+        "What a full queue does with one frame more; spill needs run's --storage.path.",
+    )
+    spill_bytes: int = key(
+        size("8MiB", "64GiB"), "256MiB", "Bytes on disk that a spilling queue may hold."
     )
     max_message: int = key(size("1KiB", "256MiB"), "4MiB", "A longer message ends the connection.")
     ca_file: str | None = key(

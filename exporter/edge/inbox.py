@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exporter.contracts import ConnectionLostError, Take
+from exporter.flow.overflow import Overflow
 from exporter.model import Policy
 
 
@@ -35,18 +36,22 @@ class InboxBounds:
     """How much may wait, and what a full inbox does.
 
     `Policy.BLOCK` stops reading from the network, so that TCP holds the sender back and nothing is
-    lost; one read (64 KiB of the default transport) may overshoot the bounds.
+    lost; one read (64 KiB of the default transport) may overshoot the bounds. `Policy.SPILL` reads
+    on and puts what comes then into what ``spill`` gives, until it is read back.
     """
 
     frames: int = 100_000
     size: int = 32 << 20  # bytes
     policy: Policy = Policy.BLOCK
+    spill: Callable[[], Overflow] | None = None
 
     def __post_init__(self) -> None:
         if self.frames < 1 or self.size < 1:
             raise ValueError(f"an inbox needs room: frames={self.frames} size={self.size}")
         if self.policy is Policy.COALESCE:
             raise ValueError("an inbox holds undecoded frames, which have no key to coalesce by")
+        if (self.policy is Policy.SPILL) is (self.spill is None):
+            raise ValueError("an overflow is for spilling, and spilling needs one")
 
 
 class Inbox:
@@ -59,11 +64,14 @@ class Inbox:
     __slots__ = (
         "_bounds",
         "_meter",
+        "_most",
+        "_most_size",
         "_now",
         "_pause",
         "_resume",
         "_since",
         "_size",
+        "_spill",
         "_taker",
         "_timed",
         "_waiter",
@@ -86,6 +94,8 @@ class Inbox:
         self.paused = False
         self._bounds, self._meter, self._now = bounds, meter, now
         self._pause, self._resume = pause, resume
+        self._most, self._most_size = bounds.frames, bounds.size  # beyond them it is full
+        self._spill: Overflow | None = None  # while something waits there, or may soon
         self._size = 0  # payload bytes waiting
         self._since = 0.0  # when the oldest waiting frame was added, monotonic
         self._timed = False  # whether `_since` is of a frame that still waits
@@ -98,14 +108,24 @@ class Inbox:
             self._timed, self._since = True, self._now()
         self._size += size
         self._meter.received(size)
-        bounds = self._bounds
-        if len(self.frames) > bounds.frames or self._size > bounds.size:
-            self._overflow()
-        if self._taker is not None:
+        if self._taker is not None:  # who takes all that there is
             self._deliver(self._taker)
+        elif len(self.frames) > self._most or self._size > self._most_size:
+            self._overflow(size)
 
-    def _overflow(self) -> None:
+    def _overflow(self, size: int) -> None:
         bounds, frames = self._bounds, self.frames
+        if bounds.spill is not None:
+            if self._spill is None:  # from the next read on
+                self._spill = bounds.spill()
+            else:
+                more = frames[self._most :]
+                del frames[self._most :]
+                self._size -= size
+                if not self._spill.put(more, self._now()):
+                    self._meter.dropped(len(more))
+            self._most, self._most_size = len(frames), self._size
+            return
         if bounds.policy is Policy.BLOCK:
             if not self.paused:
                 self.paused = True
@@ -124,6 +144,27 @@ class Inbox:
             del frames[len(frames) - count :]
         self._size = excess
         self._meter.dropped(count)
+
+    def _read_back(self) -> bool:
+        """Take from the disk what came first; False: there is nothing more, memory is next."""
+        if self._spill is None:
+            return False
+        load = self._spill.take()
+        if load is None:
+            self._spill.close()
+            self._spill, self._timed = None, False
+            self._most, self._most_size = self._bounds.frames, self._bounds.size
+            return False
+        self.frames, self._since = load
+        self._timed = True
+        return True
+
+    def discard(self) -> None:
+        """Give up what waits on disk: nobody will take it. It counts as dropped."""
+        if self._spill is not None:
+            self._meter.dropped(self._spill.frames)
+            self._spill.close()
+            self._spill = None
 
     def end(self, lost: ConnectionLostError) -> None:
         """Say that nothing more will come, and why. The first reason stays."""
@@ -150,7 +191,11 @@ class Inbox:
     def _batch(self) -> list[tuple[float, bytes]]:
         batch, self.frames = self.frames, []
         self._size, self._timed = 0, False
-        self._meter.depth(len(batch))
+        if self._spill is None:
+            self._meter.depth(len(batch))
+        else:
+            self._most = self._most_size = 0  # what comes now stands behind what is on the disk
+            self._meter.depth(len(batch) + self._spill.frames)
         self._meter.waited(self._now() - self._since)
         if self.paused:
             self.paused = False
@@ -165,7 +210,7 @@ class Inbox:
         Cancelled, it leaves the rest where it is. Raises ConnectionLostError once the connection
         has ended and all is taken, and what ``take`` raises.
         """
-        while self.frames:
+        while self.frames or self._read_back():
             if take(self._batch()):
                 return
         if self.lost is not None:

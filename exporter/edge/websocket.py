@@ -340,6 +340,7 @@ class WebSocket(asyncio.BufferedProtocol):
         except TimeoutError:
             pass
         finally:
+            self._inbox.discard()
             self._transport.abort()
 
     def _resume_for_close(self) -> None:

@@ -15,7 +15,8 @@ from exporter.flow.segments import Content, DamagedError, Writer
 
 CONTENT = Content("dead", 1)
 LONGEST = 1 << 20  # bytes of a frame that are kept
-_SEGMENT, _MOST = 4 << 20, 64 << 20  # bytes
+MOST = 64 << 20  # bytes of all
+_SEGMENT = 4 << 20  # bytes
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -33,7 +34,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 _DECODER = msgspec.msgpack.Decoder(Letter)
 
 
-def writer(folder: Path, *, segment_size: int = _SEGMENT, max_bytes: int = _MOST) -> Writer:
+def writer(folder: Path, *, segment_size: int = _SEGMENT, max_bytes: int = MOST) -> Writer:
     """Open the directory to write to it. Raises BusyError, OSError."""
     return Writer(folder, CONTENT, segment_size=segment_size, max_bytes=max_bytes)
 

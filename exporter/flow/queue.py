@@ -48,6 +48,8 @@ class Queue(Generic[T]):
     ) -> None:
         if capacity < 1:
             raise ValueError(f"expected a capacity of at least 1, got {capacity}")
+        if policy is Policy.SPILL:
+            raise ValueError("a queue of items in memory cannot spill")
         if (policy is Policy.COALESCE) is (key is None):
             raise ValueError("a key is for coalescing, and coalescing needs one")
         self.capacity, self.policy = capacity, policy

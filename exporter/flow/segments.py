@@ -149,7 +149,8 @@ class Writer:
     A segment takes no more blocks once it is ``segment_size`` bytes long, so it is longer by one
     block at most. ``max_bytes`` bounds the whole directory: the oldest segments are removed, and
     counted in ``removed``; None: it grows for ever. A new writer begins a new segment, and mends
-    what a killed one left. Raises BusyError, OSError, ValueError for absurd bounds.
+    what a killed one left. ``synced`` False never waits for the disk: for what need not survive a
+    power cut. Raises BusyError, OSError, ValueError for absurd bounds.
     """
 
     def __init__(
@@ -159,6 +160,7 @@ class Writer:
         *,
         segment_size: int = 64 << 20,
         max_bytes: int | None = None,
+        synced: bool = True,
     ) -> None:
         if segment_size < SMALLEST:
             raise ValueError(f"a segment of {segment_size} bytes, expected {SMALLEST} or more")
@@ -168,7 +170,7 @@ class Writer:
                 f" {segment_size}"
             )
         self._content, self._segment_size, self._max = content, segment_size, max_bytes
-        self.directory = directory
+        self.directory, self._synced = directory, synced
         self.removed = 0  # segments that made room
         self.mended = 0  # bytes of a torn tail that were cut off
         directory.mkdir(parents=True, exist_ok=True)
@@ -256,7 +258,8 @@ class Writer:
         self._sizes[self._path] = 0
         try:
             self._write(head + _CRC.pack(crc32(head)))
-            os.fsync(self._folder)
+            if self._synced:
+                os.fsync(self._folder)
         except OSError:
             os.close(self._file)
             self._file = None
@@ -277,7 +280,8 @@ class Writer:
         if self._file is not None:
             file, self._file = self._file, None
             try:
-                os.fdatasync(file)
+                if self._synced:
+                    os.fdatasync(file)
             finally:
                 os.close(file)
 

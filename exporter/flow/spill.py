@@ -19,17 +19,20 @@ class Spill:
     What `put` took survives a kill of the process. What `take` gave is removed a segment at a
     time: after a kill the part of a segment that was taken already comes once more, so that
     nothing is lost. ``cut`` counts the bytes of torn tails, ``damaged`` the segments of which the
-    rest could not be read. Raises BusyError, OSError, ValueError for absurd bounds.
+    rest could not be read. ``synced`` is that of `Writer`. Raises BusyError, OSError, ValueError
+    for absurd bounds.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int, segment_size: int = _SEGMENT) -> None:
+    def __init__(
+        self, folder: Path, *, max_bytes: int, segment_size: int = _SEGMENT, synced: bool = True
+    ) -> None:
         if max_bytes < segment_size:
             raise ValueError(f"at most {max_bytes} bytes, expected {segment_size} or more")
         self._max = max_bytes
         self.refused = 0  # items for which there was no room
         self.damaged = 0
         left = segments.segments(folder) if folder.exists() else []
-        self._writer = Writer(folder, CONTENT, segment_size=segment_size)
+        self._writer = Writer(folder, CONTENT, segment_size=segment_size, synced=synced)
         self.cut = self._writer.mended
         self._full = deque(path for path in left if path.exists())  # what the one before left
         self._here = 0  # items in the segment that is being written

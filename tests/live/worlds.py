@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,12 +29,20 @@ def simulated(
 
 @contextmanager
 def watched(
-    simulator: programs.Process, simulator_url: str, file: Path, *arguments: str
+    simulator: programs.Process,
+    simulator_url: str,
+    file: Path,
+    *arguments: str,
+    program: Sequence[str] = ("exporter",),
 ) -> Iterator[World]:
-    """Start an exporter on a config file and wait until it is ready."""
+    """Start an exporter on a config file and wait until it is ready.
+
+    ``program`` is the module that runs it, with what it takes before the exporter's own arguments.
+    """
     port = programs.free_port()
     address = f"--web.listen-address=127.0.0.1:{port}"
-    with programs.command("run", f"--config.file={file}", address, *arguments) as exporter:
+    command = (sys.executable, "-u", "-m", *program, "run", f"--config.file={file}", address)
+    with programs.process(*command, *arguments) as exporter:
         world = World(simulator, simulator_url, exporter, f"http://127.0.0.1:{port}")
         programs.eventually(
             lambda: programs.get(f"{world.url}/-/ready"), "the exporter is ready", within=120

@@ -1,0 +1,127 @@
+"""Frames that found no room in memory, on disk until their turn comes: in order, and bounded.
+
+They were accepted, so a kill does not lose them: what is found later of an `Overflow` whose
+process was killed is given by `left`. A connection that ended properly leaves nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from exporter.flow import segments
+from exporter.flow.segments import DamagedError
+from exporter.flow.spill import CONTENT, Spill
+
+Frame: TypeAlias = tuple[float, bytes]
+"""When it was read, epoch seconds, and what."""
+
+_SEGMENT = 4 << 20  # bytes
+SMALLEST = 2 * _SEGMENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Whose frames they are."""
+
+    exchange: str
+    venue: str
+    stream: str
+
+
+class Load(msgspec.Struct, frozen=True, array_like=True):
+    """The frames of one read of the network. ``since`` is monotonic seconds, of its process."""
+
+    exchange: str
+    venue: str
+    stream: str
+    since: float
+    frames: list[Frame]
+
+
+_DECODER = msgspec.msgpack.Decoder(Load)
+
+
+class Overflow:
+    """What one connection's inbox has no room for, at most ``max_bytes``; ``frames`` wait here.
+
+    ``folder`` is its own. It touches the disk only once something is put. Not for threads: what
+    it writes and reads goes through the system's page cache, and waits for no disk.
+    """
+
+    def __init__(self, folder: Path, origin: Origin, *, max_bytes: int) -> None:
+        self.frames = 0
+        self._folder, self._origin, self._max = folder, origin, max_bytes
+        self._spill: Spill | None = None
+
+    def put(self, frames: list[Frame], since: float) -> bool:
+        """Take frames whose first came at ``since`` (monotonic); False: no room, or no disk."""
+        own = self._origin
+        load = Load(own.exchange, own.venue, own.stream, since, frames)
+        try:
+            if self._spill is None:
+                self._spill = Spill(
+                    self._folder, max_bytes=self._max, segment_size=_SEGMENT, synced=False
+                )
+            taken = self._spill.put(msgspec.msgpack.encode(load))
+        except OSError:
+            return False
+        self.frames += len(frames) if taken else 0
+        return taken
+
+    def take(self) -> tuple[list[Frame], float] | None:
+        """Give the frames put first, and since when they waited; None when there are no more."""
+        try:
+            blocks = [] if self._spill is None else self._spill.take(1)
+        except OSError:
+            blocks = []  # the disk is gone, and what was there with it
+        if not blocks:
+            self.frames = 0
+            return None
+        load = _DECODER.decode(blocks[0])
+        self.frames -= len(load.frames)
+        return load.frames, load.since
+
+    def close(self) -> None:
+        """Remove what is left."""
+        self.frames = 0
+        if self._spill is not None:
+            self._spill.close()
+            self._spill = None
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Overflows:
+    """A directory of them, for one process at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = count(1)
+
+    def open(self, origin: Origin, max_bytes: int) -> Overflow:
+        """Give one for a new connection."""
+        folder = self._folder / f"{next(self._numbers):08d}"
+        return Overflow(folder, origin, max_bytes=max_bytes)
+
+
+def left(folder: Path) -> Iterator[Load]:
+    """Give what a killed process has left under ``folder``, and remove it as it is given.
+
+    The frames of a segment that were taken in part are given again. Raises OSError.
+    """
+    if not folder.exists():
+        return
+    for own in sorted(each for each in folder.iterdir() if each.is_dir()):
+        for path in segments.segments(own):
+            try:
+                for block in segments.read(path, CONTENT):
+                    yield _DECODER.decode(block)
+            except (DamagedError, msgspec.MsgspecError):
+                continue  # a torn tail was never taken in
+        shutil.rmtree(own, ignore_errors=True)
