@@ -242,10 +242,8 @@ class Stream:
                 tasks.create_task(link.read(), name=f"{self._name} read")
                 tasks.create_task(link.watch(), name=f"{self._name} watch")
                 tasks.create_task(self._succeed(link), name=f"{self._name} succeed")
-        except* ConnectionLostError as group:
-            lost = _first(group)
-        except* _SuccessionError:
-            lost = ConnectionLostError(Lost.PLANNED)
+        except BaseExceptionGroup as group:
+            lost = _ending(group)
         finally:
             await self._part(link, lost)
         if self._successor is None:
@@ -361,6 +359,31 @@ def _both(first: Sink, second: Sink) -> Sink:
         second(event, received)
 
     return sink
+
+
+def _ending(group: BaseExceptionGroup[BaseException]) -> ConnectionLostError:
+    """Say how a connection ended. Raises what is neither a loss nor a planned change."""
+    planned, others = group.split(_SuccessionError)
+    broken, fault = (None, None) if others is None else others.split(ConnectionLostError)
+    if fault is not None:
+        raise fault
+    _untie(group)
+    if planned is not None or broken is None:
+        return ConnectionLostError(Lost.PLANNED)
+    return _first(broken)
+
+
+def _untie(error: BaseException) -> None:
+    """Let go of where an error was raised, and whatever came before it.
+
+    The frames there hold the error and the connection with its buffers: a ring that only a full
+    round of the garbage collector would break, megabytes later.
+    """
+    error.__traceback__ = None
+    behind = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    for each in (error.__cause__, error.__context__, *behind):
+        if each is not None and each.__traceback__ is not None:
+            _untie(each)
 
 
 def _first(group: BaseExceptionGroup[ConnectionLostError]) -> ConnectionLostError:

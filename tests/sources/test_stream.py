@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
@@ -305,6 +307,26 @@ def test_a_lost_connection_is_made_again_and_everything_asked_for_anew() -> None
     assert world.of("connected") == [False, True, False, True, False]
     assert world.of("armed") == ["t.A", "t.B"] * 2
     assert [json.loads(s.sent[0])["topics"] for s in world.sockets] == [["t.A", "t.B"]] * 2
+
+
+def test_a_lost_connection_is_let_go_of_at_once() -> None:
+    """Its buffers do not wait for the garbage collector to come round."""
+    world = World()
+    world.scripts = [[1.0, gone()]]
+    left: list[bool] = []
+
+    async def look() -> None:
+        await asyncio.sleep(5.0)
+        assert len(world.sockets) == 2
+        dead = weakref.ref(world.sockets.pop(0))
+        left.append(dead() is not None)
+
+    gc.disable()
+    try:
+        world.play(10.0, look())
+    finally:
+        gc.enable()
+    assert left == [False]
 
 
 def test_waits_grow_to_the_cap_and_the_urls_take_turns() -> None:
