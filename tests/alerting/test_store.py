@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from exporter.alerting import outbox
+from exporter.alerting import store as module
 from exporter.alerting.store import FullError, Store, StoreError, connect
 
 
@@ -57,6 +58,93 @@ def test_a_job_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
             return [*map(type, found), rows]
 
     assert asyncio.run(story()) == [int, StoreError, KeyError, StoreError, int, [1, 2]]
+
+
+def _promises(folder: Path, patience: float = 60.0) -> None:
+    """What is answered is on the disk, once; what failed is not, and nobody waits for ever."""
+
+    def bump(db: sqlite3.Connection) -> int:
+        db.execute("INSERT INTO t VALUES (1, '1') ON CONFLICT DO UPDATE SET text = text + 1")
+        return int(db.execute("SELECT text FROM t WHERE n = 1").fetchone()[0])
+
+    def half(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO t VALUES (10, '')")
+        raise KeyError("ours")
+
+    async def story() -> None:
+        async with Store(folder / "s.db", _begin, size=1 << 24, waiting=1000) as store:
+            async with asyncio.timeout(patience):
+                jobs: list[Callable[[sqlite3.Connection], Any]] = [bump] * 40
+                jobs[20:20] = [half]
+                found = await asyncio.gather(
+                    *(store.write(job) for job in jobs), return_exceptions=True
+                )
+            assert [type(each) for each in found].count(KeyError) == 1
+            assert [each for each in found if isinstance(each, int)] == list(range(1, 41))
+            other = sqlite3.connect(folder / "s.db")
+            assert other.execute("SELECT n, text FROM t").fetchall() == [(1, "40")]
+            other.close()
+
+    asyncio.run(story())
+
+
+def _keeps_halves(connection: sqlite3.Connection, waiting: Any) -> None:
+    try:
+        waiting.result = waiting.job(connection)
+    except KeyError as error:
+        waiting.error = error
+
+
+def _runs_twice(connection: sqlite3.Connection, waiting: Any) -> None:
+    _run(connection, waiting)
+    _run(connection, waiting)
+
+
+def _hides_errors(connection: sqlite3.Connection, waiting: Any) -> None:
+    _run(connection, waiting)
+    waiting.error = None
+
+
+def _answers_the_first_alone(batch: list[Any]) -> None:
+    _answer(batch[:1])
+
+
+def _answers_before_it_is_written(self: Any, connection: Any, first: Any, batch: list[Any]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    batch.append(first)
+    _run(connection, first)
+    connection.execute("ROLLBACK")
+
+
+_run, _answer = module._run, module._answer
+MUTANTS: list[tuple[object, str, Callable[..., None]]] = [
+    (module, "_run", _keeps_halves),
+    (module, "_run", _runs_twice),
+    (module, "_run", _hides_errors),
+    (module, "_answer", _answers_the_first_alone),
+    (Store, "_transact", _answers_before_it_is_written),
+]
+
+
+def test_what_is_answered_is_written_once(tmp_path: Path) -> None:
+    """Forty additions and a job that breaks in their midst."""
+    _promises(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "mutant"), MUTANTS, ids=[m.__name__ for *_, m in MUTANTS]
+)
+def test_broken_variants_are_caught(
+    where: object,
+    name: str,
+    mutant: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The promise above would notice each mistake that one could make here."""
+    monkeypatch.setattr(where, name, mutant)
+    with pytest.raises((AssertionError, TimeoutError)):
+        _promises(tmp_path, patience=2.0)
 
 
 def test_full_file_and_full_line(tmp_path: Path) -> None:

@@ -176,16 +176,25 @@ def test_bucket_never_gives_more_than_it_got(
     weight: int, window: float, asks: list[tuple[float, int]]
 ) -> None:
     """Over any span at most the burst and what flowed in; who waits as told is served."""
-    limit, now = TokenBucket(weight, window), 0.0
+    bucket_promises(TokenBucket(weight, window), asks)
+
+
+BucketTake = Callable[[TokenBucket, Bucket, int, float], tuple[Bucket, float]]
+
+
+def bucket_promises(
+    limit: TokenBucket, asks: list[tuple[float, int]], taking: BucketTake = TokenBucket.take
+) -> None:
+    now, weight, window = 0.0, limit.weight, limit.window
     state, taken = limit.start(0.0), list[tuple[float, int]]()
     for wait, asked in asks:
         now += wait
         asked = min(asked, weight)
-        state, rest = limit.take(state, asked, now)
+        state, rest = taking(limit, state, asked, now)
         if rest:
             assert rest <= window + 1e-6
-            assert limit.take(state, asked, now + rest)[1] == 0.0
-            assert limit.take(state, asked, now + rest - 2e-6)[1] > 0.0 or rest <= 2e-6
+            assert taking(limit, state, asked, now + rest)[1] == 0.0
+            assert taking(limit, state, asked, now + rest - 2e-6)[1] > 0.0 or rest <= 2e-6
         else:
             taken.append((now, asked))
     for index, (begin, _) in enumerate(taken):
@@ -193,6 +202,48 @@ def test_bucket_never_gives_more_than_it_got(
         for end, part in taken[index:]:
             total += part
             assert total <= weight * (1.0 + (end - begin) / window) + 1e-6
+
+
+def _larger_bucket(
+    limit: TokenBucket, state: Bucket, weight: int, now: float
+) -> tuple[Bucket, float]:
+    return replace(limit, weight=limit.weight + 1).take(state, weight, now)
+
+
+def _refills_too_fast(
+    limit: TokenBucket, state: Bucket, weight: int, now: float
+) -> tuple[Bucket, float]:
+    return limit.take(replace(state, at=state.at - 50_000_000), weight, now)
+
+
+def _takes_only_one(
+    limit: TokenBucket, state: Bucket, weight: int, now: float
+) -> tuple[Bucket, float]:
+    return limit.take(state, 1, now)
+
+
+def _pays_when_refused(
+    limit: TokenBucket, state: Bucket, weight: int, now: float
+) -> tuple[Bucket, float]:
+    after, rest = limit.take(state, weight, now)
+    return (replace(after, level=0) if rest else after), rest
+
+
+@pytest.mark.parametrize(
+    "broken", [_larger_bucket, _refills_too_fast, _takes_only_one, _pays_when_refused]
+)
+def test_broken_buckets_are_caught(broken: BucketTake) -> None:
+    """Each plausible mistake breaks a promise; the bucket itself keeps them in the same runs."""
+    _pour(TokenBucket.take)
+    with pytest.raises(AssertionError):
+        _pour(broken)
+
+
+def _pour(taking: BucketTake) -> None:
+    for seed in range(50):
+        chance = Random(seed)
+        asks = [(chance.choice([0.0, 0.1, 0.4, 3.0]), chance.randint(1, 4)) for _ in range(60)]
+        bucket_promises(TokenBucket(chance.randint(2, 6), 3.0), asks, taking)
 
 
 def test_a_million_acquisitions_do_not_drift() -> None:
@@ -412,6 +463,84 @@ def test_ban_holds_to_the_second_and_over_restarts() -> None:
         assert ban.admit()
 
     run_virtual(main())
+
+
+def test_the_line_goes_on_when_its_head_leaves() -> None:
+    """Whoever is cancelled or too late at the head of the line holds nobody up."""
+
+    async def main() -> None:
+        budget = Budget(RULES, FakeClock())
+        assert budget.admit(10)
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(budget.wait_acquired(8, 100.0))
+            await asyncio.sleep(1.0)
+            first.cancel()
+        with pytest.raises(TimeoutError):
+            await budget.wait_acquired(8, 1.0)
+        await budget.wait_acquired(10, 62.0)
+
+    run_virtual(main())
+
+
+def _overtakes(self: Budget, weight: int = 1) -> bool:
+    return self._take(weight) == 0.0
+
+
+async def _no_line(self: Budget, weight: int, timeout: float) -> None:
+    async with asyncio.timeout(timeout):
+        while (wait := self._take(weight)) > 0.0:
+            await self._clock.sleep(wait)
+
+
+async def _line_left_locked(self: Budget, weight: int, timeout: float) -> None:
+    async with asyncio.timeout(timeout):
+        await self._line.acquire()
+        while (wait := self._take(weight)) > 0.0:
+            await self._clock.sleep(wait)
+        self._line.release()
+
+
+def _counted_twice(self: Budget, weight: int) -> float:
+    wait = _take(self, weight)
+    return wait or _take(self, weight)
+
+
+def _ban_forgotten(self: Ban) -> float:
+    return 0.0
+
+
+def _ban_cut_short(self: Ban, duration: float) -> None:
+    self.until = self._clock.wall() + duration
+    self._on_ban(self.until)
+
+
+_take = Budget._take
+LINE_MUTANTS: list[tuple[type, str, Callable[..., object], Callable[[], None]]] = [
+    (Budget, "admit", _overtakes, test_who_asks_at_once_does_not_overtake),
+    (Budget, "wait_acquired", _no_line, test_line_is_fair_and_exact),
+    (Budget, "wait_acquired", _line_left_locked, test_the_line_goes_on_when_its_head_leaves),
+    (Budget, "_take", _counted_twice, test_who_asks_at_once_does_not_overtake),
+    (Ban, "left", _ban_forgotten, test_ban_holds_to_the_second_and_over_restarts),
+    (Ban, "ban", _ban_cut_short, test_ban_holds_to_the_second_and_over_restarts),
+]
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "mutant", "story"),
+    LINE_MUTANTS,
+    ids=[m.__name__ for _, _, m, _ in LINE_MUTANTS],
+)
+def test_broken_lines_are_caught(
+    where: type,
+    name: str,
+    mutant: Callable[..., object],
+    story: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The tests of those who wait would notice each mistake that one could make here."""
+    monkeypatch.setattr(where, name, mutant)
+    with pytest.raises((AssertionError, TimeoutError, ExceptionGroup)):
+        story()
 
 
 def test_venue_figures_reach_the_gauge() -> None:
