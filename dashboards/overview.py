@@ -118,7 +118,7 @@ _EXCHANGES = Row(
                     query="""max by (exchange)
                     (exchange_endpoint:probe_slow:ratio_rate5m{@recorded})""",
                     unit="percentunit",
-                    steps=rising(limit("ExchangeLatencyHigh", place=0)),
+                    steps=rising(limit("ExchangeLatencyHigh")),
                     decimals=1,
                 ),
                 Column(
@@ -133,7 +133,7 @@ _EXCHANGES = Row(
                     query="""max by (exchange)
                     (exchange_channel:stream_late:ratio_rate5m{@recorded})""",
                     unit="percentunit",
-                    steps=rising(limit("ExchangeStreamLatencyHigh", place=0)),
+                    steps=rising(limit("ExchangeStreamLatencyHigh")),
                     decimals=1,
                 ),
                 Column(

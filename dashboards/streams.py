@@ -18,7 +18,7 @@ from dashboards.panels import (
 )
 from dashboards.thresholds import limit
 
-_LATE = rising(limit("ExchangeStreamLatencyHigh", place=0))
+_LATE = rising(limit("ExchangeStreamLatencyHigh"))
 _DIVERGENCE = ("ExchangePriceDivergence", "warning"), ("ExchangePriceDivergence", "critical")
 
 _ANYTHING = Row(

@@ -97,22 +97,33 @@ def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
     factor = args.compress or (1.0 if all(urls) else 20.0)
     names = args.alerts or list(plan.scenarios)
     results = []
-    with ExitStack() as stack:
-        stage: Stage = (
-            given(*urls)
-            if all(urls)
-            else stack.enter_context(own(args.rules, factor, VENUES, _say))
-        )
-        if not all(urls):
-            _say("letting it run quietly")
-            time.sleep(_QUIET)
-            await_quiet(stage, _UNTIL_QUIET, _say)
+
+    def play(stage: Stage, factor: float, names: list[str]) -> None:
         for name in names:
             results.append(rehearse(stage, plan.scenarios[name], factor, _say))
             print(_line(results[-1]), flush=True)
+
+    if all(urls):
+        play(given(*urls), factor, names)
+    else:
+        for (shorter, sites), together in _stages(plan, names, factor).items():
+            with own(args.rules, shorter, VENUES, sites, _say) as stage:
+                _say("letting it run quietly")
+                time.sleep(_QUIET)
+                await_quiet(stage, _UNTIL_QUIET, _say)
+                play(stage, shorter, together)
     failed = [result.alert for result in results if not result.passed]
     print(f"{len(results) - len(failed)} of {len(results)} passed, windows 1/{factor:g}")
     return FAILED if failed else 0
+
+
+def _stages(plan: Plan, names: list[str], factor: float) -> dict[tuple[float, int], list[str]]:
+    """Put together what can be played on one stage: by how much is shortened, and sites."""
+    found: dict[tuple[float, int], list[str]] = {}
+    for name in names:
+        scenario = plan.scenarios[name]
+        found.setdefault((min(factor, scenario.compress), scenario.sites), []).append(name)
+    return found
 
 
 def _healthy(args: argparse.Namespace, urls: list[str]) -> int:
@@ -120,7 +131,9 @@ def _healthy(args: argparse.Namespace, urls: list[str]) -> int:
 
     with ExitStack() as stack:
         stage: Stage = (
-            given(*urls) if all(urls) else stack.enter_context(own(args.rules, 1.0, VENUES, _say))
+            given(*urls)
+            if all(urls)
+            else stack.enter_context(own(args.rules, 1.0, VENUES, 1, _say))
         )
         spells = healthy(stage, args.healthy, args.seed, _say)
         told = None if stage.told is None else len(stage.told())
@@ -146,6 +159,7 @@ def _line(result: Result) -> str:
         f"resolved after {_seconds(result.resolved)}",
         f"heard {', '.join(result.heard) or '-'}",
         f"muted {', '.join(result.muted) or '-'}",
+        f"windows 1/{result.factor:g}",
         *result.complaints,
     ))  # fmt: skip
 

@@ -227,17 +227,17 @@ class Pair:
             self._price = self.listing.start * common * (1.0 + self._noise)
         bids, asks = self._move(bend)
         first, self.last = self.last + 1, self.last + len(bids) + len(asks)
-        prints = self.prints(self._due(bend.trades)) if trades else []
+        prints = self.prints(self._due(bend.trades), still=bend.frozen) if trades else []
         second = int(self.number % self._steps) == 0
         closed = dict(self._candles(millis, prints))
         return Step(number=self.number, millis=millis, second=second, first=first, last=self.last,
                     bids=bids, asks=asks, trades=prints, closed=closed)  # fmt: skip
 
-    def prints(self, count: int) -> list[Print]:
-        """Execute ``count`` trades at the best prices of the moment."""
+    def prints(self, count: int, *, still: bool = False) -> list[Print]:
+        """Execute ``count`` trades at the best prices of the moment; ``still``: all at one."""
         bits, sizes, base = self._random.getrandbits, self.sizes, self.trade + 1
         # A crossed book has no inside; its trades stay at its own prices all the same.
-        bid, ask = self.bids.best, self.asks.best
+        bid, ask = self.bids.best, self.bids.best if still else self.asks.best
         self.trade += count
         made = []
         for number in range(base, base + count):

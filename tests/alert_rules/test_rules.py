@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from exporter.app.rehearsal.derive import seconds
 from exporter.simulator import faults
 from tests.alert_rules.catalogue import catalogue
 from tests.alert_rules.lint import lint_expression
@@ -181,6 +183,83 @@ def test_objective_is_one_number() -> None:
         rule.expr for rule in rules() if rule.name == "exchange:error_budget_remaining:ratio30d"
     ]
     assert left[0].endswith("/ 0.001")
+
+
+def matches(matcher: str, labels: dict[str, str]) -> bool:
+    """Say whether an Alertmanager matcher takes these labels; an absent label is empty."""
+    found = re.fullmatch(r'(\w+)(=~|!~|!=|=)"(.*)"', matcher)
+    assert found is not None, matcher
+    name, operator, wanted = found.groups()
+    value = labels.get(name, "")
+    same = bool(re.fullmatch(wanted, value)) if "~" in operator else value == wanted
+    return same is not operator.startswith("!")
+
+
+def labels_of(alert: Rule) -> dict[str, str]:
+    """Give the labels of an alert, with those of its series that its texts name."""
+    named = re.findall(r"\$labels\.(\w+)", " ".join(alert.annotations.values()))
+    series = dict.fromkeys(("job", *named), "any")
+    return {**series, "alertname": alert.name, **alert.labels}
+
+
+def muted_by() -> list[tuple[Rule, Rule]]:
+    """Give each pair of alerts of which the first mutes the second by an inhibition of its name."""
+    config = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
+    return [
+        (source, target)
+        for rule in config["inhibit_rules"]
+        for source in ALERTS
+        if f'alertname="{source.name}"' in rule["source_matchers"]
+        for target in ALERTS
+        if all(matches(matcher, labels_of(target)) for matcher in rule["target_matchers"])
+    ]
+
+
+def test_what_mutes_a_page_is_kept_longer_than_the_page() -> None:
+    """When an outage ends, nobody is paged for what it had muted until then."""
+    pairs = {
+        f"{source.name} mutes {target.name}": (seconds(source.keep), seconds(target.keep))
+        for source, target in muted_by()
+        if target.labels["severity"] == "critical"
+        # Without an exporter there is no data that could outlive it. Burn rates ask by themselves
+        # whether an outage has told of them.
+        and source.name != "ExchangeExporterDown"
+        and target.name != "ExchangeErrorBudgetBurn"
+    }
+    assert {"ExchangeMaintenance mutes ExchangeDown", "ExchangeDown mutes ExchangeStreamDown"} <= (
+        pairs.keys()
+    )
+    assert [pair for pair, (source, target) in pairs.items() if source <= target] == []
+
+
+def test_aftermath_covers_what_looks_back_into_an_outage() -> None:
+    """A warning that an outage mutes ends before that outage's alert, or the aftermath mutes it."""
+    pairs = muted_by()
+    covered = {target.name for source, target in pairs if source.name == "ExchangeAftermath"}
+    (aftermath,) = (alert for alert in ALERTS if alert.name == "ExchangeAftermath")
+    outlast = [
+        f"{source.name} mutes {target.name}"
+        for source, target in pairs
+        if source.name in aftermath.expr
+        and target.labels["severity"] == "warning"
+        and target.name not in covered
+        # What an outage left of the budget of days is news after its end, too.
+        and target.name != "ExchangeErrorBudgetBurn"
+        and look_back(target.expr) + seconds(target.keep) > seconds(source.keep)
+    ]
+    assert len(covered) > 10
+    assert outlast == []
+
+
+def look_back(expression: str) -> float:
+    """Give how far an expression looks back at most, in seconds, through what is recorded."""
+    own = [seconds(found) for found in re.findall(r"\[(\w+)\]", expression)]
+    inner = [
+        look_back(rule.expr)
+        for rule in rules()
+        if not rule.alert and re.search(rf"(?<![\w:]){re.escape(rule.name)}(?![\w:])", expression)
+    ]
+    return max(own, default=0.0) + max(inner, default=0.0)
 
 
 SECTIONS = (

@@ -271,10 +271,7 @@ def test_thresholds_are_the_alerts_own() -> None:
         thresholds.limit("Nonsense")
     (slow,) = (p for p in panels(PAGES["exchange"]) if p["title"] == "Slow answers")
     steps = slow["fieldConfig"]["defaults"]["thresholds"]["steps"]
-    assert [step["value"] for step in steps] == [
-        None,
-        thresholds.limit("ExchangeLatencyHigh", place=0),
-    ]
+    assert [step["value"] for step in steps] == [None, thresholds.limit("ExchangeLatencyHigh")]
 
 
 # The SDK does not model what only the Prometheus source reads of an annotation and a variable.

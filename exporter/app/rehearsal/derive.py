@@ -7,7 +7,7 @@ minutes; only how far rules look back, how long they wait, and how often they ar
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ _DURATION = re.compile(r"(\d+)(ms|[smhdw])")
 _RANGE = re.compile(r"\[([0-9smhdw]+)\]")
 _OFFSET = re.compile(r"\boffset ([0-9smhdw]+)")
 CONTROL_VENUE = "kraken"  # stands for places outside all exchanges; not watched as one
-SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+# The last is there to compare what quote currencies are worth.
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "BTC-USDC")
 
 
 def seconds(text: str) -> float:
@@ -91,16 +92,25 @@ def alertmanager(path: Path, hook: str, factor: float) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def prometheus(files: Iterable[Path], exporter: str, alerts: str, factor: float) -> str:
-    """Give a Prometheus config for these rules; ``exporter`` and ``alerts`` are HOST:PORT."""
+def prometheus(files: Iterable[Path], exporters: Sequence[str], alerts: str, factor: float) -> str:
+    """Give a Prometheus config for these rules; ``alerts`` and each of ``exporters`` are HOST:PORT.
+
+    Of several exporters each is at a site of its own.
+    """
     pace = {"scrape_interval": "5s", "evaluation_interval": "15s"}
     return yaml.safe_dump({
         "global": {key: shorter(value, factor, least=1.0) for key, value in pace.items()},
         "rule_files": [str(file) for file in files],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alerts]}]}]},
-        "scrape_configs": [
-            {"job_name": "exchange-exporter", "static_configs": [{"targets": [exporter]}]}
-        ],
+        "scrape_configs": [{
+            "job_name": "exchange-exporter",
+            "static_configs": [
+                {"targets": [exporter], "labels": {"site": f"site-{n}"}}
+                if len(exporters) > 1
+                else {"targets": [exporter]}
+                for n, exporter in enumerate(exporters, 1)
+            ],
+        }],
     })  # fmt: skip
 
 
@@ -121,6 +131,7 @@ def exporter(places: Mapping[str, tuple[str, str]], factor: float) -> str:
         "control_targets": [
             {"name": "control", "url": f"{places[CONTROL_VENUE][0]}/0/public/Time"}
         ],
+        "prices": {"reference": "USDT"},
     }
     if factor != 1:
         config["probes"] = {

@@ -22,11 +22,12 @@ class Result:
     """What came of a rehearsal; times in seconds, None for never.
 
     ``fired`` and ``told`` count from the first fault, ``resolved`` from the end of the faults.
-    ``notifications`` are those of anything that fires, until it is resolved. ``heard`` fired beside
-    it and was not muted; ``muted`` was.
+    ``notifications`` are those of anything that fires, until all is quiet. ``heard`` fired beside
+    it and was not muted; ``muted`` was. Windows were ``factor`` times shorter than shipped.
     """
 
     alert: str
+    factor: float
     fired: float | None
     told: float | None
     resolved: float | None
@@ -50,6 +51,7 @@ class _Watch:
     say: Callable[[str], None]
     heard: dict[str, float] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    notes: set[str] = field(default_factory=set)  # of these, what is of severity info
     looked: float = field(default_factory=time.monotonic)
 
     def look(self) -> set[str]:
@@ -58,11 +60,13 @@ class _Watch:
         passed, self.looked = now - self.looked, now
         firing = set()
         unmuted = set()
-        for name, fingerprint, muted in firing_alerts(self.stage):
-            if fingerprint not in self.before:
-                firing.add(name)
-                if not muted:
-                    unmuted.add(name)
+        for each in firing_alerts(self.stage):
+            if each.fingerprint not in self.before:
+                firing.add(each.name)
+                if not each.muted:
+                    unmuted.add(each.name)
+                if each.severity == "info":
+                    self.notes.add(each.name)
         for name in sorted(firing - self.seen):
             self.say(f"  {name} fires{'' if name in unmuted else ', muted'}")
         for name in unmuted:
@@ -71,17 +75,27 @@ class _Watch:
         return firing
 
 
-def firing_alerts(stage: Stage) -> Iterator[tuple[str, str, bool]]:
-    """Give name, fingerprint and whether it is muted, of each alert that could concern people."""
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """One alert that fires: its fingerprint tells it from others of its name."""
+
+    name: str
+    fingerprint: str
+    severity: str
+    muted: bool
+
+
+def firing_alerts(stage: Stage) -> Iterator[Firing]:
+    """Give each alert that could concern people."""
     answer: Any = ask(f"{stage.alertmanager}/api/v2/alerts")
     for alert in answer:
-        labels = alert["labels"]
-        if labels["alertname"] == "Watchdog":  # always fires
+        name, severity = alert["labels"]["alertname"], alert["labels"].get("severity", "")
+        if name == "Watchdog":  # always fires
             continue
         status = alert["status"]
         muted = bool(status["inhibitedBy"] or status["silencedBy"])
-        muted = muted or labels.get("severity") == "none"  # only mutes others
-        yield labels["alertname"], alert["fingerprint"], muted
+        # Of severity none is what only mutes others.
+        yield Firing(name, alert["fingerprint"], severity, muted or severity == "none")
 
 
 def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str], None]) -> Result:
@@ -92,15 +106,18 @@ def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str
     name = scenario.alert
     _check_loaded(stage, name)
     now = list(firing_alerts(stage))
-    watch = _Watch(stage, {fingerprint for _, fingerprint, _ in now}, say)
-    if name in {each for each, _, _ in now}:
+    watch = _Watch(stage, {each.fingerprint for each in now}, say)
+    if name in {each.name for each in now}:
         raise RehearsalError(f"{name} fires already: nothing can be rehearsed")
     # Long enough for what it mutes to be muted, and for its notification to leave.
     settle = max(8.0, 30.0 / factor)
     with _Faults(stage, scenario).running() as faults:
         say(f"{name}: injected {len(scenario.faults)} fault(s), waiting for it to fire")
         fired = _until(
-            lambda: name in watch.look(), scenario.within / factor + _SLACK, say, faults.again
+            lambda: name in watch.look(),
+            scenario.within / factor + scenario.fixed + _SLACK,
+            say,
+            faults.again,
         )
         if fired is not None:
             say(f"{name}: fired after {fired:.1f} s")
@@ -108,25 +125,26 @@ def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str
             told, count = _told(stage, name, faults.started, time.monotonic())
             if told is not None:
                 say(f"{name}: told after {told:.1f} s, {count} notification(s) so far")
-    ended = time.monotonic()
     resolved = None
     if fired is not None:
-        gone = scenario.ends / factor + _SLACK
+        gone = scenario.ends / factor + scenario.fixed + _SLACK
         resolved = _until(lambda: name not in watch.look(), gone, say)
         # The next one starts from a quiet stage.
         _until(lambda: not watch.look(), gone, say)
     grace = max(3.0, 10.0 / factor)
     heard = {each for each, long in watch.heard.items() if long > grace} - {name}
-    told, count = _told(stage, name, faults.started, ended)
+    told, count = _told(stage, name, faults.started, time.monotonic())
+    unexpected = heard - set(scenario.companions) - watch.notes
     return Result(
         alert=name,
+        factor=factor,
         fired=fired,
         told=told,
         resolved=resolved,
         notifications=count,
         heard=tuple(sorted(heard)),
         muted=tuple(sorted(watch.seen - heard - {name})),
-        complaints=tuple(_complaints(scenario, fired, resolved, heard)),
+        complaints=tuple(_complaints(scenario, fired, resolved, count, unexpected)),
     )
 
 
@@ -136,19 +154,27 @@ def await_quiet(stage: Stage, limit: float, say: Callable[[str], None]) -> None:
     Raises RehearsalError after ``limit`` seconds.
     """
     if _until(lambda: not list(firing_alerts(stage)), limit, say) is None:
-        names = sorted({name for name, _, _ in firing_alerts(stage)})
+        names = sorted({each.name for each in firing_alerts(stage)})
         raise RehearsalError(f"without any fault there fires: {', '.join(names)}")
 
 
 def _complaints(
-    scenario: Scenario, fired: float | None, resolved: float | None, heard: set[str]
+    scenario: Scenario,
+    fired: float | None,
+    resolved: float | None,
+    notifications: int | None,
+    unexpected: set[str],
 ) -> Iterator[str]:
     if fired is None:
         yield "did not fire"
     elif resolved is None:
         yield "was not resolved"
-    if unexpected := sorted(heard - set(scenario.companions)):
-        yield f"not expected beside it: {', '.join(unexpected)}"
+    # Notes beside it are let through by intent: they may explain it.
+    if unexpected:
+        yield f"not expected beside it: {', '.join(sorted(unexpected))}"
+    most = scenario.notifications
+    if most is not None and notifications is not None and notifications > most:
+        yield f"at most {most} notification(s) were expected"
 
 
 def _check_loaded(stage: Stage, name: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import yaml
 
 from exporter.app.rehearsal.talk import RehearsalError
 
-_KEYS = {"faults", "within", "ends", "every", "companions"}
+_NUMBERS = {"within", "ends", "fixed", "every", "compress", "sites", "notifications"}
+_KEYS = {"faults", "companions", *_NUMBERS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,16 +21,23 @@ class Scenario:
     """What brings one alert, in the simulator's words.
 
     ``within`` and ``ends`` are seconds at the shipped windows: until it fires, and from the end of
-    the faults until it is resolved. ``every`` seconds the faults are injected anew, for those that
-    strike once. ``companions`` are alerts that people may be told beside it, each with the reason.
+    the faults until it is resolved; ``fixed`` seconds more, of thresholds that no shorter window
+    shortens. ``every`` seconds the faults are injected anew, for those that strike once. Windows
+    ``compress`` times shorter are the shortest that the rule can bear. The faults strike the first
+    of ``sites`` places. At most so many ``notifications`` may leave. ``companions`` are alerts that
+    people may be told beside it, each with the reason.
     """
 
     alert: str
     faults: tuple[Mapping[str, Any], ...]
-    within: float
-    ends: float
-    every: float | None
-    companions: Mapping[str, str]
+    within: float = 180.0
+    ends: float = 1500.0
+    fixed: float = 0.0
+    every: float | None = None
+    compress: float = inf
+    sites: int = 1
+    notifications: int | None = None
+    companions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +70,13 @@ def _scenario(file: Path, name: str, entry: Any) -> Scenario:
         raise RehearsalError(
             f"{place}: unknown {min(unknown)!r}; known: {', '.join(sorted(_KEYS))}"
         )
-    times = {key: entry.get(key, usual) for key, usual in (("within", 180), ("ends", 1200))}
-    for key, value in {**times, "every": entry.get("every", 1)}.items():
+    numbers = {key: entry[key] for key in _NUMBERS & set(entry)}
+    for key, value in numbers.items():
         if not isinstance(value, int | float) or not 0 < value <= 86_400:
-            raise RehearsalError(f"{place}.{key}: expected seconds up to 86400, was {value!r}")
+            raise RehearsalError(f"{place}.{key}: expected a number up to 86400, was {value!r}")
     return Scenario(
         alert=name,
         faults=tuple(entry["faults"]),
-        within=float(times["within"]),
-        ends=float(times["ends"]),
-        every=entry.get("every"),
         companions=dict(entry.get("companions", {})),
+        **numbers,
     )

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from exporter.app.rehearsal import derive
-from exporter.app.rehearsal.talk import RehearsalError, answers, ask
+from exporter.app.rehearsal.talk import RehearsalError, answers, ask, text
 from exporter.venues import load
 
 # What to run, and the Debian package that brings it; the first name that is found counts.
@@ -71,70 +71,111 @@ def given(prometheus: str, alertmanager: str, simulator: str) -> Stage:
 
 @contextmanager
 def own(
-    rules: Path, factor: float, venues: Sequence[str], say: Callable[[str], None]
+    rules: Path, factor: float, venues: Sequence[str], sites: int, say: Callable[[str], None]
 ) -> Iterator[Stage]:
-    """Run simulator, exporter, Prometheus and Alertmanager, and end them. Raises RehearsalError."""
+    """Run simulator, exporter, Prometheus and Alertmanager, and end them. Raises RehearsalError.
+
+    Of several ``sites`` each has an exporter and a simulator; faults strike at the first.
+    """
     found = {package: _program(names) for package, names in _NEEDED.items()}
     if missing := [package for package, path in found.items() if not path]:
         raise RehearsalError(f"missing: sudo apt-get install {' '.join(missing)}")
-    ports = _free_ports(4)
-    urls = [f"http://127.0.0.1:{port}" for port in ports]
-    simulator, exporter, prometheus, alertmanager = urls
-    ours = [sys.executable, "-u", "-m", "exporter"]
+    ports = _free_ports(2 + 2 * sites)
+    places = [f"127.0.0.1:{port}" for port in ports]
+    prometheus, alertmanager, *rest = places
+    simulators, exporters = rest[:sites], rest[sites:]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rehearsal-")))
         receiver = stack.enter_context(_receiver())
-        names = ",".join(dict.fromkeys((*venues, derive.CONTROL_VENUE)))
 
         def start(name: str, ready: str, *command: str) -> None:
             say(f"starting {name}")
             program = stack.enter_context(_running(name, command, folder / f"{name}.log"))
             _await(program, name, ready, folder / f"{name}.log")
 
-        start(
-            "simulator",
-            f"{simulator}/control/state",
-            *(*ours, "simulate", f"--listen-address=127.0.0.1:{ports[0]}", f"--venues={names}"),
-            "--end-with-input",
-        )
-        (folder / "exporter.yml").write_text(derive.exporter(_places(simulator), factor))
-        start(
-            "exporter",
-            f"{exporter}/-/ready",
-            *(*ours, "run", f"--config.file={folder / 'exporter.yml'}"),
-            f"--web.listen-address=127.0.0.1:{ports[1]}",
-        )
+        for number, (simulator, exporter) in enumerate(zip(simulators, exporters, strict=True), 1):
+            _watch(start, folder, f"-{number}" if sites > 1 else "", simulator, exporter,
+                   venues, factor)  # fmt: skip
+        for exporter in exporters:
+            _await_well(f"http://{exporter}")
         config = derive.alertmanager(rules / "alertmanager.yml", receiver.url, factor)
         (folder / "alertmanager.yml").write_text(config)
         start(
             "alertmanager",
-            f"{alertmanager}/-/ready",
+            f"http://{alertmanager}/-/ready",
             str(found["prometheus-alertmanager"]),
             f"--config.file={folder / 'alertmanager.yml'}",
             f"--storage.path={folder / 'alertmanager'}",
-            f"--web.listen-address=127.0.0.1:{ports[3]}",
+            f"--web.listen-address={alertmanager}",
             "--cluster.listen-address=",
         )
         (folder / "rules").mkdir()
         files = derive.rules(rules, folder / "rules", factor)
         (folder / "prometheus.yml").write_text(
-            derive.prometheus(files, f"127.0.0.1:{ports[1]}", f"127.0.0.1:{ports[3]}", factor)
+            derive.prometheus(files, exporters, alertmanager, factor)
         )
         start(
             "prometheus",
-            f"{prometheus}/-/ready",
+            f"http://{prometheus}/-/ready",
             str(found["prometheus"]),
             f"--config.file={folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'prometheus'}",
-            f"--web.listen-address=127.0.0.1:{ports[2]}",
+            f"--web.listen-address={prometheus}",
         )
         yield Stage(
-            prometheus=prometheus,
-            alertmanager=alertmanager,
-            simulator=simulator,
+            prometheus=f"http://{prometheus}",
+            alertmanager=f"http://{alertmanager}",
+            simulator=f"http://{simulators[0]}",
             venues=tuple(venues),
             told=lambda: tuple(receiver.posts),
         )
+
+
+def _watch(
+    start: Callable[..., None],
+    folder: Path,
+    suffix: str,
+    simulator: str,
+    exporter: str,
+    venues: Sequence[str],
+    factor: float,
+) -> None:
+    """Start a simulator and the exporter that watches it, each at its HOST:PORT."""
+    ours = [sys.executable, "-u", "-m", "exporter"]
+    names = ",".join(dict.fromkeys((*venues, derive.CONTROL_VENUE)))
+    start(
+        f"simulator{suffix}",
+        f"http://{simulator}/control/state",
+        *(*ours, "simulate", f"--listen-address={simulator}", f"--venues={names}"),
+        *(f"--symbols={','.join(derive.SYMBOLS)}", "--end-with-input"),
+    )
+    config = folder / f"exporter{suffix}.yml"
+    config.write_text(derive.exporter(_places(f"http://{simulator}"), factor))
+    start(
+        f"exporter{suffix}",
+        f"http://{exporter}/-/ready",
+        *(*ours, "run", f"--config.file={config}", f"--web.listen-address={exporter}"),
+    )
+
+
+def _await_well(exporter: str) -> None:
+    """Wait until every probe succeeds and every stream is connected. Raises RehearsalError.
+
+    Being ready is not enough: it says that each has had its turn, whatever came of it.
+    """
+    deadline = time.monotonic() + _BEFORE_THE_FIRST
+    while ill := _ill(text(f"{exporter}/metrics")):
+        if time.monotonic() > deadline:
+            raise RehearsalError("before any fault there fails: " + "; ".join(ill[:5]))
+        time.sleep(0.25)
+
+
+def _ill(page: str) -> list[str]:
+    """Give the series that must be 1 and are not."""
+    watched = ("exchange_probe_success{", "exchange_stream_connected{")
+    lines = [line for line in page.splitlines() if line.startswith(watched)]
+    missing = [name for name in watched if not any(line.startswith(name) for line in lines)]
+    return [*missing, *(line for line in lines if float(line.rpartition(" ")[2]) != 1.0)]
 
 
 def _places(simulator: str) -> dict[str, tuple[str, str]]:

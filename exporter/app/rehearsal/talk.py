@@ -55,6 +55,15 @@ def withdraw(simulator: str, numbers: Iterable[int]) -> None:
                 raise
 
 
+def text(url: str) -> str:
+    """Give a page as text. Raises RehearsalError."""
+    try:
+        with urllib.request.urlopen(url, timeout=_LIMIT) as reply:  # noqa: S310 - our own loopback URLs
+            return str(reply.read(_MOST), "utf-8")
+    except (OSError, ValueError) as error:
+        raise RehearsalError(f"GET {url}: {error}") from error
+
+
 def answers(url: str) -> bool:
     """Say whether a page answers with success."""
     try:

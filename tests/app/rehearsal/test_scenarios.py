@@ -43,7 +43,10 @@ def test_companions_are_alerts_with_a_reason() -> None:
         ("[]", "expected the keys rehearsals and left_out"),
         ("{rehearsals: {A: []}, left_out: {}}", "rehearsals.A: expected a mapping"),
         ("{rehearsals: {A: {faults: [], until: 3}}, left_out: {}}", "unknown 'until'"),
-        ("{rehearsals: {A: {faults: [], within: -3}}, left_out: {}}", "A.within: expected seconds"),
+        (
+            "{rehearsals: {A: {faults: [], within: -3}}, left_out: {}}",
+            "A.within: expected a number",
+        ),
         ("{", "while parsing"),
     ],
 )
