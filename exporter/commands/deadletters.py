@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from exporter.flow.deadletters import Letter
 
 HELP = """\
-`run --storage.path=DIR` writes down each frame that its venue's reader refuses, that came to nothing
-by a fault of ours, or that a killed process had spilled to disk, with the reason.
+`run --storage.path=DIR` writes down each frame that its venue's reader refuses, that came to
+nothing by a fault of ours, or that a killed process had spilled to disk, with the reason.
 
   list     one line each, oldest first
   show     one of them in full, by its name in the list
