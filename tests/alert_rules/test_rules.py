@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter.app.rehearsal import load as load_plan
 from exporter.app.rehearsal.derive import seconds
 from exporter.simulator import faults
 from tests.alert_rules.catalogue import catalogue
@@ -301,7 +302,7 @@ def test_runbook_queries_parse(tmp_path: Path) -> None:
 
 
 def test_runbook_faults_are_the_simulators() -> None:
-    """What a runbook says to post to the simulator is a fault that it knows."""
+    """What a runbook says to post is a fault that the simulator knows, and the one rehearsed."""
     posted = [
         (path.stem, json.loads(body))
         for path in sorted((FOLDER / "runbooks").glob("*.md"))
@@ -310,6 +311,10 @@ def test_runbook_faults_are_the_simulators() -> None:
     assert len(posted) > 20
     for _, body in posted:
         faults.read(body, ("binance", "bybit", "okx"))
+    for name, scenario in load_plan(FOLDER / "rehearsals" / "exchanges.yml").scenarios.items():
+        text = (FOLDER / "runbooks" / f"{name}.md").read_text()
+        assert f"exchange-exporter rehearse {name}\n" in text
+        assert [body for stem, body in posted if stem == name] == list(scenario.faults), name
 
 
 def test_no_runbook_without_an_alert() -> None:
