@@ -52,6 +52,7 @@ class _Watch:
     heard: dict[str, float] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     notes: set[str] = field(default_factory=set)  # of these, what is of severity info
+    muting: set[str] = field(default_factory=set)  # and what only mutes others
     looked: float = field(default_factory=time.monotonic)
 
     def look(self) -> set[str]:
@@ -67,6 +68,8 @@ class _Watch:
                     unmuted.add(each.name)
                 if each.severity == "info":
                     self.notes.add(each.name)
+                if each.severity == "none":
+                    self.muting.add(each.name)
         for name in sorted(firing - self.seen):
             self.say(f"  {name} fires{'' if name in unmuted else ', muted'}")
         for name in unmuted:
@@ -105,6 +108,12 @@ def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str
     """
     name = scenario.alert
     _check_loaded(stage, name)
+    # What the rehearsal before has left behind mutes what this one brings.
+    _until(
+        lambda: all(each.severity != "none" for each in firing_alerts(stage)),
+        scenario.ends / factor,
+        say,
+    )
     now = list(firing_alerts(stage))
     watch = _Watch(stage, {each.fingerprint for each in now}, say)
     if name in {each.name for each in now}:
@@ -129,8 +138,8 @@ def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str
     if fired is not None:
         gone = scenario.ends / factor + scenario.fixed + _SLACK
         resolved = _until(lambda: name not in watch.look(), gone, say)
-        # The next one starts from a quiet stage.
-        _until(lambda: not watch.look(), gone, say)
+        # Until nothing of it can be heard any more.
+        _until(lambda: not watch.look() - watch.muting, gone, say)
     grace = max(3.0, 10.0 / factor)
     heard = {each for each, long in watch.heard.items() if long > grace} - {name}
     told, count = _told(stage, name, faults.started, time.monotonic())
