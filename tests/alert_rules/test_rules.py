@@ -76,6 +76,7 @@ def test_prometheus_takes_the_rules(path: Path) -> None:
     )
 
 
+@pytest.mark.timeout(600)  # hours of samples, every 5 s
 @pytest.mark.parametrize("path", TEST_FILES, ids=identify)
 def test_rules_do_as_their_tests_say(path: Path) -> None:
     """Every rule fires, waits, keeps, recovers and stays quiet as written in its unit tests."""
