@@ -59,7 +59,7 @@ ALERTS = alerts()
 
 def run(*command: str) -> str:
     """Run a program and give what it says; fails with that if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
     return done.stdout
 
