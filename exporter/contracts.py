@@ -36,6 +36,7 @@ class Endpoint:
     method: str = "GET"
     weight: int = 1
     interval: float = 10.0
+    pace: float = 0.0  # between two requests at least, where the venue limits this one by itself
     clock: Callable[[bytes], float] | None = None  # body → the venue's time, epoch seconds
     status: Callable[[bytes], Maintenance] | None = None
     default: bool = True  # probed when the config names no endpoints

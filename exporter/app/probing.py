@@ -12,7 +12,7 @@ from exporter import config as settings
 from exporter.app.around import Surroundings, Task
 from exporter.app.evidence import KEPT, ProbeFailure
 from exporter.app.evidence import of_probe as of_failed_probe
-from exporter.contracts import RestLimit, Venue
+from exporter.contracts import Endpoint, RestLimit, Venue
 from exporter.flow import budget, calendar
 from exporter.flow.breaker import Breaker
 from exporter.metrics.families import MaintenanceSource
@@ -35,6 +35,8 @@ class EndpointState:
     target: Target
     breaker: Breaker
     meter: ProbeMeter
+    own: Endpoint | None = None  # what the venue says of it, if the venue names it
+    pace: tuple[budget.Budget, ...] = ()  # its own limit, beside those of the exchange
     history: History = field(default_factory=History)
     last: Probed | None = None
     last_success: float | None = None  # when it ended, epoch seconds
@@ -157,7 +159,15 @@ class Probing:
             phases_of_reused=self._around.config.metrics.phases == "all",
         )
         rules = settings.breaker_rules(self._configured, target.endpoint)
-        return EndpointState(target, Breaker(rules, meter.circuit), meter)
+        own = {each.name: each for each in self._venue.endpoints}.get(target.endpoint)
+        pace: tuple[budget.Budget, ...] = ()
+        if own and own.pace:
+            # A tenth more: two requests may come closer to each other on their way.
+            limit = budget.Rules(
+                weight=target.weight, window=1.1 * own.pace, share=1.0, heaviest=target.weight
+            )
+            pace = (budget.Budget(limit, self._clock, self.ban),)
+        return EndpointState(target, Breaker(rules, meter.circuit), meter, own, pace)
 
     async def ask_now(self) -> None:
         """Probe every endpoint once, out of turn: something else of the exchange has failed."""
@@ -167,7 +177,7 @@ class Probing:
                     probes.create_task(self._probe(state, probe.once))
 
     async def _probe(self, state: EndpointState, how: Callable[..., Awaitable[None]]) -> None:
-        own = {each.name: each for each in self._venue.endpoints}.get(state.target.endpoint)
+        own = state.own
         await how(
             state.target,
             fetch=self._around.fetch,
@@ -180,7 +190,7 @@ class Probing:
             slots=self._around.slots,
             gates=probe.Gates(
                 breaker=state.breaker,
-                budgets=self.allowances,
+                budgets=(*state.pace, *self.allowances),
                 online=self._around.online,
                 maintenance=lambda: self._paused,
             ),

@@ -546,7 +546,8 @@ VENUE = Venue(
         Endpoint(
             name="status",
             path="/api/v5/system/status?state=ongoing",
-            interval=30.0,  # one request in 5 s is allowed
+            interval=30.0,
+            pace=5.0,
             status=read_status,
         ),
         Endpoint(name="ticker", path=_TICKER, default=False),

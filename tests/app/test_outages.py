@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from exporter.model import Skip
 from tests.app.running import running, wait_until
 
 KEYS = "streams: [], endpoints: [{name: time, interval: 500ms}, {name: status, interval: 1h}]"
@@ -26,5 +27,27 @@ def test_an_endpoint_asked_once_an_hour_is_asked_when_another_fails() -> None:
             failures = endpoints["time"].failures
             await wait_until(lambda: len(failures) > 2)
             assert endpoints["status"].last is again
+
+    asyncio.run(run())
+
+
+def test_an_endpoint_with_a_limit_of_its_own_is_not_asked_too_soon() -> None:
+    """OKX takes one status request in five seconds: what comes sooner is not sent, and counted."""
+
+    async def run() -> None:
+        async with running(["okx"], exchange="streams: []") as program:
+            probing = program.exchange("okx").probing
+            status = probing.endpoints["status"]
+            await wait_until(lambda: status.last is not None)
+            first = status.last
+            assert first is not None
+            assert first.ok
+            await probing.ask_now()
+            assert status.last is first
+            assert status.skipped is Skip.RATE_BUDGET
+            await asyncio.sleep(7.0)
+            await probing.ask_now()
+            assert status.last is not first
+            assert status.last.ok
 
     asyncio.run(run())
