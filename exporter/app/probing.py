@@ -25,6 +25,8 @@ from exporter.signals.feed import Skew
 from exporter.signals.history import History
 from exporter.sources import probe
 
+_APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
+_TRIES, _PAUSE = 6, 1.0  # of what is asked out of turn: how often, seconds between
 _CLOCK_RESOLUTION = 0.001  # seconds; venues cut their server time to milliseconds
 
 
@@ -162,21 +164,39 @@ class Probing:
         own = {each.name: each for each in self._venue.endpoints}.get(target.endpoint)
         pace: tuple[budget.Budget, ...] = ()
         if own and own.pace:
-            # A tenth more: two requests may come closer to each other on their way.
             limit = budget.Rules(
-                weight=target.weight, window=1.1 * own.pace, share=1.0, heaviest=target.weight
+                weight=target.weight, window=_APART * own.pace, share=1.0, heaviest=target.weight
             )
             pace = (budget.Budget(limit, self._clock, self.ban),)
         return EndpointState(target, Breaker(rules, meter.circuit), meter, own, pace)
 
     async def ask_now(self) -> None:
-        """Probe every endpoint once, out of turn: something else of the exchange has failed."""
+        """Probe every endpoint once, out of turn: something else of the exchange has failed.
+
+        What the budget forbids is tried again for a few seconds. Nothing was due: what is not sent
+        is no skipped probe.
+        """
+        now = self._clock.wall()
         async with asyncio.TaskGroup() as probes:
             for state in self.endpoints.values():
-                if state.last is None or state.last.retry_after is None:
-                    probes.create_task(self._probe(state, probe.once))
+                last, pace = state.last, state.own.pace if state.own else 0.0
+                if last is None or (last.retry_after is None and now - last.time > _APART * pace):
+                    probes.create_task(self._ask(state))
 
-    async def _probe(self, state: EndpointState, how: Callable[..., Awaitable[None]]) -> None:
+    async def _ask(self, state: EndpointState) -> None:
+        for _ in range(_TRIES):
+            stood_against: list[Skip] = []
+            await self._probe(state, probe.once, lambda _, skip: stood_against.append(skip))  # noqa: B023
+            if stood_against != [Skip.RATE_BUDGET]:
+                return
+            await self._clock.sleep(_PAUSE)
+
+    async def _probe(
+        self,
+        state: EndpointState,
+        how: Callable[..., Awaitable[None]],
+        skipped: Callable[[Target, Skip], None] | None = None,
+    ) -> None:
         own = state.own
         await how(
             state.target,
@@ -190,12 +210,13 @@ class Probing:
             slots=self._around.slots,
             gates=probe.Gates(
                 breaker=state.breaker,
-                budgets=(*state.pace, *self.allowances),
+                budgets=(*self.allowances, *state.pace),
                 online=self._around.online,
                 maintenance=lambda: self._paused,
             ),
             listeners=probe.Listeners(
-                report=partial(self._probed, state), skipped=partial(self._skipped, state)
+                report=partial(self._probed, state),
+                skipped=skipped or partial(self._skipped, state),
             ),
         )
 
