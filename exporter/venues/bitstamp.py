@@ -86,7 +86,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         if message.event == "trade" and label == "live_trades":
             return (_trade(channel, symbol, message.data),)
         if message.event in _UNUSED:
-            return (Control(label or message.event, data=True),)
+            return (Control(message.event, data=True),)
         return (_reply(message),)
     except DOUBTFUL as error:
         raise unreadable("bitstamp", error) from error
