@@ -23,9 +23,10 @@ from exporter.app.diagnostics import Diagnostics
 from exporter.app.exchange import Exchange
 from exporter.app.fleet import Changes, end
 from exporter.app.force import PATIENCE, Force
-from exporter.app.serving import Serving, limits
+from exporter.app.serving import Serving
 from exporter.app.site import Lateness, show_domains
 from exporter.app.storage import Bans, Storage, StorageError, wants_storage
+from exporter.app.webserver import limits
 from exporter.config import Config, config_hash
 from exporter.config.secret import revealed
 from exporter.edge import logs
@@ -110,7 +111,7 @@ class App:
             server = Server(
                 self.options.listen_address,
                 Serving(self).routes(),
-                limits=limits(self.config),
+                limits=limits(self.config.server, self.config.server.body_limit),
                 security=None if self.options.web is None else self.options.web.security,
                 refused=self.meter.connections_refused,
                 expired=self.meter.connections_expired,

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from exporter.app import diagnostics
+from exporter.app import diagnostics, webserver
 from exporter.app.diagnostics import Diagnostics
 from exporter.app.state import snapshot
-from exporter.config import Config
 from exporter.edge.routes import (
     Handler,
     RefusedError,
@@ -21,10 +20,8 @@ from exporter.edge.routes import (
     health_route,
     html_route,
     json_route,
-    refuse_foreign,
     scrape_route,
 )
-from exporter.edge.server import Limits
 from exporter.flow.jobs import Job, JobsFullError
 from exporter.flow.mailbox import MailboxFullError, UnansweredError
 from exporter.metrics.exposition import Exposition
@@ -37,21 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PATIENCE = 5.0  # seconds that an exchange is given to answer
-_CLOSED = "closed: only with server.changes: true in the config"
-
-
-def limits(config: Config) -> Limits:
-    """Give the server's bounds as configured."""
-    server = config.server
-    return Limits(
-        connections=server.connections,
-        requests=server.requests,
-        header=server.header_limit,
-        body=server.body_limit,
-        head_timeout=server.header_timeout,
-        request_timeout=server.request_timeout,
-        idle_timeout=server.idle_timeout,
-    )
 
 
 class _Action(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,9 +107,7 @@ class Serving:
 
     def _open(self, request: Request) -> None:
         """Let through what changes something, where the config does. Raises RefusedError."""
-        if not self._app.config.server.changes:
-            raise RefusedError(403, _CLOSED)
-        refuse_foreign(request)
+        webserver.allow_change(self._app.config.server, request)
 
     @property
     def _diagnostics(self) -> Diagnostics:
@@ -199,15 +179,7 @@ class Serving:
 
     async def _reload(self, request: Request) -> object:
         self._open(request)
-        timeout = self._app.config.server.request_timeout
-        try:
-            return await self._app.reloads.ask(None, timeout)
-        except ValueError as error:  # a ConfigError: its lines say what is wrong
-            raise RefusedError(
-                500, f"failed to reload config, the old one stays: {error}"
-            ) from error
-        except (MailboxFullError, UnansweredError) as error:
-            raise RefusedError(503, "another reload is under way, or we are stopping") from error
+        return await webserver.reload(self._app.reloads, self._app.config.server)
 
 
 def _shown(job: Job, *, whole: bool) -> dict[str, object]:

@@ -20,9 +20,10 @@ from exporter import __version__, notifiers
 from exporter.alerting import heartbeat, held, outbox
 from exporter.alerting.store import Store, StoreError
 from exporter.app.relay.force import Force, ended
-from exporter.app.relay.serving import Serving, limits
+from exporter.app.relay.serving import Serving
 from exporter.app.relay.watchdog import Watchdog
 from exporter.app.webfile import WebFile
+from exporter.app.webserver import limits
 from exporter.config import ConfigError, config_hash
 from exporter.config.relay import Config
 from exporter.config.secret import revealed
@@ -141,7 +142,7 @@ class Relay:
         server = Server(
             self._options.listen_address,
             Serving(self).routes(),
-            limits=limits(self.config),
+            limits=limits(self.config.server, self.config.intake.body_limit),
             security=None if web is None else web.security,
             refused=own.connections_refused,
             expired=own.connections_expired,

@@ -14,7 +14,7 @@ from exporter import __version__
 from exporter.alerting import intake, ledger, outbox, page
 from exporter.alerting.intake import Post
 from exporter.alerting.store import StoreError
-from exporter.config.relay import Config
+from exporter.app import webserver
 from exporter.edge.routes import (
     JSON,
     Handler,
@@ -25,11 +25,8 @@ from exporter.edge.routes import (
     health_route,
     html_route,
     json_route,
-    refuse_foreign,
     scrape_route,
 )
-from exporter.edge.server import Limits
-from exporter.flow.mailbox import MailboxFullError, UnansweredError
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.relay import Refusal, Status
 from exporter.web import page as web
@@ -42,23 +39,6 @@ log = logging.getLogger(__name__)
 
 ACCEPT: Final = 5.0  # seconds for a post to reach the disk; then 503
 _BIG: Final = 64 * 1024  # bytes of a post that are read in a thread
-
-
-_CLOSED: Final = "closed: only with server.changes: true in the config"
-
-
-def limits(config: Config) -> Limits:
-    """Give the server's bounds as configured."""
-    server = config.server
-    return Limits(
-        connections=server.connections,
-        requests=server.requests,
-        header=server.header_limit,
-        body=config.intake.body_limit,
-        head_timeout=server.header_timeout,
-        request_timeout=server.request_timeout,
-        idle_timeout=server.idle_timeout,
-    )
 
 
 class Serving:
@@ -134,18 +114,9 @@ class Serving:
 
     async def _reload(self, request: Request) -> object:
         relay = self._relay
-        if not relay.config.server.changes:
-            raise RefusedError(403, _CLOSED)
-        refuse_foreign(request)
+        webserver.allow_change(relay.config.server, request)
         self._authorize(request)
-        try:
-            return await relay.reloads.ask(None, relay.config.server.request_timeout)
-        except ValueError as error:  # a ConfigError: its lines say what is wrong
-            raise RefusedError(
-                500, f"failed to reload config, the old one stays: {error}"
-            ) from error
-        except (MailboxFullError, UnansweredError) as error:
-            raise RefusedError(503, "another reload is under way, or we are stopping") from error
+        return await webserver.reload(relay.reloads, relay.config.server)
 
     async def _page(self) -> str:
         relay, states = self._relay, tuple(outbox.State)

@@ -1,0 +1,60 @@
+"""What both web servers, the exporter's and the relay's, share: bounds, and changes by hand."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from exporter.edge.routes import RefusedError, Request, refuse_foreign
+from exporter.edge.server import Limits
+from exporter.flow.mailbox import Mailbox, MailboxFullError, UnansweredError
+
+_CLOSED: Final = "closed: only with server.changes: true in the config"
+
+
+class ServerConfig(Protocol):
+    """The section ``server`` of either config. Sizes in bytes, times in seconds."""
+
+    @property
+    def connections(self) -> int: ...
+    @property
+    def requests(self) -> int: ...
+    @property
+    def header_limit(self) -> int: ...
+    @property
+    def header_timeout(self) -> float: ...
+    @property
+    def request_timeout(self) -> float: ...
+    @property
+    def idle_timeout(self) -> float: ...
+    @property
+    def changes(self) -> bool: ...
+
+
+def limits(server: ServerConfig, body: int) -> Limits:
+    """Give the server's bounds as configured; ``body``: of a request, in bytes."""
+    return Limits(
+        connections=server.connections,
+        requests=server.requests,
+        header=server.header_limit,
+        body=body,
+        head_timeout=server.header_timeout,
+        request_timeout=server.request_timeout,
+        idle_timeout=server.idle_timeout,
+    )
+
+
+def allow_change(server: ServerConfig, request: Request) -> None:
+    """Let through what changes something, where the config does. Raises RefusedError."""
+    if not server.changes:
+        raise RefusedError(403, _CLOSED)
+    refuse_foreign(request)
+
+
+async def reload(reloads: Mailbox[None, object], server: ServerConfig) -> object:
+    """Read the config anew; give what came of it. Raises RefusedError."""
+    try:
+        return await reloads.ask(None, server.request_timeout)
+    except ValueError as error:  # a ConfigError: its lines say what is wrong
+        raise RefusedError(500, f"failed to reload config, the old one stays: {error}") from error
+    except (MailboxFullError, UnansweredError) as error:
+        raise RefusedError(503, "another reload is under way, or we are stopping") from error
