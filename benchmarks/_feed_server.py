@@ -16,6 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 4.2.2
@@ -193,7 +194,8 @@ def serve(feed: str, count: int, rate: float | None, each: bool) -> None:
         with connection:
             asked = request(connection)
             if b"upgrade: websocket" in asked.lower():
-                stream(connection, asked)
+                with suppress(ConnectionError):  # the reader has seen enough
+                    stream(connection, asked)
                 ended.set()
             else:
                 connection.sendall(book())

@@ -16,13 +16,15 @@ import argparse
 import asyncio
 import json
 import random
+import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -42,41 +44,46 @@ ROOT = Path(__file__).resolve().parent.parent
 RATE = 20_000  # trades a second
 PACE = 0.05  # seconds between two probes
 SCRAPE = 5.0  # seconds between two scrapes
+SO_TIMESTAMPNS, TIMESPEC = 35, struct.Struct("@ll")  # socket(7): seconds, nanoseconds
 AIM = 0.001  # seconds of error at the 99th percentile
 
 
-class _Truth(asyncio.Protocol):
-    """Answers /N after a while and notes how long that took; answers /took with all of it."""
+def _answer(connection: socket.socket, took: dict[str, float]) -> None:
+    """Answer /N after a while and note how long that took; answer /took with all of it.
 
-    def __init__(self, took: dict[str, float]) -> None:
-        self._took = took  # seconds, by the path asked for
+    It counts from the moment at which the kernel had the request, which is before we are woken.
+    """
+    with connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        while True:
+            data, notes, _, _ = connection.recvmsg(65536, socket.CMSG_SPACE(TIMESPEC.size))
+            if not data:
+                return
+            stamps = [
+                TIMESPEC.unpack(content) for _, kind, content in notes if kind == SO_TIMESTAMPNS
+            ]
+            path, body = data.split(b" ", 2)[1].decode(), b'{"serverTime": 1700000000000}'
+            if path == "/took":
+                body = json.dumps(took).encode()
+            head = (
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            )
+            answer = head % len(body) + body
+            time.sleep(random.uniform(0.002, 0.05))
+            if stamps:  # the kernel begins with it some moments after it was asked to
+                now = time.time_ns()
+                took[path] = (now - stamps[0][0] * 1_000_000_000 - stamps[0][1]) / 1e9
+            connection.sendall(answer)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
-        begun, path = time.perf_counter(), data.split(b" ", 2)[1].decode()
-        if path == "/took":
-            self._write(json.dumps(self._took).encode())
-            return
-        delay = random.uniform(0.002, 0.05)
-        asyncio.get_running_loop().call_later(delay, self._answer, path, begun)
-
-    def _answer(self, path: str, begun: float) -> None:
-        self._took[path] = time.perf_counter() - begun
-        self._write(b'{"serverTime": 1700000000000}')
-
-    def _write(self, body: bytes) -> None:
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        self._transport.write(head % len(body) + body)
-
-
-async def _serve() -> None:
-    loop, took = asyncio.get_running_loop(), dict[str, float]()
-    server = await loop.create_server(partial(_Truth, took), "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+def _serve() -> None:
+    took = dict[str, float]()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        print(listening.getsockname()[1], flush=True)
+        while True:
+            connection, _ = listening.accept()
+            threading.Thread(target=_answer, args=(connection, took), daemon=True).start()
 
 
 async def _busy(feed: int, target: int, seconds: float) -> None:
@@ -168,7 +175,11 @@ def _under_load(seconds: float, ours: bool) -> tuple[list[float], float, int]:
         took = json.load(urllib.request.urlopen(url, timeout=10))
     measured = report["measured"] if ours else measured
     assert not report["lost"] or report["lost"] == ["shutdown"], report["lost"]
-    return [abs(measured[path] - took[path]) for path in measured], report["rate"], int(lines)
+    return (
+        [abs(measured[path] - took[path]) for path in measured if path in took],
+        report["rate"],
+        int(lines),
+    )
 
 
 def _scrape(port: int, seconds: float) -> None:
@@ -190,7 +201,7 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.serve:
-        asyncio.run(_serve())
+        _serve()
     elif flags.busy is not None:
         asyncio.run(_busy(flags.busy, flags.target, flags.seconds))
     elif flags.scrape is not None:

@@ -271,6 +271,7 @@ class Answer:
     phases: Mapping[Phase, float]  # seconds; the connection's own phases only when it is new
     addresses: tuple[str, ...] = ()  # all that the name resolved to; empty when not resolved anew
     certificate_end: float | None = None  # epoch seconds; None without TLS
+    unread: float = 0.0  # seconds that its end lay in the kernel before we came to read it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,9 @@ What each phase covers, in seconds of the monotonic clock:
 - connect: the TCP handshake, several when the first address fails; behind a proxy the handshake
   with it, and its answer that it has connected further, for https
 - tls: from the handshake's first byte to its last
-- processing: from writing the request to the answer's headers
-- transfer: from the headers to the end of the body
+- processing: from writing the request to the arrival of the answer's headers
+- transfer: from the headers to the arrival of the body's end
+The kernel says when bytes arrived, where it can: our being late to read them counts nowhere.
 Waiting for a free connection is in none of them. Behind a proxy, resolve is about the proxy's name.
 """
 
@@ -205,8 +206,11 @@ class DirectClient:
                 else:
                     response.end()
                 if response.begun and course.phase is Phase.PROCESSING:
-                    begun = course.begin(Phase.TRANSFER, Phase.PROCESSING, begun)
-            course.phases[Phase.TRANSFER] = monotonic() - begun
+                    # Never before the question, should the wall clock be set in between.
+                    arrived = max(begun, wire.arrived)
+                    course.phases[Phase.PROCESSING] = arrived - begun
+                    course.phase, begun = Phase.TRANSFER, arrived
+            course.phases[Phase.TRANSFER] = max(begun, wire.arrived) - begun
             whole = True
         finally:
             if whole and response.reusable and self._keepalive is not None:
@@ -222,6 +226,7 @@ class DirectClient:
             phases=course.phases,
             addresses=course.addresses,
             certificate_end=wire.certificate_end,
+            unread=monotonic() - wire.arrived,
         )
 
     def _idle(self, host: _Host) -> Wire | None:

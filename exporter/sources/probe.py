@@ -63,7 +63,7 @@ async def probe(
         duration = clock.monotonic() - begun
         reason, detail, end = error.reason, error.detail, error.certificate_end
     else:
-        duration = clock.monotonic() - begun
+        duration = max(0.0, clock.monotonic() - begun - answer.unread)
         end = answer.certificate_end
         reason, detail, seen = _judge(target, answer, readers)
     return Probed(

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
+import threading
+import time
 from contextlib import suppress
 
 import pytest
 
 from exporter.contracts import FetchFailedError
+from exporter.edge.clock import SystemClock
 from exporter.edge.direct import DirectClient
 from exporter.edge.wires import connect
-from exporter.model import Answer, Reason
+from exporter.model import Answer, Phase, Reason, Target
+from exporter.sources.probe import Readers, probe
 from tests.edge.test_http import CERTIFICATES, ENDS, OK, Server, get, hang_up, say
 
 
@@ -143,3 +148,39 @@ def test_uvloop_gives_the_same() -> None:
         first, second = runner.run(main())
     assert (first.new_connection, second.new_connection) == (True, False)
     assert first.certificate_end == second.certificate_end == ENDS
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's stamps are asked for on Linux")
+def test_our_own_lateness_is_no_latency_of_theirs() -> None:
+    """What arrived while the loop was held up is timed by its arrival, not by our reading it."""
+    held = 0.5
+
+    async def main() -> tuple[Answer, float]:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            serving = threading.Thread(target=_at_once, args=(listening,))
+            serving.start()
+            async with DirectClient() as client:
+                url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+                await get(client, url)  # the kernel begins to stamp a moment after the first wish
+                await asyncio.sleep(0.1)
+                target = Target(exchange="acme", endpoint="time", url=url)
+                async with asyncio.TaskGroup() as tasks:
+                    asked = tasks.create_task(probe(target, client, SystemClock(), Readers()))
+                    for _ in range(5):
+                        await asyncio.sleep(0)  # until it has been asked
+                    time.sleep(held)  # noqa: ASYNC251 - what a busy loop does
+            serving.join(timeout=10)
+        probed = asked.result()
+        assert probed.answer is not None
+        return probed.answer, probed.duration
+
+    answer, duration = asyncio.run(main())
+    measured = answer.phases[Phase.PROCESSING] + answer.phases[Phase.TRANSFER]
+    assert 0 < measured <= duration < held / 2 < answer.unread
+
+
+def _at_once(listening: socket.socket) -> None:
+    connection, _ = listening.accept()
+    with connection:
+        while connection.recv(65536):
+            connection.sendall(OK)
