@@ -55,7 +55,6 @@ def _answer(connection: socket.socket, took: dict[str, float]) -> None:
     """
     with connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         while True:
             data, notes, _, _ = connection.recvmsg(65536, socket.CMSG_SPACE(TIMESPEC.size))
             if not data:
@@ -80,6 +79,7 @@ def _answer(connection: socket.socket, took: dict[str, float]) -> None:
 def _serve() -> None:
     took = dict[str, float]()
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # which connections inherit
         print(listening.getsockname()[1], flush=True)
         while True:
             connection, _ = listening.accept()
