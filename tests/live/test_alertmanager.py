@@ -220,6 +220,15 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
         [alert("ExchangeStreamSilent", **OKX, channel="trades", symbol="BTC-USDT")],
         [alert("ExchangeSpreadWide", **OKX), alert("ExchangeFeedSilent", exchange="kraken")],
     ),
+    "missing what its market does": (
+        alert("ExchangeStreamMissesMarket", **OKX, channel="trades", symbol="BTC-USDT"),
+        [alert("ExchangeStreamSilent", **OKX, channel="trades", symbol="BTC-USDT")],
+        [
+            alert("ExchangeStreamSilent", **OKX, channel="trades", symbol="ETH-USDT"),
+            alert("ExchangeStreamSilent", **OKX, channel="book", symbol="BTC-USDT"),
+            alert("ExchangeStreamLatencyHigh", **OKX, channel="trades"),
+        ],
+    ),
     "endpoint down": (
         alert("ExchangeEndpointDown", **OKX, endpoint="time"),
         [alert("ExchangeBreakerOpen", **OKX, endpoint="time")],
