@@ -10,10 +10,11 @@ from typing import Any
 
 from exporter.app.rehearsal.scenarios import Scenario
 from exporter.app.rehearsal.stage import Stage
-from exporter.app.rehearsal.talk import RehearsalError, ask, inject, withdraw
+from exporter.app.rehearsal.talk import RehearsalError, ask, has_result, inject, withdraw
 
 _PACE = 0.25  # seconds between two looks
 _SLACK = 30.0  # seconds that programs take whatever the windows
+_READY = 1800.0  # seconds until a scenario must be able to begin
 _PROGRESS = 10.0  # seconds between two signs of life
 
 
@@ -114,6 +115,7 @@ def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str
         scenario.ends / factor,
         say,
     )
+    _await_ready(stage, scenario, say)
     now = list(firing_alerts(stage))
     watch = _Watch(stage, {each.fingerprint for each in now}, say)
     if name in {each.name for each in now}:
@@ -165,6 +167,16 @@ def await_quiet(stage: Stage, limit: float, say: Callable[[str], None]) -> None:
     if _until(lambda: not list(firing_alerts(stage)), limit, say) is None:
         names = sorted({each.name for each in firing_alerts(stage)})
         raise RehearsalError(f"without any fault there fires: {', '.join(names)}")
+
+
+def _await_ready(stage: Stage, scenario: Scenario, say: Callable[[str], None]) -> None:
+    """Wait until the scenario's query has a result. Raises RehearsalError."""
+    query = scenario.ready
+    if query is None or has_result(stage.prometheus, query):
+        return
+    say(f"{scenario.alert}: waiting for {query}")
+    if _until(lambda: has_result(stage.prometheus, query), _READY, say) is None:
+        raise RehearsalError(f"{scenario.alert}: no result within {_READY:.0f} s of {query}")
 
 
 def _complaints(

@@ -13,7 +13,7 @@ import yaml
 from exporter.app.rehearsal.talk import RehearsalError
 
 _NUMBERS = {"within", "ends", "fixed", "every", "compress", "sites", "notifications"}
-_KEYS = {"faults", "companions", *_NUMBERS}
+_KEYS = {"faults", "companions", "ready", *_NUMBERS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +23,10 @@ class Scenario:
     ``within`` and ``ends`` are seconds at the shipped windows: until it fires, and from the end of
     the faults until it is resolved; ``fixed`` seconds more, of thresholds that no shorter window
     shortens. ``every`` seconds the faults are injected anew, for those that strike once. Windows
-    ``compress`` times shorter are the shortest that the rule can bear. The faults strike the first
-    of ``sites`` places. At most so many ``notifications`` may leave. ``companions`` are alerts that
-    people may be told beside it, each with the reason.
+    ``compress`` times shorter are the shortest that the rule can bear. The faults begin once the
+    query ``ready`` has a result, and strike the first of ``sites`` places. At most so many
+    ``notifications`` may leave. ``companions`` are alerts that people may be told beside it, each
+    with the reason.
     """
 
     alert: str
@@ -36,6 +37,7 @@ class Scenario:
     every: float | None = None
     compress: float = inf
     sites: int = 1
+    ready: str | None = None
     notifications: int | None = None
     companions: Mapping[str, str] = field(default_factory=dict)
 
@@ -74,8 +76,12 @@ def _scenario(file: Path, name: str, entry: Any) -> Scenario:
     for key, value in numbers.items():
         if not isinstance(value, int | float) or not 0 < value <= 86_400:
             raise RehearsalError(f"{place}.{key}: expected a number up to 86400, was {value!r}")
+    ready = entry.get("ready")
+    if not isinstance(ready, str | None):
+        raise RehearsalError(f"{place}.ready: expected a PromQL query, was {ready!r}")
     return Scenario(
         alert=name,
+        ready=ready,
         faults=tuple(entry["faults"]),
         companions=dict(entry.get("companions", {})),
         **numbers,

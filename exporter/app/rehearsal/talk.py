@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Sequence
+from urllib.parse import urlencode
 
 _LIMIT = 10.0  # seconds
 _MOST = 64 << 20  # bytes
@@ -35,6 +36,15 @@ def ask(url: str, method: str = "GET", body: object = None) -> object:
         raise RehearsalError(f"{method} {url}: {error.code} {said}") from error
     except (OSError, ValueError) as error:
         raise RehearsalError(f"{method} {url}: {error}") from error
+
+
+def has_result(prometheus: str, query: str) -> bool:
+    """Say whether a query gives any series now. Raises RehearsalError."""
+    answer = ask(f"{prometheus}/api/v1/query?{urlencode({'query': query})}")
+    try:
+        return bool(answer["data"]["result"])  # type: ignore[index]
+    except (LookupError, TypeError) as error:
+        raise RehearsalError(f"{prometheus}: expected a result, was {answer!r:.80}") from error
 
 
 def inject(simulator: str, faults: Sequence[object]) -> list[int]:

@@ -47,6 +47,7 @@ def test_companions_are_alerts_with_a_reason() -> None:
             "{rehearsals: {A: {faults: [], within: -3}}, left_out: {}}",
             "A.within: expected a number",
         ),
+        ("{rehearsals: {A: {faults: [], ready: 3}}, left_out: {}}", "A.ready: expected a PromQL"),
         ("{", "while parsing"),
     ],
 )
