@@ -105,6 +105,18 @@ def moments(memory: Memory) -> tuple[Floats, Floats]:
     return mean, deviation
 
 
+def deviations(memory: Memory, values: Floats, minimum: int) -> Floats:
+    """Give how many standard deviations each value lies from its window's mean, shape (n,).
+
+    0.0 where nothing can be said: a constant window, fewer than ``minimum`` values, no value.
+    """
+    mean, deviation = moments(memory)
+    judged = (deviation > 0.0) & (memory["seen"] >= minimum) & (values == values)
+    found = np.zeros_like(values)
+    np.divide(np.abs(values - mean), deviation, out=found, where=judged)
+    return found
+
+
 def quantiles(memory: Memory, *probabilities: float) -> list[Floats]:
     """Give quantiles of each window by linear interpolation, shape (n,) each; NaN when empty.
 

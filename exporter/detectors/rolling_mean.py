@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from exporter.model import Floats, Memory
-from exporter.window import begin_moments, moments, push_moments
+from exporter.window import begin_moments, deviations, push_moments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +27,7 @@ class RollingMean:
 
     def score(self, memory: Memory, values: Floats, now: float) -> Floats:
         """Rate each value by its distance from the mean; 1.0 is the edge of the band."""
-        mean, deviation = moments(memory)
-        judged = (deviation > 0.0) & (memory["seen"] >= self.minimum) & (values == values)
-        scores = np.zeros_like(values)
-        np.divide(np.abs(values - mean), deviation * self.width, out=scores, where=judged)
-        return scores
+        return deviations(memory, values, self.minimum) / self.width
 
     def learn(self, memory: Memory, values: Floats, now: float) -> None:
         """Let the values enter the windows."""

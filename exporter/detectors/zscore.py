@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from exporter.model import Floats, Memory
-from exporter.window import begin_moments, moments, push_moments
+from exporter.window import begin_moments, deviations, push_moments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +28,7 @@ class ZScore:
 
     def score(self, memory: Memory, values: Floats, now: float) -> Floats:
         """Rate each value by its distance from the mean; 1.0 is ``threshold`` deviations."""
-        mean, deviation = moments(memory)
-        judged = (deviation > 0.0) & (memory["seen"] >= self.minimum) & (values == values)
-        scores = np.zeros_like(values)
-        np.divide(np.abs(values - mean), deviation * self.threshold, out=scores, where=judged)
-        return scores
+        return deviations(memory, values, self.minimum) / self.threshold
 
     def learn(self, memory: Memory, values: Floats, now: float) -> None:
         """Let the values enter the windows."""

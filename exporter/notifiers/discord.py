@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.contracts import Account, Notifier
+from exporter.contracts import Account, Notifier, untaken
 from exporter.model import (
     Answer,
     Delivered,
@@ -20,9 +20,7 @@ from exporter.model import (
     Note,
     Occasion,
     Outcome,
-    Refused,
     Request,
-    Retry,
 )
 
 _COLORS: Final = {Level.CRITICAL: 0x992D22, Level.WARNING: 0xE67E22, Level.INFO: 0x3498DB}
@@ -109,13 +107,9 @@ def judge(answer: Answer) -> Outcome:
             return Delivered(id=reply.id, pause=_pause(answer))
         case 204:
             return Delivered(pause=_pause(answer))
-        case 429:
-            after = reply.retry_after
-            return Retry(reason, after=after if after is not None else _number(answer))
-        case status if status >= 500:
-            return Retry(reason, unsure=True)
         case status:
-            return Refused(reason, gone=status in (401, 403, 404))
+            after = reply.retry_after
+            return untaken(status, reason, after=after if after is not None else _number(answer))
 
 
 def _pause(answer: Answer) -> float:

@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from exporter.contracts import Account, Notifier
-from exporter.model import Answer, Delivered, Note, Outcome, Refused, Request, Retry
+from exporter.contracts import Account, Notifier, untaken
+from exporter.model import Answer, Delivered, Note, Outcome, Refused, Request
 
 _MOST_USERS: Final = 500  # of one multicast
 _MOST_TEXTS: Final = 5  # message objects of one request; they count as one message each recipient
@@ -73,12 +73,8 @@ def judge(answer: Answer) -> Outcome:
             return Delivered(id=sent or answer.headers.get("x-line-accepted-request-id", ""))
         case 429 if "monthly limit" in reply.message.lower():
             return Refused(f"quota of the month used up: {reason}")
-        case 429:
-            return Retry(reason)
-        case status if status >= 500:
-            return Retry(reason, unsure=True)
         case status:
-            return Refused(reason, gone=status in (401, 403))
+            return untaken(status, reason, gone=(401, 403))
 
 
 def _read(body: bytes) -> _Reply:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from exporter.contracts import Account, Notifier
-from exporter.model import Answer, Delivered, Note, Outcome, Refused, Request, Retry
+from exporter.contracts import Account, Notifier, untaken
+from exporter.model import Answer, Delivered, Note, Outcome, Request
 
 _SUMMARY = 1024
 
@@ -61,12 +61,8 @@ def judge(answer: Answer) -> Outcome:
     match answer.status:
         case 202 | 200:
             return Delivered(id=reply.dedup_key)
-        case 429:
-            return Retry(reason)
-        case status if status >= 500:
-            return Retry(reason, unsure=True)
         case status:
-            return Refused(reason, gone=status in (401, 403, 404))
+            return untaken(status, reason)
 
 
 NOTIFIER = Notifier(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from exporter.contracts import Account, Notifier
-from exporter.model import Answer, Delivered, Note, Outcome, Refused, Request, Retry
+from exporter.contracts import Account, Notifier, untaken
+from exporter.model import Answer, Delivered, Note, Outcome, Request
 
 _SECTION = 3000  # characters of a section's text
 _HEADER = 150
@@ -44,12 +44,8 @@ def judge(answer: Answer) -> Outcome:
     match answer.status:
         case 200:
             return Delivered()
-        case 429:
-            return Retry(reason)
-        case status if status >= 500:
-            return Retry(reason, unsure=True)
         case status:
-            return Refused(reason, gone=status in (401, 403, 404, 410))
+            return untaken(status, reason, gone=(401, 403, 404, 410))
 
 
 NOTIFIER = Notifier(

@@ -10,7 +10,7 @@ import re
 
 import msgspec
 
-from exporter.contracts import Account, Notifier
+from exporter.contracts import Account, Notifier, untaken
 from exporter.model import Answer, Delivered, Note, Outcome, Refused, Request, Retry
 
 _MOST = 4096  # UTF-16 code units
@@ -82,13 +82,9 @@ def judge(answer: Answer) -> Outcome:
     if reply.parameters.migrate_to_chat_id is not None:
         new = reply.parameters.migrate_to_chat_id
         return Refused(f"{reason}; the group's new id is {new}", gone=True)
-    match answer.status:
-        case 429:
-            return Retry(reason, after=reply.parameters.retry_after)
-        case status if status >= 500 or status == 200:
-            return Retry(reason, unsure=True)
-        case status:
-            return Refused(reason, gone=status in (401, 403, 404))
+    if answer.status == 200:
+        return Retry(reason, unsure=True)
+    return untaken(answer.status, reason, after=reply.parameters.retry_after)
 
 
 NOTIFIER = Notifier(

@@ -12,8 +12,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from exporter.contracts import Account, Notifier
-from exporter.model import Answer, Delivered, Note, Outcome, Refused, Request, Retry
+from exporter.contracts import Account, Notifier, untaken
+from exporter.model import Answer, Delivered, Note, Outcome, Request
 
 _GSM7: Final = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡"
@@ -64,12 +64,8 @@ def judge(answer: Answer) -> Outcome:
     match answer.status:
         case 200 | 201:
             return Delivered(id=reply.sid)
-        case 429:
-            return Retry(reason)
-        case status if status >= 500:
-            return Retry(reason, unsure=True)
         case status:
-            return Refused(reason, gone=status in (401, 403, 404))
+            return untaken(status, reason)
 
 
 NOTIFIER = Notifier(

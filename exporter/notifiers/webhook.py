@@ -11,8 +11,8 @@ import hmac
 
 import msgspec
 
-from exporter.contracts import Account, Notifier
-from exporter.model import Answer, Delivered, Note, Outcome, Refused, Request, Retry
+from exporter.contracts import Account, Notifier, untaken
+from exporter.model import Answer, Delivered, Note, Outcome, Request, Retry
 
 _SCHEMA = "exchange-exporter/notification/v1"
 
@@ -58,12 +58,10 @@ def judge(answer: Answer) -> Outcome:
     match answer.status:
         case status if 200 <= status < 300:
             return Delivered(id=answer.headers.get("x-request-id", "")[:200])
-        case 408 | 425 | 429:
+        case 408 | 425:
             return Retry(reason)
-        case status if status >= 500:
-            return Retry(reason, unsure=True)
         case status:
-            return Refused(reason, gone=status in (401, 403, 404, 410))
+            return untaken(status, reason, gone=(401, 403, 404, 410))
 
 
 NOTIFIER = Notifier(
