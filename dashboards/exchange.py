@@ -330,6 +330,18 @@ _ALLOWED = Row(
             limits=around(_SKEW),
         ),
         series(
+            "From the future",
+            """Messages a second that arrived before they were sent, by the clocks. Any lasting line
+            means that the clocks disagree: see the clock offset beside this.""",
+            Query(
+                """sum by (exchange, channel) (
+                rate(exchange_stream_latency_negative_total{@exchange}[$__rate_interval])) > 0""",
+                "{{exchange}} {{channel}}",
+            ),
+            unit="mps",
+            none="none",
+        ),
+        series(
             "Certificates",
             """Days until each certificate ends. It should jump up two weeks before the end; below
             the dashed line the renewal failed: tell the exchange.""",
@@ -345,26 +357,24 @@ _ALLOWED = Row(
                 limit("ExchangeCertificateExpiring", "critical") / _DAY,
             ),
             none="no TLS",
+            width=12,
         ),
         series(
             "Addresses",
-            """How many addresses the name resolves to. A change explains a step in latency: the
-            venue moved us to another edge. Zero lines are endpoints without a name.""",
+            """How many addresses the name resolves to, and how often they changed within an hour. A
+            change explains a step in latency: another edge. Some venues rotate all the time; bad
+            is a sudden start, with failures. Zero lines are endpoints without a name.""",
             Query(
                 "max by (exchange, endpoint) (exchange_probe_resolved_addresses{@exchange})",
                 "{{exchange}} {{endpoint}}",
             ),
-            none="addresses are given, not resolved",
-        ),
-        series(
-            "Address changes",
-            """How often the set of addresses changed within an hour. Some venues rotate all the
-            time; bad is a sudden start, together with failures.""",
             Query(
                 """sum by (exchange, endpoint) (
                 increase(exchange_probe_address_changes_total{@exchange}[1h]))""",
-                "{{exchange}} {{endpoint}}",
+                "{{exchange}} {{endpoint}} changes",
             ),
+            none="addresses are given, not resolved",
+            width=12,
         ),
     ],
 )

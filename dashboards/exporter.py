@@ -227,6 +227,7 @@ _KEEPS_UP = Row(
             unit="percentunit",
             limits=rising(warning=0.5, critical=1),
             least=0,
+            width=6,
         ),
         series(
             "Given up by full queues",
@@ -239,6 +240,7 @@ _KEEPS_UP = Row(
             ),
             unit="mps",
             none="none",
+            width=6,
         ),
         series(
             "Work on a message",
@@ -253,6 +255,22 @@ _KEEPS_UP = Row(
                 "{{exchange}} {{stage}}",
             ),
             unit="s",
+            width=6,
+        ),
+        series(
+            "Lost by our own fault",
+            """Messages of the last hour that came to nothing by a bug of ours, while they were
+            decoded or taken into the figures. Anything above 0: take the traceback from the log
+            and the frame from the dead letters, and report both.""",
+            Query(
+                """sum by (exchange, stage) (
+                increase(exchange_stream_processing_errors_total{@exchange}[1h]))""",
+                "{{exchange}} {{stage}}",
+            ),
+            limits=[(None, GOOD), (limit("ExchangeExporterProcessingErrors"), WARN)],
+            least=0,
+            none="no streams",
+            width=6,
         ),
     ],
 )

@@ -118,6 +118,7 @@ _FLOW = Row(
             ),
             unit="mps",
             log=True,
+            width=6,
         ),
         series(
             "Silence against its limit",
@@ -132,6 +133,29 @@ _FLOW = Row(
             ),
             limits=rising(1),
             least=0,
+            width=6,
+        ),
+        series(
+            "Silence against REST",
+            """Looks at REST in five minutes by which a market moved while its subscription was
+            silent: data was lost. One hill is mended by subscribing anew; hill after hill: give the
+            symbol a stream of its own. unknown: REST does not answer, silence proves nothing.""",
+            Query(
+                """max by (exchange, channel) (
+                increase(exchange_stream_cross_checks_total{@exchange,symbol=~"$symbol",
+                verdict="moved"}[5m]))""",
+                "{{exchange}} {{channel}} moved",
+            ),
+            Query(
+                """max by (exchange, channel) (
+                increase(exchange_stream_cross_checks_total{@exchange,symbol=~"$symbol",
+                verdict="unknown"}[5m]))""",
+                "{{exchange}} {{channel}} unknown",
+            ),
+            limits=[(None, GOOD), (limit("ExchangeStreamMissesMarket"), WARN)],
+            least=0,
+            none="no stream has cross_check",
+            width=6,
         ),
         series(
             "Connections lost",
@@ -145,6 +169,7 @@ _FLOW = Row(
             ),
             limits=rising(limit("ExchangeStreamReconnectStorm")),
             none="none was lost",
+            width=6,
         ),
     ],
 )
@@ -184,6 +209,7 @@ _DELAY = Row(
             ),
             unit="s",
             none="no pong yet",
+            width=12,
         ),
         series(
             "Waiting in our queue, 99th percentile",
@@ -195,18 +221,7 @@ _DELAY = Row(
                 "{{exchange}}",
             ),
             unit="s",
-        ),
-        series(
-            "From the future",
-            """Messages a second that arrived before they were sent, by the clocks. Any lasting line
-            means that the clocks disagree: see the clock offset on the exchange page.""",
-            Query(
-                """sum by (exchange, channel) (
-                rate(exchange_stream_latency_negative_total{@exchange}[$__rate_interval])) > 0""",
-                "{{exchange}} {{channel}}",
-            ),
-            unit="mps",
-            none="none",
+            width=12,
         ),
     ],
 )

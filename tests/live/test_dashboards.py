@@ -33,6 +33,7 @@ UNDER_FAULTS = {
     "anomalies: Anomalies by the hour": "latency, after a calm half minute",
     "exchange: Banned for": "ban",
     "exchange: Failures by reason": "error",
+    "exchange: From the future": "clock_skew",
     "exchange: Probes not sent": "error, until the breaker opens",
     "exporter: Given up by full queues": "a burst, for a queue of 16 frames",
     "exporter: Series refused": "an exporter that may publish 300 series; a new status",
@@ -46,7 +47,6 @@ UNDER_FAULTS = {
     "pipeline: Received": "an alert that comes, and a post that is none",
     "pipeline: Since the last heartbeat": "Alertmanager's first watchdog",
     "streams: Connections lost": "disconnect",
-    "streams: From the future": "clock_skew",
     "streams: Holes in the numbering": "gap",
     "streams: Resyncs by reason": "gap",
 }
@@ -166,14 +166,15 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def _config(stack: ExitStack, there: dict[str, str]) -> str:
     target = f"{{name: away, url: '{there['kraken']}/0/public/Time', interval: 500ms}}"
     extra = f"control_targets: [{target}]\nanomaly: {{tick: 200ms, baseline: true}}"
-    # One exchange over TLS and by a name, which must be resolved; one with a short queue.
+    # One exchange over TLS and by a name, which must be resolved; one with a short queue, whose
+    # silences are held against REST.
     plain = urlsplit(there["kraken"])
     port = stack.enter_context(tls(int(plain.port or 0)))
     there["kraken"] = f"https://localhost:{port}{plain.path}"
     text = config(there, extra).replace(SYMBOLS, MONEY)
     for room in ("probes", "streams"):
         text = text.replace(f"{room}: {{", f"{room}: {{ca_file: '{AUTHORITY}', ")
-    stream = "name: market, channels: [trades, quotes, book], queue: 16, queue_policy: drop_oldest"
+    stream = "name: market, queue: 16, queue_policy: drop_oldest, cross_check: 5s"
     return text.replace("- venue: coinbase\n", f"- venue: coinbase\n  streams: [{{{stream}}}]\n")
 
 
