@@ -26,7 +26,7 @@ __all__ = ["Judge", "Rule", "Stage", "State", "fade"]
 
 _VERSION = 2
 ROWS = 1000  # series whose states are copied per bite
-VERDICTS = 50  # series that are looked at more closely per bite
+VERDICTS = 16  # series that are looked at more closely per bite
 
 
 def fade(scores: Floats, peaks: Floats, half_life: float) -> tuple[Floats, Floats]:
