@@ -191,19 +191,6 @@ def test_flags_only_where_asked_for() -> None:
     ]
 
 
-def test_a_changed_config_restarts_or_reloads() -> None:
-    """Without the reloader a new config changes the pod's template; with it, it does not."""
-
-    def template(reload: bool, symbol: str) -> Manifest:
-        config = {"exchanges": [{"venue": "binance", "symbols": [symbol]}]}
-        values = {"config": config, "configReloader": {"enabled": reload}}
-        spec: Manifest = one(manifests(values), "Deployment")["spec"]["template"]
-        return spec
-
-    assert template(False, "BTC-USDT") != template(False, "ETH-USDT")
-    assert template(True, "BTC-USDT") == template(True, "ETH-USDT")
-
-
 def test_monitors_give_job_and_site() -> None:
     """Alerts find the exporter and the relay by job, and compare sites by label."""
     relay = values_of(CHART / "ci" / "relay-values.yaml")

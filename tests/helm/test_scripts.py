@@ -14,6 +14,10 @@ import pytest
 from tests.helm.engine import CHART
 
 FILES = CHART / "files"
+CONFIGS = {
+    "run": "exchanges: [{venue: binance, streams: [], endpoints: []}]\nanomaly: {enabled: false}\n",
+    "relay": "receivers: [{name: a, type: webhook, url: 'http://127.0.0.1:9/'}]\n",
+}
 
 
 def _wait(file: Path, words: str, seconds: float = 20) -> None:
@@ -25,15 +29,14 @@ def _wait(file: Path, words: str, seconds: float = 20) -> None:
 
 
 @pytest.mark.live
-def test_the_reloader_makes_the_program_read_its_config(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", CONFIGS)
+def test_the_reloader_makes_the_program_read_its_config(command: str, tmp_path: Path) -> None:
     """A config swapped the way a kubelet does it is taken over; nothing is opened for it."""
     for name, level in (("one", "info"), ("two", "debug")):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "config.yml").write_text(
-            "exchanges: [{venue: binance, streams: [], endpoints: []}]\n"
-            f"anomaly: {{enabled: false}}\nlog: {{level: {level}}}\n",
-            encoding="utf-8",
+            f"{CONFIGS[command]}log: {{level: {level}}}\n", encoding="utf-8"
         )
     (tmp_path / "..data").symlink_to("one")
     (tmp_path / "config.yml").symlink_to("..data/config.yml")
@@ -43,16 +46,16 @@ def test_the_reloader_makes_the_program_read_its_config(tmp_path: Path) -> None:
         log.open("w") as log_file,
         told.open("w") as told_file,
         subprocess.Popen(
-            [program, "run", f"--config.file={tmp_path}/config.yml",
+            [program, command, f"--config.file={tmp_path}/config.yml",
              "--web.listen-address=127.0.0.1:0"],
             stdout=log_file, stderr=subprocess.STDOUT,
-        ) as exporter,
+        ) as served,
     ):  # fmt: skip
         try:
-            _wait(log, "event=config_loaded added=1")
+            _wait(log, "event=config_loaded added=1" if command == "run" else "event=relay_started")
             code = (FILES / "reloader.py").read_text(encoding="utf-8")
             # Of all such programs on this machine it is to see this one.
-            code = code.replace('glob("[0-9]*/comm")', f'glob("{exporter.pid}/comm")')
+            code = code.replace('glob("[0-9]*/comm")', f'glob("{served.pid}/comm")')
             with subprocess.Popen(
                 [sys.executable, "-c", code, tmp_path / "config.yml", "0.1s"], stdout=told_file
             ) as reloader:
@@ -62,12 +65,12 @@ def test_the_reloader_makes_the_program_read_its_config(tmp_path: Path) -> None:
                     (tmp_path / "..tmp").rename(tmp_path / "..data")
                     _wait(told, "config_reload_sent")
                     _wait(log, "event=config_loaded added=0 removed=0 restarted=0 kept=1")
-                    assert exporter.poll() is None
+                    assert served.poll() is None
                 finally:
                     reloader.kill()
         finally:
-            exporter.terminate()
-            exporter.wait(timeout=20)
+            served.terminate()
+            served.wait(timeout=20)
 
 
 class _Answer(http.server.BaseHTTPRequestHandler):

@@ -13,6 +13,7 @@ from tests.helm.engine import CHART, EXAMPLES, RefusedError, manifests, values_o
 
 RELAY = {"enabled": True, "token": {"existingSecret": "t"}}
 RECEIVER = {"name": "a", "type": "webhook", "url": "https://example.com/"}
+TOLD = RELAY | {"config": {"receivers": [RECEIVER]}}
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,29 @@ RECEIVER = {"name": "a", "type": "webhook", "url": "https://example.com/"}
             "relay.token.existingSecret: found none",
         ),
         ({"alertmanagerConfig": {"enabled": True}}, "alertmanagerConfig.enabled: found true"),
+        (
+            {"relay": TOLD | {"webConfig": {"content": {"basic_auth_users": {"a": "hash"}}}}},
+            "relay.webConfig.content.basic_auth_users: found beside a token",
+        ),
+        (
+            {"webConfig": {"content": {"tls_server_config": {"cert_file": "c"}}}},
+            "webConfig.scheme: found http beside content.tls_server_config",
+        ),
+        (
+            {"relay": {"webConfig": {"content": {"tls_server_config": {"cert_file": "c"}}}}},
+            "relay.webConfig.scheme: found http beside content.tls_server_config",
+        ),
+        (
+            {
+                "relay": TOLD,
+                "alertmanagerConfig": {"enabled": True, "basicAuth": {"username": {"name": "a"}}},
+            },
+            "alertmanagerConfig.basicAuth: found beside relay.token.existingSecret",
+        ),
+        (
+            {"relay": RELAY | {"configReloader": {"method": "http"}}},
+            "at '/relay/configReloader': additional properties 'method' not allowed",
+        ),
     ],
 )
 def test_refused_in_readable_words(values: dict[str, Any], words: str) -> None:

@@ -1,4 +1,4 @@
-"""Send SIGHUP to the exporter in the same pod whenever its config file has changed."""
+"""Send SIGHUP to the exporter or the relay in the same pod whenever its config file has changed."""
 
 import os
 import signal

@@ -142,12 +142,24 @@ configMap:
 {{- if not (or .configExistingSecret .configExistingConfigMap) }}true{{ end -}}
 {{- end -}}
 
+{{/* Name of the Secret with a part's web config; empty: it has none. dict root, v, part. */}}
 {{- define "exchange-exporter.webSecret" -}}
-{{- if .Values.webConfig.existingSecret -}}
-{{- tpl .Values.webConfig.existingSecret . -}}
-{{- else if .Values.webConfig.content -}}
-{{- include "exchange-exporter.suffixed" (dict "root" . "suffix" "web") -}}
+{{- if .v.webConfig.existingSecret -}}
+{{- tpl .v.webConfig.existingSecret .root -}}
+{{- else if .v.webConfig.content -}}
+{{- include "exchange-exporter.suffixed" (dict "root" .root "suffix" (list .part "web" | compact | join "-")) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* What a part's web server speaks. dict root, v, part. */}}
+{{- define "exchange-exporter.scheme" -}}
+{{- ternary .v.webConfig.scheme "http" (ne (include "exchange-exporter.webSecret" .) "") -}}
+{{- end -}}
+
+{{/* Where Alertmanager posts to. */}}
+{{- define "exchange-exporter.relayUrl" -}}
+{{- $scheme := include "exchange-exporter.scheme" (dict "root" . "v" .Values.relay "part" "relay") -}}
+{{- printf "%s://%s.%s.svc:%v/api/v1/alertmanager" $scheme (include "exchange-exporter.relay" .) (include "exchange-exporter.namespace" .) .Values.relay.service.port -}}
 {{- end -}}
 
 {{/* What cannot be said in the JSON Schema. */}}
@@ -165,21 +177,35 @@ configMap:
 {{- if and $v.serviceMonitor.enabled $v.podMonitor.enabled -}}
 {{- fail "podMonitor.enabled: found beside serviceMonitor.enabled, expected one of the two: every series would count twice" -}}
 {{- end -}}
+{{- range $path, $web := dict "webConfig" $v.webConfig "relay.webConfig" $v.relay.webConfig -}}
+{{- if and $web.content.tls_server_config (not $web.existingSecret) (ne $web.scheme "https") -}}
+{{- fail (printf "%s.scheme: found http beside content.tls_server_config, expected https" $path) -}}
+{{- end -}}
+{{- end -}}
 {{- if $v.relay.enabled -}}
 {{- $intake := default dict $v.relay.config.intake -}}
 {{- $login := or $intake.bearer_token $intake.bearer_token_file $intake.username -}}
+{{- $web := ternary dict $v.relay.webConfig.content (ne $v.relay.webConfig.existingSecret "") -}}
+{{- $asks := or $web.basic_auth_users (eq (dig "tls_server_config" "client_auth_type" "" $web) "RequireAndVerifyClientCert") $v.relay.webConfig.existingSecret -}}
 {{- $own := include "exchange-exporter.ownConfig" $v.relay -}}
 {{- if and $own (not $v.relay.config.receivers) -}}
 {{- fail "relay.config.receivers: found none, expected who is to be told, or relay.configExistingSecret" -}}
 {{- end -}}
-{{- if and $own (not (or $login $v.relay.token.existingSecret)) -}}
-{{- fail "relay.token.existingSecret: found none, expected the Secret with the token that Alertmanager must show (or relay.config.intake)" -}}
+{{- if and $own (not (or $login $asks $v.relay.token.existingSecret)) -}}
+{{- fail "relay.token.existingSecret: found none, expected the Secret with the token that Alertmanager must show (or relay.config.intake, or a login in relay.webConfig)" -}}
+{{- end -}}
+{{- if and $web.basic_auth_users (or $v.relay.token.existingSecret $intake.bearer_token $intake.bearer_token_file) -}}
+{{- fail "relay.webConfig.content.basic_auth_users: found beside a token, expected one of the two: a post shows one login" -}}
 {{- end -}}
 {{- if and $login $v.relay.token.existingSecret -}}
 {{- fail "relay.token.existingSecret: found beside a login in relay.config.intake, expected one of the two" -}}
 {{- end -}}
 {{- end -}}
-{{- if and $v.alertmanagerConfig.enabled (not (and $v.relay.enabled $v.relay.token.existingSecret)) -}}
-{{- fail "alertmanagerConfig.enabled: found true without relay.enabled and relay.token.existingSecret, expected both" -}}
+{{- $c := $v.alertmanagerConfig -}}
+{{- if and $c.enabled (not (and $v.relay.enabled (or $v.relay.token.existingSecret $c.basicAuth $c.tlsConfig.cert))) -}}
+{{- fail "alertmanagerConfig.enabled: found true without relay.enabled and relay.token.existingSecret (or alertmanagerConfig.basicAuth), expected both" -}}
+{{- end -}}
+{{- if and $c.enabled $c.basicAuth $v.relay.token.existingSecret -}}
+{{- fail "alertmanagerConfig.basicAuth: found beside relay.token.existingSecret, expected one of the two: a post shows one login" -}}
 {{- end -}}
 {{- end -}}

@@ -2,7 +2,7 @@
 values), part ("" or "relay"). */}}
 {{- define "exchange-exporter.podMetadata" -}}
 {{- $annotations := dict "kubectl.kubernetes.io/default-container" (.part | default "exporter") -}}
-{{- if and (include "exchange-exporter.ownConfig" .v) (not (and (not .part) .v.configReloader.enabled)) -}}
+{{- if and (include "exchange-exporter.ownConfig" .v) (not .v.configReloader.enabled) -}}
 {{- $config := ternary "exchange-exporter.relayConfig" "exchange-exporter.config" (eq .part "relay") -}}
 {{- $_ := set $annotations "checksum/config" (include $config .root | sha256sum) -}}
 {{- end -}}
@@ -16,6 +16,10 @@ labels:
 serviceAccountName: {{ include "exchange-exporter.serviceAccountName" .root }}
 automountServiceAccountToken: false
 enableServiceLinks: false
+{{- if include "exchange-exporter.signalled" . }}
+# So that the reloader can send SIGHUP: nothing need be opened over HTTP.
+shareProcessNamespace: true
+{{- end }}
 {{- include "exchange-exporter.pullSecrets" .root }}
 {{- with .v.podSecurityContext }}
 securityContext:
@@ -50,6 +54,15 @@ initContainers:
 {{- tpl (ternary .value (toYaml .value) (kindIs "string" .value)) .root -}}
 {{- end -}}
 
+{{/* Flags that both have: dict root, v, part, port (number). */}}
+{{- define "exchange-exporter.flags" -}}
+- --config.file=/etc/exchange-exporter/config/config.yml
+- --web.listen-address=:{{ .port }}
+{{- if include "exchange-exporter.webSecret" . }}
+- --web.config.file=/etc/exchange-exporter/web/{{ .v.webConfig.key }}
+{{- end }}
+{{- end -}}
+
 {{/* What stands in the main container after its command: dict root, v, part, port (number). */}}
 {{- define "exchange-exporter.container" -}}
 image: {{ include "exchange-exporter.ownImage" .root }}
@@ -73,8 +86,8 @@ envFrom:
 {{- range $key := list "startupProbe" "livenessProbe" "readinessProbe" }}
 {{- with get $.v $key }}
 {{- $probe := deepCopy . }}
-{{- if and $probe.httpGet (not $.part) (include "exchange-exporter.webSecret" $.root) }}
-{{- $_ := set $probe "httpGet" (set $probe.httpGet "scheme" (upper $.root.Values.webConfig.scheme)) }}
+{{- if and $probe.httpGet (include "exchange-exporter.webSecret" $) }}
+{{- $_ := set $probe "httpGet" (set $probe.httpGet "scheme" (include "exchange-exporter.scheme" $ | upper)) }}
 {{- end }}
 {{ $key }}:
   {{- toYaml $probe | nindent 2 }}
@@ -90,8 +103,19 @@ lifecycle:
 {{- end }}
 {{- end -}}
 
-{{/* Mounts of what users add: dict v. */}}
-{{- define "exchange-exporter.extraMounts" -}}
+{{/* Mounts that both have, with what users add: dict root, v, part. */}}
+{{- define "exchange-exporter.mounts" -}}
+# A folder and no subPath: a subPath never sees a new config.
+- name: config
+  mountPath: /etc/exchange-exporter/config
+  readOnly: true
+- name: tmp
+  mountPath: /tmp
+{{- if include "exchange-exporter.webSecret" . }}
+- name: web-config
+  mountPath: /etc/exchange-exporter/web
+  readOnly: true
+{{- end }}
 {{- range concat .v.extraConfigmapMounts .v.extraSecretMounts }}
 - name: {{ .name }}
   mountPath: {{ .mountPath }}
@@ -105,8 +129,19 @@ lifecycle:
 {{- end }}
 {{- end -}}
 
-{{/* Volumes of what users add: dict root, v. */}}
-{{- define "exchange-exporter.extraVolumes" -}}
+{{/* Volumes that both have, with what users add: dict root, v, part, name (of the config that the chart makes). */}}
+{{- define "exchange-exporter.volumes" -}}
+- name: config
+  {{- include "exchange-exporter.configVolume" . | trim | nindent 2 }}
+- name: tmp
+  emptyDir:
+    sizeLimit: 64Mi
+{{- with include "exchange-exporter.webSecret" . }}
+- name: web-config
+  secret:
+    secretName: {{ . }}
+    defaultMode: 288
+{{- end }}
 {{- range .v.extraConfigmapMounts }}
 - name: {{ .name }}
   configMap:

@@ -1,23 +1,28 @@
-{{/* The container that tells the exporter of a new config. */}}
+{{/* Whether a part is told of a new config by SIGHUP; the relay, which asks for a login, knows no other way. dict v. */}}
+{{- define "exchange-exporter.signalled" -}}
+{{- if and .v.configReloader.enabled (ne (get .v.configReloader "method") "http") }}true{{ end -}}
+{{- end -}}
+
+{{/* The container that tells a part of a new config: dict root, v, part, port. */}}
 {{- define "exchange-exporter.reloader" -}}
-{{- $v := .Values.configReloader -}}
+{{- $v := .v.configReloader -}}
 {{- $file := "/etc/exchange-exporter/config/config.yml" -}}
 - name: config-reloader
-  {{- if eq $v.method "signal" }}
-  image: {{ include "exchange-exporter.ownImage" . }}
-  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  {{- if include "exchange-exporter.signalled" . }}
+  image: {{ include "exchange-exporter.ownImage" .root }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
   command: [python, -c]
   args:
     - |
-      {{- .Files.Get "files/reloader.py" | nindent 6 }}
+      {{- .root.Files.Get "files/reloader.py" | nindent 6 }}
     - {{ $file }}
     - {{ $v.watchInterval | quote }}
   {{- else }}
-  image: {{ include "exchange-exporter.image" (dict "root" . "image" $v.image "tag" $v.image.tag) }}
+  image: {{ include "exchange-exporter.image" (dict "root" .root "image" $v.image "tag" $v.image.tag) }}
   imagePullPolicy: {{ $v.image.pullPolicy }}
   args:
     - --config-file={{ $file }}
-    - --reload-url={{ .Values.webConfig.scheme }}://127.0.0.1:{{ .Values.containerPort }}/-/reload
+    - --reload-url={{ include "exchange-exporter.scheme" . }}://127.0.0.1:{{ .port }}/-/reload
     - --watch-interval={{ $v.watchInterval }}
     - --listen-address=:{{ $v.containerPort }}
   ports:
