@@ -209,6 +209,7 @@ def _keep(
 ) -> None:
     """Let one book fetch its snapshot, and what it may lose."""
     from exporter.flow import backoff
+    from exporter.flow.budget import Ban
     from exporter.sources.book import Keeper, Snapshots
 
     assert venue.book is not None
@@ -221,6 +222,7 @@ def _keep(
         slots=asyncio.Semaphore(4),
         part=(),
         budgets=(),
+        ban=Ban(clock),
         fault=venue.fault,
         answered=lambda answer: None,
     )

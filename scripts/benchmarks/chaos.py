@@ -290,7 +290,7 @@ def _broken(found: dict[str, object], duration: float) -> Iterator[str]:
     if found["restarts"] or found["errors"]:
         yield "an error of ours"
     match found["tasks"], found["descriptors"], found["slope_mb_per_hour"]:
-        case [before, after], [files, left], float(growth):
+        case [before, after], [int(files), int(left)], float(growth):
             if before != after:
                 yield "tasks were left behind"
             # Idle connections of the pool come and go: two a venue are no leak.
