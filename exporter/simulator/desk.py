@@ -255,6 +255,15 @@ class Desk:
         """Give a fault of this kind that is in force, whatever it covers."""
         return next((a.fault for a in self.faults if a.fault.kind is kind), None)
 
+    def maintenance(self) -> tuple[Fault, int, int] | None:
+        """Give the maintenance in force, its begin and its announced end, in epoch milliseconds."""
+        for active in self.faults:
+            if active.fault.kind is Kind.MAINTENANCE:
+                now = time.monotonic()
+                begin = self.millis() - int((now - (active.since or now)) * 1000)
+                return active.fault, begin, begin + int(active.fault.number("announced") * 1000)
+        return None
+
     def strikes(self, kind: Kind, channel: str, pair: Pair) -> Fault | None:
         """Give a fault that covers this topic and strikes now, by its probability."""
         fault = self._covering(kind, channel, pair)

@@ -28,14 +28,15 @@ def _status(desk: Desk, query: Query) -> bytes:
 
 
 def _maintenances(desk: Desk, query: Query) -> bytes:
-    fault = desk.find(Kind.MAINTENANCE)
-    now = desk.millis()
-    rows = [] if fault is None else [
-        {"id": "simulated1", "name": fault.text("title"), "status": "in_progress",
-         "impact": "maintenance", "scheduled_for": iso(now),
-         "scheduled_until": iso(now + int(fault.number("announced") * 1000)),
-         "incident_updates": [], "components": []}
-    ]  # fmt: skip
+    maintenance = desk.maintenance()
+    rows = []
+    if maintenance is not None:
+        fault, begin, end = maintenance
+        rows.append(
+            {"id": "simulated1", "name": fault.text("title"), "status": "in_progress",
+             "impact": "maintenance", "scheduled_for": iso(begin), "scheduled_until": iso(end),
+             "incident_updates": [], "components": []}
+        )  # fmt: skip
     return dump({"page": _page(desk), "scheduled_maintenances": rows})
 
 

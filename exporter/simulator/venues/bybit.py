@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from exporter.simulator.desk import Desk
-from exporter.simulator.kinds import Kind
 from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step, Window
 from exporter.simulator.session import Session
 from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Usage, Wire, dump
@@ -40,11 +39,10 @@ def _time(desk: Desk, query: Query) -> bytes:
 
 
 def _status(desk: Desk, query: Query) -> bytes:
-    fault = desk.find(Kind.MAINTENANCE)
-    if fault is None:
+    maintenance = desk.maintenance()
+    if maintenance is None:
         return _envelope(desk, {"list": []})
-    begin = desk.millis()
-    end = begin + int(fault.number("announced") * 1000)
+    fault, begin, end = maintenance
     row = {"id": "4d95b2a0-587f-11f0-bcc9-56f28c94d6ea", "title": fault.text("title"),
            "state": "ongoing", "begin": str(begin), "end": str(end), "href": "",
            "serviceTypes": [2, 3, 4, 5], "product": [1, 2], "uidSuffix": [], "maintainType": 1,

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 
 from exporter.simulator.desk import Desk
-from exporter.simulator.kinds import Kind
 from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step, Window
 from exporter.simulator.session import Session
 from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Wire, dump
@@ -49,11 +48,10 @@ def _of(answer: Callable[[Desk, Query, Pair], object]) -> Callable[[Desk, Query]
 
 
 def _status(desk: Desk, query: Query) -> bytes:
-    fault = desk.find(Kind.MAINTENANCE)
-    if fault is None or query.get("state", "ongoing") != "ongoing":
+    maintenance = desk.maintenance()
+    if maintenance is None or query.get("state", "ongoing") != "ongoing":
         return _envelope([])
-    begin = desk.millis()
-    end = begin + int(fault.number("announced") * 1000)
+    fault, begin, end = maintenance
     return _envelope([
         {"title": fault.text("title"), "state": "ongoing", "begin": str(begin), "end": str(end),
          "href": "", "serviceType": "5", "system": "unified", "scheDesc": "", "maintType": "1",
