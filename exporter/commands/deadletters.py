@@ -107,9 +107,10 @@ def _replay(folder: Path, args: argparse.Namespace) -> int:
             venue = venues.load(letter.venue)
             frame = letter.frame if venue.decode is None else venue.decode(letter.frame)
             events = venue.parse(frame)
-        except ParseError as error:
+        except Exception as error:  # noqa: BLE001 - what is no ParseError is a bug, to be named
             refused += 1
-            print(f"{name:>8}  still unreadable: {str(error)[:200]!r}")
+            kind = "" if isinstance(error, ParseError) else f"a bug, {type(error).__name__}: "
+            print(f"{name:>8}  still unreadable: {kind}{str(error)[:200]!r}")
         else:
             read += 1
             kinds = ", ".join(type(event).__name__ for event in events) or "nothing"

@@ -1,0 +1,55 @@
+"""What `deadletters replay` says of letters of each kind."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exporter import venues
+from exporter.commands import deadletters as command
+from exporter.flow import deadletters
+from exporter.flow.deadletters import Letter
+from exporter.model import Event
+
+TRADE = b"""{"e":"trade","E":1700000000000,"s":"BTCUSDT","t":1,"p":"1.0","q":"1.0",\
+"T":1700000000000,"m":true,"M":true}"""
+
+
+def replayed(folder: Path, *frames: bytes) -> int:
+    out = deadletters.writer(folder / "deadletters")
+    for number, frame in enumerate(frames):
+        letter = Letter(time=float(number), exchange="acme", venue="binance", stream="market",
+                        reason="wrong", frame=frame, size=len(frame))  # fmt: skip
+        out.append(deadletters.encode(letter))
+    out.close()
+    parser = ArgumentParser()
+    command.arguments(parser)
+    return command.run(parser.parse_args(["replay", f"--storage.path={folder}"]))
+
+
+def test_what_is_understood_now_is_told_from_what_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line a letter and a sum; the exit status says whether any is still unreadable."""
+    assert replayed(tmp_path, TRADE, b"{") == command.UNREADABLE
+    said = capsys.readouterr().out
+    assert ("read: Trade" in said, "1 read, 1 still unreadable" in said) == (True, True)
+
+
+def test_a_bug_of_a_reader_ends_no_replay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame may be here because it makes the reader fail in a way that nobody thought of."""
+    venue = venues.load("binance")
+
+    def parse(frame: bytes) -> tuple[Event, ...]:
+        return venue.parse(frame) if frame == TRADE else (() * (1 // 0))
+
+    monkeypatch.setattr(venues, "load", lambda name: replace(venue, parse=parse))
+    assert replayed(tmp_path, b"{}", TRADE) == command.UNREADABLE
+    said = capsys.readouterr().out
+    assert "a bug, ZeroDivisionError" in said
+    assert "1 read, 1 still unreadable" in said
