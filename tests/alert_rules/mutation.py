@@ -237,17 +237,20 @@ def _write_rules(target: Path, source: Path, mutant: Mutant, needed: set[str]) -
     target.write_text(json.dumps({"groups": groups}))  # which is YAML, and written faster
 
 
+_PATIENCE = 300.0  # seconds
+
+
 def killed(mutant: Mutant) -> bool:
     """Say whether any unit test notices."""
     with tempfile.TemporaryDirectory() as name:
         for path, tests in _attempts(mutant):
-            done = subprocess.run(
-                ["promtool", "test", "rules", _write(Path(name), mutant, path, tests).name],
-                cwd=name,
-                capture_output=True,
-                timeout=300,
-                check=False,
-            )
+            command = ["promtool", "test", "rules", _write(Path(name), mutant, path, tests).name]
+            try:
+                done = subprocess.run(
+                    command, cwd=name, capture_output=True, timeout=_PATIENCE, check=False
+                )
+            except subprocess.TimeoutExpired:
+                return False  # nobody knows: not counted as noticed
             if done.returncode != 0:
                 return True
     return False
@@ -267,10 +270,13 @@ def main() -> int:
         chosen = random.Random(options.seed).sample(chosen, min(options.sample, len(chosen)))
     dead = 0
     with ThreadPoolExecutor(options.jobs) as pool:
-        for mutant, noticed in zip(chosen, pool.map(killed, chosen), strict=True):
+        tried = zip(chosen, pool.map(killed, chosen), strict=True)
+        for number, (mutant, noticed) in enumerate(tried, start=1):
             dead += noticed
             if not noticed:
                 print(f"survived  {mutant}", flush=True)  # noqa: T201
+            if number % 25 == 0:
+                print(f"{number} of {len(chosen)} tried", file=sys.stderr, flush=True)  # noqa: T201
     share = dead / len(chosen)
     print(f"killed {dead} of {len(chosen)} mutants: {share:.1%}")  # noqa: T201
     return 0 if share >= options.least else 1
