@@ -42,6 +42,8 @@ def quantity(value: float, unit: str) -> str:
         return f"{_digits(value / _TIMES[-1][0])} µs" if value else "0 s"
     if unit == "ratio":
         return f"{_digits(100.0 * value)} %"
+    if unit == "1/s":  # less than one in a quarter of an hour is none
+        return f"{_digits(value if abs(value) >= 1e-3 else 0.0)}/s"
     return f"{_digits(value)} {unit}".rstrip()
 
 
