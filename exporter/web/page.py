@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
 from pathlib import Path
-
-import jinja2
+from typing import TYPE_CHECKING
 
 from exporter.web.state import Snapshot
+
+if TYPE_CHECKING:
+    import jinja2
 
 _HERE = Path(__file__).parent
 _NOTHING = "–"
@@ -29,6 +31,8 @@ def render(snapshot: Snapshot, refresh: int = 5) -> str:
 
 @cache
 def _template() -> jinja2.Template:
+    import jinja2  # 4 MB, for those who look at the page
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE / "templates"),
         autoescape=True,
