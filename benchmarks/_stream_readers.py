@@ -280,7 +280,7 @@ def cryptofeed(port: int, count: int, *, books: bool = False) -> None:
     from cryptofeed.exchanges import Binance
     from cryptofeed.symbols import Symbols
 
-    class Local(WSAsyncConn):  # type: ignore[misc]  # the library has no types
+    class Local(WSAsyncConn):
         """Its connection, without its refusal of what is not wss://."""
 
         def __init__(self, address: str) -> None:
@@ -288,7 +288,7 @@ def cryptofeed(port: int, count: int, *, books: bool = False) -> None:
             self.address = address
             self.ws_kwargs: dict[str, object] = {}
 
-    class Here(Binance):  # type: ignore[misc]  # the library has no types
+    class Here(Binance):
         """Its feed, at another address."""
 
         rest_endpoints = (
