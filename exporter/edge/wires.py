@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic, time_ns
@@ -21,6 +22,16 @@ _STAMP = 35 if sys.platform == "linux" else None  # SO_TIMESTAMPNS, socket(7); P
 _TIMESPEC = struct.Struct("@ll")  # seconds, nanoseconds
 _STAMP_SPACE = socket.CMSG_SPACE(_TIMESPEC.size)
 _PATIENCE = 1.0  # seconds for an address while there are others to try
+
+
+class _Reading(threading.local):
+    """Where bytes are read to: long pieces cut to each short answer would splinter the heap."""
+
+    def __init__(self) -> None:
+        self.piece = memoryview(bytearray(_PIECE))
+
+
+_reading = _Reading()
 
 
 def _done(future: asyncio.Future[None]) -> None:
@@ -131,7 +142,8 @@ class Wire:
         while True:
             await _wait_readable(self._socket)
             try:
-                data, notes, _, _ = self._socket.recvmsg(_PIECE, _STAMP_SPACE)
+                piece = _reading.piece
+                size, notes, _, _ = self._socket.recvmsg_into((piece,), _STAMP_SPACE)
             except BlockingIOError:
                 continue
             self.arrived = monotonic()
@@ -140,7 +152,7 @@ class Wire:
                     seconds, rest = _TIMESPEC.unpack(content)
                     waited = time_ns() - seconds * 1_000_000_000 - rest
                     self.arrived -= max(0, waited) / 1e9
-            return data
+            return bytes(piece[:size])
 
     async def _write(self, data: bytes) -> None:
         while True:

@@ -157,7 +157,7 @@ def test_our_own_lateness_is_no_latency_of_theirs() -> None:
 
     async def main() -> tuple[Answer, float]:
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            serving = threading.Thread(target=_at_once, args=(listening,))
+            serving = threading.Thread(target=_soon, args=(listening,))
             serving.start()
             async with DirectClient() as client:
                 url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
@@ -179,8 +179,9 @@ def test_our_own_lateness_is_no_latency_of_theirs() -> None:
     assert 0 < measured <= duration < held / 2 < answer.unread
 
 
-def _at_once(listening: socket.socket) -> None:
+def _soon(listening: socket.socket) -> None:
     connection, _ = listening.accept()
     with connection:
         while connection.recv(65536):
+            time.sleep(0.05)  # not before the loop is held up
             connection.sendall(OK)
