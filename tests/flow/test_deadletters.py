@@ -84,11 +84,11 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, wait: float)
         [sys.executable, "-c", _WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
     assert writer.stdout is not None
-    for _ in range(50):
+    for _ in range(150):  # more than one segment holds
         writer.stdout.readline()
     time.sleep(wait)
     os.kill(writer.pid, signal.SIGKILL)
-    acknowledged = 50 + len(writer.stdout.readlines())
+    acknowledged = 150 + len(writer.stdout.readlines())
     writer.stdout.close()
     writer.wait()
     found = [each for _, each in deadletters.read(tmp_path)]
