@@ -80,6 +80,8 @@ def read(path: Path, content: Content) -> Iterator[bytes]:
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
+        if size == 0:  # killed before the head was written: nothing was lost
+            return
         number = _check_head(path, file.read(HEAD_SIZE), content)
         offset = HEAD_SIZE
         while offset < size:
@@ -124,7 +126,7 @@ def _check_head(path: Path, head: bytes, content: Content) -> int:
 
 
 def mend(path: Path, content: Content) -> int:
-    """Cut off a torn tail, remove a file whose very head is torn; give the bytes that went.
+    """Cut off a torn tail, remove a file whose head is torn or missing; give the bytes that went.
 
     Raises ForeignError, DamagedError for what is no torn tail, OSError.
     """
@@ -140,6 +142,8 @@ def mend(path: Path, content: Content) -> int:
         else:
             os.truncate(path, damage.offset)
         return size - damage.offset
+    if path.stat().st_size == 0:
+        path.unlink()
     return 0
 
 
