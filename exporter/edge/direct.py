@@ -67,9 +67,12 @@ class _Course:
     new: bool = False
     answered: bool = False
 
-    def begin(self, phase: Phase, ended: Phase | None, since: float) -> float:
-        """Enter a phase, and note how long the last one took. Gives the time."""
-        now = monotonic()
+    def begin(
+        self, phase: Phase, ended: Phase | None, since: float, now: float | None = None
+    ) -> float:
+        """Enter a phase, at ``now``, and note how long the last one took. Gives the time."""
+        if now is None:
+            now = monotonic()
         if ended is not None:
             self.phases[ended] = now - since
         self.phase = phase
@@ -208,8 +211,7 @@ class DirectClient:
                 if response.begun and course.phase is Phase.PROCESSING:
                     # Never before the question, should the wall clock be set in between.
                     arrived = max(begun, wire.arrived)
-                    course.phases[Phase.PROCESSING] = arrived - begun
-                    course.phase, begun = Phase.TRANSFER, arrived
+                    begun = course.begin(Phase.TRANSFER, Phase.PROCESSING, begun, arrived)
             course.phases[Phase.TRANSFER] = max(begun, wire.arrived) - begun
             whole = True
         finally:

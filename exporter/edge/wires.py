@@ -101,7 +101,8 @@ class Wire:
     def alive(self) -> bool:
         """Say whether an idle connection is still fit for a request."""
         try:
-            data = self._socket.recv(_PIECE)
+            piece = _reading.piece
+            data = bytes(piece[: self._socket.recv_into(piece)])
         except BlockingIOError:
             return True
         except OSError:
