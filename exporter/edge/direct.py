@@ -58,6 +58,27 @@ class _Host:
 
 
 @dataclass(slots=True)
+class _Route:
+    """Where a URL leads, and the request last sent there, which is mostly the next one too."""
+
+    host: _Host
+    path: str
+    named: str
+    asked: tuple[str, dict[str, str]] | None = None  # method and headers of the request
+    request: bytes = b""
+
+    def write(self, method: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+        """Give a request's bytes. Raises ValueError."""
+        if body is None and self.asked == (method, headers):
+            return self.request
+        relayed = None if self.host.tls else self.host.proxy
+        request = _request(method, self.path, self.named, headers, body, relayed)
+        if body is None:
+            self.asked, self.request = (method, dict(headers)), request
+        return request
+
+
+@dataclass(slots=True)
 class _Course:
     """How far a request has come: the phase it is in, and the seconds of those behind it."""
 
@@ -107,7 +128,7 @@ class DirectClient:
         self._ca_file = ca_file
         self._free = asyncio.Semaphore(limit)
         self._hosts: dict[tuple[str, int, bool], _Host] = {}
-        self._routes: dict[str, tuple[_Host, str, str]] = {}
+        self._routes: dict[str, _Route] = {}
 
     async def __aenter__(self) -> DirectClient:
         self._tls = tls_context(self._ca_file)
@@ -136,21 +157,19 @@ class DirectClient:
         route = None
         try:
             route = self._routes.get(url) or self._route(url)
-            host, path, named = route
-            relayed = None if host.tls else host.proxy
-            request = _request(method, path, named, headers, body, relayed)
+            host, request = route.host, route.write(method, headers, body)
             async with asyncio.timeout(timeout), self._free, host.free:
                 return await self._ask(host, method, request, body_limit, course)
         except (OSError, ValueError) as error:
             reason, end = _reason(error, course), None
             if route is not None and isinstance(error, ssl.SSLCertVerificationError):
-                host = route[0]
+                host = route.host
                 patience = min(timeout, _SECOND_LOOK)
                 end = await certificate_end(host.name, host.port, patience, host.proxy)
             detail = f"{type(error).__name__}: {error}"[:300]
             raise FetchFailedError(reason, detail, end) from error
 
-    def _route(self, url: str) -> tuple[_Host, str, str]:
+    def _route(self, url: str) -> _Route:
         parsed = URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.raw_host or not parsed.port:
             raise ValueError(f"expected an http or https URL, got {url[:200]!r}")
@@ -166,7 +185,7 @@ class DirectClient:
         path = parsed.raw_path_qs
         if host.proxy is not None and not host.tls:
             path = f"http://{named}{path}"  # which the proxy wants: RFC 9112, section 3.2.2
-        route = (host, path, named)
+        route = _Route(host, path, named)
         self._routes[url] = route
         return route
 

@@ -13,7 +13,7 @@ import ssl
 import struct
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic, time_ns
 
@@ -40,13 +40,24 @@ def _done(future: asyncio.Future[None]) -> None:
 
 
 class Wire:
-    """One connection. Whoever opened it closes it."""
+    """One connection. Whoever opened it closes it.
+
+    The loop watches it for as long as it is open: to begin and end that for each answer would cost
+    as much as the answer, and who hangs up on an idle connection is noticed. What arrives before
+    somebody asks for it is one piece at most; the rest waits in the kernel.
+    """
 
     __slots__ = (
+        "_data",
+        "_ended",
+        "_error",
         "_incoming",
+        "_loop",
         "_outgoing",
         "_socket",
         "_tls",
+        "_waiter",
+        "_watched",
         "arrived",
         "certificate_end",
         "idle_since",
@@ -58,6 +69,13 @@ class Wire:
         self.idle_since = 0.0  # monotonic; for whoever keeps it
         self._socket = connected
         self._tls: ssl.SSLObject | None = None
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._data = b""  # has arrived, and nobody took it yet
+        self._ended = False  # nothing more will come
+        self._error: OSError | None = None  # why
+        self._watched = False
+        self._watch()
 
     async def shake_hands(self, context: ssl.SSLContext, name: str) -> None:
         """Begin TLS. Raises OSError, of which ssl.SSLError is one."""
@@ -100,15 +118,13 @@ class Wire:
 
     def alive(self) -> bool:
         """Say whether an idle connection is still fit for a request."""
-        try:
-            piece = _reading.piece
-            data = bytes(piece[: self._socket.recv_into(piece)])
-        except BlockingIOError:
-            return True
-        except OSError:
+        if self._ended:
             return False
-        if self._tls is None or not data:
-            return False  # closed, or an answer that nobody asked for
+        data = self._taken()
+        if not data:
+            return True
+        if self._tls is None:
+            return False  # an answer that nobody asked for
         self._incoming.write(data)  # session tickets come whenever they like
         try:
             self._tls.read(1)
@@ -120,10 +136,12 @@ class Wire:
 
     def detach(self) -> socket.socket:
         """Give the socket away; without TLS, and with nothing read ahead."""
+        self._rest()
         return self._socket
 
     def close(self) -> None:
         """Close at once, without waiting for the other side."""
+        self._rest()
         self._socket.close()
 
     async def _flush(self) -> None:
@@ -140,20 +158,51 @@ class Wire:
         return bool(data)
 
     async def _read(self) -> bytes:
-        while True:
-            await _wait_readable(self._socket)
+        while not (self._data or self._ended):
+            self._watch()
+            self._waiter = self._loop.create_future()
             try:
-                piece = _reading.piece
-                size, notes, _, _ = self._socket.recvmsg_into((piece,), _STAMP_SPACE)
-            except BlockingIOError:
-                continue
-            self.arrived = monotonic()
-            for _, kind, content in notes:
-                if kind == _STAMP and len(content) == _TIMESPEC.size:
-                    seconds, rest = _TIMESPEC.unpack(content)
-                    waited = time_ns() - seconds * 1_000_000_000 - rest
-                    self.arrived -= max(0, waited) / 1e9
-            return bytes(piece[:size])
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self._error is not None and not self._data:
+            raise self._error
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+    def _ready(self) -> None:
+        """Take one piece, as the loop has seen that there is something."""
+        if self._data:
+            self._rest()
+            return
+        try:
+            piece = _reading.piece
+            size, notes, _, _ = self._socket.recvmsg_into((piece,), _STAMP_SPACE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._error, size = error, 0
+        else:
+            self.arrived = _arrived(notes)
+            self._data = bytes(piece[:size])
+        if not size:
+            self._ended = True
+            self._rest()
+        if self._waiter is not None:
+            _done(self._waiter)
+
+    def _watch(self) -> None:
+        if not (self._watched or self._ended):
+            self._loop.add_reader(self._socket.fileno(), self._ready)
+            self._watched = True
+
+    def _rest(self) -> None:
+        if self._watched:
+            self._loop.remove_reader(self._socket.fileno())
+            self._watched = False
 
     async def _write(self, data: bytes) -> None:
         while True:
@@ -165,6 +214,16 @@ class Wire:
                 return
             data = data[sent:]
             await _wait_writable(self._socket)
+
+
+def _arrived(notes: list[tuple[int, int, bytes]]) -> float:
+    """Give the monotonic time at which bytes arrived: by the kernel's stamp, if it left one."""
+    now = monotonic()
+    for _, kind, content in notes:
+        if kind == _STAMP and len(content) == _TIMESPEC.size:
+            seconds, rest = _TIMESPEC.unpack(content)
+            now -= max(0, time_ns() - seconds * 1_000_000_000 - rest) / 1e9
+    return now
 
 
 async def resolve(name: str, port: int) -> tuple[tuple[int, str], ...]:
@@ -208,23 +267,12 @@ async def _connect(family: int, address: str, port: int) -> Wire:
     return Wire(opened)
 
 
-async def _wait_readable(waited: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    await _wait_for(waited, loop.add_reader, loop.remove_reader)
-
-
 async def _wait_writable(waited: socket.socket) -> None:
     loop = asyncio.get_running_loop()
-    await _wait_for(waited, loop.add_writer, loop.remove_writer)
-
-
-async def _wait_for(
-    waited: socket.socket, add: Callable[..., object], remove: Callable[[int], bool]
-) -> None:
-    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future: asyncio.Future[None] = loop.create_future()
     number = waited.fileno()
-    add(number, _done, future)
+    loop.add_writer(number, _done, future)
     try:
         await future
     finally:
-        remove(number)
+        loop.remove_writer(number)

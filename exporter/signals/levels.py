@@ -9,6 +9,7 @@ from typing import Any
 from exporter.wire import DOUBTFUL, natural, positive, unreadable
 
 LIMIT = 5000  # levels a side that are kept at most
+_SPARE = 500  # entries beyond twice a side's levels before what is gone is forgotten
 
 
 class _Side:
@@ -18,12 +19,13 @@ class _Side:
     most of them come back first, at a fifth of the price of a new one.
     """
 
-    __slots__ = ("kept", "keys", "lazy", "room", "sign", "sizes")
+    __slots__ = ("kept", "keys", "lazy", "most", "room", "sign", "sizes")
 
     def __init__(self, sign: float, kept: int, *, lazy: bool) -> None:
         self.sign = sign  # bids 1, asks -1: the best key is the greatest on both sides
         self.kept, self.lazy = kept, lazy
-        self.room = kept + kept // 4 if lazy else kept  # entries after which it is tidied
+        self.most = kept + kept // 4 if lazy else kept
+        self.room = min(_SPARE, self.most)  # entries after which it is tidied
         self.keys: list[float] = []  # price times sign
         self.sizes: dict[float, Any] = {}  # price → size, or (price, size) as text; falsy: gone
 
@@ -38,6 +40,7 @@ class _Side:
             for key in self.keys[:extra]:
                 del sizes[key * sign]
             del self.keys[:extra]
+        self.room = min(self.most, 2 * len(self.keys) + _SPARE)
 
     def key(self) -> float | None:
         """Give the best key, None on an empty side."""
