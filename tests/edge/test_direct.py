@@ -71,6 +71,54 @@ def test_answer_nobody_asked_for_spoils_the_connection() -> None:
     assert (answer.body, answer.new_connection) == (b"ok", True)
 
 
+def test_flood_while_idle_stays_outside() -> None:
+    """Of megabytes that nobody asked for one piece is taken in, and the connection is given up."""
+    sent = asyncio.Event()
+
+    async def flooding(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(OK)
+            await asyncio.sleep(0.02)
+            writer.write(bytes(64 << 20))
+            await writer.drain()
+            sent.set()
+
+    async def main() -> Answer:
+        async with Server(flooding) as server, DirectClient() as client:
+            await get(client, server.url)
+            await asyncio.sleep(0.5)
+            assert not sent.is_set()
+            return await get(client, server.url)
+
+    answer = asyncio.run(main())
+    assert (answer.body, answer.new_connection) == (b"ok", True)
+
+
+def test_other_headers_are_another_request() -> None:
+    """What was written for one set of headers is never sent for another, nor kept from changes."""
+    seen: list[bytes] = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            seen.append(head)
+            writer.write(OK)
+
+    async def main() -> None:
+        async with Server(note) as server, DirectClient() as client:
+            headers = {"X-Key": "one"}
+            for value in ("one", "one", "two"):
+                headers["X-Key"] = value
+                await client("GET", server.url, headers=headers, timeout=2.0, body_limit=10)
+            await client("HEAD", server.url, headers=headers, timeout=2.0, body_limit=10)
+            await client("POST", server.url, headers={}, timeout=2.0, body_limit=10, body=b"")
+            await client("GET", server.url, headers={}, timeout=2.0, body_limit=10)
+
+    asyncio.run(main())
+    assert [head.split(b" ")[0] for head in seen] == [b"GET"] * 3 + [b"HEAD", b"POST", b"GET"]
+    keys = [head.partition(b"X-Key: ")[2][:3] for head in seen]
+    assert keys == [b"one", b"one", b"two", b"two", b"", b""]
+
+
 def test_only_safe_methods_are_sent_again() -> None:
     """A POST on a connection that dies may have done its work: it fails rather than repeat."""
 

@@ -68,6 +68,15 @@ def test_levels_that_come_and_go_do_not_pile_up() -> None:
     assert book.top(5000)[1] == [(float(price), 1.0) for price in range(1, 101)]
 
 
+def test_what_is_gone_is_forgotten_long_before_the_limit() -> None:
+    """A market of ten levels that wanders costs what about ten levels cost, not the limit's."""
+    book = Book()
+    for price in range(1, 20_000):
+        book.apply([(float(price), 1.0), (float(price - 10), 0.0)], [])
+        assert len(book._bids.sizes) <= 600
+    assert [price for price, _ in book.top(100)[0]] == [float(19_999 - n) for n in range(10)]
+
+
 def test_text_is_kept_for_the_checksum() -> None:
     """The wire's zeros survive; one price under two spellings is one level."""
     book = Book(text=True)
