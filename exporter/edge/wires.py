@@ -159,7 +159,6 @@ class Wire:
 
     async def _read(self) -> bytes:
         while not (self._data or self._ended):
-            self._watch()
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
@@ -171,6 +170,7 @@ class Wire:
 
     def _taken(self) -> bytes:
         data, self._data = self._data, b""
+        self._watch()
         return data
 
     def _ready(self) -> None:
@@ -258,13 +258,13 @@ async def _connect(family: int, address: str, port: int) -> Wire:
             failed = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if failed:
                 raise OSError(failed, f"connect to {address} port {port} failed") from None
+        return Wire(opened)
     except OverflowError as error:
         opened.close()
         raise OSError(f"port {port}: {error}") from error
     except BaseException:
         opened.close()
         raise
-    return Wire(opened)
 
 
 async def _wait_writable(waited: socket.socket) -> None:
