@@ -29,10 +29,10 @@ from exporter.edge.certificate import tls_context
 from exporter.edge.heartbeat import Heartbeat
 from exporter.edge.inbox import SILENT, Inbox, InboxBounds, InboxMeter
 from exporter.edge.message import DATA_HEADS, MessageError, Messages
+from exporter.edge.piece import piece
 from exporter.edge.proxy import Proxies, environment, through
 from exporter.model import Lost
 
-_READ = 64 << 10  # bytes of one read; a fresh 256 KiB per read, asyncio's habit, costs page faults
 _WRITE_LIMIT = 1 << 20  # bytes of ours that the other side has not read
 _HEAD_LIMIT = 32 << 10  # bytes of a handshake answer
 HEADERS: Mapping[str, str] = {"User-Agent": "exchange-exporter"}
@@ -64,8 +64,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._inbox = Inbox(
             bounds, meter, now=self._loop.time, pause=self._pause, resume=self._resume
         )
-        self._buffer = bytearray(_READ)
-        self._view = memoryview(self._buffer)
+        self._piece = piece()
         self._transport: asyncio.Transport | None = None
         self.opened: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -88,13 +87,13 @@ class WebSocket(asyncio.BufferedProtocol):
         self._protocol.send_request(request)
         self._flush()
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        """Lend the one read buffer."""
-        return self._buffer
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend what is read into."""
+        return self._piece
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read: whole frames to the inbox, the rest kept."""
-        data = bytes(self._view[:nbytes])
+        data = bytes(self._piece[:nbytes])
         if self._need:
             self._parts.append(data)
             self._have += nbytes

@@ -12,26 +12,16 @@ import socket
 import ssl
 import struct
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic, time_ns
 
-_PIECE = 65536  # bytes read at once
+from exporter.edge.piece import SIZE, piece
+
 _STAMP = 35 if sys.platform == "linux" else None  # SO_TIMESTAMPNS, socket(7); Python has no name
 _TIMESPEC = struct.Struct("@ll")  # seconds, nanoseconds
 _STAMP_SPACE = socket.CMSG_SPACE(_TIMESPEC.size)
 _PATIENCE = 1.0  # seconds for an address while there are others to try
-
-
-class _Reading(threading.local):
-    """Where bytes are read to: long pieces cut to each short answer would splinter the heap."""
-
-    def __init__(self) -> None:
-        self.piece = memoryview(bytearray(_PIECE))
-
-
-_reading = _Reading()
 
 
 def _done(future: asyncio.Future[None]) -> None:
@@ -54,6 +44,7 @@ class Wire:
         "_incoming",
         "_loop",
         "_outgoing",
+        "_piece",
         "_socket",
         "_tls",
         "_waiter",
@@ -70,6 +61,7 @@ class Wire:
         self._socket = connected
         self._tls: ssl.SSLObject | None = None
         self._loop = asyncio.get_running_loop()
+        self._piece = piece()
         self._waiter: asyncio.Future[None] | None = None
         self._data = b""  # has arrived, and nobody took it yet
         self._ended = False  # nothing more will come
@@ -109,7 +101,7 @@ class Wire:
             return await self._read()
         while True:
             try:
-                return self._tls.read(_PIECE)
+                return self._tls.read(SIZE)
             except ssl.SSLWantReadError:
                 await self._flush()  # an answer to a key update, say
                 await self._fill()
@@ -179,15 +171,14 @@ class Wire:
             self._rest()
             return
         try:
-            piece = _reading.piece
-            size, notes, _, _ = self._socket.recvmsg_into((piece,), _STAMP_SPACE)
+            size, notes, _, _ = self._socket.recvmsg_into((self._piece,), _STAMP_SPACE)
         except BlockingIOError:
             return
         except OSError as error:
             self._error, size = error, 0
         else:
             self.arrived = _arrived(notes)
-            self._data = bytes(piece[:size])
+            self._data = bytes(self._piece[:size])
         if not size:
             self._ended = True
             self._rest()

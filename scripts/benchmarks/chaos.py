@@ -10,7 +10,7 @@ exporter watches them; both are processes of their own. Held against it:
 - no error of ours: no task was restarted, and nothing that looks like one stands in the log
 - every fault shows in the metrics of its exchange
 - afterwards everything works again, with the tasks and file descriptors of before
-- memory is flat: the slope over the second half of the run, extrapolated to an hour. It means
+- memory is flat: the slope over the run after its warm-up, extrapolated to an hour. It means
   something only for long runs, and counts for those of eight minutes and more.
 
 Prints its findings as JSON; exit status 1 if one of these does not hold.
@@ -236,7 +236,7 @@ def thinned(samples: list[tuple[float, int]], most: int) -> list[tuple[float, in
 
 def slope(samples: list[tuple[float, int]]) -> float:
     """Give the growth in MB an hour: the median over all pairs (Theil and Sen)."""
-    thin = thinned(samples[len(samples) // 2 :], 200)
+    thin = thinned(samples, 200)
     slopes = [(b - a) / (u - t) for (t, a), (u, b) in combinations(thin, 2) if u > t]
     return statistics.median(slopes) * 3600.0 / 1e6 if slopes else 0.0
 

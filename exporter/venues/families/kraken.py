@@ -7,8 +7,7 @@ checksum agrees with all 2120 of a v1 recording and all 5 of a v2 capture.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from itertools import starmap
+from itertools import chain
 from zlib import crc32
 
 import msgspec
@@ -32,16 +31,12 @@ UNSURE = (
 )
 
 
-@lru_cache(maxsize=16_384)
-def _digits(price: str, size: str) -> str:
-    return price.replace(".", "").lstrip("0") + size.replace(".", "").lstrip("0")
-
-
 def checksum(bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]]) -> int:
     """Sum up the ten best levels of each side, asks first, as the wire spelled them."""
-    # Of twenty levels hardly one is new since the last message: remembered, they cost a third.
-    levels = starmap(_digits, [*asks[:10], *bids[:10]])
-    return crc32("".join(levels).encode())
+    # All at once: level by level it takes three times as long.
+    text = " ".join(chain.from_iterable([*asks[:10], *bids[:10]]))
+    numbers = text.encode().translate(None, b".").split(b" ")
+    return crc32(b"".join([number.lstrip(b"0") for number in numbers]))
 
 
 # XBT and XDG are Kraken's own names, which only the WebSocket v2 has given up.
