@@ -9,7 +9,7 @@ from typing import Any
 from exporter.wire import DOUBTFUL, natural, positive, unreadable
 
 LIMIT = 5000  # levels a side that are kept at most
-_SPARE = 500  # entries beyond twice a side's levels before what is gone is forgotten
+_SPARE = 200  # entries beyond twice a side's levels before what is gone is forgotten
 
 
 class _Side:

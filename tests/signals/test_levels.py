@@ -73,7 +73,7 @@ def test_what_is_gone_is_forgotten_long_before_the_limit() -> None:
     book = Book()
     for price in range(1, 20_000):
         book.apply([(float(price), 1.0), (float(price - 10), 0.0)], [])
-        assert len(book._bids.sizes) <= 600
+        assert len(book._bids.sizes) <= 250
     assert [price for price, _ in book.top(100)[0]] == [float(19_999 - n) for n in range(10)]
 
 
