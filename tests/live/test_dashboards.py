@@ -121,7 +121,8 @@ class Stage:
             programs.post_json(take, post_of(told, group=f"{exchange} {turn}"))
         with pytest.raises(AssertionError, match="400"):
             programs.post_json(take, "no alert")
-        burst = {"venue": "coinbase", "symbol": "BTC-USDT", "count": 5000, "for": 0.2, "lead": 0.1}
+        # More at once than the reader takes in one turn, or nothing would wait and be given up.
+        burst = {"venue": "coinbase", "symbol": "BTC-USDT", "count": 20_000, "for": 0.2}
         programs.post_json(f"{self.world.simulator_url}/control/burst", burst)
         broken = {"alertname": f"Broken{turn}", "category": "pipeline", "severity": "critical"}
         programs.post_json(f"http://{self.alertmanager}/api/v2/alerts", [{"labels": broken}])
