@@ -110,6 +110,8 @@ class Wire:
 
     def alive(self) -> bool:
         """Say whether an idle connection is still fit for a request."""
+        if not self._data:
+            self._ready()  # the loop may not have come round to what is there already
         if self._ended:
             return False
         data = self._taken()

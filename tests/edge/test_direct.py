@@ -71,6 +71,27 @@ def test_answer_nobody_asked_for_spoils_the_connection() -> None:
     assert (answer.body, answer.new_connection) == (b"ok", True)
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_what_the_loop_has_not_seen_yet_counts(ends: bool) -> None:
+    """Bytes or an end that came a moment ago spoil an idle connection, turn of the loop or not."""
+
+    async def main() -> list[bool]:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+            wire = await connect([(int(socket.AF_INET), "127.0.0.1")], port)
+            with listening.accept()[0] as peer:
+                found = [wire.alive()]
+                if ends:
+                    peer.shutdown(socket.SHUT_WR)
+                else:
+                    peer.sendall(b"x")
+                found.append(wire.alive())
+            wire.close()
+        return found
+
+    assert asyncio.run(main()) == [True, False]
+
+
 def test_flood_while_idle_stays_outside() -> None:
     """Of megabytes that nobody asked for one piece is taken in, and the connection is given up."""
     sent = asyncio.Event()
