@@ -108,7 +108,7 @@ class Ours:
 
 def assemble(port: int, *, books: bool = False) -> Ours:
     """Put the whole path together: receive, decode, count, latency, sequence, price, staleness."""
-    from exporter.edge.clock import SystemClock
+    from exporter.clock import SystemClock
     from exporter.edge.websocket import connect
     from exporter.metrics import families
     from exporter.metrics.children import CounterChild, HistogramChild
@@ -250,7 +250,7 @@ def _run(main: Any, uvloop: bool) -> None:
 
 def transport(port: int, count: int, *, uvloop: bool) -> None:
     """Our transports alone: messages are counted, not looked at."""
-    from exporter.edge.clock import SystemClock
+    from exporter.clock import SystemClock
     from exporter.edge.websocket import connect
 
     seen = 0

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from benchmarks import _stream_readers as readers
 from benchmarks.probe import MODULE, PEER, blackbox
-from exporter.edge.clock import SystemClock
+from exporter.clock import SystemClock
 from exporter.edge.direct import DirectClient
 from exporter.edge.routes import scrape_route
 from exporter.edge.server import Server

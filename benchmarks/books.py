@@ -22,7 +22,7 @@ from typing import Any
 
 from exporter import venues
 from exporter.app.books import LocalBook
-from exporter.edge.clock import SystemClock
+from exporter.clock import SystemClock
 from exporter.metrics.books import BookMeter
 from exporter.metrics.registry import Registry
 from exporter.metrics.streams import ChannelMeter

@@ -24,10 +24,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from exporter import venues
+from exporter.clock import SystemClock
 from exporter.commands.replay import recognise
 from exporter.contracts import ConnectionLostError, Venue
 from exporter.edge import websocket
-from exporter.edge.clock import SystemClock
 from exporter.flow.codec import Decoder, Encoder, Row
 from exporter.model import Channel, Depth
 from exporter.simulator import Simulator

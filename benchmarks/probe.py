@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter.edge.clock import SystemClock
+from exporter.clock import SystemClock
 from exporter.edge.direct import DirectClient
 from exporter.edge.http import HttpClient
 from exporter.model import Expectation, Probed, Target

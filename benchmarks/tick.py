@@ -31,7 +31,7 @@ from exporter.app.exchange import Exchange
 from exporter.app.force import Force
 from exporter.app.site import Lateness, show_domains
 from exporter.app.storage import Bans, Storage
-from exporter.edge.clock import SystemClock
+from exporter.clock import SystemClock
 from exporter.metrics.registry import Registry
 from exporter.model import Probed, Quote
 

@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Meta
 
 from exporter.alerting import clean
+from exporter.decoding import ParseError, reading
 from exporter.model import Alert, Level
-from exporter.wire import ParseError, reading
 
 LABEL: Final = 300  # characters of a label's value that are kept
 ANNOTATION: Final = 1000

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import random
 from typing import TYPE_CHECKING
 
-from exporter import __version__, venues
+from exporter import __version__, logs, venues
 from exporter import config as settings
 from exporter.app.anomalies import Anomalies
 from exporter.app.around import Task
@@ -27,10 +27,9 @@ from exporter.app.serving import Serving
 from exporter.app.site import Lateness, show_domains
 from exporter.app.storage import Bans, Storage, StorageError, wants_storage
 from exporter.app.webserver import limits
+from exporter.clock import SystemClock
 from exporter.config import Config, config_hash
 from exporter.config.secret import revealed
-from exporter.edge import logs
-from exporter.edge.clock import SystemClock
 from exporter.edge.server import Server
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.shards import Shard

@@ -10,6 +10,7 @@ from exporter import config as settings
 from exporter.app.around import Surroundings, Task
 from exporter.app.probing import Probing
 from exporter.contracts import BookRules, Clock, RestLimit, Venue
+from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.flow.budget import Budget, Rules
 from exporter.metrics.books import BookMeter
@@ -20,7 +21,6 @@ from exporter.signals.feed import Feed
 from exporter.signals.levels import divergence
 from exporter.sources import book as source
 from exporter.sources.book import Keeper, Snapshots
-from exporter.wire import ParseError
 
 _AT_ONCE = 4  # snapshots of one exchange
 _AUDITED = 20  # levels a side

@@ -22,9 +22,10 @@ from exporter import venues
 from exporter.app.board import ARMED, LOST, UNREADABLE, Board, subscribed
 from exporter.app.replay import CONTENT
 from exporter.app.streaming import timing
+from exporter.clock import SystemClock
 from exporter.contracts import Clock, Connect, Fetch, Venue
+from exporter.decoding import DOUBTFUL
 from exporter.edge import websocket
-from exporter.edge.clock import SystemClock
 from exporter.edge.direct import DirectClient
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff
@@ -33,7 +34,6 @@ from exporter.flow.segments import Writer
 from exporter.model import Ack, Channel, Control, Data, Depth, Event, Lost, Policy, Subscription
 from exporter.sources.link import Sink, StreamMeter
 from exporter.sources.stream import Stream, spread
-from exporter.wire import DOUBTFUL
 
 _FLUSH_EVERY = 0.25  # seconds
 _SYNC_EVERY = 1.0

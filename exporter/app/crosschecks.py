@@ -10,6 +10,7 @@ from exporter import config as settings
 from exporter.app.around import Surroundings, Task
 from exporter.app.probing import Probing
 from exporter.contracts import CrossCheck, Venue
+from exporter.decoding import ParseError
 from exporter.flow.breaker import Breaker
 from exporter.metrics import families
 from exporter.metrics.children import CounterChild
@@ -19,7 +20,6 @@ from exporter.signals.feed import Feed
 from exporter.signals.hush import CrossChecked
 from exporter.signals.liveness import Liveness
 from exporter.sources import probe
-from exporter.wire import ParseError
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exporter.contracts import ConnectionLostError
-from exporter.flow.veil import Veil
 from exporter.model import Lost, Phase, Probed, Reason, Target
+from exporter.redact import Veil
 
 KEPT = 20  # of each endpoint and stream
 _EXCERPT = 500  # characters

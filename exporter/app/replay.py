@@ -7,11 +7,11 @@ from pathlib import Path
 
 from exporter.app.board import UNREADABLE, guess, subscribed
 from exporter.contracts import Venue
+from exporter.decoding import ParseError
 from exporter.flow.codec import VERSION, CodecError, Decoder, Mark, Row
 from exporter.flow.segments import Content, DamagedError, read, segments
 from exporter.model import Ack, Control
 from exporter.sources import recording
-from exporter.wire import ParseError
 
 CONTENT = Content("capture", VERSION)
 

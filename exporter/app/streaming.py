@@ -15,6 +15,7 @@ from exporter.app.books import Books, LocalBook
 from exporter.app.crosschecks import CrossChecks
 from exporter.app.evidence import KEPT, StreamFailure, of_stream
 from exporter.contracts import Clock, ConnectionLostError, Venue
+from exporter.decoding import ParseError
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff
 from exporter.flow.deadletters import LONGEST, Letter
@@ -30,7 +31,6 @@ from exporter.signals.liveness import Liveness, Patience
 from exporter.sources.link import Sink, StreamMeter
 from exporter.sources.session import Timing
 from exporter.sources.stream import Stream, spread
-from exporter.wire import ParseError
 
 # A forced disconnect is not awaited: a successor is up some minutes before, not all at once.
 _ROLLOVER_MARGIN = (300.0, 900.0)

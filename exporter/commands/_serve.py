@@ -86,10 +86,11 @@ def serve(
 
     ``ready`` is told the port; ``reload`` reads the config anew, or raises ConfigError.
     """
+    from exporter import logs
     from exporter.app import App, Options
     from exporter.app.storage import StorageError
     from exporter.config.secret import revealed
-    from exporter.edge import logs, proxy
+    from exporter.edge import proxy
     from exporter.edge.server import ListenError
 
     json = (args.log_format or config.log.format) == "json"

@@ -81,9 +81,9 @@ def _bytes(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Record until told to stop; give the exit status."""
     from exporter import config as settings
-    from exporter import venues
+    from exporter import logs, venues
     from exporter.app.capture import Capture
-    from exporter.edge import logs, proxy
+    from exporter.edge import proxy
 
     try:
         proxy.environment()

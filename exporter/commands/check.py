@@ -93,7 +93,7 @@ def _count(complaints: Sequence[str]) -> int:
 
 async def _ask(config: Config, places: settings.Places) -> online.Findings:
     # The HTTP client takes a third of a second to import, which only this flag has to spend.
-    from exporter.edge.clock import SystemClock
+    from exporter.clock import SystemClock
     from exporter.edge.http import HttpClient
 
     async with HttpClient() as fetch:

@@ -95,7 +95,7 @@ def _show(folder: Path, args: argparse.Namespace) -> int:
 
 def _replay(folder: Path, args: argparse.Namespace) -> int:
     from exporter import venues
-    from exporter.wire import ParseError
+    from exporter.decoding import ParseError
 
     known, read, refused = set(venues.names()), 0, 0
     for name, letter in _letters(folder, args):

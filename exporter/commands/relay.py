@@ -145,13 +145,14 @@ def _report(file: str, config: Config) -> Iterable[str]:
 
 
 def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
+    from exporter import logs
     from exporter.alerting.store import StoreError
     from exporter.app import relay
     from exporter.app.relay import settings as relay_settings
     from exporter.app.webfile import WebFile
     from exporter.config import ConfigError
     from exporter.config.secret import revealed
-    from exporter.edge import logs, proxy
+    from exporter.edge import proxy
     from exporter.edge.server import ListenError, listen_address
 
     try:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from exporter import venues
 from exporter.commands._replay_text import text
+from exporter.continuity import Sequence, bind
 from exporter.contracts import Venue
+from exporter.decoding import ParseError
 from exporter.flow.codec import Mark, Row
 from exporter.flow.segments import SUFFIX, ForeignError
 from exporter.model import Ack, Control
-from exporter.signals.continuity import Sequence, bind
 from exporter.signals.summary import Summary
 from exporter.sources.recording import (
     Answered,
@@ -33,7 +34,6 @@ from exporter.sources.recording import (
     Sent,
     read,
 )
-from exporter.wire import ParseError
 
 if TYPE_CHECKING:
     from exporter.app.board import Board

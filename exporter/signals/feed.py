@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import nan
 
+from exporter.continuity import bind
 from exporter.contracts import Counter, Histogram, SequenceRule
 from exporter.model import Data, Depth, Kline, Quote, Subscription, Trade
-from exporter.signals.continuity import bind
 
 
 class Skew:

@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from exporter.wire import DOUBTFUL, natural, positive, unreadable
+from exporter.decoding import DOUBTFUL, natural, positive, unreadable
 
 LIMIT = 5000  # levels a side that are kept at most
 _SPARE = 200  # entries beyond twice a side's levels before what is gone is forgotten

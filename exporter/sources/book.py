@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from exporter.contracts import BookRules, Clock, Fetch
+from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.flow.budget import Ban, Budget
 from exporter.model import Answer, Depth, Reason, Resync, Subscription, Target
 from exporter.sources import probe
-from exporter.wire import ParseError
 
 log = logging.getLogger(__name__)
 

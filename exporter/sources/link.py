@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from exporter.contracts import Clock, ConnectionLostError, Socket
+from exporter.decoding import ParseError
 from exporter.model import Ack, Channel, Control, Data, Event, Lost, Subscription, SubscriptionState
 from exporter.sources.session import Action, Close, Refused, Renew, Revived, Send, Session, Watched
-from exporter.wire import ParseError
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from math import floor
 from typing import Protocol
 
 from exporter.contracts import Clock, Fetch, FetchFailedError
+from exporter.decoding import DOUBTFUL, json_path, json_value
 from exporter.flow.backoff import http_date, retry_after
 from exporter.flow.breaker import Breaker, Permit
-from exporter.flow.veil import Veil
 from exporter.model import (
     Answer,
     Maintenance,
@@ -22,7 +22,7 @@ from exporter.model import (
     Skip,
     Target,
 )
-from exporter.wire import DOUBTFUL, json_path, json_value
+from exporter.redact import Veil
 
 _READ = 4096  # bytes of a body in which secrets are looked for before it is cut
 

@@ -14,10 +14,10 @@ from typing import TypeAlias
 import msgspec
 
 from exporter.contracts import Clock, Fetch, FetchFailedError
+from exporter.decoding import Moment, ParseError, epoch, reading
 from exporter.flow.backoff import retry_after
 from exporter.flow.fanout import fan_out
 from exporter.model import Answer, Maintenance
-from exporter.wire import Moment, ParseError, epoch, reading
 
 log = logging.getLogger(__name__)
 

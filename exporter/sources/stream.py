@@ -22,12 +22,12 @@ from exporter.contracts import (
     Socket,
     Venue,
 )
+from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.model import Data, Lost, Subscription, SubscriptionState
 from exporter.sources.handover import Handover
 from exporter.sources.link import Link, Parse, Sink, StreamMeter
 from exporter.sources.session import Session, Timing
-from exporter.wire import ParseError
 
 log = logging.getLogger(__name__)
 

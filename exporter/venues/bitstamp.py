@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.decoding import DOUBTFUL, Micros, ParseError, Price, Size, reading, unreadable
 from exporter.model import (
     Ack,
     Answer,
@@ -26,15 +27,6 @@ from exporter.model import (
     Reason,
     Side,
     Trade,
-)
-from exporter.wire import (
-    DOUBTFUL,
-    Micros,
-    ParseError,
-    Price,
-    Size,
-    reading,
-    unreadable,
 )
 
 _BUY, _SELL = Side.BUY, Side.SELL

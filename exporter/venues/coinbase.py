@@ -14,6 +14,17 @@ import msgspec
 from msgspec import Raw, Struct
 
 from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.decoding import (
+    DOUBTFUL,
+    Moment,
+    ParseError,
+    Price,
+    Size,
+    epoch,
+    reading,
+    seconds,
+    unreadable,
+)
 from exporter.model import (
     Ack,
     Answer,
@@ -28,17 +39,6 @@ from exporter.model import (
     Reason,
     Side,
     Trade,
-)
-from exporter.wire import (
-    DOUBTFUL,
-    Moment,
-    ParseError,
-    Price,
-    Size,
-    epoch,
-    reading,
-    seconds,
-    unreadable,
 )
 
 

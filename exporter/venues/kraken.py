@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from exporter.contracts import BookRules, SequenceRule, Venue
+from exporter.decoding import DOUBTFUL, Moment, ParseError, Price, Size, epoch, unreadable
 from exporter.model import (
     Ack,
     Channel,
@@ -26,7 +27,6 @@ from exporter.model import (
     Trade,
 )
 from exporter.venues.families import kraken as family
-from exporter.wire import DOUBTFUL, Moment, ParseError, Price, Size, epoch, unreadable
 
 _BUY, _SELL = Side.BUY, Side.SELL
 

@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from exporter.contracts import BookRules, Venue
+from exporter.decoding import DOUBTFUL, ParseError, Price, Size, unreadable
 from exporter.model import Ack, Channel, Control, Depth, Event, Kline, Quote, Side, Trade
 from exporter.venues.families import kraken as family
-from exporter.wire import DOUBTFUL, ParseError, Price, Size, unreadable
 
 Seconds = Annotated[float, Meta(gt=1e9, lt=1e10)]
 

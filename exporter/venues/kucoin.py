@@ -21,6 +21,17 @@ from exporter.contracts import (
     SequenceRule,
     Venue,
 )
+from exporter.decoding import (
+    DOUBTFUL,
+    Millis,
+    Nanos,
+    ParseError,
+    Price,
+    Size,
+    reading,
+    seconds,
+    unreadable,
+)
 from exporter.model import (
     Ack,
     Answer,
@@ -37,17 +48,6 @@ from exporter.model import (
     Reason,
     Side,
     Trade,
-)
-from exporter.wire import (
-    DOUBTFUL,
-    Millis,
-    Nanos,
-    ParseError,
-    Price,
-    Size,
-    reading,
-    seconds,
-    unreadable,
 )
 
 _BUY, _SELL = Side.BUY, Side.SELL

@@ -17,6 +17,17 @@ import msgspec
 from msgspec import Raw, Struct
 
 from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.decoding import (
+    DOUBTFUL,
+    Millis,
+    ParseError,
+    Price,
+    Serial,
+    Size,
+    reading,
+    seconds,
+    unreadable,
+)
 from exporter.model import (
     Ack,
     Answer,
@@ -33,17 +44,6 @@ from exporter.model import (
     Reason,
     Side,
     Trade,
-)
-from exporter.wire import (
-    DOUBTFUL,
-    Millis,
-    ParseError,
-    Price,
-    Serial,
-    Size,
-    reading,
-    seconds,
-    unreadable,
 )
 
 _BUY, _SELL = Side.BUY, Side.SELL

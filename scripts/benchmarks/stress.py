@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from exporter.edge.clock import SystemClock
+from exporter.clock import SystemClock
 from exporter.edge.direct import DirectClient
 from exporter.metrics.probes import ProbeMeter
 from exporter.metrics.registry import Registry

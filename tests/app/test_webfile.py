@@ -15,8 +15,8 @@ import bcrypt
 import pytest
 
 from exporter.app.webfile import WebFile
+from exporter.clock import SystemClock
 from exporter.config import ConfigError
-from exporter.edge.clock import SystemClock
 from exporter.edge.routes import Reply, Request, text_reply
 from exporter.edge.server import Server
 from tests.app.running import wait_until

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.config import Config, shares, units
 from exporter.contracts import Endpoint
-from exporter.wire import ParseError
+from exporter.decoding import ParseError
 from tests.config.fakes import VENUES, load_text
 
 

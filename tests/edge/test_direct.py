@@ -12,8 +12,8 @@ from contextlib import suppress
 
 import pytest
 
+from exporter.clock import SystemClock
 from exporter.contracts import FetchFailedError
-from exporter.edge.clock import SystemClock
 from exporter.edge.direct import DirectClient
 from exporter.edge.wires import connect
 from exporter.model import Answer, Phase, Reason, Target

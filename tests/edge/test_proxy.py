@@ -10,8 +10,8 @@ from contextlib import suppress
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError, FetchFailedError
-from exporter.edge.clock import SystemClock
 from exporter.edge.direct import DirectClient
 from exporter.edge.proxy import DIRECT, Proxies, ProxyError, of_environment
 from exporter.edge.websocket import connect

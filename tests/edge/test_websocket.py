@@ -14,8 +14,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
 
+from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError, Socket
-from exporter.edge.clock import SystemClock
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.edge.websocket import connect
 from exporter.model import Lost, Policy

@@ -18,6 +18,7 @@ import msgspec
 from exporter import config, venues
 from exporter.alerting import intake
 from exporter.config import web
+from exporter.decoding import ParseError
 from exporter.edge.certificate import not_after
 from exporter.edge.http1 import AnswerError, Response
 from exporter.edge.login import credentials
@@ -28,7 +29,6 @@ from exporter.flow.codec import CodecError, Decoder, Encoder
 from exporter.flow.rows import Row
 from exporter.model import Quote, Side, Trade
 from exporter.sources.recording import read_line
-from exporter.wire import ParseError
 from tests.venues.checks import survive
 from tests.venues.recorded import frames
 

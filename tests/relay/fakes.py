@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from exporter.edge.clock import SystemClock
+from exporter.clock import SystemClock
 from exporter.notifiers.twilio import segments
 
 Answer = tuple[int, dict[str, str], bytes]

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from exporter.contracts import BookRules, SequenceRule
+from exporter.decoding import ParseError
 from exporter.model import Continuity, Depth, Resync
 from exporter.signals.book import BookSync
-from exporter.wire import ParseError
 
 Level = tuple[object, ...]
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.contracts import FetchFailedError
+from exporter.decoding import ParseError
 from exporter.flow import breaker, budget
 from exporter.model import (
     Answer,
@@ -24,7 +25,6 @@ from exporter.model import (
     Target,
 )
 from exporter.sources.probe import Gates, Listeners, Readers, phase, probe, run
-from exporter.wire import ParseError
 from tests.fakes import FakeClock, run_virtual
 
 TARGET = Target(exchange="acme", endpoint="time", url="http://acme.example/time")

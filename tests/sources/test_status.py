@@ -11,9 +11,9 @@ from itertools import pairwise
 import pytest
 
 from exporter.contracts import FetchFailedError
+from exporter.decoding import ParseError
 from exporter.model import Answer, Maintenance, Reason
 from exporter.sources.status import LEAST_INTERVAL, MOST_PAGES, Listener, StatusPages, read
-from exporter.wire import ParseError
 from tests.fakes import FakeClock, run_virtual
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from exporter.contracts import ConnectionLostError, FetchFailedError, Prelude, Socket, Venue
+from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.model import (
     Ack,
@@ -29,7 +30,6 @@ from exporter.model import (
 from exporter.sources.link import StreamMeter
 from exporter.sources.session import Timing
 from exporter.sources.stream import Stream, spread
-from exporter.wire import ParseError
 from tests.fakes import FakeClock, ScriptedSocket, Step, run_virtual
 from tests.sources import toy
 

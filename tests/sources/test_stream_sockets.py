@@ -10,8 +10,8 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from exporter.clock import SystemClock
 from exporter.edge import websocket
-from exporter.edge.clock import SystemClock
 from exporter.flow import backoff
 from exporter.model import Data, Lost
 from exporter.sources.link import StreamMeter

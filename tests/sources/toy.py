@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.contracts import Venue
+from exporter.decoding import ParseError
 from exporter.model import Ack, Channel, Control, Event, Subscription, Trade
-from exporter.wire import ParseError
 
 
 def _request(verb: str) -> Callable[[Sequence[str], int], str]:

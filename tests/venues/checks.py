@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import inf
 
 from exporter.contracts import Venue
+from exporter.decoding import ParseError
 from exporter.model import Ack, Answer, Channel, Control, Depth, Event, Kline, Quote, Trade
-from exporter.wire import ParseError
 from tests.venues.recorded import bodies, frames
 
 

@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from exporter.decoding import ParseError
 from exporter.model import (
     Ack,
     Answer,
@@ -22,7 +23,6 @@ from exporter.model import (
     Trade,
 )
 from exporter.venues import load
-from exporter.wire import ParseError
 from tests.venues.truth import assert_understood, rest_bodies
 
 VENUE = load("binance")

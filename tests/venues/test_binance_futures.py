@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from exporter.decoding import ParseError
 from exporter.model import Channel, Continuity, Depth, Quote
 from exporter.venues import load
-from exporter.wire import ParseError
 from tests.venues.truth import assert_understood, rest_bodies
 
 VENUE = load("binance_futures")

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from exporter.decoding import ParseError
 from exporter.model import Ack, Answer, Channel, Control, Depth, Kline, Quote, Reason, Side, Trade
 from exporter.venues import load
-from exporter.wire import ParseError
 
 VENUE = load("bybit")
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from exporter.decoding import ParseError
 from exporter.model import Ack, Answer, Control, Depth, Market, Quote, Reason, Side, Trade
 from exporter.venues import by_url, load
-from exporter.wire import ParseError
 from tests.venues.recorded import bodies
 
 VENUE = load("coinbase")

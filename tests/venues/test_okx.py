@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import pytest
 
+from exporter.decoding import ParseError
 from exporter.model import (
     Ack,
     Answer,
@@ -22,7 +23,6 @@ from exporter.model import (
 )
 from exporter.venues import load
 from exporter.venues.okx import checksum
-from exporter.wire import ParseError
 from tests.venues.truth import assert_understood, expected, frames, rest_bodies
 
 VENUE = load("okx")

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from exporter.decoding import ParseError
 from exporter.model import Reason
 from exporter.venues import load, names
-from exporter.wire import ParseError
 from tests.venues.checks import answer, read, readers, survive
 from tests.venues.recorded import bodies, frames
 from tests.venues.wounds import anything, monsters, wounded

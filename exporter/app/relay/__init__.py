@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from exporter import __version__, notifiers
+from exporter import __version__, logs, notifiers
 from exporter.alerting import heartbeat, held, outbox
 from exporter.alerting.store import Store, StoreError
 from exporter.app.relay.force import Force, ended
@@ -24,12 +24,11 @@ from exporter.app.relay.serving import Serving
 from exporter.app.relay.watchdog import Watchdog
 from exporter.app.webfile import WebFile
 from exporter.app.webserver import limits
+from exporter.clock import SystemClock
 from exporter.config import ConfigError, config_hash
 from exporter.config.relay import Config
 from exporter.config.secret import revealed
 from exporter.contracts import Clock, FetchFailedError, Send
-from exporter.edge import logs
-from exporter.edge.clock import SystemClock
 from exporter.edge.server import Server
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.metrics.exporter import ExporterMeter

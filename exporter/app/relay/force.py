@@ -32,9 +32,9 @@ from exporter.app.relay.settings import (
 )
 from exporter.config.relay import Config
 from exporter.contracts import Clock, Notifier, Send
-from exporter.flow.veil import Veil
 from exporter.metrics.relay import RelayMeter
 from exporter.model import Circuit
+from exporter.redact import Veil
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from exporter.alerting import intake, ledger, outbox, page
 from exporter.alerting.intake import Post
 from exporter.alerting.store import StoreError
 from exporter.app import webserver
+from exporter.decoding import ParseError
 from exporter.edge.routes import (
     JSON,
     Handler,
@@ -30,7 +31,6 @@ from exporter.edge.routes import (
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.relay import Refusal, Status
 from exporter.web import page as web
-from exporter.wire import ParseError
 
 if TYPE_CHECKING:
     from exporter.app.relay import Relay

@@ -14,16 +14,16 @@ from exporter.alerting import heartbeat, ledger, texts, triage
 from exporter.alerting.courier import Policy
 from exporter.alerting.incident import Rules as FlapRules
 from exporter.alerting.receiver import Pace, Receiver
+from exporter.clock import SystemClock
 from exporter.config import relay as settings
 from exporter.config.relay import Config
 from exporter.config.secret import Secret, revealed
 from exporter.contracts import Account, FetchFailedError, Notifier, Send
-from exporter.edge.clock import SystemClock
 from exporter.edge.http import HttpClient
 from exporter.edge.proxy import environment
 from exporter.flow import backoff, breaker
-from exporter.flow.veil import Veil
 from exporter.model import Answer, Retry
+from exporter.redact import Veil
 
 
 def all_notifiers() -> dict[str, Notifier]:

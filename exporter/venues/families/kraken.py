@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from exporter.contracts import CrossCheck, Endpoint, RestLimit
+from exporter.decoding import DOUBTFUL, reading
 from exporter.model import Answer, Channel, Glance, Maintenance, Market, Reason
-from exporter.wire import DOUBTFUL, reading
 
 REST_URL = "https://api.kraken.com"
 MARKETS_PATH = "/0/public/AssetPairs"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.continuity import Sequence, bind
 from exporter.contracts import SequenceRule
 from exporter.model import Continuity, Depth, Quote, Trade
-from exporter.signals.continuity import Sequence, bind
 
 
 def rule(

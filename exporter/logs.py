@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal, TextIO
 
-from exporter.flow.veil import Veil
+from exporter.redact import Veil
 
 _PAIR = re.compile(r"(\w+)=(%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|[^\s%]*)")
 _EVENT = re.compile(rf"(\w+)((?: {_PAIR.pattern})*)")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.wire import (
+from exporter.decoding import (
     Micros,
     Millis,
     Nanos,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.flow.veil import STAND_IN, Veil
+from exporter.redact import STAND_IN, Veil
 
 secret = st.text(st.characters(codec="utf-8"), min_size=8, max_size=40)
 

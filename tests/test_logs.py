@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.edge.logs import Formatter, setup
+from exporter.logs import Formatter, setup
 
 log = logging.getLogger("exporter.test")
 
