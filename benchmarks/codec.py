@@ -24,8 +24,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from exporter import venues
+from exporter.cli.replay import recognise
 from exporter.clock import SystemClock
-from exporter.commands.replay import recognise
 from exporter.contracts import ConnectionLostError, Venue
 from exporter.edge import websocket
 from exporter.flow.codec import Decoder, Encoder, Row

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import NoReturn
 
-from exporter import __version__, commands
+from exporter import __version__
+from exporter import cli as commands
 
 PROGRAM = "exchange-exporter"
 USAGE_ERROR = 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter import __version__, commands
+from exporter import __version__, cli
 
 ROOT = Path(__file__).parent.parent
 MINIMAL = str(ROOT / "examples" / "minimal.yml")
@@ -31,9 +31,9 @@ def test_help_lists_every_command_and_teaches() -> None:
     """Each command with its own first line, examples, and how to learn more."""
     done = _run("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for name in commands.names():
+    for name in cli.names():
         assert f"  {name} " in done.stdout
-        assert commands.summary(name) in done.stdout
+        assert cli.summary(name) in done.stdout
     assert "exchange-exporter run --config.file=exchanges.yml" in done.stdout
 
 
@@ -100,10 +100,10 @@ def test_no_command_is_a_usage_mistake_that_teaches() -> None:
 
 def test_every_command_keeps_the_contract() -> None:
     """Each file offers HELP, arguments and run, and explains itself without an error."""
-    for name in commands.names():
-        command = commands.load(name)
+    for name in cli.names():
+        command = cli.load(name)
         assert command.HELP
-        assert commands.summary(name)
+        assert cli.summary(name)
         assert callable(command.run)
         done = _run(name, "--help")
         assert (done.returncode, done.stderr) == (0, ""), name

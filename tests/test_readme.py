@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from exporter import commands
+from exporter import cli
 from tests.conftest import ROOT
 
 
@@ -30,4 +30,4 @@ def test_commands_shown_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = {part.split()[0].strip("`.,)") for part in text.split("exchange-exporter ")[1:]}
     words = {word for word in shown if word.isalpha() and word.islower()}
-    assert words <= {*commands.names(), "simulate"} | {"is", "and"}
+    assert words <= {*cli.names(), "simulate"} | {"is", "and"}

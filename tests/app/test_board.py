@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from exporter.app import board, replay
-from exporter.commands import replay as replay_command
-from exporter.commands.replay import paced, play
+from exporter.cli import replay as replay_command
+from exporter.cli.replay import paced, play
 from exporter.contracts import Venue
 from exporter.flow.codec import Mark, Row
 from exporter.model import Ack, Channel, Control, Subscription, Trade

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exporter import venues
-from exporter.commands.replay import recognise
+from exporter.cli.replay import recognise
 from exporter.flow.codec import VERSION, CodecError, Decoder, Encoder, Mark, Row, sides
 from exporter.model import Ack, Control, Depth, Kline, Quote, Side, Trade
 from exporter.sources.recording import Received, read

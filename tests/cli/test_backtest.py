@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from exporter.app import replay
-from exporter.commands import backtest
+from exporter.cli import backtest
 from exporter.flow.codec import Encoder, Row
 from exporter.flow.segments import Writer
 from tests.app.test_board import NOW, trade, trades

@@ -16,7 +16,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from exporter import venues
-from exporter.commands._replay_text import text
+from exporter.cli._replay_text import text
 from exporter.continuity import Sequence, bind
 from exporter.contracts import Venue
 from exporter.decoding import ParseError

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from exporter.commands import replay
-from exporter.commands.replay import UnknownVenueError, summarise
+from exporter.cli import replay
+from exporter.cli.replay import UnknownVenueError, summarise
 from exporter.venues import by_url
 from tests.conftest import shared
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter import venues
-from exporter.commands import deadletters as command
+from exporter.cli import deadletters as command
 from exporter.flow import deadletters
 from exporter.flow.deadletters import Letter
 from exporter.model import Event

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.commands import _serve as serve
+from exporter.cli import _serve as serve
 from exporter.config.units import duration, format_size, size
 
 if TYPE_CHECKING:

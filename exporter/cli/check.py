@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from exporter import config as settings
 from exporter import venues
-from exporter.commands import _estimate as estimate
-from exporter.commands import _online as online
+from exporter.cli import _estimate as estimate
+from exporter.cli import _online as online
 from exporter.config import Config, ConfigError
 from exporter.config.units import format_duration
 from exporter.edge.proxy import ProxyError

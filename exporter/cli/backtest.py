@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from exporter import detectors
-from exporter.commands import _plots as plots
+from exporter.cli import _plots as plots
 from exporter.flow.segments import SUFFIX, ForeignError
 from exporter.sources.labelled import (
     LabelledError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from exporter.commands import _serve as serve
+from exporter.cli import _serve as serve
 
 HELP = """\
 Probes the exchanges' REST endpoints, consumes their WebSocket market data and serves what it sees:

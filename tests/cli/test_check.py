@@ -8,8 +8,8 @@ import pytest
 
 from exporter import venues
 from exporter.__main__ import main
-from exporter.commands import _estimate as estimate
-from exporter.commands.check import aligned, report
+from exporter.cli import _estimate as estimate
+from exporter.cli.check import aligned, report
 from exporter.config import load
 from exporter.metrics.families import all_families
 from tests.config.fakes import VENUES, load_text

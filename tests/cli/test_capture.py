@@ -21,9 +21,9 @@ from exporter import config as settings
 from exporter import venues
 from exporter.app import board, replay
 from exporter.app.capture import Capture, Recorder
-from exporter.commands import capture as command
-from exporter.commands import replay as replay_command
-from exporter.commands.replay import play
+from exporter.cli import capture as command
+from exporter.cli import replay as replay_command
+from exporter.cli.replay import play
 from exporter.flow.codec import Mark, Row
 from exporter.flow.segments import SMALLEST, Writer, segments
 from exporter.model import Channel, Control, Depth, Subscription

@@ -9,7 +9,7 @@ from pathlib import Path
 _PROGRAM = """
 import argparse, asyncio, os, signal, sys, time
 from exporter import config, venues
-from exporter.commands import _serve
+from exporter.cli import _serve
 
 def ready(port):
     asyncio.get_running_loop().run_in_executor(None, time.sleep, 3600.0)  # nobody can stop it

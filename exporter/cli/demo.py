@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from exporter.commands import _serve as serve
+from exporter.cli import _serve as serve
 
 HELP = """\
 Starts the simulated exchanges as a process of its own and watches them like real ones. Prints the
