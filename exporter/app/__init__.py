@@ -29,10 +29,10 @@ from exporter.app.storage import Bans, Storage, StorageError, wants_storage
 from exporter.app.webserver import limits
 from exporter.clock import SystemClock
 from exporter.config import Config, config_hash
+from exporter.config.placement import Shard
 from exporter.config.secret import revealed
 from exporter.edge.server import Server
 from exporter.flow.mailbox import Mailbox, MailboxFullError
-from exporter.flow.shards import Shard
 from exporter.metrics import families
 from exporter.metrics.exporter import ExporterMeter
 from exporter.metrics.registry import Registry

@@ -12,8 +12,9 @@ from exporter import config as settings
 from exporter.app.around import Surroundings, Task
 from exporter.app.evidence import KEPT, ProbeFailure
 from exporter.app.evidence import of_probe as of_failed_probe
+from exporter.config import calendar
 from exporter.contracts import Endpoint, RestLimit, Venue
-from exporter.flow import budget, calendar
+from exporter.flow import budget
 from exporter.flow.breaker import Breaker
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.probes import ExchangeMeter, ProbeMeter

@@ -13,11 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.flow import shards
+from exporter.config import placement
 
 if TYPE_CHECKING:
     from exporter.config import Config
-    from exporter.flow.shards import Shard
+    from exporter.config.placement import Shard
 
 UNUSABLE, STUCK = 2, 1
 _LAST_PATIENCE = 5.0  # seconds from having saved everything to the end, whatever still runs
@@ -71,7 +71,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _shard(text: str) -> Shard:
     try:
-        return shards.shard(text)
+        return placement.shard(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

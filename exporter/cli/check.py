@@ -15,9 +15,9 @@ from exporter import venues
 from exporter.cli import _estimate as estimate
 from exporter.cli import _online as online
 from exporter.config import Config, ConfigError
+from exporter.config import placement as shards
 from exporter.config.units import format_duration
 from exporter.edge.proxy import ProxyError
-from exporter.flow import shards
 
 HELP = """\
 Checks a config file the way `run` reads it, and prints what it will cost: series, probes per

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from zoneinfo import ZoneInfo
 
+from exporter.config import calendar
 from exporter.config.kinds import (
     Mistake,
     Reading,
@@ -30,7 +31,6 @@ from exporter.config.secret import Secret, SecretKind
 from exporter.config.section import REQUIRED, Many, Section, Table, key
 from exporter.config.units import format_duration
 from exporter.contracts import Venue
-from exporter.flow import calendar
 from exporter.model import Channel, Policy
 
 _QUOTES = "USDT|USDC|FDUSD|TUSD|BUSD|USD|EUR|GBP|JPY|KRW|TRY|BRL|BTC|ETH"

@@ -7,12 +7,13 @@ from dataclasses import replace
 from math import ceil, floor
 from zoneinfo import ZoneInfo
 
+from exporter.config import calendar
 from exporter.config.exchange import Endpoint, Exchange, Stream
 from exporter.config.secret import Secret
 from exporter.config.shape import Probes
 from exporter.contracts import Endpoint as VenueEndpoint
 from exporter.contracts import RestLimit, Venue
-from exporter.flow import breaker, calendar
+from exporter.flow import breaker
 from exporter.model import Expectation, Subscription, Target
 
 _USUAL = VenueEndpoint(name="usual", path="/").interval

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from exporter.config.exchange import Exchange
+from exporter.config.placement import spread
 from exporter.config.plan import budget_share, wanted
 from exporter.config.shape import Config
 from exporter.contracts import Venue
-from exporter.flow.shards import spread
 
 Load = Callable[[str], Venue]
 

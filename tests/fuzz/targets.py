@@ -17,14 +17,14 @@ import msgspec
 
 from exporter import config, venues
 from exporter.alerting import intake
-from exporter.config import web
+from exporter.config import placement, web
 from exporter.decoding import ParseError
 from exporter.edge.certificate import not_after
 from exporter.edge.http1 import AnswerError, Response
 from exporter.edge.login import credentials
 from exporter.edge.routes import RefusedError, Reply, Request, Routes
 from exporter.edge.server import listen_address
-from exporter.flow import segments, shards
+from exporter.flow import segments
 from exporter.flow.codec import CodecError, Decoder, Encoder
 from exporter.flow.rows import Row
 from exporter.model import Quote, Side, Trade
@@ -114,7 +114,7 @@ def _path(routes: Routes, data: bytes) -> None:
     with suppress(ValueError):
         listen_address(text)
     with suppress(ValueError):
-        shards.shard(text)
+        placement.shard(text)
 
 
 def _blocks() -> list[bytes]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.flow.shards import Shard, shard, spread
+from exporter.config.placement import Shard, shard, spread
 
 NAMES = st.lists(st.text(min_size=1, max_size=12), unique=True, max_size=60)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.flow.calendar import Cron, Once, Recurring, cron, end_of, moment
+from exporter.config.calendar import Cron, Once, Recurring, cron, end_of, moment
 
 # Both kinds of changes, by an hour and by half of one, on both sides of the world; and none.
 ZONES = [
