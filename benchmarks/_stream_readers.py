@@ -209,7 +209,7 @@ def _keep(
 ) -> None:
     """Let one book fetch its snapshot, and what it may lose."""
     from exporter.flow import backoff
-    from exporter.flow.budget import Ban
+    from exporter.flow.rate_limit import Ban
     from exporter.sources.book import Keeper, Snapshots
 
     assert venue.book is not None

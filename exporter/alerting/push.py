@@ -20,7 +20,7 @@ import msgspec
 
 from exporter.contracts import Clock, FetchFailedError, Send
 from exporter.flow import backoff
-from exporter.flow.fanout import batches
+from exporter.flow.fan_out import batches
 
 log = logging.getLogger(__name__)
 

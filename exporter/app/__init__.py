@@ -33,10 +33,10 @@ from exporter.config.placement import Shard
 from exporter.config.secret import revealed
 from exporter.edge.server import Server
 from exporter.flow.mailbox import Mailbox, MailboxFullError
+from exporter.flow.tasks import supervise
 from exporter.metrics import families
 from exporter.metrics.exporter import ExporterMeter
 from exporter.metrics.registry import Registry
-from exporter.sources.supervise import supervise
 
 if TYPE_CHECKING:
     from exporter.app.webfile import WebFile

@@ -12,8 +12,6 @@ from exporter.alerting import verdicts as alerts_of
 from exporter.alerting.push import Alerts, Key, Push, Pushed, Recipient, Report, key_of
 from exporter.alerting.verdicts import Claim, Origin
 from exporter.app.around import Task
-from exporter.app.bites import in_bites
-from exporter.app.bundle import Parts
 from exporter.app.fleet import end
 from exporter.app.force import PATIENCE, Force
 from exporter.app.judging import Judging
@@ -22,6 +20,8 @@ from exporter.config import Config
 from exporter.contracts import Clock
 from exporter.detectors.judge import Rule
 from exporter.edge.direct import DirectClient
+from exporter.flow.cooperative import in_bites
+from exporter.flow.state_file import Parts
 from exporter.metrics.pushes import PushMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Severity, Verdict

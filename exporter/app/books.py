@@ -12,7 +12,7 @@ from exporter.app.probing import Probing
 from exporter.contracts import BookRules, Clock, RestLimit, Venue
 from exporter.decoding import ParseError
 from exporter.flow import backoff
-from exporter.flow.budget import Budget, Rules
+from exporter.flow.rate_limit import Budget, Rules
 from exporter.metrics.books import BookMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Data, Depth, Resync

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from exporter.contracts import Clock
-from exporter.flow import deadletters, overflow
-from exporter.flow.deadletters import Letter
+from exporter.flow import dead_letters, overflow
+from exporter.flow.dead_letters import Letter
 from exporter.flow.queue import Queue, QueueClosedError
 from exporter.flow.segments import Writer
 from exporter.flow.stage import Stage
@@ -33,7 +33,7 @@ class DeadLetters:
     """A queue, a writer, and the stage between them. Raises OSError, BusyError among them."""
 
     def __init__(self, folder: Path, registry: Registry, clock: Clock) -> None:
-        self._writer: Writer = deadletters.writer(folder)
+        self._writer: Writer = dead_letters.writer(folder)
         self._written = registry.counter(families.DEAD_LETTERS)
         self._lost = registry.counter(families.DEAD_LETTERS_LOST)
         self._queue: Queue[Letter] = Queue(_WAITING, Policy.DROP_NEWEST, now=clock.monotonic)
@@ -59,7 +59,7 @@ class DeadLetters:
         for load in overflow.left(folder):
             for received, frame in load.frames:
                 size += len(frame)
-                if size > deadletters.MOST:
+                if size > dead_letters.MOST:
                     self._lost.inc()
                     continue
                 letter = Letter(
@@ -68,10 +68,10 @@ class DeadLetters:
                     venue=load.venue,
                     stream=load.stream,
                     reason="spilled to disk, and never read: the process was killed",
-                    frame=frame[: deadletters.LONGEST],
+                    frame=frame[: dead_letters.LONGEST],
                     size=len(frame),
                 )
-                self._writer.append(deadletters.encode(letter))
+                self._writer.append(dead_letters.encode(letter))
                 self._written.inc()
         if size:
             log.warning("spilled_frames_adopted bytes=%d", size)
@@ -96,7 +96,7 @@ class DeadLetters:
             self._writer.close()
 
     async def _write(self, letter: Letter) -> None:
-        block = deadletters.encode(letter)
+        block = dead_letters.encode(letter)
         await asyncio.to_thread(self._writer.append, block)
         self._written.inc()
 

@@ -20,7 +20,7 @@ from exporter.app.probing import EndpointState
 from exporter.app.streaming import StreamState
 from exporter.contracts import Clock, Fetch
 from exporter.edge.direct import DirectClient, addresses, proxied
-from exporter.flow.fanout import Failed, fan_out
+from exporter.flow.fan_out import Failed, fan_out
 from exporter.flow.jobs import Job, Jobs, Status, Work
 from exporter.metrics import families
 from exporter.metrics.registry import Registry

@@ -11,7 +11,6 @@ from functools import partial
 from exporter import config as settings
 from exporter import venues
 from exporter.app.around import Surroundings, Task
-from exporter.app.bites import in_bites
 from exporter.app.deadletters import Post
 from exporter.app.exchange import Exchange
 from exporter.app.fleet import Changes, Fleet, end
@@ -24,8 +23,9 @@ from exporter.contracts import Clock, Connect, FetchFailedError
 from exporter.edge import websocket
 from exporter.edge.direct import DirectClient
 from exporter.edge.inbox import InboxBounds, InboxMeter
+from exporter.flow.concurrency import Slots
+from exporter.flow.cooperative import in_bites
 from exporter.flow.overflow import Overflows
-from exporter.flow.slots import Slots
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Probed, Reason
 from exporter.sources.status import StatusPages

@@ -9,13 +9,13 @@ from functools import cache
 import msgspec
 
 from exporter import detectors
-from exporter.app.bites import in_bites
-from exporter.app.bundle import Parts
 from exporter.app.exchange import Exchange
 from exporter.app.sampling import SIGNALS, Sampling
 from exporter.contracts import Clock
 from exporter.detectors.bank import Bank
 from exporter.detectors.judge import Judge, Rule
+from exporter.flow.cooperative import in_bites
+from exporter.flow.state_file import Parts
 from exporter.metrics.anomalies import AnomalyMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Floats, Probed, Scores, Series, Verdict

@@ -9,10 +9,10 @@ from math import inf
 
 from exporter.alerting import verdicts
 from exporter.alerting.verdicts import Claim, Origin
-from exporter.app.bites import in_bites
 from exporter.app.exchange import Exchange
 from exporter.app.probing import EndpointState
 from exporter.contracts import Clock
+from exporter.flow.cooperative import in_bites
 from exporter.model import Circuit, Skip
 from exporter.signals import outage
 from exporter.signals.attribution import Domain, Symptom, of_probe

@@ -14,7 +14,7 @@ from exporter.app.evidence import KEPT, ProbeFailure
 from exporter.app.evidence import of_probe as of_failed_probe
 from exporter.config import calendar
 from exporter.contracts import Endpoint, RestLimit, Venue
-from exporter.flow import budget
+from exporter.flow import rate_limit
 from exporter.flow.breaker import Breaker
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.probes import ExchangeMeter, ProbeMeter
@@ -39,7 +39,7 @@ class EndpointState:
     breaker: Breaker
     meter: ProbeMeter
     own: Endpoint | None = None  # what the venue says of it, if the venue names it
-    pace: tuple[budget.Budget, ...] = ()  # its own limit, beside those of the exchange
+    pace: tuple[rate_limit.Budget, ...] = ()  # its own limit, beside those of the exchange
     history: History = field(default_factory=History)
     last: Probed | None = None
     last_success: float | None = None  # when it ended, epoch seconds
@@ -67,7 +67,7 @@ class Probing:
         share = settings.budget_share(configured, around.config.probes)
         heaviest = max([heaviest, *(target.weight for target in targets)])
         bans = around.bans
-        self.ban = budget.Ban(self._clock, bans.of(self._name), partial(bans.note, self._name))
+        self.ban = rate_limit.Ban(self._clock, bans.of(self._name), partial(bans.note, self._name))
         self.budgets = {limit: self._budget(limit, share, heaviest) for limit in limits}
         self.endpoints = {target.endpoint: self._endpoint(target) for target in targets}
         self.offset = ClockOffset()
@@ -91,7 +91,7 @@ class Probing:
         return all(state.last or state.skipped for state in self.endpoints.values())
 
     @property
-    def allowances(self) -> tuple[budget.Budget | budget.Ban, ...]:
+    def allowances(self) -> tuple[rate_limit.Budget | rate_limit.Ban, ...]:
         """What must admit a request: the limits, which know of a ban; without any, the ban."""
         return tuple(self.budgets.values()) or (self.ban,)
 
@@ -145,14 +145,14 @@ class Probing:
             elif left.isdecimal() and len(left) < 10:
                 each.reconcile(max(0, limit.weight - int(left)))
 
-    def _budget(self, limit: RestLimit, share: float, heaviest: int) -> budget.Budget:
-        rules = budget.Rules(
+    def _budget(self, limit: RestLimit, share: float, heaviest: int) -> rate_limit.Budget:
+        rules = rate_limit.Rules(
             weight=limit.weight,
             window=limit.window,
             share=share,
             heaviest=min(heaviest, limit.weight),
         )
-        return budget.Budget(rules, self._clock, self.ban)
+        return rate_limit.Budget(rules, self._clock, self.ban)
 
     def _endpoint(self, target: Target) -> EndpointState:
         meter = ProbeMeter(
@@ -163,12 +163,12 @@ class Probing:
         )
         rules = settings.breaker_rules(self._configured, target.endpoint)
         own = {each.name: each for each in self._venue.endpoints}.get(target.endpoint)
-        pace: tuple[budget.Budget, ...] = ()
+        pace: tuple[rate_limit.Budget, ...] = ()
         if own and own.pace:
-            limit = budget.Rules(
+            limit = rate_limit.Rules(
                 weight=target.weight, window=_APART * own.pace, share=1.0, heaviest=target.weight
             )
-            pace = (budget.Budget(limit, self._clock, self.ban),)
+            pace = (rate_limit.Budget(limit, self._clock, self.ban),)
         return EndpointState(target, Breaker(rules, meter.circuit), meter, own, pace)
 
     async def ask_now(self) -> None:

@@ -7,9 +7,9 @@ from functools import partial
 
 from exporter import config as settings
 from exporter.app.around import Task
-from exporter.app.bites import in_bites
 from exporter.app.exchange import Exchange
 from exporter.contracts import Clock, Fetch
+from exporter.flow.cooperative import in_bites
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Probed

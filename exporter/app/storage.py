@@ -17,11 +17,11 @@ from pathlib import Path
 
 import msgspec
 
-from exporter.app import bundle
-from exporter.app.bundle import Parts
 from exporter.config import Config
 from exporter.contracts import Clock
+from exporter.flow import state_file
 from exporter.flow.overflow import Overflows
+from exporter.flow.state_file import Parts
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Policy
@@ -117,7 +117,7 @@ class Storage:
         Raises ValueError for what is torn, foreign or of another version.
         """
         raw = self._read(_LEARNT)
-        return None if raw is None else bundle.unpack(raw)
+        return None if raw is None else state_file.unpack(raw)
 
     def save_bans(self, bans: Bans) -> None:
         """Write the bans; a disk that refuses is counted and logged."""
@@ -126,7 +126,7 @@ class Storage:
 
     def save_learnt(self, learnt: Parts) -> None:
         """Write what the detectors have learnt; a disk that refuses is counted and logged."""
-        self._save(_LEARNT, *bundle.pack(learnt))
+        self._save(_LEARNT, *state_file.pack(learnt))
 
     async def run(self, bans: Bans, photograph: Callable[[], Awaitable[Parts]]) -> None:
         """Write each new ban at once, and what was learnt every minute, until cancelled.

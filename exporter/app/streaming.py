@@ -18,7 +18,7 @@ from exporter.contracts import Clock, ConnectionLostError, Venue
 from exporter.decoding import ParseError
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff
-from exporter.flow.deadletters import LONGEST, Letter
+from exporter.flow.dead_letters import LONGEST, Letter
 from exporter.flow.overflow import Origin
 from exporter.metrics.children import HistogramChild
 from exporter.metrics.registry import Registry

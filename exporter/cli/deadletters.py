@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from exporter.flow.deadletters import Letter
+    from exporter.flow.dead_letters import Letter
 
 HELP = """\
 `run --storage.path=DIR` writes down each frame that its venue's reader refuses, that came to
@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; give the exit status."""
-    from exporter.flow import deadletters
+    from exporter.flow import dead_letters as deadletters
     from exporter.flow.segments import BusyError, ForeignError
 
     folder = args.storage / "deadletters"
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _letters(folder: Path, args: argparse.Namespace) -> Iterator[tuple[str, Letter]]:
-    from exporter.flow import deadletters
+    from exporter.flow import dead_letters as deadletters
     from exporter.flow.segments import DamagedError
 
     for name, letter in deadletters.read(folder):

@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 from exporter.contracts import BookRules, Clock, Fetch
 from exporter.decoding import ParseError
 from exporter.flow import backoff
-from exporter.flow.budget import Ban, Budget
+from exporter.flow.rate_limit import Ban, Budget
 from exporter.model import Answer, Depth, Reason, Resync, Subscription, Target
 from exporter.sources import probe
 

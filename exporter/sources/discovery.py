@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from exporter.contracts import Clock, Fetch
 from exporter.decoding import ParseError
-from exporter.flow.fanout import Failed, fan_out
+from exporter.flow.fan_out import Failed, fan_out
 from exporter.model import Answer, Market, Reason, Target
 from exporter.sources.probe import Readers, probe
 

@@ -16,7 +16,7 @@ import msgspec
 from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.decoding import Moment, ParseError, epoch, reading
 from exporter.flow.backoff import retry_after
-from exporter.flow.fanout import fan_out
+from exporter.flow.fan_out import fan_out
 from exporter.model import Answer, Maintenance
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from exporter.app.around import Surroundings
 from exporter.app.exchange import Exchange
 from exporter.app.storage import Bans
 from exporter.contracts import ConnectionLostError, Take
-from exporter.flow.slots import Slots
+from exporter.flow.concurrency import Slots
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Lost, Phase, Probed

@@ -13,7 +13,6 @@ from exporter import config as settings
 from exporter import venues
 from exporter.app.anomalies import Anomalies
 from exporter.app.around import Task
-from exporter.app.bundle import pack
 from exporter.app.deadletters import nowhere
 from exporter.app.force import Force
 from exporter.app.judging import Judging
@@ -21,6 +20,7 @@ from exporter.app.sampling import SIGNALS
 from exporter.app.site import Lateness
 from exporter.app.storage import Bans
 from exporter.detectors.judge import Rule
+from exporter.flow.state_file import pack
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Probed, Reason, Series, Verdict
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.app.bundle import Parts
 from exporter.app.storage import Bans, Storage, StorageError, write_whole
+from exporter.flow.state_file import Parts
 from exporter.metrics.children import CounterChild
 from exporter.metrics.registry import Registry
 from tests.fakes import FakeClock, run_virtual

@@ -10,8 +10,8 @@ import pytest
 
 from exporter import venues
 from exporter.cli import deadletters as command
-from exporter.flow import deadletters
-from exporter.flow.deadletters import Letter
+from exporter.flow import dead_letters
+from exporter.flow.dead_letters import Letter
 from exporter.model import Event
 
 TRADE = b"""{"e":"trade","E":1700000000000,"s":"BTCUSDT","t":1,"p":"1.0","q":"1.0",\
@@ -19,11 +19,11 @@ TRADE = b"""{"e":"trade","E":1700000000000,"s":"BTCUSDT","t":1,"p":"1.0","q":"1.
 
 
 def replayed(folder: Path, *frames: bytes) -> int:
-    out = deadletters.writer(folder / "deadletters")
+    out = dead_letters.writer(folder / "deadletters")
     for number, frame in enumerate(frames):
         letter = Letter(time=float(number), exchange="acme", venue="binance", stream="market",
                         reason="wrong", frame=frame, size=len(frame))  # fmt: skip
-        out.append(deadletters.encode(letter))
+        out.append(dead_letters.encode(letter))
     out.close()
     parser = ArgumentParser()
     command.arguments(parser)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from exporter.app.deadletters import DeadLetters
 from exporter.contracts import ConnectionLostError
 from exporter.edge.inbox import Inbox, InboxBounds, InboxMeter
-from exporter.flow import deadletters, overflow
+from exporter.flow import dead_letters, overflow
 from exporter.flow.overflow import SMALLEST, Origin, Overflow, Overflows
 from exporter.metrics.registry import Registry
 from exporter.model import Lost, Policy
@@ -216,8 +216,8 @@ def test_what_was_spilled_survives_a_kill_as_dead_letters(tmp_path: Path) -> Non
     kept = DeadLetters(tmp_path / "deadletters", registry, FakeClock())
     kept.adopt(folder)
     kept.close()
-    letters = [letter for _, letter in deadletters.read(tmp_path / "deadletters")]
-    assert all(isinstance(letter, deadletters.Letter) for letter in letters)
+    letters = [letter for _, letter in dead_letters.read(tmp_path / "deadletters")]
+    assert all(isinstance(letter, dead_letters.Letter) for letter in letters)
     numbers = [int.from_bytes(letter.frame, "big") for letter in letters]  # type: ignore[union-attr]  # as said
     assert numbers == [number for number in range(499) for _ in range(10)]
     assert list(folder.iterdir()) == []

@@ -11,7 +11,7 @@ import pytest
 from exporter.contracts import BookRules, SequenceRule
 from exporter.decoding import ParseError
 from exporter.flow import backoff
-from exporter.flow.budget import Budget, Rules
+from exporter.flow.rate_limit import Budget, Rules
 from exporter.model import Answer, Channel, Continuity, Depth, Resync, Subscription
 from exporter.signals.book import BookSync
 from exporter.sources.book import PATIENCE, QUIET, Keeper, SnapshotError, Snapshots

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.contracts import FetchFailedError
 from exporter.decoding import ParseError
-from exporter.flow import breaker, budget
+from exporter.flow import breaker, rate_limit
 from exporter.model import (
     Answer,
     Circuit,
@@ -374,7 +374,7 @@ def test_refusals_are_respected(said: Answer, rest: float) -> None:
     async def main() -> None:
         clock = FakeClock()
         slots = asyncio.Semaphore(1)
-        shared = budget.Budget(budget.Rules(weight=6000, window=60.0), clock)
+        shared = rate_limit.Budget(rate_limit.Rules(weight=6000, window=60.0), clock)
         gates = Gates(breaker=breaker.Breaker(breaker.Rules()), budgets=(shared,))
         listeners = Listeners(
             report=ran.reports.append,
@@ -408,8 +408,8 @@ def test_ban_rests_the_whole_exchange(limited: bool) -> None:
     )
 
     def gates(clock: FakeClock) -> Gates:
-        ban = budget.Ban(clock)
-        limit = budget.Budget(budget.Rules(weight=6000, window=60.0), clock, ban)
+        ban = rate_limit.Ban(clock)
+        limit = rate_limit.Budget(rate_limit.Rules(weight=6000, window=60.0), clock, ban)
         shared = limit if limited else ban
         return Gates(breaker=breaker.Breaker(breaker.Rules()), budgets=(shared,))
 
@@ -424,7 +424,7 @@ def test_exhausted_budget_skips() -> None:
     fetch = ScriptedFetch(lambda number: answer())
 
     def gates(clock: FakeClock) -> Gates:
-        shared = budget.Budget(budget.Rules(weight=20, window=60.0), clock)
+        shared = rate_limit.Budget(rate_limit.Rules(weight=20, window=60.0), clock)
         return Gates(breaker=breaker.Breaker(breaker.Rules()), budgets=(shared,))
 
     ran = scheduled(fetch, 600.0, gates)

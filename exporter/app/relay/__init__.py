@@ -31,12 +31,12 @@ from exporter.config.secret import revealed
 from exporter.contracts import Clock, FetchFailedError, Send
 from exporter.edge.server import Server
 from exporter.flow.mailbox import Mailbox, MailboxFullError
+from exporter.flow.tasks import supervise
 from exporter.metrics.exporter import ExporterMeter
 from exporter.metrics.registry import Registry
 from exporter.metrics.relay import RelayMeter
 from exporter.model import Answer
 from exporter.model import Request as WireRequest
-from exporter.sources.supervise import supervise
 
 log = logging.getLogger(__name__)
 

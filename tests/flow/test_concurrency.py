@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.flow.slots import Share, Slots
+from exporter.flow.concurrency import Share, Slots
 from tests.fakes import run_virtual
 
 

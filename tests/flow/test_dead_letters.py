@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.flow import deadletters, segments
-from exporter.flow.deadletters import Letter
+from exporter.flow import dead_letters, segments
+from exporter.flow.dead_letters import Letter
 from exporter.flow.segments import BusyError, DamagedError
 
 
@@ -25,41 +25,41 @@ def test_letters_come_back_in_order_with_lasting_names(tmp_path: Path) -> None:
     """Over several segments and a restart, whatever bytes the frame is made of."""
     written = []
     for start in (0, 100):
-        out = deadletters.writer(tmp_path, segment_size=4096, max_bytes=1 << 20)
+        out = dead_letters.writer(tmp_path, segment_size=4096, max_bytes=1 << 20)
         for number in range(start, start + 100):
             written.append(letter(number, bytes([number]) * number))
-            out.append(deadletters.encode(written[-1]))
+            out.append(dead_letters.encode(written[-1]))
         out.close()
-    found = list(deadletters.read(tmp_path))
+    found = list(dead_letters.read(tmp_path))
     assert [each for _, each in found] == written
     assert len({name for name, _ in found}) == 200
-    assert found == list(deadletters.read(tmp_path))
+    assert found == list(dead_letters.read(tmp_path))
 
 
 def test_bounds(tmp_path: Path) -> None:
     """A huge frame is cut, the oldest letters make room, and the newest are there."""
-    out = deadletters.writer(tmp_path, segment_size=4096, max_bytes=16384)
+    out = dead_letters.writer(tmp_path, segment_size=4096, max_bytes=16384)
     for number in range(500):
-        out.append(deadletters.encode(letter(number, b"x" * 100)))
-    out.append(deadletters.encode(letter(500, b"y" * (deadletters.LONGEST + 5))))
+        out.append(dead_letters.encode(letter(number, b"x" * 100)))
+    out.append(dead_letters.encode(letter(500, b"y" * (dead_letters.LONGEST + 5))))
     out.close()
-    *_, (_, last) = deadletters.read(tmp_path)
+    *_, (_, last) = dead_letters.read(tmp_path)
     assert isinstance(last, Letter)
-    assert (len(last.frame), last.size) == (deadletters.LONGEST, deadletters.LONGEST + 5)
+    assert (len(last.frame), last.size) == (dead_letters.LONGEST, dead_letters.LONGEST + 5)
     assert out.removed > 0
 
 
 def test_purge_waits_for_nobody_and_takes_all(tmp_path: Path) -> None:
     """Not while somebody writes; then nothing is left, and names are not used again."""
-    out = deadletters.writer(tmp_path)
-    out.append(deadletters.encode(letter(1)))
+    out = dead_letters.writer(tmp_path)
+    out.append(dead_letters.encode(letter(1)))
     with pytest.raises(BusyError):
-        deadletters.purge(tmp_path)
+        dead_letters.purge(tmp_path)
     out.close()
-    (before, _), = deadletters.read(tmp_path)  # fmt: skip
-    assert deadletters.purge(tmp_path) == 1
-    assert list(deadletters.read(tmp_path)) == []
-    assert deadletters.purge(tmp_path / "nothing") == 0
+    (before, _), = dead_letters.read(tmp_path)  # fmt: skip
+    assert dead_letters.purge(tmp_path) == 1
+    assert list(dead_letters.read(tmp_path)) == []
+    assert dead_letters.purge(tmp_path / "nothing") == 0
     assert before == "1-1"
 
 
@@ -67,7 +67,7 @@ _WRITER = """
 import sys
 from pathlib import Path
 from exporter.flow import deadletters
-from tests.flow.test_deadletters import letter
+from tests.flow.test_dead_letters import letter
 out = deadletters.writer(Path(sys.argv[1]), segment_size=4096, max_bytes=1 << 30)
 number = 0
 while True:
@@ -91,16 +91,16 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, wait: float)
     acknowledged = 150 + len(writer.stdout.readlines())
     writer.stdout.close()
     writer.wait()
-    found = [each for _, each in deadletters.read(tmp_path)]
+    found = [each for _, each in dead_letters.read(tmp_path)]
     letters = [each for each in found if isinstance(each, Letter)]
     assert [each.time for each in letters] == list(range(1, len(letters) + 1))
     assert len(letters) >= acknowledged
     torn = [each for each in found if isinstance(each, DamagedError)]
     assert all(each.torn for each in torn)
-    again = deadletters.writer(tmp_path)
+    again = dead_letters.writer(tmp_path)
     assert bool(again.mended) is bool(torn)
-    again.append(deadletters.encode(letter(0)))
+    again.append(dead_letters.encode(letter(0)))
     again.close()
-    after = [each for _, each in deadletters.read(tmp_path)]
+    after = [each for _, each in dead_letters.read(tmp_path)]
     assert after == [*letters, letter(0)]
     assert len(segments.segments(tmp_path)) >= 2

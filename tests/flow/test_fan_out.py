@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.flow.fanout import Done, Failed, batches, fan_out
+from exporter.flow.fan_out import Done, Failed, batches, fan_out
 from tests.fakes import run_virtual
 
 

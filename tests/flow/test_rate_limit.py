@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.flow.budget import (
+from exporter.flow.rate_limit import (
     Ban,
     Bucket,
     Budget,

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from exporter.flow import backoff
-from exporter.sources.supervise import supervise
+from exporter.flow.tasks import supervise
 from tests.fakes import FakeClock, run_virtual
 
 RULES = backoff.Rules(base=1.0, cap=4.0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.app.bundle import pack, unpack
+from exporter.flow.state_file import pack, unpack
 
 PARTS = {"detectors": [bytes(range(256)), b"\n"], "incidents": [], "open": [b"", b"\n\n"]}
 BLOB = b"".join(pack(PARTS))
