@@ -175,7 +175,7 @@ def assemble(port: int, *, books: bool = False) -> Ours:
 
 def ours(port: int, count: int, *, uvloop: bool, books: bool = False) -> None:
     """The whole path, with prices or with books."""
-    from exporter.edge.http import HttpClient
+    from exporter.http.aiohttp_client import HttpClient
 
     parts = assemble(port, books=books)
     watch = Watch(count, skip=len(SYMBOLS) if books else 0)

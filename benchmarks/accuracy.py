@@ -31,9 +31,9 @@ from pathlib import Path
 from benchmarks import _stream_readers as readers
 from benchmarks.probe import MODULE, PEER, blackbox
 from exporter.clock import SystemClock
-from exporter.edge.direct import DirectClient
 from exporter.edge.routes import scrape_route
 from exporter.edge.server import Server
+from exporter.http.client import DirectClient
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.families import PROBE_DURATION
 from exporter.metrics.registry import Registry

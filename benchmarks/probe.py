@@ -29,8 +29,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.clock import SystemClock
-from exporter.edge.direct import DirectClient
-from exporter.edge.http import HttpClient
+from exporter.http.aiohttp_client import HttpClient
+from exporter.http.client import DirectClient
 from exporter.model import Expectation, Probed, Target
 from exporter.sources.probe import Readers, probe
 

@@ -19,9 +19,9 @@ from exporter.app.outages import Outages
 from exporter.config import Config
 from exporter.contracts import Clock
 from exporter.detectors.judge import Rule
-from exporter.edge.direct import DirectClient
 from exporter.flow.cooperative import in_bites
 from exporter.flow.state_file import Parts
+from exporter.http.client import DirectClient
 from exporter.metrics.pushes import PushMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Severity, Verdict

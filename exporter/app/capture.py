@@ -26,11 +26,11 @@ from exporter.clock import SystemClock
 from exporter.contracts import Clock, Connect, Fetch, Venue
 from exporter.decoding import DOUBTFUL
 from exporter.edge import websocket
-from exporter.edge.direct import DirectClient
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff
 from exporter.flow.codec import Encoder, Levels, Mark, Row
 from exporter.flow.segments import Writer
+from exporter.http.client import DirectClient
 from exporter.model import Ack, Channel, Control, Data, Depth, Event, Lost, Policy, Subscription
 from exporter.sources.link import Sink, StreamMeter
 from exporter.sources.stream import Stream, spread

@@ -19,9 +19,9 @@ from exporter.app.exchange import Exchange
 from exporter.app.probing import EndpointState
 from exporter.app.streaming import StreamState
 from exporter.contracts import Clock, Fetch
-from exporter.edge.direct import DirectClient, addresses, proxied
 from exporter.flow.fan_out import Failed, fan_out
 from exporter.flow.jobs import Job, Jobs, Status, Work
+from exporter.http.client import DirectClient, addresses, proxied
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Probed

@@ -21,11 +21,11 @@ from exporter.app.storage import Bans
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, FetchFailedError
 from exporter.edge import websocket
-from exporter.edge.direct import DirectClient
 from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow.concurrency import Slots
 from exporter.flow.cooperative import in_bites
 from exporter.flow.overflow import Overflows
+from exporter.http.client import DirectClient
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Probed, Reason
 from exporter.sources.status import StatusPages

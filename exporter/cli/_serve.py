@@ -90,8 +90,8 @@ def serve(
     from exporter.app import App, Options
     from exporter.app.storage import StorageError
     from exporter.config.secret import revealed
-    from exporter.edge import proxy
     from exporter.edge.server import ListenError
+    from exporter.http import proxy
 
     json = (args.log_format or config.log.format) == "json"
     try:

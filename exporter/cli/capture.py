@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from exporter import config as settings
     from exporter import logs, venues
     from exporter.app.capture import Capture
-    from exporter.edge import proxy
+    from exporter.http import proxy
 
     try:
         proxy.environment()

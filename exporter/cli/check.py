@@ -17,7 +17,7 @@ from exporter.cli import _online as online
 from exporter.config import Config, ConfigError
 from exporter.config import placement as shards
 from exporter.config.units import format_duration
-from exporter.edge.proxy import ProxyError
+from exporter.http.proxy import ProxyError
 
 HELP = """\
 Checks a config file the way `run` reads it, and prints what it will cost: series, probes per
@@ -94,7 +94,7 @@ def _count(complaints: Sequence[str]) -> int:
 async def _ask(config: Config, places: settings.Places) -> online.Findings:
     # The HTTP client takes a third of a second to import, which only this flag has to spend.
     from exporter.clock import SystemClock
-    from exporter.edge.http import HttpClient
+    from exporter.http.aiohttp_client import HttpClient
 
     async with HttpClient() as fetch:
         return await online.look_up(config, places, fetch, SystemClock())

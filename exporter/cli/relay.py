@@ -152,8 +152,8 @@ def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
     from exporter.app.webfile import WebFile
     from exporter.config import ConfigError
     from exporter.config.secret import revealed
-    from exporter.edge import proxy
     from exporter.edge.server import ListenError, listen_address
+    from exporter.http import proxy
 
     try:
         host, _ = listen_address(args.listen)
@@ -238,7 +238,7 @@ async def _until_told(relay: Relay) -> None:
 
 def _test(config: Config, name: str) -> int:
     from exporter.app.relay.settings import try_receiver
-    from exporter.edge.proxy import ProxyError
+    from exporter.http.proxy import ProxyError
     from exporter.model import Delivered
 
     try:

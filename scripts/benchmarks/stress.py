@@ -18,7 +18,7 @@ import sys
 import time
 
 from exporter.clock import SystemClock
-from exporter.edge.direct import DirectClient
+from exporter.http.client import DirectClient
 from exporter.metrics.probes import ProbeMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Target

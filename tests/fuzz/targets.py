@@ -19,14 +19,14 @@ from exporter import config, venues
 from exporter.alerting import intake
 from exporter.config import placement, web
 from exporter.decoding import ParseError
-from exporter.edge.certificate import not_after
-from exporter.edge.http1 import AnswerError, Response
 from exporter.edge.login import credentials
 from exporter.edge.routes import RefusedError, Reply, Request, Routes
 from exporter.edge.server import listen_address
 from exporter.flow import segments
 from exporter.flow.codec import CodecError, Decoder, Encoder
 from exporter.flow.rows import Row
+from exporter.http.response import AnswerError, Response
+from exporter.http.tls import not_after
 from exporter.model import Quote, Side, Trade
 from exporter.sources.recording import read_line
 from tests.venues.checks import survive

@@ -19,9 +19,9 @@ from exporter.config import relay as settings
 from exporter.config.relay import Config
 from exporter.config.secret import Secret, revealed
 from exporter.contracts import Account, FetchFailedError, Notifier, Send
-from exporter.edge.http import HttpClient
-from exporter.edge.proxy import environment
 from exporter.flow import backoff, breaker
+from exporter.http.aiohttp_client import HttpClient
+from exporter.http.proxy import environment
 from exporter.model import Answer, Retry
 from exporter.redact import Veil
 

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from datetime import UTC, datetime
 
-from exporter.edge.proxy import Proxy, through
+from exporter.http.proxy import Proxy, through
 
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic, time_ns
 
-from exporter.edge.piece import SIZE, piece
+from exporter.http.read_buffer import SIZE, piece
 
 _STAMP = 35 if sys.platform == "linux" else None  # SO_TIMESTAMPNS, socket(7); Python has no name
 _TIMESPEC = struct.Struct("@ll")  # seconds, nanoseconds

@@ -21,7 +21,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from exporter.edge.wires import Wire, connect, resolve
+from exporter.http.connection import Wire, connect, resolve
 
 _HEAD_LIMIT: Final = 16 << 10  # bytes of a proxy's answer to CONNECT
 _NEVER: Final = ("localhost", "127.0.0.0/8", "::1")

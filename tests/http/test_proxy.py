@@ -12,11 +12,21 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError, FetchFailedError
-from exporter.edge.direct import DirectClient
-from exporter.edge.proxy import DIRECT, Proxies, ProxyError, of_environment
 from exporter.edge.websocket import connect
+from exporter.http.client import DirectClient
+from exporter.http.proxy import DIRECT, Proxies, ProxyError, of_environment
 from exporter.model import Answer, Lost, Phase, Reason
-from tests.edge.test_http import CERTIFICATES, ENDED, ENDS, OK, Client, Server, both, get, say
+from tests.http.test_aiohttp_client import (
+    CERTIFICATES,
+    ENDED,
+    ENDS,
+    OK,
+    Client,
+    Server,
+    both,
+    get,
+    say,
+)
 
 CA_FILE = str(CERTIFICATES / "ca.pem")
 LOGIN = "Basic " + base64.b64encode(b"desk:pa:ss/word").decode()

@@ -30,10 +30,10 @@ from typing import Final
 from yarl import URL
 
 from exporter.contracts import FetchFailedError
-from exporter.edge.certificate import certificate_end, tls_context
-from exporter.edge.http1 import AnswerError, Response
-from exporter.edge.proxy import Proxies, Proxy, ask, environment
-from exporter.edge.wires import Wire, connect, resolve
+from exporter.http.connection import Wire, connect, resolve
+from exporter.http.proxy import Proxies, Proxy, ask, environment
+from exporter.http.response import AnswerError, Response
+from exporter.http.tls import certificate_end, tls_context
 from exporter.model import Answer, Phase, Reason
 
 USER_AGENT: Final = "exchange-exporter"

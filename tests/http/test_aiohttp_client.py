@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.contracts import FetchFailedError
-from exporter.edge.certificate import not_after
-from exporter.edge.direct import DirectClient
-from exporter.edge.http import HttpClient
+from exporter.http.aiohttp_client import HttpClient
+from exporter.http.client import DirectClient
+from exporter.http.tls import not_after
 from exporter.model import Answer, Phase, Reason
 
 Client = type[HttpClient] | type[DirectClient]

@@ -14,11 +14,11 @@ import pytest
 
 from exporter.clock import SystemClock
 from exporter.contracts import FetchFailedError
-from exporter.edge.direct import DirectClient
-from exporter.edge.wires import connect
+from exporter.http.client import DirectClient
+from exporter.http.connection import connect
 from exporter.model import Answer, Phase, Reason, Target
 from exporter.sources.probe import Readers, probe
-from tests.edge.test_http import CERTIFICATES, ENDS, OK, Server, get, hang_up, say
+from tests.http.test_aiohttp_client import CERTIFICATES, ENDS, OK, Server, get, hang_up, say
 
 
 def descriptors() -> int:

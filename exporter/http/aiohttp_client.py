@@ -31,8 +31,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from exporter.contracts import FetchFailedError
-from exporter.edge.certificate import certificate_end, tls_context
-from exporter.edge.proxy import Proxies, Proxy, environment
+from exporter.http.proxy import Proxies, Proxy, environment
+from exporter.http.tls import certificate_end, tls_context
 from exporter.model import Answer, Phase, Reason
 
 USER_AGENT: Final = "exchange-exporter"

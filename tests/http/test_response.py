@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.edge.http1 import AnswerError, Response
+from exporter.http.response import AnswerError, Response
 
 
 def read(data: bytes, method: str = "GET", limit: int = 1000, end: bool = False) -> Response:
