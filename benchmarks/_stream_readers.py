@@ -109,7 +109,6 @@ class Ours:
 def assemble(port: int, *, books: bool = False) -> Ours:
     """Put the whole path together: receive, decode, count, latency, sequence, price, staleness."""
     from exporter.clock import SystemClock
-    from exporter.edge.websocket import connect
     from exporter.metrics import families
     from exporter.metrics.children import CounterChild, HistogramChild
     from exporter.model import Channel, Subscription
@@ -117,6 +116,7 @@ def assemble(port: int, *, books: bool = False) -> Ours:
     from exporter.sources.link import StreamMeter
     from exporter.sources.stream import Stream
     from exporter.venues.binance import VENUE
+    from exporter.websocket.connection import connect
 
     venue = replace(VENUE, topics={**VENUE.topics, Channel.TRADES: "{lower}@aggTrade"})
     channel = Channel.BOOK if books else Channel.TRADES
@@ -251,7 +251,7 @@ def _run(main: Any, uvloop: bool) -> None:
 def transport(port: int, count: int, *, uvloop: bool) -> None:
     """Our transports alone: messages are counted, not looked at."""
     from exporter.clock import SystemClock
-    from exporter.edge.websocket import connect
+    from exporter.websocket.connection import connect
 
     seen = 0
 

@@ -27,12 +27,12 @@ from exporter import venues
 from exporter.cli.replay import recognise
 from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError, Venue
-from exporter.edge import websocket
 from exporter.flow.codec import Decoder, Encoder, Row
 from exporter.model import Channel, Depth
 from exporter.simulator import Simulator
 from exporter.simulator import venues as simulated
 from exporter.sources.recording import Received, read
+from exporter.websocket import connection
 
 ROUNDS = 7
 BLOCK = 4096  # rows, as `capture` writes them
@@ -77,7 +77,7 @@ async def listen() -> dict[str, tuple[Venue, Frames]]:
             channels = [c for c in venue.topics if venue.routes.get(c, "") == route]
             topics = [venue.topic(c, venue.symbol(s)) for c in channels for s in SYMBOLS]
             try:
-                socket = await websocket.connect(
+                socket = await connection.connect(
                     simulator.stream_url(name, path), clock=SystemClock()
                 )
             except ConnectionLostError:

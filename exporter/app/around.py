@@ -11,10 +11,10 @@ from exporter.app.deadletters import Post, nowhere
 from exporter.app.storage import Bans
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, Fetch
-from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow.overflow import Origin, Overflow
 from exporter.metrics.registry import Registry
 from exporter.model import Probed
+from exporter.websocket.receive_queue import InboxBounds, InboxMeter
 
 Task: TypeAlias = tuple[str, str, Callable[[], Awaitable[None]]]
 """A kind (the label ``task``), a name for the log, and what to run until cancelled."""

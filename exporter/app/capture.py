@@ -25,8 +25,6 @@ from exporter.app.streaming import timing
 from exporter.clock import SystemClock
 from exporter.contracts import Clock, Connect, Fetch, Venue
 from exporter.decoding import DOUBTFUL
-from exporter.edge import websocket
-from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff
 from exporter.flow.codec import Encoder, Levels, Mark, Row
 from exporter.flow.segments import Writer
@@ -34,6 +32,8 @@ from exporter.http.client import DirectClient
 from exporter.model import Ack, Channel, Control, Data, Depth, Event, Lost, Policy, Subscription
 from exporter.sources.link import Sink, StreamMeter
 from exporter.sources.stream import Stream, spread
+from exporter.websocket import connection
+from exporter.websocket.receive_queue import InboxBounds, InboxMeter
 
 _FLUSH_EVERY = 0.25  # seconds
 _SYNC_EVERY = 1.0
@@ -213,7 +213,7 @@ class Capture:
     def _connect(self, exchange: str) -> Connect:
         limits = self.config.streams
         return partial(
-            websocket.connect,
+            connection.connect,
             clock=self.clock,
             timeout=limits.connect_timeout,
             max_message=limits.max_message,

@@ -20,8 +20,6 @@ from exporter.app.site import ControlTargets, Lateness
 from exporter.app.storage import Bans
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, FetchFailedError
-from exporter.edge import websocket
-from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow.concurrency import Slots
 from exporter.flow.cooperative import in_bites
 from exporter.flow.overflow import Overflows
@@ -29,6 +27,8 @@ from exporter.http.client import DirectClient
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Probed, Reason
 from exporter.sources.status import StatusPages
+from exporter.websocket import connection
+from exporter.websocket.receive_queue import InboxBounds, InboxMeter
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ class Force:
             self._lateness.waited(duration)
 
         return partial(
-            websocket.connect,
+            connection.connect,
             clock=self._clock,
             timeout=streams.connect_timeout,
             max_message=streams.max_message,
@@ -215,7 +215,7 @@ class Force:
             ping_timeout=streams.ping_timeout,
             on_ping_rtt=on_ping_rtt,
             compression=streams.compression,
-            tls=None if streams.ca_file is None else websocket.verifying(streams.ca_file),
+            tls=None if streams.ca_file is None else connection.verifying(streams.ca_file),
         )
 
 

@@ -16,7 +16,6 @@ from exporter.app.crosschecks import CrossChecks
 from exporter.app.evidence import KEPT, StreamFailure, of_stream
 from exporter.contracts import Clock, ConnectionLostError, Venue
 from exporter.decoding import ParseError
-from exporter.edge.inbox import InboxBounds, InboxMeter
 from exporter.flow import backoff
 from exporter.flow.dead_letters import LONGEST, Letter
 from exporter.flow.overflow import Origin
@@ -31,6 +30,7 @@ from exporter.signals.liveness import Liveness, Patience
 from exporter.sources.link import Sink, StreamMeter
 from exporter.sources.session import Timing
 from exporter.sources.stream import Stream, spread
+from exporter.websocket.receive_queue import InboxBounds, InboxMeter
 
 # A forced disconnect is not awaited: a successor is up some minutes before, not all at once.
 _ROLLOVER_MARGIN = (300.0, 900.0)

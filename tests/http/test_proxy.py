@@ -12,10 +12,10 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError, FetchFailedError
-from exporter.edge.websocket import connect
 from exporter.http.client import DirectClient
 from exporter.http.proxy import DIRECT, Proxies, ProxyError, of_environment
 from exporter.model import Answer, Lost, Phase, Reason
+from exporter.websocket.connection import connect
 from tests.http.test_aiohttp_client import (
     CERTIFICATES,
     ENDED,

@@ -11,11 +11,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from exporter.clock import SystemClock
-from exporter.edge import websocket
 from exporter.flow import backoff
 from exporter.model import Data, Lost
 from exporter.sources.link import StreamMeter
 from exporter.sources.stream import Stream
+from exporter.websocket import connection
 from tests.sources import toy
 
 Part = Callable[[ServerConnection], Awaitable[None]]
@@ -52,7 +52,7 @@ async def witness(
             "toy",
             toy.VENUE,
             toy.subscriptions("A"),
-            connect=partial(websocket.connect, clock=clock, close_timeout=0.2, **settings),
+            connect=partial(connection.connect, clock=clock, close_timeout=0.2, **settings),
             clock=clock,
             meter=StreamMeter(
                 attempted=note("attempted"),

@@ -16,9 +16,9 @@ from websockets.frames import Frame, Opcode
 
 from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError, Socket
-from exporter.edge.inbox import InboxBounds, InboxMeter
-from exporter.edge.websocket import connect
 from exporter.model import Lost, Policy
+from exporter.websocket.connection import connect
+from exporter.websocket.receive_queue import InboxBounds, InboxMeter
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 

@@ -25,13 +25,13 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from exporter.contracts import Clock, ConnectionLostError, Take
-from exporter.edge.heartbeat import Heartbeat
-from exporter.edge.inbox import SILENT, Inbox, InboxBounds, InboxMeter
-from exporter.edge.message import DATA_HEADS, MessageError, Messages
 from exporter.http.proxy import Proxies, environment, through
 from exporter.http.read_buffer import piece
 from exporter.http.tls import tls_context
 from exporter.model import Lost
+from exporter.websocket.assembler import DATA_HEADS, MessageError, Messages
+from exporter.websocket.keepalive import Heartbeat
+from exporter.websocket.receive_queue import SILENT, Inbox, InboxBounds, InboxMeter
 
 _WRITE_LIMIT = 1 << 20  # bytes of ours that the other side has not read
 _HEAD_LIMIT = 32 << 10  # bytes of a handshake answer

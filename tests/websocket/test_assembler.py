@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import CloseCode
 
-from exporter.edge.message import MessageError, Messages
+from exporter.websocket.assembler import MessageError, Messages
 
 TEXT, BINARY, MORE = 1, 2, 0
 FINAL, COMPRESSED = 0x80, 0x40

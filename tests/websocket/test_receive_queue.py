@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from exporter.app.deadletters import DeadLetters
 from exporter.contracts import ConnectionLostError
-from exporter.edge.inbox import Inbox, InboxBounds, InboxMeter
 from exporter.flow import dead_letters, overflow
 from exporter.flow.overflow import SMALLEST, Origin, Overflow, Overflows
 from exporter.metrics.registry import Registry
 from exporter.model import Lost, Policy
+from exporter.websocket.receive_queue import Inbox, InboxBounds, InboxMeter
 from tests.fakes import FakeClock, run_virtual
 
 ORIGIN = Origin(exchange="acme", venue="binance", stream="market")

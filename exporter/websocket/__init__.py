@@ -1,0 +1,1 @@
+"""The WebSocket client: connection, message assembly, receive queue, keepalive."""
