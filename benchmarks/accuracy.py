@@ -31,14 +31,14 @@ from pathlib import Path
 from benchmarks import _stream_readers as readers
 from benchmarks.probe import MODULE, PEER, blackbox
 from exporter.clock import SystemClock
-from exporter.edge.routes import scrape_route
-from exporter.edge.server import Server
 from exporter.http.client import DirectClient
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.families import PROBE_DURATION
 from exporter.metrics.registry import Registry
 from exporter.model import Phase, Target
 from exporter.sources.probe import Readers, probe
+from exporter.web.routes import scrape_route
+from exporter.web.server import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 20_000  # trades a second

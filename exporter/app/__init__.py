@@ -26,20 +26,20 @@ from exporter.app.force import PATIENCE, Force
 from exporter.app.serving import Serving
 from exporter.app.site import Lateness, show_domains
 from exporter.app.storage import Bans, Storage, StorageError, wants_storage
-from exporter.app.webserver import limits
 from exporter.clock import SystemClock
 from exporter.config import Config, config_hash
 from exporter.config.placement import Shard
 from exporter.config.secret import revealed
-from exporter.edge.server import Server
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
 from exporter.metrics import families
 from exporter.metrics.exporter import ExporterMeter
 from exporter.metrics.registry import Registry
+from exporter.web.administration import limits
+from exporter.web.server import Server
 
 if TYPE_CHECKING:
-    from exporter.app.webfile import WebFile
+    from exporter.web.security import WebFile
 
 log = logging.getLogger(__name__)
 

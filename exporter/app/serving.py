@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from exporter.app import diagnostics, webserver
+from exporter.app import diagnostics
 from exporter.app.diagnostics import Diagnostics
 from exporter.app.state import snapshot
-from exporter.edge.routes import (
+from exporter.flow.jobs import Job, JobsFullError
+from exporter.flow.mailbox import MailboxFullError, UnansweredError
+from exporter.metrics.exposition import Exposition
+from exporter.web import administration, api, page
+from exporter.web.routes import (
     Handler,
     RefusedError,
     Request,
@@ -22,10 +26,6 @@ from exporter.edge.routes import (
     json_route,
     scrape_route,
 )
-from exporter.flow.jobs import Job, JobsFullError
-from exporter.flow.mailbox import MailboxFullError, UnansweredError
-from exporter.metrics.exposition import Exposition
-from exporter.web import api, page
 
 if TYPE_CHECKING:
     from exporter.app import App
@@ -107,7 +107,7 @@ class Serving:
 
     def _open(self, request: Request) -> None:
         """Let through what changes something, where the config does. Raises RefusedError."""
-        webserver.allow_change(self._app.config.server, request)
+        administration.allow_change(self._app.config.server, request)
 
     @property
     def _diagnostics(self) -> Diagnostics:
@@ -179,7 +179,7 @@ class Serving:
 
     async def _reload(self, request: Request) -> object:
         self._open(request)
-        return await webserver.reload(self._app.reloads, self._app.config.server)
+        return await administration.reload(self._app.reloads, self._app.config.server)
 
 
 def _shown(job: Job, *, whole: bool) -> dict[str, object]:

@@ -90,8 +90,8 @@ def serve(
     from exporter.app import App, Options
     from exporter.app.storage import StorageError
     from exporter.config.secret import revealed
-    from exporter.edge.server import ListenError
     from exporter.http import proxy
+    from exporter.web.server import ListenError
 
     json = (args.log_format or config.log.format) == "json"
     try:
@@ -102,8 +102,8 @@ def serve(
     logs.setup("json" if json else "logfmt", args.log_level or config.log.level, hidden)
     web = None
     if args.web is not None:
-        from exporter.app.webfile import WebFile
         from exporter.config import ConfigError
+        from exporter.web.security import WebFile
 
         try:
             web = WebFile(args.web)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from exporter.alerting.outbox import Row
     from exporter.app.relay import Relay
-    from exporter.app.webfile import WebFile
     from exporter.config.relay import Config
+    from exporter.web.security import WebFile
 
 HELP = """\
 Takes alerts from Alertmanager (POST /api/v1/alertmanager), Grafana (POST /api/v1/grafana) or by
@@ -149,11 +149,11 @@ def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
     from exporter.alerting.store import StoreError
     from exporter.app import relay
     from exporter.app.relay import settings as relay_settings
-    from exporter.app.webfile import WebFile
     from exporter.config import ConfigError
     from exporter.config.secret import revealed
-    from exporter.edge.server import ListenError, listen_address
     from exporter.http import proxy
+    from exporter.web.security import WebFile
+    from exporter.web.server import ListenError, listen_address
 
     try:
         host, _ = listen_address(args.listen)

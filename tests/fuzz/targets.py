@@ -19,9 +19,6 @@ from exporter import config, venues
 from exporter.alerting import intake
 from exporter.config import placement, web
 from exporter.decoding import ParseError
-from exporter.edge.login import credentials
-from exporter.edge.routes import RefusedError, Reply, Request, Routes
-from exporter.edge.server import listen_address
 from exporter.flow import segments
 from exporter.flow.codec import CodecError, Decoder, Encoder
 from exporter.flow.rows import Row
@@ -29,6 +26,9 @@ from exporter.http.response import AnswerError, Response
 from exporter.http.tls import not_after
 from exporter.model import Quote, Side, Trade
 from exporter.sources.recording import read_line
+from exporter.web.basic_auth import credentials
+from exporter.web.routes import RefusedError, Reply, Request, Routes
+from exporter.web.server import listen_address
 from tests.venues.checks import survive
 from tests.venues.recorded import frames
 

@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from exporter.edge.routes import Reply, Request, health_route, text_reply
-from exporter.edge.server import Limits, Server
+from exporter.web.routes import Reply, Request, health_route, text_reply
+from exporter.web.server import Limits, Server
 from tests.fuzz.loop import Finding, fuzz
 from tests.fuzz.mutate import wounded
 from tests.fuzz.targets import Target, targets

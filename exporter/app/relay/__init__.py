@@ -22,14 +22,11 @@ from exporter.alerting.store import Store, StoreError
 from exporter.app.relay.force import Force, ended
 from exporter.app.relay.serving import Serving
 from exporter.app.relay.watchdog import Watchdog
-from exporter.app.webfile import WebFile
-from exporter.app.webserver import limits
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, config_hash
 from exporter.config.relay import Config
 from exporter.config.secret import revealed
 from exporter.contracts import Clock, FetchFailedError, Send
-from exporter.edge.server import Server
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
 from exporter.metrics.exporter import ExporterMeter
@@ -37,6 +34,9 @@ from exporter.metrics.registry import Registry
 from exporter.metrics.relay import RelayMeter
 from exporter.model import Answer
 from exporter.model import Request as WireRequest
+from exporter.web.administration import limits
+from exporter.web.security import WebFile
+from exporter.web.server import Server
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,12 @@ from exporter import __version__
 from exporter.alerting import intake, ledger, outbox, page
 from exporter.alerting.intake import Post
 from exporter.alerting.store import StoreError
-from exporter.app import webserver
 from exporter.decoding import ParseError
-from exporter.edge.routes import (
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.relay import Refusal, Status
+from exporter.web import administration
+from exporter.web import page as web
+from exporter.web.routes import (
     JSON,
     Handler,
     RefusedError,
@@ -28,9 +31,6 @@ from exporter.edge.routes import (
     json_route,
     scrape_route,
 )
-from exporter.metrics.exposition import Exposition
-from exporter.metrics.relay import Refusal, Status
-from exporter.web import page as web
 
 if TYPE_CHECKING:
     from exporter.app.relay import Relay
@@ -114,9 +114,9 @@ class Serving:
 
     async def _reload(self, request: Request) -> object:
         relay = self._relay
-        webserver.allow_change(relay.config.server, request)
+        administration.allow_change(relay.config.server, request)
         self._authorize(request)
-        return await webserver.reload(relay.reloads, relay.config.server)
+        return await administration.reload(relay.reloads, relay.config.server)
 
     async def _page(self) -> str:
         relay, states = self._relay, tuple(outbox.State)

@@ -14,13 +14,13 @@ import aiohttp
 import bcrypt
 import pytest
 
-from exporter.app.webfile import WebFile
 from exporter.clock import SystemClock
 from exporter.config import ConfigError
-from exporter.edge.routes import Reply, Request, text_reply
-from exporter.edge.server import Server
+from exporter.web.routes import Reply, Request, text_reply
+from exporter.web.security import WebFile
+from exporter.web.server import Server
 from tests.app.running import wait_until
-from tests.edge.test_server import Tally
+from tests.web.test_server import Tally
 
 CERTIFICATES = Path(__file__).parents[1] / "edge" / "certificates"
 VALID, CA = CERTIFICATES / "valid.pem", CERTIFICATES / "ca.pem"

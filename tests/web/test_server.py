@@ -12,7 +12,10 @@ from time import perf_counter
 import aiohttp
 import pytest
 
-from exporter.edge.routes import (
+from exporter.metrics import families as f
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.registry import Registry
+from exporter.web.routes import (
     Handler,
     RefusedError,
     Reply,
@@ -24,10 +27,7 @@ from exporter.edge.routes import (
     scrape_route,
     text_reply,
 )
-from exporter.edge.server import Limits, ListenError, Server, listen_address
-from exporter.metrics import families as f
-from exporter.metrics.exposition import Exposition
-from exporter.metrics.registry import Registry
+from exporter.web.server import Limits, ListenError, Server, listen_address
 
 
 class Tally:

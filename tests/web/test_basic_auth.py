@@ -9,8 +9,8 @@ from time import process_time
 import bcrypt
 import pytest
 
-from exporter.edge.login import Login
-from exporter.edge.routes import RefusedError
+from exporter.web.basic_auth import Login
+from exporter.web.routes import RefusedError
 
 PASSWORD = b"correct horse"
 

@@ -20,9 +20,9 @@ import msgspec
 from aiohttp import web
 
 from exporter.contracts import Counter
-from exporter.edge.door import Doors
-from exporter.edge.routes import JSON, TEXT, Handler, RefusedError, Reply, Request, Routes
-from exporter.edge.webconfig import Security
+from exporter.web.connection_limits import Doors
+from exporter.web.routes import JSON, TEXT, Handler, RefusedError, Reply, Request, Routes
+from exporter.web.tls import Security
 
 log = logging.getLogger(__name__)
 

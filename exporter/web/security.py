@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 from exporter.config import ConfigError, web
 from exporter.contracts import Clock
-from exporter.edge.login import Login
-from exporter.edge.webconfig import Security, TlsFileError, server_context
+from exporter.web.basic_auth import Login
+from exporter.web.tls import Security, TlsFileError, server_context
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from exporter.edge.routes import RefusedError, Request, refuse_foreign
-from exporter.edge.server import Limits
 from exporter.flow.mailbox import Mailbox, MailboxFullError, UnansweredError
+from exporter.web.routes import RefusedError, Request, refuse_foreign
+from exporter.web.server import Limits
 
 _CLOSED: Final = "closed: only with server.changes: true in the config"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.edge.routes import RefusedError
+from exporter.web.routes import RefusedError
 
 if TYPE_CHECKING:
-    from exporter.edge.login import Login
+    from exporter.web.basic_auth import Login
 
 VERSIONS: Final[Mapping[str, ssl.TLSVersion]] = {
     "TLS12": ssl.TLSVersion.TLSv1_2,

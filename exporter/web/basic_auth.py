@@ -13,7 +13,7 @@ from hashlib import sha256
 
 import bcrypt
 
-from exporter.edge.routes import RefusedError
+from exporter.web.routes import RefusedError
 
 _REMEMBERED = 100  # logins that were right
 _WAITING = 8  # logins to be judged; one more is refused
