@@ -36,7 +36,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.families import PROBE_DURATION
 from exporter.metrics.registry import Registry
 from exporter.model import Phase, Target
-from exporter.sources.probe import Readers, probe
+from exporter.probes.probe import Readers, probe
 from exporter.web.routes import scrape_route
 from exporter.web.server import Server
 

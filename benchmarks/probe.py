@@ -32,7 +32,7 @@ from exporter.clock import SystemClock
 from exporter.http.aiohttp_client import HttpClient
 from exporter.http.client import DirectClient
 from exporter.model import Expectation, Probed, Target
-from exporter.sources.probe import Readers, probe
+from exporter.probes.probe import Readers, probe
 
 PEER = "prometheus-blackbox-exporter"
 BODY = b'{"serverTime": 1700000000000}'

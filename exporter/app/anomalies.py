@@ -11,7 +11,6 @@ from exporter import config as settings
 from exporter.alerting import verdicts as alerts_of
 from exporter.alerting.push import Alerts, Key, Push, Pushed, Recipient, Report, key_of
 from exporter.alerting.verdicts import Claim, Origin
-from exporter.app.around import Task
 from exporter.app.fleet import end
 from exporter.app.force import PATIENCE, Force
 from exporter.app.judging import Judging
@@ -25,6 +24,7 @@ from exporter.http.client import DirectClient
 from exporter.metrics.pushes import PushMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Severity, Verdict
+from exporter.probes.context import Task
 
 audit = logging.getLogger("exporter.audit")
 

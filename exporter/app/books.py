@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from random import random
 
 from exporter import config as settings
-from exporter.app.around import Surroundings, Task
-from exporter.app.probing import Probing
 from exporter.contracts import BookRules, Clock, RestLimit, Venue
 from exporter.decoding import ParseError
 from exporter.flow import backoff
@@ -16,6 +14,8 @@ from exporter.flow.rate_limit import Budget, Rules
 from exporter.metrics.books import BookMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Data, Depth, Resync
+from exporter.probes.context import Surroundings, Task
+from exporter.probes.exchange_probes import Probing
 from exporter.signals.book import BookSync
 from exporter.signals.feed import Feed
 from exporter.signals.levels import divergence

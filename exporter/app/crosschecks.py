@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from exporter import config as settings
-from exporter.app.around import Surroundings, Task
-from exporter.app.probing import Probing
 from exporter.contracts import CrossCheck, Venue
 from exporter.decoding import ParseError
 from exporter.flow.breaker import Breaker
@@ -16,10 +14,12 @@ from exporter.metrics import families
 from exporter.metrics.children import CounterChild
 from exporter.metrics.registry import Registry
 from exporter.model import Glance, Hush, Probed, Skip, Subscription, Target
+from exporter.probes import probe
+from exporter.probes.context import Surroundings, Task
+from exporter.probes.exchange_probes import Probing
 from exporter.signals.feed import Feed
 from exporter.signals.hush import CrossChecked
 from exporter.signals.liveness import Liveness
-from exporter.sources import probe
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ from msgspec import Meta
 
 from exporter.app.books import LocalBook
 from exporter.app.exchange import Exchange
-from exporter.app.probing import EndpointState
 from exporter.app.streaming import StreamState
 from exporter.contracts import Clock, Fetch
 from exporter.flow.fan_out import Failed, fan_out
@@ -25,8 +24,9 @@ from exporter.http.client import DirectClient, addresses, proxied
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Probed
+from exporter.probes.exchange_probes import EndpointState
+from exporter.probes.probe import Readers, probe
 from exporter.sources.book import Snapshots
-from exporter.sources.probe import Readers, probe
 
 if TYPE_CHECKING:
     from exporter.app.force import Force

@@ -7,15 +7,15 @@ from functools import partial
 
 from exporter import config as settings
 from exporter.app import crosschecks
-from exporter.app.around import Surroundings, Task
 from exporter.app.books import Books, weight_of
 from exporter.app.crosschecks import CrossChecks
-from exporter.app.probing import Probing
 from exporter.app.streaming import Streams, StreamState
 from exporter.contracts import Venue
 from exporter.flow.mailbox import Mailbox
 from exporter.metrics import families
-from exporter.signals.attribution import Domain, Symptom, of_stream
+from exporter.probes.attribution import Domain, Symptom, of_stream
+from exporter.probes.context import Surroundings, Task
+from exporter.probes.exchange_probes import Probing
 from exporter.signals.feed import Feed
 
 

@@ -10,7 +10,6 @@ from functools import partial
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.around import Surroundings, Task
 from exporter.app.deadletters import Post
 from exporter.app.exchange import Exchange
 from exporter.app.fleet import Changes, Fleet, end
@@ -26,7 +25,8 @@ from exporter.flow.overflow import Overflows
 from exporter.http.client import DirectClient
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Probed, Reason
-from exporter.sources.status import StatusPages
+from exporter.probes.context import Surroundings, Task
+from exporter.probes.status_page import StatusPages
 from exporter.websocket import connection
 from exporter.websocket.receive_queue import InboxBounds, InboxMeter
 

@@ -18,9 +18,9 @@ from exporter.detectors import load
 from exporter.detectors.bank import Bank
 from exporter.detectors.judge import Judge
 from exporter.model import Change, Floats, Series, Signal
-from exporter.signals.error_rate import SIGNAL as ERROR_RATE
+from exporter.probes.error_rate import SIGNAL as ERROR_RATE
+from exporter.probes.latency import SIGNALS as PROBE_LATENCIES
 from exporter.signals.gauges import CLOCK_OFFSET, PRICE_DEVIATION, STREAM_LATENCY
-from exporter.signals.probe_latency import SIGNALS as PROBE_LATENCIES
 from exporter.signals.rates import MESSAGE_RATE
 
 Chance = np.random.Generator

@@ -10,12 +10,12 @@ from math import inf
 from exporter.alerting import verdicts
 from exporter.alerting.verdicts import Claim, Origin
 from exporter.app.exchange import Exchange
-from exporter.app.probing import EndpointState
 from exporter.contracts import Clock
 from exporter.flow.cooperative import in_bites
 from exporter.model import Circuit, Skip
+from exporter.probes.attribution import Domain, Symptom, of_probe
+from exporter.probes.exchange_probes import EndpointState
 from exporter.signals import outage
-from exporter.signals.attribution import Domain, Symptom, of_probe
 from exporter.signals.outage import Look, Outage, Rule
 
 audit = logging.getLogger("exporter.audit")

@@ -10,11 +10,13 @@ from exporter.app.exchange import Exchange
 from exporter.contracts import Clock, Tracker
 from exporter.model import Probed, Resync, Signal
 from exporter.pipeline import OURSELVES
-from exporter.signals import error_rate, gauges, probe_latency, rates
-from exporter.signals.error_rate import ErrorRate
+from exporter.probes import error_rate
+from exporter.probes import latency as probe_latency
+from exporter.probes.error_rate import ErrorRate
+from exporter.probes.latency import ProbeLatency
+from exporter.signals import gauges, rates
 from exporter.signals.feed import Feed
 from exporter.signals.gauges import Gauge
-from exporter.signals.probe_latency import ProbeLatency
 from exporter.signals.rates import Rate
 
 SIGNALS = (

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from exporter import config as settings
-from exporter.app.around import Task
 from exporter.app.exchange import Exchange
 from exporter.contracts import Clock, Fetch
 from exporter.flow.cooperative import in_bites
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Probed
-from exporter.signals import attribution
-from exporter.signals.attribution import Symptom
+from exporter.probes import attribution
+from exporter.probes.attribution import Symptom
+from exporter.probes.context import Task
+from exporter.probes.network import Network, control_target
 from exporter.signals.worst import Worst
-from exporter.sources.network import Network, control_target
 
 
 class ControlTargets:

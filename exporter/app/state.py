@@ -9,9 +9,9 @@ from exporter import __version__
 from exporter.app.books import LocalBook
 from exporter.app.exchange import Exchange
 from exporter.app.judging import DECIDES
-from exporter.app.probing import EndpointState
 from exporter.app.streaming import StreamState, Watch
 from exporter.model import Verdict
+from exporter.probes.exchange_probes import EndpointState
 from exporter.web import state as shown
 
 if TYPE_CHECKING:

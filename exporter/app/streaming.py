@@ -10,10 +10,8 @@ from math import exp, isnan, nan
 from random import random, uniform
 
 from exporter import config as settings
-from exporter.app.around import Surroundings, Task
 from exporter.app.books import Books, LocalBook
 from exporter.app.crosschecks import CrossChecks
-from exporter.app.evidence import KEPT, StreamFailure, of_stream
 from exporter.contracts import Clock, ConnectionLostError, Venue
 from exporter.decoding import ParseError
 from exporter.flow import backoff
@@ -24,6 +22,8 @@ from exporter.metrics.registry import Registry
 from exporter.metrics.streams import ChannelMeter, FeedMeter
 from exporter.metrics.streams import StreamMeter as StreamChildren
 from exporter.model import Ack, Channel, Control, Lost, Policy, Subscription, SubscriptionState
+from exporter.probes.context import Surroundings, Task
+from exporter.probes.failures import KEPT, StreamFailure, of_stream
 from exporter.signals.feed import Feed, Skew
 from exporter.signals.hush import CrossChecked
 from exporter.signals.liveness import Liveness, Patience

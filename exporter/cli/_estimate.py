@@ -21,7 +21,7 @@ from exporter.model import (
     Skip,
     SubscriptionState,
 )
-from exporter.signals.attribution import Domain
+from exporter.probes.attribution import Domain
 
 # Values of the labels that are closed lists or bounded by our own code.
 _VALUES: Mapping[str, int] = {

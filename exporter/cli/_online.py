@@ -11,7 +11,7 @@ from exporter.config import Config, Exchange, Places
 from exporter.config.kinds import Place, quoted
 from exporter.contracts import Clock, Fetch, Venue
 from exporter.model import Market
-from exporter.sources.discovery import Question, Unasked, discover
+from exporter.probes.discovery import Question, Unasked, discover
 
 
 @dataclass(slots=True)

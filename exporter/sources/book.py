@@ -17,7 +17,7 @@ from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.flow.rate_limit import Ban, Budget
 from exporter.model import Answer, Depth, Reason, Resync, Subscription, Target
-from exporter.sources import probe
+from exporter.probes import probe
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ import time
 
 from exporter.clock import SystemClock
 from exporter.http.client import DirectClient
-from exporter.metrics.probes import ProbeMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Target
-from exporter.sources.probe import Readers, probe
+from exporter.probes.meter import ProbeMeter
+from exporter.probes.probe import Readers, probe
 
 AT_ONCE, LEAST_RATE, MOST_MEMORY = 50, 5000.0, 120e6
 _SERVER = """

@@ -12,7 +12,6 @@ import pytest
 from exporter import config as settings
 from exporter import venues
 from exporter.app.anomalies import Anomalies
-from exporter.app.around import Task
 from exporter.app.deadletters import nowhere
 from exporter.app.force import Force
 from exporter.app.judging import Judging
@@ -23,6 +22,7 @@ from exporter.detectors.judge import Rule
 from exporter.flow.state_file import pack
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Probed, Reason, Series, Verdict
+from exporter.probes.context import Task
 
 RULE = Rule(hold=2.0, clear=5.0)
 LATENCY = Series("a", "probe_latency")

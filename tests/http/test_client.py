@@ -17,7 +17,7 @@ from exporter.contracts import FetchFailedError
 from exporter.http.client import DirectClient
 from exporter.http.connection import connect
 from exporter.model import Answer, Phase, Reason, Target
-from exporter.sources.probe import Readers, probe
+from exporter.probes.probe import Readers, probe
 from tests.http.test_aiohttp_client import CERTIFICATES, ENDS, OK, Server, get, hang_up, say
 
 

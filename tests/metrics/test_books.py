@@ -9,8 +9,8 @@ import pytest
 from exporter.metrics.books import BookMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Channel, Resync, Subscription
-from tests.metrics.test_probes import value
 from tests.metrics.test_registry import page, samples
+from tests.probes.test_meter import value
 
 WHAT = Subscription(
     exchange="acme", channel=Channel.BOOK, instrument="BTC-USDT", symbol="btcusdt", topic="book"

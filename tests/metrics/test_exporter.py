@@ -9,8 +9,8 @@ from exporter.metrics.exporter import ExporterMeter
 from exporter.metrics.families import all_families, markdown_rows
 from exporter.metrics.registry import Registry
 from tests.conftest import shared
-from tests.metrics.test_probes import value
 from tests.metrics.test_registry import samples
+from tests.probes.test_meter import value
 
 
 def test_build_config_and_tasks() -> None:

@@ -10,8 +10,8 @@ from exporter.metrics.registry import Registry
 from exporter.metrics.streams import ChannelMeter, FeedMeter, StreamMeter
 from exporter.model import Channel, Control, Lost, Policy, Subscription, SubscriptionState
 from tests.fakes import FakeClock, run_virtual
-from tests.metrics.test_probes import value
 from tests.metrics.test_registry import samples
+from tests.probes.test_meter import value
 
 NAMES = 'exchange="acme",stream="acme/1"'
 

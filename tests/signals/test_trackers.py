@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exporter.signals.error_rate import ErrorRate
+from exporter.probes.error_rate import ErrorRate
 from exporter.signals.gauges import Gauge
 from exporter.signals.rates import Rate
 

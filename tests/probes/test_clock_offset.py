@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.signals.clock import ClockOffset
+from exporter.probes.clock_offset import ClockOffset
 
 
 def test_unknown_before_the_first_reply() -> None:

@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from exporter import config as settings
-from exporter.app.around import Surroundings, Task
-from exporter.app.evidence import KEPT, ProbeFailure
-from exporter.app.evidence import of_probe as of_failed_probe
 from exporter.config import calendar
 from exporter.contracts import Endpoint, RestLimit, Venue
 from exporter.flow import rate_limit
 from exporter.flow.breaker import Breaker
 from exporter.metrics.families import MaintenanceSource
-from exporter.metrics.probes import ExchangeMeter, ProbeMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Maintenance, Phase, Probed, Skip, Target
-from exporter.signals.attribution import Symptom, of_probe
-from exporter.signals.clock import ClockOffset
+from exporter.probes import probe
+from exporter.probes.attribution import Symptom, of_probe
+from exporter.probes.clock_offset import ClockOffset
+from exporter.probes.context import Surroundings, Task
+from exporter.probes.failures import KEPT, ProbeFailure
+from exporter.probes.failures import of_probe as of_failed_probe
+from exporter.probes.history import History
+from exporter.probes.meter import ExchangeMeter, ProbeMeter
 from exporter.signals.feed import Skew
-from exporter.signals.history import History
-from exporter.sources import probe
 
 _APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
 _TRIES, _PAUSE = 6, 1.0  # of what is asked out of turn: how often, seconds between

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from exporter.app.probing import Probing
+from exporter.probes.exchange_probes import Probing
 from exporter.simulator.desk import Desk
 from tests.app.running import running, wait_until
 

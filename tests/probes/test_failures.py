@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from exporter.app.evidence import of_probe, of_stream
 from exporter.contracts import ConnectionLostError
 from exporter.model import Answer, Lost, Phase, Probed, Reason, Target
+from exporter.probes.failures import of_probe, of_stream
 
 TARGET = Target(
     exchange="acme", endpoint="time", url="http://x", headers={"X-Key": "s3cret-token", "A": "b"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Lost, Reason
-from exporter.signals.attribution import Domain, Site, Symptom, attribute, of_probe, of_stream
+from exporter.probes.attribution import Domain, Site, Symptom, attribute, of_probe, of_stream
 
 CALM = Site(controls=2)
 CUT = Site(controls=2, controls_down=2)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exporter.signals.probe_latency import ProbeLatency
+from exporter.probes.latency import ProbeLatency
 
 
 def test_it_gives_a_quantile_of_the_window_by_exchange() -> None:

@@ -13,7 +13,7 @@ import pytest
 from exporter.contracts import FetchFailedError
 from exporter.decoding import ParseError
 from exporter.model import Answer, Maintenance, Reason
-from exporter.sources.status import LEAST_INTERVAL, MOST_PAGES, Listener, StatusPages, read
+from exporter.probes.status_page import LEAST_INTERVAL, MOST_PAGES, Listener, StatusPages, read
 from tests.fakes import FakeClock, run_virtual
 
 

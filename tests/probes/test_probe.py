@@ -24,7 +24,7 @@ from exporter.model import (
     Skip,
     Target,
 )
-from exporter.sources.probe import Gates, Listeners, Readers, phase, probe, run
+from exporter.probes.probe import Gates, Listeners, Readers, phase, probe, run
 from tests.fakes import FakeClock, run_virtual
 
 TARGET = Target(exchange="acme", endpoint="time", url="http://acme.example/time")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from exporter.contracts import Clock, Fetch
 from exporter.model import Probed, Target
-from exporter.sources.probe import Readers, phase, probe
+from exporter.probes.probe import Readers, phase, probe
 
 _STATUSES = frozenset({200, 204})
 _BODY = 64 << 10  # bytes; nobody reads them

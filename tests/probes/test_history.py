@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.signals.history import History, rank
+from exporter.probes.history import History, rank
 
 
 def test_hand_worked_window() -> None:

@@ -10,7 +10,7 @@ from exporter.contracts import Clock, Fetch
 from exporter.decoding import ParseError
 from exporter.flow.fan_out import Failed, fan_out
 from exporter.model import Answer, Market, Reason, Target
-from exporter.sources.probe import Readers, probe
+from exporter.probes.probe import Readers, probe
 
 _AT_ONCE = 8
 _TIMEOUT = 30.0  # seconds; the longest list has some 15 MB

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from exporter.contracts import FetchFailedError
 from exporter.model import Answer, Reason
-from exporter.sources.network import Network, control_target
+from exporter.probes.network import Network, control_target
 from tests.fakes import FakeClock, run_virtual
 
 

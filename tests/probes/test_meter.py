@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from exporter.metrics.families import MaintenanceSource
-from exporter.metrics.probes import ExchangeMeter, ProbeMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip
+from exporter.probes.meter import ExchangeMeter, ProbeMeter
 from tests.metrics.test_registry import page, samples
 
 NAMES = 'exchange="acme",endpoint="ping"'

@@ -1,0 +1,1 @@
+"""Probes of REST endpoints: schedule, request, what an answer means, latency and errors."""
