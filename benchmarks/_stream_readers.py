@@ -196,7 +196,7 @@ def ours(port: int, count: int, *, uvloop: bool, books: bool = False) -> None:
 def _book(feed: Feed, venue: Venue, clock: Clock) -> LocalBook:
     """Give the sink that builds one book."""
     from exporter.app.books import LocalBook
-    from exporter.metrics.books import BookMeter
+    from exporter.books.meter import BookMeter
     from exporter.metrics.registry import Registry
 
     assert venue.book is not None
@@ -208,9 +208,9 @@ def _keep(
     book: LocalBook, venue: Venue, fetch: Fetch, clock: Clock, port: int, tasks: asyncio.TaskGroup
 ) -> None:
     """Let one book fetch its snapshot, and what it may lose."""
+    from exporter.books.synchronisation import Keeper, Snapshots
     from exporter.flow import backoff
     from exporter.flow.rate_limit import Ban
-    from exporter.sources.book import Keeper, Snapshots
 
     assert venue.book is not None
     snapshots = Snapshots(

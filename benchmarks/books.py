@@ -22,8 +22,8 @@ from typing import Any
 
 from exporter import venues
 from exporter.app.books import LocalBook
+from exporter.books.meter import BookMeter
 from exporter.clock import SystemClock
-from exporter.metrics.books import BookMeter
 from exporter.metrics.registry import Registry
 from exporter.metrics.streams import ChannelMeter
 from exporter.model import Channel, Depth, Subscription

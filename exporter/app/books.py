@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from random import random
 
 from exporter import config as settings
+from exporter.books import synchronisation as source
+from exporter.books.book import BookSync
+from exporter.books.levels import divergence
+from exporter.books.meter import BookMeter
+from exporter.books.synchronisation import Keeper, Snapshots
 from exporter.contracts import BookRules, Clock, RestLimit, Venue
 from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.flow.rate_limit import Budget, Rules
-from exporter.metrics.books import BookMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Data, Depth, Resync
 from exporter.probes.context import Surroundings, Task
 from exporter.probes.exchange_probes import Probing
-from exporter.signals.book import BookSync
 from exporter.signals.feed import Feed
-from exporter.signals.levels import divergence
-from exporter.sources import book as source
-from exporter.sources.book import Keeper, Snapshots
 
 _AT_ONCE = 4  # snapshots of one exchange
 _AUDITED = 20  # levels a side

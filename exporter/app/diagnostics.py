@@ -17,6 +17,7 @@ from msgspec import Meta
 from exporter.app.books import LocalBook
 from exporter.app.exchange import Exchange
 from exporter.app.streaming import StreamState
+from exporter.books.synchronisation import Snapshots
 from exporter.contracts import Clock, Fetch
 from exporter.flow.fan_out import Failed, fan_out
 from exporter.flow.jobs import Job, Jobs, Status, Work
@@ -26,7 +27,6 @@ from exporter.metrics.registry import Registry
 from exporter.model import Probed
 from exporter.probes.exchange_probes import EndpointState
 from exporter.probes.probe import Readers, probe
-from exporter.sources.book import Snapshots
 
 if TYPE_CHECKING:
     from exporter.app.force import Force

@@ -13,12 +13,12 @@ from decimal import Decimal
 from math import ceil
 from typing import Any
 
+from exporter.books.book import verify
+from exporter.books.levels import Book
 from exporter.continuity import Sequence, bind
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
 from exporter.model import Ack, Control, Depth, Event, Kline, Quote, Trade
-from exporter.signals.book import verify
-from exporter.signals.levels import Book
 
 
 class Summary:

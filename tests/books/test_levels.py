@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.books.levels import Book, divergence
 from exporter.decoding import ParseError
-from exporter.signals.levels import Book, divergence
 
 PRICES = st.sampled_from([n / 4 for n in range(1, 60)])
 SIZES = st.sampled_from([0.0, 0.5, 1.0, 7.25])

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+from exporter.books.levels import LIMIT, Book
 from exporter.continuity import STEPS, unruled
 from exporter.contracts import BookRules, SequenceRule
 from exporter.decoding import ParseError
 from exporter.model import Depth, Resync
-from exporter.signals.levels import LIMIT, Book
 
 BUFFER = 2000  # deltas kept while a snapshot is on its way
 CHECKED = 25  # levels a side: no venue's checksum covers more

@@ -9,10 +9,10 @@ from zlib import crc32
 import msgspec
 import pytest
 
+from exporter.books.book import BookSync
 from exporter.contracts import BookRules, SequenceRule
 from exporter.decoding import ParseError
 from exporter.model import Continuity, Depth, Resync
-from exporter.signals.book import BookSync
 
 Level = tuple[object, ...]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from exporter.metrics.books import BookMeter
+from exporter.books.meter import BookMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Channel, Resync, Subscription
 from tests.metrics.test_registry import page, samples

@@ -8,13 +8,13 @@ from itertools import pairwise
 
 import pytest
 
+from exporter.books.book import BookSync
+from exporter.books.synchronisation import PATIENCE, QUIET, Keeper, SnapshotError, Snapshots
 from exporter.contracts import BookRules, SequenceRule
 from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.flow.rate_limit import Budget, Rules
 from exporter.model import Answer, Channel, Continuity, Depth, Resync, Subscription
-from exporter.signals.book import BookSync
-from exporter.sources.book import PATIENCE, QUIET, Keeper, SnapshotError, Snapshots
 from tests.fakes import FakeClock, run_virtual
 
 WHAT = Subscription(

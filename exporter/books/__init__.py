@@ -1,0 +1,1 @@
+"""Order books: levels, synchronisation with the venue, audit."""
