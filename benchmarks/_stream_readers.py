@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:  # a peer's memory shall not hold what is ours
-    from exporter.app.books import LocalBook
     from exporter.contracts import Clock, Fetch, Venue
-    from exporter.signals.feed import Feed
-    from exporter.sources.stream import Stream
+    from exporter.streams.exchange_books import LocalBook
+    from exporter.streams.feed import Feed
+    from exporter.streams.stream import Stream
 
 from benchmarks._feed_server import SYMBOLS
 
@@ -112,9 +112,9 @@ def assemble(port: int, *, books: bool = False) -> Ours:
     from exporter.metrics import families
     from exporter.metrics.children import CounterChild, HistogramChild
     from exporter.model import Channel, Subscription
-    from exporter.signals.feed import Feed, Skew
-    from exporter.sources.link import StreamMeter
-    from exporter.sources.stream import Stream
+    from exporter.streams.connection import StreamMeter
+    from exporter.streams.feed import Feed, Skew
+    from exporter.streams.stream import Stream
     from exporter.venues.binance import VENUE
     from exporter.websocket.connection import connect
 
@@ -195,9 +195,9 @@ def ours(port: int, count: int, *, uvloop: bool, books: bool = False) -> None:
 
 def _book(feed: Feed, venue: Venue, clock: Clock) -> LocalBook:
     """Give the sink that builds one book."""
-    from exporter.app.books import LocalBook
     from exporter.books.meter import BookMeter
     from exporter.metrics.registry import Registry
+    from exporter.streams.exchange_books import LocalBook
 
     assert venue.book is not None
     meter = partial(BookMeter, Registry(), feed.subscription, checksums=False, audited=False)

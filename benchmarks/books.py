@@ -21,13 +21,13 @@ from time import process_time
 from typing import Any
 
 from exporter import venues
-from exporter.app.books import LocalBook
 from exporter.books.meter import BookMeter
 from exporter.clock import SystemClock
 from exporter.metrics.registry import Registry
-from exporter.metrics.streams import ChannelMeter
 from exporter.model import Channel, Depth, Subscription
-from exporter.signals.feed import Feed, Skew
+from exporter.streams.exchange_books import LocalBook
+from exporter.streams.feed import Feed, Skew
+from exporter.streams.meter import ChannelMeter
 
 SYMBOL, START, DEPTH = "BTC-USDT", 1_000_000, 100
 MIDDLE, TICK = 50_000.0, 0.1

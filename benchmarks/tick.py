@@ -25,7 +25,6 @@ import numpy as np
 from exporter import config as settings
 from exporter import venues
 from exporter.app.anomalies import Anomalies
-from exporter.app.deadletters import nowhere
 from exporter.app.exchange import Exchange
 from exporter.app.force import Force
 from exporter.app.site import Lateness, show_domains
@@ -34,6 +33,7 @@ from exporter.clock import SystemClock
 from exporter.metrics.registry import Registry
 from exporter.model import Probed, Quote
 from exporter.probes.context import Task
+from exporter.streams.dead_letters import nowhere
 
 EXCHANGES = 834  # of twelve series each
 CALM, WARM_UP, STORM, SAVES = 60, 120, 10, 3  # ticks, and photographs

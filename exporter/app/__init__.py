@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from exporter import __version__, logs, venues
 from exporter import config as settings
 from exporter.app.anomalies import Anomalies
-from exporter.app.deadletters import DeadLetters, nowhere
 from exporter.app.diagnostics import Diagnostics
 from exporter.app.exchange import Exchange
 from exporter.app.fleet import Changes, end
@@ -35,6 +34,7 @@ from exporter.metrics import families
 from exporter.metrics.exporter import ExporterMeter
 from exporter.metrics.registry import Registry
 from exporter.probes.context import Task
+from exporter.streams.dead_letters import DeadLetters, nowhere
 from exporter.web.administration import limits
 from exporter.web.server import Server
 

@@ -18,7 +18,6 @@ from exporter.detectors.bank import Bank
 from exporter.flow.codec import Mark, Row
 from exporter.metrics.anomalies import AnomalyMeter
 from exporter.metrics.registry import Registry
-from exporter.metrics.streams import ChannelMeter, FeedMeter
 from exporter.model import (
     Ack,
     Channel,
@@ -33,10 +32,11 @@ from exporter.model import (
 )
 from exporter.pipeline import Pipeline, Tick
 from exporter.signals import gauges, rates
-from exporter.signals.feed import Feed, Skew
 from exporter.signals.gauges import Gauge
-from exporter.signals.liveness import Liveness, Patience
 from exporter.signals.rates import Rate
+from exporter.streams.feed import Feed, Skew
+from exporter.streams.liveness import Liveness, Patience
+from exporter.streams.meter import ChannelMeter, FeedMeter
 
 SUBSCRIBED, ARMED, LOST, UNREADABLE = "subscribed", "armed", "lost", "unreadable"
 

@@ -21,7 +21,6 @@ from exporter import config as settings
 from exporter import venues
 from exporter.app.board import ARMED, LOST, UNREADABLE, Board, subscribed
 from exporter.app.replay import CONTENT
-from exporter.app.streaming import timing
 from exporter.clock import SystemClock
 from exporter.contracts import Clock, Connect, Fetch, Venue
 from exporter.decoding import DOUBTFUL
@@ -30,8 +29,9 @@ from exporter.flow.codec import Encoder, Levels, Mark, Row
 from exporter.flow.segments import Writer
 from exporter.http.client import DirectClient
 from exporter.model import Ack, Channel, Control, Data, Depth, Event, Lost, Policy, Subscription
-from exporter.sources.link import Sink, StreamMeter
-from exporter.sources.stream import Stream, spread
+from exporter.streams.connection import Sink, StreamMeter
+from exporter.streams.exchange_streams import timing
+from exporter.streams.stream import Stream, spread
 from exporter.websocket import connection
 from exporter.websocket.receive_queue import InboxBounds, InboxMeter
 

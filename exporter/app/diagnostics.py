@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from exporter.app.books import LocalBook
 from exporter.app.exchange import Exchange
-from exporter.app.streaming import StreamState
 from exporter.books.synchronisation import Snapshots
 from exporter.contracts import Clock, Fetch
 from exporter.flow.fan_out import Failed, fan_out
@@ -27,6 +25,8 @@ from exporter.metrics.registry import Registry
 from exporter.model import Probed
 from exporter.probes.exchange_probes import EndpointState
 from exporter.probes.probe import Readers, probe
+from exporter.streams.exchange_books import LocalBook
+from exporter.streams.exchange_streams import StreamState
 
 if TYPE_CHECKING:
     from exporter.app.force import Force

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from exporter import config as settings
-from exporter.app import crosschecks
-from exporter.app.books import Books, weight_of
-from exporter.app.crosschecks import CrossChecks
-from exporter.app.streaming import Streams, StreamState
 from exporter.contracts import Venue
 from exporter.flow.mailbox import Mailbox
 from exporter.metrics import families
 from exporter.probes.attribution import Domain, Symptom, of_stream
 from exporter.probes.context import Surroundings, Task
 from exporter.probes.exchange_probes import Probing
-from exporter.signals.feed import Feed
+from exporter.streams import cross_check
+from exporter.streams.cross_check import CrossChecks
+from exporter.streams.exchange_books import Books, weight_of
+from exporter.streams.exchange_streams import Streams, StreamState
+from exporter.streams.feed import Feed
 
 
 class Exchange:
@@ -27,7 +27,7 @@ class Exchange:
         self._registry = registry = around.registry.scope()
         checked = any(stream.cross_check is not None for stream in configured.streams)
         heaviest = max(
-            weight_of(venue, configured.streams), crosschecks.weight_of(venue, wanted=checked)
+            weight_of(venue, configured.streams), cross_check.weight_of(venue, wanted=checked)
         )
         self.probing = Probing(configured, venue, around, registry, heaviest)
         self.books = Books(configured, venue, around, registry, self.probing)

@@ -10,7 +10,6 @@ from functools import partial
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.deadletters import Post
 from exporter.app.exchange import Exchange
 from exporter.app.fleet import Changes, Fleet, end
 from exporter.app.judging import Judging
@@ -27,6 +26,7 @@ from exporter.metrics.registry import Registry
 from exporter.model import Answer, Probed, Reason
 from exporter.probes.context import Surroundings, Task
 from exporter.probes.status_page import StatusPages
+from exporter.streams.dead_letters import Post
 from exporter.websocket import connection
 from exporter.websocket.receive_queue import InboxBounds, InboxMeter
 

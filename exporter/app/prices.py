@@ -9,8 +9,8 @@ from exporter import config as settings
 from exporter.app.exchange import Exchange
 from exporter.metrics.prices import PriceMeter
 from exporter.metrics.registry import Registry
-from exporter.signals.feed import Feed
 from exporter.signals.prices import Mid, Motion, compare, frozen
+from exporter.streams.feed import Feed
 
 
 class Prices:

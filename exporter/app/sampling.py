@@ -15,9 +15,9 @@ from exporter.probes import latency as probe_latency
 from exporter.probes.error_rate import ErrorRate
 from exporter.probes.latency import ProbeLatency
 from exporter.signals import gauges, rates
-from exporter.signals.feed import Feed
 from exporter.signals.gauges import Gauge
 from exporter.signals.rates import Rate
+from exporter.streams.feed import Feed
 
 SIGNALS = (
     *probe_latency.SIGNALS,

@@ -6,12 +6,12 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from exporter import __version__
-from exporter.app.books import LocalBook
 from exporter.app.exchange import Exchange
 from exporter.app.judging import DECIDES
-from exporter.app.streaming import StreamState, Watch
 from exporter.model import Verdict
 from exporter.probes.exchange_probes import EndpointState
+from exporter.streams.exchange_books import LocalBook
+from exporter.streams.exchange_streams import StreamState, Watch
 from exporter.web import state as shown
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from exporter.probes.failures import KEPT, ProbeFailure
 from exporter.probes.failures import of_probe as of_failed_probe
 from exporter.probes.history import History
 from exporter.probes.meter import ExchangeMeter, ProbeMeter
-from exporter.signals.feed import Skew
+from exporter.streams.feed import Skew
 
 _APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
 _TRIES, _PAUSE = 6, 1.0  # of what is asked out of turn: how often, seconds between

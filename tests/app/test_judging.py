@@ -12,7 +12,6 @@ import pytest
 from exporter import config as settings
 from exporter import venues
 from exporter.app.anomalies import Anomalies
-from exporter.app.deadletters import nowhere
 from exporter.app.force import Force
 from exporter.app.judging import Judging
 from exporter.app.sampling import SIGNALS
@@ -23,6 +22,7 @@ from exporter.flow.state_file import pack
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Probed, Reason, Series, Verdict
 from exporter.probes.context import Task
+from exporter.streams.dead_letters import nowhere
 
 RULE = Rule(hold=2.0, clear=5.0)
 LATENCY = Series("a", "probe_latency")

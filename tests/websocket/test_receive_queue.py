@@ -16,12 +16,12 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from exporter.app.deadletters import DeadLetters
 from exporter.contracts import ConnectionLostError
 from exporter.flow import dead_letters, overflow
 from exporter.flow.overflow import SMALLEST, Origin, Overflow, Overflows
 from exporter.metrics.registry import Registry
 from exporter.model import Lost, Policy
+from exporter.streams.dead_letters import DeadLetters
 from exporter.websocket.receive_queue import Inbox, InboxBounds, InboxMeter
 from tests.fakes import FakeClock, run_virtual
 

@@ -9,10 +9,10 @@ import pytest
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.streaming import Watch
 from exporter.model import Channel, Hush, SubscriptionState
-from exporter.signals.hush import CrossChecked
 from exporter.simulator.venues import names
+from exporter.streams.exchange_streams import Watch
+from exporter.streams.silence import CrossChecked
 from tests.app.running import Running, running, wait_until
 
 KEYS = "endpoints: [], streams: [{channels: [trades], cross_check: 5s}]"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import nan
 
 from exporter.metrics.registry import Registry
-from exporter.metrics.streams import ChannelMeter, FeedMeter, StreamMeter
 from exporter.model import Channel, Control, Lost, Policy, Subscription, SubscriptionState
+from exporter.streams.meter import ChannelMeter, FeedMeter, StreamMeter
 from tests.fakes import FakeClock, run_virtual
 from tests.metrics.test_registry import samples
 from tests.probes.test_meter import value

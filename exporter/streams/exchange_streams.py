@@ -10,8 +10,6 @@ from math import exp, isnan, nan
 from random import random, uniform
 
 from exporter import config as settings
-from exporter.app.books import Books, LocalBook
-from exporter.app.crosschecks import CrossChecks
 from exporter.contracts import Clock, ConnectionLostError, Venue
 from exporter.decoding import ParseError
 from exporter.flow import backoff
@@ -19,17 +17,19 @@ from exporter.flow.dead_letters import LONGEST, Letter
 from exporter.flow.overflow import Origin
 from exporter.metrics.children import HistogramChild
 from exporter.metrics.registry import Registry
-from exporter.metrics.streams import ChannelMeter, FeedMeter
-from exporter.metrics.streams import StreamMeter as StreamChildren
 from exporter.model import Ack, Channel, Control, Lost, Policy, Subscription, SubscriptionState
 from exporter.probes.context import Surroundings, Task
 from exporter.probes.failures import KEPT, StreamFailure, of_stream
-from exporter.signals.feed import Feed, Skew
-from exporter.signals.hush import CrossChecked
-from exporter.signals.liveness import Liveness, Patience
-from exporter.sources.link import Sink, StreamMeter
-from exporter.sources.session import Timing
-from exporter.sources.stream import Stream, spread
+from exporter.streams.connection import Sink, StreamMeter
+from exporter.streams.cross_check import CrossChecks
+from exporter.streams.exchange_books import Books, LocalBook
+from exporter.streams.feed import Feed, Skew
+from exporter.streams.liveness import Liveness, Patience
+from exporter.streams.meter import ChannelMeter, FeedMeter
+from exporter.streams.meter import StreamMeter as StreamChildren
+from exporter.streams.session import Timing
+from exporter.streams.silence import CrossChecked
+from exporter.streams.stream import Stream, spread
 from exporter.websocket.receive_queue import InboxBounds, InboxMeter
 
 # A forced disconnect is not awaited: a successor is up some minutes before, not all at once.

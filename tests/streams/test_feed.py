@@ -8,7 +8,7 @@ import pytest
 
 from exporter.contracts import SequenceRule
 from exporter.model import Channel, Continuity, Depth, Kline, Quote, Subscription, Trade
-from exporter.signals.feed import Feed, Skew
+from exporter.streams.feed import Feed, Skew
 
 RULES = (
     SequenceRule(

@@ -27,11 +27,11 @@ from exporter.model import (
     SubscriptionState,
     Trade,
 )
-from exporter.sources.link import StreamMeter
-from exporter.sources.session import Timing
-from exporter.sources.stream import Stream, spread
+from exporter.streams.connection import StreamMeter
+from exporter.streams.session import Timing
+from exporter.streams.stream import Stream, spread
 from tests.fakes import FakeClock, ScriptedSocket, Step, run_virtual
-from tests.sources import toy
+from tests.streams import toy
 
 S = SubscriptionState
 Answers = Callable[[str], Iterable[bytes]]

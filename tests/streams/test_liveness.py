@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from exporter.signals.liveness import Liveness, Patience
+from exporter.streams.liveness import Liveness, Patience
 
 
 def feed(live: Liveness, arrivals: list[float], until: float) -> list[float]:

@@ -13,10 +13,10 @@ from websockets.exceptions import ConnectionClosed
 from exporter.clock import SystemClock
 from exporter.flow import backoff
 from exporter.model import Data, Lost
-from exporter.sources.link import StreamMeter
-from exporter.sources.stream import Stream
+from exporter.streams.connection import StreamMeter
+from exporter.streams.stream import Stream
 from exporter.websocket import connection
-from tests.sources import toy
+from tests.streams import toy
 
 Part = Callable[[ServerConnection], Awaitable[None]]
 

@@ -13,17 +13,8 @@ from hypothesis import strategies as st
 
 from exporter.contracts import Venue
 from exporter.model import Ack, Control, Lost, SubscriptionState
-from exporter.sources.session import (
-    Action,
-    Close,
-    Refused,
-    Renew,
-    Revived,
-    Send,
-    Session,
-    Timing,
-)
-from tests.sources import toy
+from exporter.streams.session import Action, Close, Refused, Renew, Revived, Send, Session, Timing
+from tests.streams import toy
 
 TOPICS = ("t.A", "t.B", "t.C", "t.D", "t.E")
 S = SubscriptionState

@@ -17,9 +17,9 @@ from exporter.model import Glance, Hush, Probed, Skip, Subscription, Target
 from exporter.probes import probe
 from exporter.probes.context import Surroundings, Task
 from exporter.probes.exchange_probes import Probing
-from exporter.signals.feed import Feed
-from exporter.signals.hush import CrossChecked
-from exporter.signals.liveness import Liveness
+from exporter.streams.feed import Feed
+from exporter.streams.liveness import Liveness
+from exporter.streams.silence import CrossChecked
 
 log = logging.getLogger(__name__)
 

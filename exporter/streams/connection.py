@@ -14,7 +14,7 @@ from typing import TypeAlias
 from exporter.contracts import Clock, ConnectionLostError, Socket
 from exporter.decoding import ParseError
 from exporter.model import Ack, Channel, Control, Data, Event, Lost, Subscription, SubscriptionState
-from exporter.sources.session import Action, Close, Refused, Renew, Revived, Send, Session, Watched
+from exporter.streams.session import Action, Close, Refused, Renew, Revived, Send, Session, Watched
 
 log = logging.getLogger(__name__)
 

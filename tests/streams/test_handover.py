@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Data, Depth, Kline, Quote, Trade
-from exporter.sources.handover import Handover, position
+from exporter.streams.handover import Handover, position
 
 
 def trade(number: int | None, time: float | None = None, *, snapshot: bool = False) -> Trade:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exporter.model import Glance, Hush
-from exporter.signals.hush import CrossChecked
+from exporter.streams.silence import CrossChecked
 
 EVERY, FLOOR, USUAL = 10.0, 5.0, 60.0
 

@@ -20,7 +20,7 @@ from exporter.metrics.registry import Registry
 from exporter.model import Data, Depth, Resync
 from exporter.probes.context import Surroundings, Task
 from exporter.probes.exchange_probes import Probing
-from exporter.signals.feed import Feed
+from exporter.streams.feed import Feed
 
 _AT_ONCE = 4  # snapshots of one exchange
 _AUDITED = 20  # levels a side

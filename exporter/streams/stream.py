@@ -25,9 +25,9 @@ from exporter.contracts import (
 from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.model import Data, Lost, Subscription, SubscriptionState
-from exporter.sources.handover import Handover
-from exporter.sources.link import Link, Parse, Sink, StreamMeter
-from exporter.sources.session import Session, Timing
+from exporter.streams.connection import Link, Parse, Sink, StreamMeter
+from exporter.streams.handover import Handover
+from exporter.streams.session import Session, Timing
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Streams: session, connection, subscriptions, liveness, silence."""
