@@ -25,11 +25,11 @@ import numpy as np
 from exporter import config as settings
 from exporter import venues
 from exporter.app.anomalies import Anomalies
-from exporter.app.exchange import Exchange
 from exporter.app.force import Force
 from exporter.app.site import Lateness, show_domains
 from exporter.app.storage import Bans, Storage
 from exporter.clock import SystemClock
+from exporter.exchange.exchange import Exchange
 from exporter.metrics.registry import Registry
 from exporter.model import Probed, Quote
 from exporter.probes.context import Task

@@ -18,7 +18,6 @@ from exporter import __version__, logs, venues
 from exporter import config as settings
 from exporter.app.anomalies import Anomalies
 from exporter.app.diagnostics import Diagnostics
-from exporter.app.exchange import Exchange
 from exporter.app.fleet import Changes, end
 from exporter.app.force import PATIENCE, Force
 from exporter.app.serving import Serving
@@ -28,6 +27,7 @@ from exporter.clock import SystemClock
 from exporter.config import Config, config_hash
 from exporter.config.placement import Shard
 from exporter.config.secret import revealed
+from exporter.exchange.exchange import Exchange
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
 from exporter.metrics import families

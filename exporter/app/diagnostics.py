@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from exporter.app.exchange import Exchange
 from exporter.books.synchronisation import Snapshots
 from exporter.contracts import Clock, Fetch
+from exporter.exchange.exchange import Exchange
 from exporter.flow.fan_out import Failed, fan_out
 from exporter.flow.jobs import Job, Jobs, Status, Work
 from exporter.http.client import DirectClient, addresses, proxied

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from exporter import config as settings
-from exporter.app.exchange import Exchange
+from exporter.exchange.exchange import Exchange
 from exporter.probes.context import Task
 
 log = logging.getLogger(__name__)

@@ -10,14 +10,14 @@ from functools import partial
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.exchange import Exchange
 from exporter.app.fleet import Changes, Fleet, end
 from exporter.app.judging import Judging
-from exporter.app.prices import Prices
 from exporter.app.site import ControlTargets, Lateness
 from exporter.app.storage import Bans
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, FetchFailedError
+from exporter.exchange.exchange import Exchange
+from exporter.exchange.prices import Prices
 from exporter.flow.concurrency import Slots
 from exporter.flow.cooperative import in_bites
 from exporter.flow.overflow import Overflows

@@ -9,11 +9,11 @@ from functools import cache
 import msgspec
 
 from exporter import detectors
-from exporter.app.exchange import Exchange
 from exporter.app.sampling import SIGNALS, Sampling
 from exporter.contracts import Clock
 from exporter.detectors.bank import Bank
 from exporter.detectors.judge import Judge, Rule
+from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_bites
 from exporter.flow.state_file import Parts
 from exporter.metrics.anomalies import AnomalyMeter

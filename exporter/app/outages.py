@@ -9,8 +9,8 @@ from math import inf
 
 from exporter.alerting import verdicts
 from exporter.alerting.verdicts import Claim, Origin
-from exporter.app.exchange import Exchange
 from exporter.contracts import Clock
+from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_bites
 from exporter.model import Circuit, Skip
 from exporter.probes.attribution import Domain, Symptom, of_probe

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from math import isfinite
 
-from exporter.app.exchange import Exchange
 from exporter.contracts import Clock, Tracker
+from exporter.exchange.exchange import Exchange
 from exporter.model import Probed, Resync, Signal
 from exporter.pipeline import OURSELVES
 from exporter.probes import error_rate

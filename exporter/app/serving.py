@@ -29,7 +29,7 @@ from exporter.web.routes import (
 
 if TYPE_CHECKING:
     from exporter.app import App
-    from exporter.app.exchange import Exchange
+    from exporter.exchange.exchange import Exchange
 
 log = logging.getLogger(__name__)
 

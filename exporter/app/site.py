@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from exporter import config as settings
-from exporter.app.exchange import Exchange
 from exporter.contracts import Clock, Fetch
+from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_bites
 from exporter.metrics import families
 from exporter.metrics.registry import Registry

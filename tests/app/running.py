@@ -13,7 +13,7 @@ import aiohttp
 from exporter import config as settings
 from exporter import venues
 from exporter.app import App, Options
-from exporter.app.exchange import Exchange
+from exporter.exchange.exchange import Exchange
 from exporter.simulator import Simulator
 from exporter.simulator.market import Pair
 from exporter.streams.exchange_books import LocalBook

@@ -14,9 +14,9 @@ import pytest
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.exchange import Exchange
 from exporter.app.storage import Bans
 from exporter.contracts import ConnectionLostError, Take
+from exporter.exchange.exchange import Exchange
 from exporter.flow.concurrency import Slots
 from exporter.metrics import families
 from exporter.metrics.registry import Registry

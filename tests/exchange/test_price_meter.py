@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.metrics.prices import PriceMeter
+from exporter.exchange.price_meter import PriceMeter
 from exporter.metrics.registry import Registry
 from tests.metrics.test_registry import page
 

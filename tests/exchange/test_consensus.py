@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.signals.prices import Comparison, Consensus, Mid, Motion, compare, frozen
+from exporter.exchange.consensus import Comparison, Consensus, Mid, Motion, compare, frozen
 
 NAMES = ("a", "b", "c", "d", "e")
 

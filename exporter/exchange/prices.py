@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 
 from exporter import config as settings
-from exporter.app.exchange import Exchange
-from exporter.metrics.prices import PriceMeter
+from exporter.exchange.consensus import Mid, Motion, compare, frozen
+from exporter.exchange.exchange import Exchange
+from exporter.exchange.price_meter import PriceMeter
 from exporter.metrics.registry import Registry
-from exporter.signals.prices import Mid, Motion, compare, frozen
 from exporter.streams.feed import Feed
 
 

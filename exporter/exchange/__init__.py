@@ -1,0 +1,1 @@
+"""One watched exchange, put together from probes, streams and books; prices compared."""
