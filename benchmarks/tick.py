@@ -24,15 +24,15 @@ import numpy as np
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.anomalies import Anomalies
-from exporter.app.force import Force
-from exporter.app.site import Lateness, show_domains
-from exporter.app.storage import Bans, Storage
 from exporter.clock import SystemClock
 from exporter.exchange.exchange import Exchange
 from exporter.metrics.registry import Registry
 from exporter.model import Probed, Quote
 from exporter.probes.context import Task
+from exporter.runtime.anomalies import Anomalies
+from exporter.runtime.local_health import Lateness, show_domains
+from exporter.runtime.runtime import Force
+from exporter.runtime.storage import Bans, Storage
 from exporter.streams.dead_letters import nowhere
 
 EXCHANGES = 834  # of twelve series each

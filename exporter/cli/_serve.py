@@ -87,10 +87,10 @@ def serve(
     ``ready`` is told the port; ``reload`` reads the config anew, or raises ConfigError.
     """
     from exporter import logs
-    from exporter.app import App, Options
-    from exporter.app.storage import StorageError
     from exporter.config.secret import revealed
     from exporter.http import proxy
+    from exporter.runtime.app import App, Options
+    from exporter.runtime.storage import StorageError
     from exporter.web.server import ListenError
 
     json = (args.log_format or config.log.format) == "json"

@@ -147,11 +147,11 @@ def _report(file: str, config: Config) -> Iterable[str]:
 def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
     from exporter import logs
     from exporter.alerting.store import StoreError
-    from exporter.app import relay
     from exporter.app.relay import settings as relay_settings
     from exporter.config import ConfigError
     from exporter.config.secret import revealed
     from exporter.http import proxy
+    from exporter.runtime.app import relay
     from exporter.web.security import WebFile
     from exporter.web.server import ListenError, listen_address
 

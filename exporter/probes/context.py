@@ -7,12 +7,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from exporter.app.storage import Bans
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, Fetch
 from exporter.flow.overflow import Origin, Overflow
 from exporter.metrics.registry import Registry
 from exporter.model import Probed
+from exporter.runtime.storage import Bans
 from exporter.streams.dead_letters import Post, nowhere
 from exporter.websocket.receive_queue import InboxBounds, InboxMeter
 

@@ -12,8 +12,8 @@ import aiohttp
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app import App, Options
 from exporter.exchange.exchange import Exchange
+from exporter.runtime.app import App, Options
 from exporter.simulator import Simulator
 from exporter.simulator.market import Pair
 from exporter.streams.exchange_books import LocalBook

@@ -14,7 +14,6 @@ import pytest
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.storage import Bans
 from exporter.contracts import ConnectionLostError, Take
 from exporter.exchange.exchange import Exchange
 from exporter.flow.concurrency import Slots
@@ -22,6 +21,7 @@ from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Lost, Phase, Probed
 from exporter.probes.context import Surroundings
+from exporter.runtime.storage import Bans
 from tests.fakes import FakeClock, run_virtual
 
 DAY = 24 * 3600.0

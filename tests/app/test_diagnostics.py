@@ -8,8 +8,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from exporter.app.diagnostics import Series, burst
 from exporter.clock import SystemClock
+from exporter.runtime.diagnostics import Series, burst
 from tests.app.running import running
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

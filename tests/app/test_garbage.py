@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from exporter import app
+from exporter.runtime import app
 from tests.app.running import running, wait_until
 
 

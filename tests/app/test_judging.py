@@ -11,17 +11,17 @@ import pytest
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.anomalies import Anomalies
-from exporter.app.force import Force
 from exporter.app.judging import Judging
 from exporter.app.sampling import SIGNALS
-from exporter.app.site import Lateness
-from exporter.app.storage import Bans
 from exporter.detectors.judge import Rule
 from exporter.flow.state_file import pack
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Probed, Reason, Series, Verdict
 from exporter.probes.context import Task
+from exporter.runtime.anomalies import Anomalies
+from exporter.runtime.local_health import Lateness
+from exporter.runtime.runtime import Force
+from exporter.runtime.storage import Bans
 from exporter.streams.dead_letters import nowhere
 
 RULE = Rule(hold=2.0, clear=5.0)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.app.storage import Bans, Storage, StorageError, write_whole
 from exporter.flow.state_file import Parts
 from exporter.metrics.children import CounterChild
 from exporter.metrics.registry import Registry
+from exporter.runtime.storage import Bans, Storage, StorageError, write_whole
 from tests.fakes import FakeClock, run_virtual
 
 
@@ -121,7 +121,7 @@ def test_write_whole_survives_a_kill(tmp_path: Path) -> None:
     file = tmp_path / "state"
     code = (
         "import sys; from pathlib import Path\n"
-        "from exporter.app.storage import write_whole\n"
+        "from exporter.runtime.storage import write_whole\n"
         "n = 0\n"
         "while True:\n"
         "    n += 1\n"

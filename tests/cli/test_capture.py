@@ -19,7 +19,6 @@ import pytest
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app import board, replay
 from exporter.app.capture import Capture, Recorder
 from exporter.cli import capture as command
 from exporter.cli import replay as replay_command
@@ -27,6 +26,7 @@ from exporter.cli.replay import play
 from exporter.flow.codec import Mark, Row
 from exporter.flow.segments import SMALLEST, Writer, segments
 from exporter.model import Channel, Control, Depth, Subscription
+from exporter.runtime.app import board, replay
 from exporter.simulator import Simulator
 from tests.app.running import wait_until
 from tests.app.test_board import NOW, trades

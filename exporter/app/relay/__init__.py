@@ -29,7 +29,7 @@ from exporter.config.secret import revealed
 from exporter.contracts import Clock, FetchFailedError, Send
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
-from exporter.metrics.exporter import ExporterMeter
+from exporter.metrics.process import ExporterMeter
 from exporter.metrics.registry import Registry
 from exporter.metrics.relay import RelayMeter
 from exporter.model import Answer

@@ -21,7 +21,6 @@ from exporter.alerting.ledger import Ledger
 from exporter.alerting.receiver import Receiver
 from exporter.alerting.store import Store, StoreError
 from exporter.alerting.writing import Taken
-from exporter.app.fleet import Changes
 from exporter.app.relay.settings import (
     ledger_settings,
     model_of,
@@ -35,6 +34,7 @@ from exporter.contracts import Clock, Notifier, Send
 from exporter.metrics.relay import RelayMeter
 from exporter.model import Circuit
 from exporter.redact import Veil
+from exporter.runtime.fleet import Changes
 
 log = logging.getLogger(__name__)
 

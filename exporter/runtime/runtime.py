@@ -10,10 +10,7 @@ from functools import partial
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.fleet import Changes, Fleet, end
 from exporter.app.judging import Judging
-from exporter.app.site import ControlTargets, Lateness
-from exporter.app.storage import Bans
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, FetchFailedError
 from exporter.exchange.exchange import Exchange
@@ -26,6 +23,9 @@ from exporter.metrics.registry import Registry
 from exporter.model import Answer, Probed, Reason
 from exporter.probes.context import Surroundings, Task
 from exporter.probes.status_page import StatusPages
+from exporter.runtime.fleet import Changes, Fleet, end
+from exporter.runtime.local_health import ControlTargets, Lateness
+from exporter.runtime.storage import Bans
 from exporter.streams.dead_letters import Post
 from exporter.websocket import connection
 from exporter.websocket.receive_queue import InboxBounds, InboxMeter

@@ -29,7 +29,7 @@ from exporter.streams.exchange_books import LocalBook
 from exporter.streams.exchange_streams import StreamState
 
 if TYPE_CHECKING:
-    from exporter.app.force import Force
+    from exporter.runtime.runtime import Force
 
 _MOST_ADDRESSES = 16
 _AUDITS_AT_ONCE = 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 import re
 
-from exporter.metrics.exporter import ExporterMeter
 from exporter.metrics.families import all_families, markdown_rows
+from exporter.metrics.process import ExporterMeter
 from exporter.metrics.registry import Registry
 from tests.conftest import shared
 from tests.metrics.test_registry import samples

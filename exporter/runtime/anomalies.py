@@ -11,8 +11,6 @@ from exporter import config as settings
 from exporter.alerting import verdicts as alerts_of
 from exporter.alerting.push import Alerts, Key, Push, Pushed, Recipient, Report, key_of
 from exporter.alerting.verdicts import Claim, Origin
-from exporter.app.fleet import end
-from exporter.app.force import PATIENCE, Force
 from exporter.app.judging import Judging
 from exporter.app.outages import Outages
 from exporter.config import Config
@@ -25,6 +23,8 @@ from exporter.metrics.pushes import PushMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Severity, Verdict
 from exporter.probes.context import Task
+from exporter.runtime.fleet import end
+from exporter.runtime.runtime import PATIENCE, Force
 
 audit = logging.getLogger("exporter.audit")
 

@@ -15,7 +15,7 @@ from exporter.streams.exchange_streams import StreamState, Watch
 from exporter.web import state as shown
 
 if TYPE_CHECKING:
-    from exporter.app import App
+    from exporter.runtime.app import App
 
 
 def snapshot(app: App) -> shown.Snapshot:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from exporter.app import diagnostics
-from exporter.app.diagnostics import Diagnostics
-from exporter.app.state import snapshot
 from exporter.flow.jobs import Job, JobsFullError
 from exporter.flow.mailbox import MailboxFullError, UnansweredError
 from exporter.metrics.exposition import Exposition
+from exporter.runtime import diagnostics
+from exporter.runtime.diagnostics import Diagnostics
+from exporter.runtime.state import snapshot
 from exporter.web import administration, api, page
 from exporter.web.routes import (
     Handler,
@@ -28,8 +28,8 @@ from exporter.web.routes import (
 )
 
 if TYPE_CHECKING:
-    from exporter.app import App
     from exporter.exchange.exchange import Exchange
+    from exporter.runtime.app import App
 
 log = logging.getLogger(__name__)
 

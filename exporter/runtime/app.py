@@ -16,13 +16,6 @@ from typing import TYPE_CHECKING
 
 from exporter import __version__, logs, venues
 from exporter import config as settings
-from exporter.app.anomalies import Anomalies
-from exporter.app.diagnostics import Diagnostics
-from exporter.app.fleet import Changes, end
-from exporter.app.force import PATIENCE, Force
-from exporter.app.serving import Serving
-from exporter.app.site import Lateness, show_domains
-from exporter.app.storage import Bans, Storage, StorageError, wants_storage
 from exporter.clock import SystemClock
 from exporter.config import Config, config_hash
 from exporter.config.placement import Shard
@@ -31,9 +24,16 @@ from exporter.exchange.exchange import Exchange
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
 from exporter.metrics import families
-from exporter.metrics.exporter import ExporterMeter
+from exporter.metrics.process import ExporterMeter
 from exporter.metrics.registry import Registry
 from exporter.probes.context import Task
+from exporter.runtime.anomalies import Anomalies
+from exporter.runtime.diagnostics import Diagnostics
+from exporter.runtime.fleet import Changes, end
+from exporter.runtime.local_health import Lateness, show_domains
+from exporter.runtime.routes import Serving
+from exporter.runtime.runtime import PATIENCE, Force
+from exporter.runtime.storage import Bans, Storage, StorageError, wants_storage
 from exporter.streams.dead_letters import DeadLetters, nowhere
 from exporter.web.administration import limits
 from exporter.web.server import Server

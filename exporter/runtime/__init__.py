@@ -1,0 +1,1 @@
+"""The running program: what runs by the config in force, reload, storage, diagnostics."""
