@@ -13,10 +13,10 @@ from time import thread_time
 
 import numpy as np
 
-from exporter.detectors import load
-from exporter.detectors.bank import Bank
-from exporter.detectors.ensemble import DETECTOR
-from exporter.detectors.ensemble.lone import Lone
+from exporter.anomaly.bank import Bank
+from exporter.anomaly.detectors import load
+from exporter.anomaly.detectors.ensemble import DETECTOR
+from exporter.anomaly.detectors.ensemble.lone import Lone
 from exporter.model import Floats, Series
 
 WARM_UP, TICKS = 130, 40  # the windows are full and the ensemble is ready after the warm-up

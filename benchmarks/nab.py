@@ -18,10 +18,10 @@ from types import ModuleType
 
 import numpy as np
 
-from exporter.detectors import load
-from exporter.detectors.ensemble import Ensemble
-from exporter.detectors.ensemble.lone import Lone
-from exporter.detectors.judge import Rule, fade
+from exporter.anomaly.detectors import load
+from exporter.anomaly.detectors.ensemble import Ensemble
+from exporter.anomaly.detectors.ensemble.lone import Lone
+from exporter.anomaly.incidents import Rule, fade
 
 # Standard profile, threshold fixed on the development half and scored on the other half, by the
 # maintainers of this project, from the scores that NAB publishes. "range": it was told each

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from exporter import detectors
+from exporter.anomaly import detectors
+from exporter.anomaly.bank import Bank
+from exporter.anomaly.engine import DECIDES
+from exporter.anomaly.incidents import Judge, Rule
+from exporter.anomaly.tick import Tick
 from exporter.app.board import Board
-from exporter.app.judging import DECIDES
 from exporter.app.replay import captured
 from exporter.contracts import Banded
-from exporter.detectors.bank import Bank
-from exporter.detectors.judge import Judge, Rule
 from exporter.model import Change, Floats, Series, Signal, Verdict
-from exporter.pipeline import Tick
 from exporter.sources.labelled import Labelled, Window
 
 DAY = 86400.0  # seconds

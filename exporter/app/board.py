@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from math import isfinite, nan
 from typing import Any
 
-from exporter import detectors, venues
+from exporter import venues
+from exporter.anomaly import detectors, gauges, rates
+from exporter.anomaly.bank import Bank
+from exporter.anomaly.gauges import Gauge
+from exporter.anomaly.meter import AnomalyMeter
+from exporter.anomaly.rates import Rate
+from exporter.anomaly.tick import Pipeline, Tick
 from exporter.contracts import SequenceRule
-from exporter.detectors.bank import Bank
 from exporter.flow.codec import Mark, Row
-from exporter.metrics.anomalies import AnomalyMeter
 from exporter.metrics.registry import Registry
 from exporter.model import (
     Ack,
@@ -30,10 +34,6 @@ from exporter.model import (
     Subscription,
     Trade,
 )
-from exporter.pipeline import Pipeline, Tick
-from exporter.signals import gauges, rates
-from exporter.signals.gauges import Gauge
-from exporter.signals.rates import Rate
 from exporter.streams.feed import Feed, Skew
 from exporter.streams.liveness import Liveness, Patience
 from exporter.streams.meter import ChannelMeter, FeedMeter

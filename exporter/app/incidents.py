@@ -14,14 +14,14 @@ from statistics import median
 
 import numpy as np
 
-from exporter.detectors import load
-from exporter.detectors.bank import Bank
-from exporter.detectors.judge import Judge
+from exporter.anomaly.bank import Bank
+from exporter.anomaly.detectors import load
+from exporter.anomaly.gauges import CLOCK_OFFSET, PRICE_DEVIATION, STREAM_LATENCY
+from exporter.anomaly.incidents import Judge
+from exporter.anomaly.rates import MESSAGE_RATE
 from exporter.model import Change, Floats, Series, Signal
 from exporter.probes.error_rate import SIGNAL as ERROR_RATE
 from exporter.probes.latency import SIGNALS as PROBE_LATENCIES
-from exporter.signals.gauges import CLOCK_OFFSET, PRICE_DEVIATION, STREAM_LATENCY
-from exporter.signals.rates import MESSAGE_RATE
 
 Chance = np.random.Generator
 SIGNALS = (

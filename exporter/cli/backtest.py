@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from exporter import detectors
+from exporter.anomaly import detectors
 from exporter.cli import _plots as plots
 from exporter.flow.segments import SUFFIX, ForeignError
 from exporter.sources.labelled import (
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     if args.own_incidents:
         return _own(as_json=args.json)
-    from exporter.app.sampling import SIGNALS
+    from exporter.anomaly.sampling import SIGNALS
 
     known = {signal.name: signal for signal in SIGNALS}
     if args.signal is not None and args.signal not in known:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from exporter import config as settings
-from exporter.alerting import verdicts as alerts_of
 from exporter.alerting.push import Alerts, Key, Push, Pushed, Recipient, Report, key_of
-from exporter.alerting.verdicts import Claim, Origin
-from exporter.app.judging import Judging
-from exporter.app.outages import Outages
+from exporter.anomaly import alerts as alerts_of
+from exporter.anomaly.alerts import Claim, Origin
+from exporter.anomaly.engine import Judging
+from exporter.anomaly.incidents import Rule
+from exporter.anomaly.outages import Outages
 from exporter.config import Config
 from exporter.contracts import Clock
-from exporter.detectors.judge import Rule
 from exporter.flow.cooperative import in_bites
 from exporter.flow.state_file import Parts
 from exporter.http.client import DirectClient

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from exporter import config as settings
+from exporter.anomaly.worst import Worst
 from exporter.contracts import Clock, Fetch
 from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_bites
@@ -16,7 +17,6 @@ from exporter.probes import attribution
 from exporter.probes.attribution import Symptom
 from exporter.probes.context import Task
 from exporter.probes.network import Network, control_target
-from exporter.signals.worst import Worst
 
 
 class ControlTargets:

@@ -10,7 +10,7 @@ from functools import partial
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.judging import Judging
+from exporter.anomaly.engine import Judging
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, FetchFailedError
 from exporter.exchange.exchange import Exchange

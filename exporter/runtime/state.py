@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from exporter import __version__
-from exporter.app.judging import DECIDES
+from exporter.anomaly.engine import DECIDES
 from exporter.exchange.exchange import Exchange
 from exporter.model import Verdict
 from exporter.probes.exchange_probes import EndpointState

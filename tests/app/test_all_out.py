@@ -11,8 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
+from exporter.anomaly.outage import Rule
 from exporter.flow.cooperative import MOST, in_bites
-from exporter.signals.outage import Rule
 from tests.app.running import Running, running, wait_until
 from tests.fakes import FakeClock, run_virtual
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.signals.outage import Look, Outage, Rule, step
+from exporter.anomaly.outage import Look, Outage, Rule, step
 
 RULE = Rule(agreed=1.0, alone=20.0, clear=60.0)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from exporter.anomaly.bank import Bank
 from exporter.contracts import Tracker
-from exporter.detectors.bank import Bank
 from exporter.model import Floats, Scores, Series, Signal
 
 OURSELVES = "exporter"  # whose signals those of this process are, where an exchange would stand

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.signals.worst import Worst
+from exporter.anomaly.worst import Worst
 
 
 @given(

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from math import isfinite
 
+from exporter.anomaly import gauges, rates
+from exporter.anomaly.gauges import Gauge
+from exporter.anomaly.rates import Rate
+from exporter.anomaly.tick import OURSELVES
 from exporter.contracts import Clock, Tracker
 from exporter.exchange.exchange import Exchange
 from exporter.model import Probed, Resync, Signal
-from exporter.pipeline import OURSELVES
 from exporter.probes import error_rate
 from exporter.probes import latency as probe_latency
 from exporter.probes.error_rate import ErrorRate
 from exporter.probes.latency import ProbeLatency
-from exporter.signals import gauges, rates
-from exporter.signals.gauges import Gauge
-from exporter.signals.rates import Rate
 from exporter.streams.feed import Feed
 
 SIGNALS = (

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from exporter.detectors.iqr import Iqr
-from exporter.detectors.rolling_mean import RollingMean
-from exporter.detectors.zscore import ZScore
+from exporter.anomaly.detectors.iqr import Iqr
+from exporter.anomaly.detectors.rolling_mean import RollingMean
+from exporter.anomaly.detectors.zscore import ZScore
 from exporter.model import Floats
 
 NOISE = np.random.default_rng(7).normal(10.0, 2.0, size=300)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from exporter.anomaly.window import begin, begin_moments, moments, push, push_moments, quantiles
 from exporter.model import Floats
-from exporter.window import begin, begin_moments, moments, push, push_moments, quantiles
 
 W = 7
 _magnitudes = st.sampled_from([1e-9, 1.0, 1e3, 1e12])

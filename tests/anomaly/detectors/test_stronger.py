@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import genpareto, median_abs_deviation
 
+from exporter.anomaly.detectors.cusum import Cusum
+from exporter.anomaly.detectors.ensemble import Ensemble
+from exporter.anomaly.detectors.rate_of_change import RateOfChange
+from exporter.anomaly.detectors.robust_z import RobustZ
 from exporter.contracts import Detector
-from exporter.detectors.cusum import Cusum
-from exporter.detectors.ensemble import Ensemble
-from exporter.detectors.rate_of_change import RateOfChange
-from exporter.detectors.robust_z import RobustZ
 from exporter.model import Floats
 
 NOISE = np.random.default_rng(17).normal(10.0, 2.0, size=400)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.detectors.judge import ROWS, VERDICTS, Judge, Rule, fade
-from exporter.detectors.judge.machine import QUIET, Stage, State, step
-from exporter.detectors.judge.wording import quantity, sentence, span
+from exporter.anomaly.incidents import ROWS, VERDICTS, Judge, Rule, fade
+from exporter.anomaly.incidents.machine import QUIET, Stage, State, step
+from exporter.anomaly.incidents.wording import quantity, sentence, span
 from exporter.model import Change, Evidence, Floats, Series, Severity, Signal, Verdict
 
 RULE = Rule()

@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from exporter.detectors.judge.machine import QUIET, Rule, Stage, State, step
-from exporter.detectors.judge.wording import sentence
+from exporter.anomaly.incidents.machine import QUIET, Rule, Stage, State, step
+from exporter.anomaly.incidents.wording import sentence
 from exporter.model import Change, Evidence, Floats, Series, Signal, Verdict
 
 __all__ = ["Judge", "Rule", "Stage", "State", "fade"]

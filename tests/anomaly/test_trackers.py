@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from exporter.anomaly.gauges import Gauge
+from exporter.anomaly.rates import Rate
 from exporter.probes.error_rate import ErrorRate
-from exporter.signals.gauges import Gauge
-from exporter.signals.rates import Rate
 
 
 def test_error_rate_is_the_share_of_failures_in_the_window() -> None:

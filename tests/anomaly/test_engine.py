@@ -11,9 +11,9 @@ import pytest
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.judging import Judging
-from exporter.app.sampling import SIGNALS
-from exporter.detectors.judge import Rule
+from exporter.anomaly.engine import Judging
+from exporter.anomaly.incidents import Rule
+from exporter.anomaly.sampling import SIGNALS
 from exporter.flow.state_file import pack
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Probed, Reason, Series, Verdict

@@ -7,16 +7,15 @@ import logging
 from collections.abc import Iterator, Sequence
 from math import inf
 
-from exporter.alerting import verdicts
-from exporter.alerting.verdicts import Claim, Origin
+from exporter.anomaly import alerts, outage
+from exporter.anomaly.alerts import Claim, Origin
+from exporter.anomaly.outage import Look, Outage, Rule
 from exporter.contracts import Clock
 from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_bites
 from exporter.model import Circuit, Skip
 from exporter.probes.attribution import Domain, Symptom, of_probe
 from exporter.probes.exchange_probes import EndpointState
-from exporter.signals import outage
-from exporter.signals.outage import Look, Outage, Rule
 
 audit = logging.getLogger("exporter.audit")
 
@@ -82,10 +81,10 @@ class Outages:
         """Give the alerts that should fire now."""
         if self._all_since is not None:
             share = len(self._began) / len(self._states)
-            yield verdicts.all_down(origin, share, self._all_since)
+            yield alerts.all_down(origin, share, self._all_since)
         for name in sorted(self._told):
             streams = self._with_streams.get(name, False)
-            yield verdicts.down(origin, name, self._began[name], streams=streams)
+            yield alerts.down(origin, name, self._began[name], streams=streams)
 
     async def ask(self) -> None:
         """Probe out of turn whoever is in doubt, until cancelled."""

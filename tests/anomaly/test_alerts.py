@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.alerting.verdicts import Claim, Origin, all_down, anomalies, down
+from exporter.anomaly.alerts import Claim, Origin, all_down, anomalies, down
 from exporter.model import Change, Evidence, Series, Severity, Verdict
 
 RULES = Path(__file__).parents[2] / "alert_rules"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import fabs, hypot, log1p, log10
 
-from exporter.detectors.ensemble import Ensemble
+from exporter.anomaly.detectors.ensemble import Ensemble
 
 _LN10 = 2.302585092994046
 _HOURS = 24

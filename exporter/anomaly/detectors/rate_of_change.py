@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from exporter.anomaly.window import begin_moments, moments, push_moments
 from exporter.model import Floats, Memory
-from exporter.window import begin_moments, moments, push_moments
 
 BY_DEFAULT = False
 

@@ -8,9 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from exporter.detectors.bank import Bank
-from exporter.detectors.ensemble import DETECTOR, Ensemble
-from exporter.detectors.ensemble.lone import Lone
+from exporter.anomaly.bank import Bank
+from exporter.anomaly.detectors.ensemble import DETECTOR, Ensemble
+from exporter.anomaly.detectors.ensemble.lone import Lone
 from exporter.model import Floats, Series, Signal
 
 TICK = 300.0  # seconds between values here

@@ -8,18 +8,18 @@ from functools import cache
 
 import msgspec
 
-from exporter import detectors
-from exporter.app.sampling import SIGNALS, Sampling
+from exporter.anomaly import detectors
+from exporter.anomaly.bank import Bank
+from exporter.anomaly.incidents import Judge, Rule
+from exporter.anomaly.meter import AnomalyMeter
+from exporter.anomaly.sampling import SIGNALS, Sampling
+from exporter.anomaly.tick import Pipeline, Tick
 from exporter.contracts import Clock
-from exporter.detectors.bank import Bank
-from exporter.detectors.judge import Judge, Rule
 from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_bites
 from exporter.flow.state_file import Parts
-from exporter.metrics.anomalies import AnomalyMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Floats, Probed, Scores, Series, Verdict
-from exporter.pipeline import Pipeline, Tick
 
 DECIDES = "ensemble"  # the detector that opens incidents, and keeps them from being learnt
 RECENT = 200  # verdicts that are kept for people to read

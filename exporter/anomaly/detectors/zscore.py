@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from exporter.anomaly.window import begin_moments, deviations, push_moments
 from exporter.model import Floats, Memory
-from exporter.window import begin_moments, deviations, push_moments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

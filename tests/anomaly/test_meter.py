@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from exporter.metrics.anomalies import AnomalyMeter
+from exporter.anomaly.meter import AnomalyMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Scores, Series
 

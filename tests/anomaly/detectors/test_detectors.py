@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from exporter.detectors import every, load, names
-from exporter.detectors.bank import PIECE, Bank
+from exporter.anomaly.bank import PIECE, Bank
+from exporter.anomaly.detectors import every, load, names
 from exporter.model import Floats, Series
 
 EVERY = pytest.mark.parametrize("name", every())
@@ -37,7 +37,7 @@ def test_detectors_are_found_by_name() -> None:
 def test_importing_the_detectors_leaves_heavy_modules_alone() -> None:
     """scipy.stats alone would cost more memory than the whole exporter may."""
     code = (
-        "import sys; from exporter.detectors import every, load, names\n"
+        "import sys; from exporter.anomaly.detectors import every, load, names\n"
         "[load(n) for n in every()]; print('scipy.stats' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,0 +1,1 @@
+"""Anomaly detection: signals sampled, scored by detectors, turned into incidents."""
