@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from exporter import config as settings
-from exporter.alerting.push import Alerts, Key, Push, Pushed, Recipient, Report, key_of
+from exporter.alertmanager.meter import PushMeter
+from exporter.alertmanager.push import Alerts, Key, Push, Pushed, Recipient, Report, key_of
 from exporter.anomaly import alerts as alerts_of
 from exporter.anomaly.alerts import Claim, Origin
 from exporter.anomaly.engine import Judging
@@ -19,7 +20,6 @@ from exporter.contracts import Clock
 from exporter.flow.cooperative import in_bites
 from exporter.flow.state_file import Parts
 from exporter.http.client import DirectClient
-from exporter.metrics.pushes import PushMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Severity, Verdict
 from exporter.probes.context import Task

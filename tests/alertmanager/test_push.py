@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting.push import REMEMBERED, Alerts, Push, Recipient, Report
+from exporter.alertmanager.push import REMEMBERED, Alerts, Push, Recipient, Report
 from exporter.contracts import FetchFailedError
 from exporter.model import Answer, Reason
 

@@ -1,0 +1,1 @@
+"""Alerts pushed straight to every Alertmanager."""
