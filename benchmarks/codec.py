@@ -24,14 +24,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from exporter import venues
+from exporter.capture.codec import Decoder, Encoder, Row
+from exporter.capture.text_recording import Received, read
 from exporter.cli.replay import recognise
 from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError, Venue
-from exporter.flow.codec import Decoder, Encoder, Row
 from exporter.model import Channel, Depth
 from exporter.simulator import Simulator
 from exporter.simulator import venues as simulated
-from exporter.sources.recording import Received, read
 from exporter.websocket import connection
 
 ROUNDS = 7

@@ -14,7 +14,7 @@ from exporter.cli import _serve as serve
 from exporter.config.units import duration, format_size, size
 
 if TYPE_CHECKING:
-    from exporter.app.capture import Capture
+    from exporter.capture.record import Capture
 
 HELP = """\
 Connects to the streams of a config and records every event: trades, best prices, book updates,
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     """Record until told to stop; give the exit status."""
     from exporter import config as settings
     from exporter import logs, venues
-    from exporter.app.capture import Capture
+    from exporter.capture.record import Capture
     from exporter.http import proxy
 
     try:

@@ -16,15 +16,9 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from exporter import venues
-from exporter.cli._replay_text import text
-from exporter.continuity import Sequence, bind
-from exporter.contracts import Venue
-from exporter.decoding import ParseError
-from exporter.flow.codec import Mark, Row
-from exporter.flow.segments import SUFFIX, ForeignError
-from exporter.model import Ack, Control
-from exporter.signals.summary import Summary
-from exporter.sources.recording import (
+from exporter.capture.codec import Mark, Row
+from exporter.capture.summary import Summary
+from exporter.capture.text_recording import (
     Answered,
     Blank,
     Connected,
@@ -34,9 +28,15 @@ from exporter.sources.recording import (
     Sent,
     read,
 )
+from exporter.cli._replay_text import text
+from exporter.continuity import Sequence, bind
+from exporter.contracts import Venue
+from exporter.decoding import ParseError
+from exporter.flow.segments import SUFFIX, ForeignError
+from exporter.model import Ack, Control
 
 if TYPE_CHECKING:
-    from exporter.app.board import Board
+    from exporter.capture.playback import Board
 
 HELP = """\
 Puts captures (directories of segments, or one segment) and raw text recordings through the same
@@ -149,7 +149,7 @@ def play(
     Raises OSError, ForeignError and UnknownVenueError.
     """
     # Loaded when used: summaries of messages need none of the running program.
-    from exporter.app.board import Board
+    from exporter.capture.playback import Board
 
     seen = Board()
     rows: Iterable[Row] = _rows(path, venue)

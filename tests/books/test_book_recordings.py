@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from exporter.books.book import BookSync
+from exporter.capture.text_recording import Answered, Received, read
 from exporter.model import Depth
-from exporter.sources.recording import Answered, Received, read
 from exporter.venues import load
 from tests.conftest import shared
 

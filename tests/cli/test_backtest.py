@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exporter.capture.codec import Encoder, Row
 from exporter.cli import backtest
-from exporter.flow.codec import Encoder, Row
 from exporter.flow.segments import Writer
 from exporter.runtime.app import replay
-from tests.app.test_board import NOW, trade, trades
+from tests.capture.test_playback import NOW, trade, trades
 
 ONSET, LASTS = 600, 100
 

@@ -19,17 +19,17 @@ import pytest
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.capture import Capture, Recorder
+from exporter.capture.codec import Mark, Row
+from exporter.capture.record import Capture, Recorder
 from exporter.cli import capture as command
 from exporter.cli import replay as replay_command
 from exporter.cli.replay import play
-from exporter.flow.codec import Mark, Row
 from exporter.flow.segments import SMALLEST, Writer, segments
 from exporter.model import Channel, Control, Depth, Subscription
 from exporter.runtime.app import board, replay
 from exporter.simulator import Simulator
 from tests.app.running import wait_until
-from tests.app.test_board import NOW, trades
+from tests.capture.test_playback import NOW, trades
 from tests.flow.test_segments import file_size_limit
 
 CONFIG = """
@@ -155,7 +155,7 @@ def test_too_many_rows_are_dropped_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that stands still costs memory up to a bound, and then events, which are counted."""
-    monkeypatch.setattr("exporter.app.capture._WAITING", 3)
+    monkeypatch.setattr("exporter.capture.record._WAITING", 3)
     ours = recorder(tmp_path)
     for number in range(5):
         ours.add(Row(NOW + number, "x", Control("c")))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.flow.codec import Decoder, Encoder, Row
+from exporter.capture.codec import Decoder, Encoder, Row
 from exporter.flow.segments import (
     HEAD_SIZE,
     SMALLEST,

@@ -17,15 +17,15 @@ import msgspec
 
 from exporter import config, venues
 from exporter.alerting import intake
+from exporter.capture.codec import CodecError, Decoder, Encoder
+from exporter.capture.rows import Row
+from exporter.capture.text_recording import read_line
 from exporter.config import placement, web
 from exporter.decoding import ParseError
 from exporter.flow import segments
-from exporter.flow.codec import CodecError, Decoder, Encoder
-from exporter.flow.rows import Row
 from exporter.http.response import AnswerError, Response
 from exporter.http.tls import not_after
 from exporter.model import Quote, Side, Trade
-from exporter.sources.recording import read_line
 from exporter.web.basic_auth import credentials
 from exporter.web.routes import RefusedError, Reply, Request, Routes
 from exporter.web.server import listen_address

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from exporter.flow.rows import Mark, Row
+from exporter.capture.rows import Mark, Row
 from exporter.model import Ack, Control, Depth, Kline, Quote, Side, Trade
 
 # What venues send, and what nobody should: both must come back.

@@ -27,11 +27,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from exporter.flow import layouts as at
-from exporter.flow import sections as read
-from exporter.flow.packing import Group, Key
-from exporter.flow.rows import Entry, Mark, Row
-from exporter.flow.sections import Levels, Section
+from exporter.capture import layouts as at
+from exporter.capture import sections as read
+from exporter.capture.packing import Group, Key
+from exporter.capture.rows import Entry, Mark, Row
+from exporter.capture.sections import Levels, Section
 from exporter.model import Ack, Control, Depth, Kline, Quote, Trade
 
 __all__ = [

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from exporter.capture.codec import Mark, Row
+from exporter.capture.text_recording import read
 from exporter.cli import replay as replay_command
 from exporter.cli.replay import paced, play
 from exporter.contracts import Venue
-from exporter.flow.codec import Mark, Row
 from exporter.model import Ack, Channel, Control, Subscription, Trade
 from exporter.runtime.app import board, replay
-from exporter.sources.recording import read
 from tests.conftest import shared
 
 NOW = 1_700_000_000.0

@@ -19,8 +19,8 @@ from exporter.anomaly.gauges import Gauge
 from exporter.anomaly.meter import AnomalyMeter
 from exporter.anomaly.rates import Rate
 from exporter.anomaly.tick import Pipeline, Tick
+from exporter.capture.codec import Mark, Row
 from exporter.contracts import SequenceRule
-from exporter.flow.codec import Mark, Row
 from exporter.metrics.registry import Registry
 from exporter.model import (
     Ack,

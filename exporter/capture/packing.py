@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from exporter.flow import columns as c
-from exporter.flow import layouts as at
-from exporter.flow.layouts import layout
-from exporter.flow.rows import BUY, CLOSED, OPEN, SELL, SNAPSHOT, Mark, Row
+from exporter.capture import columns as c
+from exporter.capture import layouts as at
+from exporter.capture.layouts import layout
+from exporter.capture.rows import BUY, CLOSED, OPEN, SELL, SNAPSHOT, Mark, Row
 from exporter.model import Ack, Control, Depth, Event, Floats, Kline, Side, Trade
 
 Key: TypeAlias = tuple[str, str, str, str]  # exchange, topic, symbol, label

@@ -16,12 +16,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exporter import venues
+from exporter.capture.codec import VERSION, CodecError, Decoder, Encoder, Mark, Row, sides
+from exporter.capture.text_recording import Received, read
 from exporter.cli.replay import recognise
-from exporter.flow.codec import VERSION, CodecError, Decoder, Encoder, Mark, Row, sides
 from exporter.model import Ack, Control, Depth, Kline, Quote, Side, Trade
-from exporter.sources.recording import Received, read
+from tests.capture.rows import ROWS, bits
 from tests.conftest import shared
-from tests.flow.rows import ROWS, bits
 
 NOW = 1_700_000_000.123456
 

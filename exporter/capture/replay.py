@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from exporter.app.board import UNREADABLE, guess, subscribed
+from exporter.capture import text_recording
+from exporter.capture.codec import VERSION, CodecError, Decoder, Mark, Row
+from exporter.capture.playback import UNREADABLE, guess, subscribed
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
-from exporter.flow.codec import VERSION, CodecError, Decoder, Mark, Row
 from exporter.flow.segments import Content, DamagedError, read, segments
 from exporter.model import Ack, Control
-from exporter.sources import recording
 
 CONTENT = Content("capture", VERSION)
 
@@ -33,12 +33,12 @@ def captured(path: Path, damaged: Callable[[str], None]) -> Iterator[Row]:
             damaged(f"{segment}: {error}")
 
 
-def recorded(items: Iterable[recording.Item], venue: Venue) -> Iterator[Row]:
+def recorded(items: Iterable[text_recording.Item], venue: Venue) -> Iterator[Row]:
     """Give the rows of a raw text recording; frames without a time come when their events say."""
     decode, latest = venue.decode, 0.0
     known: set[str] = set()
     for item in items:
-        if not isinstance(item, recording.Received):
+        if not isinstance(item, text_recording.Received):
             continue
         try:
             events = venue.parse(item.frame if decode is None else decode(item.frame))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.sources.recording import (
+from exporter.capture.text_recording import (
     Answered,
     Blank,
     Connected,

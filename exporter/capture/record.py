@@ -19,13 +19,13 @@ import msgspec
 
 from exporter import config as settings
 from exporter import venues
-from exporter.app.board import ARMED, LOST, UNREADABLE, Board, subscribed
-from exporter.app.replay import CONTENT
+from exporter.capture.codec import Encoder, Levels, Mark, Row
+from exporter.capture.playback import ARMED, LOST, UNREADABLE, Board, subscribed
+from exporter.capture.replay import CONTENT
 from exporter.clock import SystemClock
 from exporter.contracts import Clock, Connect, Fetch, Venue
 from exporter.decoding import DOUBTFUL
 from exporter.flow import backoff
-from exporter.flow.codec import Encoder, Levels, Mark, Row
 from exporter.flow.segments import Writer
 from exporter.http.client import DirectClient
 from exporter.model import Ack, Channel, Control, Data, Depth, Event, Lost, Policy, Subscription

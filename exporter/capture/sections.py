@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from exporter.flow import columns as c
-from exporter.flow import layouts as at
-from exporter.flow.layouts import Kind, layout
-from exporter.flow.rows import BUY, CLOSED, OPEN, SELL, SNAPSHOT, Entry
+from exporter.capture import columns as c
+from exporter.capture import layouts as at
+from exporter.capture.layouts import Kind, layout
+from exporter.capture.rows import BUY, CLOSED, OPEN, SELL, SNAPSHOT, Entry
 from exporter.model import Depth, Floats, Side
 
 Levels: TypeAlias = tuple[list[tuple[float, float]], list[tuple[float, float]]]

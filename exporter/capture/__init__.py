@@ -1,0 +1,1 @@
+"""Record streams, read recordings, replay them; the binary codec."""
