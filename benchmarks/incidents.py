@@ -2,7 +2,7 @@
 
 Run: python benchmarks/incidents.py [--json], or exchange-exporter backtest --own-incidents
 
-exporter/app/incidents.py says what the cases are and which half of them no threshold was set on.
+exporter/backtest/incidents.py says what the cases are; no threshold was set on half of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from exporter.app.incidents import run, table
+from exporter.backtest.incidents import run, table
 
 
 def main() -> None:

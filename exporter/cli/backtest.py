@@ -12,18 +12,12 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from exporter.anomaly import detectors
-from exporter.cli import _plots as plots
+from exporter.backtest import plots
+from exporter.backtest.labelled import LabelledError, Window, read_series, read_windows, windows_of
 from exporter.flow.segments import SUFFIX, ForeignError
-from exporter.sources.labelled import (
-    LabelledError,
-    Window,
-    read_series,
-    read_windows,
-    windows_of,
-)
 
 if TYPE_CHECKING:
-    from exporter.app.backtest import Outcome, Subject
+    from exporter.backtest.backtest import Outcome, Subject
     from exporter.model import Signal
 
 HELP = """\

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.app.incidents import run
+from exporter.backtest.incidents import run
 
 
 @pytest.mark.live

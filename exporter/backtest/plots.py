@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from exporter.app.backtest import Outcome
+    from exporter.backtest.backtest import Outcome
 
 MISSING = "plots need matplotlib: pip install 'exchange-exporter[plots]'"
 _INK, _BAND, _INCIDENT, _ALARM = "#1f3b5b", "#9db8d6", "#f3b1ab", "#b3201f"

@@ -16,11 +16,11 @@ from exporter.anomaly.bank import Bank
 from exporter.anomaly.engine import DECIDES
 from exporter.anomaly.incidents import Judge, Rule
 from exporter.anomaly.tick import Tick
+from exporter.backtest.labelled import Labelled, Window
 from exporter.capture.playback import Board
 from exporter.capture.replay import captured
 from exporter.contracts import Banded
 from exporter.model import Change, Floats, Series, Signal, Verdict
-from exporter.sources.labelled import Labelled, Window
 
 DAY = 86400.0  # seconds
 

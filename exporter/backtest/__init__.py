@@ -1,0 +1,1 @@
+"""Detectors scored on labelled series."""
