@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
-    from exporter.alerting.outbox import Row
-    from exporter.app.relay import Relay
-    from exporter.config.relay import Config
+    from exporter.relay.app import Relay
+    from exporter.relay.config import Config
+    from exporter.relay.outbox import Row
     from exporter.web.security import WebFile
 
 HELP = """\
@@ -90,8 +90,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked; give the exit status."""
-    from exporter.app.relay import settings as relay_settings
     from exporter.config import ConfigError
+    from exporter.relay import settings as relay_settings
 
     file = args.check or args.config
     if file is None:
@@ -146,11 +146,11 @@ def _report(file: str, config: Config) -> Iterable[str]:
 
 def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
     from exporter import logs
-    from exporter.alerting.store import StoreError
-    from exporter.app.relay import settings as relay_settings
     from exporter.config import ConfigError
     from exporter.config.secret import revealed
     from exporter.http import proxy
+    from exporter.relay import settings as relay_settings
+    from exporter.relay.store import StoreError
     from exporter.runtime.app import relay
     from exporter.web.security import WebFile
     from exporter.web.server import ListenError, listen_address
@@ -237,9 +237,9 @@ async def _until_told(relay: Relay) -> None:
 
 
 def _test(config: Config, name: str) -> int:
-    from exporter.app.relay.settings import try_receiver
     from exporter.http.proxy import ProxyError
     from exporter.model import Delivered
+    from exporter.relay.settings import try_receiver
 
     try:
         results = asyncio.run(try_receiver(config, name))
@@ -265,7 +265,7 @@ def _shown(text: str) -> str:
 def _with_spool(path: Path, act: Callable[[sqlite3.Connection], int]) -> int:
     import sqlite3
 
-    from exporter.alerting import outbox, store
+    from exporter.relay import outbox, store
 
     if not path.exists():
         return _fail(f"{path}: no such spool")
@@ -284,7 +284,7 @@ def _with_spool(path: Path, act: Callable[[sqlite3.Connection], int]) -> int:
 
 
 def _outbox(db: sqlite3.Connection, args: argparse.Namespace) -> int:
-    from exporter.alerting import outbox
+    from exporter.relay import outbox
 
     if args.act == "list":
         states = [outbox.State(name) for name in args.state or ()]
@@ -310,7 +310,7 @@ def _outbox(db: sqlite3.Connection, args: argparse.Namespace) -> int:
 
 
 def _ids(db: sqlite3.Connection, text: str) -> list[int] | None:
-    from exporter.alerting import outbox
+    from exporter.relay import outbox
 
     if text == "all":
         return [row.id for row in outbox.listed(db, [outbox.State.DEAD], 1_000_000)]

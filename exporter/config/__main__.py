@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from pkgutil import iter_modules
 
-from exporter.config import json_schema, relay
+from exporter.config import json_schema
+from exporter.relay import config
 
 PACKAGE = Path(__file__).parent.parent
 FILE = PACKAGE / "config.schema.json"
@@ -23,7 +24,7 @@ def schema_text() -> str:
 
 def relay_schema_text() -> str:
     """Give the text of the schema of the relay's config, in the same way."""
-    schema = relay.json_schema(tuple(_names("notifiers")))
+    schema = config.json_schema(tuple(_names("notifiers")))
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import exporter.metrics
 from exporter.config.shape import Metrics
-from exporter.metrics import families, relay
+from exporter.metrics import families
 from exporter.model import (
     Channel,
     Circuit,
@@ -24,6 +24,7 @@ from exporter.model import (
     Skip,
     SubscriptionState,
 )
+from exporter.relay import metrics
 
 Kind = Literal["counter", "gauge"]
 TARGET = frozenset({"job", "instance", "site"})  # set by the scrape config, not by the exporter
@@ -60,13 +61,13 @@ _VALUES: Mapping[tuple[str, str], type[Enum] | tuple[str, ...]] = {
     (families.QUEUE_DROPPED.name, "policy"): families.Dropped,
     (families.ANOMALY_SCORE.name, "detector"): ("zscore", "iqr", "rolling_mean", "ensemble"),
     (families.ANOMALY_BASELINE.name, "bound"): ("lower", "center", "upper"),
-    (relay.RECEIVED.name, "status"): relay.Status,
-    (relay.REFUSED.name, "reason"): relay.Refusal,
-    (relay.DELIVERIES.name, "outcome"): relay.Outcome,
-    (relay.HELD.name, "reason"): relay.Hold,
-    (relay.BREAKER.name, "state"): Circuit,
-    (relay.TRIAGE.name, "outcome"): relay.Asked,
-    (relay.TRIAGE_TOKENS.name, "direction"): relay.Direction,
+    (metrics.RECEIVED.name, "status"): metrics.Status,
+    (metrics.REFUSED.name, "reason"): metrics.Refusal,
+    (metrics.DELIVERIES.name, "outcome"): metrics.Outcome,
+    (metrics.HELD.name, "reason"): metrics.Hold,
+    (metrics.BREAKER.name, "state"): Circuit,
+    (metrics.TRIAGE.name, "outcome"): metrics.Asked,
+    (metrics.TRIAGE_TOKENS.name, "direction"): metrics.Direction,
 }
 _ANYWHERE = {"channel": Channel}  # of exchanges; a relay's channel is the name of a receiver
 

@@ -14,7 +14,8 @@ from grafanalib import formatunits
 
 import dashboards
 from dashboards import thresholds
-from exporter.metrics import families, relay
+from exporter.metrics import families
+from exporter.relay import metrics
 from tests.alert_rules.catalogue import TARGET
 from tests.alert_rules.catalogue import catalogue as exported
 from tests.conftest import ROOT
@@ -154,7 +155,7 @@ def test_layout(page: dict[str, Any]) -> None:
 
 def test_every_query_is_filtered_and_rated() -> None:
     """Each series is chosen by job; counters stand under rate or increase, gauges never."""
-    counters = {f.name for f in (*families.all_families(), *relay.all_families())
+    counters = {f.name for f in (*families.all_families(), *metrics.all_families())
                 if f.kind == "counter"}  # fmt: skip
     for each in ASKED:
         for use in uses(each.query):

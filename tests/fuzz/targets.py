@@ -16,7 +16,6 @@ from tempfile import mkdtemp
 import msgspec
 
 from exporter import config, venues
-from exporter.alerting import intake
 from exporter.capture.codec import CodecError, Decoder, Encoder
 from exporter.capture.rows import Row
 from exporter.capture.text_recording import read_line
@@ -26,6 +25,7 @@ from exporter.flow import segments
 from exporter.http.response import AnswerError, Response
 from exporter.http.tls import not_after
 from exporter.model import Quote, Side, Trade
+from exporter.relay import webhook
 from exporter.web.basic_auth import credentials
 from exporter.web.routes import RefusedError, Reply, Request, Routes
 from exporter.web.server import listen_address
@@ -57,7 +57,7 @@ def _web(data: bytes) -> None:
 
 
 def _webhook(data: bytes) -> None:
-    for read in (intake.read, intake.read_plain):
+    for read in (webhook.read, webhook.read_plain):
         with suppress(ParseError):
             for alert in read(data, 1_700_000_000.0).alerts:
                 assert len(alert.labels) <= 100

@@ -24,7 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from exporter.clock import SystemClock
-from exporter.notifiers.twilio import segments
+from exporter.relay.notifiers.twilio import segments
 
 Answer = tuple[int, dict[str, str], bytes]
 LINE_TOKEN, TELEGRAM_TOKEN, ROUTING_KEY = "line-token", "123:telegram", "a" * 32

@@ -57,8 +57,8 @@ def run(file: str, pattern: str, commits: int) -> int:
 
 
 if __name__ == "__main__":
-    import exporter.app.relay
-    import exporter.cli.relay  # noqa: F401 - so that children need not
+    import exporter.cli.relay
+    import exporter.relay.app  # noqa: F401 - nor this
 
     for line in sys.stdin:
         sys.stdout.write(f"ended {run(*json.loads(line))}\n")

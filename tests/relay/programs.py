@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from exporter.app.relay import Options, Relay
-from exporter.app.relay.settings import load
+from exporter.relay.app import Options, Relay
+from exporter.relay.settings import load
 from tests.live.programs import Process, command, get
 from tests.relay.fakes import AUTH, LINE_TOKEN, ROUTING_KEY, SID, SIGNING, TELEGRAM_TOKEN
 

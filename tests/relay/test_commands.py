@@ -94,7 +94,7 @@ def test_apprise_is_opened_only_when_configured(tmp_path: Path) -> None:
     """A service of the library gets its message; without one the library is not loaded."""
     pytest.importorskip("apprise")
     script = (
-        "import sys, exporter.app.relay.settings as r; "
+        "import sys, exporter.relay.settings as r; "
         "r.all_notifiers(); print('apprise' in sys.modules)"
     )
     done = subprocess.run(

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from exporter.__main__ import main
-from exporter.app.relay.settings import all_notifiers, load, receiver_of
 from exporter.config import ConfigError
 from exporter.config.__main__ import RELAY_FILE, relay_schema_text
-from exporter.config.relay import read
+from exporter.relay.config import read
+from exporter.relay.settings import all_notifiers, load, receiver_of
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "relay.yml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from exporter.metrics.registry import Registry
-from exporter.metrics.relay import Outcome, RelayMeter, all_families
+from exporter.relay.metrics import Outcome, RelayMeter, all_families
 from tests.conftest import shared
 from tests.metrics.test_registry import samples
 

@@ -19,10 +19,10 @@ import jinja2
 import msgspec
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from exporter.alerting import clean
-from exporter.alerting.incident import Incident, worst
-from exporter.alerting.receiver import Receiver
 from exporter.model import Alert, Level, Note, Occasion
+from exporter.relay import escaping
+from exporter.relay.incident import Incident, worst
+from exporter.relay.receiver import Receiver
 
 log = logging.getLogger(__name__)
 
@@ -260,7 +260,7 @@ def _context(incident: Incident, occasion: Occasion, now: float, most: int) -> d
         "changes": len(incident.changes),
         "action": first.annotations.get("action", ""),
         "summary": first.annotations.get("summary", ""),
-        "link": Safe(next((clean.link(link) for link in links if link), "")),
+        "link": Safe(next((escaping.link(link) for link in links if link), "")),
         "labels": first.labels,
     }
 
@@ -378,7 +378,7 @@ def _rendered(receiver: Receiver, context: Mapping[str, Any]) -> tuple[str, list
         text = environment.get_template(f"en.{kind}").render(context)
     lines = [line.rstrip() for line in text.strip().splitlines()]
     title, rest = (lines[0], lines[1:]) if lines else ("", [])
-    return clean.cut(title, _TITLE) if not receiver.notifier.short else title, rest
+    return escaping.cut(title, _TITLE) if not receiver.notifier.short else title, rest
 
 
 def _fields(receiver: Receiver, context: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

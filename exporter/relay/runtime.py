@@ -10,18 +10,18 @@ from contextlib import AsyncExitStack
 from random import random
 from typing import Final, TypeAlias
 
-from exporter import notifiers
-from exporter.alerting import courier, ledger, outbox, texts
-from exporter.alerting.adviser import Advice, Adviser, Outcome
-from exporter.alerting.adviser import Rules as AdviserRules
-from exporter.alerting.courier import Courier, Policy
-from exporter.alerting.incident import Incident
-from exporter.alerting.intake import Post
-from exporter.alerting.ledger import Ledger
-from exporter.alerting.receiver import Receiver
-from exporter.alerting.store import Store, StoreError
-from exporter.alerting.writing import Taken
-from exporter.app.relay.settings import (
+from exporter.contracts import Clock, Notifier, Send
+from exporter.model import Circuit
+from exporter.redact import Veil
+from exporter.relay import delivery, incident_store, notifiers, outbox, rendering
+from exporter.relay.config import Config
+from exporter.relay.delivery import Courier, Policy
+from exporter.relay.enqueue import Taken
+from exporter.relay.incident import Incident
+from exporter.relay.incident_store import Ledger
+from exporter.relay.metrics import RelayMeter
+from exporter.relay.receiver import Receiver
+from exporter.relay.settings import (
     ledger_settings,
     model_of,
     policy_of,
@@ -29,11 +29,10 @@ from exporter.app.relay.settings import (
     sending,
     veil_of,
 )
-from exporter.config.relay import Config
-from exporter.contracts import Clock, Notifier, Send
-from exporter.metrics.relay import RelayMeter
-from exporter.model import Circuit
-from exporter.redact import Veil
+from exporter.relay.store import Store, StoreError
+from exporter.relay.triage_client import Advice, Adviser, Outcome
+from exporter.relay.triage_client import Rules as AdviserRules
+from exporter.relay.webhook import Post
 from exporter.runtime.fleet import Changes
 
 log = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ class Force:
         self._config: Config | None = None
         self._couriers: list[Courier] = []
         self._workers: dict[Courier, asyncio.Task[None]] = {}
-        self._ledger = Ledger((), ledger.Settings())
+        self._ledger = Ledger((), incident_store.Settings())
         self._adviser: Adviser | None = None
         self._veil = Veil()
         self._asking: set[asyncio.Task[None]] = set()
@@ -126,7 +125,7 @@ class Force:
         await self._resume(kept, patient=before is not None)
         for each in self._couriers:
             if each not in self._workers:
-                texts.warm(each.receiver)
+                rendering.warm(each.receiver)
                 self._workers[each] = self._start("deliver", each.run)
         return Changes(
             added=tuple(name for name in wanted if name not in known),
@@ -193,7 +192,7 @@ class Force:
         """Hand all that waits on the disk to those who deliver it. Raises StoreError."""
         now = self._clock.wall()
         pending = await self._store.write(lambda db: outbox.pending(db, now, LONGEST_DELAY))
-        courier.shared(self._couriers, pending)
+        delivery.shared(self._couriers, pending)
         known = {each.receiver.name for each in self._couriers}
         for name in sorted({each.receiver for each in pending} - known):
             log.warning("receiver_gone receiver=%s", name)
@@ -234,7 +233,7 @@ class Force:
             )
 
     def _follow(self, taken: Taken) -> None:
-        courier.shared(self._couriers, taken.pending)
+        delivery.shared(self._couriers, taken.pending)
         self._meter.deduplicated.inc(taken.duplicates)
         for receiver, reason in taken.held:
             self._meter.held(receiver, reason.value)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting import outbox
-from exporter.alerting import store as module
-from exporter.alerting.store import FullError, Store, StoreError, connect
+from exporter.relay import outbox
+from exporter.relay import store as module
+from exporter.relay.store import FullError, Store, StoreError, connect
 
 
 def _begin(db: sqlite3.Connection) -> None:
@@ -189,7 +189,7 @@ def test_spool_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 def test_the_past_makes_room() -> None:
     """What is over is shed, oldest first, a quarter at a time; what waits or is dead stays."""
-    from tests.alerting.parts import EPOCH, Book, make
+    from tests.relay.parts import EPOCH, Book, make
 
     book = Book()
     for number in range(40):

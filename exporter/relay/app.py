@@ -16,24 +16,24 @@ from typing import Final
 
 import msgspec
 
-from exporter import __version__, logs, notifiers
-from exporter.alerting import heartbeat, held, outbox
-from exporter.alerting.store import Store, StoreError
-from exporter.app.relay.force import Force, ended
-from exporter.app.relay.serving import Serving
-from exporter.app.relay.watchdog import Watchdog
+from exporter import __version__, logs
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, config_hash
-from exporter.config.relay import Config
 from exporter.config.secret import revealed
 from exporter.contracts import Clock, FetchFailedError, Send
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
 from exporter.metrics.process import ExporterMeter
 from exporter.metrics.registry import Registry
-from exporter.metrics.relay import RelayMeter
 from exporter.model import Answer
 from exporter.model import Request as WireRequest
+from exporter.relay import heartbeat, notifiers, outbox, suppression
+from exporter.relay.config import Config
+from exporter.relay.metrics import RelayMeter
+from exporter.relay.routes import Serving
+from exporter.relay.runtime import Force, ended
+from exporter.relay.store import Store, StoreError
+from exporter.relay.watchdog import Watchdog
 from exporter.web.administration import limits
 from exporter.web.security import WebFile
 from exporter.web.server import Server
@@ -215,7 +215,7 @@ class Relay:
         while True:
             now, wall = self.clock.monotonic(), self.clock.wall()
             try:
-                await self.force.settle(wall, await self.store.write(held.receivers))
+                await self.force.settle(wall, await self.store.write(suppression.receivers))
                 await self._look_around()
                 if gone := await self.store.write(_make_room):
                     log.warning("spool_full forgotten=%d", gone)

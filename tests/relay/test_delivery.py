@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from exporter.alerting import courier, outbox
-from exporter.alerting.courier import Courier, Policy
-from exporter.alerting.outbox import State
 from exporter.contracts import FetchFailedError
 from exporter.flow import backoff
 from exporter.model import Answer, Circuit, Reason
-from tests.alerting.parts import Book, Memory, make, post, receiver
+from exporter.relay import delivery, outbox
+from exporter.relay.delivery import Courier, Policy
+from exporter.relay.outbox import State
 from tests.fakes import FakeClock, run_virtual
+from tests.relay.parts import Book, Memory, make, post, receiver
 
 OK: tuple[int, Mapping[str, str], bytes] = (200, {}, b"{}")
 
@@ -85,7 +85,7 @@ def _deliver(
                     wall = world.clock.wall()
                     alert = make("a", start=wall)
                     found = book.ledger.take(book.db, post(alert, group=f"g{number}"), wall)
-                    courier.shared([one], found.pending)
+                    delivery.shared([one], found.pending)
                     each(number)
                     await world.clock.sleep(1.0)
 

@@ -9,14 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 
-from exporter import notifiers
-from exporter.alerting import heartbeat, ledger, texts, triage
-from exporter.alerting.courier import Policy
-from exporter.alerting.incident import Rules as FlapRules
-from exporter.alerting.receiver import Pace, Receiver
 from exporter.clock import SystemClock
-from exporter.config import relay as settings
-from exporter.config.relay import Config
 from exporter.config.secret import Secret, revealed
 from exporter.contracts import Account, FetchFailedError, Notifier, Send
 from exporter.flow import backoff, breaker
@@ -24,6 +17,12 @@ from exporter.http.aiohttp_client import HttpClient
 from exporter.http.proxy import environment
 from exporter.model import Answer, Retry
 from exporter.redact import Veil
+from exporter.relay import config as settings
+from exporter.relay import heartbeat, incident_store, notifiers, rendering, triage
+from exporter.relay.config import Config
+from exporter.relay.delivery import Policy
+from exporter.relay.incident import Rules as FlapRules
+from exporter.relay.receiver import Pace, Receiver
 
 
 def all_notifiers() -> dict[str, Notifier]:
@@ -34,7 +33,7 @@ def all_notifiers() -> dict[str, Notifier]:
 def load(file: str | Path, environ: Mapping[str, str] | None = None) -> Config:
     """Read a relay's config file and try its templates. Raises ConfigError."""
     known = all_notifiers()
-    languages = texts.languages()
+    languages = rendering.languages()
     if environ is None:
         config = settings.load(file, known, languages)
     else:
@@ -44,8 +43,8 @@ def load(file: str | Path, environ: Mapping[str, str] | None = None) -> Config:
         for key, source in (("template", each.template), ("body", each.body)):
             if source is not None:
                 try:
-                    texts.check(source, f"{file}: receivers[{at}].{key}")
-                except texts.TemplateError as error:
+                    rendering.check(source, f"{file}: receivers[{at}].{key}")
+                except rendering.TemplateError as error:
                     complaints.append(str(error))
     if complaints:
         raise settings.ConfigError(tuple(complaints))
@@ -105,9 +104,9 @@ def policy_of(config: settings.Receiver) -> Policy:
     )
 
 
-def ledger_settings(config: Config) -> ledger.Settings:
+def ledger_settings(config: Config) -> incident_store.Settings:
     incidents, ask = config.incidents, config.triage
-    return ledger.Settings(
+    return incident_store.Settings(
         dedup=incidents.dedup_window,
         flapping=FlapRules(
             window=incidents.flap_window,
@@ -145,7 +144,7 @@ async def sending(config: Config) -> AsyncIterator[Callable[[Notifier], Send]]:
         def carrier(notifier: Notifier) -> Send:
             if notifier.name != "apprise":
                 return veiled(client, veil)
-            send: Send = import_module("exporter.edge.apprise").send
+            send: Send = import_module("exporter.relay.apprise_client").send
             return veiled(send, veil)
 
         yield carrier
@@ -208,7 +207,7 @@ async def try_receiver(config: Config, name: str) -> list[Tested]:
     async with sending(config) as carrier:
         send = carrier(receiver.notifier)
         for account in receiver.accounts:
-            note = texts.compose_test(receiver, clock.wall())[0]
+            note = rendering.compose_test(receiver, clock.wall())[0]
             request = receiver.notifier.request(note, account, str(uuid4()), None)
             target = ",".join(account.to)
             try:

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from exporter.alerting import outbox
-from exporter.alerting.outbox import Pending, Row, State
-from exporter.alerting.receiver import Receiver
-from exporter.alerting.store import Disk, StoreError
 from exporter.contracts import Account, Clock, FetchFailedError, Send
 from exporter.flow import backoff, breaker
 from exporter.model import Answer, Circuit, Delivered, Outcome, Reason, Refused, Retry
+from exporter.relay import outbox
+from exporter.relay.outbox import Pending, Row, State
+from exporter.relay.receiver import Receiver
+from exporter.relay.store import Disk, StoreError
 
 log = logging.getLogger(__name__)
 

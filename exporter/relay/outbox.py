@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import msgspec
 
-from exporter.alerting.incident import near
 from exporter.model import Note, Occasion
+from exporter.relay.incident import near
 
 
 class State(StrEnum):

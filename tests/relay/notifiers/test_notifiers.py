@@ -11,7 +11,6 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from exporter import notifiers
 from exporter.contracts import Account
 from exporter.model import (
     Alert,
@@ -24,8 +23,9 @@ from exporter.model import (
     Refused,
     Retry,
 )
-from exporter.notifiers.line import units
-from exporter.notifiers.twilio import segments
+from exporter.relay import notifiers
+from exporter.relay.notifiers.line import units
+from exporter.relay.notifiers.twilio import segments
 
 NOTE = Note(
     occasion=Occasion.FIRING,

@@ -15,9 +15,9 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from exporter.alerting import clean
 from exporter.decoding import ParseError, reading
 from exporter.model import Alert, Level
+from exporter.relay import escaping
 
 LABEL: Final = 300  # characters of a label's value that are kept
 ANNOTATION: Final = 1000
@@ -93,7 +93,7 @@ def read(body: bytes, now: float) -> Post:
         alerts = tuple(_alert(alert, now) for alert in post.alerts)
         key = post.groupKey or repr(sorted(post.groupLabels.items())) + alerts[0].name
         more = min(max(0, post.truncatedAlerts), 1_000_000)
-        receiver = clean.line(post.receiver, LABEL)
+        receiver = escaping.line(post.receiver, LABEL)
         return Post(group=_hash(f"{receiver}\0{key}"), receiver=receiver, alerts=alerts, more=more)
 
 
@@ -114,7 +114,7 @@ def read_plain(body: bytes, now: float) -> Post:
         posted = _Alert(plain.status, labels, annotations, fingerprint=_hash(key))
         return Post(
             group=_hash(f"plain {key}"),
-            receiver=clean.line(plain.receiver, LABEL),
+            receiver=escaping.line(plain.receiver, LABEL),
             alerts=(_alert(posted, now, start=0.0),),
         )
 
@@ -152,8 +152,8 @@ def _texts(found: Mapping[str, str], limit: int) -> dict[str, str]:
     """Clean and bound names and values; links stay links only in annotations named ``*_url``."""
     texts: dict[str, str] = {}
     for name, value in list(found.items())[:_MOST_LABELS]:
-        key = clean.line(name, 100)
-        texts[key] = clean.link(value) if key.endswith("_url") else clean.line(value, limit)
+        key = escaping.line(name, 100)
+        texts[key] = escaping.link(value) if key.endswith("_url") else escaping.line(value, limit)
     return texts
 
 

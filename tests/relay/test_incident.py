@@ -7,10 +7,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.alerting.incident import Incident, Rules, advance, settle
-from exporter.alerting.receiver import Pace
 from exporter.model import Level, Occasion
-from tests.alerting.parts import EPOCH, Book, make, receiver
+from exporter.relay.incident import Incident, Rules, advance, settle
+from exporter.relay.receiver import Pace
+from tests.relay.parts import EPOCH, Book, make, receiver
 
 BEGINS = {Occasion.FIRING, Occasion.FLAPPING}
 ENDS = {Occasion.RESOLVED, Occasion.LOST, Occasion.FLAPPING}

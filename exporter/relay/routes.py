@@ -11,12 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from exporter import __version__
-from exporter.alerting import intake, ledger, outbox, page
-from exporter.alerting.intake import Post
-from exporter.alerting.store import StoreError
 from exporter.decoding import ParseError
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.relay import Refusal, Status
+from exporter.relay import incident_store, outbox, page, webhook
+from exporter.relay.metrics import Refusal, Status
+from exporter.relay.store import StoreError
+from exporter.relay.webhook import Post
 from exporter.web import administration
 from exporter.web import page as web
 from exporter.web.routes import (
@@ -33,7 +33,7 @@ from exporter.web.routes import (
 )
 
 if TYPE_CHECKING:
-    from exporter.app.relay import Relay
+    from exporter.relay.app import Relay
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +51,9 @@ class Serving:
         """Give all routes."""
         relay = self._relay
         routes: dict[str, Handler] = {
-            "POST /api/v1/alertmanager": partial(self._post, intake.read),
-            "POST /api/v1/grafana": partial(self._post, intake.read),
-            "POST /api/v1/alert": partial(self._post, intake.read_plain),
+            "POST /api/v1/alertmanager": partial(self._post, webhook.read),
+            "POST /api/v1/grafana": partial(self._post, webhook.read),
+            "POST /api/v1/alert": partial(self._post, webhook.read_plain),
             "/": html_route(self._page),
             "/api/v1/incidents/{id}": json_route(self._incident),
             "/metrics": scrape_route(Exposition(relay.registry)),
@@ -121,7 +121,7 @@ class Serving:
     async def _page(self) -> str:
         relay, states = self._relay, tuple(outbox.State)
         incidents, rows = await relay.store.write(
-            lambda db: (ledger.recent(db, 50), outbox.listed(db, states, 50))
+            lambda db: (incident_store.recent(db, 50), outbox.listed(db, states, 50))
         )
         seen = page.Overview(
             version=__version__,
@@ -137,7 +137,7 @@ class Serving:
 
     async def _incident(self, request: Request) -> object:
         name = request.parameters["id"]
-        found = await self._relay.store.write(lambda db: ledger.one(db, name))
+        found = await self._relay.store.write(lambda db: incident_store.one(db, name))
         if found is None:
             raise RefusedError(404, "no incident of that id")
         return found

@@ -14,14 +14,14 @@ from typing import Final
 
 import msgspec
 
-from exporter.alerting import held, outbox, texts, writing
-from exporter.alerting.held import Held
-from exporter.alerting.incident import Incident, Rules, advance, lose, near, settle
-from exporter.alerting.intake import Post
-from exporter.alerting.receiver import Receiver, target_of
-from exporter.alerting.store import FullError
-from exporter.alerting.writing import Taken
 from exporter.model import Alert, Level, Occasion
+from exporter.relay import enqueue, outbox, rendering, suppression
+from exporter.relay.enqueue import Taken
+from exporter.relay.incident import Incident, Rules, advance, lose, near, settle
+from exporter.relay.receiver import Receiver, target_of
+from exporter.relay.store import FullError
+from exporter.relay.suppression import Held
+from exporter.relay.webhook import Post
 
 _MOST_LOST: Final = 100  # resolved notices that one loss of data takes back
 _ENDS: Final = frozenset({Occasion.RESOLVED, Occasion.LOST})
@@ -176,10 +176,10 @@ class Ledger:
                 continue
             reason = self._obstacle(db, receiver, incident, occasion, now, at_once=at_once)
             if reason is not None:
-                held.hold(db, receiver, incident, reason, occasion, now)
+                suppression.hold(db, receiver, incident, reason, occasion, now)
                 taken.held.append((receiver.name, reason))
                 continue
-            delay = self._settings.grace if wanted and writing.rides(receiver) else 0.0
+            delay = self._settings.grace if wanted and enqueue.rides(receiver) else 0.0
             self._deliver(db, receiver, incident, occasion, now, taken, delay)
 
     def _obstacle(
@@ -206,9 +206,9 @@ class Ledger:
             last = told.fetchone()
             if last is not None and near(last["at"], now, receiver.cooldown):
                 return Held.COOLDOWN
-        if held.spent(db, receiver, receiver.storm, now):
+        if suppression.spent(db, receiver, receiver.storm, now):
             return Held.STORM
-        return Held.BUDGET if held.spent(db, receiver, receiver.budget, now) else None
+        return Held.BUDGET if suppression.spent(db, receiver, receiver.budget, now) else None
 
     def _deliver(
         self,
@@ -227,10 +227,10 @@ class Ledger:
                 occasion = Occasion.FIRING  # to this one it is new
         triage = ""
         if occasion in _ENDS and receiver.notifier.edits:
-            triage = writing.triage_of(db, receiver, incident.id)  # the edit would wipe it off
-        notes = texts.compose(receiver, incident, occasion, now, triage)
+            triage = enqueue.triage_of(db, receiver, incident.id)  # the edit would wipe it off
+        notes = rendering.compose(receiver, incident, occasion, now, triage)
         ends = occasion in _ENDS or (occasion is Occasion.SETTLED and not incident.firing)
-        writing.insert(db, receiver, notes, taken, now=now, delay=delay, edit=ends)
+        enqueue.insert(db, receiver, notes, taken, now=now, delay=delay, edit=ends)
         db.execute("INSERT OR REPLACE INTO told (incident, receiver, at) VALUES (?, ?, ?)",
                    (*key, now))  # fmt: skip
 
@@ -269,23 +269,25 @@ class Ledger:
                 (name,),
             )
         }
-        if not first or held.spent(db, receiver, receiver.budget, now):
+        if not first or suppression.spent(db, receiver, receiver.budget, now):
             return
         if 1 in first:
-            for row in held.rows(db, name, "reason = 'cooldown'"):
+            for row in suppression.rows(db, name, "reason = 'cooldown'"):
                 if row["told"] is None or not near(row["told"], now, receiver.cooldown):
                     self._tell_held(db, receiver, row, now, taken)
         if 0 not in first or near(first[0], now, receiver.digest_every):
             return
-        few = held.rows(db, name, "reason != 'cooldown'", most=3)
-        if len(few) <= 2 and not held.spent(db, receiver, receiver.storm, now):
+        few = suppression.rows(db, name, "reason != 'cooldown'", most=3)
+        if len(few) <= 2 and not suppression.spent(db, receiver, receiver.storm, now):
             for row in few:
                 self._tell_held(db, receiver, row, now, taken)
             return
-        groups, incidents = held.added_up(db, name)
+        groups, incidents = suppression.added_up(db, name)
         key = f"digest-{name}-{now:.0f}"
-        notes = texts.compose_digest(receiver, groups, incidents, key=key, since=first[0], now=now)
-        writing.insert(db, receiver, notes, taken, now=now)
+        notes = rendering.compose_digest(
+            receiver, groups, incidents, key=key, since=first[0], now=now
+        )
+        enqueue.insert(db, receiver, notes, taken, now=now)
         db.execute(
             "INSERT OR REPLACE INTO told (incident, receiver, at) SELECT incident, receiver, ?"
             " FROM held WHERE receiver = ? AND reason != 'cooldown'",
@@ -302,7 +304,7 @@ class Ledger:
         taken: Taken,
     ) -> None:
         """Tell what was held back as it is by now."""
-        held.forget(db, receiver, row["incident"])
+        suppression.forget(db, receiver, row["incident"])
         self._deliver(db, receiver, _incident(row), Occasion(row["occasion"]), now, taken)
 
     # --- triage ---------------------------------------------------------------------------------
@@ -356,9 +358,9 @@ class Ledger:
             told = db.execute("SELECT 1 FROM told WHERE incident = ? AND receiver = ?",
                               (incident, receiver.name)).fetchone()  # fmt: skip
             if told and receiver.triage and receiver.notifier.triage:
-                text = texts.triage_text(receiver, answer["language"], answer)
+                text = rendering.triage_text(receiver, answer["language"], answer)
                 for account in receiver.accounts:
-                    writing.append(db, receiver, target_of(account), found, text, now, taken)
+                    enqueue.append(db, receiver, target_of(account), found, text, now, taken)
         return taken
 
     # --- what people ask ------------------------------------------------------------------------

@@ -8,9 +8,9 @@ from functools import cache
 
 import jinja2
 
-from exporter.alerting import texts
-from exporter.alerting.incident import Incident
-from exporter.alerting.outbox import Row
+from exporter.relay import rendering
+from exporter.relay.incident import Incident
+from exporter.relay.outbox import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +67,11 @@ def _incident(incident: Incident, now: float) -> dict[str, object]:
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(texts.TEMPLATES),
+        loader=jinja2.FileSystemLoader(rendering.TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": texts.clock, "span": texts.span}
+    environment.filters |= {"clock": rendering.clock, "span": rendering.span}
     return environment.get_template("page.html")

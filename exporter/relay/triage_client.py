@@ -10,11 +10,11 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import quote
 
-from exporter.alerting import triage
-from exporter.alerting.incident import Incident
 from exporter.contracts import Clock, FetchFailedError, Send
 from exporter.flow import breaker
 from exporter.model import Reason
+from exporter.relay import triage
+from exporter.relay.incident import Incident
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from typing import Final
 
 import msgspec
 
-from exporter.alerting import clean
-from exporter.alerting.incident import Incident
 from exporter.model import Request
+from exporter.relay import escaping
+from exporter.relay.incident import Incident
 
 # Languages by code: their name for the prompt, and the test of a letter of their script.
 _LANGUAGES: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
@@ -65,7 +65,10 @@ def request(model: Model, incident: Incident, evidence: str, fence: str) -> Requ
     )
     lines = [fence, *_facts(incident)]
     if evidence:
-        lines += ["evidence:", clean.line(clean.redacted(evidence[: 2 * _EVIDENCE]), _EVIDENCE)]
+        lines += [
+            "evidence:",
+            escaping.line(escaping.redacted(evidence[: 2 * _EVIDENCE]), _EVIDENCE),
+        ]
     user = "\n".join(line if line is fence else line.replace(fence, "") for line in lines)
     body = {
         "model": model.name,
@@ -98,7 +101,7 @@ def _facts(incident: Incident) -> list[str]:
             for name, text in (*alert.annotations.items(), *alert.labels.items())
             if text and not name.endswith("_url") and name not in ("alertname", "exchange")
         ]
-    return [clean.line(clean.redacted(line), _FACT) for line in lines]
+    return [escaping.line(escaping.redacted(line), _FACT) for line in lines]
 
 
 # --- the answer ---------------------------------------------------------------------------------
@@ -188,7 +191,7 @@ def _plain(text: str) -> str:
     """Give plain text of one line: no links, no markup, no mentions."""
     text = _LINKED.sub(lambda match: match[1] or "", text[:8000])
     text = _MARKUP.sub("", _DOMAIN.sub("", text)).replace("@", "")
-    return clean.line(clean.redacted(text), 2000)
+    return escaping.line(escaping.redacted(text), 2000)
 
 
 def in_language(text: str, language: str) -> bool:
@@ -225,11 +228,11 @@ def shortened(text: str, most: int, language: str) -> str:
     if length(text, language) <= most:
         return text
     if language not in _UNSPACED:
-        return " ".join(text.split()[:most]).rstrip(".,;:") + clean.ELLIPSIS
+        return " ".join(text.split()[:most]).rstrip(".,;:") + escaping.ELLIPSIS
     end, over = 0, len(text)  # by halves: counting anew for each character would be quadratic
     while over - end > 1:
         middle = (end + over) // 2
         end, over = (middle, over) if length(text[:middle], language) <= most else (end, middle)
     while end and end < len(text) and unicodedata.category(text[end]) in ("Mn", "Mc"):
         end -= 1  # a Thai vowel or tone sign stays with its consonant, or goes with it
-    return text[:end].rstrip() + clean.ELLIPSIS
+    return text[:end].rstrip() + escaping.ELLIPSIS

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from exporter.alerting import outbox, texts
-from exporter.alerting.held import Held
-from exporter.alerting.incident import Incident
-from exporter.alerting.outbox import Pending
-from exporter.alerting.receiver import Receiver, target_of
 from exporter.model import Note, Occasion
+from exporter.relay import outbox, rendering
+from exporter.relay.incident import Incident
+from exporter.relay.outbox import Pending
+from exporter.relay.receiver import Receiver, target_of
+from exporter.relay.suppression import Held
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def original_of(db: sqlite3.Connection, incident: str, receiver: str, target: st
 def triage_of(db: sqlite3.Connection, receiver: Receiver, incident: str) -> str:
     row = db.execute("SELECT answer FROM triage WHERE incident = ?", (incident,)).fetchone()
     answer = msgspec.json.decode(row["answer"], type=dict[str, str]) if row else {}
-    return texts.triage_text(receiver, answer["language"], answer) if answer else ""
+    return rendering.triage_text(receiver, answer["language"], answer) if answer else ""
 
 
 def append(
@@ -117,7 +117,7 @@ def append(
                               now=now, edits=original)
             )  # fmt: skip
             return
-    first = texts.compose(receiver, incident, Occasion.TRIAGE, now, text)[0]
+    first = rendering.compose(receiver, incident, Occasion.TRIAGE, now, text)[0]
     body = text if receiver.notifier.titled else f"{first.title}\n{text}"
     after = msgspec.structs.replace(first, texts=(body,), fields=(), triage="")
     taken.pending.append(

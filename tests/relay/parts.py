@@ -6,13 +6,12 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from exporter import notifiers
-from exporter.alerting import held, outbox
-from exporter.alerting.intake import Post
-from exporter.alerting.ledger import Ledger, Settings
-from exporter.alerting.receiver import Receiver
 from exporter.contracts import Account
 from exporter.model import Alert, Level
+from exporter.relay import notifiers, outbox, suppression
+from exporter.relay.incident_store import Ledger, Settings
+from exporter.relay.receiver import Receiver
+from exporter.relay.webhook import Post
 
 T = TypeVar("T")
 EPOCH = 1_700_000_000.0
@@ -74,7 +73,7 @@ class Book:
     def tick(self, now: float) -> list[str]:
         """Let time pass; give the occasions of what is to be told."""
         pending = self.ledger.settle(self.db, now).pending
-        for name in held.receivers(self.db):
+        for name in suppression.receivers(self.db):
             pending += self.ledger.release(self.db, name, now).pending
         return self.said(pending)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from exporter.alerting.intake import Post
-from exporter.alerting.receiver import ANY_ROUTE
 from exporter.model import Alert, Level
+from exporter.relay.receiver import ANY_ROUTE
+from exporter.relay.webhook import Post
 
 NAME: Final = "AlertingPathSilent"
 GROUP: Final = "heartbeat"

@@ -8,15 +8,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from exporter import notifiers
-from exporter.alerting import heartbeat, outbox
-from exporter.alerting.intake import Post
-from exporter.alerting.store import Store, StoreError
-from exporter.app.relay.force import Force
-from exporter.app.relay.settings import plain
-from exporter.config.relay import Heartbeat
 from exporter.contracts import Clock, FetchFailedError
-from exporter.metrics.relay import RelayMeter
+from exporter.relay import heartbeat, notifiers, outbox
+from exporter.relay.config import Heartbeat
+from exporter.relay.metrics import RelayMeter
+from exporter.relay.runtime import Force
+from exporter.relay.settings import plain
+from exporter.relay.store import Store, StoreError
+from exporter.relay.webhook import Post
 
 log = logging.getLogger(__name__)
 

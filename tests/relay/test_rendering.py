@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter import notifiers
-from exporter.alerting import clean, intake, texts
-from exporter.alerting.incident import Incident, Rules, advance
 from exporter.model import Level, Note, Occasion
-from exporter.notifiers.line import units
-from exporter.notifiers.twilio import segments
-from tests.alerting.hostile import TEXTS
-from tests.alerting.parts import EPOCH, make, receiver
+from exporter.relay import escaping, notifiers, rendering, webhook
+from exporter.relay.incident import Incident, Rules, advance
+from exporter.relay.notifiers.line import units
+from exporter.relay.notifiers.twilio import segments
+from tests.relay.hostile import TEXTS
+from tests.relay.parts import EPOCH, make, receiver
 
 NAMES = notifiers.names()
 
@@ -49,10 +48,10 @@ def _posted(text: str) -> Incident:
     raw = json.dumps(body).encode()
     if "\ud800" in text:  # what no JSON writer would write, a sender may
         raw = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-    return _incident(*intake.read(raw, EPOCH).alerts)
+    return _incident(*webhook.read(raw, EPOCH).alerts)
 
 
-@pytest.mark.parametrize("language", texts.languages())
+@pytest.mark.parametrize("language", rendering.languages())
 @pytest.mark.parametrize("kind", NAMES)
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_hostile_texts_stay_text(name: str, kind: str, language: str) -> None:
@@ -61,7 +60,7 @@ def test_hostile_texts_stay_text(name: str, kind: str, language: str) -> None:
     assert incident.level is Level.CRITICAL
     to = {"line": ("U" + "0" * 32,), "telegram": ("-100",), "twilio": ("+15550000000",)}
     one = receiver(kind, language=language)
-    notes = texts.compose(one, incident, Occasion.FIRING, EPOCH)
+    notes = rendering.compose(one, incident, Occasion.FIRING, EPOCH)
     assert len(notes) <= 4
     for note in notes:
         for text in (note.title, *note.texts, *(value for _, value in note.fields)):
@@ -113,7 +112,7 @@ def _check_wire(kind: str, note: Note, body: bytes) -> None:
 )
 def test_splitting_loses_nothing(lines: list[str], limit: int) -> None:
     """Joined again the parts are the whole, in order, and each fits."""
-    parts = texts.split(lines, limit, units)
+    parts = rendering.split(lines, limit, units)
     assert all(units(part) <= limit for part in parts)
     assert "".join(parts).replace("\n", "") == "".join(lines)
 
@@ -126,23 +125,25 @@ def test_every_alert_is_told(kind: str) -> None:
         for n in range(30)
     ]
     one = receiver(kind)
-    notes = texts.compose(one, _incident(*alerts), Occasion.FIRING, EPOCH)
+    notes = rendering.compose(one, _incident(*alerts), Occasion.FIRING, EPOCH)
     whole = "\n".join(text for note in notes for text in note.texts)
     assert all(f"venue{n}x" in whole and f"end{n}e" in whole for n in range(30))
     assert all(len(note.texts) <= one.notifier.texts for note in notes)
     many = _incident(*(make(str(n), name=f"Name{n % 9}") for n in range(1000)))
-    notes = texts.compose(one, many, Occasion.FIRING, EPOCH)
+    notes = rendering.compose(one, many, Occasion.FIRING, EPOCH)
     whole = "\n".join(text for note in notes for text in note.texts)
     assert sum(int(count) for count in re.findall(r"(\d+) ×", whole)) == 1000
 
 
-@pytest.mark.parametrize("language", texts.languages())
+@pytest.mark.parametrize("language", rendering.languages())
 @pytest.mark.parametrize("occasion", [each for each in Occasion if each is not Occasion.DIGEST])
 def test_every_occasion_in_every_language(language: str, occasion: Occasion) -> None:
     """Each has a title of its own, in the long form and the short one."""
     ended = _incident(make(), make("b"))
-    long = texts.compose(receiver("line", language=language), ended, occasion, EPOCH + 4000.0)
-    short = texts.compose(receiver("twilio", language=language), ended, occasion, EPOCH + 4000.0)
+    long = rendering.compose(receiver("line", language=language), ended, occasion, EPOCH + 4000.0)
+    short = rendering.compose(
+        receiver("twilio", language=language), ended, occasion, EPOCH + 4000.0
+    )
     assert long[0].title.startswith("[")
     assert short[0].texts[0].startswith("[")
     assert ("ExchangeDown" in short[0].texts[0]) is ("ExchangeDown" in long[0].title) is True
@@ -152,39 +153,39 @@ def test_every_occasion_in_every_language(language: str, occasion: Occasion) -> 
 
 def test_durations_are_spelled_in_the_reader_s_words() -> None:
     """Two units at most."""
-    spelled = [texts.span(n) for n in (5, 125, 3600, 7500, 266_400)]
+    spelled = [rendering.span(n) for n in (5, 125, 3600, 7500, 266_400)]
     assert spelled == ["5 s", "2 min", "1 h", "2 h 5 min", "3 d 2 h"]
-    assert texts.span(7500, "th") == "2 ชม. 5 นาที"
+    assert rendering.span(7500, "th") == "2 ชม. 5 นาที"
 
 
 def test_a_broken_template_does_not_lose_the_page() -> None:
     """What fails only with certain alerts falls back to the shipped text; the page goes out."""
     one = receiver("line", template="{{ labels.rack.row }}\n{{ 1 / (total - 2) }}")
-    (note,) = texts.compose(one, _incident(), Occasion.FIRING, EPOCH)
+    (note,) = rendering.compose(one, _incident(), Occasion.FIRING, EPOCH)
     assert note.title == "[CRITICAL] ExchangeDown okx"
     own = receiver("line", template="{{ name }} at {{ exchanges }}\n{{ summary }}")
-    (note,) = texts.compose(own, _incident(), Occasion.FIRING, EPOCH)
+    (note,) = rendering.compose(own, _incident(), Occasion.FIRING, EPOCH)
     assert note.texts == ("ExchangeDown at okx\nokx does not answer",)
     body = receiver(
         "webhook", body='{"text": {{ summary | tojson }}, "firing": {{ firing_count }}}'
     )
-    (note,) = texts.compose(body, _incident(), Occasion.FIRING, EPOCH)
+    (note,) = rendering.compose(body, _incident(), Occasion.FIRING, EPOCH)
     assert json.loads(note.body or "") == {"text": "okx does not answer", "firing": 1}
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_cleaning_is_bounded_and_stable(name: str) -> None:
     """A megabyte costs milliseconds, and what is clean stays as it is."""
-    once = clean.line(TEXTS[name], 300)
+    once = escaping.line(TEXTS[name], 300)
     assert len(once) <= 300
-    assert clean.line(once, 300) == once
+    assert escaping.line(once, 300) == once
 
 
 def test_redaction() -> None:
     """Keys, tokens, addresses of machines, wallets and people do not reach the model."""
-    left = clean.redacted(TEXTS["secrets"])
+    left = escaping.redacted(TEXTS["secrets"])
     for secret in ("sk-abc", "abc.def", "10.0.0.5", "corp.example", "0x5290", "AKIA", "hunter22",
                    "eyJ", "2001:db8", "234 5678"):  # fmt: skip
         assert secret not in left
     plain = "okx btc-usdt p99 250 ms at 07:26:12, HTTP 503, error rate 12.5 %, 3 of 5 streams stale"
-    assert clean.redacted(plain) == plain
+    assert escaping.redacted(plain) == plain

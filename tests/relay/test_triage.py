@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from exporter.alerting import triage
-from exporter.alerting.incident import Rules, advance
-from exporter.alerting.triage import AnswerError, Model, length, read
-from tests.alerting.hostile import TEXTS
-from tests.alerting.parts import EPOCH, make
+from exporter.relay import triage
+from exporter.relay.incident import Rules, advance
+from exporter.relay.triage import AnswerError, Model, length, read
+from tests.relay.hostile import TEXTS
+from tests.relay.parts import EPOCH, make
 
 FENCE = "=== 0123456789abcdef ==="
 

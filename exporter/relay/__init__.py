@@ -1,0 +1,1 @@
+"""The relay: from an Alertmanager post to messages people read."""
