@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from exporter.app.rehearsal import Plan, Result, Stage
+    from exporter.simulator.rehearsal import Plan, Result, Stage
 
 HELP = """\
 Starts simulated exchanges, the exporter, Prometheus and Alertmanager with the shipped rules, brings
@@ -66,7 +66,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Rehearse; give the exit status."""
     # Loaded here, so that other commands and --help do not pay for it.
-    from exporter.app.rehearsal import RehearsalError, load
+    from exporter.simulator.rehearsal import RehearsalError, load
 
     urls = [getattr(args, name) for name in _URLS]
     if any(urls) and not all(urls):
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
-    from exporter.app.rehearsal import await_quiet, given, own, rehearse
+    from exporter.simulator.rehearsal import await_quiet, given, own, rehearse
 
     factor = args.compress or (1.0 if all(urls) else 20.0)
     names = args.alerts or list(plan.scenarios)
@@ -127,7 +127,7 @@ def _stages(plan: Plan, names: list[str], factor: float) -> dict[tuple[float, in
 
 
 def _healthy(args: argparse.Namespace, urls: list[str]) -> int:
-    from exporter.app.rehearsal import clock, given, healthy, kept, own, text
+    from exporter.simulator.rehearsal import clock, given, healthy, kept, own, text
 
     with ExitStack() as stack:
         stage: Stage = (

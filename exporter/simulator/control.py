@@ -12,7 +12,7 @@ from exporter.simulator.kinds import RULES
 from exporter.simulator.spec import Reply, Request
 
 if TYPE_CHECKING:
-    from exporter.simulator.board import Active
+    from exporter.simulator.fault_registry import Active
     from exporter.simulator.service import Simulator
 
 _PATHS = (

@@ -11,10 +11,10 @@ from dataclasses import replace
 from email.utils import formatdate
 
 from exporter.simulator.damage import garbage
-from exporter.simulator.desk import Desk, delay
 from exporter.simulator.faults import Fault
 from exporter.simulator.kinds import Kind
 from exporter.simulator.spec import Manner, Reply, Request, Route, Usage, find_route
+from exporter.simulator.venue_server import Desk, delay
 
 
 def answer(desk: Desk, request: Request) -> Reply:

@@ -12,14 +12,14 @@ from typing import Self
 from websockets.server import ServerProtocol
 
 from exporter.simulator import control, rest, venues
-from exporter.simulator.board import Active, Board
-from exporter.simulator.desk import Desk
+from exporter.simulator.fault_registry import Active, Board
 from exporter.simulator.faults import Fault, FaultError, read
 from exporter.simulator.http import Peer
 from exporter.simulator.kinds import Kind
 from exporter.simulator.market import Pair, Walk, listing
 from exporter.simulator.session import Session, reset
 from exporter.simulator.spec import Reply, Request
+from exporter.simulator.venue_server import Desk
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 _BEAT = 0.01  # seconds between two turns of all desks

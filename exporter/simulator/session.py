@@ -21,8 +21,8 @@ from exporter.simulator.damage import frame
 from exporter.simulator.spec import Query
 
 if TYPE_CHECKING:
-    from exporter.simulator.desk import Desk
     from exporter.simulator.spec import Feed
+    from exporter.simulator.venue_server import Desk
 
 _CLOSE_WAIT = 2.0  # seconds for the client's close frame
 _serials = itertools.count(1)

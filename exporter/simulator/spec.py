@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from exporter.simulator.market import Pair, Print, Step
 
 if TYPE_CHECKING:
-    from exporter.simulator.desk import Desk
     from exporter.simulator.session import Session
+    from exporter.simulator.venue_server import Desk
 
 Query: TypeAlias = Mapping[str, str]
 

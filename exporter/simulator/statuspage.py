@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter.simulator.desk import Desk
 from exporter.simulator.kinds import Kind
 from exporter.simulator.spec import Query, Route, dump, iso
+from exporter.simulator.venue_server import Desk
 
 
 def _page(desk: Desk) -> Mapping[str, str]:

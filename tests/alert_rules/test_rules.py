@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.app.rehearsal import load as load_plan
-from exporter.app.rehearsal.derive import seconds
 from exporter.simulator import faults
+from exporter.simulator.rehearsal import load as load_plan
+from exporter.simulator.rehearsal.derive import seconds
 from tests.alert_rules.catalogue import catalogue
 from tests.alert_rules.lint import lint_expression
 from tests.alert_rules.rules import (

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.app.rehearsal.derive import seconds
+from exporter.simulator.rehearsal.derive import seconds
 from tests.alert_rules.rules import RULE_FILES, Rule, rules
 
 # In both versions, with the same meaning.

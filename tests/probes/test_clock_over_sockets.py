@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from exporter.probes.exchange_probes import Probing
-from exporter.simulator.desk import Desk
+from exporter.simulator.venue_server import Desk
 from tests.app.running import running, wait_until
 
 VENUES = ("binance", "bybit", "kucoin")

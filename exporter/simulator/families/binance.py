@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from exporter.simulator.desk import Desk
 from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step
 from exporter.simulator.session import Session
 from exporter.simulator.spec import Feed, Query, Reply, Usage, dump
+from exporter.simulator.venue_server import Desk
 
 PAD = 8  # all prices and sizes carry eight decimals
 _INTERVALS = {"1s": 1, "1m": 60, "3m": 180, "5m": 300, "15m": 900, "1h": 3600, "1d": 86_400}

@@ -6,13 +6,13 @@ at a5e0bc3, read 2026-07-21; frames checked against traffic recorded in October 
 
 from __future__ import annotations
 
-from exporter.simulator.desk import Desk
 from exporter.simulator.families import binance as family
 from exporter.simulator.families.binance import PAD
 from exporter.simulator.kinds import Kind
 from exporter.simulator.market import Pair
 from exporter.simulator.session import Session
 from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Wire, dump
+from exporter.simulator.venue_server import Desk
 
 _LIMIT = 6000
 

@@ -6,12 +6,12 @@ Source: developers.binance.com (USD-M futures: market streams, change notice of 
 
 from __future__ import annotations
 
-from exporter.simulator.desk import Desk
 from exporter.simulator.families import binance as family
 from exporter.simulator.families.binance import PAD
 from exporter.simulator.market import Pair
 from exporter.simulator.session import Session
 from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Wire, dump
+from exporter.simulator.venue_server import Desk
 
 _LIMIT = 2400
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from exporter.simulator import statuspage
-from exporter.simulator.desk import Desk
 from exporter.simulator.market import Levels, Listing, Pair, Print, Step
 from exporter.simulator.session import Session
 from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Wire, dump, listed
+from exporter.simulator.venue_server import Desk
 
 _SIZE = 8
 _CHANNELS = ("live_trades", "diff_order_book", "order_book")

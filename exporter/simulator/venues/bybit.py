@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from exporter.simulator.desk import Desk
 from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step, Window
 from exporter.simulator.session import Session
 from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Usage, Wire, dump
+from exporter.simulator.venue_server import Desk
 
 _DEPTHS = (1, 50, 200, 1000)
 _INTERVALS = {"1": 60, "3": 180, "5": 300, "15": 900, "60": 3600, "D": 86_400}

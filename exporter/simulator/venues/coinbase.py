@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from exporter.simulator import statuspage
-from exporter.simulator.desk import Desk
 from exporter.simulator.market import Levels, Pair, Print, Step
 from exporter.simulator.session import Session
 from exporter.simulator.spec import (
@@ -26,6 +25,7 @@ from exporter.simulator.spec import (
     iso,
     listed,
 )
+from exporter.simulator.venue_server import Desk
 
 _CHANNELS = ("matches", "ticker", "level2_batch", "heartbeat")
 _PATIENCE = 5.0  # seconds in which a connection must subscribe

@@ -13,7 +13,6 @@ from email.utils import formatdate
 from functools import partial
 
 from exporter.simulator import statuspage
-from exporter.simulator.desk import Desk
 from exporter.simulator.kinds import Kind
 from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step, Window
 from exporter.simulator.session import Session
@@ -29,6 +28,7 @@ from exporter.simulator.spec import (
     iso,
     listed,
 )
+from exporter.simulator.venue_server import Desk
 
 _SIZE = 8  # decimals of a quantity, which the checksum counts
 _DEPTHS = (10, 25, 100, 500, 1000)

@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from exporter.simulator.desk import Desk
 from exporter.simulator.kinds import Kind
 from exporter.simulator.market import Candle, Levels, Pair, Print, Step
 from exporter.simulator.session import Session
 from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Usage, Wire, dump
+from exporter.simulator.venue_server import Desk
 
 _TOKEN = "2neAiuYvAU61ZDXANAGAsiL4-iAExhsBXZxftpOeh_55i3Ysy2q2LEsEWU64mdzUOPusi34M=="  # noqa: S105 - public
 _INTERVALS = {"1min": 60, "5min": 300, "15min": 900, "1hour": 3600, "1day": 86_400}

@@ -11,10 +11,10 @@ from binascii import crc32
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 
-from exporter.simulator.desk import Desk
 from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step, Window
 from exporter.simulator.session import Session
 from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Wire, dump
+from exporter.simulator.venue_server import Desk
 
 _BOOKS = {"books": 400, "books-l2-tbt": 400, "books50-l2-tbt": 50}
 _INTERVALS = {"1m": 60, "3m": 180, "5m": 300, "15m": 900, "1H": 3600, "1D": 86_400}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.app.rehearsal import RehearsalError, derive
+from exporter.simulator.rehearsal import RehearsalError, derive
 from tests.alert_rules.rules import FOLDER, RULE_FILES
 
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from exporter.app.rehearsal import Spell, kept, text
-from exporter.app.rehearsal.healthy import clock, noise
 from exporter.simulator.faults import read
+from exporter.simulator.rehearsal import Spell, kept, text
+from exporter.simulator.rehearsal.healthy import clock, noise
 
 VENUES = ("binance", "okx")
 LENGTH = 7200.0

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from exporter.app.rehearsal.talk import RehearsalError
+from exporter.simulator.rehearsal.talk import RehearsalError
 
 _NUMBERS = {"within", "ends", "fixed", "every", "compress", "sites", "notifications"}
 _KEYS = {"faults", "companions", "ready", *_NUMBERS}

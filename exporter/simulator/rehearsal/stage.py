@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from exporter.app.rehearsal import derive
-from exporter.app.rehearsal.talk import RehearsalError, answers, ask, text
+from exporter.simulator.rehearsal import derive
+from exporter.simulator.rehearsal.talk import RehearsalError, answers, ask, text
 from exporter.venues import load
 
 # What to run, and the Debian package that brings it; the first name that is found counts.

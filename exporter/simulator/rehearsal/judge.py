@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.app.rehearsal.scenarios import Scenario
-from exporter.app.rehearsal.stage import Stage
-from exporter.app.rehearsal.talk import RehearsalError, ask, has_result, inject, withdraw
+from exporter.simulator.rehearsal.scenarios import Scenario
+from exporter.simulator.rehearsal.stage import Stage
+from exporter.simulator.rehearsal.talk import RehearsalError, ask, has_result, inject, withdraw
 
 _PACE = 0.25  # seconds between two looks
 _SLACK = 30.0  # seconds that programs take whatever the windows

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from exporter.app.rehearsal.stage import Stage
-from exporter.app.rehearsal.talk import RehearsalError, ask, inject, withdraw
+from exporter.simulator.rehearsal.stage import Stage
+from exporter.simulator.rehearsal.talk import RehearsalError, ask, inject, withdraw
 
 _PACE = 5.0  # seconds between two looks
 _PROGRESS = 300.0  # seconds between two signs of life

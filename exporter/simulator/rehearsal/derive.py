@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from exporter.app.rehearsal.talk import RehearsalError
+from exporter.simulator.rehearsal.talk import RehearsalError
 
 # A rate needs some samples, and what bridges a lost scrape must bridge one: scrapes are 1 s apart.
 SHORTEST_RANGE = 6.0

@@ -14,8 +14,8 @@ from heapq import heappop, heappush
 from random import Random
 
 from exporter.simulator import limits
-from exporter.simulator.board import Active
 from exporter.simulator.damage import damaged, frame
+from exporter.simulator.fault_registry import Active
 from exporter.simulator.faults import Fault
 from exporter.simulator.kinds import Kind
 from exporter.simulator.market import STRAIGHT, Bend, Pair, Print, Walk

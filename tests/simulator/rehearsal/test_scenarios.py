@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.app.rehearsal import RehearsalError, load
 from exporter.simulator import venues
 from exporter.simulator.faults import read
+from exporter.simulator.rehearsal import RehearsalError, load
 from tests.alert_rules.rules import FOLDER, alerts
 
 FILE = FOLDER / "rehearsals" / "exchanges.yml"
