@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.app.running import running, wait_until
+from tests.runtime.running import running, wait_until
 
 KEYS = "streams: [], endpoints: [{name: time, interval: 500ms}, {name: status, interval: 1h}]"
 

@@ -28,9 +28,9 @@ from exporter.flow.segments import SMALLEST, Writer, segments
 from exporter.model import Channel, Control, Depth, Subscription
 from exporter.runtime.app import board, replay
 from exporter.simulator import Simulator
-from tests.app.running import wait_until
 from tests.capture.test_playback import NOW, trades
 from tests.flow.test_segments import file_size_limit
+from tests.runtime.running import wait_until
 
 CONFIG = """
 exchanges:

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 
 import pytest
 
-from tests.app.running import Running, running, wait_until
+from tests.runtime.running import Running, running, wait_until
 
 VENUES = ("binance", "bybit", "okx")
 KEYS = "endpoints: [], streams: [{channels: [quotes]}]"

@@ -6,7 +6,7 @@ import asyncio
 
 from exporter.probes.exchange_probes import Probing
 from exporter.simulator.venue_server import Desk
-from tests.app.running import running, wait_until
+from tests.runtime.running import running, wait_until
 
 VENUES = ("binance", "bybit", "kucoin")
 KEYS = "limits: {share: 100%}, streams: [], endpoints: [{name: time, interval: 100ms}]"

@@ -13,7 +13,7 @@ from exporter.model import Channel, Hush, SubscriptionState
 from exporter.simulator.venues import names
 from exporter.streams.exchange_streams import Watch
 from exporter.streams.silence import CrossChecked
-from tests.app.running import Running, running, wait_until
+from tests.runtime.running import Running, running, wait_until
 
 KEYS = "endpoints: [], streams: [{channels: [trades], cross_check: 5s}]"
 SHARED = "streams: {stale_floor: 300ms, stale_ceiling: 1h, backoff_cap: 1s}"

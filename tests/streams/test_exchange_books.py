@@ -11,7 +11,7 @@ import pytest
 
 from exporter.model import Depth, Resync
 from exporter.simulator.venues import names
-from tests.app.running import Running, running, wait_until
+from tests.runtime.running import Running, running, wait_until
 
 NUMBERED = ("binance", "binance_futures", "bybit", "kucoin", "okx")  # their updates
 

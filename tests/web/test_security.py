@@ -19,7 +19,7 @@ from exporter.config import ConfigError
 from exporter.web.routes import Reply, Request, text_reply
 from exporter.web.security import WebFile
 from exporter.web.server import Server
-from tests.app.running import wait_until
+from tests.runtime.running import wait_until
 from tests.web.test_server import Tally
 
 CERTIFICATES = Path(__file__).parents[1] / "edge" / "certificates"

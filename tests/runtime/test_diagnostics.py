@@ -10,7 +10,7 @@ import pytest
 
 from exporter.clock import SystemClock
 from exporter.runtime.diagnostics import Series, burst
-from tests.app.running import running
+from tests.runtime.running import running
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 

@@ -13,8 +13,8 @@ from aiohttp import web
 
 from exporter.anomaly.outage import Rule
 from exporter.flow.cooperative import MOST, in_bites
-from tests.app.running import Running, running, wait_until
 from tests.fakes import FakeClock, run_virtual
+from tests.runtime.running import Running, running, wait_until
 
 PROBES = "probes: {interval: 300ms, timeout: 250ms}"
 BREAKER = "breaker: {failures: 2, recovery: 200ms, recovery_cap: 400ms}"

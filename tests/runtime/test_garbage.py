@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from exporter.runtime import app
-from tests.app.running import running, wait_until
+from tests.runtime.running import running, wait_until
 
 
 class Knot:

@@ -1,1 +1,0 @@
-"""Verdicts to Alertmanager; the relay from Alertmanager to people."""

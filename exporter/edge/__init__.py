@@ -1,1 +1,0 @@
-"""The only files that touch the world."""

@@ -1,1 +1,0 @@
-"""One measured quantity a file: events in, numbers out."""

@@ -1,1 +1,0 @@
-"""Drive a venue over any transport."""
