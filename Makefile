@@ -46,7 +46,8 @@ grafana: ## Hold the dashboards against Grafana's own types (npm, network; ARGS=
 
 generate: ## Write anew what is generated from code: config schema, README tables, dashboards, chart
 	@scripts/setup dev
-	$(BIN)/python -m exporter.config
+	$(BIN)/exchange-exporter schema config > exporter/config.schema.json
+	$(BIN)/exchange-exporter schema relay > exporter/relay.schema.json
 	$(BIN)/python -m dashboards
 	$(BIN)/python scripts/readme
 	$(BIN)/python scripts/chart

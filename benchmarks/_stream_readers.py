@@ -112,8 +112,9 @@ def assemble(port: int, *, books: bool = False) -> Ours:
     from exporter.metrics import families
     from exporter.metrics.children import CounterChild, HistogramChild
     from exporter.model import Channel, Subscription
+    from exporter.probes.clock_offset import Skew
     from exporter.streams.connection import StreamMeter
-    from exporter.streams.feed import Feed, Skew
+    from exporter.streams.feed import Feed
     from exporter.streams.stream import Stream
     from exporter.venues.binance import VENUE
     from exporter.websocket.connection import connect

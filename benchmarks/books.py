@@ -25,8 +25,9 @@ from exporter.books.meter import BookMeter
 from exporter.clock import SystemClock
 from exporter.metrics.registry import Registry
 from exporter.model import Channel, Depth, Subscription
+from exporter.probes.clock_offset import Skew
 from exporter.streams.exchange_books import LocalBook
-from exporter.streams.feed import Feed, Skew
+from exporter.streams.feed import Feed
 from exporter.streams.meter import ChannelMeter
 
 SYMBOL, START, DEPTH = "BTC-USDT", 1_000_000, 100

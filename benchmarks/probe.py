@@ -46,7 +46,7 @@ modules:
       fail_if_body_not_matches_regexp: ['"serverTime": 17']
       tls_config: {ca_file: CA_FILE}
 """
-CERTIFICATES = Path(__file__).parent.parent / "tests" / "edge" / "certificates"
+CERTIFICATES = Path(__file__).parent.parent / "tests" / "http" / "certificates"
 Client = DirectClient | HttpClient
 CLIENTS: dict[str, type[Client]] = {"direct": DirectClient, "aiohttp": HttpClient}
 TARGETS = {"new": 3.0, "reused": 7.0}  # the peer's CPU, divided by ours, is to reach this

@@ -26,14 +26,15 @@ from exporter import config as settings
 from exporter import venues
 from exporter.clock import SystemClock
 from exporter.exchange.exchange import Exchange
+from exporter.flow.dead_letters import nowhere
 from exporter.metrics.registry import Registry
 from exporter.model import Probed, Quote
+from exporter.probes.bans import Bans
 from exporter.probes.context import Task
 from exporter.runtime.anomalies import Anomalies
 from exporter.runtime.local_health import Lateness, show_domains
 from exporter.runtime.runtime import Force
-from exporter.runtime.storage import Bans, Storage
-from exporter.streams.dead_letters import nowhere
+from exporter.runtime.storage import Storage
 
 EXCHANGES = 834  # of twelve series each
 CALM, WARM_UP, STORM, SAVES = 60, 120, 10, 3  # ticks, and photographs

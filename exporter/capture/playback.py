@@ -34,7 +34,8 @@ from exporter.model import (
     Subscription,
     Trade,
 )
-from exporter.streams.feed import Feed, Skew
+from exporter.probes.clock_offset import Skew
+from exporter.streams.feed import Feed
 from exporter.streams.liveness import Liveness, Patience
 from exporter.streams.meter import ChannelMeter, FeedMeter
 

@@ -119,7 +119,7 @@ class Progress:
 
 
 def _own(*, as_json: bool) -> int:
-    from exporter.runtime.app import incidents
+    from exporter.backtest import incidents
 
     progress = Progress()
     found = incidents.run(progress.add)
@@ -128,7 +128,7 @@ def _own(*, as_json: bool) -> int:
 
 
 def _files(args: argparse.Namespace, known: dict[str, Signal]) -> int:
-    from exporter.runtime.app import backtest
+    from exporter.backtest import backtest
 
     windows = {} if args.labels is None else read_windows(args.labels)
     settings = backtest.Settings(detector=args.detector, grace=args.grace)
@@ -159,7 +159,7 @@ def _groups(
     files: Sequence[Path], signal: Signal | None, known: dict[str, Signal]
 ) -> Iterator[list[Subject]]:
     """Give what is to be judged; series of the same times come together, which is faster."""
-    from exporter.runtime.app import backtest
+    from exporter.backtest import backtest
 
     def damaged(what: str) -> None:
         print(f"exchange-exporter: {what}", file=sys.stderr)

@@ -149,9 +149,9 @@ def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
     from exporter.config import ConfigError
     from exporter.config.secret import revealed
     from exporter.http import proxy
+    from exporter.relay import app as relay
     from exporter.relay import settings as relay_settings
     from exporter.relay.store import StoreError
-    from exporter.runtime.app import relay
     from exporter.web.security import WebFile
     from exporter.web.server import ListenError, listen_address
 

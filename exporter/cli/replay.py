@@ -164,7 +164,7 @@ def play(
 
 
 def _rows(path: Path, venue: Venue | None) -> Iterator[Row]:
-    from exporter.runtime.app import replay
+    from exporter.capture import replay
 
     if is_capture(path):
         yield from replay.captured(path, _complain)

@@ -5,8 +5,9 @@ Each letter is one block of a `segments` directory, in MessagePack. The oldest s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -29,6 +30,13 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     reason: str
     frame: bytes  # its beginning, if it was longer than is kept
     size: int
+
+
+Post: TypeAlias = Callable[[Letter], None]
+
+
+def nowhere(letter: Letter) -> None:
+    """Keep nothing: there is no storage path."""
 
 
 _DECODER = msgspec.msgpack.Decoder(Letter)

@@ -68,3 +68,12 @@ class ClockOffset:
         high = min(high + DRIFT * (now - then) for _, high, then in self._proofs)
         # Two drifting intervals may part by a hair without any step: then they meet in between.
         return (low, high) if low <= high else (high, low)
+
+
+class Skew:
+    """The venue's clock minus ours in seconds, shared by all feeds of one exchange."""
+
+    __slots__ = ("offset",)
+
+    def __init__(self) -> None:
+        self.offset = 0.0

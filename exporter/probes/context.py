@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, Fetch
+from exporter.flow.dead_letters import Post, nowhere
 from exporter.flow.overflow import Origin, Overflow
 from exporter.metrics.registry import Registry
 from exporter.model import Probed
-from exporter.runtime.storage import Bans
-from exporter.streams.dead_letters import Post, nowhere
+from exporter.probes.bans import Bans
 from exporter.websocket.receive_queue import InboxBounds, InboxMeter
 
 Task: TypeAlias = tuple[str, str, Callable[[], Awaitable[None]]]

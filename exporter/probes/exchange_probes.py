@@ -18,13 +18,12 @@ from exporter.metrics.registry import Registry
 from exporter.model import Answer, Maintenance, Phase, Probed, Skip, Target
 from exporter.probes import probe
 from exporter.probes.attribution import Symptom, of_probe
-from exporter.probes.clock_offset import ClockOffset
+from exporter.probes.clock_offset import ClockOffset, Skew
 from exporter.probes.context import Surroundings, Task
 from exporter.probes.failures import KEPT, ProbeFailure
 from exporter.probes.failures import of_probe as of_failed_probe
 from exporter.probes.history import History
 from exporter.probes.meter import ExchangeMeter, ProbeMeter
-from exporter.streams.feed import Skew
 
 _APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
 _TRIES, _PAUSE = 6, 1.0  # of what is asked out of turn: how often, seconds between

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from random import random
 from typing import Final, TypeAlias
 
+from exporter.config.reload import Changes
 from exporter.contracts import Clock, Notifier, Send
 from exporter.model import Circuit
 from exporter.redact import Veil
@@ -33,7 +34,6 @@ from exporter.relay.store import Store, StoreError
 from exporter.relay.triage_client import Advice, Adviser, Outcome
 from exporter.relay.triage_client import Rules as AdviserRules
 from exporter.relay.webhook import Post
-from exporter.runtime.fleet import Changes
 
 log = logging.getLogger(__name__)
 

@@ -19,22 +19,25 @@ from exporter import config as settings
 from exporter.clock import SystemClock
 from exporter.config import Config, config_hash
 from exporter.config.placement import Shard
+from exporter.config.reload import Changes
 from exporter.config.secret import revealed
 from exporter.exchange.exchange import Exchange
+from exporter.flow.dead_letters import nowhere
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
 from exporter.metrics import families
 from exporter.metrics.process import ExporterMeter
 from exporter.metrics.registry import Registry
+from exporter.probes.bans import Bans
 from exporter.probes.context import Task
 from exporter.runtime.anomalies import Anomalies
 from exporter.runtime.diagnostics import Diagnostics
-from exporter.runtime.fleet import Changes, end
+from exporter.runtime.fleet import end
 from exporter.runtime.local_health import Lateness, show_domains
 from exporter.runtime.routes import Serving
 from exporter.runtime.runtime import PATIENCE, Force
-from exporter.runtime.storage import Bans, Storage, StorageError, wants_storage
-from exporter.streams.dead_letters import DeadLetters, nowhere
+from exporter.runtime.storage import Storage, StorageError, wants_storage
+from exporter.streams.dead_letters import DeadLetters
 from exporter.web.administration import limits
 from exporter.web.server import Server
 

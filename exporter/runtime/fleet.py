@@ -8,22 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from exporter import config as settings
+from exporter.config.reload import Changes
 from exporter.exchange.exchange import Exchange
 from exporter.probes.context import Task
 
 log = logging.getLogger(__name__)
 
 _INSIST_EVERY = 1.0  # seconds until a task that should have ended is told so again
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
-    """What a new config came to, by the exchanges' names."""
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    restarted: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

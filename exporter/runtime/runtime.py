@@ -12,21 +12,22 @@ from exporter import config as settings
 from exporter import venues
 from exporter.anomaly.engine import Judging
 from exporter.config import Config
+from exporter.config.reload import Changes
 from exporter.contracts import Clock, Connect, FetchFailedError
 from exporter.exchange.exchange import Exchange
 from exporter.exchange.prices import Prices
 from exporter.flow.concurrency import Slots
 from exporter.flow.cooperative import in_bites
+from exporter.flow.dead_letters import Post
 from exporter.flow.overflow import Overflows
 from exporter.http.client import DirectClient
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Probed, Reason
+from exporter.probes.bans import Bans
 from exporter.probes.context import Surroundings, Task
 from exporter.probes.status_page import StatusPages
-from exporter.runtime.fleet import Changes, Fleet, end
+from exporter.runtime.fleet import Fleet, end
 from exporter.runtime.local_health import ControlTargets, Lateness
-from exporter.runtime.storage import Bans
-from exporter.streams.dead_letters import Post
 from exporter.websocket import connection
 from exporter.websocket.receive_queue import InboxBounds, InboxMeter
 

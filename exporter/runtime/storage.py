@@ -12,7 +12,6 @@ import fcntl
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -25,6 +24,7 @@ from exporter.flow.state_file import Parts
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Policy
+from exporter.probes.bans import Bans
 
 log = logging.getLogger(__name__)
 
@@ -41,23 +41,6 @@ class StorageError(Exception):
 class _Bans(msgspec.Struct):
     version: int
     banned_until: dict[str, float]
-
-
-@dataclass(slots=True)
-class Bans:
-    """Until when each exchange told us to stay away; epoch seconds."""
-
-    until: dict[str, float] = field(default_factory=dict)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def of(self, exchange: str) -> float:
-        """Give the end of a ban; zero where there was none."""
-        return self.until.get(exchange, 0.0)
-
-    def note(self, exchange: str, until: float) -> None:
-        """Remember a ban."""
-        self.until[exchange] = until
-        self.changed.set()
 
 
 def wants_storage(config: Config) -> str | None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
 
 from exporter.contracts import Clock
 from exporter.flow import dead_letters, overflow
@@ -21,12 +19,7 @@ from exporter.model import Policy
 
 log = logging.getLogger(__name__)
 
-Post: TypeAlias = Callable[[Letter], None]
 _WAITING = 256  # letters; a flood of bad frames is known by its first ones
-
-
-def nowhere(letter: Letter) -> None:
-    """Keep nothing: there is no storage path."""
 
 
 class DeadLetters:

@@ -18,12 +18,13 @@ from exporter.flow.overflow import Origin
 from exporter.metrics.children import HistogramChild
 from exporter.metrics.registry import Registry
 from exporter.model import Ack, Channel, Control, Lost, Policy, Subscription, SubscriptionState
+from exporter.probes.clock_offset import Skew
 from exporter.probes.context import Surroundings, Task
 from exporter.probes.failures import KEPT, StreamFailure, of_stream
 from exporter.streams.connection import Sink, StreamMeter
 from exporter.streams.cross_check import CrossChecks
 from exporter.streams.exchange_books import Books, LocalBook
-from exporter.streams.feed import Feed, Skew
+from exporter.streams.feed import Feed
 from exporter.streams.liveness import Liveness, Patience
 from exporter.streams.meter import ChannelMeter, FeedMeter
 from exporter.streams.meter import StreamMeter as StreamChildren

@@ -8,15 +8,7 @@ from math import nan
 from exporter.continuity import bind
 from exporter.contracts import Counter, Histogram, SequenceRule
 from exporter.model import Data, Depth, Kline, Quote, Subscription, Trade
-
-
-class Skew:
-    """The venue's clock minus ours in seconds, shared by all feeds of one exchange."""
-
-    __slots__ = ("offset",)
-
-    def __init__(self) -> None:
-        self.offset = 0.0
+from exporter.probes.clock_offset import Skew
 
 
 class Feed:

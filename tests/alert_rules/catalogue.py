@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-import exporter.metrics
 from exporter.config.shape import Metrics
 from exporter.metrics import families
 from exporter.model import (
@@ -124,12 +121,10 @@ OTHERS: Catalogue = {
 
 
 def published() -> tuple[Family, ...]:
-    """Give every family of every file of `exporter.metrics`."""
+    """Return every family of the exporter and of the relay."""
     found: dict[str, Family] = {}
-    for module in pkgutil.iter_modules(exporter.metrics.__path__):
-        for value in vars(importlib.import_module(f"exporter.metrics.{module.name}")).values():
-            if isinstance(value, Family):
-                found[value.name] = value
+    for module in (families, metrics):
+        found |= {each.name: each for each in vars(module).values() if isinstance(each, Family)}
     return tuple(found.values())
 
 

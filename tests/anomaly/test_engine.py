@@ -14,15 +14,15 @@ from exporter import venues
 from exporter.anomaly.engine import Judging
 from exporter.anomaly.incidents import Rule
 from exporter.anomaly.sampling import SIGNALS
+from exporter.flow.dead_letters import nowhere
 from exporter.flow.state_file import pack
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Probed, Reason, Series, Verdict
+from exporter.probes.bans import Bans
 from exporter.probes.context import Task
 from exporter.runtime.anomalies import Anomalies
 from exporter.runtime.local_health import Lateness
 from exporter.runtime.runtime import Force
-from exporter.runtime.storage import Bans
-from exporter.streams.dead_letters import nowhere
 
 RULE = Rule(hold=2.0, clear=5.0)
 LATENCY = Series("a", "probe_latency")

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from exporter.capture import playback, replay
 from exporter.capture.codec import Mark, Row
 from exporter.capture.text_recording import read
 from exporter.cli import replay as replay_command
 from exporter.cli.replay import paced, play
 from exporter.contracts import Venue
 from exporter.model import Ack, Channel, Control, Subscription, Trade
-from exporter.runtime.app import board, replay
 from tests.conftest import shared
 
 NOW = 1_700_000_000.0
@@ -28,13 +28,13 @@ def trades(numbers: range, venue: str = "binance") -> list[Row]:
     what = Subscription(
         exchange="x", channel=Channel.TRADES, instrument="BTC-USDT", symbol="BTCUSDT", topic="t"
     )
-    rows = [board.subscribed(what, venue, NOW)]
+    rows = [playback.subscribed(what, venue, NOW)]
     return rows + [Row(NOW + n / 10, "x", trade(n)) for n in numbers]
 
 
 def seen(rows: list[Row]) -> dict[str, Any]:
-    """Put rows through a board."""
-    found = board.Board()
+    """Put rows through a playback."""
+    found = playback.Board()
     for row in rows:
         found.take(row)
     found.finish()
@@ -46,7 +46,7 @@ def test_a_hole_is_a_gap_unless_the_subscription_began_anew() -> None:
     rows = trades(range(10)) + trades(range(15, 20))[1:]
     (one,) = seen(rows)["subscriptions"]
     assert (one["events"], one["gaps"], one["missed"]) == (15, 1, 5)
-    armed = Row(NOW + 1.45, "x", Mark(board.ARMED, "t"))
+    armed = Row(NOW + 1.45, "x", Mark(playback.ARMED, "t"))
     (one,) = seen([*rows[:11], armed, *rows[11:]])["subscriptions"]
     assert (one["events"], one["gaps"]) == (15, 0)
 
@@ -67,7 +67,7 @@ def test_a_venue_that_nobody_knows_has_no_rules() -> None:
     """A capture of a newer program replays as far as this one understands it."""
     found = seen(trades(range(0, 20, 2), venue="atlantis"))
     assert found["subscriptions"][0]["gaps"] == 0
-    odd = Row(NOW, "x", Mark(board.SUBSCRIBED, "t", {"channel": "options"}))
+    odd = Row(NOW, "x", Mark(playback.SUBSCRIBED, "t", {"channel": "options"}))
     assert seen([odd, Row(NOW, "x", trade(1))])["events"] == 1
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exporter.capture import replay
 from exporter.capture.codec import Encoder, Row
 from exporter.cli import backtest
 from exporter.flow.segments import Writer
-from exporter.runtime.app import replay
 from tests.capture.test_playback import NOW, trade, trades
 
 ONSET, LASTS = 600, 100

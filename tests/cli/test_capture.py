@@ -19,6 +19,7 @@ import pytest
 
 from exporter import config as settings
 from exporter import venues
+from exporter.capture import playback, replay
 from exporter.capture.codec import Mark, Row
 from exporter.capture.record import Capture, Recorder
 from exporter.cli import capture as command
@@ -26,7 +27,6 @@ from exporter.cli import replay as replay_command
 from exporter.cli.replay import play
 from exporter.flow.segments import SMALLEST, Writer, segments
 from exporter.model import Channel, Control, Depth, Subscription
-from exporter.runtime.app import board, replay
 from exporter.simulator import Simulator
 from tests.capture.test_playback import NOW, trades
 from tests.flow.test_segments import file_size_limit
@@ -147,7 +147,7 @@ def test_levels_that_cannot_be_read_are_marked(tmp_path: Path) -> None:
     ours.write([Row(NOW, "x", Depth("d", "t", "BTCUSDT", None, object(), last=5))])
     ours.writer.close()
     *_, mark, row = replay.captured(tmp_path, pytest.fail)
-    assert mark.event == Mark(board.UNREADABLE, "t")
+    assert mark.event == Mark(playback.UNREADABLE, "t")
     assert row.event == Depth("d", "t", "BTCUSDT", None, ([], []), last=5)
 
 

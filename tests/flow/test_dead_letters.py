@@ -66,7 +66,7 @@ def test_purge_waits_for_nobody_and_takes_all(tmp_path: Path) -> None:
 _WRITER = """
 import sys
 from pathlib import Path
-from exporter.flow import deadletters
+from exporter.flow import dead_letters as deadletters
 from tests.flow.test_dead_letters import letter
 out = deadletters.writer(Path(sys.argv[1]), segment_size=4096, max_bytes=1 << 30)
 number = 0

@@ -196,7 +196,7 @@ def targets() -> Iterator[Target]:
     read = partial(_segment, folder / "one", content)
     yield Target("segment", made, read, 0.2)
     yield Target("recording", _LINES, _line)
-    pem = (ROOT / "tests" / "edge" / "certificates" / "valid.pem").read_text()
+    pem = (ROOT / "tests" / "http" / "certificates" / "valid.pem").read_text()
     der = ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERT") :])
     yield Target("certificate", (der,), _certificate)
     header = b"Basic " + base64.b64encode(b"alice:secret")

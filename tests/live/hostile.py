@@ -15,7 +15,7 @@ from pathlib import Path
 
 from websockets.utils import accept_key
 
-CERTIFICATES = Path(__file__).parents[1] / "edge" / "certificates"
+CERTIFICATES = Path(__file__).parents[1] / "http" / "certificates"
 OK = b"HTTP/1.1 200 OK\r\n"
 FRAME_OF_A_GIGABYTE = b"\x81\x7f" + (1 << 30).to_bytes(8, "big")
 TINY_FRAMES = b"\x81\x02{}" * 100_000

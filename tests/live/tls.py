@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-CERTIFICATES = Path(__file__).parents[1] / "edge" / "certificates"
+CERTIFICATES = Path(__file__).parents[1] / "http" / "certificates"
 AUTHORITY = CERTIFICATES / "ca.pem"
 
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from exporter.__main__ import main
+from exporter.cli import schema as schema_command
 from exporter.config import ConfigError
-from exporter.config.__main__ import RELAY_FILE, relay_schema_text
 from exporter.relay.config import read
 from exporter.relay.settings import all_notifiers, load, receiver_of
 
@@ -87,8 +87,10 @@ def test_a_template_that_cannot_render_stops_the_start(tmp_path: Path) -> None:
 
 def test_schema_is_committed_and_agrees_with_the_example() -> None:
     """Editors see what the program reads."""
-    assert RELAY_FILE.read_text(encoding="utf-8") == relay_schema_text()
-    schema = json.loads(relay_schema_text())
+    assert (ROOT / "exporter" / "relay.schema.json").read_text("utf-8") == schema_command.text(
+        "relay"
+    )
+    schema = json.loads(schema_command.text("relay"))
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(yaml.safe_load(EXAMPLE.read_text()), schema)
     with pytest.raises(jsonschema.ValidationError):

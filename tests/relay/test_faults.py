@@ -15,7 +15,7 @@ from tests.relay import fakes
 from tests.relay.programs import alert, inside, metric, post_of, quiet, receiver, relay, send, write
 
 pytestmark = pytest.mark.live
-CERTIFICATES = Path(__file__).parent.parent / "edge" / "certificates"
+CERTIFICATES = Path(__file__).parent.parent / "http" / "certificates"
 
 
 def _times(count: int, answer: fakes.Answer | str) -> Callable[[], fakes.Answer | str | None]:

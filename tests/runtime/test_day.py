@@ -20,8 +20,8 @@ from exporter.flow.concurrency import Slots
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Lost, Phase, Probed
+from exporter.probes.bans import Bans
 from exporter.probes.context import Surroundings
-from exporter.runtime.storage import Bans
 from tests.fakes import FakeClock, run_virtual
 
 DAY = 24 * 3600.0

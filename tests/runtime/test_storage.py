@@ -16,7 +16,8 @@ import pytest
 from exporter.flow.state_file import Parts
 from exporter.metrics.children import CounterChild
 from exporter.metrics.registry import Registry
-from exporter.runtime.storage import Bans, Storage, StorageError, write_whole
+from exporter.probes.bans import Bans
+from exporter.runtime.storage import Storage, StorageError, write_whole
 from tests.fakes import FakeClock, run_virtual
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from exporter.contracts import SequenceRule
 from exporter.model import Channel, Continuity, Depth, Kline, Quote, Subscription, Trade
-from exporter.streams.feed import Feed, Skew
+from exporter.probes.clock_offset import Skew
+from exporter.streams.feed import Feed
 
 RULES = (
     SequenceRule(

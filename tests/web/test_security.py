@@ -22,7 +22,7 @@ from exporter.web.server import Server
 from tests.runtime.running import wait_until
 from tests.web.test_server import Tally
 
-CERTIFICATES = Path(__file__).parents[1] / "edge" / "certificates"
+CERTIFICATES = Path(__file__).parents[1] / "http" / "certificates"
 VALID, CA = CERTIFICATES / "valid.pem", CERTIFICATES / "ca.pem"
 HASHED = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 TLS = "tls_server_config:\n  cert_file: own.pem\n  key_file: own.pem\n"

@@ -1,0 +1,38 @@
+"""Print the JSON Schema of a config, for editors and linters."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pkgutil import iter_modules
+
+HELP = "Print the JSON Schema of the exporter's or the relay's config"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("which", choices=("config", "relay"), help="whose config")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the schema; return the exit status."""
+    print(text(args.which), end="")
+    return 0
+
+
+def text(which: str) -> str:
+    """Return the schema's text, with the venues or notifiers that are found by their file names."""
+    if which == "relay":
+        from exporter.relay import config, notifiers
+
+        schema = config.json_schema(tuple(_names(notifiers.__path__)))
+    else:
+        from exporter import venues
+        from exporter.config import json_schema
+
+        schema = json_schema(_names(venues.__path__))
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _names(folder: list[str]) -> list[str]:
+    return [module.name for module in iter_modules(folder) if not module.ispkg]
