@@ -116,8 +116,8 @@ def test_every_value_is_used() -> None:
         for name in leaves(schema)
         if f".{name}" not in templates and f'"{name}"' not in templates
     ]
-    # The switch of a parent is Helm's; the files of rules are looked up by their names.
-    rules = [path.stem for path in (CHART / "files" / "rules").glob("*.yml")]
+    # The switch of a parent is Helm's; the files of rules, and receivers, are looked up by name.
+    rules = [path.stem for path in (CHART / "files" / "rules").glob("*.yml")] + ["chat", "page"]
     assert sorted(set(unused) - {"enabled"}) == sorted(set(rules) & set(unused))
 
 
@@ -129,12 +129,14 @@ def test_every_value_has_an_example() -> None:
 
 
 def test_readme_examples_render() -> None:
-    """The YAML that the README shows is taken by the chart as it stands there."""
+    """The YAML that the README shows is taken by the chart as it stands there, one on another."""
     text = (CHART / "README.md").read_text(encoding="utf-8")
     blocks = [part.partition("```")[0] for part in text.split("```yaml\n")[1:]]
     assert len(blocks) >= 3
+    values: dict[str, Any] = {}
     for block in blocks:
-        assert manifests(yaml.safe_load(block))
+        values |= yaml.safe_load(block)
+        assert manifests(values)
 
 
 def test_versions_agree() -> None:

@@ -92,7 +92,9 @@ def test_the_program_takes_a_web_config_of_values() -> None:
 def _receiver(values: Manifest) -> Manifest:
     """Give how Alertmanager posts; the notes say the same address."""
     receivers = one(manifests(values), "AlertmanagerConfig")["spec"]["receivers"]
-    webhook: Manifest = receivers[0]["webhookConfigs"][0]
+    webhook: Manifest = next(
+        each["webhookConfigs"][0] for each in receivers if each["name"] == "page"
+    )
     assert f"  {webhook['url']}\n" in files(values)["NOTES.txt"]
     return webhook
 

@@ -101,6 +101,12 @@ imagePullSecrets:
 {{- if and .Values.configReloader.enabled (eq .Values.configReloader.method "http") -}}
 {{- $_ := set $config "server" (set (deepCopy (default dict $config.server)) "changes" true) -}}
 {{- end -}}
+{{- if and .Values.alertmanagerConfig.enabled $config.alertmanagers -}}
+{{- /* What the exporter pushes by itself must be the alert that Prometheus sends. */ -}}
+{{- $alerting := default dict $config.alerting -}}
+{{- $labels := merge (default dict $alerting.external_labels) (dict "namespace" (include "exchange-exporter.namespace" .)) -}}
+{{- $_ := set $config "alerting" (set $alerting "external_labels" $labels) -}}
+{{- end -}}
 {{- toYaml $config -}}
 {{- end -}}
 
@@ -202,6 +208,9 @@ configMap:
 {{- end -}}
 {{- end -}}
 {{- $c := $v.alertmanagerConfig -}}
+{{- if and $c.enabled $c.route.matchers -}}
+{{- fail "alertmanagerConfig.route.matchers: found some, expected none: the first route takes what is of the release's namespace; put matchers on its routes" -}}
+{{- end -}}
 {{- if and $c.enabled (not (and $v.relay.enabled (or $v.relay.token.existingSecret $c.basicAuth $c.tlsConfig.cert))) -}}
 {{- fail "alertmanagerConfig.enabled: found true without relay.enabled and relay.token.existingSecret (or alertmanagerConfig.basicAuth), expected both" -}}
 {{- end -}}

@@ -39,6 +39,10 @@
 {{- $_ := set $rule "labels" (mergeOverwrite $rule.labels (deepCopy (default dict $change.labels))) -}}
 {{- $_ := set $rule "annotations" (mergeOverwrite $notes (deepCopy (default dict $change.annotations))) -}}
 {{- end -}}
+{{- if .root.Values.alertmanagerConfig.enabled -}}
+{{- /* The operator routes by it, and aggregations lose the series' own. */ -}}
+{{- $_ := set $rule.labels "namespace" (include "exchange-exporter.namespace" .root) -}}
+{{- end -}}
 {{- end -}}
 {{- toYaml $rule -}}
 {{- end -}}
