@@ -69,7 +69,8 @@ sbom: ## Write the bill of materials (CycloneDX) of what runs to dist/
 
 bench: ## Print every benchmark's ratios against its peer
 	@scripts/setup bench
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; \
+	  PATH="$(abspath $(VENV))/newer/bin:$$PATH" PYTHONPATH=. $(BIN)/python $$script || exit 1; done
 
 lock: ## Pin the dependencies anew (needs uv)
 	scripts/lock

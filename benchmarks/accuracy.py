@@ -29,7 +29,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks import _stream_readers as readers
-from benchmarks.probe import MODULE, PEER, blackbox
+from benchmarks.probe import MODULE, blackbox, release
 from exporter.clock import SystemClock
 from exporter.http.client import DirectClient
 from exporter.metrics.exposition import Exposition
@@ -207,7 +207,7 @@ def main() -> None:
     elif flags.scrape is not None:
         _scrape(flags.scrape, flags.seconds)
     else:
-        for name, ours in (("ours", True), (PEER, False)):
+        for name, ours in (("ours", True), (release(), False)):
             errors, rate, lines = _under_load(flags.seconds, ours)
             errors.sort()
             median, p99 = (errors[int(len(errors) * share)] for share in (0.5, 0.99))

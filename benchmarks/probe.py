@@ -15,6 +15,7 @@ import asyncio
 import gc
 import http.client
 import os
+import re
 import resource
 import shutil
 import socket
@@ -108,6 +109,13 @@ def blackbox(module: str) -> Iterator[tuple[int, int]]:
                 process.kill()
 
 
+def release() -> str:
+    """Return the peer's name and version, such as "blackbox_exporter 0.28.0"."""
+    done = subprocess.run([PEER, "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"(\w+), version (\S+)", done.stdout + done.stderr)
+    return " ".join(found.groups()) if found else PEER
+
+
 def _cpu(pid: int) -> float:
     """Give the seconds of CPU that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -191,8 +199,8 @@ async def _compare(checks: int, rounds: int, tls: bool, kind: type[Client]) -> N
             verdict = "reached" if ratio >= TARGETS[name] else "MISSED"
             aim = f" (target 1/{TARGETS[name]:.0f}: {verdict})"
         print(
-            f"{name:7} connection: ours {own * 1e6:5.0f} µs, {PEER} {peer * 1e6:5.0f} µs of CPU "
-            f"per check: 1/{ratio:.2f} of it{aim}"
+            f"{name:7} connection: ours {own * 1e6:5.0f} µs, {release()} {peer * 1e6:5.0f} µs "
+            f"of CPU per check: 1/{ratio:.2f} of it{aim}"
         )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(

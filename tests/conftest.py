@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,20 @@ def shared(path: str) -> Path:
     if not found.exists():
         pytest.skip(f"{path} is not in {folder}: put it there or set EXCHANGE_EXPORTER_SHARED")
     return found
+
+
+@pytest.fixture(params=["installed", "newer"])
+def generation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test on the installed Prometheus and Alertmanager, and again on newer releases.
+
+    The newer ones are found first in PATH, which is where scripts/setup has them unpacked.
+    """
+    if request.param == "newer":
+        folder = Path(sys.prefix) / "newer" / "bin"
+        if not (folder / "prometheus").exists():
+            pytest.skip(f"no newer programs: scripts/newer_programs {folder.parent}")
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return str(request.param)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

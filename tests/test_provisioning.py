@@ -22,6 +22,7 @@ def _yaml(path: str) -> Any:
     return yaml.safe_load((ROOT / path).read_text())
 
 
+@pytest.mark.usefixtures("generation")
 def test_prometheus_loads_every_rule() -> None:
     """Each rule file is named, and the jobs are called as the rules call them."""
     config = _yaml("provisioning/prometheus.yml")

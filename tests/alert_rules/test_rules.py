@@ -68,6 +68,7 @@ def identify(value: object) -> str:
     return value.stem if isinstance(value, Path) else str(getattr(value, "variant", value))
 
 
+@pytest.mark.usefixtures("generation")
 @pytest.mark.parametrize("path", RULE_FILES, ids=identify)
 def test_prometheus_takes_the_rules(path: Path) -> None:
     """Each file loads by itself, without a finding of Prometheus' own linter."""
@@ -76,6 +77,7 @@ def test_prometheus_takes_the_rules(path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("generation")
 @pytest.mark.timeout(600)  # hours of samples, every 5 s
 @pytest.mark.parametrize("path", TEST_FILES, ids=identify)
 def test_rules_do_as_their_tests_say(path: Path) -> None:
@@ -287,6 +289,7 @@ def test_runbook_answers_every_question(name: str) -> None:
         assert (FOLDER / "runbooks" / f"{other}.md").exists()
 
 
+@pytest.mark.usefixtures("generation")
 def test_runbook_queries_parse(tmp_path: Path) -> None:
     """Prometheus can read every query of every runbook."""
     found = []
@@ -340,11 +343,13 @@ def receiver(alert: Rule) -> str:
     return "page" if alert.labels["severity"] == "critical" else "chat"
 
 
+@pytest.mark.usefixtures("generation")
 def test_alertmanager_takes_the_config() -> None:
     """Alertmanager's own checker loads it."""
     run(program("amtool", "prometheus-alertmanager"), "check-config", str(CONFIG))
 
 
+@pytest.mark.usefixtures("generation")
 @pytest.mark.parametrize("alert", ALERTS, ids=identify)
 def test_alert_takes_its_route(alert: Rule) -> None:
     """Every alert goes to whom its severity and category say."""

@@ -273,6 +273,7 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
 }
 
 
+@pytest.mark.usefixtures("generation")
 def test_each_source_mutes_its_own_and_nothing_else(tmp_path: Path) -> None:
     """Each inhibition strikes what its cause explains, and leaves all other alerts alone."""
     with alertmanager(tmp_path) as (url, _):
@@ -331,6 +332,7 @@ def everything(exchanges: int) -> list[Labels]:
     return found
 
 
+@pytest.mark.usefixtures("generation")
 @pytest.mark.parametrize("cause", ["ExchangeAllDown", "ExchangeSiteCutOff"])
 def test_the_worst_night_is_three_notifications_at_most(tmp_path: Path, cause: str) -> None:
     """All ten exchanges and all their streams fail at once: people are told why, and once."""
@@ -344,6 +346,7 @@ def test_the_worst_night_is_three_notifications_at_most(tmp_path: Path, cause: s
     assert [a["labels"]["alertname"] for a in told[0]["alerts"]] == [cause]
 
 
+@pytest.mark.usefixtures("generation")
 def test_one_exchange_down_is_one_notification(tmp_path: Path) -> None:
     """With every endpoint, stream, book and symbol of one exchange failing, one page leaves."""
     with alertmanager(tmp_path, group_wait="2s", group_interval="2s") as (url, receiver):

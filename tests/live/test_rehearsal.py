@@ -16,6 +16,7 @@ from tests.live.programs import command, program
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("alertmanager")]
 
 
+@pytest.mark.usefixtures("generation")
 def test_an_outage_is_told_once_and_resolved() -> None:
     """An outage fires, is told once and alone, and ends when it ends."""
     program("prometheus"), program("prometheus-alertmanager", "alertmanager")

@@ -76,6 +76,7 @@ def as_text(url: str) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.usefixtures("generation")
 def test_prometheus_scrapes_both_formats(start: Callable[..., World], tmp_path: Path) -> None:
     """For 30 s no scrape fails in either format, and every expected series can be queried."""
     programs.program("prometheus")
@@ -98,6 +99,7 @@ def test_prometheus_scrapes_both_formats(start: Callable[..., World], tmp_path: 
             assert any(each["type"] == "histogram" for each in metadata["data"])
 
 
+@pytest.mark.usefixtures("generation")
 def test_promtool_accepts_the_live_page(start: Callable[..., World]) -> None:
     """`promtool check metrics` finds nothing on the page of a running exporter."""
     promtool = programs.program("promtool", "prometheus")
