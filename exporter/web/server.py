@@ -20,7 +20,7 @@ import msgspec
 from aiohttp import web
 
 from exporter.contracts import Counter
-from exporter.web.connection_limits import Doors
+from exporter.web.connection_limits import Doors, abort
 from exporter.web.routes import JSON, TEXT, Handler, RefusedError, Reply, Request, Routes
 from exporter.web.tls import Security
 
@@ -250,7 +250,7 @@ class Server:
         except TimeoutError:
             self._expired.inc()
             if request.transport is not None:
-                request.transport.abort()
+                abort(request.transport)
         return response
 
 

@@ -286,8 +286,10 @@ class WebSocket(asyncio.BufferedProtocol):
         if self._heartbeat is not None:
             self._heartbeat.stop()
         if self._transport is not None:
-            # What was written is still flushed, the close frame that says why among it.
-            self._transport.close()
+            # What was written is still flushed, the close frame that says why among it. A second
+            # close would leave Python 3.11.2's TLS transport unable to abort.
+            if not self._transport.is_closing():
+                self._transport.close()
             self._loop.call_later(self._close_timeout, self._transport.abort)
 
     def _pause(self) -> None:

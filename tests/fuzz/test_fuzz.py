@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from exporter.web.connection_limits import abort
 from exporter.web.routes import Reply, Request, health_route, text_reply
 from exporter.web.server import Limits, Server
 from tests.fuzz.loop import Finding, fuzz
@@ -68,7 +69,7 @@ def test_wounded_requests_leave_the_server_as_it_was(caplog: pytest.LogCaptureFi
         except (ConnectionError, TimeoutError):
             return b""
         finally:
-            writer.transport.abort()
+            abort(writer.transport)
 
     async def main() -> int:
         routes = {"/-/healthy": health_route(lambda: None), "POST /echo": _echo}

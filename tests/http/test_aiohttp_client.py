@@ -21,6 +21,7 @@ from exporter.http.aiohttp_client import HttpClient
 from exporter.http.client import DirectClient
 from exporter.http.tls import not_after
 from exporter.model import Answer, Phase, Reason
+from exporter.web.connection_limits import abort
 
 Client = type[HttpClient] | type[DirectClient]
 # Both clients make the same promises; each test below holds them to it.
@@ -49,7 +50,7 @@ def say(*replies: bytes, before: float = 0.0, between: float = 0.0) -> Handler:
 async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Take the request and reset the connection."""
     await reader.readuntil(b"\r\n\r\n")
-    writer.transport.abort()
+    abort(writer.transport)
 
 
 class Server:
@@ -81,7 +82,7 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         for writer in self._writers:
-            writer.transport.abort()
+            abort(writer.transport)
         await self._server.wait_closed()
         await asyncio.sleep(0.01)
 
@@ -182,7 +183,7 @@ def test_tls_phase_measures_the_handshake(kind: Client) -> None:
                 try:
                     await asyncio.gather(pump(reader, back), pump(there, writer))
                 finally:
-                    back.transport.abort()
+                    abort(back.transport)
 
             ca_file = str(CERTIFICATES / "ca.pem")
             async with Server(late) as proxy, kind(ca_file=ca_file) as client:
@@ -366,7 +367,7 @@ def test_silent_handshake_is_tls(kind: Client) -> None:
 
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
-        writer.transport.abort()
+        abort(writer.transport)
 
     async def main(handler: Handler) -> None:
         async with Server(handler) as server, kind() as client:

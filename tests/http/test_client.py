@@ -18,6 +18,7 @@ from exporter.http.client import DirectClient
 from exporter.http.connection import connect
 from exporter.model import Answer, Phase, Reason, Target
 from exporter.probes.probe import Readers, probe
+from exporter.web.connection_limits import abort
 from tests.http.test_aiohttp_client import CERTIFICATES, ENDS, OK, Server, get, hang_up, say
 
 
@@ -147,7 +148,7 @@ def test_only_safe_methods_are_sent_again() -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(OK)
         await reader.readuntil(b"\r\n\r\n")
-        writer.transport.abort()
+        abort(writer.transport)
 
     async def main(method: str) -> Answer:
         async with Server(dying) as server, DirectClient() as client:

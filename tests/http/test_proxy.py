@@ -15,6 +15,7 @@ from exporter.contracts import ConnectionLostError, FetchFailedError
 from exporter.http.client import DirectClient
 from exporter.http.proxy import DIRECT, Proxies, ProxyError, of_environment
 from exporter.model import Answer, Lost, Phase, Reason
+from exporter.web.connection_limits import abort
 from exporter.websocket.connection import connect
 from tests.http.test_aiohttp_client import (
     CERTIFICATES,
@@ -71,7 +72,7 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         for writer in self._writers:
-            writer.transport.abort()
+            abort(writer.transport)
         await asyncio.sleep(0.01)
 
 

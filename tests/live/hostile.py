@@ -15,6 +15,8 @@ from pathlib import Path
 
 from websockets.utils import accept_key
 
+from exporter.web.connection_limits import abort
+
 CERTIFICATES = Path(__file__).parents[1] / "http" / "certificates"
 OK = b"HTTP/1.1 200 OK\r\n"
 FRAME_OF_A_GIGABYTE = b"\x81\x7f" + (1 << 30).to_bytes(8, "big")
@@ -81,7 +83,7 @@ class Hostile:
             pass  # they let go of us, as they should
         finally:
             self.writers.discard(writer)
-            writer.transport.abort()
+            abort(writer.transport)
 
     async def _answer(self, attack: str, writer: Writer) -> None:
         match attack:
@@ -171,7 +173,7 @@ def hostile() -> Iterator[Hostile]:
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
             for writer in list(peer.writers):
-                writer.transport.abort()
+                abort(writer.transport)
             await asyncio.sleep(0.1)
 
     thread = threading.Thread(target=run, daemon=True)

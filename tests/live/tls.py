@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from exporter.web.connection_limits import abort
+
 CERTIFICATES = Path(__file__).parents[1] / "http" / "certificates"
 AUTHORITY = CERTIFICATES / "ca.pem"
 
@@ -43,7 +45,7 @@ class _Edge:
         try:
             there, onward = await asyncio.open_connection("127.0.0.1", self.upstream)
         except OSError:
-            writer.transport.abort()
+            abort(writer.transport)
             return
         async with asyncio.TaskGroup() as group:
             group.create_task(_carry(there, writer))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,6 +16,7 @@ import pytest
 from exporter.metrics import families as f
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import Registry
+from exporter.web.connection_limits import abort
 from exporter.web.routes import (
     Handler,
     RefusedError,
@@ -28,6 +30,7 @@ from exporter.web.routes import (
     text_reply,
 )
 from exporter.web.server import Limits, ListenError, Server, listen_address
+from tests.http.test_aiohttp_client import CERTIFICATES
 
 
 class Tally:
@@ -483,3 +486,31 @@ def test_large_page_arrives_whole() -> None:
                 assert text.count('le="+Inf"') == 1500
 
     asyncio.run(main())
+
+
+def test_an_abort_after_two_closes_ends_the_connection() -> None:
+    """A TLS connection that was closed twice is dropped without an error, on every Python."""
+
+    async def main() -> None:
+        closed = asyncio.Event()
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            writer.close()
+            writer.close()  # Python 3.11.2: abort() alone raises AttributeError from here on
+            abort(writer.transport)
+            closed.set()
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATES / "valid.pem")
+        trusted = ssl.create_default_context(cafile=str(CERTIFICATES / "ca.pem"))
+        server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        async with server:
+            reader, writer = await asyncio.open_connection("localhost", port, ssl=trusted)
+            writer.write(b"\n")
+            assert await reader.read() == b""
+            await closed.wait()
+            writer.close()
+
+    asyncio.run(asyncio.wait_for(main(), 20.0))
