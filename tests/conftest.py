@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from exporter.logs import Formatter
 from hypothesis import settings
 
 # A machine may be busy with other things: how long an example takes proves nothing.
@@ -41,6 +44,19 @@ def generation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
             pytest.skip(f"no newer programs: scripts/newer_programs {folder.parent}")
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """Remove the log handler that a command set up in this test: its stream ends with the test."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    for handler in root.handlers[:]:
+        if isinstance(handler.formatter, Formatter):
+            root.removeHandler(handler)
+    root.setLevel(level)
+    logging.captureWarnings(False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
