@@ -25,6 +25,7 @@ Job: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 _BATCH: Final = 256  # jobs of one transaction
 _BATCH_TIME: Final = 0.03  # seconds of jobs before their commit
+_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", "temp_store=MEMORY")
 _BUSY: Final = 5.0  # seconds to wait for another process, which writes a row now and then
 
 
@@ -56,11 +57,15 @@ def connect(path: Path, *, size: int | None = None) -> sqlite3.Connection:
         path.touch(mode=0o600, exist_ok=True)
     connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", "temp_store=MEMORY"):
-        connection.execute(f"PRAGMA {pragma}")
-    if size is not None:
-        page = connection.execute("PRAGMA page_size").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count={max(1, size // page)}")
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        if size is not None:
+            page = connection.execute("PRAGMA page_size").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count={max(1, size // page)}")
+    except BaseException:  # no database, or one that is damaged
+        connection.close()
+        raise
     return connection
 
 
@@ -91,7 +96,11 @@ class Store:
     def _open(self) -> sqlite3.Connection:
         try:
             connection = connect(self._path, size=self._size)
-            self._begin(connection)
+            try:
+                self._begin(connection)
+            except BaseException:
+                connection.close()
+                raise
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path}: {error}") from error
         return connection
@@ -105,8 +114,6 @@ class Store:
         if self._thread is not None:
             await asyncio.to_thread(self._jobs.put, None)  # after all that is in line
             await asyncio.to_thread(self._thread.join)
-        if self._connection is not None:
-            self._connection.close()
 
     async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``job`` in a transaction; when this returns, what it did is on the disk.
@@ -124,14 +131,15 @@ class Store:
     def _work(self) -> None:
         assert self._connection is not None  # noqa: S101 - entered
         assert self._loop is not None  # noqa: S101
-        while not self._ending:
-            batch: list[_Waiting] = []
-            first = self._jobs.get()
-            self._ending = first is None
-            if first is not None:
-                self._transact(self._connection, first, batch)
-                with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
-                    self._loop.call_soon_threadsafe(_answer, batch)
+        with contextlib.closing(self._connection) as connection:
+            while not self._ending:
+                batch: list[_Waiting] = []
+                first = self._jobs.get()
+                self._ending = first is None
+                if first is not None:
+                    self._transact(connection, first, batch)
+                    with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
+                        self._loop.call_soon_threadsafe(_answer, batch)
 
     def _transact(
         self, connection: sqlite3.Connection, first: _Waiting, batch: list[_Waiting]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -62,6 +63,7 @@ class Book:
 
     def __init__(self, *receivers: Receiver, **settings: Any) -> None:
         self.db = sqlite3.connect(":memory:", isolation_level=None)
+        weakref.finalize(self, self.db.close)
         self.db.row_factory = sqlite3.Row
         outbox.begin(self.db)
         self.ledger = Ledger(receivers or (receiver(),), Settings(**settings))

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -108,11 +109,9 @@ def test_a_kill_loses_nothing_acknowledged(
 
 
 def _open(folder: Path) -> int:
-    with sqlite3.connect(folder / "relay.db") as db:
+    with closing(sqlite3.connect(folder / "relay.db")) as db:
         found = db.execute("SELECT count(*) FROM deliveries WHERE state IN ('waiting', 'sending')")
-        count = int(found.fetchone()[0])
-    db.close()
-    return count
+        return int(found.fetchone()[0])
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["before it takes it", "before it answers"])

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,8 @@ def test_group_commit(tmp_path: Path) -> None:
         async with Store(tmp_path / "s.db", _begin, size=1 << 24, waiting=1000) as store:
             results = await asyncio.gather(*(store.write(_insert(n)) for n in range(500)))
             assert results == list(range(500))
-            with sqlite3.connect(tmp_path / "s.db") as other:
+            with closing(sqlite3.connect(tmp_path / "s.db")) as other:
                 assert other.execute("SELECT count(*) FROM t").fetchone() == (500,)
-            other.close()
             return store.commits
 
     assert asyncio.run(story()) < 100
@@ -81,9 +81,8 @@ def _promises(folder: Path, patience: float = 60.0) -> None:
                 )
             assert [type(each) for each in found].count(KeyError) == 1
             assert [each for each in found if isinstance(each, int)] == list(range(1, 41))
-            other = sqlite3.connect(folder / "s.db")
-            assert other.execute("SELECT n, text FROM t").fetchall() == [(1, "40")]
-            other.close()
+            with closing(sqlite3.connect(folder / "s.db")) as other:
+                assert other.execute("SELECT n, text FROM t").fetchall() == [(1, "40")]
 
     asyncio.run(story())
 
@@ -185,6 +184,22 @@ def test_spool_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="written by a newer version"):
         asyncio.run(story())
+
+
+@pytest.mark.parametrize("content", [b"no database " * 100, b"SQLite format 3\0" + bytes(1000)])
+def test_a_damaged_spool_leaves_no_connection_open(tmp_path: Path, content: bytes) -> None:
+    """What cannot be used is refused by name, and let go of at once."""
+    file = tmp_path / "s.db"
+    file.write_bytes(content)
+
+    async def story() -> None:
+        async with Store(file, outbox.begin, size=1 << 24, waiting=3):
+            pass
+
+    with pytest.raises(StoreError, match=r"s\.db: "):
+        asyncio.run(story())
+    opened = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.exists()]
+    assert not [each for each in opened if each.startswith(str(file))]
 
 
 def test_the_past_makes_room() -> None:
