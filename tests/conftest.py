@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exporter.logs import Formatter
 from hypothesis import settings
+
+from exporter.logs import Formatter
 
 # A machine may be busy with other things: how long an example takes proves nothing.
 settings.register_profile("unhurried", deadline=None)
