@@ -44,7 +44,7 @@ class Watch:
         self._start: tuple[int, float, float] | None = None
         self._last = (0, time.perf_counter())
 
-    def look(self, seen: int) -> bool:
+    def update(self, seen: int) -> bool:
         """Take what was seen so far; give whether to go on."""
         now, cpu = time.perf_counter(), _cpu()
         if seen > self.skip and self._start is None:
@@ -82,7 +82,7 @@ async def watched(reader: Awaitable[None], watch: Watch, seen: Callable[[], int]
             await reader
 
         task = tasks.create_task(run())
-        while watch.look(seen()):  # noqa: ASYNC110 - looked at from aside on purpose
+        while watch.update(seen()):  # noqa: ASYNC110 - looked at from aside on purpose
             await asyncio.sleep(0.01)
         task.cancel()
 
@@ -113,7 +113,7 @@ def assemble(port: int, *, books: bool = False) -> Ours:
     from exporter.metrics.children import CounterChild, HistogramChild
     from exporter.model import Channel, Subscription
     from exporter.probes.clock_offset import Skew
-    from exporter.streams.connection import StreamMeter
+    from exporter.streams.connection import StreamListener
     from exporter.streams.feed import Feed
     from exporter.streams.stream import Stream
     from exporter.venues.binance import VENUE
@@ -148,7 +148,7 @@ def assemble(port: int, *, books: bool = False) -> Ours:
         apply.observe(applying)
 
     lost: list[str] = []
-    meter = StreamMeter(
+    meter = StreamListener(
         attempted=lambda ok: None,
         connected=lambda up: None,
         lost=lambda reason: lost.append(reason),
@@ -176,13 +176,13 @@ def assemble(port: int, *, books: bool = False) -> Ours:
 
 def ours(port: int, count: int, *, uvloop: bool, books: bool = False) -> None:
     """The whole path, with prices or with books."""
-    from exporter.http.aiohttp_client import HttpClient
+    from exporter.http.aiohttp_client import AiohttpClient
 
     parts = assemble(port, books=books)
     watch = Watch(count, skip=len(SYMBOLS) if books else 0)
 
     async def run() -> None:
-        async with HttpClient() as client, asyncio.TaskGroup() as tasks:
+        async with AiohttpClient() as client, asyncio.TaskGroup() as tasks:
             for book in parts.books.values():
                 _keep(book, parts.venue, client, parts.clock, port, tasks)
             await parts.stream.run()
@@ -209,7 +209,7 @@ def _keep(
     book: LocalBook, venue: Venue, fetch: Fetch, clock: Clock, port: int, tasks: asyncio.TaskGroup
 ) -> None:
     """Let one book fetch its snapshot, and what it may lose."""
-    from exporter.books.synchronisation import Keeper, Snapshots
+    from exporter.books.synchronisation import BookSynchronizer, Snapshots
     from exporter.flow import backoff
     from exporter.flow.rate_limit import Ban
 
@@ -227,13 +227,13 @@ def _keep(
         fault=venue.fault,
         answered=lambda answer: None,
     )
-    book.keeper = Keeper(
+    book.keeper = BookSynchronizer(
         book.feed.subscription,
         book.sync,
         source=snapshots,
         live=lambda: True,
         clock=clock,
-        rules=backoff.Rules(base=1.0, cap=60.0),
+        rules=backoff.BackoffRules(base=1.0, cap=60.0),
         chance=random.random,
     )
     tasks.create_task(book.keeper.run())
@@ -329,7 +329,7 @@ def cryptofeed(port: int, count: int, *, books: bool = False) -> None:
     watch = Watch(count, skip=len(SYMBOLS) if books else 0)
 
     async def wait() -> None:
-        while watch.look(seen):  # noqa: ASYNC110 - looked at from aside on purpose
+        while watch.update(seen):  # noqa: ASYNC110 - looked at from aside on purpose
             await asyncio.sleep(0.01)
 
     loop.run_until_complete(wait())
@@ -403,7 +403,7 @@ def thread(port: int, count: int) -> None:
 
     threading.Thread(target=read, daemon=True).start()
     watch = Watch(count)
-    while watch.look(seen):
+    while watch.update(seen):
         time.sleep(0.01)
     watch.report()
 

@@ -31,7 +31,7 @@ from pathlib import Path
 from benchmarks import _stream_readers as readers
 from benchmarks.probe import MODULE, blackbox, release
 from exporter.clock import SystemClock
-from exporter.http.client import DirectClient
+from exporter.http.client import HttpClient
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.families import PROBE_DURATION
 from exporter.metrics.registry import Registry
@@ -96,7 +96,7 @@ async def _busy(feed: int, target: int, seconds: float) -> None:
     measured: dict[str, float] = {}
     async with (
         Server("127.0.0.1:0", routes) as server,
-        DirectClient(limit_per_host=4) as client,
+        HttpClient(limit_per_host=4) as client,
         asyncio.TaskGroup() as tasks,
     ):
         print(server.port, flush=True)

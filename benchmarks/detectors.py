@@ -16,7 +16,7 @@ import numpy as np
 from exporter.anomaly.bank import Bank
 from exporter.anomaly.detectors import load
 from exporter.anomaly.detectors.ensemble import DETECTOR
-from exporter.anomaly.detectors.ensemble.lone import Lone
+from exporter.anomaly.detectors.ensemble.lone import ScalarEnsemble
 from exporter.model import Floats, Series
 
 WARM_UP, TICKS = 130, 40  # the windows are full and the ensemble is ready after the warm-up
@@ -92,7 +92,7 @@ def _bites(bank: Bank, values: Floats, now: float) -> list[float]:
 
 def alone() -> float:
     """Give the median seconds per value of the ensemble over one series on its own."""
-    one = Lone(DETECTOR)
+    one = ScalarEnsemble(DETECTOR)
     spent = []
     # Six days of a value every 5 min: the season, too, has something to say.
     for number, value in enumerate(np.random.default_rng(1).normal(size=ALONE).tolist()):

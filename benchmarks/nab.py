@@ -20,8 +20,8 @@ import numpy as np
 
 from exporter.anomaly.detectors import load
 from exporter.anomaly.detectors.ensemble import Ensemble
-from exporter.anomaly.detectors.ensemble.lone import Lone
-from exporter.anomaly.incidents import Rule, fade
+from exporter.anomaly.detectors.ensemble.lone import ScalarEnsemble
+from exporter.anomaly.incidents import IncidentRule, fade
 
 # Standard profile, threshold fixed on the development half and scored on the other half, by the
 # maintainers of this project, from the scores that NAB publishes. "range": it was told each
@@ -35,7 +35,7 @@ PUBLISHED = {
 }
 
 
-RULE = Rule()
+RULE = IncidentRule()
 KEEP = 0.5 ** (1.0 / RULE.fade)
 
 
@@ -43,7 +43,7 @@ class Stream:
     """One series under the shipped ensemble and the judge's damping, as the scorer drives it."""
 
     def __init__(self, ensemble: Ensemble) -> None:
-        self._lone = Lone(ensemble)
+        self._lone = ScalarEnsemble(ensemble)
         self._peaks = np.zeros(1)
 
     def update(self, timestamp: float, value: float) -> float:

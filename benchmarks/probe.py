@@ -30,8 +30,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.clock import SystemClock
-from exporter.http.aiohttp_client import HttpClient
-from exporter.http.client import DirectClient
+from exporter.http.aiohttp_client import AiohttpClient
+from exporter.http.client import HttpClient
 from exporter.model import Expectation, Probed, Target
 from exporter.probes.probe import Readers, probe
 
@@ -48,8 +48,8 @@ modules:
       tls_config: {ca_file: CA_FILE}
 """
 CERTIFICATES = Path(__file__).parent.parent / "tests" / "http" / "certificates"
-Client = DirectClient | HttpClient
-CLIENTS: dict[str, type[Client]] = {"direct": DirectClient, "aiohttp": HttpClient}
+Client = HttpClient | AiohttpClient
+CLIENTS: dict[str, type[Client]] = {"direct": HttpClient, "aiohttp": AiohttpClient}
 TARGETS = {"new": 3.0, "reused": 7.0}  # the peer's CPU, divided by ours, is to reach this
 
 

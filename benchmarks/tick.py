@@ -33,7 +33,7 @@ from exporter.probes.bans import Bans
 from exporter.probes.context import Task
 from exporter.runtime.anomalies import Anomalies
 from exporter.runtime.local_health import Lateness, show_domains
-from exporter.runtime.runtime import Force
+from exporter.runtime.runtime import Runtime
 from exporter.runtime.storage import Storage
 
 EXCHANGES = 834  # of twelve series each
@@ -51,7 +51,7 @@ class World:
         self.anomalies = Anomalies(self.registry, self.clock)
         self.anomalies.start = self._start
         self.lateness = Lateness(self.clock)
-        self.force = Force(
+        self.force = Runtime(
             registry=self.registry,
             clock=self.clock,
             start=self._start,
@@ -101,7 +101,7 @@ class World:
 
     async def tick(self) -> None:
         """Do what the program does once a second."""
-        await self.force.look(self.clock.wall())
+        await self.force.update(self.clock.wall())
         assert self.force.controls is not None
         site = self.lateness.site(self.force.controls.network)
         await show_domains(self.force.exchanges, site, self.clock)
@@ -164,8 +164,8 @@ async def measure() -> None:
     with TemporaryDirectory() as folder:
         storage = Storage(Path(folder), world.registry, world.clock)
         for _ in range(SAVES):
-            await copied.measure(world.anomalies.photograph())
-            parts = await world.anomalies.photograph()
+            await copied.measure(world.anomalies.snapshot())
+            parts = await world.anomalies.snapshot()
             await written.measure(asyncio.to_thread(storage.save_learnt, parts))
         storage.close()
     copied.show("copying the state")

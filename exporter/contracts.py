@@ -13,16 +13,16 @@ from exporter.model import (
     Depth,
     Event,
     Floats,
-    Glance,
+    HttpRequest,
     Lost,
     Maintenance,
     Market,
+    MarketState,
     Memory,
-    Note,
+    Notification,
     Outcome,
     Reason,
     Refused,
-    Request,
     Retry,
 )
 
@@ -98,13 +98,13 @@ class BookRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossCheck:
-    """Where REST shows whether a channel of a symbol had anything to say: one `Glance` a request.
+    """Where REST shows whether a channel of a symbol had anything to say, one request each.
 
     ``spell`` turns the streams' spelling of a symbol into the REST API's.
     """
 
     path: str  # joined to the base URL; {symbol} and {lower} stand for the symbol
-    read: Callable[[bytes], Glance]
+    read: Callable[[bytes], MarketState]
     spell: Callable[[str], str] = str
     weight: int = 1
 
@@ -372,7 +372,7 @@ class Notifier:
     """One service's public protocol: tables and pure functions, no socket, no state.
 
     ``request`` takes what to tell, whom, a key that is the same for every try of it, and the
-    provider's id of the message to edit, if any. ``judge`` says what an answer means.
+    provider's id of the message to edit, if any. ``parse_response`` says what an answer means.
     """
 
     name: str
@@ -388,12 +388,14 @@ class Notifier:
     batches: Callable[[Sequence[str]], Sequence[tuple[str, ...]]] = _all_at_once  # of recipients
     titled: bool = False  # shows the title by itself: the texts need not begin with it
     short: bool = False  # one text, cut to fit, whatever it has to say
-    edits: bool = False  # a sent message can be changed
-    keyed: bool = False  # a second try with the same key is not delivered twice
-    rides: bool = False  # each message is billed: a triage that is quick goes in the same one
+    supports_edit: bool = False  # a sent message can be changed
+    idempotent: bool = False  # a second try with the same key is not delivered twice
+    waits_for_triage: bool = (
+        False  # each message is billed: a triage that is quick goes in the same one
+    )
     triage: bool = True  # takes a triage at all
-    inert: Callable[[str], str] = str  # makes foreign text mean nothing but itself
-    request: Callable[[Note, Account, str, str | None], Request]
-    judge: Callable[[Answer], Outcome]
-    quota: Callable[[Account], tuple[Request, Request]] | None = None  # limit, used
+    escape: Callable[[str], str] = str  # makes foreign text mean nothing but itself
+    request: Callable[[Notification, Account, str, str | None], HttpRequest]
+    parse_response: Callable[[Answer], Outcome]
+    quota: Callable[[Account], tuple[HttpRequest, HttpRequest]] | None = None  # limit, used
     read_quota: Callable[[bytes, bytes], tuple[float | None, float]] | None = None

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal, TextIO
 
-from exporter.redact import Veil
+from exporter.redact import Redactor
 
 _PAIR = re.compile(r"(\w+)=(%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|[^\s%]*)")
 _EVENT = re.compile(rf"(\w+)((?: {_PAIR.pattern})*)")
@@ -59,14 +59,14 @@ class Formatter(logging.Formatter):
     def __init__(self, kind: Literal["logfmt", "json"], secrets: Iterable[str] = ()) -> None:
         super().__init__()
         self._write = _logfmt if kind == "logfmt" else _json
-        self._veil = Veil(secrets)
+        self._veil = Redactor(secrets)
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Hide these too."""
         found, old = frozenset(secrets), self._veil.secrets
         if not found <= old:
             # Old ones stay for the lines that may still come, but not without a bound.
-            self._veil = Veil(found | old if len(old) < _MOST else found)
+            self._veil = Redactor(found | old if len(old) < _MOST else found)
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line for one record."""

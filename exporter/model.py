@@ -164,7 +164,7 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
+class MarketState:
     """What a market looks like over REST at one moment, as far as one channel tells of it.
 
     ``state`` becomes another whenever the channel had something to say; ``time`` is when it last
@@ -324,7 +324,7 @@ class SubscriptionState(StrEnum):
     REJECTED = "rejected"
 
 
-class Hush(StrEnum):
+class SilenceVerdict(StrEnum):
     """What REST says of a subscription that is silent; the label ``verdict``."""
 
     MOVED = "moved"  # the market had news that the stream did not bring
@@ -342,7 +342,7 @@ class Resync(StrEnum):
     AUDIT = "audit"
 
 
-class Policy(StrEnum):
+class QueuePolicy(StrEnum):
     """What a full queue does with one item more."""
 
     BLOCK = "block"
@@ -500,7 +500,7 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     annotations: Mapping[str, str] = {}
 
 
-class Note(msgspec.Struct, frozen=True, omit_defaults=True):
+class Notification(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one request tells one receiver: rendered, split to fit, safe to show.
 
     ``incident`` is the same for all notes of one incident. ``title`` and ``fields`` repeat in
@@ -522,7 +522,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class HttpRequest:
     """An HTTP request, ready to send."""
 
     method: str

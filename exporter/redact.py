@@ -20,7 +20,7 @@ _SHORTEST_BASE64: Final = 8
 _RANDOM: Final = re.compile(r"(?=.*[^a-z]).{8,}|.{16,}")
 
 
-class Veil:
+class Redactor:
     """Blacks out secrets in every spelling; built once, it costs one search a text."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.redact import STAND_IN, Veil
+from exporter.redact import STAND_IN, Redactor
 
 secret = st.text(st.characters(codec="utf-8"), min_size=8, max_size=40)
 
@@ -18,7 +18,7 @@ secret = st.text(st.characters(codec="utf-8"), min_size=8, max_size=40)
 @given(secret=secret, before=st.text(max_size=5), after=st.text(max_size=5))
 def test_no_spelling_of_a_secret_is_left(secret: str, before: str, after: str) -> None:
     """As it is, in a URL, in JSON, in Python's quotes, in the middle of text."""
-    veil = Veil([secret])
+    veil = Redactor([secret])
     for spell in (str, quote, quote_plus, lambda text: quote(text, safe=""), json.dumps, repr):
         spelt = spell(secret)
         core = spelt[1:-1] if spell in (json.dumps, repr) else spelt
@@ -39,7 +39,7 @@ def test_a_secret_within_base64_is_found(
     """Behind a user's name of any length, as in a basic login."""
     encode = base64.urlsafe_b64encode if url_safe else base64.b64encode
     encoded = encode(before + secret.encode() + after).decode()
-    hidden = Veil([secret]).over(f"Basic {encoded}")
+    hidden = Redactor([secret]).over(f"Basic {encoded}")
     assert STAND_IN in hidden
     # What is left at either side holds a byte of the secret at most.
     left, _, right = hidden.partition(STAND_IN)
@@ -49,18 +49,18 @@ def test_a_secret_within_base64_is_found(
 
 def test_the_longer_of_two_is_hidden_whole() -> None:
     """One secret may begin like another."""
-    assert Veil(["hunter", "hunter22"]).over("hunter22 hunter") == "*** ***"
+    assert Redactor(["hunter", "hunter22"]).over("hunter22 hunter") == "*** ***"
 
 
 @pytest.mark.parametrize("secrets", [[], [""], ["abc"]])
 def test_what_is_too_short_stays(secrets: list[str]) -> None:
     """A secret of three letters would black out words."""
-    assert Veil(secrets).over("abcdef") == "abcdef"
+    assert Redactor(secrets).over("abcdef") == "abcdef"
 
 
 def test_the_secret_parts_of_a_url_are_hidden_alone() -> None:
     """A service names the path or the token it did not like, not the whole address."""
-    veil = Veil(
+    veil = Redactor(
         ["https://bot:hunter22@chat.example/api/webhooks/1100/t0kenOfTheHook?key=queryKey99&x=1"]
     )
     text = "no webhook t0kenOfTheHook below /api/webhooks, key queryKey99 of hunter22"

@@ -29,7 +29,7 @@ REMEMBERED = 900.0  # seconds that an ended alert is told on
 _AT_ONCE = 256  # alerts a request
 _BODY_LIMIT = 1 << 16  # bytes of an answer
 _VALUE_LIMIT = 2000  # characters of an annotation
-_RETRY = backoff.Rules(base=1.0, cap=15.0)
+_RETRY = backoff.BackoffRules(base=1.0, cap=15.0)
 _REFUSED = range(400, 500)
 _OF_AN_ALERT = (400, 413, 422)  # refused for what one of the alerts is, not for who asks
 
@@ -198,12 +198,12 @@ class Push:
     async def run(self) -> None:
         """Tell what is due at every change and every ``repeat`` seconds; after failures sooner."""
         self._alerts.listen(self._news.set)
-        state = backoff.State()
+        state = backoff.BackoffState()
         try:
             while True:
                 self._news.clear()
-                if await self.tell():
-                    state, wait = backoff.State(), None
+                if await self.notify():
+                    state, wait = backoff.BackoffState(), None
                 else:
                     # Lived for nothing: the wait grows until one request succeeds.
                     state, wait = backoff.step(state, 0.0, _RETRY, random())
@@ -212,7 +212,7 @@ class Push:
         finally:
             self._alerts.ignore(self._news.set)
 
-    async def tell(self) -> bool:
+    async def notify(self) -> bool:
         """Tell all that is due; say whether it got through."""
         now = self._clock.monotonic()
         self._bad = {key: until for key, until in self._bad.items() if until > now}

@@ -27,7 +27,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class AlertOrigin:
     """Who we are in labels: as the scrape config and Prometheus' external labels have it."""
 
     job: str = "exchange-exporter"
@@ -55,7 +55,7 @@ def _texts(name: str, summary: str, description: str, action: str, page: str) ->
     }
 
 
-def anomalies(origin: Origin, incidents: Collection[Verdict]) -> Iterator[Claim]:
+def anomalies(origin: AlertOrigin, incidents: Collection[Verdict]) -> Iterator[Claim]:
     """Give the alerts of all open incidents: each one alone, and together where they agree."""
     quantities: defaultdict[str, dict[str, Verdict]] = defaultdict(dict)
     for verdict in incidents:
@@ -81,7 +81,7 @@ def anomalies(origin: Origin, incidents: Collection[Verdict]) -> Iterator[Claim]
             yield _together(origin, exchange, list(found.values()))
 
 
-def _together(origin: Origin, exchange: str, found: list[Verdict]) -> Claim:
+def _together(origin: AlertOrigin, exchange: str, found: list[Verdict]) -> Claim:
     name = "ExchangeAnomalyCorroborated"
     sentences = "; ".join(verdict.sentence for verdict in found)
     return Claim(
@@ -98,7 +98,7 @@ def _together(origin: Origin, exchange: str, found: list[Verdict]) -> Claim:
     )
 
 
-def down(origin: Origin, exchange: str, since: float, *, streams: bool) -> Claim:
+def down(origin: AlertOrigin, exchange: str, since: float, *, streams: bool) -> Claim:
     """Give the alert of an exchange that is out since ``since``; ``streams``: they are, too."""
     name = DOWN
     also = " and none of its streams is connected" if streams else ""
@@ -116,7 +116,7 @@ def down(origin: Origin, exchange: str, since: float, *, streams: bool) -> Claim
     )
 
 
-def all_down(origin: Origin, share: float, since: float) -> Claim:
+def all_down(origin: AlertOrigin, share: float, since: float) -> Claim:
     """Give the alert of nearly all exchanges at once; ``share`` of them, as a ratio."""
     name = "ExchangeAllDown"
     seen = f" from {origin.site}" if origin.site else ""

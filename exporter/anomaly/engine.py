@@ -10,13 +10,13 @@ import msgspec
 
 from exporter.anomaly import detectors
 from exporter.anomaly.bank import Bank
-from exporter.anomaly.incidents import Judge, Rule
+from exporter.anomaly.incidents import IncidentRule, IncidentTracker
 from exporter.anomaly.meter import AnomalyMeter
 from exporter.anomaly.sampling import SIGNALS, Sampling
 from exporter.anomaly.tick import Pipeline, Tick
 from exporter.contracts import Clock
 from exporter.exchange.exchange import Exchange
-from exporter.flow.cooperative import in_bites
+from exporter.flow.cooperative import in_cooperative_steps
 from exporter.flow.state_file import Parts
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Floats, Probed, Scores, Series, Verdict
@@ -27,7 +27,7 @@ RECENT = 200  # verdicts that are kept for people to read
 _ENDS = (Change.CLOSED, Change.LOST)
 
 
-class Judging:
+class AnomalyEngine:
     """What is usual for each exchange, how far it is from that now, and what to call an incident.
 
     ``heard`` is told of every verdict, some at a time.
@@ -40,7 +40,7 @@ class Judging:
         judges = {name: detectors.load(name) for name in detectors.names()}
         self.detectors = tuple(judges)
         self.bank = Bank((), judges, SIGNALS, guard=DECIDES)
-        self.judge = Judge((), SIGNALS)
+        self.judge = IncidentTracker((), SIGNALS)
         self.scores: Scores | None = None  # of the last tick, by `series`
         self.recent: deque[Verdict] = deque(maxlen=RECENT)  # the newest last
         self._open: dict[Series, Verdict] = {}
@@ -61,7 +61,7 @@ class Judging:
         return self._open.values()
 
     def follow(
-        self, exchanges: Sequence[str], rule: Rule, *, stale_after: float, baseline: bool
+        self, exchanges: Sequence[str], rule: IncidentRule, *, stale_after: float, baseline: bool
     ) -> None:
         """Judge these from now on; those known already keep what was learnt of them.
 
@@ -103,15 +103,15 @@ class Judging:
         """Sample, judge and show, with turns for everyone else in between.
 
         ``deviations`` by exchange and symbol: how far a price is from its peers', as a ratio.
-        Meanwhile nobody may call `follow`, `stop` or `photograph`.
+        Meanwhile nobody may call `follow`, `stop` or `snapshot`.
         """
         worst = _worst(deviations)
         wall, now = self._clock.wall(), self._clock.monotonic()
 
-        def look(exchange: Exchange) -> None:
-            self.sampling.look(exchange, worst.get(exchange.name), wall)
+        def update(exchange: Exchange) -> None:
+            self.sampling.update(exchange, worst.get(exchange.name), wall)
 
-        await in_bites(exchanges, look, self._clock)
+        await in_cooperative_steps(exchanges, update, self._clock)
         self.sampling.look_at_ourselves()
         whole: Tick | None = None
         for tick in self._pipeline.tick(now, wall):
@@ -156,7 +156,7 @@ class Judging:
 
     # --- what outlives the process ------------------------------------------------------------
 
-    def photograph(self) -> Iterator[tuple[str, bytes]]:
+    def snapshot(self) -> Iterator[tuple[str, bytes]]:
         """Give what was learnt, part by part and in bites; meanwhile nobody may call `tick`."""
         for piece in self.bank.pieces():
             yield "detectors", piece
@@ -170,7 +170,7 @@ class Judging:
         """Take up what was learnt; raises ValueError, and changes nothing, for what is no such."""
         series = self.series
         bank = Bank(series, self.bank.detectors, SIGNALS, guard=DECIDES)
-        judge = Judge(series, SIGNALS, self.judge.rule)
+        judge = IncidentTracker(series, SIGNALS, self.judge.rule)
         try:
             bank.restore(b"".join(parts["detectors"]))
             judge.restore(b"".join(parts["incidents"]), self._clock.monotonic())

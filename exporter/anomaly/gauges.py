@@ -39,7 +39,7 @@ LOOP_LAG = Signal(
 )
 
 
-class Gauge:
+class SignalGauge:
     """The newest value of each exchange, if there is one since the last tick."""
 
     def __init__(self, exchanges: Sequence[str]) -> None:

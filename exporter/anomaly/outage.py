@@ -20,7 +20,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class OutageRule:
     """How sure one must be, in seconds."""
 
     agreed: float = 1.0  # endpoints and streams, or endpoints twice, say the same
@@ -37,7 +37,7 @@ class Outage:
     began: float = 0.0  # when the outage did
 
 
-def step(state: Outage, look: Look, now: float, rule: Rule) -> Outage:
+def step(state: Outage, look: Look, now: float, rule: OutageRule) -> Outage:
     """Advance one exchange by one look. Nothing is decided on what is not known."""
     if look.answers is None:
         return replace(state, since=None)

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from math import inf
 
 from exporter.anomaly import alerts, outage
-from exporter.anomaly.alerts import Claim, Origin
-from exporter.anomaly.outage import Look, Outage, Rule
+from exporter.anomaly.alerts import AlertOrigin, Claim
+from exporter.anomaly.outage import Look, Outage, OutageRule
 from exporter.contracts import Clock
 from exporter.exchange.exchange import Exchange
-from exporter.flow.cooperative import in_bites
+from exporter.flow.cooperative import in_cooperative_steps
 from exporter.model import Circuit, Skip
 from exporter.probes.attribution import Domain, Symptom, of_probe
 from exporter.probes.exchange_probes import EndpointState
@@ -28,7 +28,7 @@ class Outages:
     """Where all exchanges stand. Times are epoch seconds, but ``now``, which is monotonic."""
 
     def __init__(self) -> None:
-        self.rule = Rule()
+        self.rule = OutageRule()
         self._states: dict[str, Outage] = {}
         self._mute: dict[str, float] = {}  # since when no stream of it is connected, epoch seconds
         self._asked: dict[str, float] = {}
@@ -39,7 +39,7 @@ class Outages:
         self._told: set[str] = set()  # who is told to be out by itself
         self._with_streams: dict[str, bool] = {}
 
-    async def look(self, exchanges: Sequence[Exchange], *, online: bool, clock: Clock) -> bool:
+    async def update(self, exchanges: Sequence[Exchange], *, online: bool, clock: Clock) -> bool:
         """Look at all exchanges once, and say whether other alerts should fire than before.
 
         ``online``: whether our own network works.
@@ -49,10 +49,10 @@ class Outages:
         for name in self._states.keys() - known:
             self._forget(name)
 
-        def look(exchange: Exchange) -> None:
+        def update(exchange: Exchange) -> None:
             self._look(exchange, online=online, now=now, wall=wall)
 
-        await in_bites(exchanges, look, clock)
+        await in_cooperative_steps(exchanges, update, clock)
         share = len(self._began) / len(known) if known else 0.0
         if len(known) > 1 and share > _NEARLY_ALL:
             self._all_since = wall if self._all_since is None else self._all_since
@@ -77,7 +77,7 @@ class Outages:
         self._began[name] = since
         self._told.add(name)
 
-    def claims(self, origin: Origin) -> Iterator[Claim]:
+    def claims(self, origin: AlertOrigin) -> Iterator[Claim]:
         """Give the alerts that should fire now."""
         if self._all_since is not None:
             share = len(self._began) / len(self._states)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from math import isfinite
 
 from exporter.anomaly import gauges, rates
-from exporter.anomaly.gauges import Gauge
+from exporter.anomaly.gauges import SignalGauge
 from exporter.anomaly.rates import Rate
 from exporter.anomaly.tick import OURSELVES
 from exporter.contracts import Clock, Tracker
@@ -44,9 +44,13 @@ class Sampling:
         self._latencies = (ProbeLatency((), 0.5), ProbeLatency((), 0.95))
         self._errors = ErrorRate(())
         self._messages, self._reconnects, self._resyncs = Rate(()), Rate(()), Rate(())
-        self._silence, self._lateness, self._deviation = Gauge(()), Gauge(()), Gauge(())
-        self._spread, self._offset, self._queue = Gauge(()), Gauge(()), Gauge(())
-        self._loop = Gauge((OURSELVES,))
+        self._silence, self._lateness, self._deviation = (
+            SignalGauge(()),
+            SignalGauge(()),
+            SignalGauge(()),
+        )
+        self._spread, self._offset, self._queue = SignalGauge(()), SignalGauge(()), SignalGauge(())
+        self._loop = SignalGauge((OURSELVES,))
         self._lag: float | None = None  # the worst since the last tick
         self._clocked: set[str] = set()  # whose clock was read since the last tick
         self._counted: dict[str, dict[Feed, int]] = {}
@@ -113,7 +117,7 @@ class Sampling:
             self._loop.set(OURSELVES, self._lag)
             self._lag = None
 
-    def look(self, exchange: Exchange, deviation: float | None, wall: float) -> None:
+    def update(self, exchange: Exchange, deviation: float | None, wall: float) -> None:
         """Look at one exchange; ``deviation`` of its worst price, ``wall`` in epoch seconds."""
         name = exchange.name
         if name not in self._names:
@@ -161,7 +165,7 @@ class Sampling:
             self._queue.set(name, (total - summed) / (count - counted))
 
 
-def _set_middle(gauge: Gauge, exchange: str, values: list[float]) -> None:
+def _set_middle(gauge: SignalGauge, exchange: str, values: list[float]) -> None:
     """Set the middle one of an exchange's subscriptions: one that is odd has its own metrics."""
     known = sorted(value for value in values if isfinite(value))
     if known:

@@ -14,10 +14,10 @@ import numpy as np
 from exporter.anomaly import detectors
 from exporter.anomaly.bank import Bank
 from exporter.anomaly.engine import DECIDES
-from exporter.anomaly.incidents import Judge, Rule
+from exporter.anomaly.incidents import IncidentRule, IncidentTracker
 from exporter.anomaly.tick import Tick
 from exporter.backtest.labelled import Labelled, Window
-from exporter.capture.playback import Board
+from exporter.capture.playback import Playback
 from exporter.capture.replay import captured
 from exporter.contracts import Banded
 from exporter.model import Change, Floats, Series, Signal, Verdict
@@ -26,11 +26,11 @@ DAY = 86400.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class BacktestSettings:
     """What is tried: a detector and the judge's rule, the same for every series."""
 
     detector: str = DECIDES
-    rule: Rule = field(default_factory=Rule)
+    rule: IncidentRule = field(default_factory=IncidentRule)
     grace: float = 0.0  # seconds after a window in which an alarm still belongs to it
 
 
@@ -45,7 +45,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class BacktestOutcome:
     """What was said of one series. Durations in seconds, times in epoch seconds."""
 
     series: Labelled
@@ -83,11 +83,11 @@ class Subject:
 
 def judge(
     subjects: Sequence[Subject],
-    settings: Settings,
+    settings: BacktestSettings,
     *,
     traced: bool = False,
     progress: Callable[[int], None] = lambda values: None,
-) -> list[Outcome]:
+) -> list[BacktestOutcome]:
     """Put series of the same times through bank, guard and judge, value by value.
 
     Each value is scored before it is learnt. ``progress`` is told of values that are done, now and
@@ -100,7 +100,7 @@ def judge(
     signals = tuple({one.signal.name: one.signal for one in subjects if one.signal}.values())
     name = settings.detector
     bank = Bank(rows, {name: detectors.load(name)}, signals, guard=name)
-    referee = Judge(rows, signals, settings.rule)
+    referee = IncidentTracker(rows, signals, settings.rule)
     verdicts: list[list[Verdict]] = [[] for _ in rows]
     places = {one: place for place, one in enumerate(rows)}
     trace = np.full((len(times) if traced else 0, 4, len(rows)), nan)
@@ -145,7 +145,7 @@ def _trace(found: Floats) -> Trace:
 
 def _outcome(
     series: Labelled, verdicts: tuple[Verdict, ...], grace: float, trace: Trace | None
-) -> Outcome:
+) -> BacktestOutcome:
     alarms = [one.time for one in verdicts if one.change is Change.OPENED]
     windows = series.windows or ()
     found = []
@@ -159,12 +159,12 @@ def _outcome(
         if series.windows is not None
         and not any(begin <= time <= end + grace for begin, end in windows)
     ]
-    return Outcome(
+    return BacktestOutcome(
         series=series, verdicts=verdicts, found=tuple(found), false_alarms=tuple(false), trace=trace
     )
 
 
-def figures(outcomes: Sequence[Outcome]) -> dict[str, float | int | None]:
+def figures(outcomes: Sequence[BacktestOutcome]) -> dict[str, float | int | None]:
     """Add outcomes up: precision, recall, delay and false alarms a day; None: nothing to say.
 
     Delays are medians over the incidents found, in seconds and in values of their series.
@@ -192,7 +192,7 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, float | int | None]:
     }
 
 
-def plain(outcome: Outcome) -> dict[str, Any]:
+def plain(outcome: BacktestOutcome) -> dict[str, Any]:
     """Give one outcome as plain values, with every alarm."""
     found = dict(outcome.found)
     return {
@@ -235,7 +235,7 @@ def signals_of(
             times.setdefault(one, []).append(now)
             values.setdefault(one, []).append(value)
 
-    board = Board(ticked=ticked)
+    board = Playback(ticked=ticked)
     for row in captured(capture, damaged):
         board.take(row)
     board.finish()

@@ -17,7 +17,7 @@ import numpy as np
 from exporter.anomaly.bank import Bank
 from exporter.anomaly.detectors import load
 from exporter.anomaly.gauges import CLOCK_OFFSET, PRICE_DEVIATION, STREAM_LATENCY
-from exporter.anomaly.incidents import Judge
+from exporter.anomaly.incidents import IncidentTracker
 from exporter.anomaly.rates import MESSAGE_RATE
 from exporter.model import Change, Floats, Series, Signal
 from exporter.probes.error_rate import SIGNAL as ERROR_RATE
@@ -37,7 +37,7 @@ LASTS = 300.0  # seconds that an incident lasts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class IncidentKind:
     """One kind of incident: how its signal looks when healthy, and what happens to it.
 
     ``healthy`` takes ticks (times in seconds) and chance; ``harm`` changes the values of the
@@ -56,7 +56,7 @@ class Kind:
 class Case:
     """One series, with its incident's first and last tick, or None when healthy."""
 
-    kind: Kind
+    kind: IncidentKind
     values: Floats
     onset: tuple[int, int] | None
     opened: list[int] = field(default_factory=list)
@@ -157,7 +157,7 @@ def _clock_step(values: Floats, since: Floats, chance: Chance) -> Floats:
 
 LATENCY = PROBE_LATENCIES[0]
 KINDS = tuple(
-    Kind(name=name, signal=signal, tick=tick, length=length, healthy=healthy, harm=harm)
+    IncidentKind(name=name, signal=signal, tick=tick, length=length, healthy=healthy, harm=harm)
     for name, signal, tick, length, healthy, harm in (
         ("latency step", LATENCY, 1.0, 5400, _latency, _step),
         ("latency ramp", LATENCY, 1.0, 5400, _latency, _ramp),
@@ -175,7 +175,7 @@ KINDS = tuple(
 STEPS = ("latency step", "price offset", "clock step", "daily latency step")
 
 
-def draw(kind: Kind, seed: int, healthy: bool) -> Case:
+def draw(kind: IncidentKind, seed: int, healthy: bool) -> Case:
     """Give one case. The same seed gives the same case, whatever the others are."""
     chance = np.random.default_rng([seed, KINDS.index(kind), int(healthy)])
     times = kind.tick * np.arange(kind.length, dtype=np.float64)
@@ -196,7 +196,7 @@ def watch(cases: list[Case], progress: Callable[[int], None] = lambda rows: None
     """
     series = [Series(f"case{i}", case.kind.signal.name) for i, case in enumerate(cases)]
     bank = Bank(series, {"ensemble": load("ensemble")}, SIGNALS, guard="ensemble")
-    judge = Judge(series, SIGNALS)
+    judge = IncidentTracker(series, SIGNALS)
     tick = cases[0].kind.tick
 
     def explain(row: int) -> tuple[Floats, Mapping[str, float]]:

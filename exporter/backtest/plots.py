@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from exporter.backtest.backtest import Outcome
+    from exporter.backtest.backtest import BacktestOutcome
 
 MISSING = "plots need matplotlib: pip install 'exchange-exporter[plots]'"
 _INK, _BAND, _INCIDENT, _ALARM = "#1f3b5b", "#9db8d6", "#f3b1ab", "#b3201f"
@@ -22,7 +22,7 @@ def available() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def draw(outcome: Outcome, folder: Path, number: int) -> Path:
+def draw(outcome: BacktestOutcome, folder: Path, number: int) -> Path:
     """Write one PNG: the series in its band above, its score below. Raises OSError."""
     import matplotlib as mpl
 
@@ -70,7 +70,7 @@ def draw(outcome: Outcome, folder: Path, number: int) -> Path:
     return path
 
 
-def _shade(axes: Any, outcome: Outcome) -> None:
+def _shade(axes: Any, outcome: BacktestOutcome) -> None:
     for begin, end in outcome.series.windows or ():
         axes.axvspan(_moment(begin), _moment(end), color=_INCIDENT, alpha=0.45, lw=0,
                      label="incident")  # fmt: skip
@@ -85,7 +85,7 @@ def _moment(time: float) -> Any:
     return np.datetime64(round(time * 1000.0), "ms")
 
 
-def _title(outcome: Outcome) -> str:
+def _title(outcome: BacktestOutcome) -> str:
     windows = outcome.series.windows
     said = f"alarms: {len(outcome.alarms)}"
     if windows is not None:

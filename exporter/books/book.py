@@ -1,6 +1,6 @@
 """Order books: built from snapshot and deltas, and kept in step with the venue.
 
-`Book` holds the levels, `BookSync` knows whether they can be trusted and why not. No I/O: who
+`OrderBook` holds the levels, `BookSync` knows whether they can be trusted and why not. No I/O: who
 drives a BookSync fetches the REST snapshot when it says so.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from exporter.books.levels import LIMIT, Book
+from exporter.books.levels import LIMIT, OrderBook
 from exporter.continuity import STEPS, unruled
 from exporter.contracts import BookRules, SequenceRule
 from exporter.decoding import ParseError
@@ -19,7 +19,7 @@ BUFFER = 2000  # deltas kept while a snapshot is on its way
 CHECKED = 25  # levels a side: no venue's checksum covers more
 
 
-def verify(book: Book, rules: BookRules, checksum: int) -> bool:
+def verify(book: OrderBook, rules: BookRules, checksum: int) -> bool:
     """Say whether the book agrees with the checksum that came with its last message."""
     assert rules.checksum is not None  # noqa: S101 - a venue that sends one says how it is made
     return rules.checksum(*book.spelled(CHECKED)) == checksum
@@ -72,9 +72,9 @@ class BookSync:
         self.resyncs[Resync.START] = 1
         self.overflows = 0  # deltas that fell out of the buffer
 
-    def _empty(self, depth: int | None) -> Book:
+    def _empty(self, depth: int | None) -> OrderBook:
         text = self._rules.checksum is not None
-        return Book(depth=depth, limit=self._limit, text=text)
+        return OrderBook(depth=depth, limit=self._limit, text=text)
 
     @property
     def synced(self) -> bool:

@@ -58,7 +58,7 @@ class _Side:
         return [key * self.sign for key in self.keys[: -count - 1 : -1]]
 
 
-class Book:
+class OrderBook:
     """The levels of one instrument; ``text`` keeps the wire's spelling for a checksum.
 
     ``depth`` is where the venue itself forgets levels, ``limit`` where we do.
@@ -161,7 +161,7 @@ def _numbers(side: _Side, count: int) -> list[tuple[float, float]]:
     return [(price, float(size[1]) if type(size) is tuple else size) for price, size in rows]
 
 
-def divergence(one: Book, other: Book, count: int) -> float:
+def divergence(one: OrderBook, other: OrderBook, count: int) -> float:
     """Give the share of levels, of the best ``count`` a side, in which two books differ."""
     wrong = whole = 0
     for ours, theirs in zip(one.top(count), other.top(count), strict=True):

@@ -10,7 +10,7 @@ from exporter.metrics.registry import Registry
 from exporter.model import Resync, Subscription
 
 
-class Book(Protocol):
+class MeteredBook(Protocol):
     """What a book knows of itself; ``resyncs`` are running totals."""
 
     @property
@@ -26,7 +26,13 @@ class BookMeter:
     """
 
     def __init__(
-        self, registry: Registry, what: Subscription, book: Book, *, checksums: bool, audited: bool
+        self,
+        registry: Registry,
+        what: Subscription,
+        book: MeteredBook,
+        *,
+        checksums: bool,
+        audited: bool,
     ) -> None:
         names = (what.exchange, what.instrument)
         self._book = book

@@ -1,7 +1,8 @@
 """Keeps a local order book in step: asks anew for what it has lost, and audits it.
 
-The book itself is pure and lives elsewhere (`Book` is what is needed of it). This file waits,
-asks the venue over REST or subscribes again, and never more often than backoff and budget allow.
+The book itself is pure and lives elsewhere (`SynchronizedBook` is what is needed of it). This file
+waits, asks the venue over REST or subscribes again, and never more often than backoff and budget
+allow.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Protocol, TypeAlias
 from exporter.contracts import BookRules, Clock, Fetch
 from exporter.decoding import ParseError
 from exporter.flow import backoff
-from exporter.flow.rate_limit import Ban, Budget
+from exporter.flow.rate_limit import Ban, RateBudget
 from exporter.model import Answer, Depth, Reason, Resync, Subscription, Target
 from exporter.probes import probe
 
@@ -30,7 +31,7 @@ TOLERANCE = 0.05  # share of the audited levels: two sides' matching engines are
 _TRIES = 3  # snapshots that one audit may need
 
 
-class Book(Protocol):
+class SynchronizedBook(Protocol):
     """What is asked of a book and of its shadow, which an audit builds beside it."""
 
     @property
@@ -68,8 +69,8 @@ class Snapshots:
     fetch: Fetch
     clock: Clock
     slots: asyncio.Semaphore
-    part: Sequence[Budget]
-    budgets: Sequence[Budget]
+    part: Sequence[RateBudget]
+    budgets: Sequence[RateBudget]
     ban: Ban
     fault: Callable[[Answer], Reason | None]
     answered: Callable[[Answer], None]
@@ -122,10 +123,10 @@ Renew: TypeAlias = Callable[[], None]
 """Subscribes again to a stream that begins with a snapshot."""
 
 
-class Keeper:
+class BookSynchronizer:
     """Keeps one book in step for as long as `run` does.
 
-    Its book is lost and found by what the stream brings, elsewhere: `stir` says that something
+    Its book is lost and found by what the stream brings, elsewhere: `wake` says that something
     happened to a book that is or was lost. ``live`` is whether the stream brings data at all.
     ``audit`` gives the share of levels in which the book is wrong, None where it cannot tell.
     """
@@ -133,12 +134,12 @@ class Keeper:
     def __init__(
         self,
         what: Subscription,
-        book: Book,
+        book: SynchronizedBook,
         *,
         source: Snapshots | Renew,
         live: Callable[[], bool],
         clock: Clock,
-        rules: backoff.Rules,
+        rules: backoff.BackoffRules,
         chance: Callable[[], float],
         audit: Callable[[], Awaitable[float | None]] | None = None,
         audit_every: float | None = None,
@@ -151,7 +152,7 @@ class Keeper:
         self._complained: float | None = None
         self.failures = 0  # snapshots that did not come or did not fit
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """Say that the book was lost, found, or has a delta waiting."""
         self._stirred.set()
 
@@ -162,7 +163,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Mend the book whenever it is lost, audit it while it is not, until cancelled."""
-        state = backoff.State()
+        state = backoff.BackoffState()
         while True:
             since = self._clock.monotonic()
             while self._book.synced:
@@ -178,7 +179,7 @@ class Keeper:
             else:
                 await self._renew(self._source)
 
-    async def _fetch(self, source: Snapshots, state: backoff.State) -> backoff.State:
+    async def _fetch(self, source: Snapshots, state: backoff.BackoffState) -> backoff.BackoffState:
         """Ask until the book is synced; give the backoff after that."""
         while not self._book.synced:
             # The snapshot must be newer than the first delta that waits, so it is asked for later.
@@ -238,7 +239,7 @@ class Keeper:
             self._book.lose(Resync.AUDIT)
 
     async def _wait_stirred(self, timeout: float | None) -> bool:
-        """Wait for `stir`; False when ``timeout`` seconds passed first."""
+        """Wait for `wake`; False when ``timeout`` seconds passed first."""
         self._stirred.clear()
         try:
             async with asyncio.timeout(timeout):
@@ -261,7 +262,9 @@ class Keeper:
             )
 
 
-async def wait_shadowed(shadow: Book, source: Snapshots, what: Subscription, clock: Clock) -> bool:
+async def wait_shadowed(
+    shadow: SynchronizedBook, source: Snapshots, what: Subscription, clock: Clock
+) -> bool:
     """Bring a shadow, which is being fed, in step with a snapshot of its own; False: it failed."""
     for _ in range(_TRIES):
         give_up = clock.monotonic() + QUIET

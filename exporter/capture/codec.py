@@ -29,9 +29,9 @@ import numpy as np
 
 from exporter.capture import layouts as at
 from exporter.capture import sections as read
-from exporter.capture.packing import Group, Key
+from exporter.capture.packing import Key, PackedGroup
 from exporter.capture.rows import Entry, Mark, Row
-from exporter.capture.sections import Levels, Section
+from exporter.capture.sections import Levels, RecordSection
 from exporter.model import Ack, Control, Depth, Kline, Quote, Trade
 
 __all__ = [
@@ -43,8 +43,8 @@ __all__ = [
     "Entry",
     "Levels",
     "Mark",
+    "RecordSection",
     "Row",
-    "Section",
     "sides",
 ]
 
@@ -91,7 +91,7 @@ class Encoder:
                 groups.setdefault(code, []).append(at_row)
         sections: list[tuple[int, int, int, bytes]] = []
         for widest, members in groups.items():
-            group = Group(widest, [rows[i] for i in members], self._register, base)
+            group = PackedGroup(widest, [rows[i] for i in members], self._register, base)
             for code, chosen in group.parts():
                 if len(sections) == _MOST_SECTIONS:
                     break  # nobody's traffic has so many layouts; the rest is written as JSON
@@ -198,7 +198,7 @@ class Decoder:
 class Block:
     """A decoded block: arrays by section, and ``order``: which section each row is from."""
 
-    sections: tuple[Section, ...]
+    sections: tuple[RecordSection, ...]
     order: Any
     rare: list[Row]
     register: Sequence[Entry]

@@ -17,7 +17,7 @@ from exporter.model import Depth, Kline, Quote, Trade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class RecordKind:
     """One kind of event. ``optional`` are the fields that may be None, in the order of bits.
 
     Of the whole numbers ``near`` ones may stand as differences from the ``anchor``.
@@ -34,7 +34,7 @@ class Kind:
 
 
 KINDS = (
-    Kind(
+    RecordKind(
         number=0,
         event=Trade,
         prices=("price",),
@@ -42,7 +42,7 @@ KINDS = (
         optional=("time", "sequence", "order"),
         wholes=("sequence", "order"),
     ),
-    Kind(
+    RecordKind(
         number=1,
         event=Quote,
         prices=("bid", "ask"),
@@ -50,7 +50,7 @@ KINDS = (
         optional=("time", "bid_size", "ask_size", "sequence"),
         wholes=("sequence",),
     ),
-    Kind(
+    RecordKind(
         number=2,
         event=Depth,
         optional=("time", "first", "last", "previous", "order", "checksum"),
@@ -58,14 +58,14 @@ KINDS = (
         anchor="last",
         near=("first", "previous"),
     ),
-    Kind(
+    RecordKind(
         number=3,
         event=Kline,
         prices=("close",),
         optional=("time",),
     ),
 )
-KIND_OF: Mapping[type[Any], Kind] = {kind.event: kind for kind in KINDS}
+KIND_OF: Mapping[type[Any], RecordKind] = {kind.event: kind for kind in KINDS}
 
 # A code's bits: kind, narrow columns, then which optional fields there are.
 NARROW_RECEIVED, NARROW_TIME, NARROW_PRICE, NARROW_SIZE, NARROW_WHOLE = 4, 8, 16, 32, 64
@@ -73,12 +73,12 @@ _OPTIONAL_SHIFT = 7
 COUNT_LIMIT = 0xFFFF  # levels a side whose number a narrow Depth can hold
 
 
-def bit(kind: Kind, name: str) -> int:
+def bit(kind: RecordKind, name: str) -> int:
     """Give the bit that says whether an optional field is there."""
     return 1 << (_OPTIONAL_SHIFT + kind.optional.index(name))
 
 
-def has(kind: Kind, code: int, name: str) -> bool:
+def has(kind: RecordKind, code: int, name: str) -> bool:
     """Whether records of this code carry the field."""
     return name not in kind.optional or bool(code & bit(kind, name))
 
@@ -87,7 +87,7 @@ def has(kind: Kind, code: int, name: str) -> bool:
 class Layout:
     """A code's ``kind``, the ``record``'s dtype, and that of one number of a Depth's levels."""
 
-    kind: Kind
+    kind: RecordKind
     record: np.dtype[Any]
     price: np.dtype[Any]
     size: np.dtype[Any]

@@ -16,7 +16,7 @@ from exporter.model import Ack, Control, Depth, Event, Floats, Kline, Side, Trad
 Key: TypeAlias = tuple[str, str, str, str]  # exchange, topic, symbol, label
 
 
-class Group:
+class PackedGroup:
     """Rows that carry the same fields, as columns; told apart by what can be narrow."""
 
     def __init__(

@@ -15,7 +15,7 @@ from typing import Any
 from exporter import venues
 from exporter.anomaly import detectors, gauges, rates
 from exporter.anomaly.bank import Bank
-from exporter.anomaly.gauges import Gauge
+from exporter.anomaly.gauges import SignalGauge
 from exporter.anomaly.meter import AnomalyMeter
 from exporter.anomaly.rates import Rate
 from exporter.anomaly.tick import Pipeline, Tick
@@ -97,7 +97,7 @@ class Highest:
 
 
 @dataclass(slots=True)
-class Board:
+class Playback:
     """All subscriptions of some rows, their signals and what the detectors say of them.
 
     ``every`` is the time between two ticks, in seconds. `take` rows in order, `finish`, then look.
@@ -214,7 +214,7 @@ class Board:
         self.now = now
         self.ticks += 1
         for watch in self._watches.values():
-            watch.stale += watch.liveness.look(watch.feed.last, now)
+            watch.stale += watch.liveness.update(watch.feed.last, now)
         names = sorted({exchange for exchange, _ in self._watches})
         if self._judge is None:
             self._judge = _Judge(names, self.registry)
@@ -266,7 +266,7 @@ class _Judge:
         self.exchanges = exchanges
         self.names = detectors.names()
         self._rate, self._latency, self._spread = (
-            Rate(exchanges), Gauge(exchanges), Gauge(exchanges),
+            Rate(exchanges), SignalGauge(exchanges), SignalGauge(exchanges),
         )  # fmt: skip
         trackers = (self._rate, self._latency, self._spread)
         if bank is None:

@@ -20,20 +20,30 @@ import msgspec
 from exporter import config as settings
 from exporter import venues
 from exporter.capture.codec import Encoder, Levels, Mark, Row
-from exporter.capture.playback import ARMED, LOST, UNREADABLE, Board, subscribed
+from exporter.capture.playback import ARMED, LOST, UNREADABLE, Playback, subscribed
 from exporter.capture.replay import CONTENT
 from exporter.clock import SystemClock
 from exporter.contracts import Clock, Connect, Fetch, Venue
 from exporter.decoding import DOUBTFUL
 from exporter.flow import backoff
 from exporter.flow.segments import Writer
-from exporter.http.client import DirectClient
-from exporter.model import Ack, Channel, Control, Data, Depth, Event, Lost, Policy, Subscription
-from exporter.streams.connection import Sink, StreamMeter
+from exporter.http.client import HttpClient
+from exporter.model import (
+    Ack,
+    Channel,
+    Control,
+    Data,
+    Depth,
+    Event,
+    Lost,
+    QueuePolicy,
+    Subscription,
+)
+from exporter.streams.connection import Sink, StreamListener
 from exporter.streams.exchange_streams import timing
 from exporter.streams.stream import Stream, spread
 from exporter.websocket import connection
-from exporter.websocket.receive_queue import InboxBounds, InboxMeter
+from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
 _FLUSH_EVERY = 0.25  # seconds
 _SYNC_EVERY = 1.0
@@ -45,7 +55,7 @@ class Recorder:
     """Takes rows at once, writes them when told. ``board`` shows what was written."""
 
     def __init__(self, writer: Writer, carried: Sequence[tuple[Subscription, Venue]]) -> None:
-        self.board = Board()
+        self.board = Playback()
         self.writer = writer
         self.dropped = 0
         self._carried = [(one, venue.name) for one, venue in carried]
@@ -140,7 +150,7 @@ class Capture:
         failed: OSError | None = None
         try:
             async with AsyncExitStack() as edges:
-                fetch = await edges.enter_async_context(DirectClient())
+                fetch = await edges.enter_async_context(HttpClient())
                 over = asyncio.Event()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._write(over), name="write")
@@ -185,7 +195,7 @@ class Capture:
 
     def _stream(
         self,
-        exchange: settings.Exchange,
+        exchange: settings.ExchangeConfig,
         name: str,
         venue: Venue,
         part: tuple[Subscription, ...],
@@ -205,7 +215,7 @@ class Capture:
             urls=exchange.stream_url,
             fetch=fetch,
             rest_url=exchange.rest_url,
-            rules=backoff.Rules(base=limits.backoff_base, cap=limits.backoff_cap),
+            rules=backoff.BackoffRules(base=limits.backoff_base, cap=limits.backoff_cap),
             timing=timing(limits, venue),
         )
         return name, stream
@@ -217,10 +227,10 @@ class Capture:
             clock=self.clock,
             timeout=limits.connect_timeout,
             max_message=limits.max_message,
-            bounds=InboxBounds(
+            bounds=ReceiveQueueBounds(
                 frames=limits.queue, size=limits.queue_bytes, policy=_policy(limits.queue_policy)
             ),
-            meter=InboxMeter(dropped=self._lose),
+            meter=ReceiveQueueMeter(dropped=self._lose),
             ping_every=limits.ping_interval,
             ping_timeout=limits.ping_timeout,
             compression=limits.compression,
@@ -237,7 +247,7 @@ class Capture:
 
         return sink
 
-    def _meter(self, exchange: str, stream: str) -> StreamMeter:
+    def _meter(self, exchange: str, stream: str) -> StreamListener:
         self.connected[stream] = False
 
         def note(event: Event | Mark) -> None:
@@ -255,7 +265,7 @@ class Capture:
         def unreadable(channel: Channel | None) -> None:
             note(Mark(UNREADABLE, facts={"channel": str(channel)}))
 
-        return StreamMeter(
+        return StreamListener(
             attempted=lambda ok: None,
             connected=connected,
             lost=lost,
@@ -269,14 +279,14 @@ class Capture:
         )
 
 
-def _policy(wanted: Policy) -> Policy:
+def _policy(wanted: QueuePolicy) -> QueuePolicy:
     """Have the sender wait instead of spilling: whoever records for long has the disk for that."""
-    return Policy.BLOCK if wanted is Policy.SPILL else wanted
+    return QueuePolicy.BLOCK if wanted is QueuePolicy.SPILL else wanted
 
 
 def _parts(
     config: settings.Config,
-) -> Iterator[tuple[settings.Exchange, str, Venue, tuple[Subscription, ...]]]:
+) -> Iterator[tuple[settings.ExchangeConfig, str, Venue, tuple[Subscription, ...]]]:
     """Give exchange, name, venue and subscriptions of every connection."""
     for exchange in config.exchanges:
         venue = venues.load(exchange.venue)

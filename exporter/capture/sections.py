@@ -11,7 +11,7 @@ import numpy as np
 
 from exporter.capture import columns as c
 from exporter.capture import layouts as at
-from exporter.capture.layouts import Kind, layout
+from exporter.capture.layouts import RecordKind, layout
 from exporter.capture.rows import BUY, CLOSED, OPEN, SELL, SNAPSHOT, Entry
 from exporter.model import Depth, Floats, Side
 
@@ -21,7 +21,7 @@ _ENDS = {0: None, CLOSED: True, OPEN: False}
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class RecordSection:
     """Records of one layout; ``prices`` and ``sizes`` are a Depth's levels as they were stored."""
 
     code: int
@@ -31,7 +31,7 @@ class Section:
     base: float
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RecordKind:
         """What its records are."""
         return layout(self.code).kind
 
@@ -116,7 +116,7 @@ class Section:
 
 def cut(
     payload: bytes, offset: int, code: int, count: int, levels: int, base: float
-) -> tuple[Section, int]:
+) -> tuple[RecordSection, int]:
     """Cut one section out of a payload; give where it ends. Raises ValueError."""
     form = layout(code)
     records = np.frombuffer(payload, form.record, count, offset)
@@ -132,4 +132,4 @@ def cut(
     counted = sum(int(records[n].sum(dtype=np.int64)) for n in ("bids", "asks") if n in names)
     if counted != levels:
         raise ValueError("a book whose levels do not fit")
-    return Section(code, records, prices, sizes, base), offset
+    return RecordSection(code, records, prices, sizes, base), offset

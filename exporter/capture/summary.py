@@ -14,7 +14,7 @@ from math import ceil
 from typing import Any
 
 from exporter.books.book import verify
-from exporter.books.levels import Book
+from exporter.books.levels import OrderBook
 from exporter.continuity import Sequence, bind
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
@@ -36,7 +36,7 @@ class Summary:
         self._last_price: dict[str, float] = {}
         self._sequences: dict[str, dict[str, tuple[Sequence, ...]]] = {}  # topic, label
         self._depths: dict[str, int] = {}  # topic → levels a side, as acknowledged
-        self._books: dict[str, Book] = {}
+        self._books: dict[str, OrderBook] = {}
         self._checked = 0
         self._failed = 0
         self.undecodable = 0
@@ -118,7 +118,7 @@ class Summary:
         try:
             if event.snapshot:
                 depth = self._depths.get(event.topic, rules.depth)
-                book = self._books[event.topic] = Book(depth=depth, text=True)
+                book = self._books[event.topic] = OrderBook(depth=depth, text=True)
                 book.load(*rules.levels(event))
             elif book is None:
                 return  # its snapshot is not in the recording: nothing can be verified

@@ -6,18 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from exporter import config as settings
-from exporter.config import Config, Exchange
+from exporter.config import Config, ExchangeConfig
 from exporter.contracts import Venue
 from exporter.metrics import families as known
 from exporter.model import (
     Channel,
     Circuit,
     Family,
-    Hush,
     Lost,
     Phase,
     Reason,
     Resync,
+    SilenceVerdict,
     Skip,
     SubscriptionState,
 )
@@ -25,15 +25,15 @@ from exporter.probes.attribution import Domain
 
 # Values of the labels that are closed lists or bounded by our own code.
 _VALUES: Mapping[str, int] = {
-    "outcome": len(known.Outcome),
-    "result": len(known.Outcome),
+    "outcome": len(known.ProbeOutcome),
+    "result": len(known.ProbeOutcome),
     "connection": len(known.Connection),
     "phase": len(Phase),
     "code": 3,  # seen over weeks on a healthy endpoint: 200, 429 and a 5xx
     "to": len(Circuit),
     "state": len(Circuit),
-    "kind": len(known.Kind),
-    "stage": len(known.Stage),
+    "kind": len(known.FrameKind),
+    "stage": len(known.ProcessingStage),
     "policy": len(known.Dropped),
     "source": len(known.MaintenanceSource),
     "domain": len(Domain),
@@ -52,7 +52,7 @@ _ODD: Mapping[tuple[str, str], int] = {
     (known.PROBE_SKIPPED.name, "reason"): len(Skip),
     (known.STREAM_DISCONNECTS.name, "reason"): len(Lost),
     (known.BOOK_RESYNCS.name, "reason"): len(Resync),
-    (known.STREAM_CROSS_CHECKS.name, "verdict"): len(Hush),
+    (known.STREAM_CROSS_CHECKS.name, "verdict"): len(SilenceVerdict),
     (known.STREAM_SUBSCRIPTIONS.name, "state"): len(SubscriptionState),
     (known.ALERT_PUSHES.name, "outcome"): len(known.PushOutcome),
 }
@@ -65,7 +65,7 @@ _PROCESS = 30  # process_* and python_* of the client library
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class ExchangeLoad:
     """How much of everything. Weights are per window of the limit."""
 
     endpoints: int
@@ -92,7 +92,7 @@ class Weight:
     whole: int
 
 
-def load_of(exchange: Exchange, venue: Venue, config: Config) -> Load:
+def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeLoad:
     """Count what one exchange comes to."""
     targets = settings.targets(exchange, venue, config.probes)
     groups = [settings.subscriptions(exchange, each, venue) for each in exchange.streams]
@@ -104,7 +104,7 @@ def load_of(exchange: Exchange, venue: Venue, config: Config) -> Load:
         for each in group
         if each.channel is Channel.BOOK and stream.name in building and venue.book
     }
-    return Load(
+    return ExchangeLoad(
         endpoints=len(targets),
         streams=len(exchange.streams),
         connections=sum(settings.connections(group, venue) for group in groups),
@@ -118,7 +118,7 @@ def load_of(exchange: Exchange, venue: Venue, config: Config) -> Load:
     )
 
 
-def weights(exchange: Exchange, venue: Venue, config: Config) -> list[Weight]:
+def weights(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Weight]:
     """Hold the probes of one exchange against each of its limits."""
     targets = settings.targets(exchange, venue, config.probes)
     share = settings.budget_share(exchange, config.probes)
@@ -135,7 +135,7 @@ def weights(exchange: Exchange, venue: Venue, config: Config) -> list[Weight]:
     ]
 
 
-def book_minutes(exchange: Exchange, venue: Venue, config: Config, books: int) -> float:
+def book_minutes(exchange: ExchangeConfig, venue: Venue, config: Config, books: int) -> float:
     """Give the minutes until every book has had its first snapshot over REST, 0 without any."""
     if venue.book is None or venue.book.read_snapshot is None:
         return 0.0
@@ -151,7 +151,7 @@ def book_minutes(exchange: Exchange, venue: Venue, config: Config, books: int) -
     )
 
 
-def series_of(load: Load, config: Config) -> int:
+def series_of(load: ExchangeLoad, config: Config) -> int:
     """Estimate the series of one exchange."""
     counts: dict[tuple[str, ...], int] = {
         ("endpoint",): load.endpoints,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from exporter import venues
-from exporter.config import Config, Exchange, Places
+from exporter.config import Config, ExchangeConfig, Places
 from exporter.config.kinds import Place, quoted
 from exporter.contracts import Clock, Fetch, Venue
 from exporter.model import Market
@@ -52,7 +52,7 @@ async def look_up(config: Config, places: Places, fetch: Fetch, clock: Clock) ->
     return found
 
 
-def _instruments(exchange: Exchange) -> Iterator[tuple[Place, str]]:
+def _instruments(exchange: ExchangeConfig) -> Iterator[tuple[Place, str]]:
     """Give every instrument that is written down, with its place within the exchange."""
     for number, instrument in enumerate(exchange.symbols):
         yield ("symbols", number), instrument
@@ -62,7 +62,7 @@ def _instruments(exchange: Exchange) -> Iterator[tuple[Place, str]]:
 
 
 def _mistakes(
-    index: int, exchange: Exchange, venue: Venue, markets: Iterable[Market]
+    index: int, exchange: ExchangeConfig, venue: Venue, markets: Iterable[Market]
 ) -> Iterator[tuple[Place, str]]:
     spelled: dict[str, set[str]] = {}
     for market in markets:

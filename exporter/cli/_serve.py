@@ -89,7 +89,7 @@ def serve(
     from exporter import logs
     from exporter.config.secret import revealed
     from exporter.http import proxy
-    from exporter.runtime.app import App, Options
+    from exporter.runtime.app import App, RunOptions
     from exporter.runtime.storage import StorageError
     from exporter.web.server import ListenError
 
@@ -103,10 +103,10 @@ def serve(
     web = None
     if args.web is not None:
         from exporter.config import ConfigError
-        from exporter.web.security import WebFile
+        from exporter.web.security import WebSecurity
 
         try:
-            web = WebFile(args.web)
+            web = WebSecurity(args.web)
             web.load()
         except ConfigError as error:
             print("\n".join(error.complaints), file=sys.stderr)
@@ -115,7 +115,7 @@ def serve(
     insist = threading.Timer(_LAST_PATIENCE, _end)
     insist.daemon = True
     try:
-        options = Options(
+        options = RunOptions(
             listen_address=args.listen,
             ready=ready,
             saved=insist.start,

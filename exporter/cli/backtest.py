@@ -17,7 +17,7 @@ from exporter.backtest.labelled import LabelledError, Window, read_series, read_
 from exporter.flow.segments import SUFFIX, ForeignError
 
 if TYPE_CHECKING:
-    from exporter.backtest.backtest import Outcome, Subject
+    from exporter.backtest.backtest import BacktestOutcome, Subject
     from exporter.model import Signal
 
 HELP = """\
@@ -131,11 +131,11 @@ def _files(args: argparse.Namespace, known: dict[str, Signal]) -> int:
     from exporter.backtest import backtest
 
     windows = {} if args.labels is None else read_windows(args.labels)
-    settings = backtest.Settings(detector=args.detector, grace=args.grace)
+    settings = backtest.BacktestSettings(detector=args.detector, grace=args.grace)
     if args.plots is not None:
         args.plots.mkdir(parents=True, exist_ok=True)
     progress = Progress()
-    outcomes: list[Outcome] = []
+    outcomes: list[BacktestOutcome] = []
     for subjects in _groups(args.file, known.get(args.signal), known):
         group = [_labelled(subject, windows) for subject in subjects]
         found = backtest.judge(

@@ -14,8 +14,7 @@ from exporter import config as settings
 from exporter import venues
 from exporter.cli import _estimate as estimate
 from exporter.cli import _online as online
-from exporter.config import Config, ConfigError
-from exporter.config import placement as shards
+from exporter.config import Config, ConfigError, placement
 from exporter.config.units import format_duration
 from exporter.http.proxy import ProxyError
 
@@ -94,9 +93,9 @@ def _count(complaints: Sequence[str]) -> int:
 async def _ask(config: Config, places: settings.Places) -> online.Findings:
     # The HTTP client takes a third of a second to import, which only this flag has to spend.
     from exporter.clock import SystemClock
-    from exporter.http.aiohttp_client import HttpClient
+    from exporter.http.aiohttp_client import AiohttpClient
 
-    async with HttpClient() as fetch:
+    async with AiohttpClient() as fetch:
         return await online.look_up(config, places, fetch, SystemClock())
 
 
@@ -166,9 +165,9 @@ def report(file: str, config: Config) -> list[str]:
 
 def _count_of_shards(text: str) -> int:
     try:
-        return shards.shard(f"0/{text}").count
+        return placement.shard(f"0/{text}").count
     except ValueError:
-        wrong = f"expected a number from 1 to {shards.MOST}, got {text!r}"
+        wrong = f"expected a number from 1 to {placement.MOST}, got {text!r}"
         raise argparse.ArgumentTypeError(wrong) from None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from exporter.flow.dead_letters import Letter
+    from exporter.flow.dead_letters import DeadLetter
 
 HELP = """\
 `run --storage.path=DIR` writes down each frame that its venue's reader refuses, that came to
@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; give the exit status."""
-    from exporter.flow import dead_letters as deadletters
+    from exporter.flow import dead_letters
     from exporter.flow.segments import BusyError, ForeignError
 
     folder = args.storage / "deadletters"
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             case "replay":
                 return _replay(folder, args)
             case _:
-                print(f"removed {deadletters.purge(folder)} segments")
+                print(f"removed {dead_letters.purge(folder)} segments")
     except BusyError:
         return _fail(f"{folder}: the exporter writes there; stop it first")
     except (OSError, ForeignError) as error:
@@ -62,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _letters(folder: Path, args: argparse.Namespace) -> Iterator[tuple[str, Letter]]:
-    from exporter.flow import dead_letters as deadletters
+def _letters(folder: Path, args: argparse.Namespace) -> Iterator[tuple[str, DeadLetter]]:
+    from exporter.flow import dead_letters
     from exporter.flow.segments import DamagedError
 
-    for name, letter in deadletters.read(folder):
+    for name, letter in dead_letters.read(folder):
         if isinstance(letter, DamagedError):
             # A torn tail is what a kill leaves, or what is being written this very moment.
             print(f"{name}: {letter}", file=sys.stderr)
@@ -74,7 +74,7 @@ def _letters(folder: Path, args: argparse.Namespace) -> Iterator[tuple[str, Lett
             yield name, letter
 
 
-def _line(letter: Letter) -> str:
+def _line(letter: DeadLetter) -> str:
     when = datetime.fromtimestamp(letter.time, UTC).isoformat(timespec="milliseconds")
     return f"{when}  {letter.exchange}/{letter.stream}  {letter.size} bytes  {letter.reason!r}"
 

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from exporter.simulator.rehearsal import Plan, Result, Stage
+    from exporter.simulator.rehearsal import Plan, RehearsalStage, Result
 
 HELP = """\
 Starts simulated exchanges, the exporter, Prometheus and Alertmanager with the shipped rules, brings
@@ -98,7 +98,7 @@ def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
     names = args.alerts or list(plan.scenarios)
     results = []
 
-    def play(stage: Stage, factor: float, names: list[str]) -> None:
+    def play(stage: RehearsalStage, factor: float, names: list[str]) -> None:
         for name in names:
             results.append(rehearse(stage, plan.scenarios[name], factor, _say))
             print(_line(results[-1]), flush=True)
@@ -130,7 +130,7 @@ def _healthy(args: argparse.Namespace, urls: list[str]) -> int:
     from exporter.simulator.rehearsal import clock, given, healthy, kept, own, text
 
     with ExitStack() as stack:
-        stage: Stage = (
+        stage: RehearsalStage = (
             given(*urls)
             if all(urls)
             else stack.enter_context(own(args.rules, 1.0, VENUES, 1, _say))

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import sqlite3
 
     from exporter.relay.app import Relay
-    from exporter.relay.config import Config
-    from exporter.relay.outbox import Row
-    from exporter.web.security import WebFile
+    from exporter.relay.config import RelayConfig
+    from exporter.relay.outbox import OutboxRow
+    from exporter.web.security import WebSecurity
 
 HELP = """\
 Takes alerts from Alertmanager (POST /api/v1/alertmanager), Grafana (POST /api/v1/grafana) or by
@@ -120,7 +120,7 @@ def _fail(line: str, status: int = UNUSABLE) -> int:
     return status
 
 
-def _report(file: str, config: Config) -> Iterable[str]:
+def _report(file: str, config: RelayConfig) -> Iterable[str]:
     from exporter.config.units import format_duration
 
     yield f"{file} is good"
@@ -144,7 +144,7 @@ def _report(file: str, config: Config) -> Iterable[str]:
 # --- running ------------------------------------------------------------------------------------
 
 
-def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
+def _serve(config: RelayConfig, file: str, args: argparse.Namespace) -> int:
     from exporter import logs
     from exporter.config import ConfigError
     from exporter.config.secret import revealed
@@ -152,7 +152,7 @@ def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
     from exporter.relay import app as relay
     from exporter.relay import settings as relay_settings
     from exporter.relay.store import StoreError
-    from exporter.web.security import WebFile
+    from exporter.web.security import WebSecurity
     from exporter.web.server import ListenError, listen_address
 
     try:
@@ -161,7 +161,7 @@ def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
         return _fail(str(error))
     try:
         hidden = [*revealed(config), *proxy.environment().secrets]
-        web = None if args.web is None else WebFile(args.web)
+        web = None if args.web is None else WebSecurity(args.web)
         if web is not None:
             web.load()
     except proxy.ProxyError as error:
@@ -170,7 +170,7 @@ def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
         print("\n".join(error.complaints), file=sys.stderr)
         return UNUSABLE
 
-    def stranger(found: Config) -> str | None:
+    def stranger(found: RelayConfig) -> str | None:
         """Complain of a config by which anyone could post from elsewhere."""
         if found.intake.bearer_token or found.intake.password or _asks(web):
             return None
@@ -178,7 +178,7 @@ def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
             return None
         return f"{args.listen} is no loopback address: give intake.bearer_token or a login"
 
-    def reload() -> Config:
+    def reload() -> RelayConfig:
         found = relay_settings.load(file)
         if wrong := stranger(found):
             raise ConfigError((f"{file}: {wrong}",))
@@ -194,7 +194,7 @@ def _serve(config: Config, file: str, args: argparse.Namespace) -> int:
         scheme = "http" if web is None or web.security.tls is None else "https"
         print(f"ready {scheme}://{shown}:{port}", flush=True)
 
-    options = relay.Options(
+    options = relay.RelayOptions(
         folder=Path(file).parent, listen_address=args.listen, ready=ready, reload=reload, web=web
     )
     try:
@@ -214,7 +214,7 @@ def _flat(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
             yield error
 
 
-def _asks(web: WebFile | None) -> bool:
+def _asks(web: WebSecurity | None) -> bool:
     """Say whether a web config asks who connects."""
     if web is None:
         return False
@@ -236,7 +236,7 @@ async def _until_told(relay: Relay) -> None:
 # --- one message --------------------------------------------------------------------------------
 
 
-def _test(config: Config, name: str) -> int:
+def _test(config: RelayConfig, name: str) -> int:
     from exporter.http.proxy import ProxyError
     from exporter.model import Delivered
     from exporter.relay.settings import try_receiver
@@ -287,8 +287,10 @@ def _outbox(db: sqlite3.Connection, args: argparse.Namespace) -> int:
     from exporter.relay import outbox
 
     if args.act == "list":
-        states = [outbox.State(name) for name in args.state or ()]
-        states = states or [each for each in outbox.State if each is not outbox.State.DELIVERED]
+        states = [outbox.DeliveryState(name) for name in args.state or ()]
+        states = states or [
+            each for each in outbox.DeliveryState if each is not outbox.DeliveryState.DELIVERED
+        ]
         for row in outbox.listed(db, states, max(1, args.limit), args.receiver):
             print(_line(row))
         return 0
@@ -313,11 +315,11 @@ def _ids(db: sqlite3.Connection, text: str) -> list[int] | None:
     from exporter.relay import outbox
 
     if text == "all":
-        return [row.id for row in outbox.listed(db, [outbox.State.DEAD], 1_000_000)]
+        return [row.id for row in outbox.listed(db, [outbox.DeliveryState.DEAD], 1_000_000)]
     return [int(text)] if text.isdecimal() and len(text) < 18 else None
 
 
-def _line(row: Row) -> str:
+def _line(row: OutboxRow) -> str:
     tail = f"  {_shown(row.detail)}" if row.detail else ""
     return (
         f"{row.id:>8}  {row.state:<9}  {row.receiver}  {_moment(row.created)}  {row.occasion}  "
@@ -325,7 +327,7 @@ def _line(row: Row) -> str:
     )
 
 
-def _all_of(row: Row) -> str:
+def _all_of(row: OutboxRow) -> str:
     lines = [
         f"id:        {row.id}",
         f"state:     {row.state}",

@@ -36,7 +36,7 @@ from exporter.flow.segments import SUFFIX, ForeignError
 from exporter.model import Ack, Control
 
 if TYPE_CHECKING:
-    from exporter.capture.playback import Board
+    from exporter.capture.playback import Playback
 
 HELP = """\
 Puts captures (directories of segments, or one segment) and raw text recordings through the same
@@ -143,15 +143,15 @@ def is_capture(path: Path) -> bool:
 
 def play(
     path: Path, venue: Venue | None = None, drop_every: int = 0, speed: float | None = None
-) -> Board:
+) -> Playback:
     """Put one capture or recording through the pipeline, at ``speed`` times its own; None: at once.
 
     Raises OSError, ForeignError and UnknownVenueError.
     """
     # Loaded when used: summaries of messages need none of the running program.
-    from exporter.capture.playback import Board
+    from exporter.capture.playback import Playback
 
-    seen = Board()
+    seen = Playback()
     rows: Iterable[Row] = _rows(path, venue)
     if drop_every:
         rows = _thinned(rows, drop_every)
@@ -205,7 +205,7 @@ def paced(
         yield row
 
 
-def _page(seen: Board) -> str:
+def _page(seen: Playback) -> str:
     from exporter.metrics.exposition import Exposition
 
     pieces = asyncio.run(Exposition(seen.registry, process=False).render(False))

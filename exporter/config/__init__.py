@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from exporter.config import tree
-from exporter.config.exchange import Breaker, Endpoint, Exchange, Expect, Limits, Stream, Window
+from exporter.config.exchange import (
+    BreakerConfig,
+    EndpointConfig,
+    ExchangeConfig,
+    ExpectConfig,
+    LimitsConfig,
+    StreamConfig,
+    WindowConfig,
+)
 from exporter.config.kinds import (
     MOST_COMPLAINTS,
     EnoughError,
@@ -43,43 +51,43 @@ from exporter.config.plan import (
 from exporter.config.secret import Secret
 from exporter.config.section import Section
 from exporter.config.shape import (
-    Alerting,
-    Alertmanager,
-    Anomaly,
+    AlertingConfig,
+    AlertmanagerConfig,
+    AnomalyConfig,
     Config,
-    ControlTarget,
-    Log,
-    Metrics,
-    Prices,
-    Probes,
-    Server,
-    Streams,
+    ControlTargetConfig,
+    LogConfig,
+    MetricsConfig,
+    PricesConfig,
+    ProbesConfig,
+    ServerSection,
+    StreamsConfig,
 )
 from exporter.config.shares import shares, units
 from exporter.contracts import Venue
 
 __all__ = [
-    "Alerting",
-    "Alertmanager",
-    "Anomaly",
-    "Breaker",
+    "AlertingConfig",
+    "AlertmanagerConfig",
+    "AnomalyConfig",
+    "BreakerConfig",
     "Config",
     "ConfigError",
-    "ControlTarget",
-    "Endpoint",
-    "Exchange",
-    "Expect",
-    "Limits",
-    "Log",
-    "Metrics",
+    "ControlTargetConfig",
+    "EndpointConfig",
+    "ExchangeConfig",
+    "ExpectConfig",
+    "LimitsConfig",
+    "LogConfig",
+    "MetricsConfig",
     "Places",
-    "Prices",
-    "Probes",
+    "PricesConfig",
+    "ProbesConfig",
     "Secret",
-    "Server",
-    "Stream",
-    "Streams",
-    "Window",
+    "ServerSection",
+    "StreamConfig",
+    "StreamsConfig",
+    "WindowConfig",
     "book_weight",
     "breaker_rules",
     "budget_share",

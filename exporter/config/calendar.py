@@ -100,10 +100,10 @@ class Once:
     end: float
 
 
-Window: TypeAlias = Recurring | Once
+CalendarWindow: TypeAlias = Recurring | Once
 
 
-def end_of(window: Window, now: float) -> float | None:
+def end_of(window: CalendarWindow, now: float) -> float | None:
     """Give when the window that is open at ``now`` ends; epoch seconds, None: none is open."""
     if isinstance(window, Once):
         return window.end if window.start <= now < window.end else None

@@ -28,10 +28,10 @@ from exporter.config.kinds import (
     url,
 )
 from exporter.config.secret import Secret, SecretKind
-from exporter.config.section import REQUIRED, Many, Section, Table, key
+from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
 from exporter.config.units import format_duration
 from exporter.contracts import Venue
-from exporter.model import Channel, Policy
+from exporter.model import Channel, QueuePolicy
 
 _QUOTES = "USDT|USDC|FDUSD|TUSD|BUSD|USD|EUR|GBP|JPY|KRW|TRY|BRL|BTC|ETH"
 
@@ -56,7 +56,7 @@ HEADER = text("printable text of at most 1000 characters", r"[ -~]{0,1000}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expect:
+class ExpectConfig:
     """What an answer's body must satisfy: a JSON path equal to a value, or a regex found in it."""
 
     path: str | None = key(
@@ -81,7 +81,7 @@ class Expect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class EndpointConfig:
     """A REST endpoint to probe: one of the venue's own by name, or any by path or URL."""
 
     name: str = key(
@@ -97,7 +97,7 @@ class Endpoint:
         choice("GET", "HEAD", "POST"), None, "HTTP method; the venue's own, else GET."
     )
     headers: Mapping[str, str | Secret] = key(
-        Table(HEADER_NAME, SecretKind(HEADER), most=30),
+        TableKind(HEADER_NAME, SecretKind(HEADER), most=30),
         {},
         "Request headers; values may be secrets.",
     )
@@ -110,10 +110,14 @@ class Endpoint:
         duration("10ms", "5m"), None, "Limit of a whole probe; else probes.timeout."
     )
     statuses: tuple[int, ...] = key(
-        Many(integer(100, 599), most=50, least=1), [200], "HTTP status codes that are a success."
+        ListKind(integer(100, 599), most=50, least=1),
+        [200],
+        "HTTP status codes that are a success.",
     )
-    expect: tuple[Expect, ...] = key(
-        Many(Section(Expect), most=20, unique=None), [], "What the body must satisfy, all of it."
+    expect: tuple[ExpectConfig, ...] = key(
+        ListKind(Section(ExpectConfig), most=20, unique=None),
+        [],
+        "What the body must satisfy, all of it.",
     )
     weight: int | None = key(
         integer(0, 10_000), None, "Cost against the venue's rate limit; the venue's own, else 1."
@@ -132,7 +136,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Breaker:
+class BreakerConfig:
     """When an endpoint is left alone for a while after failures."""
 
     mode: str = key(
@@ -161,7 +165,7 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class LimitsConfig:
     """What probes may use of the exchange's rate limits."""
 
     share: float | None = key(
@@ -175,17 +179,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
+class StreamConfig:
     """Market data to consume: some channels of some symbols."""
 
     name: str = key(NAME, "market", "A name for the label stream.")
     channels: tuple[Channel, ...] = key(
-        Many(CHANNEL, most=10, least=1),
+        ListKind(CHANNEL, most=10, least=1),
         ["trades", "quotes", "book"],
         "What to subscribe to; of the default, as much as the venue offers.",
     )
     symbols: tuple[str, ...] | None = key(
-        Many(INSTRUMENT, most=2000, least=1), None, "Instruments; else all of the exchange."
+        ListKind(INSTRUMENT, most=2000, least=1), None, "Instruments; else all of the exchange."
     )
     book: bool = key(
         boolean(), True, "Build order books from the book channel; false only counts and times it."
@@ -203,8 +207,10 @@ class Stream:
     queue: int | None = key(
         integer(16, 10_000_000), None, "Frames that may wait; else streams.queue."
     )
-    queue_policy: Policy | None = key(
-        member(Policy, Policy.COALESCE), None, "What a full queue does; else streams.queue_policy."
+    queue_policy: QueuePolicy | None = key(
+        member(QueuePolicy, QueuePolicy.COALESCE),
+        None,
+        "What a full queue does; else streams.queue_policy.",
     )
 
 
@@ -212,7 +218,7 @@ _MOMENT = text("a local date and time such as 2026-12-01T06:00", r"\d{4}-\d\d-\d
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class WindowConfig:
     """A maintenance that is known beforehand: once, or each time that a cron expression says."""
 
     cron: str | None = key(
@@ -260,36 +266,40 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class ExchangeConfig:
     """A configured target: one venue's protocol at one address, under one name."""
 
     name: str = key(NAME, None, "The label exchange; the venue's name when left out.")
     venue: str = key(VenueName(), REQUIRED, "The venue whose protocol it speaks.")
     symbols: tuple[str, ...] = key(
-        Many(INSTRUMENT, most=2000), [], "Instruments such as BTC-USDT, for streams and {symbol}."
+        ListKind(INSTRUMENT, most=2000),
+        [],
+        "Instruments such as BTC-USDT, for streams and {symbol}.",
     )
     symbol_overrides: Mapping[str, str] = key(
-        Table(INSTRUMENT, SYMBOL, most=2000), {}, "The venue's spelling of odd instruments."
+        TableKind(INSTRUMENT, SYMBOL, most=2000), {}, "The venue's spelling of odd instruments."
     )
     rest_url: str | None = key(url("http", "https"), None, "Base URL of REST; else the venue's.")
     stream_url: tuple[str, ...] = key(
-        Many(url("ws", "wss"), most=10, or_one=True),
+        ListKind(url("ws", "wss"), most=10, or_one=True),
         [],
         "WebSocket URL, or several for failover; else the venue's.",
     )
-    endpoints: tuple[Endpoint, ...] | None = key(
-        Many(Section(Endpoint), most=200, unique="name"),
+    endpoints: tuple[EndpointConfig, ...] | None = key(
+        ListKind(Section(EndpointConfig), most=200, unique="name"),
         None,
         "What to probe; the venue's own endpoints when left out, [] for none.",
     )
-    streams: tuple[Stream, ...] = key(
-        Many(Section(Stream), most=100, unique="name"),
+    streams: tuple[StreamConfig, ...] = key(
+        ListKind(Section(StreamConfig), most=100, unique="name"),
         [{"name": "market"}],
         "What to consume; trades, quotes and book of all symbols when left out, [] for none.",
     )
-    breaker: Breaker = key(Section(Breaker), {}, "When to leave an endpoint alone.")
-    maintenance: tuple[Window, ...] = key(
-        Many(Section(Window), most=100, unique=None), [], "Maintenance that is known beforehand."
+    breaker: BreakerConfig = key(Section(BreakerConfig), {}, "When to leave an endpoint alone.")
+    maintenance: tuple[WindowConfig, ...] = key(
+        ListKind(Section(WindowConfig), most=100, unique=None),
+        [],
+        "Maintenance that is known beforehand.",
     )
     status_page: bool = key(
         boolean(), True, "Follow its status page: status_page_url, else the venue's own."
@@ -302,7 +312,7 @@ class Exchange:
     status_components: str | None = key(
         regex(), None, "Count only maintenance of components whose names match; else any."
     )
-    limits: Limits = key(Section(Limits), {}, "What probes may use of the rate limits.")
+    limits: LimitsConfig = key(Section(LimitsConfig), {}, "What probes may use of the rate limits.")
     spread_endpoints: bool = key(
         boolean(),
         False,
@@ -363,7 +373,7 @@ class Exchange:
                 why = f"a venue whose REST tells of these channels, and {self.venue}'s does not"
                 yield Mistake((*place, "cross_check"), f"found {found}, expected it only in {why}")
             for number, channel in enumerate(stream.channels):
-                if channel not in venue.topics and stream.channels != Stream().channels:
+                if channel not in venue.topics and stream.channels != StreamConfig().channels:
                     offered = ", ".join(venue.topics)
                     wrong = f'found "{channel}", expected a channel of {self.venue} ({offered})'
                     yield Mistake((*place, "channels", number), wrong)

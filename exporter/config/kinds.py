@@ -72,7 +72,7 @@ class Reading:
         self.complain(self.lines[known], place, text)
 
 
-class Kind(Protocol[T_co]):
+class ValueKind(Protocol[T_co]):
     """What a key may hold."""
 
     def read(self, reading: Reading, place: Place, node: Node) -> T_co: ...

@@ -8,9 +8,9 @@ from math import ceil, floor
 from zoneinfo import ZoneInfo
 
 from exporter.config import calendar
-from exporter.config.exchange import Endpoint, Exchange, Stream
+from exporter.config.exchange import EndpointConfig, ExchangeConfig, StreamConfig
 from exporter.config.secret import Secret
-from exporter.config.shape import Probes
+from exporter.config.shape import ProbesConfig
 from exporter.contracts import Endpoint as VenueEndpoint
 from exporter.contracts import RestLimit, Venue
 from exporter.flow import breaker
@@ -19,12 +19,12 @@ from exporter.model import Expectation, Subscription, Target
 _USUAL = VenueEndpoint(name="usual", path="/").interval
 
 
-def symbol(exchange: Exchange, venue: Venue, instrument: str) -> str:
+def symbol(exchange: ExchangeConfig, venue: Venue, instrument: str) -> str:
     """Spell an instrument the venue's way."""
     return exchange.symbol_overrides.get(instrument) or venue.symbol(instrument)
 
 
-def targets(exchange: Exchange, venue: Venue, probes: Probes) -> tuple[Target, ...]:
+def targets(exchange: ExchangeConfig, venue: Venue, probes: ProbesConfig) -> tuple[Target, ...]:
     """Give what to probe of an exchange, complete. Secrets in headers are revealed here."""
     own = {endpoint.name: endpoint for endpoint in venue.endpoints}
     return tuple(
@@ -33,19 +33,19 @@ def targets(exchange: Exchange, venue: Venue, probes: Probes) -> tuple[Target, .
     )
 
 
-def wanted(exchange: Exchange, venue: Venue) -> tuple[Endpoint, ...]:
+def wanted(exchange: ExchangeConfig, venue: Venue) -> tuple[EndpointConfig, ...]:
     """Give the endpoints of an exchange: those of its config, else the venue's usual ones."""
     if exchange.endpoints is not None:
         return exchange.endpoints
-    return tuple(Endpoint(name=each.name) for each in venue.endpoints if each.default)
+    return tuple(EndpointConfig(name=each.name) for each in venue.endpoints if each.default)
 
 
 def _target(
-    endpoint: Endpoint,
+    endpoint: EndpointConfig,
     own: VenueEndpoint | None,
-    exchange: Exchange,
+    exchange: ExchangeConfig,
     venue: Venue,
-    probes: Probes,
+    probes: ProbesConfig,
 ) -> Target:
     if endpoint.path is not None or endpoint.url is not None:
         own = None  # the same name at another address is another endpoint
@@ -78,11 +78,11 @@ def _target(
     )
 
 
-def breaker_rules(exchange: Exchange, endpoint: str) -> breaker.Rules:
+def breaker_rules(exchange: ExchangeConfig, endpoint: str) -> breaker.BreakerRules:
     """Give the rules of one endpoint's breaker: exactly one of its three is on."""
     wanted = exchange.breaker
     named = (each.slow_after for each in exchange.endpoints or () if each.name == endpoint)
-    return breaker.Rules(
+    return breaker.BreakerRules(
         failures=wanted.failures if wanted.mode == "consecutive" else None,
         ratio=wanted.ratio if wanted.mode == "ratio" else None,
         slow_ratio=wanted.ratio if wanted.mode == "slow" else None,
@@ -95,7 +95,7 @@ def breaker_rules(exchange: Exchange, endpoint: str) -> breaker.Rules:
     )
 
 
-def windows(exchange: Exchange) -> tuple[tuple[calendar.Window, bool], ...]:
+def windows(exchange: ExchangeConfig) -> tuple[tuple[calendar.CalendarWindow, bool], ...]:
     """Give the maintenance that is known beforehand, and whether probes pause for it."""
     return tuple(
         (
@@ -111,7 +111,7 @@ def windows(exchange: Exchange) -> tuple[tuple[calendar.Window, bool], ...]:
     )
 
 
-def status_page(exchange: Exchange, venue: Venue) -> str | None:
+def status_page(exchange: ExchangeConfig, venue: Venue) -> str | None:
     """Give the base URL of the status page to follow.
 
     Where another REST URL is named the venue's own page may be that of another site.
@@ -122,7 +122,7 @@ def status_page(exchange: Exchange, venue: Venue) -> str | None:
     return (exchange.status_page_url or own or "").rstrip("/") or None
 
 
-def rest_limits(exchange: Exchange, venue: Venue) -> tuple[RestLimit, ...]:
+def rest_limits(exchange: ExchangeConfig, venue: Venue) -> tuple[RestLimit, ...]:
     """Give the limits that count: the venue's, the first one scaled where the config says so."""
     weight = exchange.limits.weight
     if weight is None:
@@ -133,7 +133,7 @@ def rest_limits(exchange: Exchange, venue: Venue) -> tuple[RestLimit, ...]:
     return replace(first, weight=max(1, int(weight * first.window / 60.0))), *rest
 
 
-def budget_share(exchange: Exchange, probes: Probes) -> float:
+def budget_share(exchange: ExchangeConfig, probes: ProbesConfig) -> float:
     """Give the share of those limits that probes may use."""
     return probes.budget_share if exchange.limits.share is None else exchange.limits.share
 
@@ -150,7 +150,10 @@ def book_weight(limit: RestLimit, share: float, heaviest: int) -> int:
 
 
 def subscriptions(
-    exchange: Exchange, stream: Stream, venue: Venue, symbols: Mapping[str, str] | None = None
+    exchange: ExchangeConfig,
+    stream: StreamConfig,
+    venue: Venue,
+    symbols: Mapping[str, str] | None = None,
 ) -> tuple[Subscription, ...]:
     """Give a stream's subscriptions, channel by channel.
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from exporter.config.kinds import (
-    Kind,
     Mistake,
     One,
     Place,
     Reading,
     RejectedError,
     Schema,
+    ValueKind,
     found,
     nearest,
     path,
@@ -31,14 +31,14 @@ REQUIRED: Final = "required"
 
 
 @dataclass(frozen=True, slots=True)
-class Many(Generic[T]):
+class ListKind(Generic[T]):
     """A list, as a tuple. ``unique`` names the attribute that may not repeat ("" for the item).
 
     When some sections of a list are refused, None stands for each, so that the others keep their
     places while they are looked at together; such a config is never handed out.
     """
 
-    kind: Kind[T]
+    kind: ValueKind[T]
     most: int
     least: int = 0
     unique: str | None = ""
@@ -97,11 +97,11 @@ class Many(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Table(Generic[T]):
+class TableKind(Generic[T]):
     """A mapping with free keys of one form."""
 
     name: One[str]
-    kind: Kind[T]
+    kind: ValueKind[T]
     most: int
 
     def read(self, reading: Reading, place: Place, node: Node) -> Mapping[str, T]:
@@ -152,12 +152,12 @@ def named(reading: Reading, place: Place, node: Pairs) -> Iterator[tuple[str, Pl
 class Key:
     """What a section's field knows of itself: kind, default in human form, one sentence."""
 
-    kind: Kind[Any]
+    kind: ValueKind[Any]
     default: object
     doc: str
 
 
-def key(kind: Kind[Any], default: object, doc: str) -> Any:
+def key(kind: ValueKind[Any], default: object, doc: str) -> Any:
     """Declare a section's field. ``default`` as one writes it in YAML, None for left out."""
     metadata = {"key": Key(kind, default, doc)}
     if default is REQUIRED:
@@ -168,9 +168,9 @@ def key(kind: Kind[Any], default: object, doc: str) -> Any:
     return field(default=value, metadata=metadata)
 
 
-def _default(kind: Kind[Any], default: Any) -> Any:
+def _default(kind: ValueKind[Any], default: Any) -> Any:
     match kind:
-        case Many():
+        case ListKind():
             return tuple(_default(kind.kind, each) for each in default)
         case Section():
             return kind.of(**default)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from exporter.config.exchange import NAME, Exchange
+from exporter.config.exchange import NAME, ExchangeConfig
 from exporter.config.kinds import (
     Authorities,
     Mistake,
@@ -26,15 +26,15 @@ from exporter.config.kinds import (
     url,
 )
 from exporter.config.secret import Secret, SecretKind
-from exporter.config.section import REQUIRED, Many, Section, Table, key
+from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
 from exporter.config.units import format_duration
-from exporter.model import Policy
+from exporter.model import QueuePolicy
 
-BUCKETS = Many(duration("0.1ms", "5m"), most=40, least=1, unique=None, rising=True)
+BUCKETS = ListKind(duration("0.1ms", "5m"), most=40, least=1, unique=None, rising=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probes:
+class ProbesConfig:
     """How REST endpoints are probed."""
 
     interval: float = key(duration("100ms", "1d"), "10s", "Time between two probes of an endpoint.")
@@ -55,7 +55,7 @@ class Probes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Streams:
+class StreamsConfig:
     """How WebSocket streams are consumed."""
 
     connect_timeout: float = key(
@@ -86,8 +86,8 @@ class Streams:
     queue_bytes: int = key(
         size("64KiB", "4GiB"), "64MiB", "Bytes that may wait to be read, a stream."
     )
-    queue_policy: Policy = key(
-        member(Policy, Policy.COALESCE),
+    queue_policy: QueuePolicy = key(
+        member(QueuePolicy, QueuePolicy.COALESCE),
         "block",
         "What a full queue does with one frame more; spill needs run's --storage.path.",
     )
@@ -112,7 +112,7 @@ class Streams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Anomaly:
+class AnomalyConfig:
     """How unusual behaviour is told from usual."""
 
     enabled: bool = key(boolean(), True, "Score signals at all.")
@@ -132,7 +132,7 @@ class Anomaly:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
+class PricesConfig:
     """How exchanges' prices of one instrument are compared."""
 
     freshness: float = key(
@@ -152,7 +152,7 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metrics:
+class MetricsConfig:
     """What is published, and how much of it."""
 
     series_limit: int = key(
@@ -175,7 +175,7 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class ServerSection:
     """What the web server allows. Its address and TLS are flags of the command line."""
 
     connections: int = key(integer(1, 10_000), 128, "Open connections; more are refused.")
@@ -192,7 +192,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alertmanager:
+class AlertmanagerConfig:
     """An Alertmanager that verdicts are pushed to."""
 
     url: str = key(url("http", "https"), REQUIRED, "Its base URL; /api/v2/alerts is appended.")
@@ -216,7 +216,7 @@ class Alertmanager:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alerting:
+class AlertingConfig:
     """What the alerts that we push say of themselves, so that they equal those of Prometheus.
 
     Alertmanager takes alerts with the same labels for one, whoever sent them.
@@ -228,7 +228,7 @@ class Alerting:
         "The label job: the name of the scrape job that Prometheus reads us by.",
     )
     external_labels: Mapping[str, str] = key(
-        Table(
+        TableKind(
             text("a label name such as cluster", r"[a-zA-Z_][a-zA-Z0-9_]{0,63}"),
             text("printable text of at most 200 characters", r"[ -~]{1,200}"),
             most=20,
@@ -250,7 +250,7 @@ class Alerting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ControlTarget:
+class ControlTargetConfig:
     """A place outside all exchanges; when it fails too, the fault is on our side."""
 
     name: str = key(NAME, REQUIRED, "The label target.")
@@ -260,7 +260,7 @@ class ControlTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
+class LogConfig:
     """What is logged to standard error."""
 
     level: str = key(choice("debug", "info", "warning", "error"), "info", "The least that is told.")
@@ -271,24 +271,32 @@ class Log:
 class Config:
     """Configuration of exchange-exporter's `run` command."""
 
-    exchanges: tuple[Exchange, ...] = key(
-        Many(Section(Exchange), most=500, least=1, unique="name"),
+    exchanges: tuple[ExchangeConfig, ...] = key(
+        ListKind(Section(ExchangeConfig), most=500, least=1, unique="name"),
         REQUIRED,
         "The exchanges to watch; [{venue: binance, symbols: [BTC-USDT]}] is enough.",
     )
-    probes: Probes = key(Section(Probes), {}, "How REST endpoints are probed.")
-    streams: Streams = key(Section(Streams), {}, "How WebSocket streams are consumed.")
-    anomaly: Anomaly = key(Section(Anomaly), {}, "How unusual behaviour is told from usual.")
-    prices: Prices = key(Section(Prices), {}, "How exchanges' prices are compared.")
-    metrics: Metrics = key(Section(Metrics), {}, "What is published, and how much of it.")
-    server: Server = key(Section(Server), {}, "What the web server allows.")
-    alertmanagers: tuple[Alertmanager, ...] = key(
-        Many(Section(Alertmanager), most=20, unique="url"), [], "Where verdicts are pushed to."
+    probes: ProbesConfig = key(Section(ProbesConfig), {}, "How REST endpoints are probed.")
+    streams: StreamsConfig = key(Section(StreamsConfig), {}, "How WebSocket streams are consumed.")
+    anomaly: AnomalyConfig = key(
+        Section(AnomalyConfig), {}, "How unusual behaviour is told from usual."
     )
-    alerting: Alerting = key(Section(Alerting), {}, "What the alerts that we push look like.")
-    control_targets: tuple[ControlTarget, ...] = key(
-        Many(Section(ControlTarget), most=20, unique="name"),
+    prices: PricesConfig = key(Section(PricesConfig), {}, "How exchanges' prices are compared.")
+    metrics: MetricsConfig = key(
+        Section(MetricsConfig), {}, "What is published, and how much of it."
+    )
+    server: ServerSection = key(Section(ServerSection), {}, "What the web server allows.")
+    alertmanagers: tuple[AlertmanagerConfig, ...] = key(
+        ListKind(Section(AlertmanagerConfig), most=20, unique="url"),
+        [],
+        "Where verdicts are pushed to.",
+    )
+    alerting: AlertingConfig = key(
+        Section(AlertingConfig), {}, "What the alerts that we push look like."
+    )
+    control_targets: tuple[ControlTargetConfig, ...] = key(
+        ListKind(Section(ControlTargetConfig), most=20, unique="name"),
         [],
         "Places outside all exchanges that tell a fault on our side from theirs.",
     )
-    log: Log = key(Section(Log), {}, "What is logged.")
+    log: LogConfig = key(Section(LogConfig), {}, "What is logged.")

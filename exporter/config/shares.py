@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from exporter.config.exchange import Exchange
+from exporter.config.exchange import ExchangeConfig
 from exporter.config.placement import spread
 from exporter.config.plan import budget_share, wanted
 from exporter.config.shape import Config
@@ -25,7 +25,7 @@ def units(config: Config, count: int, load: Load) -> dict[str, int]:
     return spread((*names, *loose), count)
 
 
-def shares(config: Config, count: int, load: Load) -> list[tuple[Exchange, ...]]:
+def shares(config: Config, count: int, load: Load) -> list[tuple[ExchangeConfig, ...]]:
     """Give the exchanges, or parts of them, that each of ``count`` shards watches.
 
     Where endpoints are spread, the exchange's streams, books, clock and status stay together. Each
@@ -33,7 +33,7 @@ def shares(config: Config, count: int, load: Load) -> list[tuple[Exchange, ...]]
     never use more than one process would, though they may have one address.
     """
     placed = units(config, count, load)
-    found: list[list[Exchange]] = [[] for _ in range(count)]
+    found: list[list[ExchangeConfig]] = [[] for _ in range(count)]
     for each in config.exchanges:
         venue, home = load(each.venue), placed[each.name]
         if not each.spread_endpoints:
@@ -52,7 +52,7 @@ def shares(config: Config, count: int, load: Load) -> list[tuple[Exchange, ...]]
     return [tuple(each) for each in found]
 
 
-def _loose(exchange: Exchange, venue: Venue) -> list[str]:
+def _loose(exchange: ExchangeConfig, venue: Venue) -> list[str]:
     """Name the endpoints that may part: not those that the rest of the exchange learns from."""
     if not exchange.spread_endpoints:
         return []

@@ -27,7 +27,7 @@ from exporter.config.kinds import (
     found,
     text,
 )
-from exporter.config.section import REQUIRED, Many, Section, Table, key
+from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
 from exporter.config.tree import Node, Scalar
 from exporter.contracts import Venue
 
@@ -74,7 +74,7 @@ class Hash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
+class WebTlsConfig:
     """Our certificate, and whose we ask for."""
 
     cert_file: str = key(_FILE, REQUIRED, "Our certificate and its chain, PEM.")
@@ -86,14 +86,14 @@ class Tls:
     )
     client_ca_file: str | None = key(_FILE, None, "Authorities of the clients' certificates, PEM.")
     client_allowed_sans: tuple[str, ...] = key(
-        Many(text("a name", r"[!-~]{1,300}"), most=1000),
+        ListKind(text("a name", r"[!-~]{1,300}"), most=1000),
         [],
         "Names of which a client's certificate must have one.",
     )
     min_version: str = key(choice("TLS12", "TLS13"), "TLS12", "Lowest version.")
     max_version: str = key(choice("TLS12", "TLS13"), "TLS13", "Highest version.")
     cipher_suites: tuple[str, ...] = key(
-        Many(choice(*SUITES), most=len(SUITES)), [], "Suites of TLS 1.2; none: the usual ones."
+        ListKind(choice(*SUITES), most=len(SUITES)), [], "Suites of TLS 1.2; none: the usual ones."
     )
     prefer_server_cipher_suites: bool = key(boolean(), True, "Our order of suites counts.")
 
@@ -115,12 +115,12 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Http:
+class WebHttpConfig:
     """How answers look."""
 
     http2: bool = key(boolean(), True, "Read for the format's sake: we speak HTTP/1.1.")
     headers: Mapping[str, str] = key(
-        Table(
+        TableKind(
             choice(
                 "Content-Security-Policy",
                 "X-Frame-Options",
@@ -137,13 +137,13 @@ class Http:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Web:
+class WebConfig:
     """Web security in the format of the exporter toolkit."""
 
-    tls_server_config: Tls | None = key(Section(Tls), None, "Serve HTTPS alone.")
-    http_server_config: Http = key(Section(Http), {}, "How answers look.")
+    tls_server_config: WebTlsConfig | None = key(Section(WebTlsConfig), None, "Serve HTTPS alone.")
+    http_server_config: WebHttpConfig = key(Section(WebHttpConfig), {}, "How answers look.")
     basic_auth_users: Mapping[str, str] = key(
-        Table(text("a name without a colon", r"[^:\x00-\x1f\x7f]{1,200}"), Hash(), most=1000),
+        TableKind(text("a name without a colon", r"[^:\x00-\x1f\x7f]{1,200}"), Hash(), most=1000),
         {},
         "Who may read, by name: the bcrypt hash of the password. None: everybody.",
     )
@@ -153,17 +153,17 @@ def _no_venue(name: str) -> Venue:
     raise KeyError(name)
 
 
-def load(file: str | Path) -> tuple[Web, Places]:
+def load(file: str | Path) -> tuple[WebConfig, Places]:
     """Read a web config file; an empty one secures nothing. Raises ConfigError."""
     return read(text_of(file), str(file))
 
 
-def read(text: str, name: str) -> tuple[Web, Places]:
+def read(text: str, name: str) -> tuple[WebConfig, Places]:
     """Read a web config's text; ``name`` is its file's, for complaints. Raises ConfigError."""
     reading = Reading(folder=Path(name).parent, environ=os.environ, venues=(), venue=_no_venue)
     if all(line.strip() == "" or line.lstrip().startswith("#") for line in text.splitlines()):
-        return Web(), Places(name, reading.lines)
-    web = read_as(Web, text, name, reading, _KEYS)
+        return WebConfig(), Places(name, reading.lines)
+    web = read_as(WebConfig, text, name, reading, _KEYS)
     return web, Places(name, reading.lines)
 
 

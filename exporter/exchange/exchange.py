@@ -10,29 +10,31 @@ from exporter.contracts import Venue
 from exporter.flow.mailbox import Mailbox
 from exporter.metrics import families
 from exporter.probes.attribution import Domain, Symptom, of_stream
-from exporter.probes.context import Surroundings, Task
-from exporter.probes.exchange_probes import Probing
+from exporter.probes.context import ExchangeContext, Task
+from exporter.probes.exchange_probes import ExchangeProbes
 from exporter.streams import cross_check
 from exporter.streams.cross_check import CrossChecks
-from exporter.streams.exchange_books import Books, weight_of
-from exporter.streams.exchange_streams import Streams, StreamState
+from exporter.streams.exchange_books import ExchangeBooks, weight_of
+from exporter.streams.exchange_streams import ExchangeStreams, StreamState
 from exporter.streams.feed import Feed
 
 
 class Exchange:
     """One configured exchange. `tasks` gives what must run; `close` takes its series away."""
 
-    def __init__(self, configured: settings.Exchange, venue: Venue, around: Surroundings) -> None:
+    def __init__(
+        self, configured: settings.ExchangeConfig, venue: Venue, around: ExchangeContext
+    ) -> None:
         self.name, self.venue = configured.name, venue
         self._registry = registry = around.registry.scope()
         checked = any(stream.cross_check is not None for stream in configured.streams)
         heaviest = max(
             weight_of(venue, configured.streams), cross_check.weight_of(venue, wanted=checked)
         )
-        self.probing = Probing(configured, venue, around, registry, heaviest)
-        self.books = Books(configured, venue, around, registry, self.probing)
+        self.probing = ExchangeProbes(configured, venue, around, registry, heaviest)
+        self.books = ExchangeBooks(configured, venue, around, registry, self.probing)
         self._checks = CrossChecks(configured, venue, around, registry, self.probing)
-        self._streams = Streams(
+        self._streams = ExchangeStreams(
             configured, venue, around, registry, self.probing.skew, self.books, self._checks
         )
         self._mailbox: Mailbox[Callable[[], object], object] = Mailbox()
@@ -101,8 +103,8 @@ class Exchange:
 
     def tick(self, now: float) -> None:
         """Look once at what passes with time alone; ``now`` in epoch seconds."""
-        self._streams.look(now)
-        self.books.look(now)
+        self._streams.update(now)
+        self.books.update(now)
         self.probing.tick(now)
 
 

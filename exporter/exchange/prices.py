@@ -16,13 +16,13 @@ from exporter.streams.feed import Feed
 class Prices:
     """Compares what the exchanges show. `close` takes the figures away."""
 
-    def __init__(self, configured: settings.Prices, registry: Registry) -> None:
+    def __init__(self, configured: settings.PricesConfig, registry: Registry) -> None:
         self._configured = configured
         self._registry = registry.scope()
         self._meter = PriceMeter(self._registry)
         self.deviation: Mapping[tuple[str, str], float] = {}  # by exchange and symbol, of late
 
-    def look(self, exchanges: Iterable[Exchange], now: float) -> None:
+    def update(self, exchanges: Iterable[Exchange], now: float) -> None:
         """Compare all prices as they are at ``now`` (epoch seconds), and show it."""
         for _ in self.steps(exchanges, now):
             pass

@@ -14,7 +14,7 @@ _DOUBLINGS = 64  # beyond it any cap is reached, and a float would overflow at 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class BackoffRules:
     """How waits grow. Durations in seconds.
 
     ``total`` bounds the waiting between two lives; None goes on for ever.
@@ -32,19 +32,21 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class BackoffState:
     """How many tries failed in a row, and the seconds waited for them."""
 
     attempt: int = 0
     waited: float = 0.0
 
 
-def ceiling(attempt: int, rules: Rules) -> float:
+def ceiling(attempt: int, rules: BackoffRules) -> float:
     """Give the longest wait in seconds before try number ``attempt`` (from 0)."""
     return min(rules.cap, rules.base * rules.growth ** min(attempt, _DOUBLINGS))
 
 
-def step(state: State, lived: float, rules: Rules, chance: float) -> tuple[State, float | None]:
+def step(
+    state: BackoffState, lived: float, rules: BackoffRules, chance: float
+) -> tuple[BackoffState, float | None]:
     """Give the wait in seconds after a try that lived for ``lived`` seconds and then failed.
 
     ``chance`` is drawn evenly from [0, 1). A connection that is accepted and dropped at once has
@@ -52,7 +54,7 @@ def step(state: State, lived: float, rules: Rules, chance: float) -> tuple[State
     is used up, give up.
     """
     if lived >= rules.reset_after:
-        state = State()
+        state = BackoffState()
     wait = chance * ceiling(state.attempt, rules)
     if rules.total is not None and state.waited + wait > rules.total:
         return state, None

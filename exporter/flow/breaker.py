@@ -1,7 +1,7 @@
 """A circuit breaker: stops calls that fail, then tries again with a bounded number of trials.
 
-Pure: each step takes a `State` and gives the next one, with the circuit that was entered, if any,
-so that the caller counts transitions. Whoever is given a permit gives it back exactly once.
+Pure: each step takes a `BreakerState` and gives the next one, with the circuit that was entered,
+if any, so that the caller counts transitions. Whoever is given a permit gives it back exactly once.
 Source: M. Nygard, "Release It!", 2nd edition (2018), section 5.2; failure ratio and slow calls
 after resilience4j's documentation, "CircuitBreaker", read 2025-01-15.
 """
@@ -20,7 +20,7 @@ _SLICES = 10  # of the window; what is older than the window leaves a tenth of i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class BreakerRules:
     """When to open, for how long, and what it takes to close. Durations in seconds.
 
     Any rule that is None is off. The n-th opening in a row lasts ``recovery * growth ** (n - 1)``,
@@ -70,7 +70,7 @@ class Permit(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class BreakerState:
     """Where the breaker stands. ``until`` is a monotonic time in seconds."""
 
     circuit: Circuit = Circuit.CLOSED
@@ -83,7 +83,9 @@ class State:
     passed: int = 0  # trials that succeeded
 
 
-def acquire(state: State, now: float, rules: Rules) -> tuple[State, Permit | None, Circuit | None]:
+def acquire(
+    state: BreakerState, now: float, rules: BreakerRules
+) -> tuple[BreakerState, Permit | None, Circuit | None]:
     """Ask for leave to call. Gives the permit, or None, and the circuit entered, if any."""
     entered = None
     if state.circuit is Circuit.OPEN and now >= state.until:
@@ -99,14 +101,14 @@ def acquire(state: State, now: float, rules: Rules) -> tuple[State, Permit | Non
 
 
 def release(
-    state: State,
+    state: BreakerState,
     permit: Permit,
     ok: bool | None,
     duration: float,
     now: float,
-    rules: Rules,
+    rules: BreakerRules,
     chance: float,
-) -> tuple[State, Circuit | None]:
+) -> tuple[BreakerState, Circuit | None]:
     """Give a permit back with what the call came to; ``ok`` None judges nothing (cancelled).
 
     ``duration`` in seconds; ``chance`` is drawn evenly from [0, 1). Gives the circuit entered.
@@ -124,8 +126,13 @@ def release(
 
 
 def _judge_trial(
-    state: State, ok: bool | None, duration: float, now: float, rules: Rules, chance: float
-) -> tuple[State, Circuit | None]:
+    state: BreakerState,
+    ok: bool | None,
+    duration: float,
+    now: float,
+    rules: BreakerRules,
+    chance: float,
+) -> tuple[BreakerState, Circuit | None]:
     state = replace(state, running=state.running - 1)
     if ok is None:
         return state, None
@@ -133,10 +140,12 @@ def _judge_trial(
         return _open(state, now, rules, chance)
     if state.passed + 1 < rules.trials:
         return replace(state, passed=state.passed + 1), None
-    return State(era=state.era + 1), Circuit.CLOSED
+    return BreakerState(era=state.era + 1), Circuit.CLOSED
 
 
-def _count(state: State, ok: bool, duration: float, now: float, rules: Rules) -> State:
+def _count(
+    state: BreakerState, ok: bool, duration: float, now: float, rules: BreakerRules
+) -> BreakerState:
     number = int(now / (rules.window / _SLICES))
     kept = tuple(s for s in state.slices if number - _SLICES < s.number <= number)
     last = Slice(number, 0, 0, 0)
@@ -148,7 +157,7 @@ def _count(state: State, ok: bool, duration: float, now: float, rules: Rules) ->
     return replace(state, streak=0 if ok else state.streak + 1, slices=(*kept, last))
 
 
-def _too_many(state: State, rules: Rules) -> bool:
+def _too_many(state: BreakerState, rules: BreakerRules) -> bool:
     if rules.failures is not None and state.streak >= rules.failures:
         return True
     calls = sum(s.calls for s in state.slices)
@@ -161,10 +170,12 @@ def _too_many(state: State, rules: Rules) -> bool:
     )
 
 
-def _open(state: State, now: float, rules: Rules, chance: float) -> tuple[State, Circuit]:
+def _open(
+    state: BreakerState, now: float, rules: BreakerRules, chance: float
+) -> tuple[BreakerState, Circuit]:
     # 64 doublings reach any cap; a float power overflows at 1024.
     wait = min(rules.recovery_cap, rules.recovery * rules.growth ** min(state.openings, 64))
-    opened = State(
+    opened = BreakerState(
         circuit=Circuit.OPEN,
         era=state.era + 1,
         openings=state.openings + 1,
@@ -173,16 +184,16 @@ def _open(state: State, now: float, rules: Rules, chance: float) -> tuple[State,
     return opened, Circuit.OPEN
 
 
-def trip(state: State) -> tuple[State, Circuit | None]:
+def trip(state: BreakerState) -> tuple[BreakerState, Circuit | None]:
     """Open by hand, until `reset`. Gives the circuit entered, None when it was open already."""
     entered = None if state.circuit is Circuit.OPEN else Circuit.OPEN
-    return State(circuit=Circuit.OPEN, era=state.era + 1, until=inf), entered
+    return BreakerState(circuit=Circuit.OPEN, era=state.era + 1, until=inf), entered
 
 
-def reset(state: State) -> tuple[State, Circuit | None]:
+def reset(state: BreakerState) -> tuple[BreakerState, Circuit | None]:
     """Close by hand and forget the past. Gives the circuit entered, None when it was closed."""
     entered = None if state.circuit is Circuit.CLOSED else Circuit.CLOSED
-    return State(era=state.era + 1), entered
+    return BreakerState(era=state.era + 1), entered
 
 
 class Breaker:
@@ -193,11 +204,11 @@ class Breaker:
 
     def __init__(
         self,
-        rules: Rules,
+        rules: BreakerRules,
         entered: Callable[[Circuit], None] = lambda circuit: None,
         chance: Callable[[], float] = random,
     ) -> None:
-        self.state = State()
+        self.state = BreakerState()
         self.rules = rules
         self._entered = entered
         self._chance = chance

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 
-class Slots:
+class FairSemaphore:
     """At most ``total`` at a time over all shares; of one event loop."""
 
     def __init__(self, total: int) -> None:
@@ -14,16 +14,16 @@ class Slots:
         self.total = total
         self.common = asyncio.Semaphore(total)
 
-    def share(self, among: int) -> Share:
+    def share(self, among: int) -> FairShare:
         """Give the share of one of ``among``: an equal part of the slots, at least one.
 
         As long as there are no more shares than slots, one that is held up for ever leaves the
         others what they need.
         """
-        return Share(asyncio.Semaphore(max(1, self.total // max(1, among))), self.common)
+        return FairShare(asyncio.Semaphore(max(1, self.total // max(1, among))), self.common)
 
 
-class Share:
+class FairShare:
     """One share's slots; ``async with`` takes one of them."""
 
     def __init__(self, own: asyncio.Semaphore, common: asyncio.Semaphore) -> None:

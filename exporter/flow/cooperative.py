@@ -12,7 +12,7 @@ T = TypeVar("T")
 MOST = 32  # exchanges or alerts a bite, each some ten microseconds
 
 
-async def in_bites(items: Iterable[T], do: Callable[[T], object], clock: Clock) -> None:
+async def in_cooperative_steps(items: Iterable[T], do: Callable[[T], object], clock: Clock) -> None:
     """Do something with each item; after `MOST` of them others get their turn."""
     for number, item in enumerate(items, start=1):
         do(item)

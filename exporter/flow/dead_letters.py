@@ -20,7 +20,7 @@ MOST = 64 << 20  # bytes of all
 _SEGMENT = 4 << 20  # bytes
 
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One frame that could not be read. ``time`` in epoch seconds, ``size`` in bytes."""
 
     time: float
@@ -32,14 +32,14 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     size: int
 
 
-Post: TypeAlias = Callable[[Letter], None]
+DeadLetterSink: TypeAlias = Callable[[DeadLetter], None]
 
 
-def nowhere(letter: Letter) -> None:
+def nowhere(letter: DeadLetter) -> None:
     """Keep nothing: there is no storage path."""
 
 
-_DECODER = msgspec.msgpack.Decoder(Letter)
+_DECODER = msgspec.msgpack.Decoder(DeadLetter)
 
 
 def writer(folder: Path, *, segment_size: int = _SEGMENT, max_bytes: int = MOST) -> Writer:
@@ -47,14 +47,14 @@ def writer(folder: Path, *, segment_size: int = _SEGMENT, max_bytes: int = MOST)
     return Writer(folder, CONTENT, segment_size=segment_size, max_bytes=max_bytes)
 
 
-def encode(letter: Letter) -> bytes:
+def encode(letter: DeadLetter) -> bytes:
     """Give a letter as one block."""
     if len(letter.frame) > LONGEST:
         letter = msgspec.structs.replace(letter, frame=letter.frame[:LONGEST])
     return msgspec.msgpack.encode(letter)
 
 
-def read(folder: Path) -> Iterator[tuple[str, Letter | DamagedError]]:
+def read(folder: Path) -> Iterator[tuple[str, DeadLetter | DamagedError]]:
     """Give all letters, oldest first, each with its name; in place of what is lost, why.
 
     A name (``3-17``: the segment, the place in it) stays the same as long as its letter is kept.

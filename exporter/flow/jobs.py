@@ -20,7 +20,7 @@ from exporter.flow import backoff
 from exporter.flow.queue import Queue
 
 
-class Status(StrEnum):
+class JobStatus(StrEnum):
     """How far a job has come."""
 
     PENDING = "pending"
@@ -30,7 +30,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 class JobsFullError(Exception):
@@ -52,7 +52,7 @@ class Job:
     priority: int = 0  # the greater, the sooner
     timeout: float = 30.0  # of one try, seconds
     retries: int = 0
-    status: Status = Status.PENDING
+    status: JobStatus = JobStatus.PENDING
     created: float = 0.0
     started: float | None = None
     ended: float | None = None
@@ -60,23 +60,23 @@ class Job:
     error: str = ""
     result: msgspec.Raw | None = None
     due: float = 0.0
-    waiting: backoff.State = field(default_factory=backoff.State)
+    waiting: backoff.BackoffState = field(default_factory=backoff.BackoffState)
     scope: asyncio.Timeout | None = None  # of the try that runs
     unwanted: bool = False  # it was cancelled while it ran
 
 
-def retry(job: Job, now: float, rules: backoff.Rules, chance: float) -> bool:
+def retry(job: Job, now: float, rules: backoff.BackoffRules, chance: float) -> bool:
     """Have a job whose try failed wait for the next one, unless it had them all; say whether."""
     if job.tries > job.retries:
         return False
     job.waiting, wait = backoff.step(job.waiting, 0.0, rules, chance)
     if wait is None:
         return False
-    job.status, job.due = Status.PENDING, now + wait
+    job.status, job.due = JobStatus.PENDING, now + wait
     return True
 
 
-def _silent(_: Status) -> None:
+def _silent(_: JobStatus) -> None:
     """Tell nobody."""
 
 
@@ -99,13 +99,13 @@ class Jobs:
         waiting: int = 20,
         kept: int = 50,
         largest: int = 1 << 20,
-        rules: backoff.Rules | None = None,
-        heard: Callable[[Status], None] = _silent,
+        rules: backoff.BackoffRules | None = None,
+        heard: Callable[[JobStatus], None] = _silent,
     ) -> None:
         self._clock, self._chance = clock, chance
         self._failures: tuple[type[Exception], ...] = (TimeoutError, _TooLargeError, *expected)
         self._workers, self._waiting, self._largest = workers, waiting, largest
-        self._rules = rules or backoff.Rules()
+        self._rules = rules or backoff.BackoffRules()
         self._heard = heard
         self._live: dict[int, Job] = {}
         self._over: deque[Job] = deque(maxlen=kept)
@@ -126,7 +126,7 @@ class Jobs:
         retries: int = 0,
     ) -> Job:
         """Put a job in line. Raises JobsFullError."""
-        line = sum(job.status is Status.PENDING for job in self._live.values())
+        line = sum(job.status is JobStatus.PENDING for job in self._live.values())
         if line >= self._waiting:
             raise JobsFullError(f"{line} jobs wait already")
         self._count += 1
@@ -141,12 +141,12 @@ class Jobs:
             created=self._clock.wall(),
         )
         self._live[job.id] = job
-        self._heard(Status.PENDING)
+        self._heard(JobStatus.PENDING)
         self._line_up(job)
         return job
 
     def _line_up(self, job: Job) -> None:
-        if job.status is Status.PENDING:  # else it was cancelled while it waited
+        if job.status is JobStatus.PENDING:  # else it was cancelled while it waited
             self._line.offer(job)
 
     def find(self, number: int) -> Job | None:
@@ -164,9 +164,9 @@ class Jobs:
         job = self._live.get(number)
         if job is None or job.unwanted:
             return False
-        if job.status is Status.PENDING:
+        if job.status is JobStatus.PENDING:
             self._line.remove(job)
-            self._end(job, Status.CANCELLED)
+            self._end(job, JobStatus.CANCELLED)
         elif job.scope is not None:
             job.unwanted = True
             job.scope.reschedule(asyncio.get_running_loop().time())
@@ -183,8 +183,8 @@ class Jobs:
             await self._try(await self._line.get())
 
     async def _try(self, job: Job) -> None:
-        job.status, job.tries, job.started = Status.RUNNING, job.tries + 1, self._clock.wall()
-        self._heard(Status.RUNNING)
+        job.status, job.tries, job.started = JobStatus.RUNNING, job.tries + 1, self._clock.wall()
+        self._heard(JobStatus.RUNNING)
         try:
             async with asyncio.timeout(job.timeout) as job.scope:
                 result = msgspec.json.encode(await job.work())
@@ -193,29 +193,29 @@ class Jobs:
         except self._failures as error:
             self._failed(job, error)
         except asyncio.CancelledError:
-            self._end(job, Status.CANCELLED, "stopped")
+            self._end(job, JobStatus.CANCELLED, "stopped")
             raise
         except BaseException:
-            self._end(job, Status.FAILED, "internal error, see the log")
+            self._end(job, JobStatus.FAILED, "internal error, see the log")
             raise
         else:
             job.result = msgspec.Raw(result)
-            self._end(job, Status.COMPLETED)
+            self._end(job, JobStatus.COMPLETED)
 
     def _failed(self, job: Job, error: Exception) -> None:
         if job.unwanted:
-            self._end(job, Status.CANCELLED)
+            self._end(job, JobStatus.CANCELLED)
             return
         late = isinstance(error, TimeoutError) and not str(error)
         job.error = f"not done within {job.timeout:g} s" if late else str(error)[:500]
         hopeless, now = isinstance(error, _TooLargeError), self._clock.monotonic()
         if not hopeless and retry(job, now, self._rules, self._chance()):
-            self._heard(Status.PENDING)
+            self._heard(JobStatus.PENDING)
             asyncio.get_running_loop().call_later(job.due - now, self._line_up, job)
         else:
-            self._end(job, Status.FAILED, job.error)
+            self._end(job, JobStatus.FAILED, job.error)
 
-    def _end(self, job: Job, status: Status, error: str = "") -> None:
+    def _end(self, job: Job, status: JobStatus, error: str = "") -> None:
         job.status, job.ended, job.error, job.scope = status, self._clock.wall(), error, None
         del self._live[job.id]
         self._over.append(job)

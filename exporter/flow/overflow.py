@@ -27,7 +27,7 @@ SMALLEST = 2 * _SEGMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class SpillOrigin:
     """Whose frames they are."""
 
     exchange: str
@@ -35,7 +35,7 @@ class Origin:
     stream: str
 
 
-class Load(msgspec.Struct, frozen=True, array_like=True):
+class SpilledFrames(msgspec.Struct, frozen=True, array_like=True):
     """The frames of one read of the network. ``since`` is monotonic seconds, of its process."""
 
     exchange: str
@@ -45,7 +45,7 @@ class Load(msgspec.Struct, frozen=True, array_like=True):
     frames: list[Frame]
 
 
-_DECODER = msgspec.msgpack.Decoder(Load)
+_DECODER = msgspec.msgpack.Decoder(SpilledFrames)
 
 
 class Overflow:
@@ -55,7 +55,7 @@ class Overflow:
     it writes and reads goes through the system's page cache, and waits for no disk.
     """
 
-    def __init__(self, folder: Path, origin: Origin, *, max_bytes: int) -> None:
+    def __init__(self, folder: Path, origin: SpillOrigin, *, max_bytes: int) -> None:
         self.frames = 0
         self._folder, self._origin, self._max = folder, origin, max_bytes
         self._spill: Spill | None = None
@@ -63,7 +63,7 @@ class Overflow:
     def put(self, frames: list[Frame], since: float) -> bool:
         """Take frames whose first came at ``since`` (monotonic); False: no room, or no disk."""
         own = self._origin
-        load = Load(own.exchange, own.venue, own.stream, since, frames)
+        load = SpilledFrames(own.exchange, own.venue, own.stream, since, frames)
         try:
             if self._spill is None:
                 self._spill = Spill(
@@ -104,13 +104,13 @@ class Overflows:
         self._folder = folder
         self._numbers = count(1)
 
-    def open(self, origin: Origin, max_bytes: int) -> Overflow:
+    def open(self, origin: SpillOrigin, max_bytes: int) -> Overflow:
         """Give one for a new connection."""
         folder = self._folder / f"{next(self._numbers):08d}"
         return Overflow(folder, origin, max_bytes=max_bytes)
 
 
-def left(folder: Path) -> Iterator[Load]:
+def left(folder: Path) -> Iterator[SpilledFrames]:
     """Give what a killed process has left under ``folder``, and remove it as it is given.
 
     The frames of a segment that were taken in part are given again. Raises OSError.

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from exporter.model import Policy
+from exporter.model import QueuePolicy
 
 T = TypeVar("T")
 
@@ -29,7 +29,8 @@ class Queue(Generic[T]):
     """At most ``capacity`` items; of one event loop. The greatest ``priority`` comes out first, of
     equal ones the first that came in.
 
-    Full, `Policy.BLOCK` makes `put` wait, in turn; `DROP_OLDEST` and `DROP_NEWEST` drop and count;
+    Full, `QueuePolicy.BLOCK` makes `put` wait, in turn; `DROP_OLDEST` and `DROP_NEWEST` drop and
+    count;
     `COALESCE` lets an item take the place of the one with the same ``key`` at any depth, and drops
     the oldest when there is none. What is dropped is always of the least priority that there is,
     the newcomer's among them. ``dropped`` counts by the policy that named the victim. ``now`` is a
@@ -39,7 +40,7 @@ class Queue(Generic[T]):
     def __init__(
         self,
         capacity: int,
-        policy: Policy = Policy.BLOCK,
+        policy: QueuePolicy = QueuePolicy.BLOCK,
         *,
         key: Callable[[T], Hashable] | None = None,
         priority: Callable[[T], int] = _alike,
@@ -48,12 +49,14 @@ class Queue(Generic[T]):
     ) -> None:
         if capacity < 1:
             raise ValueError(f"expected a capacity of at least 1, got {capacity}")
-        if policy is Policy.SPILL:
+        if policy is QueuePolicy.SPILL:
             raise ValueError("a queue of items in memory cannot spill")
-        if (policy is Policy.COALESCE) is (key is None):
+        if (policy is QueuePolicy.COALESCE) is (key is None):
             raise ValueError("a key is for coalescing, and coalescing needs one")
         self.capacity, self.policy = capacity, policy
-        self.dropped = dict.fromkeys((Policy.DROP_OLDEST, Policy.DROP_NEWEST, Policy.COALESCE), 0)
+        self.dropped = dict.fromkeys(
+            (QueuePolicy.DROP_OLDEST, QueuePolicy.DROP_NEWEST, QueuePolicy.COALESCE), 0
+        )
         self.closed = False
         self._key, self._priority, self._now, self._waited = key, priority, now, waited
         # By priority, none of them empty; with the moment at which each item came.
@@ -77,10 +80,10 @@ class Queue(Generic[T]):
         for level in self._levels.values() if self._key is not None else ():
             if key in level:
                 level[key] = (item, level[key][1])  # its wait began with the first of its kind
-                self.dropped[Policy.COALESCE] += 1
+                self.dropped[QueuePolicy.COALESCE] += 1
                 return True
         full = self.depth + self._promised >= self.capacity
-        if full and (self.policy is Policy.BLOCK or not self._make_room(self._priority(item))):
+        if full and (self.policy is QueuePolicy.BLOCK or not self._make_room(self._priority(item))):
             return False
         self._take_in(key, item)
         return True
@@ -102,8 +105,8 @@ class Queue(Generic[T]):
     def _make_room(self, priority: int) -> bool:
         """Drop one item; False: it is the newcomer."""
         least = min(self._levels)
-        newest = self.policy is Policy.DROP_NEWEST
-        self.dropped[Policy.DROP_NEWEST if newest else Policy.DROP_OLDEST] += 1
+        newest = self.policy is QueuePolicy.DROP_NEWEST
+        self.dropped[QueuePolicy.DROP_NEWEST if newest else QueuePolicy.DROP_OLDEST] += 1
         if priority < least or (newest and priority == least):
             return False
         self._levels[least].popitem(last=newest)
@@ -120,11 +123,11 @@ class Queue(Generic[T]):
             del self._levels[priority]
 
     async def put(self, item: T) -> None:
-        """Put an item, waiting for room under `Policy.BLOCK`, first come, first served.
+        """Put an item, waiting for room under `QueuePolicy.BLOCK`, first come, first served.
 
         Cancelled while it waits, the item was not taken. Raises QueueClosedError, then too.
         """
-        if self.offer(item) or self.policy is not Policy.BLOCK:
+        if self.offer(item) or self.policy is not QueuePolicy.BLOCK:
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._blocked[turn] = None

@@ -87,7 +87,7 @@ class TokenBucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowState:
     """What was taken in the slices of a window: (slice number, weight), oldest first."""
 
     taken: tuple[tuple[int, int], ...] = ()
@@ -111,11 +111,11 @@ class SlidingWindow:
     def _slice(self) -> int:
         return max(1, ceil(self.window * _NANOS / _SLICES))
 
-    def start(self, now: float) -> Window:
+    def start(self, now: float) -> WindowState:
         """Give an untouched window."""
-        return Window()
+        return WindowState()
 
-    def take(self, state: Window, weight: int, now: float) -> tuple[Window, float]:
+    def take(self, state: WindowState, weight: int, now: float) -> tuple[WindowState, float]:
         """Take ``weight`` at ``now`` (seconds), or give the seconds until it may be had."""
         _check(self.weight, self.window, weight)
         number = _nanos(now) // self._slice
@@ -129,16 +129,16 @@ class SlidingWindow:
                 missing -= taken
                 if missing <= 0:
                     gone = (oldest + _SLICES + 1) * self._slice
-                    return Window(kept), _seconds(gone - _nanos(now))
+                    return WindowState(kept), _seconds(gone - _nanos(now))
         if kept and kept[-1][0] == number:
-            return Window((*kept[:-1], (number, kept[-1][1] + weight))), 0.0
-        return Window((*kept, (number, weight))), 0.0
+            return WindowState((*kept[:-1], (number, kept[-1][1] + weight))), 0.0
+        return WindowState((*kept, (number, weight))), 0.0
 
-    def used(self, state: Window, now: float) -> int:
+    def used(self, state: WindowState, now: float) -> int:
         """Give the weight that still counts at ``now`` (seconds)."""
         return sum(taken for _, taken in self._kept(state, _nanos(now) // self._slice))
 
-    def _kept(self, state: Window, number: int) -> tuple[tuple[int, int], ...]:
+    def _kept(self, state: WindowState, number: int) -> tuple[tuple[int, int], ...]:
         return tuple(entry for entry in state.taken if entry[0] >= number - _SLICES)
 
 
@@ -146,7 +146,7 @@ class SlidingWindow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class RateLimitRules:
     """A documented limit of ``weight`` per ``window`` seconds, and how much of it is for us.
 
     ``share`` is ours even when nobody else uses the rest: the desk that trades from the same
@@ -172,16 +172,18 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class RateLimitState:
     """Our own count, and what the venue last said that the whole address has used."""
 
-    ours: Window = Window()
+    ours: WindowState = WindowState()
     told: int = 0  # weight used by everyone, as the venue says
     told_until: float = 0.0  # monotonic: when that has left the window at the latest
     since: int = 0  # our own weight taken after it said so
 
 
-def take(state: State, weight: int, now: float, rules: Rules) -> tuple[State, float]:
+def take(
+    state: RateLimitState, weight: int, now: float, rules: RateLimitRules
+) -> tuple[RateLimitState, float]:
     """Take ``weight`` at ``now`` (monotonic), or give the seconds until asking again makes sense.
 
     Raises ValueError for a weight beyond our share: it could never be had.
@@ -195,7 +197,9 @@ def take(state: State, weight: int, now: float, rules: Rules) -> tuple[State, fl
     return replace(state, ours=ours, since=state.since + taken), wait
 
 
-def reconcile(state: State, used: int, now: float, rules: Rules) -> State:
+def reconcile(
+    state: RateLimitState, used: int, now: float, rules: RateLimitRules
+) -> RateLimitState:
     """Note what the venue says is used in its current window. A lower figure is believed too.
 
     The venue counted whatever had reached it; what is still under way is counted again, on the
@@ -204,7 +208,7 @@ def reconcile(state: State, used: int, now: float, rules: Rules) -> State:
     return replace(state, told=max(0, used), told_until=now + rules.window, since=0)
 
 
-def used_ratio(state: State, now: float, rules: Rules) -> float:
+def used_ratio(state: RateLimitState, now: float, rules: RateLimitRules) -> float:
     """Give the used part of the venue's whole limit, by its count or by ours, the greater."""
     told = state.told + state.since if now < state.told_until else 0
     return max(told, rules.ours.used(state.ours, now)) / rules.weight
@@ -242,16 +246,16 @@ class Ban:
         return self.left() <= 0.0
 
 
-class Budget:
+class RateBudget:
     """One limit of one exchange, shared by all that ask it: probes at once, others in line.
 
     Those in line are served in order of coming; whoever is cancelled or too late leaves the line
     without holding it up. While the exchange's ``banned`` lasts, nobody is served.
     """
 
-    def __init__(self, rules: Rules, clock: Clock, banned: Ban | None = None) -> None:
+    def __init__(self, rules: RateLimitRules, clock: Clock, banned: Ban | None = None) -> None:
         self.rules = rules
-        self.state = State()
+        self.state = RateLimitState()
         self.banned = banned or Ban(clock)
         self._clock = clock
         self._line = asyncio.Lock()  # the standard library's lock is fair, and safe to cancel

@@ -11,7 +11,7 @@ from exporter.flow.queue import Queue, QueueClosedError
 T = TypeVar("T")
 
 
-class Stage(Generic[T]):
+class PipelineStage(Generic[T]):
     """Takes items from its queue and works on them, one a worker at a time.
 
     ``work`` hands on by putting into the next stage's queue, which makes it wait when that is

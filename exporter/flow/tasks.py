@@ -18,15 +18,15 @@ async def supervise(
     clock: Clock,
     chance: Callable[[], float],
     on_restart: Callable[[], None],
-    rules: backoff.Rules | None = None,
+    rules: backoff.BackoffRules | None = None,
 ) -> None:
     """Run what ``make`` gives until it returns; when it raises, log why, wait and make it anew.
 
     ``chance`` draws from [0, 1) for the jitter of the wait. Cancellation passes, and so does what
     is no Exception. Raises the last error when the ``total`` wait of ``rules`` is used up.
     """
-    rules = rules or backoff.Rules()
-    state = backoff.State()
+    rules = rules or backoff.BackoffRules()
+    state = backoff.BackoffState()
     while True:
         started = clock.monotonic()
         try:

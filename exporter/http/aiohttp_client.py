@@ -42,7 +42,7 @@ _ORIGINS = 1000  # whose certificate's end is remembered
 _GATEWAY_TIMEOUT = 504
 
 
-class _Course:
+class AiohttpTiming:
     """The moments of one request, noted on its way; monotonic seconds, None when not reached."""
 
     __slots__ = ("addresses", "connecting", "ready", "resolved", "resolving", "shaking", "tls")
@@ -57,7 +57,7 @@ class _Course:
         self.tls: ssl.SSLObject | None = None
 
 
-_course: ContextVar[_Course] = ContextVar("course")
+_course: ContextVar[AiohttpTiming] = ContextVar("course")
 
 
 class _Resolver(AbstractResolver):
@@ -105,7 +105,7 @@ class _Request(aiohttp.ClientRequest):
         return await super().send(conn)
 
 
-class HttpClient:
+class AiohttpClient:
     """``contracts.Fetch``; open it with ``async with``.
 
     ``limit`` and ``limit_per_host`` bound the connections; idle ones stay for ``keepalive``
@@ -132,7 +132,7 @@ class HttpClient:
         self._ends: dict[tuple[str | None, int | None], float] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
-    async def __aenter__(self) -> HttpClient:
+    async def __aenter__(self) -> AiohttpClient:
         connector = aiohttp.TCPConnector(
             limit=self._limit,
             limit_per_host=self._limit_per_host,
@@ -176,7 +176,7 @@ class HttpClient:
 
         Raises FetchFailedError.
         """
-        course = _Course()
+        course = AiohttpTiming()
         token = _course.set(course)
         try:
             target = URL(url)
@@ -226,7 +226,7 @@ class HttpClient:
                 self._timeouts[total] = found
         return found
 
-    def _end(self, url: URL, course: _Course) -> float | None:
+    def _end(self, url: URL, course: AiohttpTiming) -> float | None:
         """Give the end of the certificate, on a reused connection as its handshake showed it."""
         origin = (url.raw_host, url.port)
         if course.tls is None:
@@ -256,7 +256,7 @@ async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
     return body
 
 
-def _phases(course: _Course, answered: float, done: float) -> dict[Phase, float]:
+def _phases(course: AiohttpTiming, answered: float, done: float) -> dict[Phase, float]:
     ready = answered if course.ready is None else course.ready
     phases = {}
     if course.resolving is not None and course.resolved is not None:
@@ -290,7 +290,7 @@ _REASONS: tuple[tuple[type[Exception], Reason], ...] = (
 )
 
 
-def _reason(error: Exception, course: _Course) -> Reason:
+def _reason(error: Exception, course: AiohttpTiming) -> Reason:
     """Say why no answer came. The table and nothing else maps exceptions to reasons."""
     if isinstance(error, TimeoutError):
         return _late(course)
@@ -310,7 +310,7 @@ def _reason(error: Exception, course: _Course) -> Reason:
     return Reason.OTHER
 
 
-def _late(course: _Course) -> Reason:
+def _late(course: AiohttpTiming) -> Reason:
     """Name the phase in which the time ran out."""
     if course.ready is not None:
         return Reason.READ_TIMEOUT

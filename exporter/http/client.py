@@ -30,9 +30,9 @@ from typing import Final
 from yarl import URL
 
 from exporter.contracts import FetchFailedError
-from exporter.http.connection import Wire, connect, resolve
+from exporter.http.connection import TcpConnection, connect, resolve
 from exporter.http.proxy import Proxies, Proxy, ask, environment
-from exporter.http.response import AnswerError, Response
+from exporter.http.response import ParsedResponse, ResponseError
 from exporter.http.tls import certificate_end, tls_context
 from exporter.model import Answer, Phase, Reason
 
@@ -52,7 +52,7 @@ class _Host:
     tls: bool
     free: asyncio.Semaphore
     proxy: Proxy | None
-    idle: deque[Wire] = field(default_factory=deque)  # the one used last on the right
+    idle: deque[TcpConnection] = field(default_factory=deque)  # the one used last on the right
     addresses: tuple[tuple[int, str], ...] = ()  # family, address; the proxy's, where there is one
     resolved: float = 0.0
 
@@ -79,7 +79,7 @@ class _Route:
 
 
 @dataclass(slots=True)
-class _Course:
+class RequestTiming:
     """How far a request has come: the phase it is in, and the seconds of those behind it."""
 
     phase: Phase | None = None
@@ -100,7 +100,7 @@ class _Course:
         return now
 
 
-class DirectClient:
+class HttpClient:
     """``contracts.Fetch``; open it with ``async with``.
 
     ``limit`` and ``limit_per_host`` bound the connections; idle ones are kept for ``keepalive``
@@ -130,7 +130,7 @@ class DirectClient:
         self._hosts: dict[tuple[str, int, bool], _Host] = {}
         self._routes: dict[str, _Route] = {}
 
-    async def __aenter__(self) -> DirectClient:
+    async def __aenter__(self) -> HttpClient:
         self._tls = tls_context(self._ca_file)
         return self
 
@@ -153,7 +153,7 @@ class DirectClient:
 
         Raises FetchFailedError.
         """
-        course = _Course()
+        course = RequestTiming()
         route = None
         try:
             route = self._routes.get(url) or self._route(url)
@@ -190,7 +190,7 @@ class DirectClient:
         return route
 
     async def _ask(
-        self, host: _Host, method: str, request: bytes, limit: int, course: _Course
+        self, host: _Host, method: str, request: bytes, limit: int, course: RequestTiming
     ) -> Answer:
         wire = self._idle(host)
         if wire is not None:
@@ -207,13 +207,13 @@ class DirectClient:
     async def _exchange(
         self,
         host: _Host,
-        wire: Wire,
+        wire: TcpConnection,
         method: str,
         request: bytes,
         limit: int,
-        course: _Course,
+        course: RequestTiming,
     ) -> Answer:
-        response = Response(method, limit)
+        response = ParsedResponse(method, limit)
         whole = False
         try:
             begun = course.begin(Phase.PROCESSING, None, 0.0)
@@ -250,7 +250,7 @@ class DirectClient:
             unread=monotonic() - wire.arrived,
         )
 
-    def _idle(self, host: _Host) -> Wire | None:
+    def _idle(self, host: _Host) -> TcpConnection | None:
         """Give the connection used last, if it is still alive; forget those idle for too long."""
         if self._keepalive is None:
             return None
@@ -264,7 +264,7 @@ class DirectClient:
             wire.close()
         return None
 
-    async def _open(self, host: _Host, course: _Course) -> Wire:
+    async def _open(self, host: _Host, course: RequestTiming) -> TcpConnection:
         course.new = True
         self._sweep()
         now = monotonic()
@@ -370,10 +370,10 @@ _ERRNO = {
 }
 
 
-def _reason(error: Exception, course: _Course) -> Reason:
+def _reason(error: Exception, course: RequestTiming) -> Reason:
     """Say why no answer came: the one table from exceptions to reasons."""
     match error:
-        case AnswerError():
+        case ResponseError():
             return Reason.BODY_INVALID
         case socket.gaierror():
             return Reason.DNS

@@ -29,7 +29,7 @@ def _done(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-class Wire:
+class TcpConnection:
     """One connection. Whoever opened it closes it.
 
     The loop watches it for as long as it is open: to begin and end that for each answer would cost
@@ -225,7 +225,7 @@ async def resolve(name: str, port: int) -> tuple[tuple[int, str], ...]:
     return tuple(dict.fromkeys((int(family), str(at[0])) for family, _, _, _, at in found))
 
 
-async def connect(addresses: Sequence[tuple[int, str]], port: int) -> Wire:
+async def connect(addresses: Sequence[tuple[int, str]], port: int) -> TcpConnection:
     """Connect to the first address that lets us. Raises OSError, that of the last address."""
     for family, address in addresses[:-1]:
         try:
@@ -236,7 +236,7 @@ async def connect(addresses: Sequence[tuple[int, str]], port: int) -> Wire:
     return await _connect(*addresses[-1], port)
 
 
-async def _connect(family: int, address: str, port: int) -> Wire:
+async def _connect(family: int, address: str, port: int) -> TcpConnection:
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setblocking(False)
@@ -251,7 +251,7 @@ async def _connect(family: int, address: str, port: int) -> Wire:
             failed = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if failed:
                 raise OSError(failed, f"connect to {address} port {port} failed") from None
-        return Wire(opened)
+        return TcpConnection(opened)
     except OverflowError as error:
         opened.close()
         raise OSError(f"port {port}: {error}") from error

@@ -21,7 +21,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from exporter.http.connection import Wire, connect, resolve
+from exporter.http.connection import TcpConnection, connect, resolve
 
 _HEAD_LIMIT: Final = 16 << 10  # bytes of a proxy's answer to CONNECT
 _NEVER: Final = ("localhost", "127.0.0.0/8", "::1")
@@ -130,7 +130,7 @@ def authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def through(proxy: Proxy, host: str, port: int) -> Wire:
+async def through(proxy: Proxy, host: str, port: int) -> TcpConnection:
     """Have a proxy connect to a host. Raises OSError."""
     wire = await connect(await resolve(proxy.host, proxy.port), proxy.port)
     try:
@@ -141,7 +141,7 @@ async def through(proxy: Proxy, host: str, port: int) -> Wire:
     return wire
 
 
-async def ask(wire: Wire, proxy: Proxy, host: str, port: int) -> None:
+async def ask(wire: TcpConnection, proxy: Proxy, host: str, port: int) -> None:
     """Ask a proxy, over an open connection to it, to connect further. Raises OSError."""
     where = authority(host, port)
     lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}"]

@@ -12,12 +12,12 @@ from typing import Final
 SIZE: Final = 64 << 10  # bytes; asyncio's own 256 KiB per read cost page faults
 
 
-class _Piece(threading.local):
+class SharedReadBuffer(threading.local):
     def __init__(self) -> None:
         self.view = memoryview(bytearray(SIZE))
 
 
-_piece = _Piece()
+_piece = SharedReadBuffer()
 
 
 def piece() -> memoryview:

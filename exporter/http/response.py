@@ -13,7 +13,7 @@ HEAD_LIMIT = 64 * 1024  # bytes of status line and headers, interim answers incl
 _LINE_LIMIT = 4096  # of a chunk's size line or a trailer
 
 
-class AnswerError(ValueError):
+class ResponseError(ValueError):
     """What came back is no sound answer, or larger than allowed."""
 
 
@@ -28,7 +28,7 @@ class _Part(Enum):
     DONE = auto()
 
 
-class Response:
+class ParsedResponse:
     """One answer. Feed it until ``done``; ``limit`` bounds the body's bytes after decompression."""
 
     __slots__ = ("_at", "_body", "_buffer", "_head_only", "_heads", "_left", "_limit", "_part",
@@ -75,7 +75,7 @@ class Response:
     def end(self) -> None:
         """Note that the connection has ended. Raises AnswerError when the answer is not whole."""
         if self._part is not _Part.CLOSE:
-            raise AnswerError(f"the connection ended in the answer's {self._part.name.lower()}")
+            raise ResponseError(f"the connection ended in the answer's {self._part.name.lower()}")
         self._part = _Part.DONE
         self._finish()
 
@@ -95,7 +95,7 @@ class Response:
             case _Part.CHUNK_END:
                 line = self._line()
                 if line:
-                    raise AnswerError("a chunk is longer than it said")
+                    raise ResponseError("a chunk is longer than it said")
                 if line is not None:
                     self._part = _Part.SIZE
                 return line is not None
@@ -109,7 +109,7 @@ class Response:
     def _line(self) -> bytes | None:
         end = self._buffer.find(b"\r\n", self._at)
         if (len(self._buffer) if end < 0 else end) - self._at > _LINE_LIMIT:
-            raise AnswerError("a line between chunks is too long")
+            raise ResponseError("a line between chunks is too long")
         if end < 0:
             return None
         line, self._at = self._buffer[self._at : end], end + 2
@@ -119,23 +119,23 @@ class Response:
         end = self._buffer.find(b"\r\n\r\n", self._at)
         head = self._buffer[self._at : len(self._buffer) if end < 0 else end]
         if len(head) + self._heads > HEAD_LIMIT:
-            raise AnswerError(f"more than {HEAD_LIMIT} bytes of headers")
+            raise ResponseError(f"more than {HEAD_LIMIT} bytes of headers")
         if not b"HTTP/1.".startswith(head[:7]):
-            raise AnswerError(f"no HTTP: {head[:40]!r}")
+            raise ResponseError(f"no HTTP: {head[:40]!r}")
         if end < 0:
             return False
         self._at = end + 4
         status, *lines = head.decode("latin-1").split("\r\n")
         version, code = status[:9], status[9:12]
         if version not in ("HTTP/1.1 ", "HTTP/1.0 ") or not (code.isdigit() and code.isascii()):
-            raise AnswerError(f"no HTTP/1.1 status line: {status[:40]!r}")
+            raise ResponseError(f"no HTTP/1.1 status line: {status[:40]!r}")
         if len(code) != 3 or status[12:13] not in ("", " "):
-            raise AnswerError(f"no status code: {status[:40]!r}")
+            raise ResponseError(f"no status code: {status[:40]!r}")
         self.status = int(code)
         self.headers = _headers(lines)
         if 100 <= self.status < 200:
             if self.status == 101:
-                raise AnswerError("switched to a protocol that nobody asked for")
+                raise ResponseError("switched to a protocol that nobody asked for")
             self._heads += len(head) + 4  # an interim answer; the final one follows
             return True
         self._frame(version == "HTTP/1.1 ")
@@ -152,7 +152,7 @@ class Response:
             return
         if coding is not None:
             if coding.lower() != "chunked":
-                raise AnswerError(f"transfer coding {coding[:40]!r}")
+                raise ResponseError(f"transfer coding {coding[:40]!r}")
             # Both at once smells of smuggling: RFC 9112, section 6.3.
             self.reusable = self.reusable and length is None
             self._part = _Part.SIZE
@@ -164,7 +164,7 @@ class Response:
         if content in ("gzip", "x-gzip", "deflate"):
             self._unpack = _Unpacker(self._limit)
         elif content not in ("", "identity"):
-            raise AnswerError(f"content coding {content[:40]!r}")
+            raise ResponseError(f"content coding {content[:40]!r}")
 
     def _read_size(self) -> bool:
         line = self._line()
@@ -172,7 +172,7 @@ class Response:
             return False
         digits = line.partition(b";")[0].strip(b" \t")
         if not digits or len(digits) > 15 or digits.strip(b"0123456789abcdefABCDEF"):
-            raise AnswerError(f"chunk size {digits[:40]!r}")
+            raise ResponseError(f"chunk size {digits[:40]!r}")
         self._left = int(digits, 16)
         self._part = _Part.CHUNK if self._left else _Part.TRAILER
         return True
@@ -192,11 +192,11 @@ class Response:
             piece = self._unpack.feed(piece, len(self._body))
         self._body += piece
         if len(self._body) > self._limit:
-            raise AnswerError(f"a body of more than {self._limit} bytes")
+            raise ResponseError(f"a body of more than {self._limit} bytes")
 
     def _finish(self) -> None:
         if self._unpack is not None and not self._unpack.whole:
-            raise AnswerError("the compressed body is cut short")
+            raise ResponseError("the compressed body is cut short")
         if self._at < len(self._buffer):
             self.reusable = False  # bytes that nobody asked for
 
@@ -206,7 +206,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not name or name.strip(" \t") != name:
-            raise AnswerError(f"no header: {line[:40]!r}")
+            raise ResponseError(f"no header: {line[:40]!r}")
         name, value = name.lower(), value.strip(" \t")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
@@ -216,7 +216,7 @@ def _length(text: str) -> int:
     values = {value.strip() for value in text.split(",")}
     (value,) = values if len(values) == 1 else ("",)
     if not (value.isascii() and value.isdigit() and len(value) <= 18):
-        raise AnswerError(f"content length {text[:40]!r}")
+        raise ResponseError(f"content length {text[:40]!r}")
     return int(value)
 
 
@@ -243,4 +243,4 @@ class _Unpacker:
         try:
             return self._zlib.decompress(data, self._limit - already + 1)
         except zlib.error as error:
-            raise AnswerError(f"the compressed body is broken: {error}") from error
+            raise ResponseError(f"the compressed body is broken: {error}") from error

@@ -11,7 +11,7 @@ from enum import StrEnum
 from exporter.model import Family
 
 
-class Outcome(StrEnum):
+class ProbeOutcome(StrEnum):
     """How a probe or an attempt to connect ended; the labels ``outcome`` and ``result``."""
 
     SUCCESS = "success"
@@ -25,14 +25,14 @@ class Connection(StrEnum):
     REUSED = "reused"
 
 
-class Kind(StrEnum):
+class FrameKind(StrEnum):
     """What a message carries; the label ``kind``."""
 
     DATA = "data"
     CONTROL = "control"
 
 
-class Stage(StrEnum):
+class ProcessingStage(StrEnum):
     """Our own work on a frame; the label ``stage``."""
 
     DECODE = "decode"

@@ -26,7 +26,7 @@ C = TypeVar("C", bound=Child)
 V = TypeVar("V", bound=StrEnum)
 
 
-class Table:
+class FamilyTable:
     """The children of one family, and the lines that stand above them on a page."""
 
     __slots__ = ("children", "declared", "family", "heading", "openmetrics_heading", "size")
@@ -71,16 +71,16 @@ class _Store:
         self.limit = limit
         self.buckets = buckets
         self.series = 0
-        self.tables: dict[str, Table] = {}
+        self.tables: dict[str, FamilyTable] = {}
         self.refreshers: dict[Callable[[], None], None] = {}
         self.sizes: dict[str, GaugeChild] = {}
         self.dropped: dict[str, CounterChild] = {}
 
-    def table(self, family: Family) -> Table:
+    def table(self, family: Family) -> FamilyTable:
         table = self.tables.get(family.name)
         if table is None:
             buckets = self.buckets.get(family.name, family.buckets)
-            table = self.tables[family.name] = Table(family, replace(family, buckets=buckets))
+            table = self.tables[family.name] = FamilyTable(family, replace(family, buckets=buckets))
             # Never refused: what tells of the cap must not fall to it.
             name = (family.name,)
             self.sizes[family.name] = size = GaugeChild(SERIES, name)
@@ -93,16 +93,16 @@ class _Store:
             raise ValueError(f"{family.name}: declared twice, in two ways")
         return table
 
-    def attach(self, table: Table, labels: tuple[str, ...], child: Child) -> None:
+    def attach(self, table: FamilyTable, labels: tuple[str, ...], child: Child) -> None:
         if labels not in table.children:
             table.children[labels] = child
             self._count(table, table.size)
 
-    def detach(self, table: Table, labels: tuple[str, ...]) -> None:
+    def detach(self, table: FamilyTable, labels: tuple[str, ...]) -> None:
         if table.children.pop(labels, None) is not None:
             self._count(table, -table.size)
 
-    def _count(self, table: Table, change: int) -> None:
+    def _count(self, table: FamilyTable, change: int) -> None:
         self.series += change
         self.sizes[table.family.name].inc(change)
 
@@ -195,7 +195,7 @@ class Registry:
         for callback in list(self._store.refreshers):
             callback()
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[FamilyTable]:
         """Give all families in the order of their first child; for the scrape alone."""
         return list(self._store.tables.values())
 

@@ -17,7 +17,7 @@ class Bans:
         """Give the end of a ban; zero where there was none."""
         return self.until.get(exchange, 0.0)
 
-    def note(self, exchange: str, until: float) -> None:
+    def record(self, exchange: str, until: float) -> None:
         """Remember a ban."""
         self.until[exchange] = until
         self.changed.set()

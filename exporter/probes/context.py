@@ -9,22 +9,24 @@ from typing import TypeAlias
 
 from exporter.config import Config
 from exporter.contracts import Clock, Connect, Fetch
-from exporter.flow.dead_letters import Post, nowhere
-from exporter.flow.overflow import Origin, Overflow
+from exporter.flow.dead_letters import DeadLetterSink, nowhere
+from exporter.flow.overflow import Overflow, SpillOrigin
 from exporter.metrics.registry import Registry
 from exporter.model import Probed
 from exporter.probes.bans import Bans
-from exporter.websocket.receive_queue import InboxBounds, InboxMeter
+from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
 Task: TypeAlias = tuple[str, str, Callable[[], Awaitable[None]]]
 """A kind (the label ``task``), a name for the log, and what to run until cancelled."""
 
-Dial: TypeAlias = Callable[[InboxBounds, InboxMeter, Callable[[float], None]], Connect]
+Dial: TypeAlias = Callable[
+    [ReceiveQueueBounds, ReceiveQueueMeter, Callable[[float], None]], Connect
+]
 """Gives a way to open sockets whose frames wait within bounds and are reported to a meter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class ExchangeContext:
     """What all exchanges share. ``probed`` is told of every probe that ended."""
 
     config: Config
@@ -36,5 +38,5 @@ class Surroundings:
     probed: Callable[[Probed], None]
     online: Callable[[], bool]
     bans: Bans
-    post: Post = nowhere  # takes frames that could not be read
-    spill: Callable[[Origin], Overflow] | None = None  # where there is a storage path
+    post: DeadLetterSink = nowhere  # takes frames that could not be read
+    spill: Callable[[SpillOrigin], Overflow] | None = None  # where there is a storage path

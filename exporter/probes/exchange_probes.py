@@ -19,7 +19,7 @@ from exporter.model import Answer, Maintenance, Phase, Probed, Skip, Target
 from exporter.probes import probe
 from exporter.probes.attribution import Symptom, of_probe
 from exporter.probes.clock_offset import ClockOffset, Skew
-from exporter.probes.context import Surroundings, Task
+from exporter.probes.context import ExchangeContext, Task
 from exporter.probes.failures import KEPT, ProbeFailure
 from exporter.probes.failures import of_probe as of_failed_probe
 from exporter.probes.history import History
@@ -38,7 +38,7 @@ class EndpointState:
     breaker: Breaker
     meter: ProbeMeter
     own: Endpoint | None = None  # what the venue says of it, if the venue names it
-    pace: tuple[rate_limit.Budget, ...] = ()  # its own limit, beside those of the exchange
+    pace: tuple[rate_limit.RateBudget, ...] = ()  # its own limit, beside those of the exchange
     history: History = field(default_factory=History)
     last: Probed | None = None
     last_success: float | None = None  # when it ended, epoch seconds
@@ -46,14 +46,14 @@ class EndpointState:
     failures: deque[ProbeFailure] = field(default_factory=lambda: deque(maxlen=KEPT))
 
 
-class Probing:
+class ExchangeProbes:
     """All that is asked of one exchange over REST, and what is known from it."""
 
     def __init__(
         self,
-        configured: settings.Exchange,
+        configured: settings.ExchangeConfig,
         venue: Venue,
-        around: Surroundings,
+        around: ExchangeContext,
         registry: Registry,
         heaviest: int = 1,
     ) -> None:
@@ -66,7 +66,9 @@ class Probing:
         share = settings.budget_share(configured, around.config.probes)
         heaviest = max([heaviest, *(target.weight for target in targets)])
         bans = around.bans
-        self.ban = rate_limit.Ban(self._clock, bans.of(self._name), partial(bans.note, self._name))
+        self.ban = rate_limit.Ban(
+            self._clock, bans.of(self._name), partial(bans.record, self._name)
+        )
         self.budgets = {limit: self._budget(limit, share, heaviest) for limit in limits}
         self.endpoints = {target.endpoint: self._endpoint(target) for target in targets}
         self.offset = ClockOffset()
@@ -90,7 +92,7 @@ class Probing:
         return all(state.last or state.skipped for state in self.endpoints.values())
 
     @property
-    def allowances(self) -> tuple[rate_limit.Budget | rate_limit.Ban, ...]:
+    def allowances(self) -> tuple[rate_limit.RateBudget | rate_limit.Ban, ...]:
         """What must admit a request: the limits, which know of a ban; without any, the ban."""
         return tuple(self.budgets.values()) or (self.ban,)
 
@@ -144,14 +146,14 @@ class Probing:
             elif left.isdecimal() and len(left) < 10:
                 each.reconcile(max(0, limit.weight - int(left)))
 
-    def _budget(self, limit: RestLimit, share: float, heaviest: int) -> rate_limit.Budget:
-        rules = rate_limit.Rules(
+    def _budget(self, limit: RestLimit, share: float, heaviest: int) -> rate_limit.RateBudget:
+        rules = rate_limit.RateLimitRules(
             weight=limit.weight,
             window=limit.window,
             share=share,
             heaviest=min(heaviest, limit.weight),
         )
-        return rate_limit.Budget(rules, self._clock, self.ban)
+        return rate_limit.RateBudget(rules, self._clock, self.ban)
 
     def _endpoint(self, target: Target) -> EndpointState:
         meter = ProbeMeter(
@@ -162,12 +164,12 @@ class Probing:
         )
         rules = settings.breaker_rules(self._configured, target.endpoint)
         own = {each.name: each for each in self._venue.endpoints}.get(target.endpoint)
-        pace: tuple[rate_limit.Budget, ...] = ()
+        pace: tuple[rate_limit.RateBudget, ...] = ()
         if own and own.pace:
-            limit = rate_limit.Rules(
+            limit = rate_limit.RateLimitRules(
                 weight=target.weight, window=_APART * own.pace, share=1.0, heaviest=target.weight
             )
-            pace = (rate_limit.Budget(limit, self._clock, self.ban),)
+            pace = (rate_limit.RateBudget(limit, self._clock, self.ban),)
         return EndpointState(target, Breaker(rules, meter.circuit), meter, own, pace)
 
     async def ask_now(self) -> None:

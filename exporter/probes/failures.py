@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from exporter.contracts import ConnectionLostError
 from exporter.model import Lost, Phase, Probed, Reason, Target
-from exporter.redact import Veil
+from exporter.redact import Redactor
 
 KEPT = 20  # of each endpoint and stream
 _EXCERPT = 500  # characters
@@ -47,7 +47,7 @@ class StreamFailure:
 def of_probe(done: Probed, target: Target) -> ProbeFailure:
     """Give what to keep of a probe that failed. What we sent as a header is blacked out."""
     reason, answer = done.reason or Reason.OTHER, done.answer
-    veil = Veil(target.headers.values())
+    veil = Redactor(target.headers.values())
     detail = veil.over(done.detail)[:_DETAIL]
     if answer is None:
         return ProbeFailure(

@@ -29,7 +29,7 @@ class ProbeMeter:
         self._registry, self._names = registry, names
         self._phases_of_reused = phases_of_reused
         self._success = registry.gauge(f.PROBE_SUCCESS, *names)
-        self._outcomes = registry.counters(f.PROBES, *names, values=f.Outcome)
+        self._outcomes = registry.counters(f.PROBES, *names, values=f.ProbeOutcome)
         self._failures = registry.counters(f.PROBE_FAILURES, *names, values=Reason)
         self._skips = registry.counters(f.PROBE_SKIPPED, *names, values=Skip)
         self._durations = registry.histograms(f.PROBE_DURATION, *names, values=f.Connection)
@@ -50,10 +50,10 @@ class ProbeMeter:
         self._success.set(1 if result.ok else 0)
         self._late.observe(result.late)
         if result.reason is None:
-            self._outcomes[f.Outcome.SUCCESS].inc()
+            self._outcomes[f.ProbeOutcome.SUCCESS].inc()
             self._last_success.set(result.time + result.duration)
         else:
-            self._outcomes[f.Outcome.FAILURE].inc()
+            self._outcomes[f.ProbeOutcome.FAILURE].inc()
             self._failures[result.reason].inc()
         if result.certificate_end is not None:
             self._certificate_end.set(result.certificate_end)

@@ -22,7 +22,7 @@ from exporter.model import (
     Skip,
     Target,
 )
-from exporter.redact import Veil
+from exporter.redact import Redactor
 
 _READ = 4096  # bytes of a body in which secrets are looked for before it is cut
 
@@ -104,7 +104,7 @@ def _judge(
             None if readers.status is None else readers.status(answer.body),
         )
     except DOUBTFUL as error:
-        wrong = Veil(target.headers.values()).over(str(error))[:100]
+        wrong = Redactor(target.headers.values()).over(str(error))[:100]
         return Reason.BODY_INVALID, f"{wrong}: {_excerpt(answer.body, target)}"[:300], None
     return None, "", seen
 
@@ -122,7 +122,7 @@ def _status_reason(status: int, target: Target) -> Reason | None:
 def _excerpt(body: bytes, target: Target) -> str:
     """Give a body's beginning, without what we sent: hidden before it is cut."""
     text = body[:_READ].decode("utf-8", "replace")
-    return repr(Veil(target.headers.values()).over(text)[:200])
+    return repr(Redactor(target.headers.values()).over(text)[:200])
 
 
 def _unmet(target: Target, body: bytes) -> str:
@@ -137,7 +137,7 @@ def _unmet(target: Target, body: bytes) -> str:
             document = json_value(body) if document is None else document
             value = json_path(document, expected.path)
             if expected.equals is not None and not _same(value, expected.equals):
-                got = Veil(target.headers.values()).over(repr(value))
+                got = Redactor(target.headers.values()).over(repr(value))
                 return f"{expected.path}: expected {expected.equals!r}, got {got}"[:300]
             text = value if isinstance(value, str) else repr(value)
         if expected.matches is not None and re.search(expected.matches, text) is None:

@@ -25,17 +25,16 @@ from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
 from exporter.metrics.process import ExporterMeter
 from exporter.metrics.registry import Registry
-from exporter.model import Answer
-from exporter.model import Request as WireRequest
+from exporter.model import Answer, HttpRequest
 from exporter.relay import heartbeat, notifiers, outbox, suppression
-from exporter.relay.config import Config
+from exporter.relay.config import RelayConfig
 from exporter.relay.metrics import RelayMeter
-from exporter.relay.routes import Serving
-from exporter.relay.runtime import Force, ended
+from exporter.relay.routes import RelayRoutes
+from exporter.relay.runtime import RelayRuntime, ended
 from exporter.relay.store import Store, StoreError
 from exporter.relay.watchdog import Watchdog
 from exporter.web.administration import limits
-from exporter.web.security import WebFile
+from exporter.web.security import WebSecurity
 from exporter.web.server import Server
 
 log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class InUseError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class RelayOptions:
     """What the command line adds to the config. ``folder``: where relative paths begin.
 
     ``reload`` reads the config anew, or raises ConfigError.
@@ -63,8 +62,8 @@ class Options:
     listen_address: str = "127.0.0.1:9719"
     revision: str = ""
     ready: Callable[[int], None] = lambda port: None
-    reload: Callable[[], Config] | None = None
-    web: WebFile | None = None  # loaded
+    reload: Callable[[], RelayConfig] | None = None
+    web: WebSecurity | None = None  # loaded
 
 
 class Relay:
@@ -72,10 +71,12 @@ class Relay:
 
     store: Store  # these from the moment at which the spool is open
     group: asyncio.TaskGroup
-    force: Force
+    force: RelayRuntime
     watchdog: Watchdog
 
-    def __init__(self, config: Config, options: Options, clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: RelayConfig, options: RelayOptions, clock: Clock | None = None
+    ) -> None:
         self.config, self._options = config, options
         self.clock: Clock = clock or SystemClock()
         self.registry = Registry()
@@ -105,7 +106,7 @@ class Relay:
 
     async def _work(self, stop: asyncio.Event) -> None:
         clock, meter = self.clock, self.meter
-        self.force = force = Force(
+        self.force = force = RelayRuntime(
             store=self.store, clock=clock, meter=meter, group=self.group, start=self._start
         )
         self.watchdog = Watchdog(
@@ -140,7 +141,7 @@ class Relay:
         own, web = self._own, self._options.web
         server = Server(
             self._options.listen_address,
-            Serving(self).routes(),
+            RelayRoutes(self).routes(),
             limits=limits(self.config.server, self.config.intake.body_limit),
             security=None if web is None else web.security,
             refused=own.connections_refused,
@@ -226,7 +227,7 @@ class Relay:
             except StoreError as error:
                 log.warning("spool_unwritable error=%s", error)
                 self.obstacle = "the spool cannot be written"
-            await self.watchdog.look(now, wall)
+            await self.watchdog.update(now, wall)
             await self.clock.sleep(_TICK)
 
     async def _purge(self, wall: float) -> None:
@@ -262,7 +263,7 @@ class Relay:
             await self.clock.sleep(_QUOTA_EVERY)
 
 
-def _for_now(config: Config, old: Config) -> tuple[Config, list[str]]:
+def _for_now(config: RelayConfig, old: RelayConfig) -> tuple[RelayConfig, list[str]]:
     """Keep what only a start can change as it is; name what that is."""
     later = [name for name in _NEXT_START if getattr(config, name) != getattr(old, name)]
     kept = replace(config, **{name: getattr(old, name) for name in _NEXT_START})
@@ -276,7 +277,7 @@ def _make_room(db: sqlite3.Connection) -> int:
     return outbox.shed(db) if outbox.full(db) else 0
 
 
-async def _asked(send: Send, request: WireRequest) -> Answer:
+async def _asked(send: Send, request: HttpRequest) -> Answer:
     return await send(
         request.method, request.url, headers=request.headers, timeout=10.0, body_limit=65_536
     )

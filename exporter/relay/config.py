@@ -33,13 +33,13 @@ from exporter.config.kinds import (
     url,
 )
 from exporter.config.secret import Secret, SecretKind
-from exporter.config.section import REQUIRED, Many, Section, Table, key
-from exporter.config.shape import Log
+from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
+from exporter.config.shape import LogConfig
 from exporter.config.tree import Node, Scalar
 from exporter.contracts import Notifier, Venue
 from exporter.model import Level
 
-__all__ = ["Config", "ConfigError", "Receiver", "json_schema", "load", "read"]
+__all__ = ["ConfigError", "ReceiverConfig", "RelayConfig", "json_schema", "load", "read"]
 
 _NAME = text("a name of a-z, 0-9, _ and -", r"[a-z][a-z0-9_-]{0,39}")
 _WORD = text("a text of one line", r"[^\x00-\x1f\x7f]{1,200}")
@@ -96,7 +96,7 @@ class TextFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Storm:
+class StormConfig:
     """When single messages become too many."""
 
     messages: int = key(integer(1, 10_000), 20, "Messages within the window; then a digest.")
@@ -105,7 +105,7 @@ class Storm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class BudgetConfig:
     """How many messages there may be at most; what is beyond waits for the next digest."""
 
     messages: int = key(integer(1, 1_000_000), REQUIRED, "Messages within the window.")
@@ -113,7 +113,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
+class RetryConfig:
     """How a delivery that failed is tried again."""
 
     base: float = key(duration("10ms", "10m"), "1s", "First bound of the wait.")
@@ -129,7 +129,7 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receiver:
+class ReceiverConfig:
     """Someone to be told."""
 
     name: str = key(_NAME, REQUIRED, "Its name; the label channel.")
@@ -145,21 +145,21 @@ class Receiver:
     user: Secret | str | None = key(SecretKind(_WORD), None, "Account or key SID (Twilio).")
     sender: str | None = key(_WORD, None, "Number or service that messages come from (Twilio).")
     to: tuple[str, ...] = key(
-        Many(_WORD, most=500, or_one=True), [], "Recipients: user or group ids, chats, numbers."
+        ListKind(_WORD, most=500, or_one=True), [], "Recipients: user or group ids, chats, numbers."
     )
     options: Mapping[str, str] = key(
-        Table(text("the name of an option", r"[a-z_]{1,40}"), _WORD, most=20),
+        TableKind(text("the name of an option", r"[a-z_]{1,40}"), _WORD, most=20),
         {},
         "Further settings of the service.",
     )
     language: str = key(text("a language code", r"[a-z]{2}"), "en", "Language of its messages.")
     levels: tuple[Level, ...] = key(
-        Many(member(Level), most=3, least=1),
+        ListKind(member(Level), most=3, least=1),
         ["critical", "warning", "info"],
         "The levels it is told of.",
     )
     routes: tuple[str, ...] = key(
-        Many(_WORD, most=100), [], "Alertmanager's receivers it serves; none: all of them."
+        ListKind(_WORD, most=100), [], "Alertmanager's receivers it serves; none: all of them."
     )
     resolved: bool = key(boolean(), True, "Tell of ends too.")
     triage: bool = key(boolean(), True, "Pass the model's triage on.")
@@ -172,8 +172,10 @@ class Receiver:
     cooldown: float = key(
         duration("0s", "1d"), "1m", "Between two messages of one incident that goes on."
     )
-    storm: Storm = key(Section(Storm), {}, "When single messages become a digest.")
-    budget: Budget | None = key(Section(Budget), None, "How many messages there may be at most.")
+    storm: StormConfig = key(Section(StormConfig), {}, "When single messages become a digest.")
+    budget: BudgetConfig | None = key(
+        Section(BudgetConfig), None, "How many messages there may be at most."
+    )
     listed: int = key(
         integer(1, 500), 30, "Alerts told one by one; of more than that, numbers by name."
     )
@@ -181,7 +183,7 @@ class Receiver:
     body: str | None = key(TextFile(), None, "Jinja2 file of the whole request body (webhook).")
     timeout: float = key(duration("100ms", "5m"), "10s", "Limit of one try.")
     parallel: int = key(integer(1, 64), 4, "Incidents told at once.")
-    retry: Retry = key(Section(Retry), {}, "How a delivery that failed is tried again.")
+    retry: RetryConfig = key(Section(RetryConfig), {}, "How a delivery that failed is tried again.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of what the notifier needs and does not get, or gets and cannot use."""
@@ -212,7 +214,7 @@ class Receiver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intake:
+class WebhookConfig:
     """Who may post, and how much."""
 
     bearer_token: Secret | None = key(SecretKind(), None, "Expected as Authorization: Bearer.")
@@ -234,7 +236,7 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spool:
+class SpoolConfig:
     """Where messages wait until they are delivered, and are remembered."""
 
     path: str = key(_WORD, "relay.db", "SQLite file, relative to the config; made if absent.")
@@ -243,7 +245,7 @@ class Spool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incidents:
+class IncidentsConfig:
     """How alerts become incidents."""
 
     dedup_window: float = key(
@@ -256,14 +258,14 @@ class Incidents:
         integer(2, 100), 4, "Starts and ends within the window that make it flapping."
     )
     no_data_alerts: tuple[str, ...] = key(
-        Many(_ALERT, most=100),
+        ListKind(_ALERT, most=100),
         ["ExchangeExporterDown", "DatasourceNoData"],
         "While one of them fires, what ends is lost rather than resolved.",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat:
+class HeartbeatConfig:
     """Signs of life: of the path to the relay, and of the relay."""
 
     enabled: bool = key(boolean(), True, "Page by itself when the watchdog alert is silent.")
@@ -276,7 +278,7 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Triage:
+class TriageConfig:
     """What a model thinks of urgent incidents; no page waits for it."""
 
     enabled: bool = key(boolean(), False, "Ask at all.")
@@ -286,7 +288,7 @@ class Triage:
     model: str = key(_WORD, "deepseek-v3.2", "The model's name.")
     api_key: Secret | None = key(SecretKind(), None, "Its API key.")
     levels: tuple[Level, ...] = key(
-        Many(member(Level), most=3, least=1), ["critical"], "The levels it is asked about."
+        ListKind(member(Level), most=3, least=1), ["critical"], "The levels it is asked about."
     )
     temperature_percent: int = key(integer(0, 200), 30, "Hundred times the temperature.")
     tokens: int = key(integer(16, 8192), 200, "The most tokens of an answer.")
@@ -310,7 +312,7 @@ class Triage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Http:
+class HttpConfig:
     """How services are reached."""
 
     ca_file: str | None = key(
@@ -320,7 +322,7 @@ class Http:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class RelayServerSection:
     """What the web server allows. Its address and TLS are flags of the command line."""
 
     connections: int = key(integer(1, 10_000), 512, "Open connections; more are refused.")
@@ -333,20 +335,24 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class RelayConfig:
     """Configuration of exchange-exporter's `relay` command."""
 
-    receivers: tuple[Receiver, ...] = key(
-        Many(Section(Receiver), most=100, least=1, unique="name"), REQUIRED, "Who is told."
+    receivers: tuple[ReceiverConfig, ...] = key(
+        ListKind(Section(ReceiverConfig), most=100, least=1, unique="name"),
+        REQUIRED,
+        "Who is told.",
     )
-    intake: Intake = key(Section(Intake), {}, "Who may post, and how much.")
-    spool: Spool = key(Section(Spool), {}, "Where messages wait.")
-    incidents: Incidents = key(Section(Incidents), {}, "How alerts become incidents.")
-    heartbeat: Heartbeat = key(Section(Heartbeat), {}, "Signs of life.")
-    triage: Triage = key(Section(Triage), {}, "What a model thinks of urgent incidents.")
-    http: Http = key(Section(Http), {}, "How services are reached.")
-    server: Server = key(Section(Server), {}, "Bounds of the web server.")
-    log: Log = key(Section(Log), {}, "What is logged.")
+    intake: WebhookConfig = key(Section(WebhookConfig), {}, "Who may post, and how much.")
+    spool: SpoolConfig = key(Section(SpoolConfig), {}, "Where messages wait.")
+    incidents: IncidentsConfig = key(Section(IncidentsConfig), {}, "How alerts become incidents.")
+    heartbeat: HeartbeatConfig = key(Section(HeartbeatConfig), {}, "Signs of life.")
+    triage: TriageConfig = key(
+        Section(TriageConfig), {}, "What a model thinks of urgent incidents."
+    )
+    http: HttpConfig = key(Section(HttpConfig), {}, "How services are reached.")
+    server: RelayServerSection = key(Section(RelayServerSection), {}, "Bounds of the web server.")
+    log: LogConfig = key(Section(LogConfig), {}, "What is logged.")
 
 
 def _no_venue(name: str) -> Venue:
@@ -358,7 +364,7 @@ def load(
     notifiers: Mapping[str, Notifier],
     languages: tuple[str, ...],
     environ: Mapping[str, str] = os.environ,
-) -> Config:
+) -> RelayConfig:
     """Read a relay's config file. Raises ConfigError."""
     return read(text_of(file), str(file), notifiers, languages, environ)
 
@@ -369,7 +375,7 @@ def read(
     notifiers: Mapping[str, Notifier],
     languages: tuple[str, ...],
     environ: Mapping[str, str] = os.environ,
-) -> Config:
+) -> RelayConfig:
     """Read a relay's config text; ``name`` is its file's, for complaints. Raises ConfigError."""
     reading = RelayReading(
         folder=Path(name).parent,
@@ -379,10 +385,10 @@ def read(
         notifiers=notifiers,
         languages=languages,
     )
-    return read_as(Config, text, name, reading, "receivers: [{name: ..., type: ...}]")
+    return read_as(RelayConfig, text, name, reading, "receivers: [{name: ..., type: ...}]")
 
 
 def json_schema(notifiers: tuple[str, ...]) -> Schema:
     """Describe the config as JSON Schema, so that editors complete and check it."""
     definitions: dict[str, Schema] = {"Notifier": {"enum": sorted(notifiers)}}
-    return schema_of(Config, "exchange-exporter relay config", definitions)
+    return schema_of(RelayConfig, "exchange-exporter relay config", definitions)

@@ -18,7 +18,7 @@ from exporter.contracts import Account, Clock, FetchFailedError, Send
 from exporter.flow import backoff, breaker
 from exporter.model import Answer, Circuit, Delivered, Outcome, Reason, Refused, Retry
 from exporter.relay import outbox
-from exporter.relay.outbox import Pending, Row, State
+from exporter.relay.outbox import DeliveryState, OutboxRow, Pending
 from exporter.relay.receiver import Receiver
 from exporter.relay.store import Disk, StoreError
 
@@ -30,23 +30,23 @@ _STORE_RETRY: Final = 0.5  # seconds
 # What never reached the provider; anything else may have.
 _UNSENT: Final = frozenset({Reason.DNS, Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.TLS,
                             Reason.CERT_EXPIRED})  # fmt: skip
-_BACKOFF: Final = backoff.Rules(base=1.0, cap=30.0)
-_BREAKER: Final = breaker.Rules(failures=5, recovery=5.0, recovery_cap=30.0)
-_FRESH: Final = backoff.State()
+_BACKOFF: Final = backoff.BackoffRules(base=1.0, cap=30.0)
+_BREAKER: Final = breaker.BreakerRules(failures=5, recovery=5.0, recovery_cap=30.0)
+_FRESH: Final = backoff.BackoffState()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class DeliveryPolicy:
     """How one receiver is tried. Durations in seconds; ``give_up`` after the first try."""
 
     timeout: float = 10.0
     parallel: int = 4
-    backoff: backoff.Rules = _BACKOFF
-    breaker: breaker.Rules = _BREAKER
+    backoff: backoff.BackoffRules = _BACKOFF
+    breaker: breaker.BreakerRules = _BREAKER
     give_up: float = 86_400.0
 
 
-class Meter(Protocol):
+class DeliveryMeter(Protocol):
     """Where a courier reports to."""
 
     def tried(self, receiver: str, outcome: str) -> None: ...
@@ -64,21 +64,21 @@ class _Lane:
     due: float = 0.0  # monotonic, of the first in line
     busy: bool = False
     since: float | None = None  # when the first in line was tried first
-    state: backoff.State = _FRESH
+    state: backoff.BackoffState = _FRESH
 
 
-class Courier:
+class DeliveryWorker:
     """One receiver's deliveries. ``chance`` draws from [0, 1) for the jitter."""
 
     def __init__(
         self,
         receiver: Receiver,
-        policy: Policy,
+        policy: DeliveryPolicy,
         *,
         store: Disk,
         send: Send,
         clock: Clock,
-        meter: Meter,
+        meter: DeliveryMeter,
         chance: Callable[[], float],
     ) -> None:
         self.receiver, self.policy = receiver, policy
@@ -205,7 +205,7 @@ class Courier:
         outcome = await self._try(row)
         return await self._settle(lane, row, outcome)
 
-    async def _try(self, row: Row) -> Outcome:
+    async def _try(self, row: OutboxRow) -> Outcome:
         account = self.receiver.account(row.target)
         if account is None:
             return Refused("the config has no such recipient any more")
@@ -217,7 +217,7 @@ class Courier:
             log.exception("delivery_broken receiver=%s delivery=%d", self.receiver.name, row.id)
             return Refused("internal error, see the log")
 
-    async def _asked(self, row: Row, account: Account) -> Outcome:
+    async def _asked(self, row: OutboxRow, account: Account) -> Outcome:
         # A message whose original never arrived has nothing to edit: it is sent as a new one.
         request = self.receiver.notifier.request(row.note, account, row.key, row.original)
         answer = await self._send(
@@ -231,20 +231,20 @@ class Courier:
         return self._judged(answer)
 
     def _judged(self, answer: Answer) -> Outcome:
-        outcome = self.receiver.notifier.judge(answer)
+        outcome = self.receiver.notifier.parse_response(answer)
         if isinstance(outcome, Retry) and outcome.after is None and "retry-after" in answer.headers:
             date = backoff.http_date(answer.headers.get("date", "")) or self._clock.wall()
             after = backoff.retry_after(answer.headers["retry-after"], date, _LONGEST_PAUSE)
             return Retry(outcome.reason, after, outcome.unsure)
         return outcome
 
-    async def _settle(self, lane: _Lane, row: Row, outcome: Outcome) -> bool | None:
+    async def _settle(self, lane: _Lane, row: OutboxRow, outcome: Outcome) -> bool | None:
         name, now = self.receiver.name, self._clock.monotonic()
         match outcome:
             case Delivered(id=provider_id, pause=pause):
                 self._pause(pause)
                 # The id of an edit is that of the message edited: it stays with the original.
-                await self._finish(row, State.DELIVERED, provider_id=provider_id)
+                await self._finish(row, DeliveryState.DELIVERED, provider_id=provider_id)
                 self._meter.tried(name, "ok")
                 wall = self._clock.wall()
                 self._meter.delivered(name, max(0.0, wall - row.received), wall)
@@ -259,7 +259,7 @@ class Courier:
                 return True
             case Refused(reason=reason, gone=gone):
                 return await self._give_up(lane, row, reason, works=not gone)
-        if outcome.unsure and not (self.receiver.notifier.keyed or self.receiver.resend):
+        if outcome.unsure and not (self.receiver.notifier.idempotent or self.receiver.resend):
             why = f"{outcome.reason}: it may have been delivered"
             return await self._give_up(lane, row, why, works=False)
         if lane.since is not None and now - lane.since >= self.policy.give_up:
@@ -278,8 +278,10 @@ class Courier:
         # A rate limit is no fault: the pause keeps us away, the breaker need not.
         return None if outcome.after is not None else False
 
-    async def _give_up(self, lane: _Lane, row: Row, reason: str, *, works: bool = False) -> bool:
-        await self._finish(row, State.DEAD, detail=reason)
+    async def _give_up(
+        self, lane: _Lane, row: OutboxRow, reason: str, *, works: bool = False
+    ) -> bool:
+        await self._finish(row, DeliveryState.DEAD, detail=reason)
         self._meter.tried(self.receiver.name, "failed")
         log.error("delivery_dead receiver=%s delivery=%d occasion=%s reason=%s",
                   self.receiver.name, row.id, row.occasion, reason)  # fmt: skip
@@ -297,7 +299,7 @@ class Courier:
         lane.due = self._clock.monotonic() + (lane.line[0].delay if lane.line else 0.0)
 
     async def _finish(
-        self, row: Row, state: State, *, provider_id: str = "", detail: str = ""
+        self, row: OutboxRow, state: DeliveryState, *, provider_id: str = "", detail: str = ""
     ) -> None:
         now = self._clock.wall()
         await self._write(
@@ -316,7 +318,7 @@ class Courier:
                 await self._clock.sleep(_STORE_RETRY)
 
 
-def shared(couriers: Iterable[Courier], pending: Sequence[Pending]) -> None:
+def shared(couriers: Iterable[DeliveryWorker], pending: Sequence[Pending]) -> None:
     """Hand deliveries to the couriers of their receivers."""
     for courier in couriers:
         mine = [each for each in pending if each.receiver == courier.receiver.name]

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from exporter.model import Note, Occasion
+from exporter.model import Notification, Occasion
 from exporter.relay import outbox, rendering
 from exporter.relay.incident import Incident
 from exporter.relay.outbox import Pending
 from exporter.relay.receiver import Receiver, target_of
-from exporter.relay.suppression import Held
+from exporter.relay.suppression import Suppression
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,18 +28,18 @@ class Taken:
     triage: list[Incident] = field(default_factory=list)  # incidents to ask the model about
     unasked: int = 0  # incidents beyond the budget of questions
     urgent: int = 0  # incidents that a model would be asked about, if one were configured
-    held: list[tuple[str, Held]] = field(default_factory=list)  # receiver and reason
+    held: list[tuple[str, Suppression]] = field(default_factory=list)  # receiver and reason
     truncated: list[str] = field(default_factory=list)  # receivers whose text was cut
 
 
-def rides(receiver: Receiver) -> bool:
-    return receiver.notifier.rides and receiver.triage
+def waits_for_triage(receiver: Receiver) -> bool:
+    return receiver.notifier.waits_for_triage and receiver.triage
 
 
 def insert(
     db: sqlite3.Connection,
     receiver: Receiver,
-    notes: Sequence[Note],
+    notes: Sequence[Notification],
     taken: Taken,
     *,
     now: float,
@@ -52,7 +52,7 @@ def insert(
     for number, account in enumerate(receiver.accounts):
         target = target_of(account)
         original = None
-        if edit and receiver.notifier.edits:
+        if edit and receiver.notifier.supports_edit:
             original = original_of(db, notes[0].incident, receiver.name, target)
         for part, note in enumerate(notes):
             taken.pending.append(
@@ -100,8 +100,8 @@ def append(
     row = None
     if original is not None:
         row = db.execute("SELECT * FROM deliveries WHERE id = ?", (original,)).fetchone()
-    if row is not None and (rides(receiver) or receiver.notifier.edits):
-        note = msgspec.json.decode(row["note"], type=Note)
+    if row is not None and (waits_for_triage(receiver) or receiver.notifier.supports_edit):
+        note = msgspec.json.decode(row["note"], type=Notification)
         with_triage = msgspec.structs.replace(note, triage=text)
         waiting = row["state"] == "waiting" and row["attempts"] == 0
         if waiting and len(note.texts) < receiver.notifier.texts:
@@ -110,7 +110,7 @@ def append(
                 (msgspec.json.encode(with_triage), original),
             )
             return
-        if receiver.notifier.edits:
+        if receiver.notifier.supports_edit:
             edit = msgspec.structs.replace(with_triage, occasion=Occasion.TRIAGE)
             taken.pending.append(
                 outbox.insert(db, edit, receiver=receiver.name, target=target, received=now,

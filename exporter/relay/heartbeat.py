@@ -26,7 +26,7 @@ def feed(beat: Beat, now: float) -> tuple[Beat, bool]:
     return replace(beat, fed=now, lost=None), beat.lost is not None
 
 
-def look(beat: Beat, now: float, wall: float, timeout: float) -> tuple[Beat, bool]:
+def update(beat: Beat, now: float, wall: float, timeout: float) -> tuple[Beat, bool]:
     """See whether the silence has become too long; tell it once."""
     if beat.lost is not None or now - beat.fed < timeout:
         return beat, False

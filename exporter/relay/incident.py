@@ -15,7 +15,7 @@ _RANK: Final = {Level.CRITICAL: 0, Level.WARNING: 1, Level.INFO: 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class IncidentRules:
     """When coming and going counts as flapping. Durations in seconds."""
 
     window: float = 600.0  # in which a new start continues the incident before, and changes count
@@ -74,7 +74,7 @@ def advance(
     group: str,
     serial: int,
     now: float,
-    rules: Rules,
+    rules: IncidentRules,
     no_data: bool = False,
     more: int = 0,
 ) -> tuple[Incident | None, Occasion | None]:
@@ -102,7 +102,7 @@ def _apply(
     news: tuple[Alert, ...],
     *,
     now: float,
-    rules: Rules,
+    rules: IncidentRules,
     no_data: bool,
     more: int,
 ) -> tuple[Incident, Occasion | None]:
@@ -156,14 +156,16 @@ def _without_data(alert: Alert) -> bool:
     return not alert.firing and said.lower() in ("nodata", "missingseries", "lost")
 
 
-def settle(incident: Incident, now: float, rules: Rules) -> tuple[Incident, Occasion | None]:
+def settle(
+    incident: Incident, now: float, rules: IncidentRules
+) -> tuple[Incident, Occasion | None]:
     """End the flapping when nothing has changed for the window's length."""
     if not incident.flapping or near(incident.changes[-1], now, rules.window):
         return incident, None
     return msgspec.structs.replace(incident, flapping=False, changes=()), Occasion.SETTLED
 
 
-def lose(incident: Incident, now: float, rules: Rules) -> tuple[Incident, Occasion | None]:
+def lose(incident: Incident, now: float, rules: IncidentRules) -> tuple[Incident, Occasion | None]:
     """Take back that an incident was resolved, as the data had gone: it ended within the window."""
     recent = incident.closed is not None and near(incident.closed, now, rules.window)
     if not recent or incident.lost:

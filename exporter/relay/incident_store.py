@@ -17,10 +17,10 @@ import msgspec
 from exporter.model import Alert, Level, Occasion
 from exporter.relay import enqueue, outbox, rendering, suppression
 from exporter.relay.enqueue import Taken
-from exporter.relay.incident import Incident, Rules, advance, lose, near, settle
+from exporter.relay.incident import Incident, IncidentRules, advance, lose, near, settle
 from exporter.relay.receiver import Receiver, target_of
 from exporter.relay.store import FullError
-from exporter.relay.suppression import Held
+from exporter.relay.suppression import Suppression
 from exporter.relay.webhook import Post
 
 _MOST_LOST: Final = 100  # resolved notices that one loss of data takes back
@@ -29,7 +29,7 @@ _SAME: Final = ("job", "instance", "cluster")  # an outage of one says nothing o
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class IncidentStoreSettings:
     """How posts become messages. Durations in seconds.
 
     ``blind``: names of alerts that say that nobody looks any more, so that what ends while one of
@@ -38,7 +38,7 @@ class Settings:
     """
 
     dedup: float = 300.0
-    flapping: Rules = field(default_factory=Rules)
+    flapping: IncidentRules = field(default_factory=IncidentRules)
     blind: frozenset[str] = frozenset()
     triage: frozenset[Level] = frozenset()
     asks: bool = False  # whether there is a model to ask
@@ -47,10 +47,10 @@ class Settings:
     grace: float = 1.5
 
 
-class Ledger:
+class IncidentStore:
     """Turns posts, passing time and answers of the model into deliveries."""
 
-    def __init__(self, receivers: Sequence[Receiver], settings: Settings) -> None:
+    def __init__(self, receivers: Sequence[Receiver], settings: IncidentStoreSettings) -> None:
         self._receivers = {receiver.name: receiver for receiver in receivers}
         self._settings = settings
 
@@ -179,7 +179,7 @@ class Ledger:
                 suppression.hold(db, receiver, incident, reason, occasion, now)
                 taken.held.append((receiver.name, reason))
                 continue
-            delay = self._settings.grace if wanted and enqueue.rides(receiver) else 0.0
+            delay = self._settings.grace if wanted and enqueue.waits_for_triage(receiver) else 0.0
             self._deliver(db, receiver, incident, occasion, now, taken, delay)
 
     def _obstacle(
@@ -191,24 +191,24 @@ class Ledger:
         now: float,
         *,
         at_once: bool,
-    ) -> Held | None:
+    ) -> Suppression | None:
         """Name what keeps a message back. What waits already takes what comes after with it."""
         key = (receiver.name, incident.id)
         row = db.execute("SELECT reason FROM held WHERE receiver = ? AND incident = ?", key)
         found = row.fetchone()
         calm = occasion in (Occasion.UPDATE, Occasion.REMINDER) and not at_once
         if found is not None:
-            if calm or found["reason"] != Held.COOLDOWN:
-                return Held(found["reason"])
+            if calm or found["reason"] != Suppression.COOLDOWN:
+                return Suppression(found["reason"])
             db.execute("DELETE FROM held WHERE receiver = ? AND incident = ?", key)
         if calm:
             told = db.execute("SELECT at FROM told WHERE receiver = ? AND incident = ?", key)
             last = told.fetchone()
             if last is not None and near(last["at"], now, receiver.cooldown):
-                return Held.COOLDOWN
+                return Suppression.COOLDOWN
         if suppression.spent(db, receiver, receiver.storm, now):
-            return Held.STORM
-        return Held.BUDGET if suppression.spent(db, receiver, receiver.budget, now) else None
+            return Suppression.STORM
+        return Suppression.BUDGET if suppression.spent(db, receiver, receiver.budget, now) else None
 
     def _deliver(
         self,
@@ -226,7 +226,7 @@ class Ledger:
             if told.fetchone() is None:
                 occasion = Occasion.FIRING  # to this one it is new
         triage = ""
-        if occasion in _ENDS and receiver.notifier.edits:
+        if occasion in _ENDS and receiver.notifier.supports_edit:
             triage = enqueue.triage_of(db, receiver, incident.id)  # the edit would wipe it off
         notes = rendering.compose(receiver, incident, occasion, now, triage)
         ends = occasion in _ENDS or (occasion is Occasion.SETTLED and not incident.firing)

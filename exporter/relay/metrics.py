@@ -10,14 +10,14 @@ from exporter.metrics.registry import Registry
 from exporter.model import Circuit, Family
 
 
-class Status(StrEnum):
+class AlertStatus(StrEnum):
     """What an alert that came in says; the label ``status``."""
 
     FIRING = "firing"
     RESOLVED = "resolved"
 
 
-class Outcome(StrEnum):
+class DeliveryOutcome(StrEnum):
     """How a try to deliver ended; the label ``outcome``."""
 
     OK = "ok"
@@ -170,7 +170,7 @@ class _Channel:
     """One receiver's children."""
 
     def __init__(self, registry: Registry, name: str) -> None:
-        self.deliveries = registry.counters(DELIVERIES, name, values=Outcome)
+        self.deliveries = registry.counters(DELIVERIES, name, values=DeliveryOutcome)
         self.held = registry.counters(HELD, name, values=Hold)
         self.duration = registry.histogram(DURATION, name)
         self.success = registry.gauge(LAST_SUCCESS, name)
@@ -185,7 +185,7 @@ class RelayMeter:
     """The relay's children; ``channels`` are the receivers' names."""
 
     def __init__(self, registry: Registry, channels: Iterable[str]) -> None:
-        self.received = registry.counters(RECEIVED, values=Status)
+        self.received = registry.counters(RECEIVED, values=AlertStatus)
         self.refused = registry.counters(REFUSED, values=Refusal)
         self.deduplicated = registry.counter(DEDUPLICATED)
         self.watchdog = registry.gauge(WATCHDOG)
@@ -217,7 +217,7 @@ class RelayMeter:
     def tried(self, receiver: str, outcome: str) -> None:
         """Count one try, by how it ended."""
         if channel := self._channels.get(receiver):
-            channel.deliveries[Outcome(outcome)].inc()
+            channel.deliveries[DeliveryOutcome(outcome)].inc()
 
     def delivered(self, receiver: str, seconds: float, time: float) -> None:
         """Show that a message was confirmed at ``time`` (epoch seconds)."""

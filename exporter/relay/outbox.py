@@ -15,11 +15,11 @@ from uuid import uuid4
 
 import msgspec
 
-from exporter.model import Note, Occasion
+from exporter.model import Notification, Occasion
 from exporter.relay.incident import near
 
 
-class State(StrEnum):
+class DeliveryState(StrEnum):
     """Where a delivery stands."""
 
     WAITING = "waiting"
@@ -101,7 +101,7 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class OutboxRow:
     """A delivery as it stands. Times in epoch seconds."""
 
     id: int
@@ -110,8 +110,8 @@ class Row:
     incident: str
     occasion: Occasion
     key: str
-    note: Note
-    state: State
+    note: Notification
+    state: DeliveryState
     attempts: int
     due: float
     received: float
@@ -123,16 +123,16 @@ class Row:
     original: str | None = None  # the provider's id of the message that this one edits
 
 
-def _row(found: sqlite3.Row, original: str | None = None) -> Row:
-    return Row(
+def _row(found: sqlite3.Row, original: str | None = None) -> OutboxRow:
+    return OutboxRow(
         id=found["id"],
         receiver=found["receiver"],
         target=found["target"],
         incident=found["incident"],
         occasion=Occasion(found["occasion"]),
         key=found["key"],
-        note=msgspec.json.decode(found["note"], type=Note),
-        state=State(found["state"]),
+        note=msgspec.json.decode(found["note"], type=Notification),
+        state=DeliveryState(found["state"]),
         attempts=found["attempts"],
         due=found["due"],
         received=found["received"],
@@ -147,7 +147,7 @@ def _row(found: sqlite3.Row, original: str | None = None) -> Row:
 
 def insert(
     connection: sqlite3.Connection,
-    note: Note,
+    note: Notification,
     *,
     receiver: str,
     target: str,
@@ -225,14 +225,14 @@ def interrupted(
         if row["receiver"] in but:
             continue
         if row["receiver"] in careful:
-            finish(connection, row["id"], State.DEAD, now=now, detail=unsure)
+            finish(connection, row["id"], DeliveryState.DEAD, now=now, detail=unsure)
             dead += 1
         else:
             connection.execute("UPDATE deliveries SET state = 'waiting' WHERE id = ?", (row["id"],))
     return dead
 
 
-def start(connection: sqlite3.Connection, id: int) -> Row | None:  # noqa: A002
+def start(connection: sqlite3.Connection, id: int) -> OutboxRow | None:  # noqa: A002
     """Note that a try begins, and give the delivery; None when it is not to be sent any more."""
     cursor = connection.execute(
         "UPDATE deliveries SET state = 'sending', attempts = attempts + 1"
@@ -271,7 +271,7 @@ def detach(connection: sqlite3.Connection, id: int, *, detail: str) -> None:  # 
 def finish(
     connection: sqlite3.Connection,
     id: int,  # noqa: A002
-    state: State,
+    state: DeliveryState,
     *,
     now: float,
     provider_id: str = "",
@@ -326,8 +326,11 @@ def recall(connection: sqlite3.Connection, name: str) -> str | None:
 
 
 def listed(
-    connection: sqlite3.Connection, states: Sequence[State], most: int, receiver: str | None = None
-) -> list[Row]:
+    connection: sqlite3.Connection,
+    states: Sequence[DeliveryState],
+    most: int,
+    receiver: str | None = None,
+) -> list[OutboxRow]:
     """Give the newest deliveries in these states, newest first."""
     marks = ",".join("?" * len(states))
     where = f"state IN ({marks})" + (" AND receiver = ?" if receiver else "")
@@ -339,7 +342,7 @@ def listed(
     return [_row(row) for row in rows]
 
 
-def one(connection: sqlite3.Connection, id: int) -> Row | None:  # noqa: A002
+def one(connection: sqlite3.Connection, id: int) -> OutboxRow | None:  # noqa: A002
     """Give one delivery."""
     found = connection.execute("SELECT * FROM deliveries WHERE id = ?", (id,)).fetchone()
     return None if found is None else _row(found)
@@ -352,7 +355,7 @@ def revive(connection: sqlite3.Connection, id: int, now: float) -> bool:  # noqa
     """
     row = connection.execute("SELECT state, created, key FROM deliveries WHERE id = ?", (id,))
     found = row.fetchone()
-    if found is None or found["state"] not in (State.DEAD, State.DROPPED):
+    if found is None or found["state"] not in (DeliveryState.DEAD, DeliveryState.DROPPED):
         return False
     key = found["key"] if near(found["created"], now, 86_400.0) else str(uuid4())
     connection.execute(
@@ -366,9 +369,9 @@ def revive(connection: sqlite3.Connection, id: int, now: float) -> bool:  # noqa
 def drop(connection: sqlite3.Connection, id: int, now: float) -> bool:  # noqa: A002
     """Give a delivery up; False when it is delivered, dropped or unknown."""
     found = connection.execute("SELECT state FROM deliveries WHERE id = ?", (id,)).fetchone()
-    if found is None or found["state"] in (State.DELIVERED, State.DROPPED):
+    if found is None or found["state"] in (DeliveryState.DELIVERED, DeliveryState.DROPPED):
         return False
-    finish(connection, id, State.DROPPED, now=now, detail="dropped by hand")
+    finish(connection, id, DeliveryState.DROPPED, now=now, detail="dropped by hand")
     return True
 
 

@@ -10,7 +10,7 @@ import jinja2
 
 from exporter.relay import rendering
 from exporter.relay.incident import Incident
-from exporter.relay.outbox import Row
+from exporter.relay.outbox import OutboxRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Overview:
     version: str
     now: float
     incidents: Sequence[Incident]
-    deliveries: Sequence[Row]
+    deliveries: Sequence[OutboxRow]
     depth: int
     dead: int
     beat: float | None

@@ -19,7 +19,7 @@ import jinja2
 import msgspec
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from exporter.model import Alert, Level, Note, Occasion
+from exporter.model import Alert, Level, Notification, Occasion
 from exporter.relay import escaping
 from exporter.relay.incident import Incident, worst
 from exporter.relay.receiver import Receiver
@@ -39,7 +39,7 @@ class TemplateError(ValueError):
 
 
 class Safe(str):
-    """Text of our own making: not to be made inert."""
+    """Text of our own making: not to be made escape."""
 
     __slots__ = ()
 
@@ -71,16 +71,16 @@ def clock(time: float | None) -> Safe:
     return Safe(datetime.fromtimestamp(time, UTC).strftime("%d %b %H:%MZ"))
 
 
-def _final(inert: Callable[[str], str], value: object) -> object:
-    return inert(value) if isinstance(value, str) and not isinstance(value, Safe) else value
+def _final(escape: Callable[[str], str], value: object) -> object:
+    return escape(value) if isinstance(value, str) and not isinstance(value, Safe) else value
 
 
 @lru_cache(maxsize=64)
-def _environment(inert: Callable[[str], str], language: str) -> ImmutableSandboxedEnvironment:
+def _environment(escape: Callable[[str], str], language: str) -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
-        finalize=partial(_final, inert),
+        finalize=partial(_final, escape),
         autoescape=False,  # each service has its own escape, which finalize applies
         keep_trailing_newline=True,
     )
@@ -125,14 +125,14 @@ def _example() -> Incident:
 
 def compose(
     receiver: Receiver, incident: Incident, occasion: Occasion, now: float, triage: str = ""
-) -> tuple[Note, ...]:
+) -> tuple[Notification, ...]:
     """Give the notes that tell ``receiver`` of an incident: several when one would not fit."""
     context = _context(incident, occasion, now, receiver.listed) | {"triage": triage}
     firing, ended = incident.firing, incident.ended
     return _notes(
         receiver,
         context,
-        Note(
+        Notification(
             occasion=occasion,
             level=incident.level,
             incident=incident.id,
@@ -148,7 +148,7 @@ def compose(
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class AlertGroup:
     """Alerts of one name, level and state, as a digest counts them."""
 
     name: str
@@ -160,13 +160,13 @@ class Group:
 
 def compose_digest(
     receiver: Receiver,
-    groups: Sequence[Group],
+    groups: Sequence[AlertGroup],
     incidents: tuple[int, int],
     *,
     key: str,
     since: float,
     now: float,
-) -> tuple[Note, ...]:
+) -> tuple[Notification, ...]:
     """Give the notes that add up what was held back. ``key`` names the digest.
 
     ``incidents``: how many of them fire, and how many have ended.
@@ -205,7 +205,7 @@ def compose_digest(
         )
         for number, group in enumerate(groups[:_GROUPS])
     )
-    note = Note(
+    note = Notification(
         occasion=Occasion.DIGEST,
         level=level,
         incident=key,
@@ -218,7 +218,7 @@ def compose_digest(
     return _notes(receiver, context, note)
 
 
-def compose_test(receiver: Receiver, now: float) -> tuple[Note, ...]:
+def compose_test(receiver: Receiver, now: float) -> tuple[Notification, ...]:
     """Give one marked test message."""
     alert = Alert(fingerprint="test", firing=True, start=now, name="Test", level=Level.INFO)
     incident = Incident(id="test", group="test", opened=now, alerts={"test": alert})
@@ -227,7 +227,7 @@ def compose_test(receiver: Receiver, now: float) -> tuple[Note, ...]:
 
 def triage_text(receiver: Receiver, language: str, parts: Mapping[str, str]) -> str:
     """Give the triage as this receiver may show it, marked as a machine's."""
-    environment = _environment(receiver.notifier.inert, language)
+    environment = _environment(receiver.notifier.escape, language)
     known = language if language in languages() else "en"
     return environment.get_template(f"{known}.triage.j2").render(parts).strip()
 
@@ -297,13 +297,13 @@ def _groups(alerts: Iterable[Alert]) -> list[dict[str, object]]:
         found.setdefault((alert.name, alert.level, alert.firing), []).append(alert)
     return _rows(
         [
-            Group(name, level, firing, len(rows), tuple({a.exchange for a in rows}))
+            AlertGroup(name, level, firing, len(rows), tuple({a.exchange for a in rows}))
             for (name, level, firing), rows in found.items()
         ]
     )
 
 
-def _rows(groups: Sequence[Group]) -> list[dict[str, object]]:
+def _rows(groups: Sequence[AlertGroup]) -> list[dict[str, object]]:
     """Give the rows of a table, most first; the last one counts all that would be too many."""
     ordered = sorted(groups, key=lambda group: (not group.firing, -group.count, group.name))
     kept, rest = ordered[:_GROUPS], ordered[_GROUPS:]
@@ -333,7 +333,9 @@ def _rows(groups: Sequence[Group]) -> list[dict[str, object]]:
 # --- rendering and splitting --------------------------------------------------------------------
 
 
-def _notes(receiver: Receiver, context: Mapping[str, Any], bare: Note) -> tuple[Note, ...]:
+def _notes(
+    receiver: Receiver, context: Mapping[str, Any], bare: Notification
+) -> tuple[Notification, ...]:
     notifier = receiver.notifier
     title, lines = _rendered(receiver, context)
     if notifier.short:
@@ -359,13 +361,13 @@ def _notes(receiver: Receiver, context: Mapping[str, Any], bare: Note) -> tuple[
     return tuple(notes)
 
 
-def _replaced(note: Note, **changes: Any) -> Note:
+def _replaced(note: Notification, **changes: Any) -> Notification:
     return msgspec.structs.replace(note, **changes)
 
 
 def _rendered(receiver: Receiver, context: Mapping[str, Any]) -> tuple[str, list[str]]:
     """Give title and lines; by the receiver's own template, the shipped one, or none at all."""
-    environment = _environment(receiver.notifier.inert, receiver.language)
+    environment = _environment(receiver.notifier.escape, receiver.language)
     kind = "short.j2" if receiver.notifier.short else "j2"
     try:
         if receiver.template is not None:
@@ -374,7 +376,7 @@ def _rendered(receiver: Receiver, context: Mapping[str, Any]) -> tuple[str, list
             text = environment.get_template(f"{receiver.language}.{kind}").render(context)
     except Exception:  # whatever a user's template does, the page goes out
         log.warning("template_failed receiver=%s", receiver.name, exc_info=True)
-        environment = _environment(receiver.notifier.inert, "en")
+        environment = _environment(receiver.notifier.escape, "en")
         text = environment.get_template(f"en.{kind}").render(context)
     lines = [line.rstrip() for line in text.strip().splitlines()]
     title, rest = (lines[0], lines[1:]) if lines else ("", [])
@@ -382,7 +384,7 @@ def _rendered(receiver: Receiver, context: Mapping[str, Any]) -> tuple[str, list
 
 
 def _fields(receiver: Receiver, context: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    environment = _environment(receiver.notifier.inert, receiver.language)
+    environment = _environment(receiver.notifier.escape, receiver.language)
     text = environment.get_template(f"{receiver.language}.fields.j2").render(context)
     pairs = (line.partition("=") for line in text.splitlines())
     return tuple((name.strip(), value.strip()) for name, _, value in pairs if value.strip())

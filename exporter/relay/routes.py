@@ -14,7 +14,7 @@ from exporter import __version__
 from exporter.decoding import ParseError
 from exporter.metrics.exposition import Exposition
 from exporter.relay import incident_store, outbox, page, webhook
-from exporter.relay.metrics import Refusal, Status
+from exporter.relay.metrics import AlertStatus, Refusal
 from exporter.relay.store import StoreError
 from exporter.relay.webhook import Post
 from exporter.web import administration
@@ -23,8 +23,8 @@ from exporter.web.routes import (
     JSON,
     Handler,
     RefusedError,
-    Reply,
     Request,
+    Response,
     file_route,
     health_route,
     html_route,
@@ -41,7 +41,7 @@ ACCEPT: Final = 5.0  # seconds for a post to reach the disk; then 503
 _BIG: Final = 64 * 1024  # bytes of a post that are read in a thread
 
 
-class Serving:
+class RelayRoutes:
     """The routes of the running relay, and what is behind them."""
 
     def __init__(self, relay: Relay) -> None:
@@ -66,7 +66,7 @@ class Serving:
             routes[path] = file_route(kind, content)
         return routes
 
-    async def _post(self, read: Callable[[bytes, float], Post], request: Request) -> Reply:
+    async def _post(self, read: Callable[[bytes, float], Post], request: Request) -> Response:
         """Take a post: 200 once it is on the disk, 503 when it cannot be, never 429 (see docs)."""
         relay, meter = self._relay, self._relay.meter
         self._authorize(request)
@@ -93,8 +93,8 @@ class Serving:
                 meter.refused[Refusal.FULL].inc()
                 raise RefusedError(503, "the spool cannot take it now", {"Retry-After": "5"})
         for alert in post.alerts:
-            meter.received[Status.FIRING if alert.firing else Status.RESOLVED].inc()
-        return Reply(pieces=(b'{"status":"ok"}',), headers={"Content-Type": JSON})
+            meter.received[AlertStatus.FIRING if alert.firing else AlertStatus.RESOLVED].inc()
+        return Response(pieces=(b'{"status":"ok"}',), headers={"Content-Type": JSON})
 
     def _authorize(self, request: Request) -> None:
         """Check the login in constant time. Raises RefusedError."""
@@ -119,7 +119,7 @@ class Serving:
         return await administration.reload(relay.reloads, relay.config.server)
 
     async def _page(self) -> str:
-        relay, states = self._relay, tuple(outbox.State)
+        relay, states = self._relay, tuple(outbox.DeliveryState)
         incidents, rows = await relay.store.write(
             lambda db: (incident_store.recent(db, 50), outbox.listed(db, states, 50))
         )

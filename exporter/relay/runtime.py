@@ -13,13 +13,13 @@ from typing import Final, TypeAlias
 from exporter.config.reload import Changes
 from exporter.contracts import Clock, Notifier, Send
 from exporter.model import Circuit
-from exporter.redact import Veil
+from exporter.redact import Redactor
 from exporter.relay import delivery, incident_store, notifiers, outbox, rendering
-from exporter.relay.config import Config
-from exporter.relay.delivery import Courier, Policy
+from exporter.relay.config import RelayConfig
+from exporter.relay.delivery import DeliveryPolicy, DeliveryWorker
 from exporter.relay.enqueue import Taken
 from exporter.relay.incident import Incident
-from exporter.relay.incident_store import Ledger
+from exporter.relay.incident_store import IncidentStore
 from exporter.relay.metrics import RelayMeter
 from exporter.relay.receiver import Receiver
 from exporter.relay.settings import (
@@ -31,8 +31,7 @@ from exporter.relay.settings import (
     veil_of,
 )
 from exporter.relay.store import Store, StoreError
-from exporter.relay.triage_client import Advice, Adviser, Outcome
-from exporter.relay.triage_client import Rules as AdviserRules
+from exporter.relay.triage_client import Advice, TriageClient, TriageOutcome, TriageRules
 from exporter.relay.webhook import Post
 
 log = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ def _nobody(notifier: Notifier) -> Send:
     raise RuntimeError("no config is in force yet")
 
 
-class Force:
+class RelayRuntime:
     """What works by the config in force. ``group`` is for tasks that end by themselves."""
 
     def __init__(
@@ -71,12 +70,12 @@ class Force:
         self._group, self._start = group, start
         self._edges = AsyncExitStack()
         self.carrier: Callable[[Notifier], Send] = _nobody
-        self._config: Config | None = None
-        self._couriers: list[Courier] = []
-        self._workers: dict[Courier, asyncio.Task[None]] = {}
-        self._ledger = Ledger((), incident_store.Settings())
-        self._adviser: Adviser | None = None
-        self._veil = Veil()
+        self._config: RelayConfig | None = None
+        self._couriers: list[DeliveryWorker] = []
+        self._workers: dict[DeliveryWorker, asyncio.Task[None]] = {}
+        self._ledger = IncidentStore((), incident_store.IncidentStoreSettings())
+        self._adviser: TriageClient | None = None
+        self._veil = Redactor()
         self._asking: set[asyncio.Task[None]] = set()
 
     @property
@@ -91,7 +90,7 @@ class Force:
 
     # --- the config -----------------------------------------------------------------------------
 
-    async def change(self, config: Config) -> Changes:
+    async def change(self, config: RelayConfig) -> Changes:
         """Follow this config from now on; who did not change works on. Raises StoreError at first.
 
         Later a disk that refuses is waited for: what was ended must begin again.
@@ -113,7 +112,7 @@ class Force:
         let_go, self._edges, self.carrier = self._edges, edges, carrier
         self._config = config
         self._meter.follow(wanted)
-        self._ledger = Ledger([each for each, _ in wanted.values()], ledger_settings(config))
+        self._ledger = IncidentStore([each for each, _ in wanted.values()], ledger_settings(config))
         self._adviser = self._made_adviser(config)
         self._veil = veil_of(config)
         self._couriers = [
@@ -134,9 +133,9 @@ class Force:
             kept=tuple(kept),
         )
 
-    def _courier(self, receiver: Receiver, policy: Policy) -> Courier:
+    def _courier(self, receiver: Receiver, policy: DeliveryPolicy) -> DeliveryWorker:
         self._meter.circuit(receiver.name, Circuit.CLOSED)
-        return Courier(
+        return DeliveryWorker(
             receiver,
             policy,
             store=self._store,
@@ -146,7 +145,7 @@ class Force:
             chance=random,
         )
 
-    async def _retire(self, couriers: Sequence[Courier]) -> None:
+    async def _retire(self, couriers: Sequence[DeliveryWorker]) -> None:
         """Let tries under way end, begin no other."""
         for each in couriers:
             each.stop()
@@ -164,7 +163,7 @@ class Force:
 
     async def _resume(self, kept: Collection[str], *, patient: bool) -> None:
         """Take up what waits on the disk, and what was cut off; ``kept`` are at work."""
-        careful = [r.name for r in self.receivers if not (r.resend or r.notifier.keyed)]
+        careful = [r.name for r in self.receivers if not (r.resend or r.notifier.idempotent)]
         while True:
             now = self._clock.wall()
             try:
@@ -176,13 +175,13 @@ class Force:
                 log.warning("outbox_unwritable error=%s", error)
                 await self._clock.sleep(1.0)
 
-    def _made_adviser(self, config: Config) -> Adviser | None:
+    def _made_adviser(self, config: RelayConfig) -> TriageClient | None:
         ask = config.triage
         if not ask.enabled:
             return None
-        return Adviser(
+        return TriageClient(
             model_of(ask),
-            AdviserRules(deadline=ask.deadline, evidence_url=ask.evidence_url),
+            TriageRules(deadline=ask.deadline, evidence_url=ask.evidence_url),
             send=self.carrier(notifiers.load("webhook")),
             clock=self._clock,
             fence=lambda: f"=== {secrets.token_hex(8)} ===",
@@ -256,9 +255,9 @@ class Force:
 
     # --- triage ---------------------------------------------------------------------------------
 
-    async def _advise(self, adviser: Adviser, incident: Incident) -> None:
+    async def _advise(self, adviser: TriageClient, incident: Incident) -> None:
         """Ask about an incident that people have been told of, and send them the answer after."""
-        advice = Advice(outcome=Outcome.ERROR)
+        advice = Advice(outcome=TriageOutcome.ERROR)
         try:
             advice = await adviser.ask(incident)
         except Exception:  # as above: nothing that a model says may end the relay

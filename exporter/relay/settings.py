@@ -13,15 +13,15 @@ from exporter.clock import SystemClock
 from exporter.config.secret import Secret, revealed
 from exporter.contracts import Account, FetchFailedError, Notifier, Send
 from exporter.flow import backoff, breaker
-from exporter.http.aiohttp_client import HttpClient
+from exporter.http.aiohttp_client import AiohttpClient
 from exporter.http.proxy import environment
 from exporter.model import Answer, Retry
-from exporter.redact import Veil
+from exporter.redact import Redactor
 from exporter.relay import config as settings
 from exporter.relay import heartbeat, incident_store, notifiers, rendering, triage
-from exporter.relay.config import Config
-from exporter.relay.delivery import Policy
-from exporter.relay.incident import Rules as FlapRules
+from exporter.relay.config import RelayConfig
+from exporter.relay.delivery import DeliveryPolicy
+from exporter.relay.incident import IncidentRules
 from exporter.relay.receiver import Pace, Receiver
 
 
@@ -30,7 +30,7 @@ def all_notifiers() -> dict[str, Notifier]:
     return {name: notifiers.load(name) for name in notifiers.names()}
 
 
-def load(file: str | Path, environ: Mapping[str, str] | None = None) -> Config:
+def load(file: str | Path, environ: Mapping[str, str] | None = None) -> RelayConfig:
     """Read a relay's config file and try its templates. Raises ConfigError."""
     known = all_notifiers()
     languages = rendering.languages()
@@ -55,7 +55,7 @@ def plain(value: Secret | str | None) -> str:
     return value.reveal() if isinstance(value, Secret) else value or ""
 
 
-def receiver_of(config: settings.Receiver) -> Receiver:
+def receiver_of(config: settings.ReceiverConfig) -> Receiver:
     """Give one receiver as the relay's parts know it."""
     notifier = notifiers.load(config.type)
     base = Account(
@@ -88,14 +88,14 @@ def receiver_of(config: settings.Receiver) -> Receiver:
     )
 
 
-def policy_of(config: settings.Receiver) -> Policy:
+def policy_of(config: settings.ReceiverConfig) -> DeliveryPolicy:
     """Give how one receiver is tried."""
     retry = config.retry
-    return Policy(
+    return DeliveryPolicy(
         timeout=config.timeout,
         parallel=config.parallel,
-        backoff=backoff.Rules(base=retry.base, cap=retry.cap),
-        breaker=breaker.Rules(
+        backoff=backoff.BackoffRules(base=retry.base, cap=retry.cap),
+        breaker=breaker.BreakerRules(
             failures=retry.failures,
             recovery=retry.recovery,
             recovery_cap=max(retry.recovery, retry.cap),
@@ -104,11 +104,11 @@ def policy_of(config: settings.Receiver) -> Policy:
     )
 
 
-def ledger_settings(config: Config) -> incident_store.Settings:
+def ledger_settings(config: RelayConfig) -> incident_store.IncidentStoreSettings:
     incidents, ask = config.incidents, config.triage
-    return incident_store.Settings(
+    return incident_store.IncidentStoreSettings(
         dedup=incidents.dedup_window,
-        flapping=FlapRules(
+        flapping=IncidentRules(
             window=incidents.flap_window,
             changes=incidents.flap_changes,
             quiet=incidents.dedup_window,
@@ -122,7 +122,7 @@ def ledger_settings(config: Config) -> incident_store.Settings:
     )
 
 
-def model_of(config: settings.Triage) -> triage.Model:
+def model_of(config: settings.TriageConfig) -> triage.Model:
     return triage.Model(
         url=config.base_url.rstrip("/"),
         name=config.model,
@@ -136,10 +136,10 @@ def model_of(config: settings.Triage) -> triage.Model:
 
 
 @asynccontextmanager
-async def sending(config: Config) -> AsyncIterator[Callable[[Notifier], Send]]:
+async def sending(config: RelayConfig) -> AsyncIterator[Callable[[Notifier], Send]]:
     """Open what carries requests: one pool for HTTP, the library for whom it speaks."""
     ca_file, veil = config.http.ca_file, veil_of(config)
-    async with HttpClient(limit=config.http.connections, ca_file=ca_file) as client:
+    async with AiohttpClient(limit=config.http.connections, ca_file=ca_file) as client:
 
         def carrier(notifier: Notifier) -> Send:
             if notifier.name != "apprise":
@@ -150,12 +150,12 @@ async def sending(config: Config) -> AsyncIterator[Callable[[Notifier], Send]]:
         yield carrier
 
 
-def veil_of(config: Config) -> Veil:
+def veil_of(config: RelayConfig) -> Redactor:
     """Give what hides every secret of a config, and those of the environment's proxies."""
-    return Veil([*revealed(config), *environment().secrets])
+    return Redactor([*revealed(config), *environment().secrets])
 
 
-def veiled(send: Send, veil: Veil) -> Send:
+def veiled(send: Send, veil: Redactor) -> Send:
     """Hide what we sent from all that reads the answer: services repeat it in errors and ids."""
 
     async def asked(
@@ -197,7 +197,7 @@ class Tested:
     answer: str
 
 
-async def try_receiver(config: Config, name: str) -> list[Tested]:
+async def try_receiver(config: RelayConfig, name: str) -> list[Tested]:
     """Send one marked test message over a receiver, past the spool. Raises KeyError."""
     found = next((each for each in config.receivers if each.name == name), None)
     if found is None:
@@ -228,7 +228,7 @@ async def try_receiver(config: Config, name: str) -> list[Tested]:
             results.append(
                 Tested(
                     target=target,
-                    outcome=receiver.notifier.judge(answer),
+                    outcome=receiver.notifier.parse_response(answer),
                     status=answer.status,
                     answer=answer.body[:2000].decode(errors="replace"),
                 )

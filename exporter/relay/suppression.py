@@ -14,7 +14,7 @@ from exporter.relay.incident import Incident
 from exporter.relay.receiver import Pace, Receiver
 
 
-class Held(StrEnum):
+class Suppression(StrEnum):
     """Why something is not told at once; the label ``reason``."""
 
     COOLDOWN = "cooldown"
@@ -38,7 +38,7 @@ def hold(
     db: sqlite3.Connection,
     receiver: Receiver,
     incident: Incident,
-    reason: Held,
+    reason: Suppression,
     occasion: Occasion,
     now: float,
 ) -> None:
@@ -78,7 +78,7 @@ def rows(db: sqlite3.Connection, receiver: str, where: str, most: int = 500) -> 
 
 def added_up(
     db: sqlite3.Connection, receiver: str
-) -> tuple[list[rendering.Group], tuple[int, int]]:
+) -> tuple[list[rendering.AlertGroup], tuple[int, int]]:
     """Add up what is held back of one receiver; give also how much of it fires, and has ended.
 
     By the database: ten thousand rows in 20 ms, where reading each incident would take 200.
@@ -90,7 +90,7 @@ def added_up(
         (receiver,),
     ).fetchall()
     groups = [
-        rendering.Group(
+        rendering.AlertGroup(
             row["name"],
             Level(row["level"]),
             bool(row["firing"]),

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.model import Request
+from exporter.model import HttpRequest
 from exporter.relay import escaping
 from exporter.relay.incident import Incident
 
@@ -35,7 +35,7 @@ _EVIDENCE: Final = 3000  # characters
 _LONGEST: Final = 64 * 1024  # bytes of an answer
 
 
-class AnswerError(ValueError):
+class TriageAnswerError(ValueError):
     """The model's answer is of no use; the text is for the log."""
 
 
@@ -53,7 +53,7 @@ class Model:
     words: int = 100
 
 
-def request(model: Model, incident: Incident, evidence: str, fence: str) -> Request:
+def request(model: Model, incident: Incident, evidence: str, fence: str) -> HttpRequest:
     """Ask for one triage. ``fence`` is a word nobody can guess: it encloses what is only data."""
     language = _LANGUAGES[model.language][0]
     system = (
@@ -83,7 +83,7 @@ def request(model: Model, incident: Incident, evidence: str, fence: str) -> Requ
     headers = {"Content-Type": "application/json"}
     if model.key:
         headers["Authorization"] = f"Bearer {model.key}"
-    return Request(
+    return HttpRequest(
         method="POST",
         url=f"{model.url}/chat/completions",
         headers=headers,
@@ -137,20 +137,20 @@ class Triage:
 def read(body: bytes, model: Model) -> Triage:
     """Read the model's answer. Raises AnswerError."""
     if len(body) > _LONGEST:
-        raise AnswerError(f"{len(body)} bytes")
+        raise TriageAnswerError(f"{len(body)} bytes")
     try:
         reply = msgspec.json.decode(body.strip(), type=_Reply)  # empty lines keep a socket open
         content = reply.choices[0].message.content or ""
     except (msgspec.MsgspecError, ValueError, IndexError) as error:
-        raise AnswerError(f"no chat completion: {error}"[:200]) from error
+        raise TriageAnswerError(f"no chat completion: {error}"[:200]) from error
     if not content.strip():
-        raise AnswerError("empty")
+        raise TriageAnswerError("empty")
     found = _parts(content)
     parts = {name: _plain(found.get(name, "")) for name in _PARTS}
     if not parts["cause"] or not parts["action"]:
-        raise AnswerError("without cause or action")
+        raise TriageAnswerError("without cause or action")
     if not in_language(" ".join(parts.values()), model.language):
-        raise AnswerError(f"not in the language {model.language}")
+        raise TriageAnswerError(f"not in the language {model.language}")
     usage = reply.usage or _Usage()
     return Triage(
         parts=_bounded(parts, model) | {"language": model.language},

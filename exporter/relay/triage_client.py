@@ -22,7 +22,7 @@ _ANSWER: Final = 128 * 1024  # bytes
 _EVIDENCE: Final = 256 * 1024
 
 
-class Outcome(StrEnum):
+class TriageOutcome(StrEnum):
     """How a triage ended; the label ``outcome``."""
 
     OK = "ok"
@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class TriageRules:
     """Bounds of asking. Durations in seconds."""
 
     deadline: float = 20.0  # of all: evidence and answer
@@ -46,18 +46,18 @@ class Rules:
 class Advice:
     """What asking came to. ``seconds`` from the question to the answer."""
 
-    outcome: Outcome
+    outcome: TriageOutcome
     seconds: float = 0.0
     found: triage.Triage | None = None
 
 
-class Adviser:
+class TriageClient:
     """One model. ``fence`` gives a word that nobody can guess, anew for each question."""
 
     def __init__(
         self,
         model: triage.Model,
-        rules: Rules,
+        rules: TriageRules,
         *,
         send: Send,
         clock: Clock,
@@ -65,7 +65,7 @@ class Adviser:
     ) -> None:
         self._model, self._rules = model, rules
         self._send, self._clock, self._fence = send, clock, fence
-        self._breaker = breaker.Breaker(breaker.Rules(failures=3, recovery=30.0))
+        self._breaker = breaker.Breaker(breaker.BreakerRules(failures=3, recovery=30.0))
         self._places = asyncio.Semaphore(rules.parallel)
 
     async def ask(self, incident: Incident) -> Advice:
@@ -75,7 +75,7 @@ class Adviser:
             async with asyncio.timeout(self._rules.deadline), self._places:
                 permit = self._breaker.acquire(self._clock.monotonic())
                 if permit is None:
-                    return Advice(outcome=Outcome.ERROR)
+                    return Advice(outcome=TriageOutcome.ERROR)
                 ok: bool | None = False  # a deadline that passes is the model's fault
                 try:
                     found = await self._answer(incident, started)
@@ -84,17 +84,17 @@ class Adviser:
                     now = self._clock.monotonic()
                     self._breaker.release(permit, ok, now - started, now)
         except TimeoutError:
-            return self._failed(Outcome.TIMEOUT, "deadline", started)
+            return self._failed(TriageOutcome.TIMEOUT, "deadline", started)
         except FetchFailedError as error:
             late = error.reason in (Reason.READ_TIMEOUT, Reason.CONNECT_TIMEOUT)
-            outcome = Outcome.TIMEOUT if late else Outcome.ERROR
+            outcome = TriageOutcome.TIMEOUT if late else TriageOutcome.ERROR
             return self._failed(outcome, error.reason, started)
-        except triage.AnswerError as error:
-            return self._failed(Outcome.ERROR, str(error), started)
+        except triage.TriageAnswerError as error:
+            return self._failed(TriageOutcome.ERROR, str(error), started)
         seconds = self._clock.monotonic() - started
-        return Advice(outcome=Outcome.OK, seconds=seconds, found=found)
+        return Advice(outcome=TriageOutcome.OK, seconds=seconds, found=found)
 
-    def _failed(self, outcome: Outcome, reason: str, started: float) -> Advice:
+    def _failed(self, outcome: TriageOutcome, reason: str, started: float) -> Advice:
         log.warning("triage_failed outcome=%s reason=%s", outcome, reason)
         return Advice(outcome=outcome, seconds=self._clock.monotonic() - started)
 
@@ -111,7 +111,7 @@ class Adviser:
             body=request.body,
         )
         if answer.status != 200:
-            raise triage.AnswerError(f"status {answer.status}")
+            raise triage.TriageAnswerError(f"status {answer.status}")
         return triage.read(answer.body, self._model)
 
     async def _evidence(self, incident: Incident) -> str:

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from exporter.contracts import Clock, FetchFailedError
 from exporter.relay import heartbeat, notifiers, outbox
-from exporter.relay.config import Heartbeat
+from exporter.relay.config import HeartbeatConfig
 from exporter.relay.metrics import RelayMeter
-from exporter.relay.runtime import Force
+from exporter.relay.runtime import RelayRuntime
 from exporter.relay.settings import plain
 from exporter.relay.store import Store, StoreError
 from exporter.relay.webhook import Post
@@ -25,8 +25,8 @@ class Watchdog:
 
     def __init__(
         self,
-        config: Callable[[], Heartbeat],
-        force: Force,
+        config: Callable[[], HeartbeatConfig],
+        force: RelayRuntime,
         *,
         store: Store,
         clock: Clock,
@@ -75,12 +75,12 @@ class Watchdog:
         rest = tuple(alert for alert in post.alerts if alert.name != config.alertname)
         return replace(post, alerts=rest)
 
-    async def look(self, now: float, wall: float) -> None:
+    async def update(self, now: float, wall: float) -> None:
         """See whether the silence has become too long, and page if so."""
         if self._beat is None:
             return
         timeout = self._config().timeout
-        self._beat, silent = heartbeat.look(self._beat, now, wall, timeout)
+        self._beat, silent = heartbeat.update(self._beat, now, wall, timeout)
         if silent and self._beat.lost is not None:
             self._meter.heartbeat_lost.set(1)
             log.error("heartbeat_lost timeout_s=%.0f", timeout)

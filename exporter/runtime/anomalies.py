@@ -11,20 +11,20 @@ from exporter import config as settings
 from exporter.alertmanager.meter import PushMeter
 from exporter.alertmanager.push import Alerts, Key, Push, Pushed, Recipient, Report, key_of
 from exporter.anomaly import alerts as alerts_of
-from exporter.anomaly.alerts import Claim, Origin
-from exporter.anomaly.engine import Judging
-from exporter.anomaly.incidents import Rule
+from exporter.anomaly.alerts import AlertOrigin, Claim
+from exporter.anomaly.engine import AnomalyEngine
+from exporter.anomaly.incidents import IncidentRule
 from exporter.anomaly.outages import Outages
 from exporter.config import Config
 from exporter.contracts import Clock
-from exporter.flow.cooperative import in_bites
+from exporter.flow.cooperative import in_cooperative_steps
 from exporter.flow.state_file import Parts
-from exporter.http.client import DirectClient
+from exporter.http.client import HttpClient
 from exporter.metrics.registry import Registry
 from exporter.model import Change, Severity, Verdict
 from exporter.probes.context import Task
 from exporter.runtime.fleet import end
-from exporter.runtime.runtime import PATIENCE, Force
+from exporter.runtime.runtime import PATIENCE, Runtime
 
 audit = logging.getLogger("exporter.audit")
 
@@ -45,11 +45,11 @@ class Anomalies:
 
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry, self._clock = registry, clock
-        self.judging = Judging(registry, clock, self._heard)
+        self.judging = AnomalyEngine(registry, clock, self._heard)
         self.outages = Outages()
         self.alerts = Alerts()
         self._config: Config | None = None
-        self._client: DirectClient | None = None
+        self._client: HttpClient | None = None
         self._pushing: list[asyncio.Task[None]] = []
         self._pushes: Registry | None = None
         self._whole = asyncio.Lock()  # held from one moment that may be photographed to the next
@@ -74,7 +74,7 @@ class Anomalies:
             longest = max(config.probes.interval, config.anomaly.tick)
             self.judging.follow(
                 [each.name for each in config.exchanges],
-                Rule(
+                IncidentRule(
                     hold=config.anomaly.hold,
                     clear=config.anomaly.clear,
                     cooldown=config.anomaly.cooldown,
@@ -85,14 +85,14 @@ class Anomalies:
         else:
             self.judging.stop()
 
-    async def tick(self, force: Force) -> None:
+    async def tick(self, force: Runtime) -> None:
         """Look once at everything, and tell what is new."""
         async with self._whole:
             config = self._config
             if config is None:
                 return
             exchanges, online = force.exchanges, force.online()
-            if await self.outages.look(exchanges, online=online, clock=self._clock) or self._news:
+            if await self.outages.update(exchanges, online=online, clock=self._clock) or self._news:
                 await self._tell(config)
             if config.anomaly.enabled:
                 await self.judging.tick(exchanges, force.deviations)
@@ -111,7 +111,7 @@ class Anomalies:
 
     # --- what outlives the process ------------------------------------------------------------
 
-    async def photograph(self) -> Parts:
+    async def snapshot(self) -> Parts:
         """Give what was learnt and told as of one moment between two ticks.
 
         It is taken in bites: copying what 10,000 series have learnt takes 30 ms.
@@ -124,12 +124,12 @@ class Anomalies:
         return parts
 
     def _pieces(self) -> Iterator[tuple[str, bytes]]:
-        yield from self.judging.photograph()
+        yield from self.judging.snapshot()
         for piece in self.alerts.pieces():
             yield "alerts", piece
 
     def restore(self, parts: Parts) -> None:
-        """Take up a photograph. Raises ValueError, and changes nothing, for what is no such."""
+        """Take up a snapshot. Raises ValueError, and changes nothing, for what is no such."""
         told = parts.get("alerts", ())
         Alerts().restore(told)
         self.judging.restore(parts)
@@ -164,8 +164,8 @@ class Anomalies:
                 audit.info(_RESOLVED, *_named(alert.labels))
 
         anomalies = alerts_of.anomalies(origin, self.judging.incidents)
-        await in_bites(chain(self.outages.claims(origin), anomalies), fire, self._clock)
-        await in_bites(self.alerts.firing(), end_unwanted, self._clock)
+        await in_cooperative_steps(chain(self.outages.claims(origin), anomalies), fire, self._clock)
+        await in_cooperative_steps(self.alerts.firing(), end_unwanted, self._clock)
 
     async def _push_to(self, config: Config) -> None:
         await end(self._pushing, PATIENCE)
@@ -174,7 +174,7 @@ class Anomalies:
         self._pushes = self._registry.scope()
         self._pushing = []
         if config.alertmanagers and self._client is None:
-            self._client = DirectClient()
+            self._client = HttpClient()
             await self._client.__aenter__()
         for each in config.alertmanagers:
             assert self._client is not None and self.start is not None  # noqa: S101, PT018 - set up
@@ -197,12 +197,12 @@ def _told(config: Config) -> object:
     return config.alertmanagers, config.alerting
 
 
-def _origin(config: Config) -> Origin:
+def _origin(config: Config) -> AlertOrigin:
     alerting = config.alerting
-    return Origin(job=alerting.job, site=alerting.site, external=alerting.external_labels)
+    return AlertOrigin(job=alerting.job, site=alerting.site, external=alerting.external_labels)
 
 
-def _recipient(to: settings.Alertmanager, alerting: settings.Alerting) -> Recipient:
+def _recipient(to: settings.AlertmanagerConfig, alerting: settings.AlertingConfig) -> Recipient:
     login = None
     if to.username is not None and to.password is not None:
         login = to.username, to.password.reveal()

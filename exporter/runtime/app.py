@@ -34,15 +34,15 @@ from exporter.runtime.anomalies import Anomalies
 from exporter.runtime.diagnostics import Diagnostics
 from exporter.runtime.fleet import end
 from exporter.runtime.local_health import Lateness, show_domains
-from exporter.runtime.routes import Serving
-from exporter.runtime.runtime import PATIENCE, Force
+from exporter.runtime.routes import ExporterRoutes
+from exporter.runtime.runtime import PATIENCE, Runtime
 from exporter.runtime.storage import Storage, StorageError, wants_storage
-from exporter.streams.dead_letters import DeadLetters
+from exporter.streams.dead_letters import DeadLetterWriter
 from exporter.web.administration import limits
 from exporter.web.server import Server
 
 if TYPE_CHECKING:
-    from exporter.web.security import WebFile
+    from exporter.web.security import WebSecurity
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class RunOptions:
     """What the command line adds to the config. ``reload`` reads it anew, or raises ConfigError.
 
     ``saved`` is told when all that must outlive the process is written, and only the end is left.
@@ -65,7 +65,7 @@ class Options:
     ready: Callable[[int], None] = lambda port: None  # told the port once it is served
     saved: Callable[[], None] = lambda: None
     reload: Callable[[], Config] | None = None
-    web: WebFile | None = None  # loaded
+    web: WebSecurity | None = None  # loaded
     shard: Shard | None = None  # of all exchanges of the config, which to watch
     storage: Path | None = None  # a directory for what must outlive this process
 
@@ -73,7 +73,7 @@ class Options:
 class App:
     """The running program: what it holds, and `run`."""
 
-    def __init__(self, config: Config, options: Options) -> None:
+    def __init__(self, config: Config, options: RunOptions) -> None:
         self.config, self.options = config, options
         self.clock = SystemClock()
         self.started = self.clock.wall()
@@ -96,10 +96,10 @@ class App:
         self.judging = self.anomalies.judging
         self.lateness = Lateness(self.clock)
         self.bans = Bans()
-        self._dead: DeadLetters | None = None  # where there is a storage path
+        self._dead: DeadLetterWriter | None = None  # where there is a storage path
         self.reloads: Mailbox[None, object] = Mailbox(capacity=4)
         self.diagnostics: Diagnostics | None = None
-        self._force: Force | None = None  # both once there is a group to run it in
+        self._force: Runtime | None = None  # both once there is a group to run it in
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -113,7 +113,7 @@ class App:
             storage = self._open_storage(edges)
             server = Server(
                 self.options.listen_address,
-                Serving(self).routes(),
+                ExporterRoutes(self).routes(),
                 limits=limits(self.config.server, self.config.server.body_limit),
                 security=None if self.options.web is None else self.options.web.security,
                 refused=self.meter.connections_refused,
@@ -125,7 +125,7 @@ class App:
             with _signals(stop, self._hangup):
                 async with asyncio.TaskGroup() as tasks:
                     start = partial(self._start, tasks)
-                    self._force = force = Force(
+                    self._force = force = Runtime(
                         registry=self.registry,
                         clock=self.clock,
                         start=start,
@@ -159,7 +159,7 @@ class App:
         edges.callback(storage.close)
         self.bans = storage.bans()
         try:
-            self._dead = DeadLetters(storage.folder / "deadletters", self.registry, self.clock)
+            self._dead = DeadLetterWriter(storage.folder / "deadletters", self.registry, self.clock)
             self._dead.adopt(storage.folder / "spill")
         except OSError as error:
             raise StorageError(f"cannot use {storage.folder}: {error}") from error
@@ -178,9 +178,9 @@ class App:
     async def _save(self, storage: Storage | None) -> None:
         if storage is not None:
             storage.save_bans(self.bans)
-            storage.save_learnt(await self.anomalies.photograph())
+            storage.save_learnt(await self.anomalies.snapshot())
 
-    async def _drain(self, force: Force, own: list[asyncio.Task[None]]) -> None:
+    async def _drain(self, force: Runtime, own: list[asyncio.Task[None]]) -> None:
         self.stopping = True
         log.info("stopping exchanges=%d patience_s=%.1f", len(force.exchanges), PATIENCE)
         await force.stop()
@@ -190,7 +190,7 @@ class App:
         await end(own, PATIENCE)
         log.info("stopped")
 
-    def _tasks(self, force: Force, storage: Storage | None) -> Iterator[Task]:
+    def _tasks(self, force: Runtime, storage: Storage | None) -> Iterator[Task]:
         yield "lag", "lag", self._watch_lag
         yield "garbage", "garbage", self._collect_garbage
         yield "tick", "tick", partial(self._tick, force)
@@ -201,10 +201,10 @@ class App:
         if self._dead is not None:
             yield "deadletters", "deadletters", self._dead.run
         if storage is not None:
-            yield "state", "state", partial(storage.run, self.bans, self.anomalies.photograph)
+            yield "state", "state", partial(storage.run, self.bans, self.anomalies.snapshot)
         yield "reload", "reload", partial(self.reloads.serve, partial(self._reload, force))
 
-    def _web(self, server: Server, web: WebFile) -> Task:
+    def _web(self, server: Server, web: WebSecurity) -> Task:
         self.meter.web_config_loaded(True)
         follow = partial(web.follow, self.clock, server.secure, self.meter.web_config_loaded)
         return "web", "web config", follow
@@ -243,7 +243,7 @@ class App:
         except MailboxFullError:
             log.warning("reload_ignored reason=%r", "several wait already")
 
-    async def _reload(self, force: Force, _: None) -> object:
+    async def _reload(self, force: Runtime, _: None) -> object:
         """Read the config anew and follow it. Raises ConfigError; the old one stays in force."""
         if self.options.reload is None:
             raise ValueError("this program was started without a config file")
@@ -270,7 +270,7 @@ class App:
             log.warning("config_needs_restart sections=%s", ",".join(later))
         return {**asdict(changes), "at_next_start": later}
 
-    async def _follow(self, config: Config, force: Force) -> Changes:
+    async def _follow(self, config: Config, force: Runtime) -> Changes:
         changes = await force.change(self._own(config))
         await self.anomalies.follow(config)
         self.config = config
@@ -313,14 +313,14 @@ class App:
             await self.clock.sleep(_GARBAGE_EVERY)
             gc.collect()
 
-    async def _tick(self, force: Force) -> None:
+    async def _tick(self, force: Runtime) -> None:
         due = self.clock.monotonic()
         while True:
             # A tick that was missed is left out: its values are gone, two in a row teach nothing.
             due = max(due + self.config.anomaly.tick, self.clock.monotonic())
             await self.clock.sleep(due - self.clock.monotonic())
             wall = self.clock.wall()
-            await force.look(wall)
+            await force.update(wall)
             if force.controls is not None:
                 site = self.lateness.site(force.controls.network)
                 await show_domains(self.exchanges, site, self.clock)

@@ -18,8 +18,8 @@ from exporter.books.synchronisation import Snapshots
 from exporter.contracts import Clock, Fetch
 from exporter.exchange.exchange import Exchange
 from exporter.flow.fan_out import Failed, fan_out
-from exporter.flow.jobs import Job, Jobs, Status, Work
-from exporter.http.client import DirectClient, addresses, proxied
+from exporter.flow.jobs import Job, Jobs, JobStatus, Work
+from exporter.http.client import HttpClient, addresses, proxied
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Probed
@@ -29,7 +29,7 @@ from exporter.streams.exchange_books import LocalBook
 from exporter.streams.exchange_streams import StreamState
 
 if TYPE_CHECKING:
-    from exporter.runtime.runtime import Force
+    from exporter.runtime.runtime import Runtime
 
 _MOST_ADDRESSES = 16
 _AUDITS_AT_ONCE = 4
@@ -87,10 +87,10 @@ def read(body: bytes) -> Wanted:
 class Diagnostics:
     """The jobs of the running program."""
 
-    def __init__(self, force: Force, registry: Registry, clock: Clock) -> None:
+    def __init__(self, force: Runtime, registry: Registry, clock: Clock) -> None:
         self._force, self._clock = force, clock
-        self._gauges = registry.gauges(families.JOBS, values=Status)
-        self._ended = registry.counters(families.JOBS_ENDED, values=Status)
+        self._gauges = registry.gauges(families.JOBS, values=JobStatus)
+        self._ended = registry.counters(families.JOBS_ENDED, values=JobStatus)
         self.jobs = Jobs(
             clock=clock,
             chance=random,
@@ -98,8 +98,8 @@ class Diagnostics:
             heard=self._heard,
         )
 
-    def _heard(self, status: Status) -> None:
-        if status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED):
+    def _heard(self, status: JobStatus) -> None:
+        if status in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED):
             self._ended[status].inc()
         for each, gauge in self._gauges.items():
             gauge.set(sum(job.status is each for job in self.jobs.all()))
@@ -142,7 +142,7 @@ def _named(what: str, name: str, known: Mapping[str, Any]) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class ProbeSeries:
     """What the probes of one address on one kind of connection came to. Durations in seconds."""
 
     address: str | None  # None: the proxy chose
@@ -184,7 +184,7 @@ async def burst(
 
 @asynccontextmanager
 async def _client(address: str | None, keep: bool) -> AsyncIterator[Fetch]:
-    async with DirectClient(
+    async with HttpClient(
         limit=1, limit_per_host=1, keepalive=75.0 if keep else None, address=address
     ) as client:
         yield client
@@ -201,13 +201,13 @@ async def _probe(exchange: Exchange, state: EndpointState, fetch: Fetch, clock: 
     return await probe(state.target, fetch, clock, Readers(fault=exchange.venue.fault))
 
 
-def _summed(address: str | None, kind: families.Connection, probes: list[Probed]) -> Series:
+def _summed(address: str | None, kind: families.Connection, probes: list[Probed]) -> ProbeSeries:
     good = [done.duration for done in probes if done.ok]
     failures: dict[str, int] = {}
     for done in probes:
         if done.reason is not None:
             failures[done.reason] = failures.get(done.reason, 0) + 1
-    return Series(
+    return ProbeSeries(
         address=address,
         family=None if address is None else "IPv6" if ":" in address else "IPv4",
         connection=kind,

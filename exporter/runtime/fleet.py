@@ -19,7 +19,7 @@ _INSIST_EVERY = 1.0  # seconds until a task that should have ended is told so ag
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    configured: settings.Exchange
+    configured: settings.ExchangeConfig
     exchange: Exchange
     tasks: tuple[asyncio.Task[None], ...]
 
@@ -34,8 +34,8 @@ class Fleet:
 
     async def change(
         self,
-        wanted: Sequence[settings.Exchange],
-        make: Callable[[settings.Exchange], Exchange],
+        wanted: Sequence[settings.ExchangeConfig],
+        make: Callable[[settings.ExchangeConfig], Exchange],
         *,
         all_anew: bool,
         patience: float,
@@ -53,7 +53,7 @@ class Fleet:
             and each.name in self._units
             and self._units[each.name].configured == each
         }
-        made: dict[str, tuple[settings.Exchange, Exchange]] = {}
+        made: dict[str, tuple[settings.ExchangeConfig, Exchange]] = {}
         try:
             for each in wanted:
                 if each.name not in kept:

@@ -9,7 +9,7 @@ from exporter import config as settings
 from exporter.anomaly.worst import Worst
 from exporter.contracts import Clock, Fetch
 from exporter.exchange.exchange import Exchange
-from exporter.flow.cooperative import in_bites
+from exporter.flow.cooperative import in_cooperative_steps
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Probed
@@ -24,7 +24,7 @@ class ControlTargets:
 
     def __init__(
         self,
-        configured: Sequence[settings.ControlTarget],
+        configured: Sequence[settings.ControlTargetConfig],
         registry: Registry,
         fetch: Fetch,
         clock: Clock,
@@ -89,10 +89,10 @@ async def show_domains(exchanges: Sequence[Exchange], site: attribution.Site, cl
     """Show for each exchange where the fault lies, if anything of it fails."""
     symptoms: dict[Exchange, frozenset[Symptom]] = {}
 
-    def look(exchange: Exchange) -> None:
+    def update(exchange: Exchange) -> None:
         symptoms[exchange] = exchange.symptoms()
 
-    await in_bites(exchanges, look, clock)
+    await in_cooperative_steps(exchanges, update, clock)
     unreached = sum(_silent(found) for found in symptoms.values())
 
     def blame(exchange: Exchange) -> None:
@@ -105,7 +105,7 @@ async def show_domains(exchanges: Sequence[Exchange], site: attribution.Site, cl
         )
         exchange.blame(domain)
 
-    await in_bites(exchanges, blame, clock)
+    await in_cooperative_steps(exchanges, blame, clock)
 
 
 def _silent(symptoms: frozenset[Symptom]) -> bool:

@@ -40,7 +40,7 @@ class _Action(msgspec.Struct, forbid_unknown_fields=True):
     action: Literal["trip", "reset"]
 
 
-class Serving:
+class ExporterRoutes:
     """The routes of the running program, and what is behind them."""
 
     def __init__(self, app: App) -> None:

@@ -10,33 +10,33 @@ from functools import partial
 
 from exporter import config as settings
 from exporter import venues
-from exporter.anomaly.engine import Judging
+from exporter.anomaly.engine import AnomalyEngine
 from exporter.config import Config
 from exporter.config.reload import Changes
 from exporter.contracts import Clock, Connect, FetchFailedError
 from exporter.exchange.exchange import Exchange
 from exporter.exchange.prices import Prices
-from exporter.flow.concurrency import Slots
-from exporter.flow.cooperative import in_bites
-from exporter.flow.dead_letters import Post
+from exporter.flow.concurrency import FairSemaphore
+from exporter.flow.cooperative import in_cooperative_steps
+from exporter.flow.dead_letters import DeadLetterSink
 from exporter.flow.overflow import Overflows
-from exporter.http.client import DirectClient
+from exporter.http.client import HttpClient
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Probed, Reason
 from exporter.probes.bans import Bans
-from exporter.probes.context import Surroundings, Task
+from exporter.probes.context import ExchangeContext, Task
 from exporter.probes.status_page import StatusPages
 from exporter.runtime.fleet import Fleet, end
 from exporter.runtime.local_health import ControlTargets, Lateness
 from exporter.websocket import connection
-from exporter.websocket.receive_queue import InboxBounds, InboxMeter
+from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 5.0  # seconds that what runs is given to end
 
 
-class Force:
+class Runtime:
     """What runs by the config in force. ``start`` runs one task of it."""
 
     def __init__(
@@ -45,17 +45,17 @@ class Force:
         registry: Registry,
         clock: Clock,
         start: Callable[[Task], asyncio.Task[None]],
-        judging: Judging,
+        judging: AnomalyEngine,
         lateness: Lateness,
         bans: Bans,
-        post: Post,
+        post: DeadLetterSink,
         overflows: Overflows | None = None,
     ) -> None:
         self._registry, self._clock, self._start = registry, clock, start
         self._judging, self._lateness, self._bans = judging, lateness, bans
         self._post, self._overflows = post, overflows
         self._config: Config | None = None
-        self._client: DirectClient | None = None
+        self._client: HttpClient | None = None
         self._fleet = Fleet(start)
         self._controls: ControlTargets | None = None
         self._watching: list[asyncio.Task[None]] = []
@@ -87,13 +87,13 @@ class Force:
         probes = before is None or before.probes != config.probes
         streams = before is None or before.streams != config.streams
         client = await _opened(config) if self._client is None or probes else self._client
-        slots = Slots(config.probes.concurrency)
+        slots = FairSemaphore(config.probes.concurrency)
         spill = None
         if self._overflows is not None:
             spill = partial(self._overflows.open, max_bytes=config.streams.spill_bytes)
 
-        def make(configured: settings.Exchange) -> Exchange:
-            around = Surroundings(
+        def make(configured: settings.ExchangeConfig) -> Exchange:
+            around = ExchangeContext(
                 config=config,
                 registry=self._registry,
                 fetch=client,
@@ -134,9 +134,9 @@ class Force:
         """Give what must run whatever the config."""
         yield "status", "status pages", self._pages.run
 
-    async def look(self, now: float) -> None:
+    async def update(self, now: float) -> None:
         """Look once a tick at what passes with time alone; ``now`` in epoch seconds."""
-        await in_bites(self.exchanges, lambda exchange: exchange.tick(now), self._clock)
+        await in_cooperative_steps(self.exchanges, lambda exchange: exchange.tick(now), self._clock)
         prices = self._prices
         for _ in () if prices is None else prices.steps(self.exchanges, now):
             await self._clock.sleep(0.0)
@@ -152,7 +152,7 @@ class Force:
         """Close what is open, once all has stopped."""
         await self._close_client()
 
-    async def _watch(self, config: Config, client: DirectClient) -> None:
+    async def _watch(self, config: Config, client: HttpClient) -> None:
         await end(self._watching, PATIENCE)
         if self._controls is not None:
             self._controls.close()
@@ -164,7 +164,7 @@ class Force:
             if self._prices is not None:
                 self._prices.close()
             self._prices = Prices(config.prices, self._registry)
-        self._prices.look(self.exchanges, self._clock.wall())  # forgets those that are gone
+        self._prices.update(self.exchanges, self._clock.wall())  # forgets those that are gone
 
     def _follow_pages(self, config: Config) -> None:
         wanted = []
@@ -196,9 +196,9 @@ class Force:
 
     def _dial(
         self,
-        streams: settings.Streams,
-        bounds: InboxBounds,
-        meter: InboxMeter,
+        streams: settings.StreamsConfig,
+        bounds: ReceiveQueueBounds,
+        meter: ReceiveQueueMeter,
         on_ping_rtt: Callable[[float], None],
     ) -> Connect:
         def waited(duration: float) -> None:
@@ -220,8 +220,8 @@ class Force:
         )
 
 
-async def _opened(config: Config) -> DirectClient:
-    client = DirectClient(
+async def _opened(config: Config) -> HttpClient:
+    client = HttpClient(
         limit=config.probes.connections,
         limit_per_host=config.probes.connections_per_host,
         dns_ttl=config.probes.dns_cache,

@@ -11,7 +11,7 @@ from exporter.exchange.exchange import Exchange
 from exporter.model import Verdict
 from exporter.probes.exchange_probes import EndpointState
 from exporter.streams.exchange_books import LocalBook
-from exporter.streams.exchange_streams import StreamState, Watch
+from exporter.streams.exchange_streams import StreamState, WatchedSubscription
 from exporter.web import state as shown
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def snapshot(app: App) -> shown.Snapshot:
     )
 
 
-def _exchange(exchange: Exchange, now: float, monotonic: float) -> shown.ExchangeState:
+def _exchange(exchange: Exchange, now: float, monotonic: float) -> shown.ExchangeView:
     banned = exchange.probing.ban.until
     try:
         offset = exchange.probing.offset.read(monotonic)
     except LookupError:
         offset = None
-    return shown.ExchangeState(
+    return shown.ExchangeView(
         name=exchange.name,
         title=exchange.venue.title,
         endpoints=tuple(_endpoint(each, monotonic) for each in exchange.probing.endpoints.values()),
@@ -56,10 +56,10 @@ def _exchange(exchange: Exchange, now: float, monotonic: float) -> shown.Exchang
     )
 
 
-def _endpoint(state: EndpointState, monotonic: float) -> shown.EndpointState:
+def _endpoint(state: EndpointState, monotonic: float) -> shown.EndpointView:
     figures = state.history.statistics(monotonic)
     last = state.last
-    return shown.EndpointState(
+    return shown.EndpointView(
         name=state.target.endpoint,
         ok=last.ok if last else None,
         reason=last.reason or "" if last else "",
@@ -75,8 +75,8 @@ def _endpoint(state: EndpointState, monotonic: float) -> shown.EndpointState:
     )
 
 
-def _stream(state: StreamState) -> shown.StreamState:
-    return shown.StreamState(
+def _stream(state: StreamState) -> shown.StreamView:
+    return shown.StreamView(
         name=state.name,
         connected=state.connected,
         attempted=state.attempts > 0,
@@ -87,7 +87,7 @@ def _stream(state: StreamState) -> shown.StreamState:
     )
 
 
-def _row(state: StreamState, watch: Watch) -> shown.SubscriptionRow:
+def _row(state: StreamState, watch: WatchedSubscription) -> shown.SubscriptionRow:
     feed = watch.feed
     return shown.SubscriptionRow(
         channel=feed.subscription.channel,
@@ -104,9 +104,9 @@ def _row(state: StreamState, watch: Watch) -> shown.SubscriptionRow:
     )
 
 
-def _book(local: LocalBook) -> shown.BookState:
+def _book(local: LocalBook) -> shown.BookView:
     sync = local.sync
-    return shown.BookState(
+    return shown.BookView(
         synced=sync.synced,
         crossed=sync.synced and sync.book.touching,
         levels=len(sync.book),
@@ -115,7 +115,7 @@ def _book(local: LocalBook) -> shown.BookState:
     )
 
 
-def _anomalies(app: App) -> tuple[shown.AnomalyState, ...]:
+def _anomalies(app: App) -> tuple[shown.AnomalyView, ...]:
     scores, names = app.judging.scores, app.judging.detectors
     if scores is None:
         return ()
@@ -124,7 +124,7 @@ def _anomalies(app: App) -> tuple[shown.AnomalyState, ...]:
         ready = bool(scores.ready[:, column].all())
         each = {name: float(scores.score[row, column]) for row, name in enumerate(names)}
         rows.append(
-            shown.AnomalyState(
+            shown.AnomalyView(
                 exchange=series.exchange,
                 signal=series.signal,
                 score=each[DECIDES] if ready and scores.measured[column] else None,
@@ -135,9 +135,9 @@ def _anomalies(app: App) -> tuple[shown.AnomalyState, ...]:
     return tuple(rows)
 
 
-def _verdict(verdict: Verdict) -> shown.VerdictState:
+def _verdict(verdict: Verdict) -> shown.VerdictView:
     evidence = verdict.evidence
-    return shown.VerdictState(
+    return shown.VerdictView(
         exchange=verdict.series.exchange,
         signal=verdict.series.signal,
         change=verdict.change,

@@ -23,7 +23,7 @@ from exporter.flow.overflow import Overflows
 from exporter.flow.state_file import Parts
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
-from exporter.model import Policy
+from exporter.model import QueuePolicy
 from exporter.probes.bans import Bans
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def wants_storage(config: Config) -> str | None:
     """Say what a config cannot have without a storage path, None: nothing."""
     streams = (stream for exchange in config.exchanges for stream in exchange.streams)
     policies = {config.streams.queue_policy, *(stream.queue_policy for stream in streams)}
-    return "queue_policy: spill needs --storage.path" if Policy.SPILL in policies else None
+    return "queue_policy: spill needs --storage.path" if QueuePolicy.SPILL in policies else None
 
 
 class Storage:
@@ -111,10 +111,10 @@ class Storage:
         """Write what the detectors have learnt; a disk that refuses is counted and logged."""
         self._save(_LEARNT, *state_file.pack(learnt))
 
-    async def run(self, bans: Bans, photograph: Callable[[], Awaitable[Parts]]) -> None:
+    async def run(self, bans: Bans, snapshot: Callable[[], Awaitable[Parts]]) -> None:
         """Write each new ban at once, and what was learnt every minute, until cancelled.
 
-        ``photograph`` takes what was learnt as it is then; it is written in a thread.
+        ``snapshot`` takes what was learnt as it is then; it is written in a thread.
         """
         due = self._clock.monotonic() + _LEARNT_EVERY
         while True:
@@ -123,7 +123,7 @@ class Storage:
                     await bans.changed.wait()
             except TimeoutError:
                 due = self._clock.monotonic() + _LEARNT_EVERY
-                await asyncio.to_thread(self.save_learnt, await photograph())
+                await asyncio.to_thread(self.save_learnt, await snapshot())
             else:
                 self.save_bans(bans)  # a few hundred bytes: not worth a thread
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from exporter.simulator.faults import FaultError, duration
 from exporter.simulator.kinds import RULES
-from exporter.simulator.spec import Reply, Request
+from exporter.simulator.spec import SimulatedReply, SimulatedRequest
 
 if TYPE_CHECKING:
     from exporter.simulator.fault_registry import Active
@@ -22,7 +22,7 @@ _PATHS = (
 )  # fmt: skip
 
 
-def answer(simulator: Simulator, request: Request) -> Reply:
+def answer(simulator: Simulator, request: SimulatedRequest) -> SimulatedReply:
     """Answer a request of the control API; mistakes get a 400 that names them."""
     try:
         return _answer(simulator, request)
@@ -30,7 +30,7 @@ def answer(simulator: Simulator, request: Request) -> Reply:
         return _json({"errors": error.complaints}, 400)
 
 
-def _answer(simulator: Simulator, request: Request) -> Reply:
+def _answer(simulator: Simulator, request: SimulatedRequest) -> SimulatedReply:
     match (request.method, *request.path.strip("/").split("/")):
         case ("GET", "") | ("GET", "control") | ("GET", "control", "state"):
             return _json(_state(simulator))
@@ -66,7 +66,7 @@ def _answer(simulator: Simulator, request: Request) -> Reply:
     return _json({"errors": [f"nothing at {wanted!r:.100}"], "paths": _PATHS}, 404)
 
 
-def _burst(simulator: Simulator, asked: Mapping[str, object]) -> Reply:
+def _burst(simulator: Simulator, asked: Mapping[str, object]) -> SimulatedReply:
     known = ("venue", "symbol", "count", "for", "lead")
     wrong = [f"{k}: unknown; expected one of {', '.join(known)}" for k in asked if k not in known]
     venue, symbol = asked.get("venue"), asked.get("symbol", "BTC-USDT")
@@ -138,19 +138,19 @@ def _shown(active: Active) -> Mapping[str, object]:
     return {"id": active.id, "active": active.since is not None, **active.fault.as_json()}
 
 
-def _mapping(request: Request) -> Mapping[str, object]:
+def _mapping(request: SimulatedRequest) -> Mapping[str, object]:
     body = _body(request)
     if not isinstance(body, dict):
         raise FaultError([f"expected a JSON object, was {body!r:.80}"])
     return body
 
 
-def _body(request: Request) -> object:
+def _body(request: SimulatedRequest) -> object:
     try:
         return json.loads(request.body or b"{}")
     except (ValueError, RecursionError) as error:
         raise FaultError([f"the body is not JSON: {error}"]) from error
 
 
-def _json(value: object, status: int = 200) -> Reply:
-    return Reply(body=json.dumps(value).encode() + b"\n", status=status)
+def _json(value: object, status: int = 200) -> SimulatedReply:
+    return SimulatedReply(body=json.dumps(value).encode() + b"\n", status=status)

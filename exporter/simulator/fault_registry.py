@@ -18,7 +18,7 @@ class Active:
     since: float | None = None
 
 
-class Board:
+class FaultRegistry:
     """Which faults are in force, by venue. The only place where that is known."""
 
     def __init__(self, venues: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from exporter.simulator.kinds import RULES, Kind, Param, Value
+from exporter.simulator.kinds import RULES, FaultKind, Param, Value
 
 CHANNELS = ("trades", "quotes", "book", "klines", "ticker", "heartbeat")
 _FILTERS = ("endpoint", "channel", "symbol")
@@ -33,7 +33,7 @@ class Fault:
     Filters are glob patterns; None matches everything.
     """
 
-    kind: Kind
+    kind: FaultKind
     venue: str = "*"
     endpoint: str | None = None
     channel: str | None = None
@@ -86,13 +86,13 @@ def read(entry: object, venues: Sequence[str]) -> Fault:
     if not isinstance(entry, Mapping):
         raise FaultError([f"expected a mapping such as {{fault: mute}}, was {entry!r:.80}"])
     wrong: list[str] = []
-    kind = _choice(entry, "fault", [str(k) for k in Kind], wrong)
+    kind = _choice(entry, "fault", [str(k) for k in FaultKind], wrong)
     venue = entry.get("venue", "*")
     if venue != "*":
         venue = _choice(entry, "venue", venues, wrong)
     if kind is None:
         raise FaultError(wrong)
-    rule = RULES[Kind(kind)]
+    rule = RULES[FaultKind(kind)]
     known = [*_COMMON, *rule.filters, *rule.params]
     known += ["probability"] if rule.probability is not None else []
     for key in entry:
@@ -114,7 +114,7 @@ def read(entry: object, venues: Sequence[str]) -> Fault:
     if wrong:
         raise FaultError(wrong)
     return Fault(
-        kind=Kind(kind), venue=str(venue), at=at or 0.0, duration=duration,
+        kind=FaultKind(kind), venue=str(venue), at=at or 0.0, duration=duration,
         probability=float(probability), params=params, **filters,
     )  # fmt: skip
 

@@ -17,8 +17,8 @@ from urllib.parse import parse_qsl, unquote
 from websockets.http11 import Request as Handshake
 from websockets.server import ServerProtocol
 
-from exporter.simulator.session import Session, reset
-from exporter.simulator.spec import Manner, Reply, Request
+from exporter.simulator.session import SimulatedSession, reset
+from exporter.simulator.spec import Manner, SimulatedReply, SimulatedRequest
 
 _MOST_HEAD = 16 * 1024
 _MOST_BODY = 1024 * 1024
@@ -26,17 +26,17 @@ _ENDLESS = 1 << 30  # bytes after which even an endless body ends
 _CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 
 
-class House(Protocol):
+class VenueHandler(Protocol):
     """Who answers: the simulator as a whole."""
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: SimulatedRequest) -> SimulatedReply:
         """Answer a request; its path is the full one."""
 
     def welcome(
         self,
-        request: Request,
+        request: SimulatedRequest,
         accept: Callable[[], tuple[asyncio.Transport, ServerProtocol]],
-    ) -> Session | Reply:
+    ) -> SimulatedSession | SimulatedReply:
         """Open a session for a handshake, which ``accept`` completes, or refuse it."""
 
     def clock(self, path: str) -> float:
@@ -52,10 +52,10 @@ class House(Protocol):
 class Peer(asyncio.Protocol):
     """One TCP connection."""
 
-    def __init__(self, house: House, venue: str | None = None) -> None:
+    def __init__(self, house: VenueHandler, venue: str | None = None) -> None:
         """``venue`` owns the listener it came through; None for the common one."""
         self.house, self.venue = house, venue
-        self.session: Session | None = None
+        self.session: SimulatedSession | None = None
         self.used = time.monotonic()
         self._buffer = bytearray()
         self._busy = False
@@ -125,13 +125,13 @@ class Peer(asyncio.Protocol):
                 self._upgrade(head, request)
             else:
                 self._busy = True
-                answer = Request(
+                answer = SimulatedRequest(
                     method=request.method, path=request.path, query=request.query,
                     headers=request.headers, client=request.client, body=body,
                 )  # fmt: skip
                 self._deliver(answer, self.house.answer(answer))
 
-    def _upgrade(self, head: bytes, request: Request) -> None:
+    def _upgrade(self, head: bytes, request: SimulatedRequest) -> None:
         def accept() -> tuple[asyncio.Transport, ServerProtocol]:
             # No compression is offered: what is measured here is the client, not zlib.
             protocol = ServerProtocol(max_size=1 << 17)
@@ -143,7 +143,7 @@ class Peer(asyncio.Protocol):
             return self.transport, protocol
 
         outcome = self.house.welcome(request, accept)
-        if isinstance(outcome, Reply):
+        if isinstance(outcome, SimulatedReply):
             self._busy = True
             self._deliver(request, outcome)
             return
@@ -162,7 +162,7 @@ class Peer(asyncio.Protocol):
 
     # --- answers -----------------------------------------------------------------------------
 
-    def _deliver(self, request: Request, reply: Reply) -> None:
+    def _deliver(self, request: SimulatedRequest, reply: SimulatedReply) -> None:
         match reply.manner:
             case Manner.SILENT:
                 return
@@ -174,11 +174,11 @@ class Peer(asyncio.Protocol):
         else:
             self._send(request, reply)
 
-    def _late(self, request: Request, reply: Reply) -> None:
+    def _late(self, request: SimulatedRequest, reply: SimulatedReply) -> None:
         self._send(request, reply)
         self._next()
 
-    def _send(self, request: Request, reply: Reply) -> None:
+    def _send(self, request: SimulatedRequest, reply: SimulatedReply) -> None:
         if self.transport.is_closing():
             return
         endless = reply.manner is Manner.ENDLESS
@@ -237,7 +237,7 @@ class Peer(asyncio.Protocol):
             self.transport.close()
 
 
-def _head(head: bytes, client: str) -> tuple[Request, int]:
+def _head(head: bytes, client: str) -> tuple[SimulatedRequest, int]:
     """Read a request's head; gives it and its body's length. Raises ValueError."""
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, version = first.split(" ")
@@ -254,7 +254,7 @@ def _head(head: bytes, client: str) -> tuple[Request, int]:
         raise ValueError("only bodies of known length are taken")
     path, _, query = target.partition("?")
     pairs = dict(parse_qsl(query, keep_blank_values=True))
-    return Request(
+    return SimulatedRequest(
         method=method, path=unquote(path), query=pairs, headers=headers, client=client
     ), length
 

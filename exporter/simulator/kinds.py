@@ -11,7 +11,7 @@ from typing import TypeAlias
 Value: TypeAlias = float | str | bool
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What can go wrong."""
 
     LATENCY = "latency"
@@ -56,7 +56,7 @@ class Param:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class FaultRule:
     """One kind: what it does, which filters it knows, how likely it strikes, its parameters.
 
     ``instant`` faults act once, when they start. ``probability`` is None where chance has no part.
@@ -76,9 +76,9 @@ _RETRY = Param(default=30.0, meaning="seconds named in Retry-After")
 FORMS = ("truncated", "invalid_utf8", "nan", "huge_integer", "deep", "huge_frame", "binary",
          "protocol")  # fmt: skip
 
-RULES: Mapping[Kind, Rule] = MappingProxyType(
+RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
     {
-        Kind.LATENCY: Rule(
+        FaultKind.LATENCY: FaultRule(
             meaning="answers and stream frames come late, in order",
             filters=(*_REST, *_STREAM),
             probability=1.0,
@@ -91,7 +91,7 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
                 "tail_share": Param(default=0.01, most=1.0, meaning="how many get the tail"),
             },
         ),
-        Kind.BROWNOUT: Rule(
+        FaultKind.BROWNOUT: FaultRule(
             meaning="a share of the answers is slow, some of these fail",
             filters=_REST,
             probability=0.3,
@@ -100,13 +100,13 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
                 "errors": Param(default=0.2, most=1.0, meaning="share of the slow that end in 503"),
             },
         ),
-        Kind.ERROR: Rule(
+        FaultKind.ERROR: FaultRule(
             meaning="an HTTP error code",
             filters=_REST,
             probability=1.0,
             params={"status": Param(default=500.0, least=400.0, most=599.0, meaning="the code")},
         ),
-        Kind.RATE_LIMIT: Rule(
+        FaultKind.RATE_LIMIT: FaultRule(
             meaning="too many requests, whatever was used",
             filters=_REST,
             probability=1.0,
@@ -119,29 +119,29 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
                 ),
             },
         ),
-        Kind.TIGHT_LIMIT: Rule(
+        FaultKind.TIGHT_LIMIT: FaultRule(
             meaning="the venue's request limit is this much lower, and enforced as usual",
             params={"weight": Param(default=10.0, least=1.0, most=1e6, meaning="the new limit")},
         ),
-        Kind.BAN: Rule(
+        FaultKind.BAN: FaultRule(
             meaning="HTTP 418, or what the venue answers to a banned address",
             filters=_REST,
             params={"retry_after": Param(default=120.0, most=3e5, meaning="seconds of the ban")},
         ),
-        Kind.TIMEOUT: Rule(
+        FaultKind.TIMEOUT: FaultRule(
             meaning="requests and handshakes are read and never answered",
             filters=_REST,
             probability=1.0,
         ),
-        Kind.RESET: Rule(
+        FaultKind.RESET: FaultRule(
             meaning="TCP reset of requests and handshakes; open streams too without an endpoint",
             filters=_REST,
             probability=1.0,
         ),
-        Kind.REFUSE: Rule(
+        FaultKind.REFUSE: FaultRule(
             meaning="the listener is closed and all connections are reset; needs own ports",
         ),
-        Kind.GARBAGE_BODY: Rule(
+        FaultKind.GARBAGE_BODY: FaultRule(
             meaning="status 200 with a body that is not the venue's",
             filters=_REST,
             probability=1.0,
@@ -153,18 +153,18 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
                 )
             },
         ),
-        Kind.SLOW_BODY: Rule(
+        FaultKind.SLOW_BODY: FaultRule(
             meaning="the body drips, one byte at a time",
             filters=_REST,
             probability=1.0,
             params={"seconds": Param(default=0.2, meaning="pause after each byte")},
         ),
-        Kind.ENDLESS_BODY: Rule(
+        FaultKind.ENDLESS_BODY: FaultRule(
             meaning="a chunked body that never ends, as fast as it is read, up to 1 GiB",
             filters=_REST,
             probability=1.0,
         ),
-        Kind.MAINTENANCE: Rule(
+        FaultKind.MAINTENANCE: FaultRule(
             meaning="the status endpoint says so; all else, handshakes too, answers 503",
             params={
                 "title": Param(default="Scheduled maintenance", meaning="its announced name"),
@@ -172,7 +172,7 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
                 "streams": Param(default=False, meaning="whether open streams are closed"),
             },
         ),
-        Kind.DISCONNECT: Rule(
+        FaultKind.DISCONNECT: FaultRule(
             meaning="all matching streams are closed",
             filters=_STREAM,
             probability=1.0,
@@ -187,7 +187,7 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
             },
             instant=True,
         ),
-        Kind.MUTE: Rule(
+        FaultKind.MUTE: FaultRule(
             meaning="connected but silent; without channel or symbol no replies either",
             filters=_STREAM,
             probability=1.0,
@@ -195,29 +195,31 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
                 "keepalive": Param(default=True, meaning="whether text pings are still answered")
             },
         ),
-        Kind.ACK_THEN_MUTE: Rule(
+        FaultKind.ACK_THEN_MUTE: FaultRule(
             meaning="new subscriptions are acknowledged and never served until it ends",
             filters=_STREAM,
             probability=1.0,
         ),
-        Kind.REJECT_SUBSCRIPTION: Rule(
+        FaultKind.REJECT_SUBSCRIPTION: FaultRule(
             meaning="new subscriptions get the venue's error reply",
             filters=_STREAM,
             probability=1.0,
         ),
-        Kind.FORGET: Rule(
+        FaultKind.FORGET: FaultRule(
             meaning="existing subscriptions silently stop; subscribing again mends it",
             filters=_STREAM,
             probability=1.0,
             instant=True,
         ),
-        Kind.GAP: Rule(
+        FaultKind.GAP: FaultRule(
             meaning="frames are lost, and with them their sequence numbers",
             filters=_STREAM,
             probability=0.1,
         ),
-        Kind.DUPLICATE: Rule(meaning="frames come twice", filters=_STREAM, probability=0.1),
-        Kind.MALFORMED: Rule(
+        FaultKind.DUPLICATE: FaultRule(
+            meaning="frames come twice", filters=_STREAM, probability=0.1
+        ),
+        FaultKind.MALFORMED: FaultRule(
             meaning="broken frames between the good ones",
             filters=_STREAM,
             probability=0.1,
@@ -225,33 +227,35 @@ RULES: Mapping[Kind, Rule] = MappingProxyType(
                 "form": Param(default="truncated", choices=(*FORMS, "any"), meaning="how broken")
             },
         ),
-        Kind.BAD_CHECKSUM: Rule(
+        FaultKind.BAD_CHECKSUM: FaultRule(
             meaning="book checksums are wrong, where the venue has them",
             filters=_STREAM,
             probability=1.0,
         ),
-        Kind.CROSSED_BOOK: Rule(meaning="the best bid is above the best ask", filters=_PRICE),
-        Kind.FROZEN_PRICE: Rule(
+        FaultKind.CROSSED_BOOK: FaultRule(
+            meaning="the best bid is above the best ask", filters=_PRICE
+        ),
+        FaultKind.FROZEN_PRICE: FaultRule(
             meaning="messages go on, but at one price while the peers move", filters=_PRICE
         ),
-        Kind.PRICE_OFFSET: Rule(
+        FaultKind.PRICE_OFFSET: FaultRule(
             meaning="prices are off by a ratio, in books, trades and REST alike",
             filters=_PRICE,
             params={"ratio": Param(default=0.05, least=-0.9, most=10.0, meaning="0.05 is 5 % up")},
         ),
-        Kind.WIDE_SPREAD: Rule(
+        FaultKind.WIDE_SPREAD: FaultRule(
             meaning="the spread is wider",
             filters=_PRICE,
             params={
                 "factor": Param(default=50.0, least=1.0, most=1000.0, meaning="how many times")
             },
         ),
-        Kind.QUIET: Rule(
+        FaultKind.QUIET: FaultRule(
             meaning="few trade there, as at night: no fault, and no number is missing",
             filters=_PRICE,
             params={"share": Param(default=0.05, most=1.0, meaning="of the usual trades")},
         ),
-        Kind.CLOCK_SKEW: Rule(
+        FaultKind.CLOCK_SKEW: FaultRule(
             meaning="the venue's clock is off, in event times and in REST",
             params={
                 "seconds": Param(

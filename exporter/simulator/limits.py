@@ -7,7 +7,7 @@ from exporter.simulator.spec import Quota, Usage
 _MOST_CLIENTS = 10_000  # then the oldest are forgotten: a simulator must not be a leak
 
 
-class Counter:
+class RequestCounter:
     """Counts what each client uses in windows aligned to the clock."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Counter:
         return Usage(used=used, limit=quota.limit, window=quota.window, reset=start + quota.window)
 
 
-class Bans:
+class SimulatedBans:
     """Bans clients that go on after being told to stop: 2 minutes, doubling, to 3 days.
 
     Source: Binance rest-api.md, "IP limits": bans scale from 2 minutes to 3 days.

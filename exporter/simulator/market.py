@@ -304,7 +304,7 @@ class Pair:
         return candle
 
 
-class Window:
+class PriceWindow:
     """The best levels of a book, as a client sees them who was sent a snapshot and changes."""
 
     def __init__(self, pair: Pair, depth: int) -> None:

@@ -12,12 +12,19 @@ from email.utils import formatdate
 
 from exporter.simulator.damage import garbage
 from exporter.simulator.faults import Fault
-from exporter.simulator.kinds import Kind
-from exporter.simulator.spec import Manner, Reply, Request, Route, Usage, find_route
-from exporter.simulator.venue_server import Desk, delay
+from exporter.simulator.kinds import FaultKind
+from exporter.simulator.spec import (
+    Manner,
+    Route,
+    SimulatedReply,
+    SimulatedRequest,
+    Usage,
+    find_route,
+)
+from exporter.simulator.venue_server import VenueServer, delay
 
 
-def answer(desk: Desk, request: Request) -> Reply:
+def answer(desk: VenueServer, request: SimulatedRequest) -> SimulatedReply:
     """Answer one request as the venue would, or as a fault wants it."""
     reply = _answer(desk, request)
     path, _, _ = find_route(desk.wire.routes, request.path, request.query)
@@ -26,16 +33,16 @@ def answer(desk: Desk, request: Request) -> Reply:
     return reply
 
 
-def handshake(desk: Desk, request: Request) -> Reply | None:
+def handshake(desk: VenueServer, request: SimulatedRequest) -> SimulatedReply | None:
     """Say why a WebSocket handshake is refused; None if it is welcome.
 
     Faults of answers (errors, limits) strike handshakes only if their endpoint names the path.
     """
     if gone := _gone(desk, request.path):
         return gone
-    if desk.find(Kind.MAINTENANCE):
+    if desk.find(FaultKind.MAINTENANCE):
         return desk.wire.refusals.unavailable(desk)
-    for kind in (Kind.ERROR, Kind.RATE_LIMIT, Kind.BAN):
+    for kind in (FaultKind.ERROR, FaultKind.RATE_LIMIT, FaultKind.BAN):
         fault = _strikes(desk, kind, request.path)
         if fault and fault.endpoint is not None:
             return _refused(desk, fault)
@@ -48,7 +55,7 @@ def handshake(desk: Desk, request: Request) -> Reply | None:
     return None
 
 
-def _answer(desk: Desk, request: Request) -> Reply:
+def _answer(desk: VenueServer, request: SimulatedRequest) -> SimulatedReply:
     if gone := _gone(desk, request.path):
         return gone
     wire, now = desk.wire, time.time_ns() / 1e9
@@ -59,32 +66,32 @@ def _answer(desk: Desk, request: Request) -> Reply:
         return replace(refused, headers={**headers, **refused.headers})
     if route is None or route.method != request.method:
         return wire.refusals.unknown_path(desk, request.path)
-    if desk.find(Kind.MAINTENANCE) and not route.always:
+    if desk.find(FaultKind.MAINTENANCE) and not route.always:
         return replace(wire.refusals.unavailable(desk), headers=headers)
-    if fault := _strikes(desk, Kind.ERROR, request.path):
+    if fault := _strikes(desk, FaultKind.ERROR, request.path):
         return replace(_refused(desk, fault), headers=headers)
     made = route.answer(desk, query)
-    reply = made if isinstance(made, Reply) else Reply(body=made)
+    reply = made if isinstance(made, SimulatedReply) else SimulatedReply(body=made)
     return _spoilt(desk, request.path, replace(reply, headers={**headers, **reply.headers}))
 
 
-def _gone(desk: Desk, path: str) -> Reply | None:
-    if _strikes(desk, Kind.RESET, path):
-        return Reply(manner=Manner.RESET)
-    if _strikes(desk, Kind.TIMEOUT, path):
-        return Reply(manner=Manner.SILENT)
+def _gone(desk: VenueServer, path: str) -> SimulatedReply | None:
+    if _strikes(desk, FaultKind.RESET, path):
+        return SimulatedReply(manner=Manner.RESET)
+    if _strikes(desk, FaultKind.TIMEOUT, path):
+        return SimulatedReply(manner=Manner.SILENT)
     return None
 
 
 def _limits(
-    desk: Desk, request: Request, route: Route | None, now: float
-) -> tuple[Reply | None, Usage | None]:
+    desk: VenueServer, request: SimulatedRequest, route: Route | None, now: float
+) -> tuple[SimulatedReply | None, Usage | None]:
     """Count the request; give the refusal, if it is one too many, and where the client stands."""
     wire, client = desk.wire, request.client
-    for kind in (Kind.BAN, Kind.RATE_LIMIT):
+    for kind in (FaultKind.BAN, FaultKind.RATE_LIMIT):
         if fault := _strikes(desk, kind, request.path):
             return _refused(desk, fault), None
-    if not desk.limited and not desk.find(Kind.TIGHT_LIMIT):
+    if not desk.limited and not desk.find(FaultKind.TIGHT_LIMIT):
         return None, None
     if left := desk.bans.left(client, now):
         return wire.refusals.banned(desk, left), None
@@ -92,7 +99,7 @@ def _limits(
     usage = None
     over = 0.0
     if wire.quota:
-        tight = desk.find(Kind.TIGHT_LIMIT)
+        tight = desk.find(FaultKind.TIGHT_LIMIT)
         quota = replace(wire.quota, limit=int(tight.number("weight"))) if tight else wire.quota
         usage = desk.usage.spend(client, "all", weight, quota, now)
         over = usage.reset - now if usage.used > usage.limit else 0.0
@@ -109,13 +116,13 @@ def _limits(
     return wire.refusals.limited(desk, over), usage
 
 
-def _refused(desk: Desk, fault: Fault) -> Reply:
+def _refused(desk: VenueServer, fault: Fault) -> SimulatedReply:
     """Give the refusal that a fault of answers stands for."""
     refusals = desk.wire.refusals
     match fault.kind:
-        case Kind.BAN:
+        case FaultKind.BAN:
             return refusals.banned(desk, fault.number("retry_after"))
-        case Kind.RATE_LIMIT:
+        case FaultKind.RATE_LIMIT:
             retry, form = fault.number("retry_after"), fault.text("form")
             reply = refusals.limited(desk, retry)
             if form == "venue":
@@ -129,32 +136,32 @@ def _refused(desk: Desk, fault: Fault) -> Reply:
     # A proxy in front of the venue speaks HTML.
     status = int(fault.number("status"))
     body = f"<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>"
-    return Reply(status=status, body=body.encode(), content_type="text/html")
+    return SimulatedReply(status=status, body=body.encode(), content_type="text/html")
 
 
-def _spoilt(desk: Desk, path: str, reply: Reply) -> Reply:
+def _spoilt(desk: VenueServer, path: str, reply: SimulatedReply) -> SimulatedReply:
     """Apply what faults do to an answer that is right in itself."""
     if not desk.faults:
         return reply
     chance = desk.random
-    if fault := _strikes(desk, Kind.GARBAGE_BODY, path):
+    if fault := _strikes(desk, FaultKind.GARBAGE_BODY, path):
         form = fault.text("form")
         kind = "text/html" if form == "html" else reply.content_type
         reply = replace(reply, body=garbage(reply.body, form, chance), content_type=kind)
-    if fault := _strikes(desk, Kind.LATENCY, path):
+    if fault := _strikes(desk, FaultKind.LATENCY, path):
         reply = replace(reply, delay=delay(fault, chance))
-    if fault := _strikes(desk, Kind.BROWNOUT, path):
+    if fault := _strikes(desk, FaultKind.BROWNOUT, path):
         if chance.random() < fault.number("errors"):
             reply = replace(desk.wire.refusals.unavailable(desk), headers=reply.headers)
         reply = replace(reply, delay=reply.delay + fault.number("seconds"))
-    if fault := _strikes(desk, Kind.SLOW_BODY, path):
+    if fault := _strikes(desk, FaultKind.SLOW_BODY, path):
         reply = replace(reply, manner=Manner.SLOW, pace=fault.number("seconds"))
-    if _strikes(desk, Kind.ENDLESS_BODY, path):
+    if _strikes(desk, FaultKind.ENDLESS_BODY, path):
         reply = replace(reply, manner=Manner.ENDLESS)
     return reply
 
 
-def _strikes(desk: Desk, kind: Kind, path: str) -> Fault | None:
+def _strikes(desk: VenueServer, kind: FaultKind, path: str) -> Fault | None:
     for active in desk.faults:
         fault = active.fault
         if fault.kind is kind and fault.covers_path(path):

@@ -12,14 +12,14 @@ from typing import Self
 from websockets.server import ServerProtocol
 
 from exporter.simulator import control, rest, venues
-from exporter.simulator.fault_registry import Active, Board
+from exporter.simulator.fault_registry import Active, FaultRegistry
 from exporter.simulator.faults import Fault, FaultError, read
 from exporter.simulator.http import Peer
-from exporter.simulator.kinds import Kind
+from exporter.simulator.kinds import FaultKind
 from exporter.simulator.market import Pair, Walk, listing
-from exporter.simulator.session import Session, reset
-from exporter.simulator.spec import Reply, Request
-from exporter.simulator.venue_server import Desk
+from exporter.simulator.session import SimulatedSession, reset
+from exporter.simulator.spec import SimulatedReply, SimulatedRequest
+from exporter.simulator.venue_server import VenueServer
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 _BEAT = 0.01  # seconds between two turns of all desks
@@ -58,8 +58,8 @@ class Simulator:
         self.names = tuple(venue_names or venues.names())
         self.seed, self._host, self._port, self._own_ports = seed, host, port, own_ports
         self._scenario = tuple(scenario)
-        self.board = Board(self.names)
-        self.desks: dict[str, Desk] = {}
+        self.board = FaultRegistry(self.names)
+        self.desks: dict[str, VenueServer] = {}
         walks: dict[str, Walk] = {}
         for name in self.names:
             wire = venues.load(name)
@@ -70,7 +70,7 @@ class Simulator:
                     walks[one.base] = Walk(seed, one.base, 1.0 / book_rate)
                 pair = Pair(one, name, seed, rate=rate, steps=book_rate, depth=depth)
                 pairs.append((pair, walks[one.base]))
-            self.desks[name] = Desk(
+            self.desks[name] = VenueServer(
                 wire, pairs, self.board.live(name), seed=seed, steps=book_rate,
                 limited=limited, lifetime=lifetime, buffer_limit=buffer_limit,
             )  # fmt: skip
@@ -204,12 +204,12 @@ class Simulator:
 
     def _possible(self, fault: Fault) -> None:
         names = self.board.venues(fault)
-        if fault.kind is Kind.REFUSE and not self._own_ports:
+        if fault.kind is FaultKind.REFUSE and not self._own_ports:
             raise FaultError(
                 ["refuse: needs a port for each venue; start with own ports (--own-ports)"]
             )
         able = [name for name, desk in self.desks.items() if desk.wire.checksums]
-        if fault.kind is Kind.BAD_CHECKSUM and not set(names) & set(able):
+        if fault.kind is FaultKind.BAD_CHECKSUM and not set(names) & set(able):
             have = ", ".join(able) or "none of the venues"
             raise FaultError([f"bad_checksum: {fault.venue} has no checksums; {have} has"])
 
@@ -219,7 +219,7 @@ class Simulator:
             return
         for name in self.board.venues(fault):
             self._strike(fault, name)
-        if fault.kind in (Kind.DISCONNECT, Kind.FORGET):
+        if fault.kind in (FaultKind.DISCONNECT, FaultKind.FORGET):
             self._end(active.id)
         elif fault.duration is not None:
             loop = asyncio.get_running_loop()
@@ -235,9 +235,9 @@ class Simulator:
             return True
         for name in self.board.venues(active.fault):
             desk = self.desks[name]
-            if active.fault.kind is Kind.ACK_THEN_MUTE:
+            if active.fault.kind is FaultKind.ACK_THEN_MUTE:
                 desk.remember(active.fault)
-            elif active.fault.kind is Kind.REFUSE and not desk.find(Kind.REFUSE):
+            elif active.fault.kind is FaultKind.REFUSE and not desk.find(FaultKind.REFUSE):
                 self._group.create_task(self._relisten(name), name=f"relisten-{name}")
         return True
 
@@ -245,24 +245,24 @@ class Simulator:
         """Do what a fault does at once when it begins, to whole connections and listeners."""
         desk = self.desks[name]
         match fault.kind:
-            case Kind.DISCONNECT:
+            case FaultKind.DISCONNECT:
                 self._disconnect(desk, fault)
-            case Kind.FORGET:
+            case FaultKind.FORGET:
                 desk.forget(fault)
-            case Kind.RESET if fault.endpoint is None:
+            case FaultKind.RESET if fault.endpoint is None:
                 for session in list(desk.sessions):
                     session.reset()
-            case Kind.MAINTENANCE if fault.flag("streams"):
+            case FaultKind.MAINTENANCE if fault.flag("streams"):
                 for session in list(desk.sessions):
                     session.close(1012, "service restart")
-            case Kind.REFUSE:
+            case FaultKind.REFUSE:
                 if server := self._listeners.pop(name, None):
                     server.close()
                 for peer in list(self._peers):
                     if peer.venue == name or (peer.session and peer.session.desk is desk):
                         reset(peer.transport)
 
-    def _disconnect(self, desk: Desk, fault: Fault) -> None:
+    def _disconnect(self, desk: VenueServer, fault: Fault) -> None:
         code, reason, notice = fault.number("code"), fault.text("reason"), fault.number("notice")
         for session in list(desk.sessions):
             feeds = session.feeds.values()
@@ -288,7 +288,7 @@ class Simulator:
 
     # --- House ---------------------------------------------------------------------------------
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: SimulatedRequest) -> SimulatedReply:
         """Answer any HTTP request."""
         name, path = _split(request.path)
         if name in self.desks:
@@ -296,17 +296,19 @@ class Simulator:
         return control.answer(self, request)
 
     def welcome(
-        self, request: Request, accept: Callable[[], tuple[asyncio.Transport, ServerProtocol]]
-    ) -> Session | Reply:
+        self,
+        request: SimulatedRequest,
+        accept: Callable[[], tuple[asyncio.Transport, ServerProtocol]],
+    ) -> SimulatedSession | SimulatedReply:
         """Open a stream for a handshake, or say why not."""
         name, path = _split(request.path)
         desk = self.desks.get(name)
         if desk is None or not desk.wire.sockets(path):
-            return Reply(status=404, body=b'{"error":"no stream here"}')
+            return SimulatedReply(status=404, body=b'{"error":"no stream here"}')
         if refusal := rest.handshake(desk, _under(request, path)):
             return refusal
         transport, protocol = accept()
-        session = Session(
+        session = SimulatedSession(
             desk, transport, protocol, path=path, query=request.query, client=request.client
         )
         desk.sessions.add(session)
@@ -335,7 +337,7 @@ class Simulator:
         return len(self._peers)
 
 
-async def _burst(desk: Desk, pair: Pair, count: int, seconds: float, lead: float) -> None:
+async def _burst(desk: VenueServer, pair: Pair, count: int, seconds: float, lead: float) -> None:
     """Make all frames first and send them in slices: what is tested is the reader, not us."""
     slices = min(count, max(1, round(seconds / _BEAT)))
     start, wall = time.monotonic() + lead, desk.millis() + lead * 1000
@@ -366,8 +368,8 @@ def _split(path: str) -> tuple[str, str]:
     return name, slash + own
 
 
-def _under(request: Request, path: str) -> Request:
-    return Request(
+def _under(request: SimulatedRequest, path: str) -> SimulatedRequest:
+    return SimulatedRequest(
         method=request.method, path=path, query=request.query, headers=request.headers,
         client=request.client, body=request.body,
     )  # fmt: skip

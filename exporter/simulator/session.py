@@ -21,19 +21,19 @@ from exporter.simulator.damage import frame
 from exporter.simulator.spec import Query
 
 if TYPE_CHECKING:
-    from exporter.simulator.spec import Feed
-    from exporter.simulator.venue_server import Desk
+    from exporter.simulator.spec import SimulatedFeed
+    from exporter.simulator.venue_server import VenueServer
 
 _CLOSE_WAIT = 2.0  # seconds for the client's close frame
 _serials = itertools.count(1)
 
 
-class Session:
+class SimulatedSession:
     """One open stream."""
 
     def __init__(
         self,
-        desk: Desk,
+        desk: VenueServer,
         transport: asyncio.Transport,
         protocol: ServerProtocol,
         *,
@@ -43,7 +43,7 @@ class Session:
     ) -> None:
         self.desk, self.path, self.query, self.client = desk, path, query, client
         self.id = f"{next(_serials):08x}"
-        self.feeds: dict[str, Feed] = {}
+        self.feeds: dict[str, SimulatedFeed] = {}
         self.names: list[str] = []  # topics that were acknowledged but do not exist
         self.operations = 0  # subscribe and unsubscribe requests so far
         self._transport, self._protocol = transport, protocol
@@ -112,7 +112,7 @@ class Session:
             self.desk.events["slow_consumers"] += 1
             self.reset()
 
-    def subscribe(self, feed: Feed) -> bool:
+    def subscribe(self, feed: SimulatedFeed) -> bool:
         """Subscribe to a feed; False where a fault rejects it."""
         return self.desk.subscribe(self, feed)
 
@@ -120,7 +120,7 @@ class Session:
         """Unsubscribe from a feed."""
         self.desk.unsubscribe(self, key)
 
-    def open(self, feed: Feed) -> None:
+    def open(self, feed: SimulatedFeed) -> None:
         """Send what a feed begins with; to be called after the ack."""
         self.desk.open(self, feed)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from exporter.simulator.market import Pair, Print, Step
 
 if TYPE_CHECKING:
-    from exporter.simulator.session import Session
-    from exporter.simulator.venue_server import Desk
+    from exporter.simulator.session import SimulatedSession
+    from exporter.simulator.venue_server import VenueServer
 
 Query: TypeAlias = Mapping[str, str]
 
@@ -29,7 +29,7 @@ class Manner(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class SimulatedReply:
     """An HTTP answer. ``delay`` and ``pace`` (for slow bodies) in seconds."""
 
     body: bytes = b"{}"
@@ -42,7 +42,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class SimulatedRequest:
     """An HTTP request for a venue. ``path`` without the venue's prefix, header names lower."""
 
     method: str
@@ -80,7 +80,7 @@ class Route:
     ``always`` answers even in maintenance.
     """
 
-    answer: Callable[[Desk, Query], bytes | Reply]
+    answer: Callable[[VenueServer, Query], bytes | SimulatedReply]
     weight: Callable[[Query], int] = lambda query: 1
     quota: Quota | None = None
     always: bool = False
@@ -88,7 +88,7 @@ class Route:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Feed:
+class SimulatedFeed:
     """One topic that is being published: how its frames are made, and to whom they go.
 
     ``prints`` makes frames of executions, ``steps`` of a market step; both get the venue's clock
@@ -102,12 +102,12 @@ class Feed:
     prints: Callable[[Sequence[Print], int], list[bytes]] | None = None
     steps: Callable[[Step], list[bytes]] | None = None
     opening: Callable[[int], list[bytes]] | None = None
-    members: set[Session] = field(default_factory=set)  # all who subscribed
-    sessions: set[Session] = field(default_factory=set)  # those who are served
+    members: set[SimulatedSession] = field(default_factory=set)  # all who subscribed
+    sessions: set[SimulatedSession] = field(default_factory=set)  # those who are served
     behind: float = 0.0  # monotonic time until which injected latency holds its frames back
 
 
-def _no_headers(desk: Desk, usage: Usage) -> Mapping[str, str]:
+def _no_headers(desk: VenueServer, usage: Usage) -> Mapping[str, str]:
     return {}
 
 
@@ -119,14 +119,14 @@ def _no_listings(instruments: Sequence[str]) -> Sequence[str]:
 class Refusals:
     """The venue's own error answers. The float is seconds until it may be tried again."""
 
-    unknown_path: Callable[[Desk, str], Reply]
-    limited: Callable[[Desk, float], Reply]
-    banned: Callable[[Desk, float], Reply]
-    unavailable: Callable[[Desk], Reply]
+    unknown_path: Callable[[VenueServer, str], SimulatedReply]
+    limited: Callable[[VenueServer, float], SimulatedReply]
+    banned: Callable[[VenueServer, float], SimulatedReply]
+    unavailable: Callable[[VenueServer], SimulatedReply]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wire:
+class VenueSpec:
     """One venue's public protocol, seen from the server."""
 
     name: str
@@ -137,19 +137,23 @@ class Wire:
     refusals: Refusals
     quota: Quota | None = None
     bans: bool = False  # who ignores 429s is banned, ever longer
-    headers: Callable[[Desk, Usage], Mapping[str, str]] = _no_headers
+    headers: Callable[[VenueServer, Usage], Mapping[str, str]] = _no_headers
     # WebSocket
     sockets: Callable[[str], bool]  # whether this path takes WebSocket handshakes
-    opened: Callable[[Session], None] = lambda session: None
-    received: Callable[[Session, str], None]
-    tended: Callable[[Session, float], None] = lambda session, now: None  # a few times a second
+    opened: Callable[[SimulatedSession], None] = lambda session: None
+    received: Callable[[SimulatedSession, str], None]
+    tended: Callable[[SimulatedSession, float], None] = lambda session, now: (
+        None
+    )  # a few times a second
     ping_every: float | None = None  # the server's own ping frames, seconds
     pong_within: float = 60.0
     idle_limit: float | None = None  # seconds without any data pushed or frame received
     lifetime: float | None = None
     incoming: Quota | None = None  # frames of any kind a client may send
     connects: Quota | None = None  # handshakes per client address
-    notice: Callable[[Session], str | None] = lambda session: None  # before a planned close
+    notice: Callable[[SimulatedSession], str | None] = lambda session: (
+        None
+    )  # before a planned close
     checksums: bool = False
 
 

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter.simulator.kinds import Kind
+from exporter.simulator.kinds import FaultKind
 from exporter.simulator.spec import Query, Route, dump, iso
-from exporter.simulator.venue_server import Desk
+from exporter.simulator.venue_server import VenueServer
 
 
-def _page(desk: Desk) -> Mapping[str, str]:
+def _page(desk: VenueServer) -> Mapping[str, str]:
     return {"id": f"sim{desk.wire.name}", "name": desk.wire.name, "url": "", "time_zone": "Etc/UTC",
             "updated_at": iso(desk.millis())}  # fmt: skip
 
 
-def _status(desk: Desk, query: Query) -> bytes:
-    busy = desk.find(Kind.MAINTENANCE)
+def _status(desk: VenueServer, query: Query) -> bytes:
+    busy = desk.find(FaultKind.MAINTENANCE)
     status = (
         {"indicator": "maintenance", "description": "Service Under Maintenance"}
         if busy
@@ -27,7 +27,7 @@ def _status(desk: Desk, query: Query) -> bytes:
     return dump({"page": _page(desk), "status": status})
 
 
-def _maintenances(desk: Desk, query: Query) -> bytes:
+def _maintenances(desk: VenueServer, query: Query) -> bytes:
     maintenance = desk.maintenance()
     rows = []
     if maintenance is not None:

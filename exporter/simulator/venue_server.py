@@ -17,10 +17,10 @@ from exporter.simulator import limits
 from exporter.simulator.damage import damaged, frame
 from exporter.simulator.fault_registry import Active
 from exporter.simulator.faults import Fault
-from exporter.simulator.kinds import Kind
+from exporter.simulator.kinds import FaultKind
 from exporter.simulator.market import STRAIGHT, Bend, Pair, Print, Walk
-from exporter.simulator.session import Session
-from exporter.simulator.spec import Feed, Wire
+from exporter.simulator.session import SimulatedSession
+from exporter.simulator.spec import SimulatedFeed, VenueSpec
 
 _MOST_LATE = 100_000  # batches of frames held back by injected latency; more are lost, and counted
 
@@ -38,12 +38,12 @@ class _Run:
     held: bool = False  # a burst is about to use its trade numbers
 
 
-class Desk:
+class VenueServer:
     """One venue's running state."""
 
     def __init__(
         self,
-        wire: Wire,
+        wire: VenueSpec,
         pairs: Iterable[tuple[Pair, Walk]],
         faults: list[Active],
         *,
@@ -61,18 +61,18 @@ class Desk:
         self.lifetime = lifetime if lifetime is not None else wire.lifetime
         self.buffer_limit = buffer_limit
         self.random = Random(f"{seed}/{wire.name}/faults")
-        self.sessions: set[Session] = set()
-        self.dirty: set[Session] = set()
-        self.feeds: dict[str, Feed] = {}
-        self.usage, self.bans = limits.Counter(), limits.Bans()
+        self.sessions: set[SimulatedSession] = set()
+        self.dirty: set[SimulatedSession] = set()
+        self.feeds: dict[str, SimulatedFeed] = {}
+        self.usage, self.bans = limits.RequestCounter(), limits.SimulatedBans()
         self.sent: Tally[str] = Tally()
         self.requests: Tally[str] = Tally()
         self.events: Tally[str] = Tally()
         self._period = 1.0 / steps
         runs = [_Run(pair, walk, 0.0, 0.0) for pair, walk in pairs]
         self._runs = {run.pair.listing.symbol: run for run in runs}
-        self._by_pair: dict[str, list[Feed]] = {symbol: [] for symbol in self._runs}
-        self._late: list[tuple[float, int, Feed, tuple[Session, ...], bytes]] = []
+        self._by_pair: dict[str, list[SimulatedFeed]] = {symbol: [] for symbol in self._runs}
+        self._late: list[tuple[float, int, SimulatedFeed, tuple[SimulatedSession, ...], bytes]] = []
         self._late_number = 0
         self._drained = 0.0  # up to when nothing is held back any more, monotonic
         now = time.monotonic()
@@ -88,7 +88,7 @@ class Desk:
         """Give how far the venue's clock is ahead, in seconds."""
         skew, now = 0.0, time.monotonic()
         for active in self.faults:
-            if active.fault.kind is Kind.CLOCK_SKEW:
+            if active.fault.kind is FaultKind.CLOCK_SKEW:
                 lasted = now - (active.since if active.since is not None else now)
                 skew += active.fault.number("seconds")
                 skew += active.fault.number("drift_ppm") * 1e-6 * lasted
@@ -156,7 +156,7 @@ class Desk:
         pair.print, pair.printed = prints[-1], millis
         pair.recent.extend((row, millis) for row in prints[-50:])
 
-    def trades(self, pair: Pair) -> list[Feed]:
+    def trades(self, pair: Pair) -> list[SimulatedFeed]:
         """Give the feeds that carry a market's trades."""
         return [feed for feed in self._by_pair[pair.listing.symbol] if feed.prints]
 
@@ -185,22 +185,22 @@ class Desk:
 
     # --- feeds -----------------------------------------------------------------------------------
 
-    def subscribe(self, session: Session, feed: Feed) -> bool:
+    def subscribe(self, session: SimulatedSession, feed: SimulatedFeed) -> bool:
         """Put a session on a feed; False where a fault rejects it."""
-        if self.strikes(Kind.REJECT_SUBSCRIPTION, feed.channel, feed.pair):
+        if self.strikes(FaultKind.REJECT_SUBSCRIPTION, feed.channel, feed.pair):
             return False
         if feed.key not in self.feeds:
             self.feeds[feed.key] = feed
             self._by_pair[feed.pair.listing.symbol].append(feed)
         session.feeds[feed.key] = feed
         feed.members.add(session)
-        if self.strikes(Kind.ACK_THEN_MUTE, feed.channel, feed.pair):
+        if self.strikes(FaultKind.ACK_THEN_MUTE, feed.channel, feed.pair):
             feed.sessions.discard(session)
         else:
             feed.sessions.add(session)
         return True
 
-    def unsubscribe(self, session: Session, key: str) -> None:
+    def unsubscribe(self, session: SimulatedSession, key: str) -> None:
         """Take a session off a feed; a feed without members ends."""
         feed = session.feeds.pop(key, None)
         if feed is None:
@@ -211,7 +211,7 @@ class Desk:
             del self.feeds[key]
             self._by_pair[feed.pair.listing.symbol].remove(feed)
 
-    def open(self, session: Session, feed: Feed) -> None:
+    def open(self, session: SimulatedSession, feed: SimulatedFeed) -> None:
         """Send a new subscriber what a feed begins with."""
         if feed.opening and session in feed.sessions:
             self.publish(feed, feed.opening(self.millis()), session)
@@ -232,7 +232,9 @@ class Desk:
                     feed.sessions.add(session)
                     self.open(session, feed)
 
-    def publish(self, feed: Feed, payloads: Sequence[bytes], only: Session | None = None) -> None:
+    def publish(
+        self, feed: SimulatedFeed, payloads: Sequence[bytes], only: SimulatedSession | None = None
+    ) -> None:
         """Send frames to all sessions of a feed, or to one; through the faults in force."""
         targets = feed.sessions if only is None else {only}
         if not payloads or not targets:
@@ -251,39 +253,39 @@ class Desk:
 
     # --- faults -----------------------------------------------------------------------------------
 
-    def find(self, kind: Kind) -> Fault | None:
+    def find(self, kind: FaultKind) -> Fault | None:
         """Give a fault of this kind that is in force, whatever it covers."""
         return next((a.fault for a in self.faults if a.fault.kind is kind), None)
 
     def maintenance(self) -> tuple[Fault, int, int] | None:
         """Give the maintenance in force, its begin and its announced end, in epoch milliseconds."""
         for active in self.faults:
-            if active.fault.kind is Kind.MAINTENANCE:
+            if active.fault.kind is FaultKind.MAINTENANCE:
                 now = time.monotonic()
                 begin = self.millis() - int((now - (active.since or now)) * 1000)
                 return active.fault, begin, begin + int(active.fault.number("announced") * 1000)
         return None
 
-    def strikes(self, kind: Kind, channel: str, pair: Pair) -> Fault | None:
+    def strikes(self, kind: FaultKind, channel: str, pair: Pair) -> Fault | None:
         """Give a fault that covers this topic and strikes now, by its probability."""
         fault = self._covering(kind, channel, pair)
         return fault if fault and self.random.random() < fault.probability else None
 
     def checksum(self, pair: Pair, right: int) -> int:
         """Give the checksum to publish for a book: the right one unless a fault is in force."""
-        return right ^ 0x5A5A if self.strikes(Kind.BAD_CHECKSUM, "book", pair) else right
+        return right ^ 0x5A5A if self.strikes(FaultKind.BAD_CHECKSUM, "book", pair) else right
 
     def silent(self, keepalive: bool) -> bool:
         """Whether replies to clients are withheld: a mute of the whole venue."""
         return any(
-            active.fault.kind is Kind.MUTE
+            active.fault.kind is FaultKind.MUTE
             and active.fault.channel is None
             and active.fault.symbol is None
             and not (keepalive and active.fault.flag("keepalive"))
             for active in self.faults
         )
 
-    def _covering(self, kind: Kind, channel: str, pair: Pair) -> Fault | None:
+    def _covering(self, kind: FaultKind, channel: str, pair: Pair) -> Fault | None:
         for active in self.faults:
             fault = active.fault
             if fault.kind is kind and fault.covers_topic(channel, _names(pair)):
@@ -298,27 +300,27 @@ class Desk:
             if not fault.covers_topic("book", _names(pair)):
                 continue
             kinds.add(fault.kind)
-            if fault.kind is Kind.PRICE_OFFSET:
+            if fault.kind is FaultKind.PRICE_OFFSET:
                 offset += fault.number("ratio")
-            elif fault.kind is Kind.WIDE_SPREAD:
+            elif fault.kind is FaultKind.WIDE_SPREAD:
                 spread *= fault.number("factor")
-            elif fault.kind is Kind.QUIET:
+            elif fault.kind is FaultKind.QUIET:
                 trades *= fault.number("share")
         return Bend(
             offset=offset,
             spread=spread,
             trades=trades,
-            crossed=Kind.CROSSED_BOOK in kinds,
-            frozen=Kind.FROZEN_PRICE in kinds,
+            crossed=FaultKind.CROSSED_BOOK in kinds,
+            frozen=FaultKind.FROZEN_PRICE in kinds,
         )
 
-    def _afflicted(self, feed: Feed, payloads: Sequence[bytes]) -> list[bytes]:
-        if self.strikes(Kind.MUTE, feed.channel, feed.pair):
+    def _afflicted(self, feed: SimulatedFeed, payloads: Sequence[bytes]) -> list[bytes]:
+        if self.strikes(FaultKind.MUTE, feed.channel, feed.pair):
             self.events["muted"] += len(payloads)
             return []
-        gap = self._covering(Kind.GAP, feed.channel, feed.pair)
-        twice = self._covering(Kind.DUPLICATE, feed.channel, feed.pair)
-        broken = self._covering(Kind.MALFORMED, feed.channel, feed.pair)
+        gap = self._covering(FaultKind.GAP, feed.channel, feed.pair)
+        twice = self._covering(FaultKind.DUPLICATE, feed.channel, feed.pair)
+        broken = self._covering(FaultKind.MALFORMED, feed.channel, feed.pair)
         if not (gap or twice or broken):
             return list(map(frame, payloads))
         frames, chance = [], self.random.random
@@ -336,17 +338,19 @@ class Desk:
                 self.events["duplicated"] += 1
         return frames
 
-    def _due(self, feed: Feed) -> float:
+    def _due(self, feed: SimulatedFeed) -> float:
         """Give the monotonic time at which a frame may go; 0.0 for at once."""
         now = time.monotonic()
-        fault = self.strikes(Kind.LATENCY, feed.channel, feed.pair) if self.faults else None
+        fault = self.strikes(FaultKind.LATENCY, feed.channel, feed.pair) if self.faults else None
         wait = delay(fault, self.random) if fault else 0.0
         if wait == 0.0 and feed.behind <= self._drained:
             return 0.0
         feed.behind = max(feed.behind, now + wait)  # no frame overtakes another
         return feed.behind
 
-    def _hold_back(self, due: float, feed: Feed, targets: tuple[Session, ...], blob: bytes) -> None:
+    def _hold_back(
+        self, due: float, feed: SimulatedFeed, targets: tuple[SimulatedSession, ...], blob: bytes
+    ) -> None:
         if len(self._late) >= _MOST_LATE:
             self.events["late_frames_lost"] += 1
             return
@@ -357,11 +361,11 @@ class Desk:
 
     def truth(self) -> Mapping[str, object]:
         """Give what a perfect observer would know, for tests."""
-        late = self.find(Kind.LATENCY)
+        late = self.find(FaultKind.LATENCY)
         return {
             "skew_seconds": self.skew(),
             "latency_seconds": late.number("seconds") if late else 0.0,
-            "maintenance": self.find(Kind.MAINTENANCE) is not None,
+            "maintenance": self.find(FaultKind.MAINTENANCE) is not None,
             "markets": {pair.listing.instrument: self._market(pair) for pair in self.pairs()},
         }
 

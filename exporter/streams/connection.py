@@ -1,6 +1,7 @@
 """One open connection of a stream: reads its frames, feeds the sinks, does what its session says.
 
-`Link.read` is the hottest code there is. What is not needed per frame is not done per frame.
+`StreamConnection.read` is the hottest code there is. What is not needed per frame is not done per
+frame.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from typing import TypeAlias
 from exporter.contracts import Clock, ConnectionLostError, Socket
 from exporter.decoding import ParseError
 from exporter.model import Ack, Channel, Control, Data, Event, Lost, Subscription, SubscriptionState
-from exporter.streams.session import Action, Close, Refused, Renew, Revived, Send, Session, Watched
+from exporter.streams.session import (
+    Action,
+    Close,
+    Renew,
+    Revived,
+    SendFrame,
+    Session,
+    TopicsRefused,
+    Watched,
+)
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +53,7 @@ def _unheard(error: ConnectionLostError, lived: float | None) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamMeter:
+class StreamListener:
     """Where a stream reports to; every field is a bound child or a closure over some.
 
     ``armed`` hears that a topic is asked for anew, so what came before does not join what comes.
@@ -65,7 +75,7 @@ class StreamMeter:
     failed: Callable[[ConnectionLostError, float | None], None] = _unheard  # and seconds it lived
 
 
-class Link:
+class StreamConnection:
     """One open connection and what it carries. ``opened`` in monotonic seconds.
 
     ``shown`` is whether it, and not another link of its stream, reports subscription states.
@@ -80,7 +90,7 @@ class Link:
         parse: Parse,
         subscriptions: Sequence[Subscription],
         clock: Clock,
-        meter: StreamMeter,
+        meter: StreamListener,
         opened: float,
     ) -> None:
         self.socket, self.session, self.opened = socket, session, opened
@@ -249,7 +259,7 @@ class Link:
     async def _act(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
-                case Send(frame):
+                case SendFrame(frame):
                     await self.socket.send(frame)
                 case Close(reason, detail):
                     raise ConnectionLostError(reason, detail)
@@ -264,7 +274,7 @@ class Link:
                         silence,
                     )
                     self._meter.armed(topic)
-                case Refused(topic, reason):
+                case TopicsRefused(topic, reason):
                     log.error(
                         "stream_subscription_refused stream=%s topic=%s reason=%r",
                         self._name,

@@ -13,10 +13,10 @@ from exporter.flow.breaker import Breaker
 from exporter.metrics import families
 from exporter.metrics.children import CounterChild
 from exporter.metrics.registry import Registry
-from exporter.model import Glance, Hush, Probed, Skip, Subscription, Target
+from exporter.model import MarketState, Probed, SilenceVerdict, Skip, Subscription, Target
 from exporter.probes import probe
-from exporter.probes.context import Surroundings, Task
-from exporter.probes.exchange_probes import Probing
+from exporter.probes.context import ExchangeContext, Task
+from exporter.probes.exchange_probes import ExchangeProbes
 from exporter.streams.feed import Feed
 from exporter.streams.liveness import Liveness
 from exporter.streams.silence import CrossChecked
@@ -37,11 +37,11 @@ class _Silent:
     checked: CrossChecked
     where: CrossCheck
     live: Callable[[], bool]
-    verdicts: dict[Hush, CounterChild]
+    verdicts: dict[SilenceVerdict, CounterChild]
 
     def due(self, now: float) -> bool:
         """Say whether it is silent for longer than it was known to be, and may be asked about."""
-        self.checked.look(self.feed.count, self.liveness.last)
+        self.checked.update(self.feed.count, self.liveness.last)
         patience = max(self.liveness.patience.floor, self.liveness.longest)
         return self.live() and self.checked.due(now, patience)
 
@@ -51,11 +51,11 @@ class CrossChecks:
 
     def __init__(
         self,
-        configured: settings.Exchange,
+        configured: settings.ExchangeConfig,
         venue: Venue,
-        around: Surroundings,
+        around: ExchangeContext,
         registry: Registry,
-        probing: Probing,
+        probing: ExchangeProbes,
     ) -> None:
         self._name, self._venue, self._around = configured.name, venue, around
         self._registry, self._probing = registry, probing
@@ -73,7 +73,9 @@ class CrossChecks:
         if where is None:
             return None
         names = (what.exchange, what.channel, what.instrument)
-        verdicts = self._registry.counters(families.STREAM_CROSS_CHECKS, *names, values=Hush)
+        verdicts = self._registry.counters(
+            families.STREAM_CROSS_CHECKS, *names, values=SilenceVerdict
+        )
         silent = _Silent(
             feed=feed,
             liveness=liveness,
@@ -113,7 +115,7 @@ class CrossChecks:
         if verdict is None:
             return
         silent.verdicts[verdict].inc()
-        if verdict is Hush.MOVED is not before:
+        if verdict is SilenceVerdict.MOVED is not before:
             log.warning(
                 "stream_missed_market exchange=%s topic=%s silent_s=%.1f",
                 self._name,
@@ -121,7 +123,7 @@ class CrossChecks:
                 asked - feed.last,
             )
 
-    async def _ask(self, what: Subscription, where: CrossCheck) -> Glance | None:
+    async def _ask(self, what: Subscription, where: CrossCheck) -> MarketState | None:
         """Give what REST shows, None where nothing may be asked or nothing can be read."""
         symbol = where.spell(what.symbol)
         target = Target(
@@ -132,7 +134,7 @@ class CrossChecks:
             body_limit=_BODY,
             weight=where.weight,
         )
-        found: list[Glance] = []
+        found: list[MarketState] = []
 
         def report(done: Probed) -> None:
             if done.answer is None:

@@ -9,33 +9,35 @@ from pathlib import Path
 
 from exporter.contracts import Clock
 from exporter.flow import dead_letters, overflow
-from exporter.flow.dead_letters import Letter
+from exporter.flow.dead_letters import DeadLetter
 from exporter.flow.queue import Queue, QueueClosedError
 from exporter.flow.segments import Writer
-from exporter.flow.stage import Stage
+from exporter.flow.stage import PipelineStage
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
-from exporter.model import Policy
+from exporter.model import QueuePolicy
 
 log = logging.getLogger(__name__)
 
 _WAITING = 256  # letters; a flood of bad frames is known by its first ones
 
 
-class DeadLetters:
+class DeadLetterWriter:
     """A queue, a writer, and the stage between them. Raises OSError, BusyError among them."""
 
     def __init__(self, folder: Path, registry: Registry, clock: Clock) -> None:
         self._writer: Writer = dead_letters.writer(folder)
         self._written = registry.counter(families.DEAD_LETTERS)
         self._lost = registry.counter(families.DEAD_LETTERS_LOST)
-        self._queue: Queue[Letter] = Queue(_WAITING, Policy.DROP_NEWEST, now=clock.monotonic)
+        self._queue: Queue[DeadLetter] = Queue(
+            _WAITING, QueuePolicy.DROP_NEWEST, now=clock.monotonic
+        )
         self._ended = asyncio.Event()
-        self._stage = Stage(
+        self._stage = PipelineStage(
             "dead letters", self._queue, self._write, dead=self._failed, expected=(OSError,)
         )
 
-    def post(self, letter: Letter) -> None:
+    def post(self, letter: DeadLetter) -> None:
         """Have a letter written, unless too many wait. Never waits."""
         with suppress(QueueClosedError):  # we are stopping
             if self._queue.offer(letter):
@@ -55,7 +57,7 @@ class DeadLetters:
                 if size > dead_letters.MOST:
                     self._lost.inc()
                     continue
-                letter = Letter(
+                letter = DeadLetter(
                     time=received,
                     exchange=load.exchange,
                     venue=load.venue,
@@ -88,11 +90,11 @@ class DeadLetters:
         with suppress(OSError):  # a full disk: what was written is there
             self._writer.close()
 
-    async def _write(self, letter: Letter) -> None:
+    async def _write(self, letter: DeadLetter) -> None:
         block = dead_letters.encode(letter)
         await asyncio.to_thread(self._writer.append, block)
         self._written.inc()
 
-    def _failed(self, letter: Letter, error: BaseException) -> None:
+    def _failed(self, letter: DeadLetter, error: BaseException) -> None:
         self._lost.inc()
         log.error("dead_letter_lost exchange=%s reason=%r", letter.exchange, str(error)[:200])

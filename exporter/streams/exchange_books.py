@@ -11,15 +11,15 @@ from exporter.books import synchronisation as source
 from exporter.books.book import BookSync
 from exporter.books.levels import divergence
 from exporter.books.meter import BookMeter
-from exporter.books.synchronisation import Keeper, Snapshots
+from exporter.books.synchronisation import BookSynchronizer, Snapshots
 from exporter.contracts import BookRules, Clock, RestLimit, Venue
 from exporter.decoding import ParseError
 from exporter.flow import backoff
-from exporter.flow.rate_limit import Budget, Rules
+from exporter.flow.rate_limit import RateBudget, RateLimitRules
 from exporter.metrics.registry import Registry
 from exporter.model import Data, Depth, Resync
-from exporter.probes.context import Surroundings, Task
-from exporter.probes.exchange_probes import Probing
+from exporter.probes.context import ExchangeContext, Task
+from exporter.probes.exchange_probes import ExchangeProbes
 from exporter.streams.feed import Feed
 
 _AT_ONCE = 4  # snapshots of one exchange
@@ -47,7 +47,7 @@ class LocalBook:
         self.feed = feed
         self.sync = BookSync(rules, venue.sequences)
         self.meter = meter(self.sync)
-        self.keeper: Keeper | None = None  # set once it is made, for it takes this book
+        self.keeper: BookSynchronizer | None = None  # set once it is made, for it takes this book
         self._rules, self._venue, self._clock = rules, venue, clock
         self._priced = priced
         self._shadow: BookSync | None = None
@@ -70,16 +70,16 @@ class LocalBook:
         except BaseException as error:
             if sync.synced and not isinstance(error, ParseError):
                 sync.lose(Resync.GAP)  # half of the message may stand in it
-            self._stir(before)
+            self._wake(before)
             raise
         if before is None and sync.wanted is None:
             return  # nearly always
-        self._stir(before)
+        self._wake(before)
 
-    def _stir(self, before: Resync | None) -> None:
+    def _wake(self, before: Resync | None) -> None:
         sync = self.sync
         if (sync.wanted is not before or sync.waiting == 1) and self.keeper is not None:
-            self.keeper.stir()
+            self.keeper.wake()
 
     def restart(self) -> None:
         """Begin anew: the subscription does, or its connection is gone."""
@@ -87,7 +87,7 @@ class LocalBook:
         if self.keeper is not None:
             self.keeper.restarted()
 
-    def look(self, wall: float) -> None:
+    def update(self, wall: float) -> None:
         """Look once a tick at what passes with time alone; ``wall`` in epoch seconds."""
         sync, now = self.sync, self._clock.monotonic()
         bad = not sync.synced or sync.book.touching
@@ -95,7 +95,7 @@ class LocalBook:
             self.meter.crossed(now - self._looked)
         self._looked = now
         if sync.tick(now) is not None and self.keeper is not None:
-            self.keeper.stir()
+            self.keeper.wake()
         if self._priced:
             self.feed.show(*((None, None) if bad else (sync.book.bid, sync.book.ask)), wall)
 
@@ -122,22 +122,22 @@ class LocalBook:
         return found
 
 
-class Books:
+class ExchangeBooks:
     """All books of one exchange, and the means that they share."""
 
     def __init__(
         self,
-        configured: settings.Exchange,
+        configured: settings.ExchangeConfig,
         venue: Venue,
-        around: Surroundings,
+        around: ExchangeContext,
         registry: Registry,
-        probing: Probing,
+        probing: ExchangeProbes,
     ) -> None:
         self._name, self._venue, self._around = configured.name, venue, around
         self._registry = registry
         self.books: list[LocalBook] = []
         limits = around.config.streams
-        self._backoff = backoff.Rules(base=limits.backoff_base, cap=limits.backoff_cap)
+        self._backoff = backoff.BackoffRules(base=limits.backoff_base, cap=limits.backoff_cap)
         self.snapshots: Snapshots | None = None
         rules = venue.book
         if rules is None or rules.read_snapshot is None:
@@ -185,7 +185,7 @@ class Books:
             priced=priced,
             clock=self._around.clock,
         )
-        book.keeper = Keeper(
+        book.keeper = BookSynchronizer(
             what,
             book.sync,
             source=renew if snapshots is None else snapshots,
@@ -206,22 +206,23 @@ class Books:
                 what = book.feed.subscription
                 yield "book", f"{self._name}/{what.instrument}/book", book.keeper.run
 
-    def look(self, wall: float) -> None:
+    def update(self, wall: float) -> None:
         """Look once at what passes with time alone; ``wall`` in epoch seconds."""
         for book in self.books:
-            book.look(wall)
+            book.update(wall)
 
 
-def _part(limit: RestLimit, share: float, weight: int, clock: Clock) -> Budget:
+def _part(limit: RestLimit, share: float, weight: int, clock: Clock) -> RateBudget:
     """Give what books may use of a limit."""
     room = settings.book_weight(limit, share, weight)
     heaviest = min(weight, limit.weight)
-    return Budget(
-        Rules(weight=room, window=limit.window, share=1.0, heaviest=heaviest, ceiling=1.0), clock
+    return RateBudget(
+        RateLimitRules(weight=room, window=limit.window, share=1.0, heaviest=heaviest, ceiling=1.0),
+        clock,
     )
 
 
-def weight_of(venue: Venue, streams: Iterable[settings.Stream]) -> int:
+def weight_of(venue: Venue, streams: Iterable[settings.StreamConfig]) -> int:
     """Give the weight of a snapshot that these streams may ask for, 1 if of none."""
     if venue.book is None or not any(stream.book for stream in streams):
         return 1

@@ -13,17 +13,17 @@ from exporter import config as settings
 from exporter.contracts import Clock, ConnectionLostError, Venue
 from exporter.decoding import ParseError
 from exporter.flow import backoff
-from exporter.flow.dead_letters import LONGEST, Letter
-from exporter.flow.overflow import Origin
+from exporter.flow.dead_letters import LONGEST, DeadLetter
+from exporter.flow.overflow import SpillOrigin
 from exporter.metrics.children import HistogramChild
 from exporter.metrics.registry import Registry
-from exporter.model import Ack, Channel, Control, Lost, Policy, Subscription, SubscriptionState
+from exporter.model import Ack, Channel, Control, Lost, QueuePolicy, Subscription, SubscriptionState
 from exporter.probes.clock_offset import Skew
-from exporter.probes.context import Surroundings, Task
+from exporter.probes.context import ExchangeContext, Task
 from exporter.probes.failures import KEPT, StreamFailure, of_stream
-from exporter.streams.connection import Sink, StreamMeter
+from exporter.streams.connection import Sink, StreamListener
 from exporter.streams.cross_check import CrossChecks
-from exporter.streams.exchange_books import Books, LocalBook
+from exporter.streams.exchange_books import ExchangeBooks, LocalBook
 from exporter.streams.feed import Feed
 from exporter.streams.liveness import Liveness, Patience
 from exporter.streams.meter import ChannelMeter, FeedMeter
@@ -31,7 +31,7 @@ from exporter.streams.meter import StreamMeter as StreamChildren
 from exporter.streams.session import Timing
 from exporter.streams.silence import CrossChecked
 from exporter.streams.stream import Stream, spread
-from exporter.websocket.receive_queue import InboxBounds, InboxMeter
+from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
 # A forced disconnect is not awaited: a successor is up some minutes before, not all at once.
 _ROLLOVER_MARGIN = (300.0, 900.0)
@@ -40,7 +40,7 @@ _RATE_MEMORY = 10.0  # seconds after which an old message rate has lost 63 % of 
 
 
 @dataclass(slots=True)
-class Watch:
+class WatchedSubscription:
     """One subscription, how long it may be silent, and its messages a second of late."""
 
     feed: Feed
@@ -71,11 +71,11 @@ class Watch:
         if self.book is not None:
             self.book.restart()
 
-    def look(self, now: float) -> None:
+    def update(self, now: float) -> None:
         """Look once a tick; ``now`` in epoch seconds."""
-        self.liveness.look(self.feed.last, now)
+        self.liveness.update(self.feed.last, now)
         if self.checked is not None:
-            self.checked.look(self.feed.count, self.liveness.last)
+            self.checked.update(self.feed.count, self.liveness.last)
         passed = now - (now if self._looked is None else self._looked)
         if passed > 0.0:
             rate = (self.feed.count - self._counted) / passed
@@ -89,7 +89,7 @@ class StreamState:
     """One connection's worth of subscriptions and what is known of it; ``watches`` by topic."""
 
     name: str
-    watches: Mapping[str, Watch]
+    watches: Mapping[str, WatchedSubscription]
     stream: Stream | None = None  # set once it is made, for it takes this as its listener
     connected: bool = False
     since: float | None = None  # when that connection was made, epoch seconds
@@ -119,17 +119,17 @@ class StreamState:
             self.stream.resubscribe(topic)
 
 
-class Streams:
+class ExchangeStreams:
     """Everything that one exchange sends us."""
 
     def __init__(
         self,
-        configured: settings.Exchange,
+        configured: settings.ExchangeConfig,
         venue: Venue,
-        around: Surroundings,
+        around: ExchangeContext,
         registry: Registry,
         skew: Skew,
-        books: Books,
+        books: ExchangeBooks,
         checks: CrossChecks,
     ) -> None:
         self.name, self._configured, self._venue = configured.name, configured, venue
@@ -163,13 +163,15 @@ class Streams:
             if each.stream is not None:
                 yield "stream", f"{self.name}/{each.name}", each.stream.run
 
-    def look(self, now: float) -> None:
+    def update(self, now: float) -> None:
         """Look once at what passes with time alone; ``now`` in epoch seconds."""
         for stream in self.streams:
             for watch in stream.watches.values():
-                watch.look(now)
+                watch.update(now)
 
-    def _add(self, name: str, wanted: settings.Stream, part: tuple[Subscription, ...]) -> None:
+    def _add(
+        self, name: str, wanted: settings.StreamConfig, part: tuple[Subscription, ...]
+    ) -> None:
         limits, clock = self._around.config.streams, self._clock
         for each in part:
             if each.channel not in self._channels:
@@ -187,8 +189,8 @@ class Streams:
         )
         self._queue_wait = children.queue_wait
         spill = None
-        if policy is Policy.SPILL and self._around.spill is not None:
-            origin = Origin(exchange=self.name, venue=self._venue.name, stream=name)
+        if policy is QueuePolicy.SPILL and self._around.spill is not None:
+            origin = SpillOrigin(exchange=self.name, venue=self._venue.name, stream=name)
             spill = partial(self._around.spill, origin)
         watches = {each.topic: self._watch(each) for each in part}
         state = StreamState(name, watches)
@@ -204,8 +206,10 @@ class Streams:
             self._venue,
             part,
             connect=self._around.dial(
-                InboxBounds(frames=capacity, size=limits.queue_bytes, policy=policy, spill=spill),
-                InboxMeter(
+                ReceiveQueueBounds(
+                    frames=capacity, size=limits.queue_bytes, policy=policy, spill=spill
+                ),
+                ReceiveQueueMeter(
                     received=children.received_bytes,
                     depth=children.queue_depth,
                     dropped=children.queue_dropped,
@@ -221,16 +225,16 @@ class Streams:
             urls=self._configured.stream_url,
             fetch=self._around.fetch,
             rest_url=self._configured.rest_url,
-            rules=backoff.Rules(base=limits.backoff_base, cap=limits.backoff_cap),
+            rules=backoff.BackoffRules(base=limits.backoff_base, cap=limits.backoff_cap),
             timing=timing(limits, self._venue),
         )
         self.streams.append(state)
 
-    def _watch(self, subscription: Subscription) -> Watch:
+    def _watch(self, subscription: Subscription) -> WatchedSubscription:
         limits, now = self._around.config.streams, self._clock.wall()
         channel = self._channels[subscription.channel]
         patience = Patience(floor=limits.stale_floor, ceiling=limits.stale_ceiling)
-        watch = Watch(
+        watch = WatchedSubscription(
             Feed(
                 subscription,
                 self._venue.sequences,
@@ -254,7 +258,7 @@ class Streams:
         )
         return watch
 
-    def _build(self, state: StreamState, wanted: settings.Stream) -> None:
+    def _build(self, state: StreamState, wanted: settings.StreamConfig) -> None:
         for topic, watch in state.watches.items():
             what = watch.feed.subscription
             if what.channel is Channel.BOOK:
@@ -270,7 +274,7 @@ class Streams:
         """Have a frame written down that came to nothing."""
         reason = str(error) if isinstance(error, ParseError) else f"fault of ours: {error!r}"
         self._around.post(
-            Letter(
+            DeadLetter(
                 time=self._clock.wall(),
                 exchange=self.name,
                 venue=self._venue.name,
@@ -288,7 +292,7 @@ class Streams:
         return what.channel is Channel.QUOTES
 
 
-def timing(limits: settings.Streams, venue: Venue) -> Timing:
+def timing(limits: settings.StreamsConfig, venue: Venue) -> Timing:
     """Give how long a session waits for what, by the config and the venue's rules."""
     lifetime = venue.lifetime
     return Timing(
@@ -304,7 +308,7 @@ def _stream_meter(
     children: StreamChildren,
     clock: Clock,
     dead: Callable[[bytes, Exception], None],
-) -> StreamMeter:
+) -> StreamListener:
     """Tell both the metrics and the state that pages show."""
 
     def attempted(ok: bool) -> None:
@@ -342,7 +346,7 @@ def _stream_meter(
                 if watch is not None and watch.book is not None:
                     watch.book.sync.agree(event.depth)
 
-    return StreamMeter(
+    return StreamListener(
         attempted=attempted,
         connected=connected,
         lost=lost,

@@ -42,7 +42,7 @@ class Liveness:
         # Nothing is known of a new subscription but that a quiet symbol may be healthy.
         self.stale_after = self.patience.ceiling
 
-    def look(self, last: float, now: float) -> bool:
+    def update(self, last: float, now: float) -> bool:
         """Take the newest arrival (epoch seconds) as seen at ``now``; give whether it is stale."""
         patience = self.patience
         if last > self.last:

@@ -9,20 +9,20 @@ from typing import Protocol
 from exporter.contracts import Clock
 from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
-from exporter.model import Ack, Channel, Control, Lost, Policy, Subscription, SubscriptionState
+from exporter.model import Ack, Channel, Control, Lost, QueuePolicy, Subscription, SubscriptionState
 
 _DROPPED = {
-    Policy.DROP_OLDEST: f.Dropped.OLDEST,
-    Policy.DROP_NEWEST: f.Dropped.NEWEST,
-    Policy.COALESCE: f.Dropped.COALESCED,
+    QueuePolicy.DROP_OLDEST: f.Dropped.OLDEST,
+    QueuePolicy.DROP_NEWEST: f.Dropped.NEWEST,
+    QueuePolicy.COALESCE: f.Dropped.COALESCED,
 }
 
 
 class StreamMeter:
     """One stream's children, and its frame queue's.
 
-    ``channels`` are those that the stream carries, at least one. `Policy.BLOCK` never drops, so
-    its queue has the counters of what is dropped at 0 for ever.
+    ``channels`` are those that the stream carries, at least one. `QueuePolicy.BLOCK` never drops,
+    so its queue has the counters of what is dropped at 0 for ever.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class StreamMeter:
         clock: Clock,
         channels: Mapping[Channel, ChannelMeter],
         capacity: int,
-        policy: Policy = Policy.BLOCK,
+        policy: QueuePolicy = QueuePolicy.BLOCK,
     ) -> None:
         names = (exchange, stream)
         self._clock = clock
         self._since: float | None = None  # monotonic; None while there is no connection
         self._connected = registry.gauge(f.STREAM_CONNECTED, *names)
         self._connected.set(0)
-        self._attempts = registry.counters(f.STREAM_CONNECTS, *names, values=f.Outcome)
+        self._attempts = registry.counters(f.STREAM_CONNECTS, *names, values=f.ProbeOutcome)
         self._lost = registry.counters(f.STREAM_DISCONNECTS, *names, values=Lost)
         self._uptime = registry.counter(f.STREAM_CONNECTED_SECONDS, *names)
         self._start = registry.gauge(f.STREAM_CONNECTION_START, *names)
@@ -49,8 +49,12 @@ class StreamMeter:
         self._unknown = registry.counter(f.STREAM_UNKNOWN, *names)
         self._channels = channels
         self._first = next(iter(channels.values()))  # one frame, one count
-        self._processing = registry.histograms(f.STREAM_PROCESSING, exchange, values=f.Stage)
-        self._faults = registry.counters(f.STREAM_PROCESSING_ERRORS, exchange, values=f.Stage)
+        self._processing = registry.histograms(
+            f.STREAM_PROCESSING, exchange, values=f.ProcessingStage
+        )
+        self._faults = registry.counters(
+            f.STREAM_PROCESSING_ERRORS, exchange, values=f.ProcessingStage
+        )
         drops = registry.counters(f.QUEUE_DROPPED, *names, values=f.Dropped)
         registry.gauge(f.QUEUE_CAPACITY, *names).set(capacity)
         registry.refresh(self._refresh)
@@ -64,7 +68,7 @@ class StreamMeter:
 
     def attempted(self, ok: bool) -> None:
         """Count an attempt to connect."""
-        self._attempts[f.Outcome.SUCCESS if ok else f.Outcome.FAILURE].inc()
+        self._attempts[f.ProbeOutcome.SUCCESS if ok else f.ProbeOutcome.FAILURE].inc()
 
     def connected(self, up: bool) -> None:
         """Show a connection that was made, replaced (True again) or has ended."""
@@ -89,7 +93,7 @@ class StreamMeter:
 
     def faulted(self, decoded: bool) -> None:
         """Count a frame that came to nothing by a fault of ours."""
-        self._faults[f.Stage.APPLY if decoded else f.Stage.DECODE].inc()
+        self._faults[f.ProcessingStage.APPLY if decoded else f.ProcessingStage.DECODE].inc()
 
     def unknown(self, events: int) -> None:
         """Count messages of topics that nobody subscribed to."""
@@ -97,8 +101,8 @@ class StreamMeter:
 
     def processed(self, decode: float, apply: float) -> None:
         """Time our own work: mean seconds per frame of a batch."""
-        self._processing[f.Stage.DECODE].observe(decode)
-        self._processing[f.Stage.APPLY].observe(apply)
+        self._processing[f.ProcessingStage.DECODE].observe(decode)
+        self._processing[f.ProcessingStage.APPLY].observe(apply)
 
     def control(self, event: Ack | Control) -> None:
         """Count a message that carries no market data."""
@@ -119,8 +123,8 @@ class ChannelMeter:
 
     def __init__(self, registry: Registry, exchange: str, channel: Channel) -> None:
         names = (exchange, channel)
-        self.data = registry.counter(f.STREAM_MESSAGES, *names, f.Kind.DATA)
-        self.control = registry.counter(f.STREAM_MESSAGES, *names, f.Kind.CONTROL)
+        self.data = registry.counter(f.STREAM_MESSAGES, *names, f.FrameKind.DATA)
+        self.control = registry.counter(f.STREAM_MESSAGES, *names, f.FrameKind.CONTROL)
         self.latency = registry.histogram(f.STREAM_LATENCY, *names)
         self.negative = registry.counter(f.STREAM_LATENCY_NEGATIVE, *names)
         self.parse_errors = registry.counter(f.STREAM_PARSE_ERRORS, *names)
@@ -128,7 +132,7 @@ class ChannelMeter:
         self.missed = registry.counter(f.STREAM_MISSED, *names)
 
 
-class Feed(Protocol):
+class MeteredFeed(Protocol):
     """What the frame path keeps of one subscription: running totals, times in epoch seconds."""
 
     @property
@@ -160,7 +164,7 @@ class FeedMeter:
     def __init__(
         self,
         registry: Registry,
-        feed: Feed,
+        feed: MeteredFeed,
         shared: ChannelMeter,
         *,
         priced: bool,

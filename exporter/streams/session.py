@@ -35,7 +35,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class SendFrame:
     """Send this frame now."""
 
     frame: str
@@ -50,7 +50,7 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class TopicsRefused:
     """The venue will not serve this topic; ``reason`` is its own text, for the log."""
 
     topic: str
@@ -72,7 +72,7 @@ class Renew:
     detail: str
 
 
-Action: TypeAlias = Send | Close | Refused | Revived | Renew
+Action: TypeAlias = SendFrame | Close | TopicsRefused | Revived | Renew
 
 
 class Watched:
@@ -153,7 +153,7 @@ class Session:
             frame = self._next_frame(now)
             if frame is not None:
                 self._next_request = now + 1.0 / self._venue.requests_per_second
-                actions.append(Send(frame))
+                actions.append(SendFrame(frame))
         return actions
 
     def wait(self, now: float) -> float:
@@ -174,7 +174,7 @@ class Session:
             self._ack(event, actions)
             return actions
         if event.reply is not None:
-            actions.append(Send(event.reply))
+            actions.append(SendFrame(event.reply))
             self._next_request = max(self._next_request, now)
         if event.ready:
             self._ready = True
@@ -318,7 +318,7 @@ class Session:
             if watched is not None and watched.state is not SubscriptionState.LIVE:
                 watched.state = SubscriptionState.REJECTED
                 watched.refusals += 1
-                actions.append(Refused(topic, reason))
+                actions.append(TopicsRefused(topic, reason))
 
     # --- liveness -----------------------------------------------------------------------------
 

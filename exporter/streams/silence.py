@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporter.model import Glance, Hush
+from exporter.model import MarketState, SilenceVerdict
 
 # A trade may have left the venue just before the silence began, by two clocks and their error.
 _MARGIN = 2.0
@@ -24,14 +24,14 @@ class CrossChecked:
     """
 
     every: float
-    verdict: Hush | None = None  # of the silence that goes on
+    verdict: SilenceVerdict | None = None  # of the silence that goes on
     asked: float = 0.0
     _count: int = 0
     _since: float = 0.0  # from when on the stream owes us what happened
-    _first: Glance | None = None
+    _first: MarketState | None = None
     _quiet: float = 0.0  # until when nothing had happened, as far as was asked
 
-    def look(self, count: int, since: float) -> None:
+    def update(self, count: int, since: float) -> None:
         """Take how many messages have come, and since when none has although it was asked for."""
         if count != self._count:
             self.verdict, self._first = None, None
@@ -43,7 +43,7 @@ class CrossChecked:
         """Say whether to ask, for a silence longer than ``patience`` seconds."""
         return now - self._since > patience and now - self.asked >= self.every
 
-    def judge(self, glance: Glance | None, at: float, offset: float) -> Hush | None:
+    def judge(self, glance: MarketState | None, at: float, offset: float) -> SilenceVerdict | None:
         """Take what the market looked like at ``at``, None where nobody said; give the verdict.
 
         To be called after a moment in which the stream could have brought the same. ``offset`` is
@@ -51,20 +51,20 @@ class CrossChecked:
         """
         self.asked = at
         if glance is None:
-            if self.verdict is not Hush.MOVED:
-                self.verdict = Hush.UNKNOWN
-            return Hush.UNKNOWN
+            if self.verdict is not SilenceVerdict.MOVED:
+                self.verdict = SilenceVerdict.UNKNOWN
+            return SilenceVerdict.UNKNOWN
         first = self._first
         if first is None:
             self._first = glance
         newer = glance.time is not None and glance.time - offset > self._since + _MARGIN
         if newer or (first is not None and glance.state != first.state):
-            self.verdict = Hush.MOVED
+            self.verdict = SilenceVerdict.MOVED
             return self.verdict
         if first is None and glance.time is None:
             return None
-        if self.verdict is not Hush.MOVED:
-            self.verdict, self._quiet = Hush.QUIET, at
+        if self.verdict is not SilenceVerdict.MOVED:
+            self.verdict, self._quiet = SilenceVerdict.QUIET, at
         return self.verdict
 
     def stale_after(self, usual: float, floor: float, last: float) -> float:
@@ -73,7 +73,7 @@ class CrossChecked:
         A market that moved leaves no more than the ``floor``; one that was quiet until now is no
         reason to call a subscription stale that was ``last`` heard long ago.
         """
-        if self.verdict is Hush.MOVED:
+        if self.verdict is SilenceVerdict.MOVED:
             return floor
         if self._quiet > last:
             return max(usual, self._quiet - last + _LASTS * self.every)

@@ -25,7 +25,7 @@ from exporter.contracts import (
 from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.model import Data, Lost, Subscription, SubscriptionState
-from exporter.streams.connection import Link, Parse, Sink, StreamMeter
+from exporter.streams.connection import Parse, Sink, StreamConnection, StreamListener
 from exporter.streams.handover import Handover
 from exporter.streams.session import Session, Timing
 
@@ -81,14 +81,14 @@ class Stream:
         *,
         connect: Connect,
         clock: Clock,
-        meter: StreamMeter,
+        meter: StreamListener,
         sinks: Mapping[str, Sink],
         stale_after: Callable[[str], float | None],
         chance: Callable[[], float],
         urls: Sequence[str] = (),
         fetch: Fetch | None = None,
         rest_url: str | None = None,
-        rules: backoff.Rules | None = None,
+        rules: backoff.BackoffRules | None = None,
         timing: Timing | None = None,
     ) -> None:
         if venue.prelude is not None and fetch is None:
@@ -100,13 +100,15 @@ class Stream:
         route = next((venue.routes.get(one.channel, "") for one in subscriptions), "")
         self._urls = tuple(url + route for url in (urls or venue.stream_urls))
         self._fetch, self._rest_url = fetch, rest_url or venue.rest_url
-        self._rules, self._timing = rules or backoff.Rules(), timing or Timing()
+        self._rules, self._timing = rules or backoff.BackoffRules(), timing or Timing()
         self._parse = _reader(venue)
         self._blamed: set[str] = set()
-        self._backoff = backoff.State()
-        self._link: Link | None = None
+        self._backoff = backoff.BackoffState()
+        self._link: StreamConnection | None = None
         self._tap: Callable[[float, bytes], None] | None = None
-        self._successor: tuple[Link, Handover] | None = None  # warming up beside `_link`
+        self._successor: tuple[StreamConnection, Handover] | None = (
+            None  # warming up beside `_link`
+        )
 
     async def run(self) -> None:
         """Stay connected until cancelled. Raises only what is a fault of ours."""
@@ -158,7 +160,7 @@ class Stream:
 
     # --- opening ------------------------------------------------------------------------------
 
-    async def _wait_open(self) -> Link:
+    async def _wait_open(self) -> StreamConnection:
         while True:
             try:
                 link = await self._open()
@@ -170,7 +172,7 @@ class Stream:
                 self._meter.armed(topic)
             return link
 
-    async def _open(self) -> Link:
+    async def _open(self) -> StreamConnection:
         """Open one connection. Raises ConnectionLostError, counted and logged."""
         try:
             socket = await self._connect(await self._url())
@@ -189,7 +191,7 @@ class Stream:
             stale_after=self._stale_after,
             blamed=self._blamed,
         )
-        return Link(
+        return StreamConnection(
             self._name,
             socket,
             session,
@@ -229,7 +231,9 @@ class Stream:
 
     # --- one connection -----------------------------------------------------------------------
 
-    async def _serve(self, link: Link, leaving: Socket | None) -> Link | None:
+    async def _serve(
+        self, link: StreamConnection, leaving: Socket | None
+    ) -> StreamConnection | None:
         """Run one connection to its end; give the successor that takes over, if there is one.
 
         ``leaving`` is its predecessor's socket, closed meanwhile.
@@ -252,7 +256,7 @@ class Stream:
         self._promote(successor, handover)
         return successor
 
-    async def _part(self, link: Link, lost: ConnectionLostError) -> None:
+    async def _part(self, link: StreamConnection, lost: ConnectionLostError) -> None:
         """Say that a connection ended, and close it unless its successor will."""
         self._meter.lost(lost.reason)
         lived = self._clock.monotonic() - link.opened
@@ -284,13 +288,13 @@ class Stream:
 
     # --- succession ---------------------------------------------------------------------------
 
-    async def _succeed(self, link: Link) -> None:
+    async def _succeed(self, link: StreamConnection) -> None:
         """When asked to, bring up the connection that will take over, then end this one.
 
         Raises _SuccessionError, in a group, when the successor is ready.
         """
         await link.renew.wait()
-        state = backoff.State()
+        state = backoff.BackoffState()
         while True:
             try:
                 successor = await self._open()
@@ -301,7 +305,7 @@ class Stream:
             state, wait = backoff.step(state, 0.0, self._rules, self._chance())
             await self._clock.sleep(self._rules.cap if wait is None else wait)
 
-    async def _warm(self, link: Link, successor: Link) -> None:
+    async def _warm(self, link: StreamConnection, successor: StreamConnection) -> None:
         """Hold a successor's events until they join on to those of ``link``, or it is lost."""
         handover = Handover()
         self._successor = successor, handover
@@ -318,7 +322,7 @@ class Stream:
             log.warning("stream_successor_lost stream=%s reason=%s", self._name, _first(group))
         await successor.socket.close()
 
-    def _promote(self, successor: Link, handover: Handover) -> None:
+    def _promote(self, successor: StreamConnection, handover: Handover) -> None:
         """Hand over what the successor held, and let it feed the sinks from now on."""
         self._link = successor
         for topic in filter(handover.torn, self._topics):
@@ -328,7 +332,7 @@ class Stream:
         until = self._clock.wall() + _SIFT_FOR
         successor.route(lambda topic: self._sift(successor, handover, topic, until))
 
-    def _sift(self, link: Link, handover: Handover, topic: str, until: float) -> Sink:
+    def _sift(self, link: StreamConnection, handover: Handover, topic: str, until: float) -> Sink:
         """Pass on the first event that the old connection had not delivered, and all after it."""
         sink = self._sinks[topic]
 
@@ -341,7 +345,7 @@ class Stream:
         return sift
 
 
-async def _wait_joined(successor: Link, handover: Handover, clock: Clock) -> None:
+async def _wait_joined(successor: StreamConnection, handover: Handover, clock: Clock) -> None:
     """Wait until the successor can take over, as far as patience and room reach."""
     give_up = clock.monotonic() + _JOIN_PATIENCE
     while clock.monotonic() < give_up and not handover.full:

@@ -22,8 +22,8 @@ from exporter.model import (
     Control,
     Depth,
     Event,
-    Glance,
     Market,
+    MarketState,
     Reason,
     Side,
     Trade,
@@ -197,20 +197,20 @@ class _Ticker(Struct):
     ask: Size
 
 
-def read_last_price(body: bytes) -> Glance:
+def read_last_price(body: bytes) -> MarketState:
     """Read the price of the last trade: another trade at the same price goes unseen.
 
     The volume is of the last 24 hours and changes by itself; ``timestamp`` is the answer's.
     """
     with reading("bitstamp ticker"):
-        return Glance(state=(msgspec.json.decode(body, type=_Ticker, strict=False).last,))
+        return MarketState(state=(msgspec.json.decode(body, type=_Ticker, strict=False).last,))
 
 
-def read_best(body: bytes) -> Glance:
+def read_best(body: bytes) -> MarketState:
     """Read the best bid and ask."""
     with reading("bitstamp ticker"):
         ticker = msgspec.json.decode(body, type=_Ticker, strict=False)
-        return Glance(state=(ticker.bid, ticker.ask))
+        return MarketState(state=(ticker.bid, ticker.ask))
 
 
 def fault(answer: Answer) -> Reason | None:

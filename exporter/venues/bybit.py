@@ -36,10 +36,10 @@ from exporter.model import (
     Control,
     Depth,
     Event,
-    Glance,
     Kline,
     Maintenance,
     Market,
+    MarketState,
     Quote,
     Reason,
     Side,
@@ -383,17 +383,17 @@ def _ticker(body: bytes) -> _Ticker:
     return msgspec.json.decode(body, type=_TickerBody).result.rows[0]
 
 
-def read_last_price(body: bytes) -> Glance:
+def read_last_price(body: bytes) -> MarketState:
     """Read the price of the last trade: another trade at the same price goes unseen."""
     with reading("bybit ticker"):
-        return Glance(state=(_ticker(body).lastPrice,))
+        return MarketState(state=(_ticker(body).lastPrice,))
 
 
-def read_best(body: bytes) -> Glance:
+def read_best(body: bytes) -> MarketState:
     """Read the best bid and ask."""
     with reading("bybit ticker"):
         row = _ticker(body)
-        return Glance(state=(row.bid1Price, row.bid1Size, row.ask1Price, row.ask1Size))
+        return MarketState(state=(row.bid1Price, row.bid1Size, row.ask1Price, row.ask1Size))
 
 
 _TICKER = "/v5/market/tickers?category=spot&symbol={symbol}"

@@ -33,8 +33,8 @@ from exporter.model import (
     Control,
     Depth,
     Event,
-    Glance,
     Market,
+    MarketState,
     Quote,
     Reason,
     Side,
@@ -320,18 +320,18 @@ class _Quoted(Struct):
     time: Moment
 
 
-def read_last_trade(body: bytes) -> Glance:
+def read_last_trade(body: bytes) -> MarketState:
     """Read the last trade."""
     with reading("coinbase ticker"):
         row = msgspec.json.decode(body, type=_Quoted, strict=False)
-        return Glance(state=(row.trade_id,), time=epoch(row.time))
+        return MarketState(state=(row.trade_id,), time=epoch(row.time))
 
 
-def read_best(body: bytes) -> Glance:
+def read_best(body: bytes) -> MarketState:
     """Read the best bid and ask."""
     with reading("coinbase ticker"):
         row = msgspec.json.decode(body, type=_Quoted, strict=False)
-        return Glance(state=(row.bid, row.ask))
+        return MarketState(state=(row.bid, row.ask))
 
 
 _TICKER = "/products/{symbol}/ticker"

@@ -40,10 +40,10 @@ from exporter.model import (
     Control,
     Depth,
     Event,
-    Glance,
     Kline,
     Maintenance,
     Market,
+    MarketState,
     Quote,
     Reason,
     Side,
@@ -374,18 +374,18 @@ class _LevelOne(Struct):
     bestAskSize: str  # noqa: N815
 
 
-def read_last_trade(body: bytes) -> Glance:
+def read_last_trade(body: bytes) -> MarketState:
     """Read price and size of the last trade; ``sequence`` counts the book's changes too."""
     with reading("kucoin level 1"):
         row = msgspec.json.decode(_payload(body), type=_LevelOne)
-        return Glance(state=(row.price, row.size))
+        return MarketState(state=(row.price, row.size))
 
 
-def read_best(body: bytes) -> Glance:
+def read_best(body: bytes) -> MarketState:
     """Read the best bid and ask."""
     with reading("kucoin level 1"):
         row = msgspec.json.decode(_payload(body), type=_LevelOne)
-        return Glance(state=(row.bestBid, row.bestBidSize, row.bestAsk, row.bestAskSize))
+        return MarketState(state=(row.bestBid, row.bestBidSize, row.bestAsk, row.bestAskSize))
 
 
 _LEVEL_ONE = "/api/v1/market/orderbook/level1?symbol={symbol}"

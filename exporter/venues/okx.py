@@ -36,10 +36,10 @@ from exporter.model import (
     Control,
     Depth,
     Event,
-    Glance,
     Kline,
     Maintenance,
     Market,
+    MarketState,
     Quote,
     Reason,
     Side,
@@ -501,18 +501,18 @@ class _Rows(Struct):
     data: list[_Row]
 
 
-def read_last_trade(body: bytes) -> Glance:
+def read_last_trade(body: bytes) -> MarketState:
     """Read price and size of the last trade; ``ts`` is the ticker's own time."""
     with reading("okx ticker"):
         row = msgspec.json.decode(body, type=_Rows).data[0]
-        return Glance(state=(row.last, row.lastSz))
+        return MarketState(state=(row.last, row.lastSz))
 
 
-def read_best(body: bytes) -> Glance:
+def read_best(body: bytes) -> MarketState:
     """Read the best bid and ask."""
     with reading("okx ticker"):
         row = msgspec.json.decode(body, type=_Rows).data[0]
-        return Glance(state=(row.bidPx, row.bidSz, row.askPx, row.askSz))
+        return MarketState(state=(row.bidPx, row.bidSz, row.askPx, row.askSz))
 
 
 _TICKER = "/api/v5/market/ticker?instId={symbol}"

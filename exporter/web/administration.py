@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from exporter.flow.mailbox import Mailbox, MailboxFullError, UnansweredError
 from exporter.web.routes import RefusedError, Request, refuse_foreign
-from exporter.web.server import Limits
+from exporter.web.server import ServerLimits
 
 _CLOSED: Final = "closed: only with server.changes: true in the config"
 
@@ -30,9 +30,9 @@ class ServerConfig(Protocol):
     def changes(self) -> bool: ...
 
 
-def limits(server: ServerConfig, body: int) -> Limits:
+def limits(server: ServerConfig, body: int) -> ServerLimits:
     """Give the server's bounds as configured; ``body``: of a request, in bytes."""
-    return Limits(
+    return ServerLimits(
         connections=server.connections,
         requests=server.requests,
         header=server.header_limit,

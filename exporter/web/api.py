@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from math import isfinite
 
-from exporter.web.state import ExchangeState, Snapshot, VerdictState
+from exporter.web.state import ExchangeView, Snapshot, VerdictView
 
 
 def overview(snapshot: Snapshot) -> dict[str, object]:
@@ -23,7 +23,7 @@ def overview(snapshot: Snapshot) -> dict[str, object]:
     }
 
 
-def exchange(state: ExchangeState) -> dict[str, object]:
+def exchange(state: ExchangeView) -> dict[str, object]:
     """Give one exchange, as in ``/api/v1/exchanges/{exchange}``."""
     plain = asdict(state)
     plain["health"] = state.health
@@ -55,7 +55,7 @@ def anomalies(snapshot: Snapshot) -> dict[str, object]:
     }
 
 
-def verdict(state: VerdictState) -> dict[str, object]:
+def verdict(state: VerdictView) -> dict[str, object]:
     """Give one verdict, its evidence apart."""
     plain = asdict(state)
     names = ("score", "value", "center", "lower", "upper")

@@ -22,7 +22,7 @@ _BCRYPT_READS = 72  # bytes of a password: the format's own bound
 _NO_SALT = "." * 22 + "e" + "." * 30  # nobody's salt and hash
 
 
-class Login:
+class BasicAuth:
     """Basic authentication. ``users`` are bcrypt hashes by name.
 
     The work for a wrong password equals that for an unknown name. A login that was right is

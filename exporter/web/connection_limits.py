@@ -31,10 +31,10 @@ def abort(transport: asyncio.BaseTransport) -> None:
         cast(asyncio.Transport, transport).abort()  # uvloop's is none by inheritance
 
 
-class Door(asyncio.Protocol):
+class ConnectionLimiter(asyncio.Protocol):
     """One connection: passes everything on, and notes since when it keeps us waiting."""
 
-    def __init__(self, doors: Doors, inner: asyncio.Protocol) -> None:
+    def __init__(self, doors: ConnectionLimiters, inner: asyncio.Protocol) -> None:
         self._doors = doors
         self._inner = inner
         self.transport: asyncio.Transport | None = None
@@ -89,7 +89,7 @@ class Door(asyncio.Protocol):
         self._working = False
 
 
-class Doors:
+class ConnectionLimiters:
     """All connections of one server, at most ``limit``; timeouts in seconds."""
 
     def __init__(
@@ -99,19 +99,19 @@ class Doors:
         self._head_timeout = head_timeout
         self._refused = refused
         self._expired = expired
-        self._open: dict[asyncio.BaseTransport, Door] = {}
+        self._open: dict[asyncio.BaseTransport, ConnectionLimiter] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.now: Callable[[], float] = asyncio.get_running_loop().time
 
-    def door(self, inner: asyncio.Protocol) -> Door:
+    def door(self, inner: asyncio.Protocol) -> ConnectionLimiter:
         """Put a door in front of one connection's protocol."""
-        return Door(self, inner)
+        return ConnectionLimiter(self, inner)
 
-    def of(self, transport: asyncio.BaseTransport | None) -> Door | None:
+    def of(self, transport: asyncio.BaseTransport | None) -> ConnectionLimiter | None:
         """Give the door of a connection, None once that is lost."""
         return None if transport is None else self._open.get(transport)
 
-    def enter(self, door: Door, transport: asyncio.Transport) -> bool:
+    def enter(self, door: ConnectionLimiter, transport: asyncio.Transport) -> bool:
         """Let a connection in if there is room; count it if not."""
         if len(self._open) >= self._limit:
             self._refused.inc()

@@ -36,7 +36,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Response:
     """What a handler answers; ``pieces`` of the body are sent as they are."""
 
     pieces: Sequence[bytes]
@@ -44,7 +44,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": TEXT})
 
 
-Handler = Callable[[Request], Awaitable[Reply]]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 def refuse_foreign(request: Request) -> None:
@@ -57,9 +57,9 @@ def refuse_foreign(request: Request) -> None:
 # --- kinds of routes --------------------------------------------------------------------------
 
 
-def text_reply(text: str, status: int = 200) -> Reply:
+def text_reply(text: str, status: int = 200) -> Response:
     """Answer with one line of text."""
-    return Reply(pieces=(f"{text}\n".encode(),), status=status)
+    return Response(pieces=(f"{text}\n".encode(),), status=status)
 
 
 def scrape_route(
@@ -67,10 +67,10 @@ def scrape_route(
 ) -> Handler:
     """Serve metrics: ``page`` takes the headers Accept and Accept-Encoding."""
 
-    async def handler(request: Request) -> Reply:
+    async def handler(request: Request) -> Response:
         accept = request.headers.get("Accept", "")
         headers, pieces = await page(accept, request.headers.get("Accept-Encoding", ""))
-        return Reply(pieces=pieces, headers=headers)
+        return Response(pieces=pieces, headers=headers)
 
     return handler
 
@@ -78,9 +78,9 @@ def scrape_route(
 def json_route(answer: Callable[[Request], Awaitable[object]]) -> Handler:
     """Serve what ``answer`` gives: dataclasses, enums, mappings, sequences, numbers, text."""
 
-    async def handler(request: Request) -> Reply:
+    async def handler(request: Request) -> Response:
         body = msgspec.json.encode(await answer(request))
-        return Reply(pieces=(body,), headers={"Content-Type": JSON})
+        return Response(pieces=(body,), headers={"Content-Type": JSON})
 
     return handler
 
@@ -88,8 +88,8 @@ def json_route(answer: Callable[[Request], Awaitable[object]]) -> Handler:
 def html_route(page: Callable[[], Awaitable[str]]) -> Handler:
     """Serve a page for people."""
 
-    async def handler(request: Request) -> Reply:
-        return Reply(pieces=((await page()).encode(),), headers={"Content-Type": HTML})
+    async def handler(request: Request) -> Response:
+        return Response(pieces=((await page()).encode(),), headers={"Content-Type": HTML})
 
     return handler
 
@@ -98,8 +98,8 @@ def file_route(content_type: str, content: bytes) -> Handler:
     """Serve a file held in memory; browsers may keep it for an hour."""
     headers = {"Content-Type": content_type, "Cache-Control": "max-age=3600"}
 
-    async def handler(request: Request) -> Reply:
-        return Reply(pieces=(content,), headers=headers)
+    async def handler(request: Request) -> Response:
+        return Response(pieces=(content,), headers=headers)
 
     return handler
 
@@ -107,7 +107,7 @@ def file_route(content_type: str, content: bytes) -> Handler:
 def health_route(obstacle: Callable[[], str | None]) -> Handler:
     """Answer 200, or 503 with what ``obstacle`` names."""
 
-    async def handler(request: Request) -> Reply:
+    async def handler(request: Request) -> Response:
         reason = obstacle()
         return text_reply("OK") if reason is None else text_reply(reason, status=503)
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from exporter.config import ConfigError, web
 from exporter.contracts import Clock
-from exporter.web.basic_auth import Login
+from exporter.web.basic_auth import BasicAuth
 from exporter.web.tls import Security, TlsFileError, server_context
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ LOOK_EVERY = 1.0  # seconds between two looks at the files
 _Stamp: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
 
-class WebFile:
+class WebSecurity:
     """One ``--web.config.file``. `load` first; then `follow` for as long as the server runs."""
 
     def __init__(self, file: str) -> None:
@@ -56,7 +56,7 @@ class WebFile:
                 raise web.refused(places, error.key, wrong) from error
         self.security = Security(
             tls=context,
-            login=Login(read.basic_auth_users) if read.basic_auth_users else None,
+            login=BasicAuth(read.basic_auth_users) if read.basic_auth_users else None,
             client_names=frozenset(tls.client_allowed_sans) if tls else frozenset(),
             headers={name: text for name, text in read.http_server_config.headers.items() if text},
         )

@@ -20,8 +20,8 @@ import msgspec
 from aiohttp import web
 
 from exporter.contracts import Counter
-from exporter.web.connection_limits import Doors, abort
-from exporter.web.routes import JSON, TEXT, Handler, RefusedError, Reply, Request, Routes
+from exporter.web.connection_limits import ConnectionLimiters, abort
+from exporter.web.routes import JSON, TEXT, Handler, RefusedError, Request, Response, Routes
 from exporter.web.tls import Security
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class ListenError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ServerLimits:
     """The server's bounds: durations in seconds, sizes in bytes."""
 
     connections: int = 128
@@ -87,7 +87,7 @@ class Server:
         address: str,
         routes: Mapping[str, Handler],
         *,
-        limits: Limits | None = None,
+        limits: ServerLimits | None = None,
         security: Security | None = None,
         refused: Counter | None = None,
         expired: Counter | None = None,
@@ -95,14 +95,14 @@ class Server:
     ) -> None:
         self._address = address
         self._routes = Routes(routes)
-        self._limits = limits or Limits()
+        self._limits = limits or ServerLimits()
         self._security = security or Security()
         self._refused: Counter = refused or _Uncounted()
         self._expired: Counter = expired or _Uncounted()
         self._unauthorized: Counter = unauthorized or _Uncounted()
         self._working = 0
         self._stack = AsyncExitStack()
-        self._doors: Doors | None = None
+        self._doors: ConnectionLimiters | None = None
         self.port = 0  # the bound port, once entered
 
     async def __aenter__(self) -> Server:
@@ -119,7 +119,7 @@ class Server:
             max_line_size=limits.header,
             max_field_size=limits.header,
         )
-        doors = self._doors = Doors(
+        doors = self._doors = ConnectionLimiters(
             limit=limits.connections,
             head_timeout=limits.head_timeout,
             refused=self._refused,
@@ -134,7 +134,7 @@ class Server:
         self._stack.callback(self._deafen)
         return self
 
-    async def _listen(self, doors: Doors, serve: web.Server) -> None:
+    async def _listen(self, doors: ConnectionLimiters, serve: web.Server) -> None:
         """Take connections over the security in force, each over a copy of the one socket."""
         tls = self._security.tls
         self._listener = await asyncio.get_running_loop().create_server(
@@ -181,7 +181,7 @@ class Server:
             if door is not None:
                 door.end()
 
-    async def _reply(self, request: web.BaseRequest) -> Reply:
+    async def _reply(self, request: web.BaseRequest) -> Response:
         """Find the route and run its handler within the deadline; never raises but cancelled."""
         try:
             if self._working > self._limits.requests:
@@ -206,7 +206,7 @@ class Server:
             self._unauthorized.inc()
             raise
 
-    async def _handle(self, request: web.BaseRequest) -> Reply:
+    async def _handle(self, request: web.BaseRequest) -> Response:
         path = request.path
         if len(path) > self._limits.path:
             raise RefusedError(414, "path too long")
@@ -231,7 +231,7 @@ class Server:
             )
         )
 
-    async def _send(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    async def _send(self, request: web.BaseRequest, reply: Response) -> web.StreamResponse:
         """Send an answer piece by piece, and cut off who does not read it."""
         headers = _SECURITY | dict(self._security.headers) | dict(reply.headers)
         response = web.StreamResponse(status=reply.status, headers=headers)
@@ -254,15 +254,15 @@ class Server:
         return response
 
 
-def _refusal(path: str, refusal: RefusedError) -> Reply:
+def _refusal(path: str, refusal: RefusedError) -> Response:
     """Say no in the caller's language: JSON under /api/, else a line of text."""
     if path.startswith("/api/"):
         body = msgspec.json.encode({"error": refusal.reason})
         headers = {"Content-Type": JSON, **refusal.headers}
-        return Reply(pieces=(body,), status=refusal.status, headers=headers)
+        return Response(pieces=(body,), status=refusal.status, headers=headers)
     headers = {"Content-Type": TEXT, **refusal.headers}
     line = f"{refusal.status} {refusal.reason}\n".encode()
-    return Reply(pieces=(line,), status=refusal.status, headers=headers)
+    return Response(pieces=(line,), status=refusal.status, headers=headers)
 
 
 def _time_left(request: web.BaseRequest, limit: float) -> float:

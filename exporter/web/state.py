@@ -8,7 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from exporter.model import Change, Channel, Circuit, Hush, Resync, Severity, SubscriptionState
+from exporter.model import (
+    Change,
+    Channel,
+    Circuit,
+    Resync,
+    Severity,
+    SilenceVerdict,
+    SubscriptionState,
+)
 
 
 class Health(StrEnum):
@@ -21,7 +29,7 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointState:
+class EndpointView:
     """One REST endpoint. Durations are of successful probes within the window."""
 
     name: str
@@ -49,7 +57,7 @@ class EndpointState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BookState:
+class BookView:
     """One local order book. ``resyncs``: how often it was built anew, ``reason``: why last."""
 
     synced: bool
@@ -81,8 +89,8 @@ class SubscriptionRow:
     latency: float | None = None  # of the newest message, corrected for the clocks
     price: float | None = None
     gaps: int = 0
-    silence: Hush | None = None  # what REST says of a silence, where it is asked
-    book: BookState | None = None  # where one is built
+    silence: SilenceVerdict | None = None  # what REST says of a silence, where it is asked
+    book: BookView | None = None  # where one is built
 
     @property
     def health(self) -> Health:
@@ -97,7 +105,7 @@ class SubscriptionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamState:
+class StreamView:
     """One connection and its subscriptions."""
 
     name: str
@@ -120,13 +128,13 @@ class StreamState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeState:
+class ExchangeView:
     """One configured exchange."""
 
     name: str
     title: str
-    endpoints: tuple[EndpointState, ...] = ()
-    streams: tuple[StreamState, ...] = ()
+    endpoints: tuple[EndpointView, ...] = ()
+    streams: tuple[StreamView, ...] = ()
     clock_offset: float | None = None  # the venue's clock minus ours
     clock_error: float | None = None
     limits: tuple[tuple[str, float], ...] = ()  # name, share used
@@ -149,7 +157,7 @@ class ExchangeState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnomalyState:
+class AnomalyView:
     """One judged signal; ``score`` is the deciding detector's, 1 is the threshold."""
 
     exchange: str
@@ -165,7 +173,7 @@ class AnomalyState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictState:
+class VerdictView:
     """One decision about one signal, and why; numbers in the signal's unit, None where unknown.
 
     The threshold lies at ``lower`` and ``upper``; ``detectors`` are those that agree, by score.
@@ -199,10 +207,10 @@ class Snapshot:
     started: float
     version: str
     window: float = 300.0  # of the endpoints' figures
-    exchanges: tuple[ExchangeState, ...] = ()
-    anomalies: tuple[AnomalyState, ...] = ()
-    incidents: tuple[VerdictState, ...] = ()  # what goes on now, by its newest verdict
-    verdicts: tuple[VerdictState, ...] = ()  # the newest first
+    exchanges: tuple[ExchangeView, ...] = ()
+    anomalies: tuple[AnomalyView, ...] = ()
+    incidents: tuple[VerdictView, ...] = ()  # what goes on now, by its newest verdict
+    verdicts: tuple[VerdictView, ...] = ()  # the newest first
     series: int = 0
     series_limit: int = 0
     links: tuple[tuple[str, str], ...] = field(
@@ -220,7 +228,7 @@ class Snapshot:
         return Health.DOWN if known == {Health.DOWN} else Health.DEGRADED
 
     @property
-    def streams(self) -> tuple[StreamState, ...]:
+    def streams(self) -> tuple[StreamView, ...]:
         """The streams of all exchanges."""
         return tuple(stream for exchange in self.exchanges for stream in exchange.streams)
 
@@ -230,11 +238,11 @@ class Snapshot:
         return tuple(row for stream in self.streams for row in stream.subscriptions)
 
     @property
-    def ended(self) -> tuple[VerdictState, ...]:
+    def ended(self) -> tuple[VerdictView, ...]:
         """The incidents that ended within the last hour, the newest first."""
         return tuple(one for one in self.verdicts if one.ended and self.now - one.time <= 3600.0)
 
     @property
-    def endpoints(self) -> tuple[EndpointState, ...]:
+    def endpoints(self) -> tuple[EndpointView, ...]:
         """The endpoints of all exchanges."""
         return tuple(one for exchange in self.exchanges for one in exchange.endpoints)

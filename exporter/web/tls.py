@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from exporter.web.routes import RefusedError
 
 if TYPE_CHECKING:
-    from exporter.web.basic_auth import Login
+    from exporter.web.basic_auth import BasicAuth
 
 VERSIONS: Final[Mapping[str, ssl.TLSVersion]] = {
     "TLS12": ssl.TLSVersion.TLSv1_2,
@@ -94,7 +94,7 @@ class Security:
     """What a server demands of who connects, and the headers of its answers."""
 
     tls: ssl.SSLContext | None = None
-    login: Login | None = None
+    login: BasicAuth | None = None
     client_names: frozenset[str] = frozenset()  # of which a certificate must have one; none: any
     headers: Mapping[str, str] = field(default_factory=dict)
 

@@ -36,7 +36,7 @@ class MessageError(Exception):
         self.code = code
 
 
-class Messages:
+class MessageAssembler:
     """The message that is being put together, of at most ``limit`` bytes after inflating."""
 
     def __init__(self, limit: int) -> None:

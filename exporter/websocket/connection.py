@@ -29,9 +29,14 @@ from exporter.http.proxy import Proxies, environment, through
 from exporter.http.read_buffer import piece
 from exporter.http.tls import tls_context
 from exporter.model import Lost
-from exporter.websocket.assembler import DATA_HEADS, MessageError, Messages
-from exporter.websocket.keepalive import Heartbeat
-from exporter.websocket.receive_queue import SILENT, Inbox, InboxBounds, InboxMeter
+from exporter.websocket.assembler import DATA_HEADS, MessageAssembler, MessageError
+from exporter.websocket.keepalive import Keepalive
+from exporter.websocket.receive_queue import (
+    SILENT,
+    ReceiveQueue,
+    ReceiveQueueBounds,
+    ReceiveQueueMeter,
+)
 
 _WRITE_LIMIT = 1 << 20  # bytes of ours that the other side has not read
 _HEAD_LIMIT = 32 << 10  # bytes of a handshake answer
@@ -49,8 +54,8 @@ class WebSocket(asyncio.BufferedProtocol):
         clock: Clock,
         headers: Mapping[str, str],
         max_message: int,
-        bounds: InboxBounds,
-        meter: InboxMeter,
+        bounds: ReceiveQueueBounds,
+        meter: ReceiveQueueMeter,
         ping_every: float | None,
         ping_timeout: float,
         close_timeout: float,
@@ -61,7 +66,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._wall, self._max_message = clock.wall, max_message
         self._ping_every, self._ping_timeout = ping_every, ping_timeout
         self._close_timeout, self._on_ping_rtt = close_timeout, on_ping_rtt
-        self._inbox = Inbox(
+        self._inbox = ReceiveQueue(
             bounds, meter, now=self._loop.time, pause=self._pause, resume=self._resume
         )
         self._piece = piece()
@@ -74,8 +79,8 @@ class WebSocket(asyncio.BufferedProtocol):
         # A frame cut off by the end of a read waits here until all of it is there.
         self._parts: list[bytes] = []
         self._have = self._need = 0
-        self._messages = Messages(max_message)  # the fragmented and the compressed ones
-        self._heartbeat: Heartbeat | None = None
+        self._messages = MessageAssembler(max_message)  # the fragmented and the compressed ones
+        self._heartbeat: Keepalive | None = None
 
     # --- what asyncio calls -------------------------------------------------------------------
 
@@ -152,7 +157,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self.opened.set_result(None)
         if self._ping_every is not None:
             timeout = self._ping_timeout
-            self._heartbeat = Heartbeat(
+            self._heartbeat = Keepalive(
                 every=self._ping_every,
                 timeout=timeout,
                 send=self._ping,
@@ -365,8 +370,8 @@ async def connect(
     timeout: float = 10.0,
     headers: Mapping[str, str] = HEADERS,
     max_message: int = 16 << 20,
-    bounds: InboxBounds | None = None,
-    meter: InboxMeter = SILENT,
+    bounds: ReceiveQueueBounds | None = None,
+    meter: ReceiveQueueMeter = SILENT,
     ping_every: float | None = 20.0,
     ping_timeout: float = 10.0,
     close_timeout: float = 2.0,
@@ -395,7 +400,7 @@ async def connect(
             clock=clock,
             headers=headers,
             max_message=max_message,
-            bounds=bounds or InboxBounds(),
+            bounds=bounds or ReceiveQueueBounds(),
             meter=meter,
             ping_every=ping_every,
             ping_timeout=ping_timeout,

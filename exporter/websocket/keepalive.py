@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Heartbeat:
+class Keepalive:
     """Sends a numbered ping ``every`` so many seconds, and waits ``timeout`` seconds for its pong.
 
     ``excused`` says that an answer may have come and was not read: late is then not lost.

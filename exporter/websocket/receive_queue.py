@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from exporter.contracts import ConnectionLostError, Take
 from exporter.flow.overflow import Overflow
-from exporter.model import Policy
+from exporter.model import QueuePolicy
 
 
 def _nothing(_: float) -> None:
@@ -16,7 +16,7 @@ def _nothing(_: float) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InboxMeter:
+class ReceiveQueueMeter:
     """Where an inbox reports to, once per read or batch.
 
     Bytes received, frames that waited, frames dropped, seconds that the oldest waited.
@@ -28,33 +28,34 @@ class InboxMeter:
     waited: Callable[[float], None] = _nothing
 
 
-SILENT = InboxMeter()
+SILENT = ReceiveQueueMeter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InboxBounds:
+class ReceiveQueueBounds:
     """How much may wait, and what a full inbox does.
 
-    `Policy.BLOCK` stops reading from the network, so that TCP holds the sender back and nothing is
-    lost; one read (64 KiB of the default transport) may overshoot the bounds. `Policy.SPILL` reads
-    on and puts what comes then into what ``spill`` gives, until it is read back.
+    `QueuePolicy.BLOCK` stops reading from the network, so that TCP holds the sender back and
+    nothing is lost; one read (64 KiB of the default transport) may overshoot the bounds.
+    `QueuePolicy.SPILL` reads on and puts what comes then into what ``spill`` gives, until it is
+    read back.
     """
 
     frames: int = 100_000
     size: int = 32 << 20  # bytes
-    policy: Policy = Policy.BLOCK
+    policy: QueuePolicy = QueuePolicy.BLOCK
     spill: Callable[[], Overflow] | None = None
 
     def __post_init__(self) -> None:
         if self.frames < 1 or self.size < 1:
             raise ValueError(f"an inbox needs room: frames={self.frames} size={self.size}")
-        if self.policy is Policy.COALESCE:
+        if self.policy is QueuePolicy.COALESCE:
             raise ValueError("an inbox holds undecoded frames, which have no key to coalesce by")
-        if (self.policy is Policy.SPILL) is (self.spill is None):
+        if (self.policy is QueuePolicy.SPILL) is (self.spill is None):
             raise ValueError("an overflow is for spilling, and spilling needs one")
 
 
-class Inbox:
+class ReceiveQueue:
     """The frames of one connection that were read and not yet taken.
 
     The transport appends to ``frames`` and says `added` once per read; ``pause`` and ``resume``
@@ -82,8 +83,8 @@ class Inbox:
 
     def __init__(
         self,
-        bounds: InboxBounds,
-        meter: InboxMeter,
+        bounds: ReceiveQueueBounds,
+        meter: ReceiveQueueMeter,
         *,
         now: Callable[[], float],
         pause: Callable[[], None],
@@ -126,19 +127,19 @@ class Inbox:
                     self._meter.dropped(len(more))
             self._most, self._most_size = len(frames), self._size
             return
-        if bounds.policy is Policy.BLOCK:
+        if bounds.policy is QueuePolicy.BLOCK:
             if not self.paused:
                 self.paused = True
                 self._pause()
             return
         count = max(0, len(frames) - bounds.frames)
-        ends = frames if bounds.policy is Policy.DROP_OLDEST else frames[::-1]
+        ends = frames if bounds.policy is QueuePolicy.DROP_OLDEST else frames[::-1]
         excess = self._size - sum(len(frame) for _, frame in ends[:count])
         # The frame at the other end always stays: a lone one was held to the size of a message.
         while excess > bounds.size and count < len(frames) - 1:
             excess -= len(ends[count][1])
             count += 1
-        if bounds.policy is Policy.DROP_OLDEST:
+        if bounds.policy is QueuePolicy.DROP_OLDEST:
             del frames[:count]
         else:
             del frames[len(frames) - count :]

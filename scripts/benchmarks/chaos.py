@@ -176,7 +176,7 @@ class Run:
         self.struck[kind] += 1
         self.busy[exchange] = kind, time.monotonic() + length + _PATIENCE, before
 
-    def look(self) -> None:
+    def update(self) -> None:
         """See what shows, and forget what has shown or can show no more."""
         page = self.world.scrape()
         now, used = time.monotonic(), self.world.exporter.memory()
@@ -203,7 +203,7 @@ class Run:
             if free and time.monotonic() < until:
                 self.strike(self.chance.choice(free))
             time.sleep(self.chance.uniform(0.2, 0.8))
-            self.look()
+            self.update()
 
 
 def descriptors(world: World) -> int:

@@ -18,7 +18,7 @@ import sys
 import time
 
 from exporter.clock import SystemClock
-from exporter.http.client import DirectClient
+from exporter.http.client import HttpClient
 from exporter.metrics.registry import Registry
 from exporter.model import Target
 from exporter.probes.meter import ProbeMeter
@@ -49,7 +49,7 @@ async def _stress(port: int, duration: float) -> tuple[int, int, float]:
     target = Target(exchange="stress", endpoint="one", url=f"http://127.0.0.1:{port}/")
     done = failed = 0
 
-    async with DirectClient(limit=AT_ONCE, limit_per_host=AT_ONCE) as client:
+    async with HttpClient(limit=AT_ONCE, limit_per_host=AT_ONCE) as client:
         until = time.monotonic() + duration
 
         async def one() -> None:

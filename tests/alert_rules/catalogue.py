@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-from exporter.config.shape import Metrics
+from exporter.config.shape import MetricsConfig
 from exporter.metrics import families
 from exporter.model import (
     Channel,
     Circuit,
     Family,
-    Hush,
     Lost,
     Phase,
     Reason,
     Resync,
+    SilenceVerdict,
     Skip,
     SubscriptionState,
 )
@@ -39,7 +39,7 @@ class Metric:
 Catalogue = Mapping[str, Metric]
 
 _VALUES: Mapping[tuple[str, str], type[Enum] | tuple[str, ...]] = {
-    (families.PROBES.name, "outcome"): families.Outcome,
+    (families.PROBES.name, "outcome"): families.ProbeOutcome,
     (families.PROBE_FAILURES.name, "reason"): Reason,
     (families.PROBE_SKIPPED.name, "reason"): Skip,
     (families.PROBE_DURATION.name, "connection"): families.Connection,
@@ -47,20 +47,20 @@ _VALUES: Mapping[tuple[str, str], type[Enum] | tuple[str, ...]] = {
     (families.BREAKER_STATE.name, "state"): Circuit,
     (families.BREAKER_TRANSITIONS.name, "to"): Circuit,
     (families.MAINTENANCE_ACTIVE.name, "source"): families.MaintenanceSource,
-    (families.STREAM_CONNECTS.name, "result"): families.Outcome,
+    (families.STREAM_CONNECTS.name, "result"): families.ProbeOutcome,
     (families.STREAM_DISCONNECTS.name, "reason"): Lost,
     (families.STREAM_SUBSCRIPTIONS.name, "state"): SubscriptionState,
-    (families.STREAM_MESSAGES.name, "kind"): families.Kind,
-    (families.STREAM_PROCESSING.name, "stage"): families.Stage,
-    (families.STREAM_PROCESSING_ERRORS.name, "stage"): families.Stage,
-    (families.STREAM_CROSS_CHECKS.name, "verdict"): Hush,
+    (families.STREAM_MESSAGES.name, "kind"): families.FrameKind,
+    (families.STREAM_PROCESSING.name, "stage"): families.ProcessingStage,
+    (families.STREAM_PROCESSING_ERRORS.name, "stage"): families.ProcessingStage,
+    (families.STREAM_CROSS_CHECKS.name, "verdict"): SilenceVerdict,
     (families.BOOK_RESYNCS.name, "reason"): Resync,
     (families.QUEUE_DROPPED.name, "policy"): families.Dropped,
     (families.ANOMALY_SCORE.name, "detector"): ("zscore", "iqr", "rolling_mean", "ensemble"),
     (families.ANOMALY_BASELINE.name, "bound"): ("lower", "center", "upper"),
-    (metrics.RECEIVED.name, "status"): metrics.Status,
+    (metrics.RECEIVED.name, "status"): metrics.AlertStatus,
     (metrics.REFUSED.name, "reason"): metrics.Refusal,
-    (metrics.DELIVERIES.name, "outcome"): metrics.Outcome,
+    (metrics.DELIVERIES.name, "outcome"): metrics.DeliveryOutcome,
     (metrics.HELD.name, "reason"): metrics.Hold,
     (metrics.BREAKER.name, "state"): Circuit,
     (metrics.TRIAGE.name, "outcome"): metrics.Asked,
@@ -70,8 +70,8 @@ _ANYWHERE = {"channel": Channel}  # of exchanges; a relay's channel is the name 
 
 # A rule may only lean on a bound that a user has who has set nothing.
 _BOUNDS = {
-    families.PROBE_DURATION.name: Metrics().probe_buckets,
-    families.STREAM_LATENCY.name: Metrics().latency_buckets,
+    families.PROBE_DURATION.name: MetricsConfig().probe_buckets,
+    families.STREAM_LATENCY.name: MetricsConfig().latency_buckets,
 }
 
 

@@ -108,7 +108,7 @@ def test_a_firing_alert_is_a_lease_and_an_end_is_told_for_a_quarter_of_an_hour()
     assert not alerts.fire(DOWN, {"summary": "okx is down."}, start=995.0)
     seen = []
     for step in range(4):
-        assert asyncio.run(push.tell())
+        assert asyncio.run(push.notify())
         ((alert,),) = [server.posts[-1][1]]
         seen.append((alert["startsAt"], _lasts(alert)))
         clock.time += 60.0
@@ -120,7 +120,7 @@ def test_a_firing_alert_is_a_lease_and_an_end_is_told_for_a_quarter_of_an_hour()
     assert server.urls == {"http://am.example/prefix/api/v2/alerts"}
     clock.time = 1120.0 + REMEMBERED + 1.0
     posts = len(server.posts)
-    assert asyncio.run(push.tell())
+    assert asyncio.run(push.notify())
     assert len(server.posts) == posts
     assert (count.taken, count.refused, count.failed) == (4, 0, 0)
 
@@ -135,9 +135,9 @@ def test_one_bad_alert_costs_the_others_nothing() -> None:
     alerts.fire({"bad-name": "x"}, {}, 1.0)
     alerts.fire(DOWN, {}, 2.0)
     alerts.fire(ODD, {}, 3.0)
-    assert asyncio.run(push.tell())
+    assert asyncio.run(push.notify())
     assert [len(sent) for _, sent in server.posts] == [3, 1, 1, 1]
-    assert asyncio.run(push.tell())
+    assert asyncio.run(push.notify())
     assert [each["labels"] for each in server.posts[-1][1]] == [DOWN, ODD]
     assert (count.taken, count.refused, count.failed) == (3, 1, 0)
 

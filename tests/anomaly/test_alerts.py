@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.anomaly.alerts import Claim, Origin, all_down, anomalies, down
+from exporter.anomaly.alerts import AlertOrigin, Claim, all_down, anomalies, down
 from exporter.model import Change, Evidence, Series, Severity, Verdict
 
 RULES = Path(__file__).parents[2] / "alert_rules"
-ORIGIN = Origin(site="tokyo", external={"cluster": "a", "severity": "never mine"})
+ORIGIN = AlertOrigin(site="tokyo", external={"cluster": "a", "severity": "never mine"})
 VERDICT = Verdict(
     series=Series("okx", "probe_latency"),
     change=Change.OPENED,

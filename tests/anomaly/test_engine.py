@@ -11,8 +11,8 @@ import pytest
 
 from exporter import config as settings
 from exporter import venues
-from exporter.anomaly.engine import Judging
-from exporter.anomaly.incidents import Rule
+from exporter.anomaly.engine import AnomalyEngine
+from exporter.anomaly.incidents import IncidentRule
 from exporter.anomaly.sampling import SIGNALS
 from exporter.flow.dead_letters import nowhere
 from exporter.flow.state_file import pack
@@ -22,9 +22,9 @@ from exporter.probes.bans import Bans
 from exporter.probes.context import Task
 from exporter.runtime.anomalies import Anomalies
 from exporter.runtime.local_health import Lateness
-from exporter.runtime.runtime import Force
+from exporter.runtime.runtime import Runtime
 
-RULE = Rule(hold=2.0, clear=5.0)
+RULE = IncidentRule(hold=2.0, clear=5.0)
 LATENCY = Series("a", "probe_latency")
 
 
@@ -44,15 +44,19 @@ class Clock:
         await asyncio.sleep(0)
 
 
-def _judging(clock: Clock, *names: str) -> tuple[Judging, list[Verdict]]:
+def _judging(clock: Clock, *names: str) -> tuple[AnomalyEngine, list[Verdict]]:
     heard: list[Verdict] = []
-    judging = Judging(Registry(), clock, heard.extend)
+    judging = AnomalyEngine(Registry(), clock, heard.extend)
     judging.follow(names, RULE, stale_after=60.0, baseline=True)
     return judging, heard
 
 
 def _live(
-    judging: Judging, clock: Clock, ticks: int, latency: Callable[[int], float], exchange: str = "a"
+    judging: AnomalyEngine,
+    clock: Clock,
+    ticks: int,
+    latency: Callable[[int], float],
+    exchange: str = "a",
 ) -> None:
     """Let a probe end every second, and judge; a negative latency is a failure."""
 
@@ -74,9 +78,9 @@ def _live(
     asyncio.run(live())
 
 
-def _parts(judging: Judging) -> dict[str, list[bytes]]:
+def _parts(judging: AnomalyEngine) -> dict[str, list[bytes]]:
     parts: dict[str, list[bytes]] = {}
-    for name, piece in judging.photograph():
+    for name, piece in judging.snapshot():
         parts.setdefault(name, []).append(piece)
     return parts
 
@@ -180,7 +184,7 @@ class Program:
         self.clock, self.registry = clock, Registry()
         self.anomalies = Anomalies(self.registry, clock)
         self.anomalies.start = self._start
-        self.force = Force(
+        self.force = Runtime(
             registry=self.registry,
             clock=clock,
             start=self._start,
@@ -222,14 +226,14 @@ def test_a_photograph_asked_for_while_a_tick_runs_is_of_one_moment() -> None:
     """Whenever it is asked for, a restart from it gives the scores and verdicts of no restart."""
 
     async def tick_and_photograph(program: Program, number: int, turns: int) -> bool:
-        """Say whether the tick was still at it when the photograph was asked for."""
+        """Say whether the tick was still at it when the snapshot was asked for."""
         async with asyncio.TaskGroup() as tasks:
             ticking = tasks.create_task(program.tick(number))
             for _ in range(turns):
                 await asyncio.sleep(0)
             amid = not ticking.done()
-            parts = await program.anomalies.photograph()
-        assert parts == await program.anomalies.photograph()
+            parts = await program.anomalies.snapshot()
+        assert parts == await program.anomalies.snapshot()
         again = Program(program.clock)
         await again.begin()
         again.anomalies.restore(parts)

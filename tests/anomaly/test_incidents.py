@@ -8,19 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.anomaly.incidents import ROWS, VERDICTS, Judge, Rule, fade
-from exporter.anomaly.incidents.machine import QUIET, Stage, State, step
+from exporter.anomaly.incidents import ROWS, VERDICTS, IncidentRule, IncidentTracker, fade
+from exporter.anomaly.incidents.machine import QUIET, IncidentStage, IncidentState, step
 from exporter.anomaly.incidents.wording import quantity, sentence, span
 from exporter.model import Change, Evidence, Floats, Series, Severity, Signal, Verdict
 
-RULE = Rule()
+RULE = IncidentRule()
 OPEN, CALM, BETWEEN, GRAVE = 1.1, 0.1, 0.8, 2.0
 _score = st.none() | st.sampled_from([CALM, BETWEEN, OPEN, GRAVE]) | st.floats(0.0, 3.0)
 _ticks = st.lists(st.tuples(_score, st.floats(0.1, 400.0)), max_size=60)
 LATENCY = Signal(name="lat", title="probe latency", unit="s", effect=0.05, resolution=0.001)
 
 
-def _walk(ticks: list[tuple[float | None, float]], rule: Rule = RULE) -> list[tuple[float, Change]]:
+def _walk(
+    ticks: list[tuple[float | None, float]], rule: IncidentRule = RULE
+) -> list[tuple[float, Change]]:
     state, now, said = QUIET, 0.0, list[tuple[float, Change]]()
     for score, wait in ticks:
         now += wait
@@ -82,7 +84,7 @@ def test_warnings_within_the_cooldown_are_one_incident(
 ) -> None:
     """Who was just told that it ended is told again only of something critical."""
     mild = [(None if s is None else min(s, RULE.critical - 0.01), wait) for s, wait in ticks]
-    rule = Rule(critical_after=float("inf"))
+    rule = IncidentRule(critical_after=float("inf"))
     said = _walk(mild, rule)
     for (ended, before), (opened, after) in pairwise(said):
         if before is not Change.OPENED and after is Change.OPENED:
@@ -99,7 +101,7 @@ def test_short_gaps_change_nothing(
     for (score, wait), cut in zip(full, [*cuts, *[1.0] * len(full)], strict=False):
         part = min(cut, wait)
         holed += [(None, part), (score, wait - part)]
-    patient = Rule(lost=float("inf"))
+    patient = IncidentRule(lost=float("inf"))
     plain = _walk(list(full), patient)
     gapped = _walk(holed, patient)
     assert [change for _, change in gapped] == [change for _, change in plain]
@@ -124,7 +126,7 @@ def test_an_incident_no_longer_measured_is_closed_as_lost() -> None:
 
 def test_a_grave_breach_is_critical_at_once() -> None:
     """Severity comes from the score, or from the duration."""
-    state = State(stage=Stage.PENDING, since=0.0, breached=0.0)
+    state = IncidentState(stage=IncidentStage.PENDING, since=0.0, breached=0.0)
     after, change = step(state, GRAVE, GRAVE, 5.0, RULE)
     assert change is Change.OPENED
     assert after.severity is Severity.CRITICAL
@@ -146,15 +148,15 @@ def test_news_never_exceeds_the_score_and_a_record_is_all_news(scores: list[floa
         highest = max(highest, score)
 
 
-def _judge(rule: Rule = RULE) -> Judge:
-    return Judge([Series("acme", "lat"), Series("bolt", "lat")], [LATENCY], rule)
+def _judge(rule: IncidentRule = RULE) -> IncidentTracker:
+    return IncidentTracker([Series("acme", "lat"), Series("bolt", "lat")], [LATENCY], rule)
 
 
 def _explain(row: int) -> tuple[Floats, Mapping[str, float]]:
     return np.array([0.0, 0.042, 0.061]), {"ensemble": 1.3, "zscore": 4.0, "iqr": 0.2}
 
 
-def _feed(judge: Judge, scores: list[float], start: float = 0.0) -> list[Verdict]:
+def _feed(judge: IncidentTracker, scores: list[float], start: float = 0.0) -> list[Verdict]:
     verdicts = list[Verdict]()
     for i, score in enumerate(scores):
         verdicts += judge.advance(
@@ -280,7 +282,9 @@ def test_the_end_and_the_loss_are_told_too() -> None:
 def test_a_bad_day_is_judged_and_kept_in_bites() -> None:
     """When every series has an incident at once, a bite holds some verdicts, not thousands."""
     n = 2 * ROWS + 1
-    judge = Judge([Series(f"x{i}", "lat") for i in range(n)], [LATENCY], Rule(hold=1.0))
+    judge = IncidentTracker(
+        [Series(f"x{i}", "lat") for i in range(n)], [LATENCY], IncidentRule(hold=1.0)
+    )
     high, measured = np.full(n, 1.3), np.ones(n, dtype=np.bool_)
     judge.advance(high, high, measured, 0.0, 1e9, _explain)
     bites = list(judge.steps(high, high, measured, 2.0, 1e9 + 2.0, _explain))
@@ -288,6 +292,6 @@ def test_a_bad_day_is_judged_and_kept_in_bites() -> None:
     assert max(map(len, bites)) == VERDICTS
     pieces = list(judge.pieces(2.0))
     assert max(piece.count(b"\n") for piece in pieces) == ROWS
-    again = Judge(judge.series, [LATENCY], judge.rule)
+    again = IncidentTracker(judge.series, [LATENCY], judge.rule)
     again.restore(b"".join(pieces), 2.0)
     assert again.incidents() == judge.incidents()

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.anomaly.outage import Look, Outage, Rule, step
+from exporter.anomaly.outage import Look, Outage, OutageRule, step
 
-RULE = Rule(agreed=1.0, alone=20.0, clear=60.0)
+RULE = OutageRule(agreed=1.0, alone=20.0, clear=60.0)
 
 
 def _noticed_after(look: Look, most: float = 100.0) -> float | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exporter.anomaly.gauges import Gauge
+from exporter.anomaly.gauges import SignalGauge
 from exporter.anomaly.rates import Rate
 from exporter.probes.error_rate import ErrorRate
 
@@ -52,7 +52,7 @@ def test_a_counter_at_rest_has_rate_zero_and_one_not_read_has_none() -> None:
 
 def test_a_gauge_is_sampled_once() -> None:
     """The newest value counts, and it counts for one tick."""
-    tracker = Gauge(["a", "b"])
+    tracker = SignalGauge(["a", "b"])
     tracker.set("b", 1.0)
     tracker.set("b", 2.0)
     np.testing.assert_array_equal(tracker.sample(0.0), [np.nan, 2.0])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.books.levels import Book, divergence
+from exporter.books.levels import OrderBook, divergence
 from exporter.decoding import ParseError
 
 PRICES = st.sampled_from([n / 4 for n in range(1, 60)])
@@ -19,7 +19,7 @@ LEVELS = st.lists(st.tuples(PRICES, SIZES), max_size=40)
 @given(st.lists(st.tuples(LEVELS, LEVELS), max_size=8))
 def test_a_book_is_a_sorted_table(updates: list[tuple[Any, Any]]) -> None:
     """After any updates it holds what a plain dict does, best first."""
-    book = Book()
+    book = OrderBook()
     bids: dict[float, float] = {}
     asks: dict[float, float] = {}
     for update in updates:
@@ -38,7 +38,7 @@ def test_a_book_is_a_sorted_table(updates: list[tuple[Any, Any]]) -> None:
 @given(LEVELS, st.integers(1, 10))
 def test_depth_is_bounded(levels: list[tuple[float, float]], depth: int) -> None:
     """A frame's levels beyond the depth are cut after the last of them, the best are kept."""
-    book, whole = Book(depth=depth), Book()
+    book, whole = OrderBook(depth=depth), OrderBook()
     book.apply(levels, levels)
     whole.apply(levels, levels)
     assert book.top(depth) == whole.top(depth)
@@ -48,7 +48,7 @@ def test_depth_is_bounded(levels: list[tuple[float, float]], depth: int) -> None
 @given(st.lists(LEVELS, max_size=8))
 def test_looking_changes_nothing(updates: list[list[tuple[float, float]]]) -> None:
     """Levels that come back are the same, whether or not somebody looked while they were gone."""
-    looked, left = Book(), Book()
+    looked, left = OrderBook(), OrderBook()
     for levels in updates:
         looked.apply(levels, levels)
         left.apply(levels, levels)
@@ -60,7 +60,7 @@ def test_looking_changes_nothing(updates: list[list[tuple[float, float]]]) -> No
 
 def test_levels_that_come_and_go_do_not_pile_up() -> None:
     """A price that wanders for days leaves nothing behind, and the best levels are what stays."""
-    book = Book(limit=100)
+    book = OrderBook(limit=100)
     for price in range(1, 5000):
         book.apply([(float(price), 1.0), (float(price), 0.0)], [(float(price), 1.0)])
         assert sum(len(side.sizes) for side in (book._bids, book._asks)) <= 250
@@ -70,7 +70,7 @@ def test_levels_that_come_and_go_do_not_pile_up() -> None:
 
 def test_what_is_gone_is_forgotten_long_before_the_limit() -> None:
     """A market of ten levels that wanders costs what about ten levels cost, not the limit's."""
-    book = Book()
+    book = OrderBook()
     for price in range(1, 20_000):
         book.apply([(float(price), 1.0), (float(price - 10), 0.0)], [])
         assert len(book._bids.sizes) <= 250
@@ -79,7 +79,7 @@ def test_what_is_gone_is_forgotten_long_before_the_limit() -> None:
 
 def test_text_is_kept_for_the_checksum() -> None:
     """The wire's zeros survive; one price under two spellings is one level."""
-    book = Book(text=True)
+    book = OrderBook(text=True)
     book.load([("1.10", "0.50")], [("2.00", "1.0"), ("3.0", "1.00")])
     book.apply([("1.1", "0.5000")], [("2.0", "0.000")])
     assert book.spelled(5) == ([("1.1", "0.5000")], [("3.0", "1.00")])
@@ -90,12 +90,12 @@ def test_text_is_kept_for_the_checksum() -> None:
 def test_text_that_is_no_level_is_refused(level: tuple[str, str]) -> None:
     """A book never holds a price that is none."""
     with pytest.raises(ParseError):
-        Book(text=True).apply([level], [])
+        OrderBook(text=True).apply([level], [])
 
 
 def test_crossed_and_locked() -> None:
     """Crossed is a bid above an ask, locked a bid at one: both touch, an empty side does not."""
-    book = Book()
+    book = OrderBook()
     book.apply([(1.0, 1.0)], [])
     assert (book.crossed, book.touching) == (False, False)
     book.apply([], [(1.0, 1.0)])
@@ -106,9 +106,9 @@ def test_crossed_and_locked() -> None:
 
 def test_divergence_is_a_share_of_levels() -> None:
     """Of four prices one has another size and one is not there: half of them are wrong."""
-    one, other = Book(), Book()
+    one, other = OrderBook(), OrderBook()
     one.apply([(1.0, 1.0), (0.5, 1.0)], [(2.0, 1.0)])
     other.apply([(1.0, 1.0), (0.5, 2.0)], [(2.0, 1.0), (3.0, 1.0)])
     assert divergence(one, other, 10) == 0.5
     assert divergence(one, other, 1) == 0.0
-    assert divergence(Book(), Book(), 10) == 0.0
+    assert divergence(OrderBook(), OrderBook(), 10) == 0.0

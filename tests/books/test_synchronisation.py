@@ -9,11 +9,17 @@ from itertools import pairwise
 import pytest
 
 from exporter.books.book import BookSync
-from exporter.books.synchronisation import PATIENCE, QUIET, Keeper, SnapshotError, Snapshots
+from exporter.books.synchronisation import (
+    PATIENCE,
+    QUIET,
+    BookSynchronizer,
+    SnapshotError,
+    Snapshots,
+)
 from exporter.contracts import BookRules, SequenceRule
 from exporter.decoding import ParseError
 from exporter.flow import backoff
-from exporter.flow.rate_limit import Budget, Rules
+from exporter.flow.rate_limit import RateBudget, RateLimitRules
 from exporter.model import Answer, Channel, Continuity, Depth, Resync, Subscription
 from tests.fakes import FakeClock, run_virtual
 
@@ -84,8 +90,10 @@ class Desk:
         clock = FakeClock()
         self.rest = rest
         self.sync = BookSync(RULES, SEQUENCES)
-        self.budget = Budget(Rules(weight=weight, window=60.0, share=1.0, heaviest=5), clock)
-        part = Budget(Rules(weight=weight, window=60.0, share=1.0, heaviest=5), clock)
+        self.budget = RateBudget(
+            RateLimitRules(weight=weight, window=60.0, share=1.0, heaviest=5), clock
+        )
+        part = RateBudget(RateLimitRules(weight=weight, window=60.0, share=1.0, heaviest=5), clock)
         self.live = True
         self.heard: list[int] = []
         self.snapshots = Snapshots(
@@ -105,13 +113,13 @@ class Desk:
         async def audited() -> float | None:
             return audit.pop(0) if audit else None
 
-        self.keeper = Keeper(
+        self.keeper = BookSynchronizer(
             WHAT,
             self.sync,
             source=self.snapshots,
             live=lambda: self.live,
             clock=clock,
-            rules=backoff.Rules(base=1.0, cap=8.0),
+            rules=backoff.BackoffRules(base=1.0, cap=8.0),
             chance=lambda: 1.0,
             audit=audited,
             audit_every=None if audit is None else 60.0,
@@ -121,7 +129,7 @@ class Desk:
         """Bring deltas, as the stream does."""
         for number in numbers:
             self.sync.feed(delta(number))
-        self.keeper.stir()
+        self.keeper.wake()
 
     async def during(self, test: Awaitable[None]) -> None:
         """Run a test while the keeper runs."""
@@ -314,16 +322,16 @@ def test_an_audit_that_fails_costs_the_book() -> None:
 # --- streams that begin with a snapshot -------------------------------------------------------
 
 
-def streamed(renewed: list[float], live: Callable[[], bool]) -> tuple[BookSync, Keeper]:
+def streamed(renewed: list[float], live: Callable[[], bool]) -> tuple[BookSync, BookSynchronizer]:
     """Give a book whose stream brings the snapshots, and its keeper."""
     sync = BookSync(BookRules(levels=levels), SEQUENCES)
-    keeper = Keeper(
+    keeper = BookSynchronizer(
         WHAT,
         sync,
         source=lambda: renewed.append(asyncio.get_running_loop().time()),
         live=live,
         clock=FakeClock(),
-        rules=backoff.Rules(base=1.0, cap=8.0),
+        rules=backoff.BackoffRules(base=1.0, cap=8.0),
         chance=lambda: 1.0,
     )
     return sync, keeper
@@ -364,11 +372,11 @@ def test_a_gap_has_one_topic_subscribed_again() -> None:
             task = tasks.create_task(keeper.run())
             await asyncio.sleep(20.0)
             sync.feed(delta(15))
-            keeper.stir()
+            keeper.wake()
             await asyncio.sleep(5.0)
             assert renewed == [21.0]
             sync.feed(snapshot(20))
-            keeper.stir()
+            keeper.wake()
             await asyncio.sleep(PATIENCE)
             assert renewed == [21.0]
             task.cancel()
@@ -390,7 +398,7 @@ def test_a_checksum_that_stays_wrong_is_asked_again_ever_more_slowly() -> None:
                 if len(renewed) > before or sync.wanted is Resync.START:
                     sync.feed(snapshot(10))
                     sync.lose(Resync.CHECKSUM)
-                    keeper.stir()
+                    keeper.wake()
             waits = [round(after - before) for before, after in pairwise(renewed)]
             assert waits[:5] == [2, 4, 8, 8, 8]
             task.cancel()

@@ -34,7 +34,7 @@ def trades(numbers: range, venue: str = "binance") -> list[Row]:
 
 def seen(rows: list[Row]) -> dict[str, Any]:
     """Put rows through a playback."""
-    found = playback.Board()
+    found = playback.Playback()
     for row in rows:
         found.take(row)
     found.finish()

@@ -11,7 +11,7 @@ import pytest
 from exporter import venues
 from exporter.cli import deadletters as command
 from exporter.flow import dead_letters
-from exporter.flow.dead_letters import Letter
+from exporter.flow.dead_letters import DeadLetter
 from exporter.model import Event
 
 TRADE = b"""{"e":"trade","E":1700000000000,"s":"BTCUSDT","t":1,"p":"1.0","q":"1.0",\
@@ -21,7 +21,7 @@ TRADE = b"""{"e":"trade","E":1700000000000,"s":"BTCUSDT","t":1,"p":"1.0","q":"1.
 def replayed(folder: Path, *frames: bytes) -> int:
     out = dead_letters.writer(folder / "deadletters")
     for number, frame in enumerate(frames):
-        letter = Letter(time=float(number), exchange="acme", venue="binance", stream="market",
+        letter = DeadLetter(time=float(number), exchange="acme", venue="binance", stream="market",
                         reason="wrong", frame=frame, size=len(frame))  # fmt: skip
         out.append(dead_letters.encode(letter))
     out.close()

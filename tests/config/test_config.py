@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from exporter.config import (
-    Anomaly,
-    Breaker,
+    AnomalyConfig,
+    BreakerConfig,
     Config,
-    Endpoint,
-    Exchange,
-    Log,
-    Metrics,
-    Probes,
+    EndpointConfig,
+    ExchangeConfig,
+    LogConfig,
+    MetricsConfig,
+    ProbesConfig,
     Secret,
-    Server,
-    Stream,
-    Streams,
+    ServerSection,
+    StreamConfig,
+    StreamsConfig,
     breaker_rules,
     budget_share,
     config_hash,
@@ -30,8 +30,8 @@ from exporter.config import (
     targets,
     tree,
 )
-from exporter.config.section import Many, Section, keys
-from exporter.model import Channel, Policy
+from exporter.config.section import ListKind, Section, keys
+from exporter.model import Channel, QueuePolicy
 from tests.config.fakes import VENUES, complaints, load_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -42,28 +42,36 @@ BINANCE = VENUES["binance"]
 def test_one_line_is_enough() -> None:
     """A venue and a symbol give a whole config: every other key has its default."""
     assert load_text(MINIMAL) == Config(
-        exchanges=(Exchange(venue="binance", symbols=("BTC-USDT",)),)
+        exchanges=(ExchangeConfig(venue="binance", symbols=("BTC-USDT",)),)
     )
     (exchange,) = load_text(MINIMAL).exchanges
     assert exchange.name == "binance"
     assert exchange.endpoints is None
     assert exchange.streams == (
-        Stream(name="market", channels=(Channel.TRADES, Channel.QUOTES, Channel.BOOK)),
+        StreamConfig(name="market", channels=(Channel.TRADES, Channel.QUOTES, Channel.BOOK)),
     )
 
 
 def test_full_example_shows_the_defaults() -> None:
     """The settings that the README points to are the ones in force without them."""
     config = load_text((EXAMPLES / "full.yml").read_text())
-    assert (config.probes, config.streams, config.anomaly) == (Probes(), Streams(), Anomaly())
-    assert (config.metrics, config.server, config.log) == (Metrics(), Server(), Log())
-    assert config.exchanges[0].breaker == Breaker()
+    assert (config.probes, config.streams, config.anomaly) == (
+        ProbesConfig(),
+        StreamsConfig(),
+        AnomalyConfig(),
+    )
+    assert (config.metrics, config.server, config.log) == (
+        MetricsConfig(),
+        ServerSection(),
+        LogConfig(),
+    )
+    assert config.exchanges[0].breaker == BreakerConfig()
 
 
 def _sections(section: type[Any]) -> set[type[Any]]:
     found = {section}
     for each in keys(section).values():
-        kind = each.kind.kind if isinstance(each.kind, Many) else each.kind
+        kind = each.kind.kind if isinstance(each.kind, ListKind) else each.kind
         if isinstance(kind, Section):
             found |= _sections(kind.of)
     return found
@@ -101,7 +109,7 @@ def test_null_sections_and_merges_are_read() -> None:
     assert [each.name for each in config.exchanges] == ["binance", "second"]
     assert [each.limits.share for each in config.exchanges] == [0.05, 0.2]
     assert config.exchanges[1].symbols == ("BTC-USDT",)
-    assert config.probes == Probes()
+    assert config.probes == ProbesConfig()
 
 
 def test_plain_words_stay_words() -> None:
@@ -170,7 +178,9 @@ def test_the_hash_follows_settings_and_nothing_else() -> None:
             dataclasses.replace(
                 config,
                 exchanges=(
-                    Exchange(venue="binance", endpoints=(Endpoint(name="a", headers=each),)),
+                    ExchangeConfig(
+                        venue="binance", endpoints=(EndpointConfig(name="a", headers=each),)
+                    ),
                 ),
             )
         )
@@ -184,8 +194,10 @@ def test_the_hash_follows_settings_and_nothing_else() -> None:
 
 def test_targets_fill_gaps_from_the_venue() -> None:
     """Base URL, weight and pace come from the venue; its slower endpoints keep their proportion."""
-    exchange = Exchange(venue="binance", symbols=("BTC-USDT",), rest_url="http://127.0.0.1:1/b/")
-    ping, time, status = targets(exchange, BINANCE, Probes(interval=2.0, timeout=5.0))
+    exchange = ExchangeConfig(
+        venue="binance", symbols=("BTC-USDT",), rest_url="http://127.0.0.1:1/b/"
+    )
+    ping, time, status = targets(exchange, BINANCE, ProbesConfig(interval=2.0, timeout=5.0))
     assert (ping.url, ping.interval, ping.timeout) == ("http://127.0.0.1:1/b/ping", 2.0, 2.0)
     assert (time.weight, status.interval, status.timeout) == (2, 6.0, 5.0)
     assert {each.exchange for each in (ping, time, status)} == {"binance"}
@@ -219,7 +231,7 @@ exchanges:
 
 def test_subscriptions_are_what_the_venue_offers() -> None:
     """Discovered symbols count, overrides win, default channels that a venue lacks are left out."""
-    exchange = Exchange(
+    exchange = ExchangeConfig(
         venue="okx", symbols=("BTC-USDT", "ETH-USDT"), symbol_overrides={"ETH-USDT": "ETHX"}
     )
     found = subscriptions(exchange, exchange.streams[0], VENUES["okx"], {"BTC-USDT": "XBT"})
@@ -231,7 +243,7 @@ def test_subscriptions_are_what_the_venue_offers() -> None:
 
 def test_connections_follow_routes_and_limits() -> None:
     """Topics of different routes share no connection, and a connection holds so many."""
-    exchange = Exchange(venue="binance", symbols=("A-B", "C-D", "E-F"))
+    exchange = ExchangeConfig(venue="binance", symbols=("A-B", "C-D", "E-F"))
     wanted = subscriptions(exchange, exchange.streams[0], BINANCE)
     # three books by two, three trades by two, three quotes by two
     assert connections(wanted, BINANCE) == 6
@@ -239,14 +251,17 @@ def test_connections_follow_routes_and_limits() -> None:
 
 def test_breaker_rules_switch_on_exactly_one() -> None:
     """The mode decides; an endpoint's own idea of slow wins."""
-    exchange = Exchange(
+    exchange = ExchangeConfig(
         venue="binance",
-        endpoints=(Endpoint(name="a", path="/a", slow_after=0.5), Endpoint(name="b", path="/b")),
-        breaker=Breaker(mode="slow", ratio=0.3),
+        endpoints=(
+            EndpointConfig(name="a", path="/a", slow_after=0.5),
+            EndpointConfig(name="b", path="/b"),
+        ),
+        breaker=BreakerConfig(mode="slow", ratio=0.3),
     )
     a, b = breaker_rules(exchange, "a"), breaker_rules(exchange, "b")
     assert (a.failures, a.ratio, a.slow_ratio, a.slow, b.slow) == (None, None, 0.3, 0.5, 2.0)
-    usual = breaker_rules(Exchange(venue="binance"), "a")
+    usual = breaker_rules(ExchangeConfig(venue="binance"), "a")
     assert (usual.failures, usual.ratio, usual.slow_ratio) == (5, None, None)
 
 
@@ -258,12 +273,12 @@ def test_limits_can_be_named() -> None:
         (120, 60.0)
     ]
     assert [each.weight for each in rest_limits(exchange, BINANCE)] == [120, 500]
-    assert rest_limits(Exchange(venue="binance"), BINANCE) == BINANCE.rest_limits
-    assert budget_share(exchange, Probes()) == 0.5
-    assert budget_share(Exchange(venue="binance"), Probes()) == 0.1
+    assert rest_limits(ExchangeConfig(venue="binance"), BINANCE) == BINANCE.rest_limits
+    assert budget_share(exchange, ProbesConfig()) == 0.5
+    assert budget_share(ExchangeConfig(venue="binance"), ProbesConfig()) == 0.1
 
 
 def test_policies_are_the_models() -> None:
     """A word in the file is the enum that queues know."""
     config = load_text(MINIMAL + "streams: {queue_policy: drop_oldest}")
-    assert config.streams.queue_policy is Policy.DROP_OLDEST
+    assert config.streams.queue_policy is QueuePolicy.DROP_OLDEST

@@ -46,7 +46,7 @@ def test_a_full_file_is_read_whole() -> None:
 @pytest.mark.parametrize("text", ["", "\n# nothing yet\n"])
 def test_an_empty_file_secures_nothing(text: str) -> None:
     """As with every exporter of the toolkit."""
-    assert web.read(text, "web.yml")[0] == web.Web()
+    assert web.read(text, "web.yml")[0] == web.WebConfig()
 
 
 @pytest.mark.parametrize(

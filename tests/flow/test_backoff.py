@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.flow.backoff import Rules, State, ceiling, http_date, retry_after, step
+from exporter.flow.backoff import BackoffRules, BackoffState, ceiling, http_date, retry_after, step
 
-RULES = Rules(base=0.5, cap=30.0, growth=2.0, reset_after=10.0)
+RULES = BackoffRules(base=0.5, cap=30.0, growth=2.0, reset_after=10.0)
 CHANCE = st.floats(0.0, 1.0, exclude_max=True)
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 9.99), CHANCE), min_size=1, max_size=2000))
 def test_wait_lies_under_its_ceiling(tries: list[tuple[float, float]]) -> None:
     """The n-th wait is the chance's part of base * growth^n, and never above the cap."""
-    state = State()
+    state = BackoffState()
     for number, (lived, chance) in enumerate(tries):
         state, wait = step(state, lived, RULES, chance)
         assert wait == chance * min(30.0, 0.5 * 2.0 ** min(number, 900))
@@ -28,13 +28,13 @@ def test_wait_lies_under_its_ceiling(tries: list[tuple[float, float]]) -> None:
 def test_a_flood_of_failures_overflows_nothing() -> None:
     """After a year of failures the wait is still a number."""
     assert ceiling(10**9, RULES) == 30.0
-    assert isfinite(step(State(attempt=10**9, waited=1e9), 0.0, RULES, 0.5)[1] or 0.0)
+    assert isfinite(step(BackoffState(attempt=10**9, waited=1e9), 0.0, RULES, 0.5)[1] or 0.0)
 
 
 @pytest.mark.parametrize(("lived", "attempt"), [(9.99, 6), (10.0, 1), (1e6, 1)])
 def test_only_a_life_starts_anew(lived: float, attempt: int) -> None:
     """A connection that is accepted and dropped at once has not recovered."""
-    state, wait = step(State(attempt=5), lived, RULES, 1.0)
+    state, wait = step(BackoffState(attempt=5), lived, RULES, 1.0)
     assert state.attempt == attempt
     assert wait == ceiling(attempt - 1, RULES)
 
@@ -42,7 +42,7 @@ def test_only_a_life_starts_anew(lived: float, attempt: int) -> None:
 @given(st.lists(CHANCE, max_size=100))
 def test_total_bounds_the_waiting(chances: list[float]) -> None:
     """The waits between two lives add up to the total at most, and then it gives up."""
-    rules, state, waits = Rules(total=40.0), State(), list[float]()
+    rules, state, waits = BackoffRules(total=40.0), BackoffState(), list[float]()
     for chance in chances:
         state, wait = step(state, 0.0, rules, chance)
         if wait is None:
@@ -57,7 +57,7 @@ def test_total_bounds_the_waiting(chances: list[float]) -> None:
 def test_absurd_rules_are_refused(wrong: dict[str, float]) -> None:
     """Rules that could never be meant do not start."""
     with pytest.raises(ValueError, match="expected 0 < base"):
-        Rules(**wrong)
+        BackoffRules(**wrong)
 
 
 NOW = 1_700_000_000.0
@@ -110,34 +110,42 @@ def test_date_without_zone_is_utc() -> None:
 # --- tests of the tests ---------------------------------------------------------------------------
 
 
-def _no_reset(state: State, lived: float, chance: float) -> tuple[State, float | None]:
+def _no_reset(
+    state: BackoffState, lived: float, chance: float
+) -> tuple[BackoffState, float | None]:
     return step(state, 0.0, RULES, chance)
 
 
-def _reset_at_once(state: State, lived: float, chance: float) -> tuple[State, float | None]:
+def _reset_at_once(
+    state: BackoffState, lived: float, chance: float
+) -> tuple[BackoffState, float | None]:
     return step(state, 10.0 if lived else 0.0, RULES, chance)
 
 
-def _half_jitter(state: State, lived: float, chance: float) -> tuple[State, float | None]:
+def _half_jitter(
+    state: BackoffState, lived: float, chance: float
+) -> tuple[BackoffState, float | None]:
     return step(state, lived, RULES, 0.5 + chance / 2)
 
 
-def _uncapped(state: State, lived: float, chance: float) -> tuple[State, float | None]:
-    return step(state, lived, Rules(cap=1e9), chance)
+def _uncapped(
+    state: BackoffState, lived: float, chance: float
+) -> tuple[BackoffState, float | None]:
+    return step(state, lived, BackoffRules(cap=1e9), chance)
 
 
 @pytest.mark.parametrize("broken", [_no_reset, _reset_at_once, _half_jitter, _uncapped])
 def test_broken_variants_are_caught(
-    broken: Callable[[State, float, float], tuple[State, float | None]],
+    broken: Callable[[BackoffState, float, float], tuple[BackoffState, float | None]],
 ) -> None:
     """Each plausible mistake breaks a promise that is checked above."""
 
     def keeps_promises() -> bool:
-        state = State()
+        state = BackoffState()
         for number in range(20):
             state, wait = broken(state, 3.0, 0.25)
             if wait != 0.25 * min(30.0, 0.5 * 2.0**number):
                 return False
-        return broken(State(attempt=5), 10.0, 0.25)[1] == 0.125
+        return broken(BackoffState(attempt=5), 10.0, 0.25)[1] == 0.125
 
     assert not keeps_promises()

@@ -12,16 +12,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.flow.breaker import Breaker, Permit, Rules, State, acquire, release, reset, trip
+from exporter.flow.breaker import (
+    Breaker,
+    BreakerRules,
+    BreakerState,
+    Permit,
+    acquire,
+    release,
+    reset,
+    trip,
+)
 from exporter.model import Circuit
 
-Acquire = Callable[[State, float, Rules], tuple[State, Permit | None, Circuit | None]]
+Acquire = Callable[
+    [BreakerState, float, BreakerRules], tuple[BreakerState, Permit | None, Circuit | None]
+]
 Release = Callable[
-    [State, Permit, bool | None, float, float, Rules, float], tuple[State, Circuit | None]
+    [BreakerState, Permit, bool | None, float, float, BreakerRules, float],
+    tuple[BreakerState, Circuit | None],
 ]
 
 RULES = st.builds(
-    Rules,
+    BreakerRules,
     failures=st.one_of(st.none(), st.integers(1, 5)),
     ratio=st.one_of(st.none(), st.floats(0.1, 1.0)),
     slow_ratio=st.one_of(st.none(), st.floats(0.1, 1.0)),
@@ -53,10 +65,10 @@ def promise(kept: bool, what: str) -> None:
 class Watcher:
     """Drives a machine and keeps its own, independent account of what it may do."""
 
-    rules: Rules
+    rules: BreakerRules
     acquire: Acquire = acquire
     release: Release = release
-    state: State = field(default_factory=State)
+    state: BreakerState = field(default_factory=BreakerState)
     now: float = 100.0
     out: list[Permit] = field(default_factory=list)
     trials: int = 0  # given out in this half-open spell and not judged void
@@ -184,7 +196,9 @@ class Watcher:
 
 @settings(max_examples=300)
 @given(rules=RULES, steps=STEPS)
-def test_promises_hold_in_any_order_of_events(rules: Rules, steps: list[tuple[str, float]]) -> None:
+def test_promises_hold_in_any_order_of_events(
+    rules: BreakerRules, steps: list[tuple[str, float]]
+) -> None:
     """Whoever comes when: bounded trials, timely recovery, exact thresholds, told transitions."""
     Watcher(rules).play(steps)
 
@@ -201,7 +215,7 @@ def fail(gate: Breaker, now: float, ok: bool | None = False, duration: float = 0
 def test_opens_rests_longer_each_time_and_closes() -> None:
     """The rests of openings in a row grow up to the cap; closing starts them anew."""
     entered: list[Circuit] = []
-    rules = Rules(failures=2, recovery=10.0, growth=2.0, recovery_cap=35.0, jitter=0.0)
+    rules = BreakerRules(failures=2, recovery=10.0, growth=2.0, recovery_cap=35.0, jitter=0.0)
     gate = Breaker(rules, entered.append)
     fail(gate, 0.0)
     fail(gate, 0.0)
@@ -226,7 +240,7 @@ def test_opens_rests_longer_each_time_and_closes() -> None:
 
 def test_jitter_only_prolongs() -> None:
     """Breakers that opened together do not come back together, and none comes early."""
-    rules = Rules(failures=1, recovery=10.0, jitter=0.5)
+    rules = BreakerRules(failures=1, recovery=10.0, jitter=0.5)
     rests = []
     for chance in (0.0, 0.5, 0.999):
         gate = Breaker(rules, chance=lambda chance=chance: chance)  # type: ignore[misc]  # bound now
@@ -237,7 +251,7 @@ def test_jitter_only_prolongs() -> None:
 
 def test_ratio_needs_a_minimum() -> None:
     """One failure of one call is no outage."""
-    rules = Rules(failures=None, ratio=0.5, minimum=4, window=60.0)
+    rules = BreakerRules(failures=None, ratio=0.5, minimum=4, window=60.0)
     gate = Breaker(rules)
     for now in (0.0, 1.0, 2.0):
         fail(gate, now)
@@ -248,7 +262,7 @@ def test_ratio_needs_a_minimum() -> None:
 
 def test_old_failures_leave_the_window() -> None:
     """What failed a window ago no longer counts."""
-    gate = Breaker(Rules(failures=None, ratio=0.5, minimum=4, window=60.0))
+    gate = Breaker(BreakerRules(failures=None, ratio=0.5, minimum=4, window=60.0))
     for now in (0.0, 0.0, 0.0):
         fail(gate, now)
     for now in (61.0, 62.0, 63.0, 64.0):
@@ -258,7 +272,9 @@ def test_old_failures_leave_the_window() -> None:
 
 def test_slow_success_counts_as_slow() -> None:
     """An endpoint that answers, but too slowly, is cut off too; a slow trial does not pass."""
-    rules = Rules(failures=None, slow_ratio=0.5, slow=2.0, minimum=4, recovery=5.0, jitter=0.0)
+    rules = BreakerRules(
+        failures=None, slow_ratio=0.5, slow=2.0, minimum=4, recovery=5.0, jitter=0.0
+    )
     gate = Breaker(rules)
     for duration in (0.1, 0.1, 3.0, 2.0):
         fail(gate, 0.0, ok=True, duration=duration)
@@ -270,7 +286,7 @@ def test_slow_success_counts_as_slow() -> None:
 def test_manual_trip_stays_until_reset() -> None:
     """By hand means by hand: no clock closes it."""
     entered: list[Circuit] = []
-    gate = Breaker(Rules(), entered.append)
+    gate = Breaker(BreakerRules(), entered.append)
     gate.trip()
     gate.trip()
     assert gate.acquire(1e12) is None
@@ -299,68 +315,72 @@ def test_manual_trip_stays_until_reset() -> None:
 def test_absurd_rules_are_refused(wrong: dict[str, Any]) -> None:
     """Rules that could never be meant do not start."""
     with pytest.raises(ValueError, match="expected sound bounds"):
-        Rules(**wrong)
+        BreakerRules(**wrong)
 
 
 # --- tests of the tests ---------------------------------------------------------------------------
 
 
 def _one_trial_more(
-    state: State, now: float, rules: Rules
-) -> tuple[State, Permit | None, Circuit | None]:
+    state: BreakerState, now: float, rules: BreakerRules
+) -> tuple[BreakerState, Permit | None, Circuit | None]:
     return acquire(state, now, replace(rules, trials=rules.trials + 1))
 
 
 def _open_too_early(
-    state: State, now: float, rules: Rules
-) -> tuple[State, Permit | None, Circuit | None]:
+    state: BreakerState, now: float, rules: BreakerRules
+) -> tuple[BreakerState, Permit | None, Circuit | None]:
     return acquire(replace(state, until=state.until * 0.98), now, rules)
 
 
 def _trials_not_counted(
-    state: State, now: float, rules: Rules
-) -> tuple[State, Permit | None, Circuit | None]:
+    state: BreakerState, now: float, rules: BreakerRules
+) -> tuple[BreakerState, Permit | None, Circuit | None]:
     after, permit, entered = acquire(state, now, rules)
     return replace(after, running=state.running), permit, entered
 
 
 def _silent_acquire(
-    state: State, now: float, rules: Rules
-) -> tuple[State, Permit | None, Circuit | None]:
+    state: BreakerState, now: float, rules: BreakerRules
+) -> tuple[BreakerState, Permit | None, Circuit | None]:
     after, permit, _ = acquire(state, now, rules)
     return after, permit, None
 
 
-def _stale_counts(state: State, permit: Permit, *rest: Any) -> tuple[State, Circuit | None]:
+def _stale_counts(
+    state: BreakerState, permit: Permit, *rest: Any
+) -> tuple[BreakerState, Circuit | None]:
     return release(state, Permit(state.era), *rest)
 
 
 def _trial_leaks(
-    state: State, permit: Permit, ok: bool | None, *rest: Any
-) -> tuple[State, Circuit | None]:
+    state: BreakerState, permit: Permit, ok: bool | None, *rest: Any
+) -> tuple[BreakerState, Circuit | None]:
     return (state, None) if ok is None else release(state, permit, ok, *rest)
 
 
 def _abandoned_fails(
-    state: State, permit: Permit, ok: bool | None, *rest: Any
-) -> tuple[State, Circuit | None]:
+    state: BreakerState, permit: Permit, ok: bool | None, *rest: Any
+) -> tuple[BreakerState, Circuit | None]:
     return release(state, permit, bool(ok), *rest)
 
 
 def _late_by_one(
-    state: State,
+    state: BreakerState,
     permit: Permit,
     ok: bool | None,
     duration: float,
     now: float,
-    rules: Rules,
+    rules: BreakerRules,
     c: float,
-) -> tuple[State, Circuit | None]:
+) -> tuple[BreakerState, Circuit | None]:
     more = None if rules.failures is None else rules.failures + 1
     return release(state, permit, ok, duration, now, replace(rules, failures=more), c)
 
 
-def _timer_not_reset(state: State, permit: Permit, *rest: Any) -> tuple[State, Circuit | None]:
+def _timer_not_reset(
+    state: BreakerState, permit: Permit, *rest: Any
+) -> tuple[BreakerState, Circuit | None]:
     after, entered = release(state, permit, *rest)
     if entered is Circuit.OPEN and state.circuit is Circuit.HALF_OPEN:
         after = replace(after, until=state.until)
@@ -368,15 +388,17 @@ def _timer_not_reset(state: State, permit: Permit, *rest: Any) -> tuple[State, C
 
 
 def _streak_survives_success(
-    state: State, permit: Permit, *rest: Any
-) -> tuple[State, Circuit | None]:
+    state: BreakerState, permit: Permit, *rest: Any
+) -> tuple[BreakerState, Circuit | None]:
     after, entered = release(state, permit, *rest)
     if entered is None and state.circuit is Circuit.CLOSED:
         after = replace(after, streak=max(after.streak, state.streak))
     return after, entered
 
 
-def _double_count(state: State, permit: Permit, *rest: Any) -> tuple[State, Circuit | None]:
+def _double_count(
+    state: BreakerState, permit: Permit, *rest: Any
+) -> tuple[BreakerState, Circuit | None]:
     after, entered = release(state, permit, *rest)
     if entered is None and after.circuit is Circuit.CLOSED:
         return release(after, permit, *rest)
@@ -384,14 +406,14 @@ def _double_count(state: State, permit: Permit, *rest: Any) -> tuple[State, Circ
 
 
 def _closes_on_first_success(
-    state: State,
+    state: BreakerState,
     permit: Permit,
     ok: bool | None,
     duration: float,
     now: float,
-    rules: Rules,
+    rules: BreakerRules,
     c: float,
-) -> tuple[State, Circuit | None]:
+) -> tuple[BreakerState, Circuit | None]:
     return release(state, permit, ok, duration, now, replace(rules, trials=1), c)
 
 
@@ -432,9 +454,9 @@ def _play(seeds: range, ask: Acquire, give: Release) -> None:
         Watcher(rules, ask, give).play(steps)
 
 
-def _drawn(chance: Random) -> tuple[Rules, list[tuple[str, float]]]:
+def _drawn(chance: Random) -> tuple[BreakerRules, list[tuple[str, float]]]:
     """Draw a run with short rules, so that every state is met often."""
-    rules = Rules(
+    rules = BreakerRules(
         failures=chance.choice([None, 1, 2, 3]),
         ratio=chance.choice([None, None, 0.5]),
         slow_ratio=chance.choice([None, None, 0.5]),
@@ -453,8 +475,8 @@ def _drawn(chance: Random) -> tuple[Rules, list[tuple[str, float]]]:
 
 def test_the_machine_is_a_function() -> None:
     """Chance and time come in as arguments alone: the same twice."""
-    rules = Rules(failures=1)
-    state, permit, _ = acquire(State(), 5.0, rules)
+    rules = BreakerRules(failures=1)
+    state, permit, _ = acquire(BreakerState(), 5.0, rules)
     assert permit is not None
     first = release(state, permit, False, 0.1, 5.0, rules, 0.3)
     assert first == release(state, permit, False, 0.1, 5.0, rules, 0.3)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.flow.concurrency import Share, Slots
+from exporter.flow.concurrency import FairSemaphore, FairShare
 from tests.fakes import run_virtual
 
 
@@ -21,7 +21,7 @@ def test_neither_bound_is_ever_exceeded(total: int, work: list[tuple[int, float]
     running = [0, 0, 0, 0]
 
     async def main() -> None:
-        slots = Slots(total)
+        slots = FairSemaphore(total)
         shares = [slots.share(4) for _ in running]
 
         async def one(who: int, duration: float) -> None:
@@ -44,7 +44,7 @@ def test_a_stalled_share_leaves_the_others_alone() -> None:
     """However many wait in one share, another gets its slot at once."""
 
     async def main() -> float:
-        slots = Slots(4)
+        slots = FairSemaphore(4)
         stuck, free = slots.share(2), slots.share(2)
         async with asyncio.TaskGroup() as tasks:
             held = [tasks.create_task(_hold(stuck, 1000.0)) for _ in range(50)]
@@ -58,7 +58,7 @@ def test_a_stalled_share_leaves_the_others_alone() -> None:
     assert run_virtual(main()) == 0.0
 
 
-async def _hold(share: Share, duration: float) -> None:
+async def _hold(share: FairShare, duration: float) -> None:
     async with share:
         await asyncio.sleep(duration)
 
@@ -67,7 +67,7 @@ def test_who_is_cancelled_while_waiting_gives_back_what_he_held() -> None:
     """Cancelled between its own and the common bound, a share loses no slot."""
 
     async def main() -> None:
-        slots = Slots(1)
+        slots = FairSemaphore(1)
         first, second = slots.share(1), slots.share(1)
         async with first:
             with pytest.raises(TimeoutError):
@@ -82,4 +82,4 @@ def test_who_is_cancelled_while_waiting_gives_back_what_he_held() -> None:
 def test_absurd_bounds_are_refused() -> None:
     """No slots at all would be a standstill."""
     with pytest.raises(ValueError, match="at least 1"):
-        Slots(0)
+        FairSemaphore(0)

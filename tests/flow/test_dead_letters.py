@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from exporter.flow import dead_letters, segments
-from exporter.flow.dead_letters import Letter
+from exporter.flow.dead_letters import DeadLetter
 from exporter.flow.segments import BusyError, DamagedError
 
 
-def letter(number: int, frame: bytes = b"{") -> Letter:
-    return Letter(time=float(number), exchange="acme", venue="acme", stream="market",
+def letter(number: int, frame: bytes = b"{") -> DeadLetter:
+    return DeadLetter(time=float(number), exchange="acme", venue="acme", stream="market",
                   reason=f"wrong {number}", frame=frame, size=len(frame))  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def test_bounds(tmp_path: Path) -> None:
     out.append(dead_letters.encode(letter(500, b"y" * (dead_letters.LONGEST + 5))))
     out.close()
     *_, (_, last) = dead_letters.read(tmp_path)
-    assert isinstance(last, Letter)
+    assert isinstance(last, DeadLetter)
     assert (len(last.frame), last.size) == (dead_letters.LONGEST, dead_letters.LONGEST + 5)
     assert out.removed > 0
 
@@ -66,13 +66,13 @@ def test_purge_waits_for_nobody_and_takes_all(tmp_path: Path) -> None:
 _WRITER = """
 import sys
 from pathlib import Path
-from exporter.flow import dead_letters as deadletters
+from exporter.flow import dead_letters
 from tests.flow.test_dead_letters import letter
-out = deadletters.writer(Path(sys.argv[1]), segment_size=4096, max_bytes=1 << 30)
+out = dead_letters.writer(Path(sys.argv[1]), segment_size=4096, max_bytes=1 << 30)
 number = 0
 while True:
     number += 1
-    out.append(deadletters.encode(letter(number, b"z" * (number % 700))))
+    out.append(dead_letters.encode(letter(number, b"z" * (number % 700))))
     print(number, flush=True)
 """
 
@@ -92,7 +92,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, wait: float)
     writer.stdout.close()
     writer.wait()
     found = [each for _, each in dead_letters.read(tmp_path)]
-    letters = [each for each in found if isinstance(each, Letter)]
+    letters = [each for each in found if isinstance(each, DeadLetter)]
     assert [each.time for each in letters] == list(range(1, len(letters) + 1))
     assert len(letters) >= acknowledged
     torn = [each for each in found if isinstance(each, DamagedError)]

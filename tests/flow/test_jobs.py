@@ -12,11 +12,11 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from exporter.flow import backoff, jobs
-from exporter.flow.jobs import ENDED, Job, Jobs, JobsFullError, Status
+from exporter.flow.jobs import ENDED, Job, Jobs, JobsFullError, JobStatus
 from exporter.flow.queue import Queue
 from tests.fakes import FakeClock, run_virtual
 
-RULES = backoff.Rules(base=1.0, cap=4.0)
+RULES = backoff.BackoffRules(base=1.0, cap=4.0)
 
 
 class WrongError(Exception):
@@ -76,9 +76,9 @@ def promise(kept: bool, what: str) -> None:
 
 
 async def _play(steps: list[tuple[str, object]], workers: int) -> None:
-    told: Counter[Status] = Counter()
+    told: Counter[JobStatus] = Counter()
 
-    def heard(status: Status) -> None:
+    def heard(status: JobStatus) -> None:
         told[status] += 1
 
     pool = Jobs(clock=FakeClock(), chance=lambda: 0.5, expected=(WrongError,), workers=workers,
@@ -87,7 +87,7 @@ async def _play(steps: list[tuple[str, object]], workers: int) -> None:
 
     def look() -> None:
         alive = [job for job, _ in known.values() if job.status not in ENDED]
-        running = [job for job in alive if job.status is Status.RUNNING]
+        running = [job for job in alive if job.status is JobStatus.RUNNING]
         promise(len(running) <= workers, "no more run than there are workers")
         promise(all(tried.running <= 1 for _, tried in known.values()), "one try at a time")
         promise(all(job.tries <= job.retries + 1 for job, _ in known.values()), "tries are counted")
@@ -99,7 +99,7 @@ async def _play(steps: list[tuple[str, object]], workers: int) -> None:
                 await asyncio.sleep(value)
             elif isinstance(value, Tried):
                 one = Tried(value.priority, value.retries, value.plan)
-                line = sum(job.status is Status.PENDING for job, _ in known.values())
+                line = sum(job.status is JobStatus.PENDING for job, _ in known.values())
                 try:
                     job = pool.submit("x", None, one, priority=one.priority, timeout=5.0,
                                       retries=one.retries)  # fmt: skip
@@ -131,12 +131,12 @@ def _judge(job: Job, tried: Tried) -> None:
     good = [kind == "good" and duration < 5.0 for kind, duration in outcomes]
     promise(not any(good[:-1]), "no try after a success")
     promise(
-        (job.result is not None) is (job.status is Status.COMPLETED), "results are of successes"
+        (job.result is not None) is (job.status is JobStatus.COMPLETED), "results are of successes"
     )
     match job.status:
-        case Status.COMPLETED:
+        case JobStatus.COMPLETED:
             promise(good[-1], "success is success")
-        case Status.FAILED:
+        case JobStatus.FAILED:
             promise(len(good) == job.retries + 1 and not any(good), "all tries were used")
             promise(bool(job.error), "a failure says why")
     for before, after in zip(tried.began, tried.began[1:], strict=False):
@@ -163,28 +163,28 @@ def _leaves_it_in_line(self: Queue[Job], item: Job) -> bool:
     return True
 
 
-def _retry_at_once(job: Job, now: float, rules: backoff.Rules, chance: float) -> bool:
+def _retry_at_once(job: Job, now: float, rules: backoff.BackoffRules, chance: float) -> bool:
     if job.tries > job.retries:
         return False
-    job.status, job.due = Status.PENDING, now
+    job.status, job.due = JobStatus.PENDING, now
     return True
 
 
-def _retry_more(job: Job, now: float, rules: backoff.Rules, chance: float) -> bool:
+def _retry_more(job: Job, now: float, rules: backoff.BackoffRules, chance: float) -> bool:
     if job.tries > job.retries + 1:
         return False
-    job.status, job.due = Status.PENDING, now + 1.0
+    job.status, job.due = JobStatus.PENDING, now + 1.0
     return True
 
 
-def _retry_less(job: Job, now: float, rules: backoff.Rules, chance: float) -> bool:
+def _retry_less(job: Job, now: float, rules: backoff.BackoffRules, chance: float) -> bool:
     if job.tries >= job.retries:
         return False
-    job.status, job.due = Status.PENDING, now + 1.0
+    job.status, job.due = JobStatus.PENDING, now + 1.0
     return True
 
 
-def _retry_forgets(job: Job, now: float, rules: backoff.Rules, chance: float) -> bool:
+def _retry_forgets(job: Job, now: float, rules: backoff.BackoffRules, chance: float) -> bool:
     return job.tries <= job.retries  # and leaves it running: nobody takes it up again
 
 
@@ -251,7 +251,7 @@ def test_priority_then_age() -> None:
 def test_timeouts_and_large_results_fail() -> None:
     """Both are said in words, and a result beyond the bound is not tried again."""
 
-    async def main() -> list[tuple[Status, str, int]]:
+    async def main() -> list[tuple[JobStatus, str, int]]:
         pool = Jobs(clock=FakeClock(), chance=lambda: 0.5, expected=(), largest=1000)
 
         async def large() -> object:
@@ -266,8 +266,8 @@ def test_timeouts_and_large_results_fail() -> None:
         return [(job.status, job.error, job.tries) for job in (slow, big)]
 
     assert run_virtual(main()) == [
-        (Status.FAILED, "not done within 2 s", 2),
-        (Status.FAILED, "a result of 2002 bytes, 1000 at most", 1),
+        (JobStatus.FAILED, "not done within 2 s", 2),
+        (JobStatus.FAILED, "a result of 2002 bytes, 1000 at most", 1),
     ]
 
 
@@ -300,6 +300,6 @@ def test_a_fault_of_ours_fails_the_job_and_is_raised() -> None:
         job = pool.submit("x", None, broken)
         with pytest.raises(ExceptionGroup):
             await pool.run()
-        assert (job.status, job.error) == (Status.FAILED, "internal error, see the log")
+        assert (job.status, job.error) == (JobStatus.FAILED, "internal error, see the log")
 
     run_virtual(main())

@@ -13,15 +13,15 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from exporter.flow.queue import Queue, QueueClosedError
-from exporter.model import Policy
+from exporter.model import QueuePolicy
 from tests.fakes import run_virtual
 
-DROPPING = (Policy.DROP_OLDEST, Policy.DROP_NEWEST, Policy.COALESCE)
+DROPPING = (QueuePolicy.DROP_OLDEST, QueuePolicy.DROP_NEWEST, QueuePolicy.COALESCE)
 OPS = st.lists(st.one_of(st.just("get"), st.integers(0, 9)), max_size=60)
 
 
-def queue(capacity: int, policy: Policy = Policy.BLOCK, **more: Any) -> Queue[Any]:
-    if policy is Policy.COALESCE:
+def queue(capacity: int, policy: QueuePolicy = QueuePolicy.BLOCK, **more: Any) -> Queue[Any]:
+    if policy is QueuePolicy.COALESCE:
         more.setdefault("key", lambda item: item[0])
     return Queue(capacity, policy, now=lambda: asyncio.get_running_loop().time(), **more)
 
@@ -35,7 +35,7 @@ async def drain(held: Queue[Any]) -> list[Any]:
 
 
 @given(st.sampled_from(DROPPING), st.integers(1, 5), OPS)
-def test_what_is_not_dropped_comes_out(policy: Policy, capacity: int, ops: list[Any]) -> None:
+def test_what_is_not_dropped_comes_out(policy: QueuePolicy, capacity: int, ops: list[Any]) -> None:
     """Never above the bound, and put = got + dropped + waiting at every moment."""
 
     async def main() -> None:
@@ -59,7 +59,7 @@ def test_drop_oldest_keeps_the_newest(capacity: int, ops: list[Any]) -> None:
     """It behaves as a list of bounded length that loses its head."""
 
     async def main() -> None:
-        held, model = queue(capacity, Policy.DROP_OLDEST), list[int]()
+        held, model = queue(capacity, QueuePolicy.DROP_OLDEST), list[int]()
         for op in ops:
             if op != "get":
                 held.offer(op)
@@ -76,7 +76,7 @@ def test_drop_newest_keeps_the_oldest(capacity: int, ops: list[Any]) -> None:
     """It behaves as a list of bounded length that takes no more."""
 
     async def main() -> None:
-        held, model = queue(capacity, Policy.DROP_NEWEST), list[int]()
+        held, model = queue(capacity, QueuePolicy.DROP_NEWEST), list[int]()
         for op in ops:
             if op != "get":
                 assert held.offer(op) is (len(model) < capacity)
@@ -93,7 +93,7 @@ def test_coalescing_keeps_the_last_of_each_key(capacity: int, ops: list[Any]) ->
     """It behaves as an ordered mapping of bounded size that loses its oldest key."""
 
     async def main() -> None:
-        held, model = queue(capacity, Policy.COALESCE), dict[int, tuple[int, int]]()
+        held, model = queue(capacity, QueuePolicy.COALESCE), dict[int, tuple[int, int]]()
         for number, op in enumerate(ops):
             if op == "get":
                 if model:
@@ -109,7 +109,7 @@ def test_coalescing_keeps_the_last_of_each_key(capacity: int, ops: list[Any]) ->
 
 
 @given(
-    st.sampled_from((Policy.BLOCK, Policy.DROP_OLDEST, Policy.DROP_NEWEST)),
+    st.sampled_from((QueuePolicy.BLOCK, QueuePolicy.DROP_OLDEST, QueuePolicy.DROP_NEWEST)),
     st.integers(1, 5),
     st.lists(
         st.one_of(
@@ -118,12 +118,12 @@ def test_coalescing_keeps_the_last_of_each_key(capacity: int, ops: list[Any]) ->
         max_size=60,
     ),
 )
-def test_the_greatest_priority_is_first(policy: Policy, capacity: int, ops: list[Any]) -> None:
+def test_the_greatest_priority_is_first(policy: QueuePolicy, capacity: int, ops: list[Any]) -> None:
     """It behaves as a list sorted by priority and then by age, that loses from its lower end."""
     _play_priorities(policy, capacity, ops)
 
 
-def _play_priorities(policy: Policy, capacity: int, ops: list[Any]) -> None:
+def _play_priorities(policy: QueuePolicy, capacity: int, ops: list[Any]) -> None:
     async def main() -> None:
         held = queue(capacity, policy, priority=lambda item: item[0])
         model = list[tuple[int, int]]()  # priority and number, the next one to come out first
@@ -153,11 +153,13 @@ def _inside(held: Queue[Any]) -> list[Any]:
     return [item for level in held._levels.values() for item, _ in level.values()]
 
 
-def _victim(policy: Policy, model: list[tuple[int, int]], item: tuple[int, int]) -> tuple[int, int]:
-    if policy is Policy.BLOCK:
+def _victim(
+    policy: QueuePolicy, model: list[tuple[int, int]], item: tuple[int, int]
+) -> tuple[int, int]:
+    if policy is QueuePolicy.BLOCK:
         return item
     least = [each for each in model if each[0] == min(model)[0]]
-    return min(least) if policy is Policy.DROP_OLDEST else max(least)
+    return min(least) if policy is QueuePolicy.DROP_OLDEST else max(least)
 
 
 @given(
@@ -297,7 +299,7 @@ def test_the_wait_of_each_item_is_told() -> None:
     """From being put to being got, also for one that had to wait for room; coalesced: from the
     first of its kind."""
 
-    async def main(policy: Policy, items: list[Any]) -> list[float]:
+    async def main(policy: QueuePolicy, items: list[Any]) -> list[float]:
         waits: list[float] = []
         held = queue(5, policy, waited=waits.append)
         for item in items:
@@ -307,15 +309,15 @@ def test_the_wait_of_each_item_is_told() -> None:
             await held.get()
         return waits
 
-    assert run_virtual(main(Policy.BLOCK, [1, 2])) == [2.0, 1.0]
-    assert run_virtual(main(Policy.COALESCE, [(1, "a"), (1, "b")])) == [2.0]
+    assert run_virtual(main(QueuePolicy.BLOCK, [1, 2])) == [2.0, 1.0]
+    assert run_virtual(main(QueuePolicy.COALESCE, [(1, "a"), (1, "b")])) == [2.0]
 
 
 def test_absurd_queues_are_refused() -> None:
     """No room, a key for nothing, no key to coalesce by: said at once."""
     with pytest.raises(ValueError, match="capacity of at least 1"):
         queue(0)
-    for policy, key in ((Policy.BLOCK, lambda item: item), (Policy.COALESCE, None)):
+    for policy, key in ((QueuePolicy.BLOCK, lambda item: item), (QueuePolicy.COALESCE, None)):
         with pytest.raises(ValueError, match="coalescing needs one"):
             queue(1, policy, key=key)
 
@@ -399,7 +401,7 @@ def test_broken_priorities_are_caught(
 def _play_many(chance: Random) -> None:
     for _ in range(300):
         ops = [chance.choice(["get", ("remove", 1), -1, 0, 1, 2]) for _ in range(20)]
-        _play_priorities(chance.choice([Policy.DROP_OLDEST, Policy.DROP_NEWEST]), 3, ops)
+        _play_priorities(chance.choice([QueuePolicy.DROP_OLDEST, QueuePolicy.DROP_NEWEST]), 3, ops)
 
 
 _offer, _make_room = Queue.offer, Queue._make_room
@@ -417,7 +419,7 @@ FLOW = st.lists(
 )
 
 
-async def _play(policy: Policy, capacity: int, steps: list[tuple[str, float]]) -> None:
+async def _play(policy: QueuePolicy, capacity: int, steps: list[tuple[str, float]]) -> None:
     """Many put and get at once, some are cancelled; every item that was taken in comes out once."""
     held = queue(capacity, policy)
     put: list[int] = []
@@ -464,9 +466,9 @@ async def _settle(held: Queue[Any], got: list[int]) -> None:
         got.append((await held.get())[1])
 
 
-@given(st.sampled_from((Policy.BLOCK, *DROPPING)), st.integers(1, 3), FLOW)
+@given(st.sampled_from((QueuePolicy.BLOCK, *DROPPING)), st.integers(1, 3), FLOW)
 def test_crowds_lose_and_double_nothing(
-    policy: Policy, capacity: int, steps: list[tuple[str, float]]
+    policy: QueuePolicy, capacity: int, steps: list[tuple[str, float]]
 ) -> None:
     """However many put, get and are cancelled at once, taken in = came out + dropped."""
     run_virtual(_play(policy, capacity, steps))
@@ -480,9 +482,11 @@ def test_broken_variants_are_caught(
     monkeypatch.setattr(Queue, name, mutant)
 
     @settings(max_examples=300, deadline=None, database=None, phases=PHASES)
-    @given(st.sampled_from((Policy.BLOCK, *DROPPING)), st.integers(1, 3), FLOW)
-    @example(Policy.BLOCK, 1, [("put", 0.0)] * 4 + [("wait", 1.5), ("get", 1.5), ("wait", 1.5)])
-    def check(policy: Policy, capacity: int, steps: list[tuple[str, float]]) -> None:
+    @given(st.sampled_from((QueuePolicy.BLOCK, *DROPPING)), st.integers(1, 3), FLOW)
+    @example(
+        QueuePolicy.BLOCK, 1, [("put", 0.0)] * 4 + [("wait", 1.5), ("get", 1.5), ("wait", 1.5)]
+    )
+    def check(policy: QueuePolicy, capacity: int, steps: list[tuple[str, float]]) -> None:
         run_virtual(_play(policy, capacity, steps))
 
     with pytest.raises((AssertionError, ExceptionGroup, RuntimeError)):

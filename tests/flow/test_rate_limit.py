@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from exporter.flow.rate_limit import (
     Ban,
     Bucket,
-    Budget,
-    Rules,
+    RateBudget,
+    RateLimitRules,
+    RateLimitState,
     SlidingWindow,
-    State,
     TokenBucket,
-    Window,
+    WindowState,
     reconcile,
     take,
     used_ratio,
@@ -43,7 +43,7 @@ def promise(kept: bool, what: str) -> None:
 
 # --- the sliding window ---------------------------------------------------------------------------
 
-WindowTake = Callable[[SlidingWindow, Window, int, float], tuple[Window, float]]
+WindowTake = Callable[[SlidingWindow, WindowState, int, float], tuple[WindowState, float]]
 
 
 def window_promises(
@@ -96,50 +96,50 @@ def _drawn(seed: int) -> tuple[SlidingWindow, list[tuple[float, int]]]:
 
 
 def _one_too_many(
-    limit: SlidingWindow, state: Window, weight: int, now: float
-) -> tuple[Window, float]:
+    limit: SlidingWindow, state: WindowState, weight: int, now: float
+) -> tuple[WindowState, float]:
     return replace(limit, weight=limit.weight + 1).take(state, weight, now)
 
 
 def _weight_ignored(
-    limit: SlidingWindow, state: Window, weight: int, now: float
-) -> tuple[Window, float]:
+    limit: SlidingWindow, state: WindowState, weight: int, now: float
+) -> tuple[WindowState, float]:
     return limit.take(state, 1, now)
 
 
 def _forgets_early(
-    limit: SlidingWindow, state: Window, weight: int, now: float
-) -> tuple[Window, float]:
+    limit: SlidingWindow, state: WindowState, weight: int, now: float
+) -> tuple[WindowState, float]:
     return replace(limit, window=limit.window * 0.95).take(state, weight, now)
 
 
 def _refused_counts(
-    limit: SlidingWindow, state: Window, weight: int, now: float
-) -> tuple[Window, float]:
+    limit: SlidingWindow, state: WindowState, weight: int, now: float
+) -> tuple[WindowState, float]:
     after, rest = limit.take(state, weight, now)
     if rest and after.taken:
         number, taken = after.taken[-1]
-        after = Window((*after.taken[:-1], (number, taken + weight)))
+        after = WindowState((*after.taken[:-1], (number, taken + weight)))
     return after, rest
 
 
 def _double_count(
-    limit: SlidingWindow, state: Window, weight: int, now: float
-) -> tuple[Window, float]:
+    limit: SlidingWindow, state: WindowState, weight: int, now: float
+) -> tuple[WindowState, float]:
     after, rest = limit.take(state, weight, now)
     return after if rest else limit.take(after, weight, now)[0], rest
 
 
 def _told_too_early(
-    limit: SlidingWindow, state: Window, weight: int, now: float
-) -> tuple[Window, float]:
+    limit: SlidingWindow, state: WindowState, weight: int, now: float
+) -> tuple[WindowState, float]:
     after, rest = limit.take(state, weight, now)
     return after, rest * 0.9
 
 
 def _told_too_late(
-    limit: SlidingWindow, state: Window, weight: int, now: float
-) -> tuple[Window, float]:
+    limit: SlidingWindow, state: WindowState, weight: int, now: float
+) -> tuple[WindowState, float]:
     after, rest = limit.take(state, weight, now)
     return after, min(rest + 5.0, 60.0) if rest else 0.0
 
@@ -283,7 +283,7 @@ def test_impossible_weights_are_refused(weight: int) -> None:
 
 # --- a venue's budget -----------------------------------------------------------------------------
 
-RULES = Rules(weight=100, window=60.0, share=0.1, ceiling=0.9)
+RULES = RateLimitRules(weight=100, window=60.0, share=0.1, ceiling=0.9)
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 20.0), st.integers(1, 5), st.booleans()), max_size=150))
@@ -291,7 +291,7 @@ def test_share_and_ceiling_hold_beside_a_busy_desk(
     steps: list[tuple[float, int, bool]],
 ) -> None:
     """We never take more than our share in a window, nor go where the desk has used the rest."""
-    state, now, ours, desk = State(), 0.0, deque[tuple[float, int]](), 0
+    state, now, ours, desk = RateLimitState(), 0.0, deque[tuple[float, int]](), 0
     for wait, weight, trading in steps:
         now += wait
         while ours and ours[0][0] <= now - 60.0:
@@ -312,7 +312,7 @@ def test_share_and_ceiling_hold_beside_a_busy_desk(
 
 def test_what_the_venue_says_counts_until_its_window_is_over() -> None:
     """A used weight beyond the ceiling stops us; a lower figure, or a window's time, frees us."""
-    state = reconcile(State(), 90, 0.0, RULES)
+    state = reconcile(RateLimitState(), 90, 0.0, RULES)
     assert take(state, 1, 1.0, RULES)[1] == pytest.approx(59.0)
     assert used_ratio(state, 1.0, RULES) == 0.9
     assert take(reconcile(state, 3, 1.0, RULES), 1, 1.0, RULES)[1] == 0.0
@@ -322,7 +322,7 @@ def test_what_the_venue_says_counts_until_its_window_is_over() -> None:
 
 def test_own_use_after_the_header_counts() -> None:
     """Between two headers our own requests are added to what the venue said."""
-    state = reconcile(State(), 88, 0.0, RULES)
+    state = reconcile(RateLimitState(), 88, 0.0, RULES)
     for _ in range(2):
         state, rest = take(state, 1, 1.0, RULES)
         assert rest == 0.0
@@ -332,8 +332,8 @@ def test_own_use_after_the_header_counts() -> None:
 
 def test_the_heaviest_request_always_fits() -> None:
     """A tenth of a small limit is less than one request; then it is one request."""
-    rules = Rules(weight=20, window=10.0, share=0.1, heaviest=5)
-    state, rest = take(State(), 5, 0.0, rules)
+    rules = RateLimitRules(weight=20, window=10.0, share=0.1, heaviest=5)
+    state, rest = take(RateLimitState(), 5, 0.0, rules)
     assert rest == 0.0
     assert take(state, 1, 0.0, rules)[1] > 0.0
 
@@ -351,7 +351,7 @@ def test_the_heaviest_request_always_fits() -> None:
 def test_absurd_rules_are_refused(wrong: dict[str, float]) -> None:
     """Rules that could never be meant do not start."""
     with pytest.raises(ValueError, match="expected"):
-        Rules(**wrong)  # type: ignore[arg-type]  # that is the point
+        RateLimitRules(**wrong)  # type: ignore[arg-type]  # that is the point
 
 
 # --- those who wait -------------------------------------------------------------------------------
@@ -361,12 +361,12 @@ def test_line_is_fair_and_exact() -> None:
     """Served in order of coming, heavy ones too, and never more than the share in a window."""
     served: list[tuple[float, int]] = []
 
-    async def one(budget: Budget, number: int) -> None:
+    async def one(budget: RateBudget, number: int) -> None:
         await budget.wait_acquired(1 + number % 4, 3600.0)
         served.append((asyncio.get_running_loop().time(), number))
 
     async def main() -> None:
-        budget = Budget(RULES, FakeClock())
+        budget = RateBudget(RULES, FakeClock())
         async with asyncio.TaskGroup() as group:
             for number in range(60):
                 group.create_task(one(budget, number))
@@ -393,7 +393,7 @@ def test_nobody_is_forgotten_when_others_leave(
     order: list[int] = []
     arrived: list[int] = []
 
-    async def one(budget: Budget, number: int) -> None:
+    async def one(budget: RateBudget, number: int) -> None:
         come, weight, patience = asks[number]
         await asyncio.sleep(come)
         arrived.append(number)
@@ -409,7 +409,7 @@ def test_nobody_is_forgotten_when_others_leave(
             order.append(number)
 
     async def main() -> None:
-        budget = Budget(RULES, FakeClock())
+        budget = RateBudget(RULES, FakeClock())
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(budget, number)) for number in range(len(asks))]
@@ -428,7 +428,7 @@ def test_who_asks_at_once_does_not_overtake() -> None:
     """A stream of light probes cannot starve a heavy request that waits in line."""
 
     async def main() -> None:
-        budget = Budget(RULES, FakeClock())
+        budget = RateBudget(RULES, FakeClock())
         for _ in range(6):
             assert budget.admit()
         async with asyncio.TaskGroup() as group:
@@ -447,13 +447,13 @@ def test_ban_holds_to_the_second_and_over_restarts() -> None:
         clock = FakeClock()
         noted = list[float]()
         ban = Ban(clock, on_ban=noted.append)
-        budget = Budget(RULES, clock, ban)
-        other = Budget(RULES, clock, ban)
+        budget = RateBudget(RULES, clock, ban)
+        other = RateBudget(RULES, clock, ban)
         budget.ban(100.0)
         budget.ban(10.0)
         assert noted == [clock.epoch + 100.0]
         assert not other.admit()
-        restarted = Budget(RULES, clock, Ban(clock, noted[0]))
+        restarted = RateBudget(RULES, clock, Ban(clock, noted[0]))
         await clock.sleep(99.9)
         assert not budget.admit()
         assert not restarted.admit()
@@ -469,7 +469,7 @@ def test_the_line_goes_on_when_its_head_leaves() -> None:
     """Whoever is cancelled or too late at the head of the line holds nobody up."""
 
     async def main() -> None:
-        budget = Budget(RULES, FakeClock())
+        budget = RateBudget(RULES, FakeClock())
         assert budget.admit(10)
         async with asyncio.TaskGroup() as group:
             first = group.create_task(budget.wait_acquired(8, 100.0))
@@ -482,17 +482,17 @@ def test_the_line_goes_on_when_its_head_leaves() -> None:
     run_virtual(main())
 
 
-def _overtakes(self: Budget, weight: int = 1) -> bool:
+def _overtakes(self: RateBudget, weight: int = 1) -> bool:
     return self._take(weight) == 0.0
 
 
-async def _no_line(self: Budget, weight: int, timeout: float) -> None:
+async def _no_line(self: RateBudget, weight: int, timeout: float) -> None:
     async with asyncio.timeout(timeout):
         while (wait := self._take(weight)) > 0.0:
             await self._clock.sleep(wait)
 
 
-async def _line_left_locked(self: Budget, weight: int, timeout: float) -> None:
+async def _line_left_locked(self: RateBudget, weight: int, timeout: float) -> None:
     async with asyncio.timeout(timeout):
         await self._line.acquire()
         while (wait := self._take(weight)) > 0.0:
@@ -500,7 +500,7 @@ async def _line_left_locked(self: Budget, weight: int, timeout: float) -> None:
         self._line.release()
 
 
-def _counted_twice(self: Budget, weight: int) -> float:
+def _counted_twice(self: RateBudget, weight: int) -> float:
     wait = _take(self, weight)
     return wait or _take(self, weight)
 
@@ -514,12 +514,12 @@ def _ban_cut_short(self: Ban, duration: float) -> None:
     self._on_ban(self.until)
 
 
-_take = Budget._take
+_take = RateBudget._take
 LINE_MUTANTS: list[tuple[type, str, Callable[..., object], Callable[[], None]]] = [
-    (Budget, "admit", _overtakes, test_who_asks_at_once_does_not_overtake),
-    (Budget, "wait_acquired", _no_line, test_line_is_fair_and_exact),
-    (Budget, "wait_acquired", _line_left_locked, test_the_line_goes_on_when_its_head_leaves),
-    (Budget, "_take", _counted_twice, test_who_asks_at_once_does_not_overtake),
+    (RateBudget, "admit", _overtakes, test_who_asks_at_once_does_not_overtake),
+    (RateBudget, "wait_acquired", _no_line, test_line_is_fair_and_exact),
+    (RateBudget, "wait_acquired", _line_left_locked, test_the_line_goes_on_when_its_head_leaves),
+    (RateBudget, "_take", _counted_twice, test_who_asks_at_once_does_not_overtake),
     (Ban, "left", _ban_forgotten, test_ban_holds_to_the_second_and_over_restarts),
     (Ban, "ban", _ban_cut_short, test_ban_holds_to_the_second_and_over_restarts),
 ]
@@ -548,7 +548,7 @@ def test_venue_figures_reach_the_gauge() -> None:
 
     async def main() -> None:
         clock = FakeClock()
-        budget = Budget(RULES, clock)
+        budget = RateBudget(RULES, clock)
         assert budget.admit(5)
         assert budget.used_ratio() == 0.05
         budget.reconcile(42)

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.flow.queue import Queue
-from exporter.flow.stage import Stage
-from exporter.model import Policy
+from exporter.flow.stage import PipelineStage
+from exporter.model import QueuePolicy
 from tests.fakes import run_virtual
 
 ITEMS = st.lists(st.tuples(st.sampled_from(("good", "bad", "slow")), st.floats(0.0, 3.0)))
 
 
 def _queue(capacity: int = 3) -> Queue[tuple[str, float, int]]:
-    return Queue(capacity, Policy.BLOCK, now=lambda: asyncio.get_running_loop().time())
+    return Queue(capacity, QueuePolicy.BLOCK, now=lambda: asyncio.get_running_loop().time())
 
 
 async def _drained(queue: Queue[tuple[str, float, int]]) -> list[tuple[str, float, int]]:
@@ -50,8 +50,9 @@ def test_nothing_accepted_is_lost(
             dead.append(item[2])
 
         stages = [
-            Stage("one", first, hand_on, dead=bury, expected=(), workers=workers, timeout=1e6),
-            Stage("two", second, work, dead=bury, expected=(LookupError,), workers=workers,
+            PipelineStage("one", first, hand_on, dead=bury, expected=(), workers=workers,
+                  timeout=1e6),
+            PipelineStage("two", second, work, dead=bury, expected=(LookupError,), workers=workers,
                   timeout=5.0),
         ]  # fmt: skip
 
@@ -90,7 +91,9 @@ def test_a_fault_of_ours_ends_the_stage_and_keeps_the_item() -> None:
         async def work(item: str) -> None:
             raise ZeroDivisionError
 
-        stage = Stage("x", queue, work, dead=lambda item, error: dead.append(item), expected=())
+        stage = PipelineStage(
+            "x", queue, work, dead=lambda item, error: dead.append(item), expected=()
+        )
         queue.offer("one")
         with pytest.raises(ExceptionGroup):
             await stage.run()

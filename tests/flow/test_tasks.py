@@ -11,7 +11,7 @@ from exporter.flow import backoff
 from exporter.flow.tasks import supervise
 from tests.fakes import FakeClock, run_virtual
 
-RULES = backoff.Rules(base=1.0, cap=4.0)
+RULES = backoff.BackoffRules(base=1.0, cap=4.0)
 
 
 class Fragile:
@@ -32,7 +32,7 @@ class Fragile:
     def count(self) -> None:
         self.restarts += 1
 
-    async def supervised(self, rules: backoff.Rules = RULES) -> None:
+    async def supervised(self, rules: backoff.BackoffRules = RULES) -> None:
         await supervise(
             "fragile",
             self.run,
@@ -100,5 +100,5 @@ def test_patience_can_end() -> None:
     """With a bound on the waiting, the last fault is raised when it is used up."""
     task = Fragile([0.0] * 9)
     with pytest.raises(RuntimeError, match="broken"):
-        run_virtual(task.supervised(backoff.Rules(base=1.0, cap=4.0, total=5.0)))
+        run_virtual(task.supervised(backoff.BackoffRules(base=1.0, cap=4.0, total=5.0)))
     assert task.restarts == 2

@@ -22,12 +22,12 @@ from exporter.capture.text_recording import read_line
 from exporter.config import placement, web
 from exporter.decoding import ParseError
 from exporter.flow import segments
-from exporter.http.response import AnswerError, Response
+from exporter.http.response import ParsedResponse, ResponseError
 from exporter.http.tls import not_after
 from exporter.model import Quote, Side, Trade
 from exporter.relay import webhook
 from exporter.web.basic_auth import credentials
-from exporter.web.routes import RefusedError, Reply, Request, Routes
+from exporter.web.routes import RefusedError, Request, Response, Routes
 from exporter.web.server import listen_address
 from tests.venues.checks import survive
 from tests.venues.recorded import frames
@@ -65,14 +65,14 @@ def _webhook(data: bytes) -> None:
 
 def _answer(method: str, data: bytes) -> None:
     """Read an HTTP answer in two pieces; its body stays within the limit."""
-    response = Response(method, 4096)
+    response = ParsedResponse(method, 4096)
     try:
         response.feed(data[: len(data) // 2])
         if not response.done:
             response.feed(data[len(data) // 2 :])
         if not response.done:
             response.end()
-    except AnswerError:
+    except ResponseError:
         return
     assert len(response.body) <= 4096
 
@@ -103,7 +103,7 @@ def _line(data: bytes) -> None:
     read_line(data)  # gives an item for whatever line
 
 
-async def _nothing(request: Request) -> Reply:
+async def _nothing(request: Request) -> Response:
     raise AssertionError
 
 

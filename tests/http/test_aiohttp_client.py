@@ -17,15 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.contracts import FetchFailedError
-from exporter.http.aiohttp_client import HttpClient
-from exporter.http.client import DirectClient
+from exporter.http.aiohttp_client import AiohttpClient
+from exporter.http.client import HttpClient
 from exporter.http.tls import not_after
 from exporter.model import Answer, Phase, Reason
 from exporter.web.connection_limits import abort
 
-Client = type[HttpClient] | type[DirectClient]
+Client = type[AiohttpClient] | type[HttpClient]
 # Both clients make the same promises; each test below holds them to it.
-both = pytest.mark.parametrize("kind", [HttpClient, DirectClient])
+both = pytest.mark.parametrize("kind", [AiohttpClient, HttpClient])
 CERTIFICATES = Path(__file__).parent / "certificates"
 ENDED = datetime(2021, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 ENDS = datetime(2124, 1, 1, tzinfo=UTC).timestamp()
@@ -88,7 +88,7 @@ class Server:
 
 
 async def get(
-    client: HttpClient | DirectClient, url: str, timeout: float = 5.0, body_limit: int = 1 << 20
+    client: AiohttpClient | HttpClient, url: str, timeout: float = 5.0, body_limit: int = 1 << 20
 ) -> Answer:
     return await client("GET", url, headers={}, timeout=timeout, body_limit=body_limit)
 

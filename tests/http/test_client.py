@@ -14,7 +14,7 @@ import pytest
 
 from exporter.clock import SystemClock
 from exporter.contracts import FetchFailedError
-from exporter.http.client import DirectClient
+from exporter.http.client import HttpClient
 from exporter.http.connection import connect
 from exporter.model import Answer, Phase, Reason, Target
 from exporter.probes.probe import Readers, probe
@@ -44,7 +44,7 @@ def test_idle_connections_end_with_their_time() -> None:
     """What idles for longer than `keepalive` is closed and not used again."""
 
     async def main() -> tuple[Answer, int]:
-        async with Server(say(OK)) as server, DirectClient(keepalive=0.05) as client:
+        async with Server(say(OK)) as server, HttpClient(keepalive=0.05) as client:
             await get(client, server.url)
             await asyncio.sleep(0.1)
             return await get(client, server.url), server.connections
@@ -63,7 +63,7 @@ def test_answer_nobody_asked_for_spoils_the_connection() -> None:
             writer.write(OK.replace(b"ok", b"no"))
 
     async def main() -> Answer:
-        async with Server(chatty) as server, DirectClient() as client:
+        async with Server(chatty) as server, HttpClient() as client:
             await get(client, server.url)
             await asyncio.sleep(0.1)
             return await get(client, server.url)
@@ -106,7 +106,7 @@ def test_flood_while_idle_stays_outside() -> None:
             sent.set()
 
     async def main() -> Answer:
-        async with Server(flooding) as server, DirectClient() as client:
+        async with Server(flooding) as server, HttpClient() as client:
             await get(client, server.url)
             await asyncio.sleep(0.5)
             assert not sent.is_set()
@@ -126,7 +126,7 @@ def test_other_headers_are_another_request() -> None:
             writer.write(OK)
 
     async def main() -> None:
-        async with Server(note) as server, DirectClient() as client:
+        async with Server(note) as server, HttpClient() as client:
             headers = {"X-Key": "one"}
             for value in ("one", "one", "two"):
                 headers["X-Key"] = value
@@ -151,7 +151,7 @@ def test_only_safe_methods_are_sent_again() -> None:
         abort(writer.transport)
 
     async def main(method: str) -> Answer:
-        async with Server(dying) as server, DirectClient() as client:
+        async with Server(dying) as server, HttpClient() as client:
             await get(client, server.url)
             return await client(method, server.url, headers={}, timeout=2.0, body_limit=10)
 
@@ -170,7 +170,7 @@ def test_headers_replace_ours_and_cannot_break_out() -> None:
         writer.write(OK)
 
     async def main(value: str) -> None:
-        async with Server(note) as server, DirectClient() as client:
+        async with Server(note) as server, HttpClient() as client:
             await client(
                 "GET", server.url, headers={"user-agent": value}, timeout=2.0, body_limit=10
             )
@@ -191,7 +191,7 @@ def test_no_descriptor_is_left_behind(certificate: str | None) -> None:
         ca_file = str(CERTIFICATES / "ca.pem")
         async with Server(say(OK, before=0.01), certificate) as server, Server(hang_up) as rude:
             before = descriptors()
-            async with DirectClient(ca_file=ca_file) as client:
+            async with HttpClient(ca_file=ca_file) as client:
                 for timeout in (0.001, 0.005, 0.012, 5.0) * 5:
                     for url in (server.url, rude.url):
                         with suppress(FetchFailedError):
@@ -210,7 +210,7 @@ def test_uvloop_gives_the_same() -> None:
         ca_file = str(CERTIFICATES / "ca.pem")
         async with (
             Server(say(OK), "valid.pem") as server,
-            DirectClient(ca_file=ca_file) as client,
+            HttpClient(ca_file=ca_file) as client,
         ):
             return [await get(client, server.url) for _ in range(2)]
 
@@ -229,7 +229,7 @@ def test_our_own_lateness_is_no_latency_of_theirs() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             serving = threading.Thread(target=_soon, args=(listening,))
             serving.start()
-            async with DirectClient() as client:
+            async with HttpClient() as client:
                 url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
                 await get(client, url)  # the kernel begins to stamp a moment after the first wish
                 await asyncio.sleep(0.1)

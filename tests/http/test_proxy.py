@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError, FetchFailedError
-from exporter.http.client import DirectClient
+from exporter.http.client import HttpClient
 from exporter.http.proxy import DIRECT, Proxies, ProxyError, of_environment
 from exporter.model import Answer, Lost, Phase, Reason
 from exporter.web.connection_limits import abort
@@ -178,7 +178,7 @@ def test_a_proxy_that_refuses_is_a_connection_that_fails(
 def test_a_proxy_that_speaks_no_http_is_refused(answer: bytes) -> None:
     """Whatever answers there, the probe ends with a reason."""
     with pytest.raises(FetchFailedError) as caught:
-        _through(DirectClient, "https://localhost:PORT/", "valid.pem", answer)
+        _through(HttpClient, "https://localhost:PORT/", "valid.pem", answer)
     assert caught.value.reason is Reason.CONNECT_REFUSED
 
 
@@ -190,7 +190,7 @@ def test_an_absent_proxy_is_told_like_an_absent_exchange() -> None:
             pass
         proxies = Proxies(https=f"http://127.0.0.1:{gone.port}")
         async with Server(say(OK), "valid.pem") as server:
-            async with DirectClient(ca_file=CA_FILE, proxies=proxies) as client:
+            async with HttpClient(ca_file=CA_FILE, proxies=proxies) as client:
                 with pytest.raises(FetchFailedError) as caught:
                     await get(client, f"https://localhost:{server.port}/")
             assert caught.value.reason is Reason.CONNECT_REFUSED
@@ -244,7 +244,7 @@ def test_no_descriptor_is_left_behind() -> None:
         ):
             for each in (proxy, closed):
                 for timeout in (0.001, 0.01, 5.0):
-                    async with DirectClient(ca_file=CA_FILE, proxies=each.proxies) as client:
+                    async with HttpClient(ca_file=CA_FILE, proxies=each.proxies) as client:
                         with suppress(FetchFailedError):
                             await get(client, f"https://localhost:{server.port}/", timeout)
             for url in (f"wss://localhost:{server.port}/", f"ws://localhost:{server.port}/"):

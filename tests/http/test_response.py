@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.http.response import AnswerError, Response
+from exporter.http.response import ParsedResponse, ResponseError
 
 
-def read(data: bytes, method: str = "GET", limit: int = 1000, end: bool = False) -> Response:
-    response = Response(method, limit)
+def read(data: bytes, method: str = "GET", limit: int = 1000, end: bool = False) -> ParsedResponse:
+    response = ParsedResponse(method, limit)
     response.feed(data)
     if end and not response.done:
         response.end()
@@ -76,7 +76,7 @@ def test_sound_answers(data: bytes, body: bytes, reusable: bool) -> None:
 def test_pieces_do_not_matter(answer: tuple[bytes, bytes, bool], cuts: list[int]) -> None:
     """However the network cuts it, an answer reads the same."""
     data, body, _ = answer
-    response, at = Response("GET", 1000), 0
+    response, at = ParsedResponse("GET", 1000), 0
     for cut in [*sorted({cut % len(data) for cut in cuts}), len(data)]:
         if cut > at and not response.done:
             response.feed(data[at:cut])
@@ -142,14 +142,14 @@ BROKEN = [
 @pytest.mark.parametrize("data", BROKEN, ids=range(len(BROKEN)))
 def test_broken_answers_are_refused(data: bytes) -> None:
     """What no server should send is an error, and never a shorter or longer body."""
-    with pytest.raises(AnswerError):
+    with pytest.raises(ResponseError):
         read(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"HTT", HEAD, HEAD + b"Content-Length: 2\r\n\r\nx", CHUNKED])
 def test_early_end_is_refused(data: bytes) -> None:
     """A connection that ends too soon leaves no answer behind."""
-    with pytest.raises(AnswerError):
+    with pytest.raises(ResponseError):
         read(data, end=True)
 
 
@@ -161,7 +161,7 @@ def test_wounded_answers_are_read_or_refused(
     data, at = answer[0], place % len(answer[0])
     try:
         response = read(data[:at] + wound + data[at + len(wound) :], limit=50, end=True)
-    except AnswerError:
+    except ResponseError:
         return
     assert response.done
     assert len(response.body) <= 50
@@ -169,7 +169,7 @@ def test_wounded_answers_are_read_or_refused(
 
 def test_tiny_chunks_cost_no_more_than_their_bytes() -> None:
     """A megabyte in chunks of one byte is read in linear time."""
-    response, piece = Response("GET", 1 << 20), b"1\r\nx\r\n" * 10_000
+    response, piece = ParsedResponse("GET", 1 << 20), b"1\r\nx\r\n" * 10_000
     response.feed(CHUNKED)
     begun = time.process_time()
     for _ in range(30):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from exporter.contracts import Clock
-from exporter.probes.exchange_probes import Probing
-from exporter.simulator.venue_server import Desk
+from exporter.probes.exchange_probes import ExchangeProbes
+from exporter.simulator.venue_server import VenueServer
 from tests.runtime.running import running, wait_until
 
 VENUES = ("binance", "bybit", "kucoin")
@@ -19,7 +19,7 @@ SAMPLES = 25  # of each venue after each change
 class Samples:
     """Each offset that is published, beside the true one of the same moment."""
 
-    def __init__(self, probing: Probing, desk: Desk) -> None:
+    def __init__(self, probing: ExchangeProbes, desk: VenueServer) -> None:
         self._probing, self._desk = probing, desk
         self._last = probing.endpoints["time"].last
         self.count = 0

@@ -212,7 +212,7 @@ def scheduled(
     fetch: ScriptedFetch,
     duration: float,
     gates: Callable[[FakeClock], Gates] = lambda clock: Gates(
-        breaker=breaker.Breaker(breaker.Rules(failures=None))
+        breaker=breaker.Breaker(breaker.BreakerRules(failures=None))
     ),
     targets: tuple[Target, ...] = (TARGET,),
     slots: int = 10,
@@ -325,7 +325,7 @@ def test_gates_skip_with_reason(online: bool, maintenance: bool, skip: Skip) -> 
     """What stands in the way is named, and nothing is sent."""
 
     def gates(clock: FakeClock) -> Gates:
-        gate = breaker.Breaker(breaker.Rules())
+        gate = breaker.Breaker(breaker.BreakerRules())
         return Gates(breaker=gate, online=lambda: online, maintenance=lambda: maintenance)
 
     fetch = ScriptedFetch(lambda number: answer())
@@ -338,7 +338,7 @@ def test_gates_skip_with_reason(online: bool, maintenance: bool, skip: Skip) -> 
 def test_breaker_opens_and_skips_are_counted() -> None:
     """An outage is met by a few probes and many skips, which never pass for successes."""
     entered: list[Circuit] = []
-    rules = breaker.Rules(failures=3, recovery=50.0, growth=1.0, jitter=0.0)
+    rules = breaker.BreakerRules(failures=3, recovery=50.0, growth=1.0, jitter=0.0)
     fetch = ScriptedFetch(lambda n: answer(503) if n < 4 else answer())
     ran = scheduled(
         fetch, 300.0, lambda clock: Gates(breaker=breaker.Breaker(rules, entered.append))
@@ -374,8 +374,8 @@ def test_refusals_are_respected(said: Answer, rest: float) -> None:
     async def main() -> None:
         clock = FakeClock()
         slots = asyncio.Semaphore(1)
-        shared = rate_limit.Budget(rate_limit.Rules(weight=6000, window=60.0), clock)
-        gates = Gates(breaker=breaker.Breaker(breaker.Rules()), budgets=(shared,))
+        shared = rate_limit.RateBudget(rate_limit.RateLimitRules(weight=6000, window=60.0), clock)
+        gates = Gates(breaker=breaker.Breaker(breaker.BreakerRules()), budgets=(shared,))
         listeners = Listeners(
             report=ran.reports.append,
             skipped=lambda target, skip: ran.skips.append((clock.monotonic(), skip)),
@@ -409,9 +409,11 @@ def test_ban_rests_the_whole_exchange(limited: bool) -> None:
 
     def gates(clock: FakeClock) -> Gates:
         ban = rate_limit.Ban(clock)
-        limit = rate_limit.Budget(rate_limit.Rules(weight=6000, window=60.0), clock, ban)
+        limit = rate_limit.RateBudget(
+            rate_limit.RateLimitRules(weight=6000, window=60.0), clock, ban
+        )
         shared = limit if limited else ban
-        return Gates(breaker=breaker.Breaker(breaker.Rules()), budgets=(shared,))
+        return Gates(breaker=breaker.Breaker(breaker.BreakerRules()), budgets=(shared,))
 
     scheduled(fetch, 300.0, gates, targets=targets)
     banned = fetch.begun[9] + 0.1
@@ -424,8 +426,8 @@ def test_exhausted_budget_skips() -> None:
     fetch = ScriptedFetch(lambda number: answer())
 
     def gates(clock: FakeClock) -> Gates:
-        shared = rate_limit.Budget(rate_limit.Rules(weight=20, window=60.0), clock)
-        return Gates(breaker=breaker.Breaker(breaker.Rules()), budgets=(shared,))
+        shared = rate_limit.RateBudget(rate_limit.RateLimitRules(weight=20, window=60.0), clock)
+        return Gates(breaker=breaker.Breaker(breaker.BreakerRules()), budgets=(shared,))
 
     ran = scheduled(fetch, 600.0, gates)
     assert {skip for _, skip in ran.skips} == {Skip.RATE_BUDGET}
@@ -436,7 +438,7 @@ def test_exhausted_budget_skips() -> None:
 
 def test_cancelled_probe_gives_its_trial_back() -> None:
     """A probe that is cancelled while half-open does not lock the breaker."""
-    gate = breaker.Breaker(breaker.Rules(failures=1, recovery=5.0, jitter=0.0))
+    gate = breaker.Breaker(breaker.BreakerRules(failures=1, recovery=5.0, jitter=0.0))
     fetch = ScriptedFetch(lambda n: answer(503), takes=lambda n: 0.1 if n == 0 else 1000.0)
     scheduled(fetch, 25.0, lambda clock: Gates(breaker=gate))
     assert len(fetch.begun) == 2

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from exporter.contracts import Account
 from exporter.model import Alert, Level
 from exporter.relay import notifiers, outbox, suppression
-from exporter.relay.incident_store import Ledger, Settings
+from exporter.relay.incident_store import IncidentStore, IncidentStoreSettings
 from exporter.relay.receiver import Receiver
 from exporter.relay.webhook import Post
 
@@ -66,7 +66,7 @@ class Book:
         weakref.finalize(self, self.db.close)
         self.db.row_factory = sqlite3.Row
         outbox.begin(self.db)
-        self.ledger = Ledger(receivers or (receiver(),), Settings(**settings))
+        self.ledger = IncidentStore(receivers or (receiver(),), IncidentStoreSettings(**settings))
 
     def take(self, now: float, *alerts: Alert, group: str = "g") -> list[str]:
         """Take a post; give the occasions of what is to be told."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from exporter.relay.app import Options, Relay
+from exporter.relay.app import Relay, RelayOptions
 from exporter.relay.settings import load
 from tests.live.programs import Process, command, get
 from tests.relay.fakes import AUTH, LINE_TOKEN, ROUTING_KEY, SID, SIGNING, TELEGRAM_TOKEN
@@ -76,7 +76,7 @@ class Inside:
             self.url = f"http://127.0.0.1:{port}"
             self._ready.set()
 
-        options = Options(folder=self._file.parent, listen_address=self._address, ready=ready)
+        options = RelayOptions(folder=self._file.parent, listen_address=self._address, ready=ready)
         try:
             config = load(self._file, SECRETS)
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:

@@ -41,7 +41,7 @@ def test_the_example_is_good_and_keeps_its_secrets() -> None:
     assert (line.language, line.accounts[0].token) == ("th", "secret-value")
     assert (sms.limit, sms.budget and sms.budget.messages, sms.resolved) == (1, 50, False)
     assert chat.accounts[0].url == "https://discord.com/api/webhooks/1/secret"
-    assert tickets.notifier.keyed
+    assert tickets.notifier.idempotent
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from exporter.contracts import FetchFailedError
 from exporter.flow import backoff
 from exporter.model import Answer, Circuit, Reason
 from exporter.relay import delivery, outbox
-from exporter.relay.delivery import Courier, Policy
-from exporter.relay.outbox import State
+from exporter.relay.delivery import DeliveryPolicy, DeliveryWorker
+from exporter.relay.outbox import DeliveryState
 from tests.fakes import FakeClock, run_virtual
 from tests.relay.parts import Book, Memory, make, post, receiver
 
@@ -68,14 +68,14 @@ class World:
 
 
 def _deliver(
-    world: World, book: Book, posts: int, hours: float, policy: Policy | None = None,
+    world: World, book: Book, posts: int, hours: float, policy: DeliveryPolicy | None = None,
     each: Callable[[int], None] = lambda number: None,
 ) -> Meter:  # fmt: skip
     meter = Meter()
 
     async def story() -> None:
-        one = Courier(
-            receiver(), policy or Policy(), store=Memory(book.db), send=world.send,
+        one = DeliveryWorker(
+            receiver(), policy or DeliveryPolicy(), store=Memory(book.db), send=world.send,
             clock=world.clock, meter=meter, chance=lambda: 0.5,
         )  # fmt: skip
         with suppress(TimeoutError):
@@ -141,7 +141,7 @@ def test_one_refused_message_stops_no_other() -> None:
     meter = _deliver(world, book, posts=3, hours=0.1)
     assert meter.outcomes.count("failed") == 1
     assert len(world.taken) == 2
-    (dead,) = outbox.listed(book.db, [State.DEAD], 10)
+    (dead,) = outbox.listed(book.db, [DeliveryState.DEAD], 10)
     assert outbox.revive(book.db, dead.id, world.clock.epoch + 400.0)
     assert not outbox.revive(book.db, dead.id, world.clock.epoch + 400.0)
     assert outbox.drop(book.db, dead.id, world.clock.epoch + 400.0)
@@ -154,9 +154,9 @@ def test_tries_end_in_the_dead_letters() -> None:
     """After ``give_up`` a delivery is dead, and can be retried by hand."""
     world = World(lambda now, n: Reason.DNS)
     book = Book()
-    policy = Policy(give_up=1800.0, backoff=backoff.Rules(base=1.0, cap=30.0))
+    policy = DeliveryPolicy(give_up=1800.0, backoff=backoff.BackoffRules(base=1.0, cap=30.0))
     _deliver(world, book, posts=1, hours=2.0, policy=policy)
-    (dead,) = outbox.listed(book.db, [State.DEAD], 10)
+    (dead,) = outbox.listed(book.db, [DeliveryState.DEAD], 10)
     assert dead.detail == "tried for too long: dns"
     assert 1800.0 <= world.calls[-1][0] < 1900.0
 
@@ -198,5 +198,5 @@ def test_a_message_that_trips_us_up_stops_no_other() -> None:
     world, book = World(script), Book()
     _deliver(world, book, posts=3, hours=0.1)
     assert len(world.taken) == 2
-    (dead,) = outbox.listed(book.db, [State.DEAD], 10)
+    (dead,) = outbox.listed(book.db, [DeliveryState.DEAD], 10)
     assert dead.detail == "internal error, see the log"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Level, Occasion
-from exporter.relay.incident import Incident, Rules, advance, settle
+from exporter.relay.incident import Incident, IncidentRules, advance, settle
 from exporter.relay.receiver import Pace
 from tests.relay.parts import EPOCH, Book, make, receiver
 
@@ -23,7 +23,7 @@ def test_beginning_and_end_alternate(steps: list[tuple[bool, str, float]]) -> No
     """Nobody is told twice that it began, or of an end without beginning; flapping is silent."""
     incident: Incident | None = None
     now, firing, said = EPOCH, dict[str, bool](), list[Occasion]()
-    rules = Rules(window=600.0, changes=4)
+    rules = IncidentRules(window=600.0, changes=4)
     for fires, name, wait in steps:
         now += wait
         if incident is not None:

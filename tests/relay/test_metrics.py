@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from exporter.metrics.registry import Registry
-from exporter.relay.metrics import Outcome, RelayMeter, all_families
+from exporter.relay.metrics import DeliveryOutcome, RelayMeter, all_families
 from tests.conftest import shared
 from tests.metrics.test_registry import samples
 
@@ -32,7 +32,7 @@ def test_closed_sets_are_there_at_zero() -> None:
     registry = Registry()
     meter = RelayMeter(registry, ["line", "chat"])
     lines = samples(registry, "alert_relay_deliveries_total")
-    assert len(lines) == 2 * len(Outcome)
+    assert len(lines) == 2 * len(DeliveryOutcome)
     assert all(line.endswith(" 0") for line in lines)
     meter.tried("line", "failed")
     meter.delivered("line", 0.2, 1.7e9)

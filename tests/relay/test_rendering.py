@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import Level, Note, Occasion
+from exporter.model import Alert, Level, Notification, Occasion
 from exporter.relay import escaping, notifiers, rendering, webhook
-from exporter.relay.incident import Incident, Rules, advance
+from exporter.relay.incident import Incident, IncidentRules, advance
 from exporter.relay.notifiers.line import units
 from exporter.relay.notifiers.twilio import segments
 from tests.relay.hostile import TEXTS
@@ -23,8 +23,10 @@ from tests.relay.parts import EPOCH, make, receiver
 NAMES = notifiers.names()
 
 
-def _incident(*alerts: object) -> Incident:
-    found, _ = advance(None, alerts or (make(),), group="g", serial=1, now=EPOCH, rules=Rules())  # type: ignore[arg-type]  # alerts they are
+def _incident(*alerts: Alert) -> Incident:
+    given = alerts or (make(),)
+    rules = IncidentRules()
+    found, _ = advance(None, given, group="g", serial=1, now=EPOCH, rules=rules)
     assert found is not None
     return found
 
@@ -79,7 +81,7 @@ def test_hostile_texts_stay_text(name: str, kind: str, language: str) -> None:
         _check_wire(kind, note, one.notifier.request(note, account, "key", None).body)
 
 
-def _check_wire(kind: str, note: Note, body: bytes) -> None:
+def _check_wire(kind: str, note: Notification, body: bytes) -> None:
     """Hold the request itself to what its service would make of the text."""
     if kind == "twilio":
         form = parse_qs(body.decode())

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from exporter.relay import triage
-from exporter.relay.incident import Rules, advance
-from exporter.relay.triage import AnswerError, Model, length, read
+from exporter.relay.incident import IncidentRules, advance
+from exporter.relay.triage import Model, TriageAnswerError, length, read
 from tests.relay.hostile import TEXTS
 from tests.relay.parts import EPOCH, make
 
@@ -29,7 +29,7 @@ def test_the_question() -> None:
     for text in TEXTS.values():
         found, _ = advance(
             None, [make(annotations={**annotations, "x": text[:2000]})], group="g", serial=1,
-            now=EPOCH, rules=Rules(),
+            now=EPOCH, rules=IncidentRules(),
         )  # fmt: skip
         assert found is not None
         model = Model(url="http://m/v1", key="k")
@@ -88,7 +88,7 @@ def test_answers_in_many_forms() -> None:
 )
 def test_junk_is_refused(body: bytes) -> None:
     """No triage rather than nonsense."""
-    with pytest.raises(AnswerError):
+    with pytest.raises(TriageAnswerError):
         read(body, Model(url=""))
 
 

@@ -13,7 +13,7 @@ import aiohttp
 from exporter import config as settings
 from exporter import venues
 from exporter.exchange.exchange import Exchange
-from exporter.runtime.app import App, Options
+from exporter.runtime.app import App, RunOptions
 from exporter.simulator import Simulator
 from exporter.simulator.market import Pair
 from exporter.streams.exchange_books import LocalBook
@@ -99,7 +99,7 @@ async def running(
         text = f"anomaly: {{enabled: false, tick: 100ms}}\n{shared}\nexchanges:\n"
         config = settings.read(text + "\n".join(rows), "test", venues.names(), venues.load)
         ports = asyncio.Queue[int]()
-        app = App(config, Options(listen_address="127.0.0.1:0", ready=ports.put_nowait))
+        app = App(config, RunOptions(listen_address="127.0.0.1:0", ready=ports.put_nowait))
         async with asyncio.TaskGroup() as tasks:
             program = tasks.create_task(app.run())
             try:

@@ -11,8 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
-from exporter.anomaly.outage import Rule
-from exporter.flow.cooperative import MOST, in_bites
+from exporter.anomaly.outage import OutageRule
+from exporter.flow.cooperative import MOST, in_cooperative_steps
 from tests.fakes import FakeClock, run_virtual
 from tests.runtime.running import Running, running, wait_until
 
@@ -70,7 +70,7 @@ def test_exchanges_without_streams_alone_together_and_over() -> None:
         async with told() as (alertmanager, url):
             shared = f"{PROBES}\nalertmanagers: [{{url: '{url}'}}]"
             async with running(("binance", "bybit"), exchange=NO_STREAMS, shared=shared) as program:
-                program.app.anomalies.outages.rule = Rule(agreed=0.3, clear=0.5)
+                program.app.anomalies.outages.rule = OutageRule(agreed=0.3, clear=0.5)
                 await wait_until(lambda: all(each.begun for each in program.app.exchanges))
                 alerts = alertmanager.alerts
                 _fail(program, "bybit")
@@ -108,6 +108,6 @@ def test_long_work_is_done_in_bites() -> None:
             turns.append(len(done))
             await asyncio.sleep(duration)
 
-    run_virtual(in_bites(range(3 * MOST + 1), done.append, Counting()))
+    run_virtual(in_cooperative_steps(range(3 * MOST + 1), done.append, Counting()))
     assert done == list(range(3 * MOST + 1))
     assert turns == [MOST, 2 * MOST, 3 * MOST]

@@ -16,12 +16,12 @@ from exporter import config as settings
 from exporter import venues
 from exporter.contracts import ConnectionLostError, Take
 from exporter.exchange.exchange import Exchange
-from exporter.flow.concurrency import Slots
+from exporter.flow.concurrency import FairSemaphore
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Lost, Phase, Probed
 from exporter.probes.bans import Bans
-from exporter.probes.context import Surroundings
+from exporter.probes.context import ExchangeContext
 from tests.fakes import FakeClock, run_virtual
 
 DAY = 24 * 3600.0
@@ -203,13 +203,13 @@ async def live_through(day: Day, registry: Registry, seen: Seen) -> Exchange:
         await clock.sleep(0.05)
         return Wire(day, clock)
 
-    around = Surroundings(
+    around = ExchangeContext(
         config=config,
         registry=registry,
         fetch=fetch,
         dial=lambda bounds, meter, on_ping_rtt: connect,
         clock=clock,
-        slots=Slots(10).share(1),
+        slots=FairSemaphore(10).share(1),
         probed=probed,
         online=lambda: True,
         bans=Bans(),

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import pytest
 
 from exporter.clock import SystemClock
-from exporter.runtime.diagnostics import Series, burst
+from exporter.runtime.diagnostics import ProbeSeries, burst
 from tests.runtime.running import running
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -41,7 +41,7 @@ def test_a_burst_reaches_both_families(address: str) -> None:
             found = await burst(exchange, replace(state, target=target), 3, SystemClock())
         series = found["series"]
         assert isinstance(series, list)
-        assert all(isinstance(each, Series) for each in series)
+        assert all(isinstance(each, ProbeSeries) for each in series)
         assert [(each.address, each.connection) for each in series] == [
             (address, "new"), (address, "reused"),
         ]  # fmt: skip

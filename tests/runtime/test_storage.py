@@ -33,9 +33,9 @@ def test_bans_come_back_to_the_second(tmp_path: Path) -> None:
         storage = _storage(tmp_path)
         bans = storage.bans()
         now = clock.wall()
-        bans.note("binance", now + 120.5)
-        bans.note("kraken", now + 10.0)
-        bans.note("okx", now + 1e12)
+        bans.record("binance", now + 120.5)
+        bans.record("kraken", now + 10.0)
+        bans.record("okx", now + 1e12)
         storage.save_bans(bans)
         storage.close()
         await asyncio.sleep(20.0)
@@ -55,13 +55,13 @@ def test_a_ban_is_written_at_once_and_learning_in_its_turn(tmp_path: Path) -> No
         storage = _storage(tmp_path)
         bans, learnt = storage.bans(), {"one": [b"1", b"", b"2"]}
 
-        async def photograph() -> Parts:
+        async def snapshot() -> Parts:
             return learnt
 
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(storage.run(bans, photograph))
+            running = tasks.create_task(storage.run(bans, snapshot))
             await asyncio.sleep(1.0)
-            bans.note("binance", 1_800_000_000.0)
+            bans.record("binance", 1_800_000_000.0)
             await asyncio.sleep(0.01)
             assert "1800000000" in (tmp_path / "bans.json").read_text()
             assert storage.learnt() is None

@@ -6,13 +6,13 @@ import pytest
 
 from exporter.simulator import scenario
 from exporter.simulator.faults import FaultError, duration, read
-from exporter.simulator.kinds import RULES, Kind
+from exporter.simulator.kinds import RULES, FaultKind
 
 VENUES = ("binance", "okx")
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_each_kind_is_readable_with_defaults_and_by_its_own_spelling(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(FaultKind))
+def test_each_kind_is_readable_with_defaults_and_by_its_own_spelling(kind: FaultKind) -> None:
     """Nothing but the kind is needed, and what the control API shows can be posted again."""
     fault = read({"fault": str(kind)}, VENUES)
     assert fault.kind is kind
@@ -65,7 +65,7 @@ def test_a_scenario_is_a_list_of_faults() -> None:
     text = "- {at: 10s, for: 30s, venue: okx, fault: mute, channel: trades}\n- fault: forget\n"
     mute, forget = scenario.load(text, "s.yml", VENUES)
     assert (mute.at, mute.duration, mute.channel) == (10, 30, "trades")
-    assert forget.kind is Kind.FORGET
+    assert forget.kind is FaultKind.FORGET
     assert scenario.load(f"faults:\n{text}", "s.yml", VENUES) == (mute, forget)
 
 

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from exporter.simulator import FaultError, Simulator
-from exporter.simulator.kinds import Kind
+from exporter.simulator.kinds import FaultKind
 from tests.simulator.client import Stream, connected, fetch
 
 TRADES = {"binance": "btcusdt@trade", "bybit": "publicTrade.BTCUSDT", "okx": "trades:BTC-USDT"}
@@ -647,5 +647,5 @@ def test_state_kinds_and_stats_describe_the_simulator() -> None:
         _, _, state = await fetch(simulator, "/")
         assert state["venues"]["binance"]["topics"] == ["btcusdt@trade"]
         _, _, kinds = await fetch(simulator, "/control/kinds")
-        assert set(kinds) == set(Kind)
+        assert set(kinds) == set(FaultKind)
         assert (await fetch(simulator, "/nope"))[0] == 404

@@ -9,9 +9,9 @@ import pytest
 
 from exporter import config as settings
 from exporter import venues
-from exporter.model import Channel, Hush, SubscriptionState
+from exporter.model import Channel, SilenceVerdict, SubscriptionState
 from exporter.simulator.venues import names
-from exporter.streams.exchange_streams import Watch
+from exporter.streams.exchange_streams import WatchedSubscription
 from exporter.streams.silence import CrossChecked
 from tests.runtime.running import Running, running, wait_until
 
@@ -24,7 +24,7 @@ def run(test: Coroutine[object, object, None]) -> None:
     asyncio.run(asyncio.wait_for(test, 150.0))
 
 
-def watch(program: Running, name: str) -> Watch:
+def watch(program: Running, name: str) -> WatchedSubscription:
     """Give the one subscription of an exchange, asked about twice a second from now on."""
     ((_, found),) = program.exchange(name).streams[0].watches.items()
     assert found.checked is not None
@@ -48,7 +48,10 @@ def test_a_market_that_moves_while_its_stream_is_silent_is_named() -> None:
             await wait_until(lambda: all(each.feed.count for each in watches.values()))
             mute = program.simulator.inject({"fault": "mute", "channel": "trades"})
             await wait_until(
-                lambda: all(checked(program, name).verdict is Hush.MOVED for name in names()), 60.0
+                lambda: all(
+                    checked(program, name).verdict is SilenceVerdict.MOVED for name in names()
+                ),
+                60.0,
             )
             seen = await program.metrics()
             for name in names():
@@ -75,7 +78,10 @@ def test_an_ack_and_then_nothing_is_named() -> None:
             for name in some:
                 watch(program, name)
             await wait_until(
-                lambda: all(checked(program, name).verdict is Hush.MOVED for name in some), 60.0
+                lambda: all(
+                    checked(program, name).verdict is SilenceVerdict.MOVED for name in some
+                ),
+                60.0,
             )
 
     run(test())
@@ -89,7 +95,10 @@ def test_a_quiet_market_is_told_from_a_dead_stream() -> None:
         async with running(some, exchange=KEYS, shared=SHARED, rate=0.0001) as program:
             watches = {name: watch(program, name) for name in some}
             await wait_until(
-                lambda: all(checked(program, name).verdict is Hush.QUIET for name in some), 60.0
+                lambda: all(
+                    checked(program, name).verdict is SilenceVerdict.QUIET for name in some
+                ),
+                60.0,
             )
             seen = await program.metrics()
             for name, each in watches.items():
@@ -112,7 +121,9 @@ def test_no_answer_is_no_verdict() -> None:
             await wait_until(lambda: bool(found.feed.count))
             program.simulator.inject({"fault": "error", "endpoint": "*ticker*"})
             program.simulator.inject({"fault": "mute", "channel": "trades"})
-            await wait_until(lambda: checked(program, "okx").verdict is Hush.UNKNOWN, 60.0)
+            await wait_until(
+                lambda: checked(program, "okx").verdict is SilenceVerdict.UNKNOWN, 60.0
+            )
             assert found.stale_after == found.liveness.stale_after
             assert found.feed.subscription.channel is Channel.TRADES
 

@@ -15,7 +15,7 @@ def feed(live: Liveness, arrivals: list[float], until: float) -> list[float]:
     for now in range(int(live.last) + 1, int(until) + 1):
         while pending and pending[0] <= now:
             last = pending.pop(0)
-        if live.look(last, float(now)):
+        if live.update(last, float(now)):
             stale.append(float(now))
     return stale
 
@@ -57,7 +57,7 @@ def test_what_was_learned_survives_a_reconnect() -> None:
     known = live.stale_after
     live.rearm(2000.0)
     assert live.stale_after == known < live.patience.ceiling
-    assert not live.look(0.0, 2001.0)
+    assert not live.update(0.0, 2001.0)
 
 
 def test_an_incident_teaches_little() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import nan
 
 from exporter.metrics.registry import Registry
-from exporter.model import Channel, Control, Lost, Policy, Subscription, SubscriptionState
+from exporter.model import Channel, Control, Lost, QueuePolicy, Subscription, SubscriptionState
 from exporter.streams.meter import ChannelMeter, FeedMeter, StreamMeter
 from tests.fakes import FakeClock, run_virtual
 from tests.metrics.test_registry import samples
@@ -16,7 +16,7 @@ from tests.probes.test_meter import value
 NAMES = 'exchange="acme",stream="acme/1"'
 
 
-def stream(registry: Registry, policy: Policy = Policy.BLOCK) -> StreamMeter:
+def stream(registry: Registry, policy: QueuePolicy = QueuePolicy.BLOCK) -> StreamMeter:
     """Give the meter of a stream with two channels."""
     channels = {
         channel: ChannelMeter(registry, "acme", channel)
@@ -93,7 +93,7 @@ def test_each_subscription_is_in_one_state() -> None:
 def test_queue_figures() -> None:
     """Capacity, depth, waits, and drops under the policy that the queue has."""
     registry = Registry()
-    meter = stream(registry, Policy.DROP_OLDEST)
+    meter = stream(registry, QueuePolicy.DROP_OLDEST)
     meter.queue_depth(12)
     meter.queue_waited(0.002)
     meter.queue_dropped(7)

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from exporter.contracts import Venue
 from exporter.model import Ack, Control, Lost, SubscriptionState
-from exporter.streams.session import Action, Close, Refused, Renew, Revived, Send, Session, Timing
+from exporter.streams.session import (
+    Action,
+    Close,
+    Renew,
+    Revived,
+    SendFrame,
+    Session,
+    Timing,
+    TopicsRefused,
+)
 from tests.streams import toy
 
 TOPICS = ("t.A", "t.B", "t.C", "t.D", "t.E")
@@ -69,7 +78,7 @@ class Drive:
         return [action for _, action in self.said if isinstance(action, kind)]
 
     def requests(self) -> list[dict[str, Any]]:
-        return [json.loads(send.frame) for send in self.of(Send)]
+        return [json.loads(send.frame) for send in self.of(SendFrame)]
 
     def agree(self) -> None:
         for request in self.requests():
@@ -88,7 +97,7 @@ def test_requests_keep_to_the_venues_size_and_rate() -> None:
     drive.run(2.0)
     sizes = [len(request["topics"]) for request in drive.requests()]
     assert sizes == [3, 3, 2]
-    times = [time for time, action in drive.said if isinstance(action, Send)]
+    times = [time for time, action in drive.said if isinstance(action, SendFrame)]
     assert [round(b - a, 6) for a, b in pairwise(times)] == [0.1, 0.1]
     assert [t for r in drive.requests() for t in r["topics"]] == [f"t.{n}" for n in range(8)]
 
@@ -115,7 +124,7 @@ def test_nothing_is_asked_before_the_welcome() -> None:
     assert drive.said == []
     drive.control(Control("welcome", ready=True))
     drive.run(1.0)
-    assert len(drive.of(Send)) == 2
+    assert len(drive.of(SendFrame)) == 2
     silent = Drive(venue=toy.venue(welcomed=True))
     silent.run(11.0)
     assert [close.reason for close in silent.of(Close)] == [Lost.PROTOCOL_ERROR]
@@ -140,7 +149,7 @@ def test_an_ack_by_topics_needs_no_number() -> None:
     drive.control(Ack("ack", topics=TOPICS))
     drive.run(30.0)
     assert set(drive.states().values()) == {"acked"}
-    assert len(drive.of(Send)) == 2
+    assert len(drive.of(SendFrame)) == 2
     assert drive.of(Close) == []
 
 
@@ -159,7 +168,7 @@ def test_data_is_an_answer_too() -> None:
     drive.data(*TOPICS)
     drive.run(60.0)
     assert set(drive.states().values()) == {"live"}
-    assert len(drive.of(Send)) == 2
+    assert len(drive.of(SendFrame)) == 2
 
 
 def test_a_venue_without_acks_owes_none() -> None:
@@ -167,7 +176,7 @@ def test_a_venue_without_acks_owes_none() -> None:
     drive = Drive(venue=toy.venue(acks=False))
     drive.run(60.0)
     assert set(drive.states().values()) == {"acked"}
-    assert len(drive.of(Send)) == 2
+    assert len(drive.of(SendFrame)) == 2
 
 
 @pytest.mark.parametrize(("heard", "reason"), [(True, Lost.STALE_SUBSCRIPTION), (False, Lost.IDLE)])
@@ -190,7 +199,7 @@ def test_one_bad_topic_does_not_cost_the_others() -> None:
             answered += 1
             ok = "t.BAD" not in request["topics"]
             drive.control(Ack("ack", ok=ok, request=request["id"], reason="" if ok else "unknown"))
-    assert drive.of(Refused) == [Refused("t.BAD", "unknown")]
+    assert drive.of(TopicsRefused) == [TopicsRefused("t.BAD", "unknown")]
     assert drive.states() == {"t.A": "acked", "t.BAD": "rejected", "t.C": "acked"}
     drive.run(100.0)
     assert drive.of(Close) == []
@@ -201,7 +210,7 @@ def test_a_refusal_that_names_topics_refuses_those() -> None:
     drive = Drive()
     drive.run(1.0)
     drive.control(Ack("ack", ok=False, topics=("t.B",), reason="delisted"))
-    assert drive.of(Refused) == [Refused("t.B", "delisted")]
+    assert drive.of(TopicsRefused) == [TopicsRefused("t.B", "delisted")]
     assert drive.states()["t.A"] == "requested"
 
 
@@ -296,7 +305,7 @@ def test_keepalives_go_out_and_their_answers_are_awaited() -> None:
     drive.run(1.0)
     drive.agree()
     drive.run(40.0)
-    pings = [send.frame for send in drive.of(Send) if send.frame.startswith("ping")]
+    pings = [send.frame for send in drive.of(SendFrame) if send.frame.startswith("ping")]
     assert pings == ["ping 1", "ping 2", "ping 3", "ping 4"]
     assert drive.of(Close) == []
     drive.run(61.0, heard=False)
@@ -318,7 +327,7 @@ def test_a_reply_is_sent_at_once() -> None:
     """The venue's own ping is not left waiting behind our requests."""
     drive = Drive()
     drive.control(Control("ping", reply="pong"))
-    assert drive.of(Send) == [Send("pong")]
+    assert drive.of(SendFrame) == [SendFrame("pong")]
 
 
 def test_the_successor_is_wanted_once() -> None:
@@ -394,7 +403,7 @@ def test_the_rate_is_never_broken(steps: list[tuple[str, Any]]) -> None:
     sends = [
         time
         for time, action in play(steps).said
-        if isinstance(action, Send) and action.frame != "{}"
+        if isinstance(action, SendFrame) and action.frame != "{}"
     ]
     assert all(b - a >= 0.1 - 1e-9 for a, b in pairwise(sends))
 
@@ -414,7 +423,7 @@ def test_a_closed_session_is_silent(steps: list[tuple[str, Any]]) -> None:
     closes = [number for number, (_, action) in enumerate(drive.said) if isinstance(action, Close)]
     assert len(closes) <= 1
     assert (
-        all(not isinstance(action, Send) for _, action in drive.said[closes[0] :])
+        all(not isinstance(action, SendFrame) for _, action in drive.said[closes[0] :])
         if closes
         else True
     )

@@ -27,7 +27,7 @@ from exporter.model import (
     SubscriptionState,
     Trade,
 )
-from exporter.streams.connection import StreamMeter
+from exporter.streams.connection import StreamListener
 from exporter.streams.session import Timing
 from exporter.streams.stream import Stream, spread
 from tests.fakes import FakeClock, ScriptedSocket, Step, run_virtual
@@ -66,7 +66,7 @@ class World:
             wanted,
             connect=self.connect,
             clock=self.clock,
-            meter=StreamMeter(
+            meter=StreamListener(
                 attempted=self.note("attempted"),
                 connected=self.note("connected"),
                 lost=self.note("lost"),
@@ -83,7 +83,7 @@ class World:
             stale_after=stale_after,
             chance=lambda: 0.999,
             fetch=fetch,
-            rules=backoff.Rules(base=1.0, cap=8.0),
+            rules=backoff.BackoffRules(base=1.0, cap=8.0),
             timing=timing,
         )
 

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from exporter.clock import SystemClock
 from exporter.flow import backoff
 from exporter.model import Data, Lost
-from exporter.streams.connection import StreamMeter
+from exporter.streams.connection import StreamListener
 from exporter.streams.stream import Stream
 from exporter.websocket import connection
 from tests.streams import toy
@@ -54,7 +54,7 @@ async def witness(
             toy.subscriptions("A"),
             connect=partial(connection.connect, clock=clock, close_timeout=0.2, **settings),
             clock=clock,
-            meter=StreamMeter(
+            meter=StreamListener(
                 attempted=note("attempted"),
                 connected=note("connected"),
                 lost=lost,
@@ -69,7 +69,7 @@ async def witness(
             stale_after=lambda topic: 0.5,
             chance=lambda: 0.1,
             urls=[f"ws://127.0.0.1:{port}"],
-            rules=backoff.Rules(base=0.1, cap=0.2),
+            rules=backoff.BackoffRules(base=0.1, cap=0.2),
         )
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(stream.run())

@@ -18,10 +18,10 @@ from exporter.model import (
     Channel,
     Control,
     Depth,
-    Glance,
     Kline,
     Maintenance,
     Market,
+    MarketState,
     Quote,
     Reason,
     Trade,
@@ -243,7 +243,7 @@ def test_rest_bodies_are_read(name: str) -> None:
             case Depth() as depth:
                 assert depth.snapshot
                 check(depth)
-            case Glance() as glance:
+            case MarketState() as glance:
                 assert glance.state
                 assert glance.time is None or 1e9 < glance.time < 1e10
             case str() as url:

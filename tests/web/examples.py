@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.model import Change, Channel, Circuit, Hush, Resync, Severity, SubscriptionState
+from exporter.model import (
+    Change,
+    Channel,
+    Circuit,
+    Resync,
+    Severity,
+    SilenceVerdict,
+    SubscriptionState,
+)
 from exporter.web.state import (
-    AnomalyState,
-    BookState,
-    EndpointState,
-    ExchangeState,
+    AnomalyView,
+    BookView,
+    EndpointView,
+    ExchangeView,
     Snapshot,
-    StreamState,
+    StreamView,
     SubscriptionRow,
-    VerdictState,
+    VerdictView,
 )
 
 NOW = 1_763_715_600.0
 
-PING = EndpointState(
+PING = EndpointView(
     name="ping",
     ok=True,
     probes=60,
@@ -47,16 +55,16 @@ BOOK = replace(
     rate=10.0,
     latency=0.0204,
     price=None,
-    book=BookState(synced=True, levels=1964),
+    book=BookView(synced=True, levels=1964),
 )
-STREAM = StreamState(
+STREAM = StreamView(
     name="binance/1",
     connected=True,
     attempted=True,
     since=NOW - 8040,
     subscriptions=(TRADES, QUOTES, BOOK, replace(TRADES, symbol="ETH-USDT", price=3120.5)),
 )
-HEALTHY = ExchangeState(
+HEALTHY = ExchangeView(
     name="binance",
     title="Binance",
     endpoints=(
@@ -98,28 +106,30 @@ SHAKY = replace(
                     state=SubscriptionState.ACKED,
                     last_message=None,
                     latency=None,
-                    silence=Hush.MOVED,
-                    book=BookState(synced=False, resyncs=2, reason=Resync.GAP),
+                    silence=SilenceVerdict.MOVED,
+                    book=BookView(synced=False, resyncs=2, reason=Resync.GAP),
                 ),
                 replace(
                     BOOK,
                     symbol="ETH-USDT",
-                    book=BookState(
+                    book=BookView(
                         synced=True, crossed=True, levels=812, resyncs=1, reason=Resync.CHECKSUM
                     ),
                 ),
-                replace(TRADES, symbol="SOL-EUR", silence=Hush.QUIET, last_message=NOW - 70),
+                replace(
+                    TRADES, symbol="SOL-EUR", silence=SilenceVerdict.QUIET, last_message=NOW - 70
+                ),
             ),
         ),
     ),
     clock_offset=0.0145,
     limits=(("requests", 0.86),),
 )
-DOWN = ExchangeState(
+DOWN = ExchangeView(
     name="bybit",
     title="Bybit",
     endpoints=(
-        EndpointState(
+        EndpointView(
             name="time",
             ok=False,
             reason="connect_timeout",
@@ -131,7 +141,7 @@ DOWN = ExchangeState(
         ),
     ),
     streams=(
-        StreamState(
+        StreamView(
             name="bybit/1",
             attempted=True,
             disconnects=1,
@@ -143,7 +153,7 @@ DOWN = ExchangeState(
     maintenance_end=NOW + 1800,
     banned_until=NOW + 95,
 )
-SLOW = VerdictState(
+SLOW = VerdictView(
     exchange="okx-tokyo",
     signal="probe_latency",
     change=Change.WORSENED,
@@ -188,15 +198,15 @@ SNAPSHOT = Snapshot(
     version="0.1.0",
     exchanges=(HEALTHY, SHAKY, DOWN),
     anomalies=(
-        AnomalyState(
+        AnomalyView(
             exchange="okx-tokyo",
             signal="probe_latency",
             score=2.41,
             ready=True,
             scores=(("zscore", 2.41), ("iqr", 1.8), ("rolling_mean", 1.12)),
         ),
-        AnomalyState(exchange="binance", signal="probe_latency", score=0.21, ready=True),
-        AnomalyState(exchange="bybit", signal="probe_latency", score=None, ready=False),
+        AnomalyView(exchange="binance", signal="probe_latency", score=0.21, ready=True),
+        AnomalyView(exchange="bybit", signal="probe_latency", score=None, ready=False),
     ),
     incidents=(SLOW, SPREAD),
     verdicts=(SLOW, SPREAD, OVER),

@@ -9,7 +9,7 @@ from time import process_time
 import bcrypt
 import pytest
 
-from exporter.web.basic_auth import Login
+from exporter.web.basic_auth import BasicAuth
 from exporter.web.routes import RefusedError
 
 PASSWORD = b"correct horse"
@@ -23,7 +23,7 @@ def header(name: bytes, password: bytes) -> str:
     return "Basic " + base64.b64encode(name + b":" + password).decode()
 
 
-def status(login: Login, sent: str | None) -> int:
+def status(login: BasicAuth, sent: str | None) -> int:
     """Give 200 or the status of the refusal."""
     try:
         asyncio.run(login.check(sent))
@@ -34,7 +34,7 @@ def status(login: Login, sent: str | None) -> int:
 
 def test_who_knows_the_password_passes_and_nobody_else() -> None:
     """Wrong passwords, unknown names, other schemes and garbage are all the same 401."""
-    login = Login({"alice": hashed(), "bob": hashed(b"b")})
+    login = BasicAuth({"alice": hashed(), "bob": hashed(b"b")})
     assert status(login, header(b"alice", PASSWORD)) == 200
     assert status(login, header(b"alice", PASSWORD)) == 200  # remembered
     for wrong in (
@@ -58,7 +58,7 @@ def test_who_knows_the_password_passes_and_nobody_else() -> None:
 
 def test_a_refusal_asks_for_a_password_and_says_no_more() -> None:
     """The text for an unknown name is that for a wrong password."""
-    login, said = Login({"alice": hashed()}), set[str]()
+    login, said = BasicAuth({"alice": hashed()}), set[str]()
     for sent in (header(b"alice", b"x"), header(b"nobody", b"x")):
         with pytest.raises(RefusedError) as caught:
             asyncio.run(login.check(sent))
@@ -69,7 +69,7 @@ def test_a_refusal_asks_for_a_password_and_says_no_more() -> None:
 
 def test_an_unknown_name_costs_what_a_wrong_password_costs() -> None:
     """Time does not tell which names exist: both are judged by a hash of the same cost."""
-    login = Login({"alice": hashed(cost=9)})
+    login = BasicAuth({"alice": hashed(cost=9)})
 
     def cost(name: bytes) -> float:
         times = []
@@ -84,7 +84,7 @@ def test_an_unknown_name_costs_what_a_wrong_password_costs() -> None:
 
 def test_a_right_login_is_remembered_without_the_password() -> None:
     """The second time costs no hash; what is kept of it is a digest."""
-    login = Login({"alice": hashed(cost=10)})
+    login = BasicAuth({"alice": hashed(cost=10)})
     assert status(login, header(b"alice", PASSWORD)) == 200
     begun = process_time()
     for _ in range(20):
@@ -96,7 +96,7 @@ def test_a_right_login_is_remembered_without_the_password() -> None:
 def test_what_is_remembered_is_bounded_and_holds_right_logins_only() -> None:
     """Guesses push nobody out; a password beyond bcrypt's 72 bytes has endless spellings."""
     long = PASSWORD * 10
-    login = Login({"alice": hashed(long[:72])})
+    login = BasicAuth({"alice": hashed(long[:72])})
     for n in range(150):
         assert status(login, header(b"alice", long[:72] + b"%d" % n)) == 200
         assert status(login, header(b"alice", b"%d" % n)) == 401
@@ -105,7 +105,7 @@ def test_what_is_remembered_is_bounded_and_holds_right_logins_only() -> None:
 
 def test_a_flood_of_guesses_is_turned_away_and_known_users_pass() -> None:
     """At most eight guesses wait; the next is told 429 at once, who is remembered is let in."""
-    login = Login({"alice": hashed(cost=8)})
+    login = BasicAuth({"alice": hashed(cost=8)})
 
     async def main() -> list[int]:
         await login.check(header(b"alice", PASSWORD))

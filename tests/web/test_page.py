@@ -20,7 +20,7 @@ from exporter.web.page import (
     sparkline,
     static_files,
 )
-from exporter.web.state import ExchangeState, Health, Snapshot, StreamState
+from exporter.web.state import ExchangeView, Health, Snapshot, StreamView
 from tests.web.examples import DOWN, HEALTHY, NOW, PING, SHAKY, SNAPSHOT, STREAM, TRADES
 
 
@@ -131,11 +131,11 @@ def test_text_is_never_markup() -> None:
 
 def test_first_moments() -> None:
     """Before anything is known the page says so, and renders with nothing at all."""
-    waiting = ExchangeState(
+    waiting = ExchangeView(
         name="acme",
         title="Acme",
         endpoints=(replace(PING, ok=None, probes=0, error_ratio=None, recent=()),),
-        streams=(StreamState(name="acme/1"),),
+        streams=(StreamView(name="acme/1"),),
     )
     snapshot = Snapshot(now=NOW, started=NOW - 0.3, version="0", exchanges=(waiting,))
     words = Outline(render(snapshot)).words
@@ -147,13 +147,13 @@ def test_first_moments() -> None:
 @pytest.mark.parametrize(
     ("exchange", "health"),
     [(HEALTHY, Health.UP), (SHAKY, Health.DEGRADED), (DOWN, Health.DOWN),
-     (ExchangeState(name="a", title="A"), Health.PENDING),
+     (ExchangeView(name="a", title="A"), Health.PENDING),
      (replace(HEALTHY, maintenance=True), Health.DEGRADED),
      (replace(HEALTHY, banned_until=NOW), Health.DEGRADED),
      (replace(HEALTHY, streams=DOWN.streams), Health.DEGRADED),
      (replace(HEALTHY, endpoints=(), streams=DOWN.streams), Health.DOWN)],
 )  # fmt: skip
-def test_an_exchange_in_one_word(exchange: ExchangeState, health: Health) -> None:
+def test_an_exchange_in_one_word(exchange: ExchangeView, health: Health) -> None:
     """Up when all works, down when nothing does, degraded in between."""
     assert exchange.health is health
 

@@ -16,8 +16,8 @@ import pytest
 
 from exporter.clock import SystemClock
 from exporter.config import ConfigError
-from exporter.web.routes import Reply, Request, text_reply
-from exporter.web.security import WebFile
+from exporter.web.routes import Request, Response, text_reply
+from exporter.web.security import WebSecurity
 from exporter.web.server import Server
 from tests.runtime.running import wait_until
 from tests.web.test_server import Tally
@@ -28,7 +28,7 @@ HASHED = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 TLS = "tls_server_config:\n  cert_file: own.pem\n  key_file: own.pem\n"
 
 
-async def _hello(request: Request) -> Reply:
+async def _hello(request: Request) -> Response:
     return text_reply("hello")
 
 
@@ -41,7 +41,7 @@ async def serving(
     shutil.copy(VALID, folder / "own.pem")
     shutil.copy(CA, folder / "ca.pem")
     file.write_text(text)
-    web = WebFile(str(file))
+    web = WebSecurity(str(file))
     server = Server("127.0.0.1:0", {"/": _hello}, security=web.load(), unauthorized=unauthorized)
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks, server:
         follow = tasks.create_task(web.follow(SystemClock(), server.secure, said.append))
@@ -228,5 +228,5 @@ def test_files_that_are_no_good_are_told_like_every_mistake(
     file = tmp_path / "web.yml"
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        WebFile(str(file)).load()
+        WebSecurity(str(file)).load()
     assert caught.value.complaints == (f"{file}{said}",)

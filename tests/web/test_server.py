@@ -20,8 +20,8 @@ from exporter.web.connection_limits import abort
 from exporter.web.routes import (
     Handler,
     RefusedError,
-    Reply,
     Request,
+    Response,
     file_route,
     health_route,
     html_route,
@@ -29,7 +29,7 @@ from exporter.web.routes import (
     scrape_route,
     text_reply,
 )
-from exporter.web.server import Limits, ListenError, Server, listen_address
+from exporter.web.server import ListenError, Server, ServerLimits, listen_address
 from tests.http.test_aiohttp_client import CERTIFICATES
 
 
@@ -59,20 +59,20 @@ async def _state(request: Request) -> object:
     return {"asked": dict(request.query), "state": State("up", 0.5), **request.parameters}
 
 
-async def _broken(request: Request) -> Reply:
+async def _broken(request: Request) -> Response:
     raise KeyError("secret detail")
 
 
-async def _slow(request: Request) -> Reply:
+async def _slow(request: Request) -> Response:
     await asyncio.sleep(60)
     return text_reply("late")
 
 
-async def _large(request: Request) -> Reply:
-    return Reply(pieces=[bytes(1 << 20)] * 64)
+async def _large(request: Request) -> Response:
+    return Response(pieces=[bytes(1 << 20)] * 64)
 
 
-async def _echo(request: Request) -> Reply:
+async def _echo(request: Request) -> Response:
     return text_reply(request.body.decode())
 
 
@@ -102,7 +102,7 @@ def routes(
 
 def serve(
     talk: Callable[[Server], Awaitable[None]],
-    limits: Limits | None = None,
+    limits: ServerLimits | None = None,
     refused: Tally | None = None,
     expired: Tally | None = None,
 ) -> None:
@@ -258,7 +258,7 @@ def test_bodies_are_bounded() -> None:
         answer = await raw(server, head + b"7d0\r\n" + b"x" * 2000 + b"\r\n")
         assert answer.startswith(b"HTTP/1.1 413 ")
 
-    serve(talk, Limits(body=1000))
+    serve(talk, ServerLimits(body=1000))
 
 
 def test_slow_handlers_are_cut_off() -> None:
@@ -278,7 +278,7 @@ def test_slow_handlers_are_cut_off() -> None:
         assert status == 503
         assert perf_counter() - start > 1.0
 
-    serve(talk, Limits(request_timeout=1.0))
+    serve(talk, ServerLimits(request_timeout=1.0))
 
 
 def test_trickling_request_is_cut_off() -> None:
@@ -300,7 +300,7 @@ def test_trickling_request_is_cut_off() -> None:
         assert perf_counter() - start < 3
         writer.close()
 
-    serve(talk, Limits(head_timeout=0.5), expired=expired)
+    serve(talk, ServerLimits(head_timeout=0.5), expired=expired)
     assert expired.value == 4
 
 
@@ -315,7 +315,7 @@ def test_idle_connection_is_kept_and_reused() -> None:
             await asyncio.sleep(0.8)
         writer.close()
 
-    serve(talk, Limits(head_timeout=0.2))
+    serve(talk, ServerLimits(head_timeout=0.2))
 
 
 def test_reader_that_stalls_is_cut_off() -> None:
@@ -331,7 +331,7 @@ def test_reader_that_stalls_is_cut_off() -> None:
         writer.close()
         assert (await get(server, "/-/healthy"))[0] == 200
 
-    serve(talk, Limits(request_timeout=0.5), expired=expired)
+    serve(talk, ServerLimits(request_timeout=0.5), expired=expired)
     assert expired.value == 1
 
 
@@ -352,7 +352,7 @@ def test_too_many_connections_are_turned_away_and_counted() -> None:
         await asyncio.sleep(0.1)
         assert (await get(server, "/-/healthy"))[0] == 200
 
-    serve(talk, Limits(connections=3), refused=refused)
+    serve(talk, ServerLimits(connections=3), refused=refused)
     assert refused.value == 1
 
 
@@ -367,7 +367,7 @@ def test_too_many_requests_at_a_time_are_refused() -> None:
             assert (status, text) == (503, "503 too many requests at a time\n")
         assert [task.result()[0] for task in slow] == [503, 503]
 
-    serve(talk, Limits(requests=2, request_timeout=1.0))
+    serve(talk, ServerLimits(requests=2, request_timeout=1.0))
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_what_is_no_request_is_answered_400_and_not_logged(
         assert b"Content-Type: text/plain" in answer
         assert (await get(server, "/-/healthy"))[0] == 200
 
-    serve(talk, Limits(head_timeout=1.0))
+    serve(talk, ServerLimits(head_timeout=1.0))
     assert caplog.records == []
 
 

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import CloseCode
 
-from exporter.websocket.assembler import MessageError, Messages
+from exporter.websocket.assembler import MessageAssembler, MessageError
 
 TEXT, BINARY, MORE = 1, 2, 0
 FINAL, COMPRESSED = 0x80, 0x40
 LIMIT = 1 << 20
 
 
-def _messages(limit: int = LIMIT, *, forgetful: bool = False) -> Messages:
-    messages = Messages(limit)
+def _messages(limit: int = LIMIT, *, forgetful: bool = False) -> MessageAssembler:
+    messages = MessageAssembler(limit)
     messages.agree([PerMessageDeflate(forgetful, False, 15, 15)])
     return messages
 
 
-def _all(messages: Messages, frames: Sequence[tuple[int, bytes]]) -> None:
+def _all(messages: MessageAssembler, frames: Sequence[tuple[int, bytes]]) -> None:
     for frame in frames:
         messages.add(*frame)
 
@@ -156,7 +156,7 @@ def test_what_may_not_be_is_a_protocol_error(frames: list[tuple[int, bytes]]) ->
 
 def test_compression_that_nobody_agreed_upon_is_refused() -> None:
     """Without the extension its bit means nothing."""
-    messages = Messages(LIMIT)
+    messages = MessageAssembler(LIMIT)
     messages.agree([])
     with pytest.raises(MessageError, match="not agreed"):
         messages.add(TEXT | COMPRESSED | FINAL, b"x")

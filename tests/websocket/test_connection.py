@@ -16,9 +16,9 @@ from websockets.frames import Frame, Opcode
 
 from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError, Socket
-from exporter.model import Lost, Policy
+from exporter.model import Lost, QueuePolicy
 from exporter.websocket.connection import connect
-from exporter.websocket.receive_queue import InboxBounds, InboxMeter
+from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -278,8 +278,8 @@ def test_blocking_holds_the_sender_back_and_loses_nothing() -> None:
             socket = await connect(
                 url,
                 clock=SystemClock(),
-                bounds=InboxBounds(frames=100, size=1 << 30),
-                meter=InboxMeter(received=received.append),
+                bounds=ReceiveQueueBounds(frames=100, size=1 << 30),
+                meter=ReceiveQueueMeter(received=received.append),
             )
             await asyncio.sleep(0.3)
             assert sum(received) < 100 * 1005 + (300 << 10)
@@ -290,9 +290,9 @@ def test_blocking_holds_the_sender_back_and_loses_nothing() -> None:
     assert [int(frame[:5]) for frame in run(main())] == list(range(total))
 
 
-@pytest.mark.parametrize("policy", [Policy.DROP_OLDEST, Policy.DROP_NEWEST])
+@pytest.mark.parametrize("policy", [QueuePolicy.DROP_OLDEST, QueuePolicy.DROP_NEWEST])
 @pytest.mark.parametrize(("frames", "size"), [(100, 1 << 30), (10_000, 100_000)])
-def test_dropping_is_bounded_and_counted(policy: Policy, frames: int, size: int) -> None:
+def test_dropping_is_bounded_and_counted(policy: QueuePolicy, frames: int, size: int) -> None:
     """By count or by bytes: what is there plus what was dropped is what was sent."""
     total, dropped, depth = 3000, list[float](), list[float]()
     done = asyncio.Event()
@@ -312,8 +312,8 @@ def test_dropping_is_bounded_and_counted(policy: Policy, frames: int, size: int)
             socket = await connect(
                 url,
                 clock=SystemClock(),
-                bounds=InboxBounds(frames=frames, size=size, policy=policy),
-                meter=InboxMeter(dropped=count, depth=depth.append),
+                bounds=ReceiveQueueBounds(frames=frames, size=size, policy=policy),
+                meter=ReceiveQueueMeter(dropped=count, depth=depth.append),
             )
             async with asyncio.timeout(10):
                 await done.wait()
@@ -325,15 +325,17 @@ def test_dropping_is_bounded_and_counted(policy: Policy, frames: int, size: int)
     assert len(kept) == 100
     assert depth == [100]
     assert sum(dropped) == total - 100
-    assert kept == list(range(100) if policy is Policy.DROP_NEWEST else range(total - 100, total))
+    assert kept == list(
+        range(100) if policy is QueuePolicy.DROP_NEWEST else range(total - 100, total)
+    )
 
 
 def test_absurd_bounds_are_refused() -> None:
     """No room, or a policy that needs decoded messages: said at the start."""
     with pytest.raises(ValueError, match="needs room"):
-        InboxBounds(frames=0)
+        ReceiveQueueBounds(frames=0)
     with pytest.raises(ValueError, match="no key"):
-        InboxBounds(policy=Policy.COALESCE)
+        ReceiveQueueBounds(policy=QueuePolicy.COALESCE)
 
 
 # --- endings ----------------------------------------------------------------------------------

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 
 from exporter.contracts import ConnectionLostError
 from exporter.flow import dead_letters, overflow
-from exporter.flow.overflow import SMALLEST, Origin, Overflow, Overflows
+from exporter.flow.overflow import SMALLEST, Overflow, Overflows, SpillOrigin
 from exporter.metrics.registry import Registry
-from exporter.model import Lost, Policy
-from exporter.streams.dead_letters import DeadLetters
-from exporter.websocket.receive_queue import Inbox, InboxBounds, InboxMeter
+from exporter.model import Lost, QueuePolicy
+from exporter.streams.dead_letters import DeadLetterWriter
+from exporter.websocket.receive_queue import ReceiveQueue, ReceiveQueueBounds, ReceiveQueueMeter
 from tests.fakes import FakeClock, run_virtual
 
-ORIGIN = Origin(exchange="acme", venue="binance", stream="market")
+ORIGIN = SpillOrigin(exchange="acme", venue="binance", stream="market")
 # Frames of one read, or one turn of whoever takes them.
 STEPS = st.lists(st.one_of(st.integers(1, 6), st.just("take")), max_size=40)
 Steps = list[int | str]
@@ -40,9 +40,11 @@ class Desk:
         self.put, self.got = list[bytes](), list[bytes]()
         self.dropped = 0.0
         self.depths, self.waits = list[float](), list[float]()
-        self.inbox = Inbox(
-            InboxBounds(frames=4, size=1 << 20, policy=Policy.SPILL, spill=self.spill),
-            InboxMeter(dropped=self.drop, depth=self.depths.append, waited=self.waits.append),
+        self.inbox = ReceiveQueue(
+            ReceiveQueueBounds(frames=4, size=1 << 20, policy=QueuePolicy.SPILL, spill=self.spill),
+            ReceiveQueueMeter(
+                dropped=self.drop, depth=self.depths.append, waited=self.waits.append
+            ),
             now=lambda: asyncio.get_running_loop().time(),
             pause=lambda: pytest.fail("a spilling inbox reads on"),
             resume=lambda: None,
@@ -110,22 +112,22 @@ def test_frames_come_out_in_order_through_memory_and_disk(steps: Steps) -> None:
     _play(steps)
 
 
-def _forgets_to_stop(self: Inbox) -> list[tuple[float, bytes]]:
+def _forgets_to_stop(self: ReceiveQueue) -> list[tuple[float, bytes]]:
     most = self._most, self._most_size
     batch = _batch(self)
     self._most, self._most_size = most  # what comes next overtakes what is on the disk
     return batch
 
 
-def _keeps_all_in_memory(self: Inbox, size: int) -> None:
+def _keeps_all_in_memory(self: ReceiveQueue, size: int) -> None:
     """Nothing is ever spilled."""
 
 
-def _gives_up_early(self: Inbox) -> bool:
+def _gives_up_early(self: ReceiveQueue) -> bool:
     return _read_back(self) and len(self.frames) > 1
 
 
-_read_back, _batch = Inbox._read_back, Inbox._batch
+_read_back, _batch = ReceiveQueue._read_back, ReceiveQueue._batch
 MUTANTS: list[tuple[str, Callable[..., object]]] = [
     ("_batch", _forgets_to_stop),
     ("_overflow", _keeps_all_in_memory),
@@ -138,7 +140,7 @@ def test_broken_variants_are_caught(
     name: str, mutant: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The promise above would notice each mistake that one could make here."""
-    monkeypatch.setattr(Inbox, name, mutant)
+    monkeypatch.setattr(ReceiveQueue, name, mutant)
 
     @settings(max_examples=200, deadline=None, database=None, phases=[Phase.generate])
     @given(steps=STEPS)
@@ -186,9 +188,9 @@ def test_a_disk_that_refuses_costs_what_it_would_have_held(tmp_path: Path) -> No
 
 def test_absurd_bounds_are_refused() -> None:
     """A spilling inbox without a place, a place without spilling."""
-    for policy, spill in ((Policy.SPILL, None), (Policy.BLOCK, Desk(Path("x")).spill)):
+    for policy, spill in ((QueuePolicy.SPILL, None), (QueuePolicy.BLOCK, Desk(Path("x")).spill)):
         with pytest.raises(ValueError, match="needs one"):
-            InboxBounds(policy=policy, spill=spill)
+            ReceiveQueueBounds(policy=policy, spill=spill)
 
 
 _KILLED = """
@@ -213,11 +215,11 @@ def test_what_was_spilled_survives_a_kill_as_dead_letters(tmp_path: Path) -> Non
     newest = max(torn.glob("*.seg"))
     os.truncate(newest, newest.stat().st_size - 5)  # as a kill in the middle of a write does
     registry = Registry()
-    kept = DeadLetters(tmp_path / "deadletters", registry, FakeClock())
+    kept = DeadLetterWriter(tmp_path / "deadletters", registry, FakeClock())
     kept.adopt(folder)
     kept.close()
     letters = [letter for _, letter in dead_letters.read(tmp_path / "deadletters")]
-    assert all(isinstance(letter, dead_letters.Letter) for letter in letters)
+    assert all(isinstance(letter, dead_letters.DeadLetter) for letter in letters)
     numbers = [int.from_bytes(letter.frame, "big") for letter in letters]  # type: ignore[union-attr]  # as said
     assert numbers == [number for number in range(499) for _ in range(10)]
     assert list(folder.iterdir()) == []

@@ -18,11 +18,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from exporter.anomaly.incidents.machine import QUIET, Rule, Stage, State, step
+from exporter.anomaly.incidents.machine import (
+    QUIET,
+    IncidentRule,
+    IncidentStage,
+    IncidentState,
+    step,
+)
 from exporter.anomaly.incidents.wording import sentence
 from exporter.model import Change, Evidence, Floats, Series, Signal, Verdict
 
-__all__ = ["Judge", "Rule", "Stage", "State", "fade"]
+__all__ = ["IncidentRule", "IncidentStage", "IncidentState", "IncidentTracker", "fade"]
 
 _VERSION = 2
 ROWS = 1000  # series whose states are copied per bite
@@ -40,14 +46,14 @@ def fade(scores: Floats, peaks: Floats, half_life: float) -> tuple[Floats, Float
     return scores * share**10, np.maximum(peaks, scores)
 
 
-class Judge:
+class IncidentTracker:
     """The stages of n series, advanced once a tick; rows follow ``series``."""
 
     def __init__(
-        self, series: Sequence[Series], signals: Sequence[Signal], rule: Rule | None = None
+        self, series: Sequence[Series], signals: Sequence[Signal], rule: IncidentRule | None = None
     ) -> None:
         self.series = tuple(series)
-        self.rule = rule or Rule()
+        self.rule = rule or IncidentRule()
         self._signals = {signal.name: signal for signal in signals}
         self._states = [QUIET] * len(self.series)
         self._peaks = np.zeros(len(self.series))
@@ -90,7 +96,7 @@ class Judge:
             score = float(scores[row]) if measured[row] else None
             after, change = step(before, score, float(news[row]), now, self.rule)
             self._states[row] = after
-            (self._busy.discard if after.stage is Stage.QUIET else self._busy.add)(row)
+            (self._busy.discard if after.stage is IncidentStage.QUIET else self._busy.add)(row)
             if change is not None:
                 since = wall - (now - after.breached)
                 verdicts.append(
@@ -103,7 +109,7 @@ class Judge:
                 verdicts = []
         yield verdicts
 
-    def incidents(self) -> dict[Series, State]:
+    def incidents(self) -> dict[Series, IncidentState]:
         """Give the series that are not quiet, with their states."""
         return {self.series[row]: self._states[row] for row in sorted(self._busy)}
 
@@ -114,7 +120,7 @@ class Judge:
         self._states = [QUIET if row is None else self._states[row] for row in rows]
         self._peaks = np.array([0.0 if row is None else self._peaks[row] for row in rows])
         self.series = tuple(series)
-        self._busy = {i for i, s in enumerate(self._states) if s.stage is not Stage.QUIET}
+        self._busy = {i for i, s in enumerate(self._states) if s.stage is not IncidentStage.QUIET}
 
     def dump(self, now: float) -> bytes:
         """Give the states as bytes; ``now`` is monotonic."""
@@ -154,13 +160,13 @@ class Judge:
         peaks = {row.series: row.peak for row in rows}
         self._states = [states.get(one, QUIET) for one in self.series]
         self._peaks = np.array([peaks.get(one, 0.0) for one in self.series])
-        self._busy = {i for i, s in enumerate(self._states) if s.stage is not Stage.QUIET}
+        self._busy = {i for i, s in enumerate(self._states) if s.stage is not IncidentStage.QUIET}
 
     def _verdict(
         self,
         row: int,
         change: Change,
-        state: State,
+        state: IncidentState,
         value: float,
         score: float | None,
         since: float,
@@ -196,11 +202,11 @@ class _Head(msgspec.Struct):
 
 class _Row(msgspec.Struct):
     series: Series
-    state: State
+    state: IncidentState
     peak: float
 
 
-def _moved(state: State, by: float) -> State:
+def _moved(state: IncidentState, by: float) -> IncidentState:
     """Give a state as it is by a clock that is ahead by so many seconds."""
     closed = None if state.closed is None else state.closed + by
     return replace(

@@ -8,7 +8,7 @@ from enum import StrEnum
 from exporter.model import Change, Severity
 
 
-class Stage(StrEnum):
+class IncidentStage(StrEnum):
     """Where a series stands between normal and incident."""
 
     QUIET = "quiet"
@@ -18,7 +18,7 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class IncidentRule:
     """When scores become incidents. Durations in seconds, scores with 1.0 as the threshold."""
 
     open: float = 1.0
@@ -33,10 +33,10 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class IncidentState:
     """One series' stage. Times are monotonic seconds; None where there is none yet."""
 
-    stage: Stage = Stage.QUIET
+    stage: IncidentStage = IncidentStage.QUIET
     since: float = 0.0  # when this stage began
     breached: float = 0.0  # when the incident, or what may become one, began
     severity: Severity = Severity.WARNING
@@ -45,46 +45,48 @@ class State:
     measured: float = 0.0  # when the series last had a value
 
 
-QUIET = State()
+QUIET = IncidentState()
 
 
 def step(
-    state: State, score: float | None, fresh: float, now: float, rule: Rule
-) -> tuple[State, Change | None]:
+    state: IncidentState, score: float | None, fresh: float, now: float, rule: IncidentRule
+) -> tuple[IncidentState, Change | None]:
     """Advance one series by one tick. ``score`` is None for a gap; ``fresh`` is it when damped.
 
     ``fresh`` must reach the upper threshold to begin an incident; ``score`` must fall below the
     lower one to end it. A gap neither begins, continues nor ends anything until it is too long.
     """
     if score is None:
-        if state.stage is Stage.QUIET or now - state.measured < rule.lost:
+        if state.stage is IncidentStage.QUIET or now - state.measured < rule.lost:
             return state, None
         return _closed(state, now), Change.LOST if state.told else None
     state = replace(state, measured=now)
     match state.stage:
-        case Stage.QUIET:
+        case IncidentStage.QUIET:
             if fresh < rule.open:
                 return state, None
             state = replace(
                 state,
-                stage=Stage.PENDING,
+                stage=IncidentStage.PENDING,
                 since=now,
                 breached=now,
                 severity=Severity.WARNING,
                 told=False,
             )
             return _fired(state, score, now, rule)
-        case Stage.PENDING:
+        case IncidentStage.PENDING:
             if score < rule.close:
-                return replace(state, stage=Stage.QUIET, since=now), None
+                return replace(state, stage=IncidentStage.QUIET, since=now), None
             return _fired(state, score, now, rule)
-        case Stage.FIRING:
+        case IncidentStage.FIRING:
             if score < rule.close:
-                return replace(state, stage=Stage.CLEARING, since=now), None
+                return replace(state, stage=IncidentStage.CLEARING, since=now), None
             return _worsened(state, score, now, rule)
-        case Stage.CLEARING:
+        case IncidentStage.CLEARING:
             if score >= rule.open:
-                return _worsened(replace(state, stage=Stage.FIRING, since=now), score, now, rule)
+                return _worsened(
+                    replace(state, stage=IncidentStage.FIRING, since=now), score, now, rule
+                )
             if score >= rule.close:  # neither calm nor breach: the wait for calm starts again
                 return replace(state, since=now), None
             if now - state.since >= rule.clear:
@@ -92,18 +94,22 @@ def step(
             return state, None
 
 
-def _fired(state: State, score: float, now: float, rule: Rule) -> tuple[State, Change | None]:
+def _fired(
+    state: IncidentState, score: float, now: float, rule: IncidentRule
+) -> tuple[IncidentState, Change | None]:
     if score < rule.open or now - state.since < rule.hold:
         return state, None
     severity = Severity.CRITICAL if score >= rule.critical else Severity.WARNING
     again = state.closed is not None and now - state.closed < rule.cooldown
     # Within the cooldown only a critical breach is worth another message.
     told = not again or severity is Severity.CRITICAL
-    state = replace(state, stage=Stage.FIRING, since=now, severity=severity, told=told)
+    state = replace(state, stage=IncidentStage.FIRING, since=now, severity=severity, told=told)
     return state, Change.OPENED if told else None
 
 
-def _worsened(state: State, score: float, now: float, rule: Rule) -> tuple[State, Change | None]:
+def _worsened(
+    state: IncidentState, score: float, now: float, rule: IncidentRule
+) -> tuple[IncidentState, Change | None]:
     if state.severity is Severity.CRITICAL:
         return state, None
     if score < rule.critical and now - state.breached < rule.critical_after:
@@ -112,6 +118,6 @@ def _worsened(state: State, score: float, now: float, rule: Rule) -> tuple[State
     return replace(state, severity=Severity.CRITICAL, told=True), change
 
 
-def _closed(state: State, now: float) -> State:
-    ended = now if state.stage in (Stage.FIRING, Stage.CLEARING) else state.closed
-    return replace(state, stage=Stage.QUIET, since=now, closed=ended, told=False)
+def _closed(state: IncidentState, now: float) -> IncidentState:
+    ended = now if state.stage in (IncidentStage.FIRING, IncidentStage.CLEARING) else state.closed
+    return replace(state, stage=IncidentStage.QUIET, since=now, closed=ended, told=False)

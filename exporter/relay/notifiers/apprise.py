@@ -10,12 +10,21 @@ from __future__ import annotations
 import msgspec
 
 from exporter.contracts import Account, Notifier
-from exporter.model import Answer, Delivered, Level, Note, Outcome, Refused, Request, Retry
+from exporter.model import (
+    Answer,
+    Delivered,
+    HttpRequest,
+    Level,
+    Notification,
+    Outcome,
+    Refused,
+    Retry,
+)
 
 _KINDS = {Level.CRITICAL: "failure", Level.WARNING: "warning", Level.INFO: "info"}
 
 
-def request(note: Note, account: Account, key: str, edits: str | None) -> Request:
+def request(note: Notification, account: Account, key: str, edits: str | None) -> HttpRequest:
     """Ask the library for one notification."""
     texts = [*note.texts, *([note.triage] if note.triage else [])]
     body = {
@@ -23,10 +32,10 @@ def request(note: Note, account: Account, key: str, edits: str | None) -> Reques
         "body": "\n".join(texts),
         "type": "success" if note.resolved else _KINDS[note.level],
     }
-    return Request(method="NOTIFY", url=account.url, body=msgspec.json.encode(body))
+    return HttpRequest(method="NOTIFY", url=account.url, body=msgspec.json.encode(body))
 
 
-def judge(answer: Answer) -> Outcome:
+def parse_response(answer: Answer) -> Outcome:
     """The library says yes or no, and never why: a no is worth another try."""
     match answer.status:
         case 200:
@@ -44,5 +53,5 @@ NOTIFIER = Notifier(
     limit=1500,  # short enough for nearly all services; the library cuts where it is not
     titled=True,
     request=request,
-    judge=judge,
+    parse_response=parse_response,
 )

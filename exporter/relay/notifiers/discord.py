@@ -16,11 +16,11 @@ from exporter.contracts import Account, Notifier, untaken
 from exporter.model import (
     Answer,
     Delivered,
+    HttpRequest,
     Level,
-    Note,
+    Notification,
     Occasion,
     Outcome,
-    Request,
 )
 
 _COLORS: Final = {Level.CRITICAL: 0x992D22, Level.WARNING: 0xE67E22, Level.INFO: 0x3498DB}
@@ -32,12 +32,12 @@ _TITLE, _NAME, _VALUE, _FIELDS, _SUM = 256, 256, 1024, 12, 6000
 _SPECIAL = re.compile(r"([\\*_~`|>#\[\]()<@:\-])")
 
 
-def inert(text: str) -> str:
+def escape(text: str) -> str:
     """Escape Markdown, links and mentions: a backslash before a sign makes it that sign."""
     return _SPECIAL.sub(r"\\\1", text)
 
 
-def request(note: Note, account: Account, key: str, edits: str | None) -> Request:
+def request(note: Notification, account: Account, key: str, edits: str | None) -> HttpRequest:
     """Ask for a message, or for the change of one, and for the saved message as the answer.
 
     Without ``wait=true`` Discord answers 204 even if it could not save the message.
@@ -50,10 +50,10 @@ def request(note: Note, account: Account, key: str, edits: str | None) -> Reques
     query = f"&{query}" if query else ""
     if edits:
         url = f"{base}/messages/{edits}{f'?{query[1:]}' if query else ''}"
-        return Request(method="PATCH", url=url, headers=_JSON, body=msgspec.json.encode(body))
+        return HttpRequest(method="PATCH", url=url, headers=_JSON, body=msgspec.json.encode(body))
     if name := account.options.get("username"):
         body["username"] = name
-    return Request(
+    return HttpRequest(
         method="POST",
         url=f"{base}?wait=true{query}",
         headers=_JSON,
@@ -64,7 +64,7 @@ def request(note: Note, account: Account, key: str, edits: str | None) -> Reques
 _JSON = {"Content-Type": "application/json"}
 
 
-def _embed(note: Note) -> dict[str, object]:
+def _embed(note: Notification) -> dict[str, object]:
     title = note.title[:_TITLE]
     description = note.texts[0] if note.texts else ""
     room = _SUM - len(title) - len(description)
@@ -85,7 +85,7 @@ def _embed(note: Note) -> dict[str, object]:
     return {**embed, "url": note.link} if note.link else embed
 
 
-def _color(note: Note) -> int:
+def _color(note: Notification) -> int:
     if note.occasion is Occasion.LOST:
         return _UNKNOWN
     return _RESOLVED if note.resolved else _COLORS[note.level]
@@ -98,7 +98,7 @@ class _Reply(msgspec.Struct):
     retry_after: float | None = None
 
 
-def judge(answer: Answer) -> Outcome:
+def parse_response(answer: Answer) -> Outcome:
     """Give the message's id; a rate limit's wait is in seconds, in the header and the body."""
     reply = _read(answer.body)
     reason = f"{answer.status} {reply.message}".strip()[:200]
@@ -141,8 +141,8 @@ NOTIFIER = Notifier(
     options={"username": r".{1,80}"},
     limit=_DESCRIPTION,
     titled=True,
-    edits=True,
-    inert=inert,
+    supports_edit=True,
+    escape=escape,
     request=request,
-    judge=judge,
+    parse_response=parse_response,
 )

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from exporter.contracts import Account, Notifier, untaken
-from exporter.model import Answer, Delivered, Note, Outcome, Refused, Request
+from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome, Refused
 
 _MOST_USERS: Final = 500  # of one multicast
 _MOST_TEXTS: Final = 5  # message objects of one request; they count as one message each recipient
@@ -31,7 +31,7 @@ def batches(to: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     return (*shared, *((each,) for each in to if not each.startswith("U")))
 
 
-def request(note: Note, account: Account, key: str, edits: str | None) -> Request:
+def request(note: Notification, account: Account, key: str, edits: str | None) -> HttpRequest:
     """Ask for a push to one recipient, or a multicast to several, under the retry key."""
     kind = "push" if len(account.to) == 1 else "multicast"
     texts = [*note.texts, *([note.triage] if note.triage else [])][:_MOST_TEXTS]
@@ -40,7 +40,7 @@ def request(note: Note, account: Account, key: str, edits: str | None) -> Reques
         "messages": [{"type": "text", "text": text} for text in texts],
         "notificationDisabled": False,
     }
-    return Request(
+    return HttpRequest(
         method="POST",
         url=f"{account.url}/v2/bot/message/{kind}",
         headers={
@@ -61,7 +61,7 @@ class _Reply(msgspec.Struct):
     sentMessages: list[_Sent] = []  # noqa: N815 - LINE's spelling
 
 
-def judge(answer: Answer) -> Outcome:
+def parse_response(answer: Answer) -> Outcome:
     """A 409 means that an earlier try with this key was accepted: that is success."""
     reply = _read(answer.body)
     sent = reply.sentMessages[0].id if reply.sentMessages else ""
@@ -84,13 +84,13 @@ def _read(body: bytes) -> _Reply:
         return _Reply()
 
 
-def quota(account: Account) -> tuple[Request, Request]:
+def quota(account: Account) -> tuple[HttpRequest, HttpRequest]:
     """Ask for the month's limit, and for what is used of it."""
     headers = {"Authorization": f"Bearer {account.token}"}
     url = f"{account.url}/v2/bot/message/quota"
     return (
-        Request(method="GET", url=url, headers=headers),
-        Request(method="GET", url=f"{url}/consumption", headers=headers),
+        HttpRequest(method="GET", url=url, headers=headers),
+        HttpRequest(method="GET", url=f"{url}/consumption", headers=headers),
     )
 
 
@@ -120,10 +120,10 @@ NOTIFIER = Notifier(
     measure=units,
     texts=_MOST_TEXTS,
     batches=batches,
-    keyed=True,
-    rides=True,
+    idempotent=True,
+    waits_for_triage=True,
     request=request,
-    judge=judge,
+    parse_response=parse_response,
     quota=quota,
     read_quota=read_quota,
 )

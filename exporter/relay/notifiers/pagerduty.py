@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 import msgspec
 
 from exporter.contracts import Account, Notifier, untaken
-from exporter.model import Answer, Delivered, Note, Outcome, Request
+from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome
 
 _SUMMARY = 1024
 
 
-def request(note: Note, account: Account, key: str, edits: str | None) -> Request:
+def request(note: Notification, account: Account, key: str, edits: str | None) -> HttpRequest:
     """Ask to trigger or resolve; a triage never comes here, for an event cannot be added to."""
     first = note.alerts[0] if note.alerts else None
     event: dict[str, object] = {
@@ -36,7 +36,7 @@ def request(note: Note, account: Account, key: str, edits: str | None) -> Reques
         }
         if note.link:
             event["links"] = [{"href": note.link, "text": "Runbook"}]
-    return Request(
+    return HttpRequest(
         method="POST",
         url=f"{account.url}/v2/enqueue",
         headers={"Content-Type": "application/json"},
@@ -51,7 +51,7 @@ class _Reply(msgspec.Struct):
     errors: list[str] = []
 
 
-def judge(answer: Answer) -> Outcome:
+def parse_response(answer: Answer) -> Outcome:
     """202 is taken; a 400 names what is wrong with the event."""
     try:
         reply = msgspec.json.decode(answer.body, type=_Reply)
@@ -72,8 +72,8 @@ NOTIFIER = Notifier(
     needs=frozenset({"token"}),
     limit=20_000,
     titled=True,
-    keyed=True,
+    idempotent=True,
     triage=False,
     request=request,
-    judge=judge,
+    parse_response=parse_response,
 )

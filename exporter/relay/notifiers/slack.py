@@ -9,18 +9,18 @@ from __future__ import annotations
 import msgspec
 
 from exporter.contracts import Account, Notifier, untaken
-from exporter.model import Answer, Delivered, Note, Outcome, Request
+from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome
 
 _SECTION = 3000  # characters of a section's text
 _HEADER = 150
 
 
-def inert(text: str) -> str:
+def escape(text: str) -> str:
     """Escape the three signs that open links, mentions and commands."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def request(note: Note, account: Account, key: str, edits: str | None) -> Request:
+def request(note: Notification, account: Account, key: str, edits: str | None) -> HttpRequest:
     """Ask for one message in plain-text blocks, which know no mentions and no links."""
     texts = [*note.texts, *([note.triage] if note.triage else [])]
     blocks = [
@@ -29,7 +29,7 @@ def request(note: Note, account: Account, key: str, edits: str | None) -> Reques
         if text
     ]
     body = {"text": note.title[:_HEADER], "mrkdwn": False, "blocks": blocks}
-    return Request(
+    return HttpRequest(
         method="POST",
         url=account.url,
         headers={"Content-Type": "application/json"},
@@ -37,7 +37,7 @@ def request(note: Note, account: Account, key: str, edits: str | None) -> Reques
     )
 
 
-def judge(answer: Answer) -> Outcome:
+def parse_response(answer: Answer) -> Outcome:
     """The answers are words, not JSON."""
     word = answer.body[:100].decode(errors="replace").strip()
     reason = f"{answer.status} {word}".strip()
@@ -53,7 +53,7 @@ NOTIFIER = Notifier(
     title="Slack incoming webhook",
     needs=frozenset({"url"}),
     limit=2900,
-    inert=inert,
+    escape=escape,
     request=request,
-    judge=judge,
+    parse_response=parse_response,
 )

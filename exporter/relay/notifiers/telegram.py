@@ -11,7 +11,7 @@ import re
 import msgspec
 
 from exporter.contracts import Account, Notifier, untaken
-from exporter.model import Answer, Delivered, Note, Outcome, Refused, Request, Retry
+from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome, Refused, Retry
 
 _MOST = 4096  # UTF-16 code units
 
@@ -21,7 +21,7 @@ def units(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def inert(text: str) -> str:
+def escape(text: str) -> str:
     """Break what Telegram would make a mention, a hashtag or a command of, parse mode or not.
 
     A word joiner (U+2060) after the sign is invisible, and ends the entity.
@@ -29,7 +29,7 @@ def inert(text: str) -> str:
     return re.sub(r"([@#/$])(?=\w)", "\\1\N{WORD JOINER}", text)
 
 
-def request(note: Note, account: Account, key: str, edits: str | None) -> Request:
+def request(note: Notification, account: Account, key: str, edits: str | None) -> HttpRequest:
     """Ask for a message to one chat, or for the change of one."""
     text = note.texts[0]
     if note.triage:
@@ -44,7 +44,7 @@ def request(note: Note, account: Account, key: str, edits: str | None) -> Reques
     if edits:
         body["message_id"] = int(edits)
     method = "editMessageText" if edits else "sendMessage"
-    return Request(
+    return HttpRequest(
         method="POST",
         url=f"{account.url}/bot{account.token}/{method}",
         headers={"Content-Type": "application/json"},
@@ -68,7 +68,7 @@ class _Reply(msgspec.Struct):
     result: _Result = msgspec.field(default_factory=_Result)
 
 
-def judge(answer: Answer) -> Outcome:
+def parse_response(answer: Answer) -> Outcome:
     """An edit that changes nothing is refused with "message is not modified": it is done."""
     try:
         reply = msgspec.json.decode(answer.body, type=_Reply)
@@ -96,8 +96,8 @@ NOTIFIER = Notifier(
     limit=4000,
     measure=units,
     batches=lambda to: tuple((each,) for each in to),
-    edits=True,
-    inert=inert,
+    supports_edit=True,
+    escape=escape,
     request=request,
-    judge=judge,
+    parse_response=parse_response,
 )

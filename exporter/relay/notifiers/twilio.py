@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from exporter.contracts import Account, Notifier, untaken
-from exporter.model import Answer, Delivered, Note, Outcome, Request
+from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome
 
 _GSM7: Final = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡"
@@ -31,13 +31,13 @@ def segments(text: str) -> int:
     return 1 if codes <= 70 else -(-codes // 67)
 
 
-def request(note: Note, account: Account, key: str, edits: str | None) -> Request:
+def request(note: Notification, account: Account, key: str, edits: str | None) -> HttpRequest:
     """Ask for one message to one number; a sender that begins with MG is a messaging service."""
     sender = "MessagingServiceSid" if account.sender.startswith("MG") else "From"
     form = {"To": account.to[0], sender: account.sender, "Body": note.texts[0]}
     login = b64encode(f"{account.user}:{account.token}".encode()).decode()
     sid = account.options.get("account", account.user)
-    return Request(
+    return HttpRequest(
         method="POST",
         url=f"{account.url}/2010-04-01/Accounts/{quote(sid, safe='')}/Messages.json",
         headers={
@@ -54,7 +54,7 @@ class _Reply(msgspec.Struct):
     message: str | None = None
 
 
-def judge(answer: Answer) -> Outcome:
+def parse_response(answer: Answer) -> Outcome:
     """A 429 was never processed; after a 5xx nobody knows. 201 means queued, not delivered."""
     try:
         reply = msgspec.json.decode(answer.body, type=_Reply)
@@ -81,5 +81,5 @@ NOTIFIER = Notifier(
     short=True,
     triage=False,
     request=request,
-    judge=judge,
+    parse_response=parse_response,
 )

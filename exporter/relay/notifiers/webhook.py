@@ -12,12 +12,12 @@ import hmac
 import msgspec
 
 from exporter.contracts import Account, Notifier, untaken
-from exporter.model import Answer, Delivered, Note, Outcome, Request, Retry
+from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome, Retry
 
 _SCHEMA = "exchange-exporter/notification/v1"
 
 
-def request(note: Note, account: Account, key: str, edits: str | None) -> Request:
+def request(note: Notification, account: Account, key: str, edits: str | None) -> HttpRequest:
     """Ask to take one notification."""
     body = note.body.encode() if note.body is not None else _body(note, key)
     stamp = f"{note.time:.0f}"
@@ -30,10 +30,10 @@ def request(note: Note, account: Account, key: str, edits: str | None) -> Reques
         signed = stamp.encode() + b"." + body
         digest = hmac.new(account.token.encode(), signed, hashlib.sha256).hexdigest()
         headers["X-Signature"] = f"sha256={digest}"
-    return Request(method="POST", url=account.url, headers=headers, body=body)
+    return HttpRequest(method="POST", url=account.url, headers=headers, body=body)
 
 
-def _body(note: Note, key: str) -> bytes:
+def _body(note: Notification, key: str) -> bytes:
     return msgspec.json.encode(
         {
             "schema": _SCHEMA,
@@ -52,7 +52,7 @@ def _body(note: Note, key: str) -> bytes:
     )
 
 
-def judge(answer: Answer) -> Outcome:
+def parse_response(answer: Answer) -> Outcome:
     """Any 2xx is taken; 408, 425, 429 and 5xx are tried again; a redirect is not followed."""
     reason = f"{answer.status}"
     match answer.status:
@@ -72,7 +72,7 @@ NOTIFIER = Notifier(
     options={"content_type": r"[a-z]+/[a-z0-9.+-]+(; ?charset=[a-zA-Z0-9-]+)?"},
     limit=200_000,
     titled=True,
-    keyed=True,
+    idempotent=True,
     request=request,
-    judge=judge,
+    parse_response=parse_response,
 )

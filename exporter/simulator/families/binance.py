@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step
-from exporter.simulator.session import Session
-from exporter.simulator.spec import Feed, Query, Reply, Usage, dump
-from exporter.simulator.venue_server import Desk
+from exporter.simulator.session import SimulatedSession
+from exporter.simulator.spec import Query, SimulatedFeed, SimulatedReply, Usage, dump
+from exporter.simulator.venue_server import VenueServer
 
 PAD = 8  # all prices and sizes carry eight decimals
 _INTERVALS = {"1s": 1, "1m": 60, "3m": 180, "5m": 300, "15m": 900, "1h": 3600, "1d": 86_400}
@@ -23,14 +23,14 @@ _INTERVALS = {"1s": 1, "1m": 60, "3m": 180, "5m": 300, "15m": 900, "1h": 3600, "
 # --- REST -------------------------------------------------------------------------------------
 
 
-def error(code: int, message: str, status: int = 400, **headers: str) -> Reply:
+def error(code: int, message: str, status: int = 400, **headers: str) -> SimulatedReply:
     """Give an error answer; header names are spelt with underscores."""
     body = json.dumps({"code": code, "msg": message}, separators=(",", ":")).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status=status, body=body, headers=named)
+    return SimulatedReply(status=status, body=body, headers=named)
 
 
-def limited(desk: Desk, wait: float) -> Reply:
+def limited(desk: VenueServer, wait: float) -> SimulatedReply:
     """Give a 429."""
     limit = desk.wire.quota.limit if desk.wire.quota else 0
     message = (
@@ -40,7 +40,7 @@ def limited(desk: Desk, wait: float) -> Reply:
     return error(-1003, message, 429, Retry_After=str(int(wait) + 1))
 
 
-def banned(desk: Desk, wait: float) -> Reply:
+def banned(desk: VenueServer, wait: float) -> SimulatedReply:
     """Give a 418."""
     until = desk.millis() + int(wait * 1000)
     message = (
@@ -50,7 +50,7 @@ def banned(desk: Desk, wait: float) -> Reply:
     return error(-1003, message, 418, Retry_After=str(int(wait) + 1))
 
 
-def unavailable(desk: Desk) -> Reply:
+def unavailable(desk: VenueServer) -> SimulatedReply:
     """Give a 503."""
     return error(-1008, "Server is currently overloaded with other requests.", 503)
 
@@ -62,11 +62,11 @@ def levels(listing: Listing, levels: Levels) -> str:
 
 
 def of(
-    answer: Callable[[Desk, Query, Pair], bytes | Reply],
-) -> Callable[[Desk, Query], bytes | Reply]:
+    answer: Callable[[VenueServer, Query, Pair], bytes | SimulatedReply],
+) -> Callable[[VenueServer, Query], bytes | SimulatedReply]:
     """Give an answer that needs the parameter ``symbol``."""
 
-    def checked(desk: Desk, query: Query) -> bytes | Reply:
+    def checked(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
         symbol = query.get("symbol", "")
         if not symbol:
             return error(
@@ -86,10 +86,10 @@ def depth_weight(query: Query) -> int:
 
 def every(
     row: Callable[[Pair], Mapping[str, object]],
-) -> Callable[[Desk, Query], bytes | Reply]:
+) -> Callable[[VenueServer, Query], bytes | SimulatedReply]:
     """Give one symbol's row, or all rows in an array if none is named."""
 
-    def answer(desk: Desk, query: Query) -> bytes | Reply:
+    def answer(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
         if "symbol" not in query:
             return dump([row(pair) for pair in desk.pairs()])
         pair = desk.pair(query["symbol"])
@@ -116,7 +116,7 @@ def best(pair: Pair) -> Mapping[str, object]:
     }
 
 
-def klines(desk: Desk, query: Query, pair: Pair) -> bytes | Reply:
+def klines(desk: VenueServer, query: Query, pair: Pair) -> bytes | SimulatedReply:
     """Give the newest one-minute klines."""
     if query.get("interval") != "1m":
         return error(-1120, "Invalid interval.")
@@ -131,7 +131,7 @@ def klines(desk: Desk, query: Query, pair: Pair) -> bytes | Reply:
     return dump(rows[-int(limit) :] if limit.isdecimal() and int(limit) else rows)
 
 
-def headers(desk: Desk, usage: Usage) -> Mapping[str, str]:
+def headers(desk: VenueServer, usage: Usage) -> Mapping[str, str]:
     """Name the weight used in the minute."""
     return {"x-mbx-used-weight": str(usage.used), "x-mbx-used-weight-1m": str(usage.used)}
 
@@ -144,7 +144,7 @@ _STREAM = re.compile(
 _MOST_STREAMS = 1024
 
 
-def make(desk: Desk, name: str, path: str, *, futures: bool) -> Feed | None:
+def make(desk: VenueServer, name: str, path: str, *, futures: bool) -> SimulatedFeed | None:
     """Make the feed of a stream name; None where no such stream exists.
 
     Futures' frames differ from spot's in a few keys, and have no single trades.
@@ -160,7 +160,7 @@ def make(desk: Desk, name: str, path: str, *, futures: bool) -> Feed | None:
             return None
         encode = _trades if kind == "trade" else _agg_trades
         last = "" if futures else ',"M":true'
-        return Feed(key=key(path, name), topic=name, channel="trades", pair=pair,
+        return SimulatedFeed(key=key(path, name), topic=name, channel="trades", pair=pair,
                     prints=encode(pair.listing, start, last + "}" + end))  # fmt: skip
     channel, payload = _stepwise(pair, kind, found[3], futures)
     if payload is None:
@@ -170,7 +170,7 @@ def make(desk: Desk, name: str, path: str, *, futures: bool) -> Feed | None:
         text = payload(step)
         return [(start + text + end).encode()] if text else []
 
-    return Feed(key=key(path, name), topic=name, channel=channel, pair=pair, steps=steps)
+    return SimulatedFeed(key=key(path, name), topic=name, channel=channel, pair=pair, steps=steps)
 
 
 def key(path: str, name: str) -> str:
@@ -341,17 +341,17 @@ def _ticker(pair: Pair) -> Callable[[Step], str]:
     return payload
 
 
-Maker: TypeAlias = Callable[[Session, str], Feed | None]
+Maker: TypeAlias = Callable[[SimulatedSession, str], SimulatedFeed | None]
 
 
-def opened(session: Session, maker: Maker) -> None:
+def opened(session: SimulatedSession, maker: Maker) -> None:
     """Subscribe to what the URL names: ``/ws/<stream>`` or ``/stream?streams=a/b``."""
     named = session.query.get("streams") or session.path.partition("/ws")[2].strip("/")
     if not session.path.endswith("/stream") or "streams" in session.query:
         _subscribe(session, [name for name in named.split("/") if name], maker)
 
 
-def _subscribe(session: Session, names: Sequence[str], maker: Maker) -> bool:
+def _subscribe(session: SimulatedSession, names: Sequence[str], maker: Maker) -> bool:
     for name in names:
         known = session.desk.feeds.get(key(session.path, name))
         feed = maker(session, name) if known is None else known
@@ -363,7 +363,7 @@ def _subscribe(session: Session, names: Sequence[str], maker: Maker) -> bool:
     return True
 
 
-def received(session: Session, text: str, maker: Maker) -> None:
+def received(session: SimulatedSession, text: str, maker: Maker) -> None:
     """Answer a client's request."""
     try:
         asked = json.loads(text)
@@ -409,7 +409,7 @@ def _error_frame(code: int, message: str, number: int | str | None = None) -> st
     return json.dumps(frame, separators=(",", ":"))
 
 
-def notice(session: Session) -> str:
+def notice(session: SimulatedSession) -> str:
     """Give the warning before a planned shutdown."""
     shutdown = f'{{"e":"serverShutdown","E":{session.desk.millis()}}}'
     return (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from exporter.simulator.rehearsal.stage import Stage
+from exporter.simulator.rehearsal.stage import RehearsalStage
 from exporter.simulator.rehearsal.talk import RehearsalError, ask, inject, withdraw
 
 _PACE = 5.0  # seconds between two looks
@@ -103,7 +103,7 @@ def _quiet(random: Random, length: float) -> Iterator[Fault]:
 
 
 def healthy(
-    stage: Stage, length: float, seed: int, say: Callable[[str], None]
+    stage: RehearsalStage, length: float, seed: int, say: Callable[[str], None]
 ) -> tuple[Spell, ...]:
     """Let ``length`` seconds of traffic pass; give all that fired, oldest first.
 
@@ -162,7 +162,7 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-def _firing(stage: Stage) -> set[frozenset[tuple[str, str]]]:
+def _firing(stage: RehearsalStage) -> set[frozenset[tuple[str, str]]]:
     answer: Any = ask(f"{stage.prometheus}/api/v1/alerts")
     return {
         frozenset(alert["labels"].items())
@@ -192,7 +192,7 @@ def _ended(spell: Spell, at: float) -> Spell:
 
 
 @contextmanager
-def _in_force(stage: Stage, faults: Sequence[Fault]) -> Iterator[None]:
+def _in_force(stage: RehearsalStage, faults: Sequence[Fault]) -> Iterator[None]:
     """Post the faults, each with its time; take away what is left of them when leaving."""
     numbers = inject(stage.simulator, faults)
     try:

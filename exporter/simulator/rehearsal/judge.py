@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.simulator.rehearsal.scenarios import Scenario
-from exporter.simulator.rehearsal.stage import Stage
+from exporter.simulator.rehearsal.stage import RehearsalStage
 from exporter.simulator.rehearsal.talk import RehearsalError, ask, has_result, inject, withdraw
 
 _PACE = 0.25  # seconds between two looks
@@ -47,7 +47,7 @@ class Result:
 class _Watch:
     """Looks at Alertmanager, and keeps for how long each alert was heard, in seconds."""
 
-    stage: Stage
+    stage: RehearsalStage
     before: Collection[str]
     say: Callable[[str], None]
     heard: dict[str, float] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class _Watch:
     muting: set[str] = field(default_factory=set)  # and what only mutes others
     looked: float = field(default_factory=time.monotonic)
 
-    def look(self) -> set[str]:
+    def update(self) -> set[str]:
         """Give the names of the alerts that fire now and did not before."""
         now = time.monotonic()
         passed, self.looked = now - self.looked, now
@@ -89,7 +89,7 @@ class Firing:
     muted: bool
 
 
-def firing_alerts(stage: Stage) -> Iterator[Firing]:
+def firing_alerts(stage: RehearsalStage) -> Iterator[Firing]:
     """Give each alert that could concern people."""
     answer: Any = ask(f"{stage.alertmanager}/api/v2/alerts")
     for alert in answer:
@@ -102,7 +102,9 @@ def firing_alerts(stage: Stage) -> Iterator[Firing]:
         yield Firing(name, alert["fingerprint"], severity, muted or severity == "none")
 
 
-def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str], None]) -> Result:
+def rehearse(
+    stage: RehearsalStage, scenario: Scenario, factor: float, say: Callable[[str], None]
+) -> Result:
     """Play one scenario and say what came of it; the faults end whatever happens.
 
     Windows of the rules are ``factor`` times shorter than shipped. Raises RehearsalError.
@@ -125,23 +127,23 @@ def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str
     with _Faults(stage, scenario).running() as faults:
         say(f"{name}: injected {len(scenario.faults)} fault(s), waiting for it to fire")
         fired = _until(
-            lambda: name in watch.look(),
+            lambda: name in watch.update(),
             scenario.within / factor + scenario.fixed + _SLACK,
             say,
             faults.again,
         )
         if fired is not None:
             say(f"{name}: fired after {fired:.1f} s")
-            _until(lambda: not watch.look() and False, settle, None, faults.again)
+            _until(lambda: not watch.update() and False, settle, None, faults.again)
             told, count = _told(stage, name, faults.started, time.monotonic())
             if told is not None:
                 say(f"{name}: told after {told:.1f} s, {count} notification(s) so far")
     resolved = None
     if fired is not None:
         gone = scenario.ends / factor + scenario.fixed + _SLACK
-        resolved = _until(lambda: name not in watch.look(), gone, say)
+        resolved = _until(lambda: name not in watch.update(), gone, say)
         # Until nothing of it can be heard any more.
-        _until(lambda: not watch.look() - watch.muting, gone, say)
+        _until(lambda: not watch.update() - watch.muting, gone, say)
     grace = max(3.0, 10.0 / factor)
     heard = {each for each, long in watch.heard.items() if long > grace} - {name}
     told, count = _told(stage, name, faults.started, time.monotonic())
@@ -159,7 +161,7 @@ def rehearse(stage: Stage, scenario: Scenario, factor: float, say: Callable[[str
     )
 
 
-def await_quiet(stage: Stage, limit: float, say: Callable[[str], None]) -> None:
+def await_quiet(stage: RehearsalStage, limit: float, say: Callable[[str], None]) -> None:
     """Wait until nothing fires: what fires before the faults hides what they bring.
 
     Raises RehearsalError after ``limit`` seconds.
@@ -169,7 +171,7 @@ def await_quiet(stage: Stage, limit: float, say: Callable[[str], None]) -> None:
         raise RehearsalError(f"without any fault there fires: {', '.join(names)}")
 
 
-def _await_ready(stage: Stage, scenario: Scenario, say: Callable[[str], None]) -> None:
+def _await_ready(stage: RehearsalStage, scenario: Scenario, say: Callable[[str], None]) -> None:
     """Wait until the scenario's query has a result. Raises RehearsalError."""
     query = scenario.ready
     if query is None or has_result(stage.prometheus, query):
@@ -198,14 +200,16 @@ def _complaints(
         yield f"at most {most} notification(s) were expected"
 
 
-def _check_loaded(stage: Stage, name: str) -> None:
+def _check_loaded(stage: RehearsalStage, name: str) -> None:
     answer: Any = ask(f"{stage.prometheus}/api/v1/rules?type=alert")
     groups = answer["data"]["groups"]
     if not any(rule["name"] == name for group in groups for rule in group["rules"]):
         raise RehearsalError(f"{stage.prometheus} has no alert {name}: are the rules loaded?")
 
 
-def _told(stage: Stage, name: str, start: float, end: float) -> tuple[float | None, int | None]:
+def _told(
+    stage: RehearsalStage, name: str, start: float, end: float
+) -> tuple[float | None, int | None]:
     """Give when people were first told of it, and how many notifications left while it lasted."""
     if stage.told is None:
         return None, None
@@ -238,7 +242,7 @@ def _until(
 class _Faults:
     """The faults of a scenario while they are in force."""
 
-    stage: Stage
+    stage: RehearsalStage
     scenario: Scenario
     started: float = 0.0
     last: float = 0.0

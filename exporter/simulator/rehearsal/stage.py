@@ -32,7 +32,7 @@ _MOST_POSTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Notification:
+class ReceivedNotification:
     """One notification: when it came (monotonic), to which receiver, of which firing alerts."""
 
     time: float
@@ -41,7 +41,7 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class RehearsalStage:
     """The URLs of the programs, and the simulated venues that the exporter watches.
 
     ``told`` gives what people would have got, None if unknown.
@@ -51,16 +51,16 @@ class Stage:
     alertmanager: str
     simulator: str
     venues: tuple[str, ...]
-    told: Callable[[], Sequence[Notification]] | None
+    told: Callable[[], Sequence[ReceivedNotification]] | None
 
 
-def given(prometheus: str, alertmanager: str, simulator: str) -> Stage:
+def given(prometheus: str, alertmanager: str, simulator: str) -> RehearsalStage:
     """Use programs that run already. Raises RehearsalError if one does not answer."""
     found = [url.rstrip("/") for url in (prometheus, alertmanager, simulator)]
     ask(f"{found[0]}/api/v1/status/buildinfo")
     ask(f"{found[1]}/api/v2/status")
     state: Any = ask(f"{found[2]}/control/state")
-    return Stage(
+    return RehearsalStage(
         prometheus=found[0],
         alertmanager=found[1],
         simulator=found[2],
@@ -72,7 +72,7 @@ def given(prometheus: str, alertmanager: str, simulator: str) -> Stage:
 @contextmanager
 def own(
     rules: Path, factor: float, venues: Sequence[str], sites: int, say: Callable[[str], None]
-) -> Iterator[Stage]:
+) -> Iterator[RehearsalStage]:
     """Run simulator, exporter, Prometheus and Alertmanager, and end them. Raises RehearsalError.
 
     Of several ``sites`` each has an exporter and a simulator; faults strike at the first.
@@ -122,7 +122,7 @@ def own(
             f"--storage.tsdb.path={folder / 'prometheus'}",
             f"--web.listen-address={prometheus}",
         )
-        yield Stage(
+        yield RehearsalStage(
             prometheus=f"http://{prometheus}",
             alertmanager=f"http://{alertmanager}",
             simulator=f"http://{simulators[0]}",
@@ -242,7 +242,7 @@ class _Receiver(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Taker)
-        self.posts: list[Notification] = []
+        self.posts: list[ReceivedNotification] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -256,7 +256,7 @@ class _Taker(BaseHTTPRequestHandler):
         firing = tuple(a["labels"]["alertname"] for a in body["alerts"] if a["status"] == "firing")
         receiver = self.path.rpartition("/")[2]
         if firing and receiver != "heartbeat" and len(self.server.posts) < _MOST_POSTS:
-            self.server.posts.append(Notification(time.monotonic(), receiver, firing))
+            self.server.posts.append(ReceivedNotification(time.monotonic(), receiver, firing))
         self.send_response(200)
         self.end_headers()
 

@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from exporter.simulator.spec import Wire
+from exporter.simulator.spec import VenueSpec
 
 
 @cache
@@ -16,10 +16,10 @@ def names() -> tuple[str, ...]:
 
 
 @cache
-def load(name: str) -> Wire:
+def load(name: str) -> VenueSpec:
     """Give the wire of the venue of that name. Raises KeyError for an unknown one."""
     if name not in names():
         raise KeyError(name)
     wire = import_module(f"{__name__}.{name}").WIRE
-    assert isinstance(wire, Wire)  # noqa: S101 - a file that ends in anything else is our bug
+    assert isinstance(wire, VenueSpec)  # noqa: S101 - a file that ends in anything else is our bug
     return wire

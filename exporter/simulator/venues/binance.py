@@ -8,16 +8,25 @@ from __future__ import annotations
 
 from exporter.simulator.families import binance as family
 from exporter.simulator.families.binance import PAD
-from exporter.simulator.kinds import Kind
+from exporter.simulator.kinds import FaultKind
 from exporter.simulator.market import Pair
-from exporter.simulator.session import Session
-from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Wire, dump
-from exporter.simulator.venue_server import Desk
+from exporter.simulator.session import SimulatedSession
+from exporter.simulator.spec import (
+    Query,
+    Quota,
+    Refusals,
+    Route,
+    SimulatedFeed,
+    SimulatedReply,
+    VenueSpec,
+    dump,
+)
+from exporter.simulator.venue_server import VenueServer
 
 _LIMIT = 6000
 
 
-def _depth(desk: Desk, query: Query, pair: Pair) -> bytes | Reply:
+def _depth(desk: VenueServer, query: Query, pair: Pair) -> bytes | SimulatedReply:
     limit = query.get("limit", "100")
     if not limit.isdecimal() or int(limit) < 1:
         return family.error(-1100, "Illegal characters found in parameter 'limit'.")
@@ -27,7 +36,7 @@ def _depth(desk: Desk, query: Query, pair: Pair) -> bytes | Reply:
     return f'{{"lastUpdateId":{pair.last},"bids":{bids},"asks":{asks}}}'.encode()
 
 
-def _info(desk: Desk, query: Query) -> bytes | Reply:
+def _info(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
     wanted = query.get("symbol")
     if wanted is not None and desk.pair(wanted) is None:
         return family.error(-1121, "Invalid symbol.")
@@ -64,17 +73,17 @@ def _info(desk: Desk, query: Query) -> bytes | Reply:
     )
 
 
-def _status(desk: Desk, query: Query) -> bytes:
-    busy = desk.find(Kind.MAINTENANCE)
+def _status(desk: VenueServer, query: Query) -> bytes:
+    busy = desk.find(FaultKind.MAINTENANCE)
     return dump({"status": 1, "msg": "system_maintenance"} if busy
                  else {"status": 0, "msg": "normal"})  # fmt: skip
 
 
-def _make(session: Session, name: str) -> Feed | None:
+def _make(session: SimulatedSession, name: str) -> SimulatedFeed | None:
     return family.make(session.desk, name, session.path, futures=False)
 
 
-WIRE = Wire(
+WIRE = VenueSpec(
     name="binance",
     symbol=lambda instrument: instrument.replace("-", ""),
     routes={
@@ -92,7 +101,7 @@ WIRE = Wire(
         "/sapi/v1/system/status": Route(answer=_status, always=True),
     },
     refusals=Refusals(
-        unknown_path=lambda desk, path: Reply(
+        unknown_path=lambda desk, path: SimulatedReply(
             status=404, body=b"<html><body><h2>404 Not found</h2></body></html>",
             content_type="text/html",
         ),

@@ -9,14 +9,23 @@ from __future__ import annotations
 from exporter.simulator.families import binance as family
 from exporter.simulator.families.binance import PAD
 from exporter.simulator.market import Pair
-from exporter.simulator.session import Session
-from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Wire, dump
-from exporter.simulator.venue_server import Desk
+from exporter.simulator.session import SimulatedSession
+from exporter.simulator.spec import (
+    Query,
+    Quota,
+    Refusals,
+    Route,
+    SimulatedFeed,
+    SimulatedReply,
+    VenueSpec,
+    dump,
+)
+from exporter.simulator.venue_server import VenueServer
 
 _LIMIT = 2400
 
 
-def _depth(desk: Desk, query: Query, pair: Pair) -> bytes | Reply:
+def _depth(desk: VenueServer, query: Query, pair: Pair) -> bytes | SimulatedReply:
     limit = query.get("limit", "500")
     if limit not in ("5", "10", "20", "50", "100", "500", "1000"):
         return family.error(-4021, f"{limit[:20]} is not valid depth limit")
@@ -28,7 +37,7 @@ def _depth(desk: Desk, query: Query, pair: Pair) -> bytes | Reply:
     )
 
 
-def _info(desk: Desk, query: Query) -> bytes:
+def _info(desk: VenueServer, query: Query) -> bytes:
     symbols = [
         {"symbol": p.listing.symbol, "pair": p.listing.symbol, "contractType": "PERPETUAL",
          "deliveryDate": 4133404800000, "onboardDate": 1569398400000, "status": "TRADING",
@@ -44,7 +53,7 @@ def _info(desk: Desk, query: Query) -> bytes:
                  "symbols": symbols})  # fmt: skip
 
 
-def _best(desk: Desk, query: Query) -> bytes | Reply:
+def _best(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
     now = {"time": desk.millis()}
     if "symbol" not in query:
         return dump([{**family.best(pair), **now} for pair in desk.pairs()])
@@ -52,7 +61,7 @@ def _best(desk: Desk, query: Query) -> bytes | Reply:
     return dump({**family.best(pair), **now}) if pair else family.error(-1121, "Invalid symbol.")
 
 
-def _make(session: Session, name: str) -> Feed | None:
+def _make(session: SimulatedSession, name: str) -> SimulatedFeed | None:
     # Since 2026-04-23 a stream asked on the wrong one of the two paths stays silent.
     public = "@bookTicker" in name or "@depth" in name
     if public != session.path.startswith("/public/"):
@@ -66,7 +75,7 @@ def _sockets(path: str) -> bool:
     return route in ("public", "market") and (rest in ("ws", "stream") or rest.startswith("ws/"))
 
 
-WIRE = Wire(
+WIRE = VenueSpec(
     name="binance_futures",
     symbol=lambda instrument: instrument.replace("-", ""),
     routes={

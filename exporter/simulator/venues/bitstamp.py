@@ -12,27 +12,41 @@ from functools import partial
 
 from exporter.simulator import statuspage
 from exporter.simulator.market import Levels, Listing, Pair, Print, Step
-from exporter.simulator.session import Session
-from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Wire, dump, listed
-from exporter.simulator.venue_server import Desk
+from exporter.simulator.session import SimulatedSession
+from exporter.simulator.spec import (
+    Query,
+    Quota,
+    Refusals,
+    Route,
+    SimulatedFeed,
+    SimulatedReply,
+    VenueSpec,
+    dump,
+    listed,
+)
+from exporter.simulator.venue_server import VenueServer
 
 _SIZE = 8
 _CHANNELS = ("live_trades", "diff_order_book", "order_book")
 
 
-def _error(reason: str, code: str, status: int) -> Reply:
-    return Reply(status=status, body=dump({"status": "error", "reason": reason, "code": code}))
+def _error(reason: str, code: str, status: int) -> SimulatedReply:
+    return SimulatedReply(
+        status=status, body=dump({"status": "error", "reason": reason, "code": code})
+    )
 
 
-def _of(answer: Callable[[Desk, Pair], object]) -> Callable[[Desk, Query], bytes | Reply]:
-    def checked(desk: Desk, query: Query) -> bytes | Reply:
+def _of(
+    answer: Callable[[VenueServer, Pair], object],
+) -> Callable[[VenueServer, Query], bytes | SimulatedReply]:
+    def checked(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
         pair = desk.pair(query["symbol"])
         return dump(answer(desk, pair)) if pair else _error("Invalid currency pair", "404", 404)
 
     return checked
 
 
-def _ticker(desk: Desk, pair: Pair) -> object:
+def _ticker(desk: VenueServer, pair: Pair) -> object:
     one, last = pair.listing, pair.print[2]
     return {
         "ask": one.price(pair.asks.best), "bid": one.price(pair.bids.best),
@@ -53,12 +67,12 @@ def _book(pair: Pair, micros: int, bids: Levels, asks: Levels) -> dict[str, obje
             "bids": _rows(pair.listing, bids), "asks": _rows(pair.listing, asks)}  # fmt: skip
 
 
-def _rest_book(desk: Desk, pair: Pair) -> object:
+def _rest_book(desk: VenueServer, pair: Pair) -> object:
     micros = desk.nanos() // 1000
     return _book(pair, micros, pair.bids.top(100), pair.asks.top(100))
 
 
-def _pairs(desk: Desk, query: Query) -> bytes:
+def _pairs(desk: VenueServer, query: Query) -> bytes:
     return dump([
         {"trading": "Enabled", "base_decimals": _SIZE, "url_symbol": p.listing.symbol,
          "name": f"{p.listing.base}/{p.listing.quote}", "instant_and_market_orders": "Enabled",
@@ -72,16 +86,16 @@ def _pairs(desk: Desk, query: Query) -> bytes:
 # --- WebSocket --------------------------------------------------------------------------------
 
 
-def _make(desk: Desk, channel: str) -> Feed | None:
+def _make(desk: VenueServer, channel: str) -> SimulatedFeed | None:
     kind, _, symbol = channel.rpartition("_")
     pair = desk.pair(symbol)
     if pair is None or kind not in _CHANNELS:
         return None
     if kind == "live_trades":
-        return Feed(key=channel, topic=channel, channel="trades", pair=pair,
+        return SimulatedFeed(key=channel, topic=channel, channel="trades", pair=pair,
                     prints=partial(_trades, pair, channel))  # fmt: skip
     make = _updates if kind == "diff_order_book" else _tops
-    return Feed(key=channel, topic=channel, channel="book", pair=pair,
+    return SimulatedFeed(key=channel, topic=channel, channel="book", pair=pair,
                 steps=partial(make, desk, pair, channel))  # fmt: skip
 
 
@@ -102,15 +116,15 @@ def _frame(channel: str, row: object) -> list[bytes]:
     return [dump({"data": row, "channel": channel, "event": "data"})]
 
 
-def _updates(desk: Desk, pair: Pair, channel: str, step: Step) -> list[bytes]:
+def _updates(desk: VenueServer, pair: Pair, channel: str, step: Step) -> list[bytes]:
     return _frame(channel, _book(pair, desk.nanos() // 1000, step.bids, step.asks))
 
 
-def _tops(desk: Desk, pair: Pair, channel: str, step: Step) -> list[bytes]:
+def _tops(desk: VenueServer, pair: Pair, channel: str, step: Step) -> list[bytes]:
     return _frame(channel, _rest_book(desk, pair))
 
 
-def _received(session: Session, text: str) -> None:
+def _received(session: SimulatedSession, text: str) -> None:
     try:
         asked = json.loads(text)
         event = asked["event"]
@@ -136,13 +150,13 @@ def _received(session: Session, text: str) -> None:
 
 
 def _reply(
-    session: Session, event: str, channel: str, row: object, *, keepalive: bool = False
+    session: SimulatedSession, event: str, channel: str, row: object, *, keepalive: bool = False
 ) -> None:
     frame = dump({"event": event, "channel": channel, "data": row}).decode()
     session.reply(frame, keepalive=keepalive)
 
 
-WIRE = Wire(
+WIRE = VenueSpec(
     name="bitstamp",
     symbol=lambda instrument: instrument.replace("-", "").lower(),
     lists=lambda instruments: listed(instruments, "USD"),

@@ -9,10 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step, Window
-from exporter.simulator.session import Session
-from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Usage, Wire, dump
-from exporter.simulator.venue_server import Desk
+from exporter.simulator.market import Candle, Levels, Listing, Pair, PriceWindow, Print, Step
+from exporter.simulator.session import SimulatedSession
+from exporter.simulator.spec import (
+    Query,
+    Quota,
+    Refusals,
+    Route,
+    SimulatedFeed,
+    SimulatedReply,
+    Usage,
+    VenueSpec,
+    dump,
+)
+from exporter.simulator.venue_server import VenueServer
 
 _DEPTHS = (1, 50, 200, 1000)
 _INTERVALS = {"1": 60, "3": 180, "5": 300, "15": 900, "60": 3600, "D": 86_400}
@@ -24,21 +34,21 @@ _MOST_CHARACTERS = 21_000
 # --- REST -------------------------------------------------------------------------------------
 
 
-def _envelope(desk: Desk, result: object, code: int = 0, message: str = "OK") -> bytes:
+def _envelope(desk: VenueServer, result: object, code: int = 0, message: str = "OK") -> bytes:
     return dump({"retCode": code, "retMsg": message, "result": result, "retExtInfo": {},
                   "time": desk.millis()})  # fmt: skip
 
 
-def _fault(desk: Desk, code: int, message: str, status: int = 200) -> Reply:
-    return Reply(status=status, body=_envelope(desk, {}, code, message))
+def _fault(desk: VenueServer, code: int, message: str, status: int = 200) -> SimulatedReply:
+    return SimulatedReply(status=status, body=_envelope(desk, {}, code, message))
 
 
-def _time(desk: Desk, query: Query) -> bytes:
+def _time(desk: VenueServer, query: Query) -> bytes:
     nanos = desk.nanos()
     return _envelope(desk, {"timeSecond": str(nanos // 10**9), "timeNano": str(nanos)})
 
 
-def _status(desk: Desk, query: Query) -> bytes:
+def _status(desk: VenueServer, query: Query) -> bytes:
     maintenance = desk.maintenance()
     if maintenance is None:
         return _envelope(desk, {"list": []})
@@ -51,11 +61,11 @@ def _status(desk: Desk, query: Query) -> bytes:
 
 
 def _market(
-    answer: Callable[[Desk, Query, Pair | None], object], needs_symbol: bool
-) -> Callable[[Desk, Query], bytes | Reply]:
+    answer: Callable[[VenueServer, Query, Pair | None], object], needs_symbol: bool
+) -> Callable[[VenueServer, Query], bytes | SimulatedReply]:
     """Check ``category`` and ``symbol`` as all market endpoints do."""
 
-    def checked(desk: Desk, query: Query) -> bytes | Reply:
+    def checked(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
         if query.get("category") not in _CATEGORIES:
             return _fault(desk, 10001, "params error: Category is invalid")
         symbol = query.get("symbol")
@@ -67,7 +77,7 @@ def _market(
     return checked
 
 
-def _tickers(desk: Desk, query: Query, pair: Pair | None) -> object:
+def _tickers(desk: VenueServer, query: Query, pair: Pair | None) -> object:
     rows = [{**_quote(one), **_ticker(one)} for one in ([pair] if pair else desk.pairs())]
     return {"category": query["category"], "list": rows}
 
@@ -94,7 +104,7 @@ def _ticker(pair: Pair) -> dict[str, str]:
     }
 
 
-def _instruments(desk: Desk, query: Query, pair: Pair | None) -> object:
+def _instruments(desk: VenueServer, query: Query, pair: Pair | None) -> object:
     rows = [
         {"symbol": p.listing.symbol, "baseCoin": p.listing.base, "quoteCoin": p.listing.quote,
          "innovation": "0", "status": "Trading", "marginTrading": "both",
@@ -106,7 +116,7 @@ def _instruments(desk: Desk, query: Query, pair: Pair | None) -> object:
     return {"category": query["category"], "list": rows, **page}
 
 
-def _book(desk: Desk, query: Query, pair: Pair | None) -> object:
+def _book(desk: VenueServer, query: Query, pair: Pair | None) -> object:
     assert pair is not None  # noqa: S101 - `needs_symbol`
     limit = query.get("limit", "1")
     count = min(int(limit), 1000) if limit.isdecimal() else 1
@@ -119,7 +129,7 @@ def _book(desk: Desk, query: Query, pair: Pair | None) -> object:
             "ts": now, "u": pair.version, "seq": pair.last, "cts": now}  # fmt: skip
 
 
-def _headers(desk: Desk, usage: Usage) -> Mapping[str, str]:
+def _headers(desk: VenueServer, usage: Usage) -> Mapping[str, str]:
     return {
         "X-Bapi-Limit": str(usage.limit),
         "X-Bapi-Limit-Status": str(max(0, usage.limit - usage.used)),
@@ -130,7 +140,7 @@ def _headers(desk: Desk, usage: Usage) -> Mapping[str, str]:
 # --- WebSocket --------------------------------------------------------------------------------
 
 
-def _make(desk: Desk, topic: str, linear: bool) -> Feed | None:
+def _make(desk: VenueServer, topic: str, linear: bool) -> SimulatedFeed | None:
     """Make the feed of a topic; None where no such topic exists."""
     parts = topic.split(".")
     pair = desk.pair(parts[-1])
@@ -139,14 +149,14 @@ def _make(desk: Desk, topic: str, linear: bool) -> Feed | None:
         return None
     match parts:
         case ["publicTrade", _]:
-            return Feed(key=key, topic=topic, channel="trades", pair=pair,
+            return SimulatedFeed(key=key, topic=topic, channel="trades", pair=pair,
                         prints=_trades(pair, topic))  # fmt: skip
         case ["orderbook", depth, _] if depth.isdecimal() and int(depth) in _DEPTHS:
             if depth == "1":
                 return _level_one(pair, key, topic)
             return _orderbook(pair, key, topic, int(depth))
         case ["kline", interval, _] if interval in _INTERVALS:
-            return Feed(key=key, topic=topic, channel="klines", pair=pair,
+            return SimulatedFeed(key=key, topic=topic, channel="klines", pair=pair,
                         steps=_kline(pair, topic, interval))  # fmt: skip
         case ["tickers", _]:
             return _tickers_feed(pair, key, topic, linear)
@@ -189,7 +199,7 @@ def _frame(
     ).encode()
 
 
-def _level_one(pair: Pair, key: str, topic: str) -> Feed:
+def _level_one(pair: Pair, key: str, topic: str) -> SimulatedFeed:
     """Give level 1: snapshots only, one a change, repeated after 3 s without one."""
     before: list[object] = [None]
     number, sent = pair.version, 0
@@ -208,13 +218,13 @@ def _level_one(pair: Pair, key: str, topic: str) -> Feed:
         sent = step.millis
         return [snapshot(step.millis)]
 
-    return Feed(key=key, topic=topic, channel="quotes", pair=pair, steps=steps,
+    return SimulatedFeed(key=key, topic=topic, channel="quotes", pair=pair, steps=steps,
                 opening=lambda millis: [snapshot(millis)])  # fmt: skip
 
 
-def _orderbook(pair: Pair, key: str, topic: str, depth: int) -> Feed:
+def _orderbook(pair: Pair, key: str, topic: str, depth: int) -> SimulatedFeed:
     """Give a snapshot and then deltas of the best ``depth`` levels a side."""
-    window = Window(pair, depth)
+    window = PriceWindow(pair, depth)
 
     def steps(step: Step) -> list[bytes]:
         bids, asks = window.changes()
@@ -224,7 +234,9 @@ def _orderbook(pair: Pair, key: str, topic: str, depth: int) -> Feed:
         bids, asks = window.levels()
         return [_frame(pair, topic, "snapshot", millis, bids, asks, pair.version)]
 
-    return Feed(key=key, topic=topic, channel="book", pair=pair, steps=steps, opening=opening)
+    return SimulatedFeed(
+        key=key, topic=topic, channel="book", pair=pair, steps=steps, opening=opening
+    )
 
 
 def _kline(pair: Pair, topic: str, interval: str) -> Callable[[Step], list[bytes]]:
@@ -247,7 +259,7 @@ def _kline(pair: Pair, topic: str, interval: str) -> Callable[[Step], list[bytes
     return steps
 
 
-def _tickers_feed(pair: Pair, key: str, topic: str, linear: bool) -> Feed:
+def _tickers_feed(pair: Pair, key: str, topic: str, linear: bool) -> SimulatedFeed:
     """Spot: snapshots without bid and ask. Linear: a snapshot, then what has changed."""
     seen: dict[str, str] = {}
 
@@ -273,10 +285,12 @@ def _tickers_feed(pair: Pair, key: str, topic: str, linear: bool) -> Feed:
     def opening(millis: int) -> list[bytes]:
         return [frame(_row(), "snapshot", millis)]
 
-    return Feed(key=key, topic=topic, channel="ticker", pair=pair, steps=steps, opening=opening)
+    return SimulatedFeed(
+        key=key, topic=topic, channel="ticker", pair=pair, steps=steps, opening=opening
+    )
 
 
-def _received(session: Session, text: str) -> None:
+def _received(session: SimulatedSession, text: str) -> None:
     try:
         asked = json.loads(text)
     except (ValueError, RecursionError):
@@ -322,7 +336,7 @@ def _received(session: Session, text: str) -> None:
         session.open(feed)
 
 
-def _objection(session: Session, args: list[object], operation: str) -> str:
+def _objection(session: SimulatedSession, args: list[object], operation: str) -> str:
     if not all(isinstance(topic, str) for topic in args):
         return "Invalid request: args must be texts"
     if not session.desk.limited or operation == "unsubscribe":
@@ -335,7 +349,7 @@ def _objection(session: Session, args: list[object], operation: str) -> str:
     return ""
 
 
-WIRE = Wire(
+WIRE = VenueSpec(
     name="bybit",
     symbol=lambda instrument: instrument.replace("-", ""),
     routes={
@@ -348,10 +362,10 @@ WIRE = Wire(
     refusals=Refusals(
         unknown_path=lambda desk, path: _fault(desk, 10017, "route not found.", 404),
         # One endpoint too often is code 10006 in a 200; the whole address, a 403 in plain text.
-        limited=lambda desk, wait: Reply(
+        limited=lambda desk, wait: SimulatedReply(
             status=403, body=b"403, access too frequent", content_type="text/plain"
         ),
-        banned=lambda desk, wait: Reply(
+        banned=lambda desk, wait: SimulatedReply(
             status=403, body=b"403, access too frequent", content_type="text/plain"
         ),
         unavailable=lambda desk: _fault(desk, 10016, "Service is under maintenance", 503),

@@ -12,43 +12,45 @@ from functools import partial
 
 from exporter.simulator import statuspage
 from exporter.simulator.market import Levels, Pair, Print, Step
-from exporter.simulator.session import Session
+from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import (
-    Feed,
     Query,
     Quota,
     Refusals,
-    Reply,
     Route,
-    Wire,
+    SimulatedFeed,
+    SimulatedReply,
+    VenueSpec,
     dump,
     iso,
     listed,
 )
-from exporter.simulator.venue_server import Desk
+from exporter.simulator.venue_server import VenueServer
 
 _CHANNELS = ("matches", "ticker", "level2_batch", "heartbeat")
 _PATIENCE = 5.0  # seconds in which a connection must subscribe
 
 
-def _message(text: str, status: int) -> Reply:
-    return Reply(status=status, body=dump({"message": text}))
+def _message(text: str, status: int) -> SimulatedReply:
+    return SimulatedReply(status=status, body=dump({"message": text}))
 
 
-def _of(answer: Callable[[Desk, Query, Pair], object]) -> Callable[[Desk, Query], bytes | Reply]:
-    def checked(desk: Desk, query: Query) -> bytes | Reply:
+def _of(
+    answer: Callable[[VenueServer, Query, Pair], object],
+) -> Callable[[VenueServer, Query], bytes | SimulatedReply]:
+    def checked(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
         pair = desk.pair(query["symbol"])
         return dump(answer(desk, query, pair)) if pair else _message("NotFound", 404)
 
     return checked
 
 
-def _time(desk: Desk, query: Query) -> bytes:
+def _time(desk: VenueServer, query: Query) -> bytes:
     now = desk.millis()
     return dump({"iso": iso(now)[:-4] + "Z", "epoch": now / 1000})
 
 
-def _products(desk: Desk, query: Query) -> bytes:
+def _products(desk: VenueServer, query: Query) -> bytes:
     return dump([
         {"id": p.listing.symbol, "base_currency": p.listing.base,
          "quote_currency": p.listing.quote, "quote_increment": p.listing.price(1),
@@ -60,14 +62,14 @@ def _products(desk: Desk, query: Query) -> bytes:
     ])  # fmt: skip
 
 
-def _quote(desk: Desk, query: Query, pair: Pair) -> object:
+def _quote(desk: VenueServer, query: Query, pair: Pair) -> object:
     one, (number, _, price, size) = pair.listing, pair.print
     return {"ask": one.price(pair.asks.best), "bid": one.price(pair.bids.best),
             "volume": one.size(pair.day_volume), "trade_id": number, "price": one.price(price),
             "size": one.size(size), "time": iso(pair.printed)}  # fmt: skip
 
 
-def _book(desk: Desk, query: Query, pair: Pair) -> object:
+def _book(desk: VenueServer, query: Query, pair: Pair) -> object:
     count = {"1": 1, "2": 50}.get(query.get("level", "1"), 1)
     one = pair.listing
     bids, asks = (
@@ -80,27 +82,27 @@ def _book(desk: Desk, query: Query, pair: Pair) -> object:
 # --- WebSocket --------------------------------------------------------------------------------
 
 
-def _make(desk: Desk, channel: str, product: str) -> Feed | None:
+def _make(desk: VenueServer, channel: str, product: str) -> SimulatedFeed | None:
     pair = desk.pair(product)
     key = f"{channel}:{product}"
     if pair is None or channel not in _CHANNELS:
         return None
     match channel:
         case "matches":
-            return Feed(key=key, topic=key, channel="trades", pair=pair,
+            return SimulatedFeed(key=key, topic=key, channel="trades", pair=pair,
                         prints=partial(_matches, pair, "match"),
                         opening=lambda millis: _matches(pair, "last_match", [pair.print],
                                                         pair.printed))  # fmt: skip
         case "ticker":
-            return Feed(key=key, topic=key, channel="quotes", pair=pair,
+            return SimulatedFeed(key=key, topic=key, channel="quotes", pair=pair,
                         prints=partial(_tickers, pair),
                         opening=lambda millis: _tickers(pair, [pair.print],
                                                         pair.printed))  # fmt: skip
         case "heartbeat":
-            return Feed(key=key, topic=key, channel="heartbeat", pair=pair,
+            return SimulatedFeed(key=key, topic=key, channel="heartbeat", pair=pair,
                         steps=partial(_heartbeat, pair))  # fmt: skip
-    return Feed(key=key, topic=key, channel="book", pair=pair, steps=partial(_updates, pair),
-                opening=partial(_snapshot, pair))  # fmt: skip
+    return SimulatedFeed(key=key, topic=key, channel="book", pair=pair,
+                steps=partial(_updates, pair), opening=partial(_snapshot, pair))  # fmt: skip
 
 
 def _matches(pair: Pair, kind: str, prints: Sequence[Print], millis: int) -> list[bytes]:
@@ -175,7 +177,7 @@ def _wanted(asked: Mapping[str, object]) -> list[tuple[str, str]]:
     return wanted
 
 
-def _received(session: Session, text: str) -> None:
+def _received(session: SimulatedSession, text: str) -> None:
     try:
         asked = json.loads(text)
         wanted, operation = _wanted(asked), asked["type"]
@@ -207,7 +209,7 @@ def _received(session: Session, text: str) -> None:
         session.open(feed)
 
 
-def _active(session: Session) -> str:
+def _active(session: SimulatedSession) -> str:
     channels: dict[str, list[str]] = {}
     for key in session.feeds:
         name, _, product = key.partition(":")
@@ -216,17 +218,17 @@ def _active(session: Session) -> str:
     return dump({"type": "subscriptions", "channels": rows}).decode()
 
 
-def _fail(session: Session, reason: str) -> None:
+def _fail(session: SimulatedSession, reason: str) -> None:
     frame = {"type": "error", "message": "Failed to subscribe", "reason": reason[:200]}
     session.reply(dump(frame).decode())
 
 
-def _tended(session: Session, now: float) -> None:
+def _tended(session: SimulatedSession, now: float) -> None:
     if session.heard == session.opened and now - session.opened > _PATIENCE:
         session.close(1008, "must subscribe within 5 seconds")
 
 
-WIRE = Wire(
+WIRE = VenueSpec(
     name="coinbase",
     symbol=lambda instrument: instrument,
     lists=lambda instruments: listed(instruments, "USD"),

@@ -13,22 +13,22 @@ from email.utils import formatdate
 from functools import partial
 
 from exporter.simulator import statuspage
-from exporter.simulator.kinds import Kind
-from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step, Window
-from exporter.simulator.session import Session
+from exporter.simulator.kinds import FaultKind
+from exporter.simulator.market import Candle, Levels, Listing, Pair, PriceWindow, Print, Step
+from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import (
-    Feed,
     Query,
     Quota,
     Refusals,
-    Reply,
     Route,
-    Wire,
+    SimulatedFeed,
+    SimulatedReply,
+    VenueSpec,
     dump,
     iso,
     listed,
 )
-from exporter.simulator.venue_server import Desk
+from exporter.simulator.venue_server import VenueServer
 
 _SIZE = 8  # decimals of a quantity, which the checksum counts
 _DEPTHS = (10, 25, 100, 500, 1000)
@@ -43,27 +43,27 @@ def _result(result: object) -> bytes:
     return dump({"error": [], "result": result})
 
 
-def _error(text: str, status: int = 200) -> Reply:
-    return Reply(status=status, body=dump({"error": [text]}))
+def _error(text: str, status: int = 200) -> SimulatedReply:
+    return SimulatedReply(status=status, body=dump({"error": [text]}))
 
 
 def _altname(one: Listing) -> str:
     return _OLD.get(one.base, one.base) + one.quote
 
 
-def _time(desk: Desk, query: Query) -> bytes:
+def _time(desk: VenueServer, query: Query) -> bytes:
     now = desk.nanos() // 10**9
     return _result({"unixtime": now, "rfc1123": formatdate(now, usegmt=True)[:-3] + "+0000"})
 
 
-def _status(desk: Desk, query: Query) -> bytes:
-    state = "maintenance" if desk.find(Kind.MAINTENANCE) else "online"
+def _status(desk: VenueServer, query: Query) -> bytes:
+    state = "maintenance" if desk.find(FaultKind.MAINTENANCE) else "online"
     moment = iso(desk.millis())[:19] + "Z"
     return _result({"status": state, "timestamp": moment, "upcoming_maintenance": [],
                     "emergency": []})  # fmt: skip
 
 
-def _ticker(desk: Desk, query: Query) -> bytes | Reply:
+def _ticker(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
     wanted = query.get("pair", "")
     found = [p for p in desk.pairs() if wanted in (_altname(p.listing), p.listing.symbol)]
     if not found:
@@ -83,7 +83,7 @@ def _ticker(desk: Desk, query: Query) -> bytes | Reply:
     })  # fmt: skip
 
 
-def _pairs(desk: Desk, query: Query) -> bytes:
+def _pairs(desk: VenueServer, query: Query) -> bytes:
     return _result({
         _altname(p.listing): {
             "altname": _altname(p.listing),
@@ -100,7 +100,9 @@ def _pairs(desk: Desk, query: Query) -> bytes:
 # --- WebSocket --------------------------------------------------------------------------------
 
 
-def _make(desk: Desk, channel: str, symbol: str, params: Mapping[str, object]) -> Feed | None:
+def _make(
+    desk: VenueServer, channel: str, symbol: str, params: Mapping[str, object]
+) -> SimulatedFeed | None:
     pair = desk.pair(symbol)
     key = _key(channel, symbol, params)
     topic = f"{channel}:{symbol}"
@@ -108,10 +110,11 @@ def _make(desk: Desk, channel: str, symbol: str, params: Mapping[str, object]) -
         return None
     match channel:
         case "trade":
-            return Feed(key=key, topic=topic, channel="trades", pair=pair,
+            return SimulatedFeed(key=key, topic=topic, channel="trades", pair=pair,
                         prints=partial(_trades, pair), opening=partial(_history, pair))  # fmt: skip
         case "ticker":
-            return Feed(key=key, topic=topic, channel="quotes", pair=pair, steps=_quotes(pair),
+            return SimulatedFeed(key=key, topic=topic, channel="quotes", pair=pair,
+                        steps=_quotes(pair),
                         opening=lambda millis: [_quote(pair, "snapshot", millis)])  # fmt: skip
         case "book" if params.get("depth", 10) in _DEPTHS:
             return _books(desk, pair, key, topic, int(str(params.get("depth", 10))))
@@ -187,8 +190,8 @@ def _checksum(one: Listing, bids: Levels, asks: Levels) -> int:
     return crc32("".join(rows).encode())
 
 
-def _books(desk: Desk, pair: Pair, key: str, topic: str, depth: int) -> Feed:
-    one, window = pair.listing, Window(pair, depth)
+def _books(desk: VenueServer, pair: Pair, key: str, topic: str, depth: int) -> SimulatedFeed:
+    one, window = pair.listing, PriceWindow(pair, depth)
 
     def frame(kind: str, millis: int, bids: Levels, asks: Levels, checksum: int) -> bytes:
         return (
@@ -207,10 +210,12 @@ def _books(desk: Desk, pair: Pair, key: str, topic: str, depth: int) -> Feed:
         right = _checksum(one, bids, asks)
         return [frame("snapshot", millis, bids, asks, desk.checksum(pair, right))]
 
-    return Feed(key=key, topic=topic, channel="book", pair=pair, steps=steps, opening=opening)
+    return SimulatedFeed(
+        key=key, topic=topic, channel="book", pair=pair, steps=steps, opening=opening
+    )
 
 
-def _candles(pair: Pair, key: str, topic: str, interval: int) -> Feed:
+def _candles(pair: Pair, key: str, topic: str, interval: int) -> SimulatedFeed:
     one, length = pair.listing, interval * 60_000
 
     def frame(c: Candle, kind: str, millis: int) -> bytes:
@@ -229,19 +234,19 @@ def _candles(pair: Pair, key: str, topic: str, interval: int) -> Feed:
             return []
         return [frame(closed or pair.kline(length, step.millis), "update", step.millis)]
 
-    return Feed(key=key, topic=topic, channel="klines", pair=pair, steps=steps,
+    return SimulatedFeed(key=key, topic=topic, channel="klines", pair=pair, steps=steps,
                 opening=lambda m: [frame(pair.kline(length, m), "snapshot", m)])  # fmt: skip
 
 
-def _opened(session: Session) -> None:
-    busy = "maintenance" if session.desk.find(Kind.MAINTENANCE) else "online"
+def _opened(session: SimulatedSession) -> None:
+    busy = "maintenance" if session.desk.find(FaultKind.MAINTENANCE) else "online"
     row = {"version": "2.0.10", "system": busy, "api_version": "v2",
            "connection_id": 1743042658499070000 + int(session.id, 16),
            "upcoming_maintenance": [], "emergency": []}  # fmt: skip
     session.reply(dump({"channel": "status", "type": "update", "data": [row]}).decode())
 
 
-def _received(session: Session, text: str) -> None:
+def _received(session: SimulatedSession, text: str) -> None:
     begun = iso(session.desk.millis())
     try:
         asked = json.loads(text)
@@ -282,12 +287,12 @@ def _received(session: Session, text: str) -> None:
         session.open(feed)
 
 
-def _tended(session: Session, now: float) -> None:
+def _tended(session: SimulatedSession, now: float) -> None:
     if session.feeds and now - session.pushed >= 1.0:
         session.reply('{"channel":"heartbeat"}')
 
 
-WIRE = Wire(
+WIRE = VenueSpec(
     name="kraken",
     symbol=lambda instrument: instrument.replace("-", "/"),
     lists=lambda instruments: listed(instruments, "USD"),

@@ -10,11 +10,21 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from exporter.simulator.kinds import Kind
+from exporter.simulator.kinds import FaultKind
 from exporter.simulator.market import Candle, Levels, Pair, Print, Step
-from exporter.simulator.session import Session
-from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Usage, Wire, dump
-from exporter.simulator.venue_server import Desk
+from exporter.simulator.session import SimulatedSession
+from exporter.simulator.spec import (
+    Query,
+    Quota,
+    Refusals,
+    Route,
+    SimulatedFeed,
+    SimulatedReply,
+    Usage,
+    VenueSpec,
+    dump,
+)
+from exporter.simulator.venue_server import VenueServer
 
 _TOKEN = "2neAiuYvAU61ZDXANAGAsiL4-iAExhsBXZxftpOeh_55i3Ysy2q2LEsEWU64mdzUOPusi34M=="  # noqa: S105 - public
 _INTERVALS = {"1min": 60, "5min": 300, "15min": 900, "1hour": 3600, "1day": 86_400}
@@ -29,12 +39,14 @@ def _ok(data: object) -> bytes:
     return dump({"code": "200000", "data": data})
 
 
-def _error(code: str, text: str, status: int = 200) -> Reply:
-    return Reply(status=status, body=dump({"code": code, "msg": text}))
+def _error(code: str, text: str, status: int = 200) -> SimulatedReply:
+    return SimulatedReply(status=status, body=dump({"code": code, "msg": text}))
 
 
-def _of(answer: Callable[[Desk, Query, Pair], object]) -> Callable[[Desk, Query], bytes | Reply]:
-    def checked(desk: Desk, query: Query) -> bytes | Reply:
+def _of(
+    answer: Callable[[VenueServer, Query, Pair], object],
+) -> Callable[[VenueServer, Query], bytes | SimulatedReply]:
+    def checked(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
         pair = desk.pair(query.get("symbol", ""))
         if pair is None:
             return _error("900001", "symbol not exists")
@@ -43,8 +55,8 @@ def _of(answer: Callable[[Desk, Query, Pair], object]) -> Callable[[Desk, Query]
     return checked
 
 
-def _status(desk: Desk, query: Query) -> bytes:
-    fault = desk.find(Kind.MAINTENANCE)
+def _status(desk: VenueServer, query: Query) -> bytes:
+    fault = desk.find(FaultKind.MAINTENANCE)
     return _ok({"status": "close", "msg": fault.text("title")} if fault
                else {"status": "open", "msg": ""})  # fmt: skip
 
@@ -56,7 +68,7 @@ def _quote(pair: Pair, millis: int) -> Mapping[str, object]:
             "bestAskSize": one.size(ask_size), "bestBid": one.price(bid)}  # fmt: skip
 
 
-def _book(desk: Desk, query: Query, pair: Pair) -> object:
+def _book(desk: VenueServer, query: Query, pair: Pair) -> object:
     one = pair.listing
     bids, asks = (
         [[one.price(p), one.size(n)] for p, n in side.top(100)] for side in (pair.bids, pair.asks)
@@ -64,7 +76,7 @@ def _book(desk: Desk, query: Query, pair: Pair) -> object:
     return {"time": desk.millis(), "sequence": str(pair.last), "bids": bids, "asks": asks}
 
 
-def _symbols(desk: Desk, query: Query) -> bytes:
+def _symbols(desk: VenueServer, query: Query) -> bytes:
     return _ok([
         {"symbol": p.listing.symbol, "name": p.listing.symbol, "baseCurrency": p.listing.base,
          "quoteCurrency": p.listing.quote, "feeCurrency": p.listing.quote, "market": "USDS",
@@ -75,14 +87,14 @@ def _symbols(desk: Desk, query: Query) -> bytes:
     ])  # fmt: skip
 
 
-def _bullet(desk: Desk, query: Query) -> bytes:
+def _bullet(desk: VenueServer, query: Query) -> bytes:
     server = {"endpoint": desk.address + "/", "encrypt": False, "protocol": "websocket",
               "pingInterval": int(_PING_EVERY * 1000),
               "pingTimeout": int(_PING_TIMEOUT * 1000)}  # fmt: skip
     return _ok({"token": _TOKEN, "instanceServers": [server]})
 
 
-def _headers(desk: Desk, usage: Usage) -> Mapping[str, str]:
+def _headers(desk: VenueServer, usage: Usage) -> Mapping[str, str]:
     now = desk.millis() / 1000 - desk.skew()
     return {"gw-ratelimit-limit": str(usage.limit),
             "gw-ratelimit-remaining": str(max(0, usage.limit - usage.used)),
@@ -92,7 +104,7 @@ def _headers(desk: Desk, usage: Usage) -> Mapping[str, str]:
 # --- WebSocket --------------------------------------------------------------------------------
 
 
-def _make(desk: Desk, topic: str) -> Feed | None:
+def _make(desk: VenueServer, topic: str) -> SimulatedFeed | None:
     channel, _, name = topic.partition(":")
     if channel == "/market/candles":
         symbol, _, interval = name.rpartition("_")
@@ -104,13 +116,13 @@ def _make(desk: Desk, topic: str) -> Feed | None:
         return None
     match channel:
         case "/market/match":
-            return Feed(key=topic, topic=topic, channel="trades", pair=pair,
+            return SimulatedFeed(key=topic, topic=topic, channel="trades", pair=pair,
                         prints=partial(_matches, pair, topic))  # fmt: skip
         case "/market/ticker":
-            return Feed(key=topic, topic=topic, channel="quotes", pair=pair,
+            return SimulatedFeed(key=topic, topic=topic, channel="quotes", pair=pair,
                         steps=_tickers(pair, topic))  # fmt: skip
         case "/market/level2":
-            return Feed(key=topic, topic=topic, channel="book", pair=pair,
+            return SimulatedFeed(key=topic, topic=topic, channel="book", pair=pair,
                         steps=partial(_updates, pair, topic))  # fmt: skip
     return None
 
@@ -157,7 +169,7 @@ def _updates(pair: Pair, topic: str, step: Step) -> list[bytes]:
     return [_message(topic, "trade.l2update", row)]
 
 
-def _candles(pair: Pair, topic: str, seconds: int) -> Feed:
+def _candles(pair: Pair, topic: str, seconds: int) -> SimulatedFeed:
     one, length = pair.listing, seconds * 1000
 
     def frame(c: Candle, millis: int, subject: str) -> bytes:
@@ -175,10 +187,10 @@ def _candles(pair: Pair, topic: str, seconds: int) -> Feed:
                     frame(now, step.millis, "trade.candles.add")]  # fmt: skip
         return [frame(now, step.millis, "trade.candles.update")] if step.second else []
 
-    return Feed(key=topic, topic=topic, channel="klines", pair=pair, steps=steps)
+    return SimulatedFeed(key=topic, topic=topic, channel="klines", pair=pair, steps=steps)
 
 
-def _opened(session: Session) -> None:
+def _opened(session: SimulatedSession) -> None:
     number = session.query.get("connectId", session.id)[:64]
     if session.query.get("token") != _TOKEN:
         session.reply(_fail(number, 401, "token is invalid"))
@@ -191,7 +203,7 @@ def _fail(number: str, code: int, text: str) -> str:
     return dump({"id": number, "type": "error", "code": code, "data": text[:200]}).decode()
 
 
-def _received(session: Session, text: str) -> None:
+def _received(session: SimulatedSession, text: str) -> None:
     try:
         asked = json.loads(text)
         number, kind = str(asked["id"]), asked["type"]
@@ -225,13 +237,13 @@ def _received(session: Session, text: str) -> None:
         session.reply(ack)
 
 
-def _tended(session: Session, now: float) -> None:
+def _tended(session: SimulatedSession, now: float) -> None:
     # Data does not count: who does not ping is taken for dead.
     if now - session.heard > _PING_EVERY + _PING_TIMEOUT:
         session.close(1008, "ping timeout")
 
 
-WIRE = Wire(
+WIRE = VenueSpec(
     name="kucoin",
     symbol=lambda instrument: instrument,
     routes={

@@ -11,10 +11,19 @@ from binascii import crc32
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 
-from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step, Window
-from exporter.simulator.session import Session
-from exporter.simulator.spec import Feed, Query, Quota, Refusals, Reply, Route, Wire, dump
-from exporter.simulator.venue_server import Desk
+from exporter.simulator.market import Candle, Levels, Listing, Pair, PriceWindow, Print, Step
+from exporter.simulator.session import SimulatedSession
+from exporter.simulator.spec import (
+    Query,
+    Quota,
+    Refusals,
+    Route,
+    SimulatedFeed,
+    SimulatedReply,
+    VenueSpec,
+    dump,
+)
+from exporter.simulator.venue_server import VenueServer
 
 _BOOKS = {"books": 400, "books-l2-tbt": 400, "books50-l2-tbt": 50}
 _INTERVALS = {"1m": 60, "3m": 180, "5m": 300, "15m": 900, "1H": 3600, "1D": 86_400}
@@ -28,14 +37,16 @@ def _envelope(data: object) -> bytes:
     return dump({"code": "0", "msg": "", "data": data})
 
 
-def _fault(code: str, message: str, status: int = 200) -> Reply:
-    return Reply(status=status, body=dump({"code": code, "msg": message, "data": []}))
+def _fault(code: str, message: str, status: int = 200) -> SimulatedReply:
+    return SimulatedReply(status=status, body=dump({"code": code, "msg": message, "data": []}))
 
 
-def _of(answer: Callable[[Desk, Query, Pair], object]) -> Callable[[Desk, Query], bytes | Reply]:
+def _of(
+    answer: Callable[[VenueServer, Query, Pair], object],
+) -> Callable[[VenueServer, Query], bytes | SimulatedReply]:
     """Give an answer that needs the parameter ``instId``."""
 
-    def checked(desk: Desk, query: Query) -> bytes | Reply:
+    def checked(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
         name = query.get("instId", "")
         if not name:
             return _fault("50014", "Parameter instId can not be empty", 400)
@@ -47,7 +58,7 @@ def _of(answer: Callable[[Desk, Query, Pair], object]) -> Callable[[Desk, Query]
     return checked
 
 
-def _status(desk: Desk, query: Query) -> bytes:
+def _status(desk: VenueServer, query: Query) -> bytes:
     maintenance = desk.maintenance()
     if maintenance is None or query.get("state", "ongoing") != "ongoing":
         return _envelope([])
@@ -73,7 +84,7 @@ def _ticker(pair: Pair, millis: int) -> Mapping[str, str]:
     }  # fmt: skip
 
 
-def _instruments(desk: Desk, query: Query) -> bytes | Reply:
+def _instruments(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
     kind = query.get("instType", "")
     if kind not in ("SPOT", "SWAP", "FUTURES", "OPTION", "MARGIN"):
         return _fault("50014", "Parameter instType can not be empty", 400)
@@ -93,7 +104,7 @@ def _rows(one: Listing, levels: Levels) -> list[list[str]]:
     return [[one.price(p), one.size(n) if n else "0", "0", "1" if n else "0"] for p, n in levels]
 
 
-def _book(desk: Desk, query: Query, pair: Pair) -> object:
+def _book(desk: VenueServer, query: Query, pair: Pair) -> object:
     size = query.get("sz", "1")
     count = min(int(size), 400) if size.isdecimal() else 1
     return [{"asks": _rows(pair.listing, pair.asks.top(count)),
@@ -108,7 +119,7 @@ def _candle_row(one: Listing, c: Candle) -> list[str]:
     return [str(c.start), *prices, volume, turnover, turnover, "1" if c.closed else "0"]
 
 
-def _candles(desk: Desk, query: Query, pair: Pair) -> object:
+def _candles(desk: VenueServer, query: Query, pair: Pair) -> object:
     candles = [*pair.closed, pair.kline(60_000, desk.millis())]
     return [_candle_row(pair.listing, c) for c in reversed(candles)][:100]
 
@@ -116,7 +127,7 @@ def _candles(desk: Desk, query: Query, pair: Pair) -> object:
 # --- WebSocket --------------------------------------------------------------------------------
 
 
-def _make(desk: Desk, channel: str, name: str, business: bool) -> Feed | None:
+def _make(desk: VenueServer, channel: str, name: str, business: bool) -> SimulatedFeed | None:
     """Make the feed of a channel and instrument; None where there is none on this path."""
     pair = desk.pair(name)
     if pair is None or business != (channel == "trades-all" or channel.startswith("candle")):
@@ -137,7 +148,7 @@ def _make(desk: Desk, channel: str, name: str, business: bool) -> Feed | None:
     return _klines(pair, key, arg, interval) if interval in _INTERVALS else None
 
 
-def _trades(pair: Pair, key: str, arg: str) -> Feed:
+def _trades(pair: Pair, key: str, arg: str) -> SimulatedFeed:
     one = pair.listing
     shape = (
         f'{arg}"data":[{{"instId":"{one.symbol}","tradeId":"%d","px":"%s","sz":"%s",'
@@ -153,7 +164,7 @@ def _trades(pair: Pair, key: str, arg: str) -> Feed:
         ]
 
     # The first frame repeats the last trade, which may be old.
-    return Feed(key=key, topic=key, channel="trades", pair=pair, prints=encode,
+    return SimulatedFeed(key=key, topic=key, channel="trades", pair=pair, prints=encode,
                 opening=lambda millis: encode([pair.print], pair.printed))  # fmt: skip
 
 
@@ -172,9 +183,9 @@ def _signed_crc(one: Listing, bids: Levels, asks: Levels) -> int:
     return value - (1 << 32) if value >= 1 << 31 else value
 
 
-def _books(desk: Desk, pair: Pair, key: str, arg: str, depth: int) -> Feed:
+def _books(desk: VenueServer, pair: Pair, key: str, arg: str, depth: int) -> SimulatedFeed:
     """Give a snapshot and then updates of the best ``depth`` levels a side."""
-    one, window = pair.listing, Window(pair, depth)
+    one, window = pair.listing, PriceWindow(pair, depth)
     last = pair.last
 
     def frame(action: str, millis: int, bids: Levels, asks: Levels, previous: int) -> bytes:
@@ -197,10 +208,12 @@ def _books(desk: Desk, pair: Pair, key: str, arg: str, depth: int) -> Feed:
     def opening(millis: int) -> list[bytes]:
         return [frame("snapshot", millis, *window.levels(), -1)]
 
-    return Feed(key=key, topic=key, channel="book", pair=pair, steps=steps, opening=opening)
+    return SimulatedFeed(
+        key=key, topic=key, channel="book", pair=pair, steps=steps, opening=opening
+    )
 
 
-def _tops(pair: Pair, key: str, arg: str, count: int, channel: str) -> Feed:
+def _tops(pair: Pair, key: str, arg: str, count: int, channel: str) -> SimulatedFeed:
     """Give the best levels as a snapshot whenever they have changed."""
     one = pair.listing
     before: list[Levels] = []
@@ -219,18 +232,20 @@ def _tops(pair: Pair, key: str, arg: str, count: int, channel: str) -> Feed:
         before[:] = now
         return opening(step.millis)
 
-    return Feed(key=key, topic=key, channel=channel, pair=pair, steps=steps, opening=opening)
+    return SimulatedFeed(
+        key=key, topic=key, channel=channel, pair=pair, steps=steps, opening=opening
+    )
 
 
-def _tickers(pair: Pair, key: str, arg: str) -> Feed:
+def _tickers(pair: Pair, key: str, arg: str) -> SimulatedFeed:
     def opening(millis: int) -> list[bytes]:
         return [f'{arg}"data":[{dump(_ticker(pair, millis)).decode()}]}}'.encode()]
 
-    return Feed(key=key, topic=key, channel="ticker", pair=pair, opening=opening,
+    return SimulatedFeed(key=key, topic=key, channel="ticker", pair=pair, opening=opening,
                 steps=lambda step: opening(step.millis))  # fmt: skip
 
 
-def _klines(pair: Pair, key: str, arg: str, interval: str) -> Feed:
+def _klines(pair: Pair, key: str, arg: str, interval: str) -> SimulatedFeed:
     length = _INTERVALS[interval] * 1000
 
     def steps(step: Step) -> list[bytes]:
@@ -240,10 +255,10 @@ def _klines(pair: Pair, key: str, arg: str, interval: str) -> Feed:
         row = _candle_row(pair.listing, closed or pair.kline(length, step.millis))
         return [f'{arg}"data":[{dump(row).decode()}]}}'.encode()]
 
-    return Feed(key=key, topic=key, channel="klines", pair=pair, steps=steps)
+    return SimulatedFeed(key=key, topic=key, channel="klines", pair=pair, steps=steps)
 
 
-def _received(session: Session, text: str) -> None:
+def _received(session: SimulatedSession, text: str) -> None:
     if text == "ping":
         session.reply("pong", keepalive=True)
         return
@@ -266,7 +281,7 @@ def _received(session: Session, text: str) -> None:
 
 
 def _operate(
-    session: Session, operation: str, arg: Mapping[str, object], number: Mapping[str, str]
+    session: SimulatedSession, operation: str, arg: Mapping[str, object], number: Mapping[str, str]
 ) -> None:
     """Do one argument of a request; each gets a reply of its own."""
     channel, name = str(arg.get("channel", "")), str(arg.get("instId", ""))
@@ -291,12 +306,12 @@ def _operate(
     session.open(feed)
 
 
-def _fail(session: Session, code: str, message: str, number: Mapping[str, str]) -> None:
+def _fail(session: SimulatedSession, code: str, message: str, number: Mapping[str, str]) -> None:
     frame = {"event": "error", "code": code, "msg": message, **number, "connId": session.id}
     session.reply(dump(frame).decode())
 
 
-def _notice(session: Session) -> str:
+def _notice(session: SimulatedSession) -> str:
     message = "The connection will soon be closed for a service upgrade. Please reconnect."
     frame = {"event": "notice", "code": "64008", "msg": message, "connId": session.id}
     return dump(frame).decode()
@@ -304,7 +319,7 @@ def _notice(session: Session) -> str:
 
 _EACH = Quota(limit=20, window=2.0)
 
-WIRE = Wire(
+WIRE = VenueSpec(
     name="okx",
     symbol=lambda instrument: instrument,
     routes={
@@ -322,7 +337,7 @@ WIRE = Wire(
         "/api/v5/public/instruments": Route(answer=_instruments, quota=_EACH),
     },
     refusals=Refusals(
-        unknown_path=lambda desk, path: Reply(
+        unknown_path=lambda desk, path: SimulatedReply(
             status=404, body=b'{"msg":"Not Found","code":"404"}'
         ),
         limited=lambda desk, wait: _fault("50011", "Too Many Requests", 429),

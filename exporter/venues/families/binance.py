@@ -33,10 +33,10 @@ from exporter.model import (
     Control,
     Depth,
     Event,
-    Glance,
     Kline,
     Maintenance,
     Market,
+    MarketState,
     Quote,
     Reason,
     Side,
@@ -478,17 +478,17 @@ class _Best(Struct):
     askQty: Size  # noqa: N815
 
 
-def read_last_price(body: bytes) -> Glance:
+def read_last_price(body: bytes) -> MarketState:
     """Read the price of the last trade: another trade at the same price goes unseen."""
     with reading("binance price"):
-        return Glance(state=(msgspec.json.decode(body, type=_LastPrice, strict=False).price,))
+        return MarketState(state=(msgspec.json.decode(body, type=_LastPrice, strict=False).price,))
 
 
-def read_best(body: bytes) -> Glance:
+def read_best(body: bytes) -> MarketState:
     """Read the best bid and ask."""
     with reading("binance book ticker"):
         best = msgspec.json.decode(body, type=_Best, strict=False)
-        return Glance(state=(best.bidPrice, best.bidQty, best.askPrice, best.askQty))
+        return MarketState(state=(best.bidPrice, best.bidQty, best.askPrice, best.askQty))
 
 
 def cross_checks(base: str, weight: int) -> dict[Channel, CrossCheck]:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from exporter.contracts import CrossCheck, Endpoint, RestLimit
 from exporter.decoding import DOUBTFUL, reading
-from exporter.model import Answer, Channel, Glance, Maintenance, Market, Reason
+from exporter.model import Answer, Channel, Maintenance, Market, MarketState, Reason
 
 REST_URL = "https://api.kraken.com"
 MARKETS_PATH = "/0/public/AssetPairs"
@@ -136,25 +136,25 @@ def _ticker(body: bytes) -> _Ticker:
     return row
 
 
-def read_last_trade(body: bytes) -> Glance:
+def read_last_trade(body: bytes) -> MarketState:
     """Read price and size of the last trade; counts and volumes are of a day that rolls on."""
     with reading("kraken ticker"):
         price, size = _ticker(body).c
-        return Glance(state=(price, size))
+        return MarketState(state=(price, size))
 
 
-def read_best_prices(body: bytes) -> Glance:
+def read_best_prices(body: bytes) -> MarketState:
     """Read the best bid and ask without their sizes, which move no `ticker`."""
     with reading("kraken ticker"):
         row = _ticker(body)
-        return Glance(state=(row.b[0], row.a[0]))
+        return MarketState(state=(row.b[0], row.a[0]))
 
 
-def read_best(body: bytes) -> Glance:
+def read_best(body: bytes) -> MarketState:
     """Read the best bid and ask."""
     with reading("kraken ticker"):
         row = _ticker(body)
-        return Glance(state=(row.b[0], row.b[2], row.a[0], row.a[2]))
+        return MarketState(state=(row.b[0], row.b[2], row.a[0], row.a[2]))
 
 
 def pair(symbol: str) -> str:

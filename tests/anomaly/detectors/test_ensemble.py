@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from exporter.anomaly.bank import Bank
 from exporter.anomaly.detectors.ensemble import DETECTOR, Ensemble
-from exporter.anomaly.detectors.ensemble.lone import Lone
+from exporter.anomaly.detectors.ensemble.lone import ScalarEnsemble
 from exporter.model import Floats, Series, Signal
 
 TICK = 300.0  # seconds between values here
@@ -168,7 +168,7 @@ def test_a_series_alone_scores_as_in_company(stream: Floats, seed: int, hours: b
     """The form for one series and the form for all are the same arithmetic."""
     ensemble = Ensemble(minimum=20)
     whole = np.concatenate([np.random.default_rng(seed).normal(size=60), stream])
-    memory, lone = ensemble.begin(1), Lone(ensemble)
+    memory, lone = ensemble.begin(1), ScalarEnsemble(ensemble)
     for i, value in enumerate(whole):
         now = i * (7200.0 if hours else 1.0)
         values = np.array([value])
@@ -202,7 +202,7 @@ def _size(thing: object) -> int:
 
 def test_a_series_alone_fits_in_four_kilobytes() -> None:
     """As plain objects too, after weeks in which every hour of the day was seen."""
-    lone = Lone(DETECTOR)
+    lone = ScalarEnsemble(DETECTOR)
     sizes = []
     for i, value in enumerate(_noise(3, 6000)):
         lone.score(float(value), TICK * i)

@@ -17,7 +17,7 @@ from exporter.model import (
     Answer,
     Delivered,
     Level,
-    Note,
+    Notification,
     Occasion,
     Outcome,
     Refused,
@@ -27,7 +27,7 @@ from exporter.relay import notifiers
 from exporter.relay.notifiers.line import units
 from exporter.relay.notifiers.twilio import segments
 
-NOTE = Note(
+NOTE = Notification(
     occasion=Occasion.FIRING,
     level=Level.CRITICAL,
     incident="abc-1",
@@ -112,7 +112,7 @@ def test_every_file_is_a_notifier_of_its_name() -> None:
 )  # fmt: skip
 def test_what_an_answer_means(name: str, answer: Answer, outcome: Outcome) -> None:
     """Delivered, retry or refused, with the provider's id, wait and words."""
-    assert notifiers.load(name).judge(answer) == outcome
+    assert notifiers.load(name).parse_response(answer) == outcome
 
 
 @pytest.mark.parametrize("name", notifiers.names())
@@ -120,7 +120,7 @@ def test_what_an_answer_means(name: str, answer: Answer, outcome: Outcome) -> No
 def test_no_answer_breaks_a_notifier(name: str, body: bytes) -> None:
     """Rubbish of any status is an outcome, never an exception."""
     for status in (200, 204, 301, 400, 404, 429, 500, 599):
-        notifiers.load(name).judge(_answer(status, body))
+        notifiers.load(name).parse_response(_answer(status, body))
 
 
 def test_line() -> None:
@@ -158,8 +158,8 @@ def test_discord() -> None:
     assert (edit.method, edit.url) == (
         "PATCH", "https://discord.com/api/webhooks/1/t/messages/77?thread_id=5")  # fmt: skip
     assert json.loads(edit.body)["allowed_mentions"] == {"parse": []}
-    assert discord.inert("@everyone **x** [a](b)") == r"\@everyone \*\*x\*\* \[a\]\(b\)"
-    full = Note(
+    assert discord.escape("@everyone **x** [a](b)") == r"\@everyone \*\*x\*\* \[a\]\(b\)"
+    full = Notification(
         occasion=Occasion.RESOLVED, level=Level.INFO, incident="i", title="t" * 400, time=0.0,
         texts=("d" * 3500,), resolved=True, triage="x" * 3000,
         fields=tuple((f"n{n}", "v" * 900) for n in range(30)),
@@ -203,7 +203,7 @@ def test_webhook_is_signed_and_versioned() -> None:
     assert body["schema"] == "exchange-exporter/notification/v1"
     assert (body["status"], body["level"], body["incident"]) == ("firing", "critical", "abc-1")
     assert body["alerts"][0]["name"] == "ExchangeDown"
-    own = Note(occasion=Occasion.FIRING, level=Level.INFO, incident="i", title="t", texts=("x",),
+    own = Notification(occasion=Occasion.FIRING, level=Level.INFO, incident="i", title="t", texts=("x",),
                time=0.0, body="<alert/>")  # fmt: skip
     account = Account(url="http://h/x", options={"content_type": "application/xml"})
     made = webhook.request(own, account, "k", None)
@@ -228,7 +228,7 @@ def test_slack_telegram_pagerduty() -> None:
     pagerduty = notifiers.load("pagerduty")
     account = Account(url="http://h", token="r")
     trigger = json.loads(pagerduty.request(NOTE, account, "k", None).body)
-    ended = Note(occasion=Occasion.RESOLVED, level=Level.CRITICAL, incident="abc-1", title="t",
+    ended = Notification(occasion=Occasion.RESOLVED, level=Level.CRITICAL, incident="abc-1", title="t",
                  texts=("x",), time=0.0, resolved=True)  # fmt: skip
     resolve = json.loads(pagerduty.request(ended, account, "k2", None).body)
     assert (trigger["event_action"], resolve["event_action"]) == ("trigger", "resolve")

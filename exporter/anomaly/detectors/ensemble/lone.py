@@ -55,7 +55,7 @@ class _Tail:
             self.start -= step * share
 
 
-class Lone:
+class ScalarEnsemble:
     """One series under an ensemble; gives what the ensemble gives for a row of its own."""
 
     def __init__(self, ensemble: Ensemble) -> None:
