@@ -196,9 +196,9 @@ def test_absurd_bounds_are_refused() -> None:
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from exporter.flow.overflow import Origin, Overflows
+from exporter.flow.overflow import Overflows, SpillOrigin
 held = Overflows(Path(sys.argv[1])).open(
-    Origin(exchange="acme", venue="binance", stream="market"), 1 << 26)
+    SpillOrigin(exchange="acme", venue="binance", stream="market"), 1 << 26)
 for number in range(500):
     assert held.put([(1.5e9 + number, number.to_bytes(900, "big"))] * 10, 0.0)
 assert len(held.take()[0]) == 10
