@@ -18,7 +18,7 @@ import numpy as np
 from exporter.contracts import Banded, Detector
 from exporter.model import Floats, Memory, Scores, Series, Signal
 
-_MAGIC = b"exchange-exporter detectors 2\n"  # raise the number when a memory changes its meaning
+_MAGIC = b"exchange-exporter detectors 3\n"  # raise the number when a memory changes its meaning
 _CHUNK = 4096  # series per bite: arrays stay in the cache, and a bite in the low milliseconds
 PIECE = 1 << 18  # bytes of a dump per bite: copied and summed up in a fraction of a millisecond
 _NAMES = 1000  # series whose names are written per bite
@@ -84,6 +84,10 @@ class Bank:
             lessons = [clean[rows]]
             if self._guard is not None:
                 lessons = self._admit(held, clean[rows], result.score[self._guard, rows])
+                barred = np.where(held["run"] < self._patience, held["run"], 0.0)
+                for memory in memories:
+                    if "barred" in memory:
+                        memory["barred"][:] = barred
             for detector, memory in pairs:
                 for lesson in lessons:
                     detector.learn(memory, lesson, now)
@@ -205,6 +209,7 @@ class Bank:
                 memory["share"][:] = [s.share if s else 0.0 for s in known]
                 memory["rise"][:] = [float(s.high) if s else 1.0 for s in known]
                 memory["fall"][:] = [float(s.low) if s else 1.0 for s in known]
+                memory["relative"][:] = [s.resolution if s and s.relative else 0.0 for s in known]
         self._chunks: list[tuple[slice, list[Memory], Memory]] = []
         for start in range(0, n, _CHUNK):
             rows = slice(start, min(start + _CHUNK, n))

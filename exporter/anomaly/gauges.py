@@ -9,7 +9,12 @@ import numpy as np
 from exporter.model import Floats, Signal
 
 STREAM_LATENCY = Signal(
-    name="stream_latency", title="stream latency", unit="s", effect=0.1, resolution=0.001
+    name="stream_latency",
+    title="stream latency",
+    unit="s",
+    effect=0.1,
+    resolution=0.001,
+    relative=True,
 )
 INTER_ARRIVAL = Signal(
     name="inter_arrival", title="time between messages", unit="s", effect=1.0, resolution=0.001

@@ -18,6 +18,7 @@ MESSAGE_RATE = Signal(
     share=0.6,
     low=True,
     high=False,  # a busy market is no incident; a queue that cannot keep up has its own signal
+    relative=True,
 )
 RECONNECT_RATE = Signal(
     name="reconnect_rate", title="reconnect rate", unit="1/s", effect=0.05, resolution=0.001

@@ -18,6 +18,7 @@ SIGNALS = (
         unit="s",
         effect=0.05,
         resolution=0.001,
+        relative=True,
     ),
     Signal(
         name="probe_latency_p95",
@@ -25,6 +26,7 @@ SIGNALS = (
         unit="s",
         effect=0.1,
         resolution=0.001,
+        relative=True,
     ),
 )
 

@@ -115,15 +115,14 @@ def _guarded(patience: int = 600) -> Bank:
 
 
 def test_an_incident_is_not_learnt() -> None:
-    """While values are anomalous the baseline stands still, so their scores do not decay."""
+    """While values are anomalous what is usual stands still, and tails learn little."""
     stream = np.random.default_rng(6).normal(10.0, 1.0, size=(400, 1))
     bank = _guarded()
     _run(bank, stream)
-    before = bank.band("ensemble", 0.0)
-    during = _run(bank, np.full((50, 1), 40.0), start=400)
+    center = bank.band("ensemble", 0.0)[1]
+    during = _run(bank, np.full((300, 1), 40.0), start=400)
     assert (during[:, 1] > 1.0).all()
-    assert (during[1:, 1] >= during[:-1, 1]).all()
-    np.testing.assert_array_equal(bank.band("ensemble", 0.0), before)
+    np.testing.assert_array_equal(bank.band("ensemble", 0.0)[1], center)
 
 
 def test_a_lone_outlier_is_learnt_once_calm_returns() -> None:
@@ -193,7 +192,7 @@ def test_torn_old_and_foreign_states_are_refused() -> None:
     for blob, complaint in [
         (b"", "another version"),
         (b"not a state", "another version"),
-        (good.replace(b"detectors 2", b"detectors 1", 1), "another version"),
+        (good.replace(b"detectors 3", b"detectors 2", 1), "another version"),
         (good[:-1], "checksum"),
         (_bank("zscore").dump(), "other detectors"),
     ]:

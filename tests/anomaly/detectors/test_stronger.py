@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import genpareto, median_abs_deviation
 
 from exporter.anomaly.detectors.cusum import Cusum
-from exporter.anomaly.detectors.ensemble import Ensemble
+from exporter.anomaly.detectors.ensemble.tails import Tail
 from exporter.anomaly.detectors.rate_of_change import RateOfChange
 from exporter.anomaly.detectors.robust_z import RobustZ
 from exporter.contracts import Detector
@@ -67,16 +67,31 @@ def test_cusum_is_not_decided_by_one_value() -> None:
     assert _scores(Cusum(), stream)[250] <= quiet + 0.8
 
 
-@pytest.mark.parametrize(("shape", "scale"), [(-0.2, 1.0), (0.0, 3.0), (0.2, 0.5)])
+@pytest.mark.parametrize(("shape", "scale"), [(0.1, 1.0), (0.15, 3.0), (0.3, 0.5)])
 def test_the_tail_gives_the_probabilities_of_the_pareto_distribution(
     shape: float, scale: float
 ) -> None:
-    """For excesses that follow the distribution, rarity is its survival function in decades."""
-    ensemble = Ensemble(prior=0.0)
-    memory = ensemble.begin(1)
+    """For excesses of its shape, rarity is the distribution's survival function in decades."""
+    tail = Tail(shape=shape)
     excesses = genpareto.rvs(shape, scale=scale, size=4000, random_state=3)
-    memory["tails"][0, :] = [80000.0, 1.0, 4000.0, excesses.sum(), (excesses**2).sum()]
-    for far in (0.5 * scale, 2.0 * scale, 3.5 * scale):
-        rarity = ensemble._rarity(memory, np.full((1, 5), far))[0, 0]
+    sums = np.array([80000.0, 4000.0, excesses.sum(), 1.0])
+    for far in (0.5 * scale, 2.0 * scale, 10.0 * scale):
+        rarity = tail.rarity(sums[None], np.array([1.0 + far]), 100.0)[0]
         exact = -np.log10(0.05 * genpareto.sf(far, shape, scale=scale))
-        assert rarity == pytest.approx(exact, rel=0.06)
+        assert rarity == pytest.approx(exact, rel=0.05)
+        assert tail.reach(sums[None], np.array([rarity]))[0] == pytest.approx(1.0 + far)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_the_scale_of_the_tail_is_the_one_that_scipy_fits(scale: float) -> None:
+    """From a stream, by its mean excess, within a tenth of maximum likelihood over the same."""
+    tail = Tail(clip=1e9)
+    sizes = genpareto.rvs(tail.shape, scale=scale, size=20000, random_state=5)
+    sums = np.zeros((1, 1, 4))
+    for size in sizes:
+        tail.learn(sums, np.array([[size]]), np.ones(1))
+    count, many, total, start = sums[0, 0]
+    assert many / count == pytest.approx(tail.share, rel=0.1)
+    assert start == pytest.approx(np.quantile(sizes, 1.0 - tail.share), rel=0.1)
+    _, _, fitted = genpareto.fit(sizes[sizes > start] - start, fix_c=tail.shape, floc=0.0)
+    assert total / many * (1.0 - tail.shape) == pytest.approx(fitted, rel=0.1)

@@ -1,208 +1,158 @@
-"""Three views of a series, each calibrated to how rare its departure is, joined into one score.
+"""Four views of a series, each calibrated to how rare its departure is, joined into one score.
 
 The level (how far a value lies from a slow mean), the shift (how far a short mean lies from the
-slow one) and the season (how far a value lies from the mean of its hour of the day) have scales
-and tails that differ from series to series. So none is judged in deviations: each is turned into
-the probability of going so far, by a Pareto tail fitted to the largest departures of that series
-seen so far. Probabilities mean the same everywhere, which is what lets one threshold serve all.
-How this was chosen, and what else was tried: docs/detection.md.
+slow one), the jump (how far a value lies from the mean of the few before it) and the season (how
+far a value lies from the mean of its hour of the day) have scales and tails that differ from
+series to series. So none is judged in deviations: each is turned into the probability of going so
+far, by a Pareto tail fitted to the largest departures of that series seen so far, and so is what
+they say together. Probabilities mean the same everywhere, which is what lets one threshold serve
+all. How this was chosen, and what else was tried: docs/detection.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from exporter.anomaly.detectors.ensemble.tails import Joint, Tail
 from exporter.model import Floats, Memory
 
+ASPECTS = ("level", "shift", "season", "jump")
 # Columns of `tails`: what is calibrated.
-_UP, _DOWN, _SHIFT, _OVER, _UNDER = range(5)
-# Fields of a tail: exponentially forgetting sums over the values, or over those beyond its start.
-_COUNT, _DISTANCE, _BEYOND, _EXCESS, _SQUARES = range(5)
+_UP, _DOWN, _SHIFT, _OVER, _UNDER, _RISE, _DROP = range(7)
+_LEVEL, _JUMP = ASPECTS.index("level"), ASPECTS.index("jump")
 _HOURS = 24
-_LN10 = float(np.log(10.0))
 _ROUNDING = 1e-9  # departures below this share of the value itself are rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ensemble:
-    """Level, shift and season, as powers of ten of rarity; ``decades`` of them score 1.0.
+    """Level, shift, season and jump as powers of ten of rarity; ``decades`` of them score 1.0.
 
     Half-lives and ``minimum`` count values, ``days`` counts days. Where memory gives a series a
     ``floor``, departures below it say nothing, and neither do departures in a direction whose
-    ``rise`` or ``fall`` is 0.0.
-
-    Source for the tail: Siffer et al. (2017), "Anomaly Detection in Streams with Extreme Value
-    Theory"; its parameters by moments: Hosking and Wallis (1987), "Parameter and Quantile
-    Estimation for the Generalized Pareto Distribution", section 3.
+    ``rise`` or ``fall`` is 0.0. Series with a ``relative`` are judged by the logarithm of their
+    values: what varies by factors has a fall to a tenth for no smaller matter than a rise to ten
+    times, and lighter tails.
     """
 
     decades: float = 5.0
     minimum: int = 100
+    near: float = 6.0  # half-life of the mean that a jump starts from
     fast: float = 20.0  # half-life of the short mean
     slow: float = 200.0  # half-life of the baseline
-    tail: float = 0.05  # share of values that make up the tail
-    forget: float = 5000.0  # half-life of what the tail has seen
-    shortest: float = -0.25  # bounds of the tail's shape: from a finite end ...
-    heaviest: float = 0.45  # ... to the heaviest with a variance
-    prior: float = 5.0  # exceedances' worth of belief in an exponential tail
-    furthest: float = 6.0  # decades granted beyond the start of the tail
     days: float = 10.0  # memory of an hour of the day
-    season: float = 0.9  # weight of the season against level and shift
+    season: float = 0.9  # weight of the season against the others
+    tail: Tail = field(default_factory=Tail)
+    joint: Joint = field(default_factory=Joint)
 
     def begin(self, n: int) -> Memory:
-        """Give the memory of n series that were never seen: 0.7 kB each."""
+        """Return the memory of n series that were never seen: 0.8 kB each."""
         return {
             "seen": np.zeros(n),
             "floor": np.zeros(n),
             "share": np.zeros(n),
             "rise": np.ones(n),
             "fall": np.ones(n),
-            "fast": np.zeros((n, 2)),  # short mean and its weight so far
+            "relative": np.zeros(n),  # the smallest value that is told apart, or 0.0: not relative
+            "barred": np.zeros(n),
+            "near": np.zeros((n, 2)),  # a mean and its weight so far
+            "fast": np.zeros((n, 2)),
             "slow": np.zeros((n, 2)),
-            "start": np.zeros((n, 5)),
-            "tails": np.zeros((n, 5, 5)),
+            "tails": np.zeros((n, 7, 4)),
+            "joint": self.joint.begin(n),
             "hours": np.zeros((n, _HOURS)),
             "hour_days": np.zeros((n, _HOURS)),
             "hour_now": np.zeros((n, 3)),  # which hour since the epoch, its sum, its count
+            "aspects": np.zeros((n, 4)),  # decades of each, at the last value
+            "departures": np.zeros((n, 4)),  # sizes of each, in the unit of the series
         }
 
     def score(self, memory: Memory, values: Floats, now: float) -> Floats:
         """Rate each value by how rare its departures are; 1.0 is once in 10**decades values.
 
-        Moves the short mean, which is judged: it must follow an incident that is not learnt.
+        Moves the short means, which are judged, and the tails, which learn every value: rarity
+        must be of all that happens. What is usual moves by `learn` alone.
         """
-        self._follow(memory, values)
-        level, shift, season = self.members(memory, values, now)
-        return np.maximum(np.hypot(level, shift), season * self.season) / self.decades
-
-    def members(self, memory: Memory, values: Floats, now: float) -> tuple[Floats, Floats, Floats]:
-        """Give the rarity, in decades, that level, shift and season each see, shape (n,).
-
-        The values have moved the short mean already: they are those that were scored last.
-        """
-        departures = self._depart(memory, values, now)
-        rarity = self._rarity(memory, _both_ways(departures))
+        here = values == values
+        judged, usual = self._compare(memory, _scaled(memory, values), now)
+        departures = judged - usual
+        sizes = _both_ways(departures)
+        enough = 0.9 * self.minimum  # forgetting and runs make 100 values a little less
+        rarity = self.tail.rarity(memory["tails"], sizes, enough)
+        ready = here & (memory["seen"] >= self.minimum)
+        aspects = _by_aspect(rarity)
+        aspects *= np.where(departures > 0.0, memory["rise"][:, None], memory["fall"][:, None])
+        aspects *= ready[:, None] & (departures != 0.0)
+        joined = self._join(aspects)
+        # The floor mutes what is said, not what is usual: the tails stay those of the series.
+        apart = _plain(memory, judged) - _plain(memory, usual)
         floor = np.maximum(self._floor(memory), _ROUNDING * np.abs(values))
-        sized = (np.abs(departures) >= floor[:, None]) & (departures != 0.0)
-        ready = memory["seen"] >= self.minimum
-        allowed = np.where(departures > 0.0, memory["rise"][:, None], memory["fall"][:, None])
-        allowed *= sized & ready[:, None]
-        level = np.maximum(rarity[:, _UP], rarity[:, _DOWN])
-        season = np.maximum(rarity[:, _OVER], rarity[:, _UNDER])
-        return (
-            level * allowed[:, 0],
-            rarity[:, _SHIFT] * allowed[:, 1],
-            season * allowed[:, 2],
-        )
-
-    def band(self, memory: Memory, now: float) -> Floats:
-        """Give the values between which no level scores 1.0, around the slow mean; (3, n).
-
-        A side whose departures do not matter, and a series that is not ready, is NaN.
-        """
-        slow = memory["slow"][:, 0]
-        reach = self._reach(memory)
-        floor = self._floor(memory)
-        rise = np.where(memory["rise"] > 0.0, np.maximum(reach[:, _UP], floor), np.nan)
-        fall = np.where(memory["fall"] > 0.0, np.maximum(reach[:, _DOWN], floor), np.nan)
-        ready = memory["seen"] >= self.minimum
-        return np.where(ready, np.stack([slow - fall, slow, slow + rise]), np.nan)
-
-    def _reach(self, memory: Memory) -> Floats:
-        """Give the size at which each tail scores 1.0, shape (n, 5): `_rarity` read backwards."""
-        count, _, many, total, squares = np.moveaxis(memory["tails"], -1, 0)
-        shape, scale = self._fit(np.maximum(many, 1e-9), total, squares)
-        share = np.maximum(many, 1e-9) / np.maximum(count, 1.0)
-        decades = np.clip(self.decades + np.log10(np.minimum(share, 1.0)), 0.0, self.furthest)
-        reach: Floats = memory["start"] + scale * np.expm1(decades * _LN10 * shape) / shape
-        return reach
-
-    def _fit(self, many: Floats, total: Floats, squares: Floats) -> tuple[Floats, Floats]:
-        """Give shape and scale of the Pareto tail of ``many`` excesses, by their moments."""
-        mean = total / many
-        square = mean * mean
-        variance = np.maximum(squares / many - square, 0.0)
-        variance = (variance * many + self.prior * square) / (many + self.prior)
-        # Squares of tiny numbers underflow: such a tail is taken for exponential.
-        ratio = np.divide(square, variance, out=np.ones_like(square), where=variance > 0.0)
-        shape = np.clip(0.5 * (1.0 - ratio), self.shortest, self.heaviest)
-        shape[np.abs(shape) < 1e-6] = 1e-6
-        return shape, mean * (1.0 - shape)
+        matters = np.abs(apart) >= floor[:, None]
+        # What matters of a jump is how far from usual it ends, not how steep it was.
+        matters[:, _JUMP] = matters[:, _LEVEL]
+        aspects *= matters
+        decades = self.joint.decades(memory["joint"], self._join(aspects))
+        self.tail.learn(memory["tails"], sizes, 1.0 / (1.0 + memory["barred"]))
+        self.joint.learn(memory["joint"], joined, decades, ready)
+        np.copyto(memory["aspects"], aspects, where=here[:, None])
+        np.copyto(memory["departures"], apart, where=here[:, None])
+        return decades / self.decades
 
     def learn(self, memory: Memory, values: Floats, now: float) -> None:
-        """Move the baseline, the tails and the hour of the day by one value each; skip NaN."""
+        """Move what is usual, the slow mean and the hour of the day, by one value; skip NaN."""
         here = values == values
         if not here.any():
             return
-        self._learn_tails(memory, _both_ways(self._depart(memory, values, now)))
+        values = _scaled(memory, values)
         _average(memory["slow"], values, here, self.slow)
         self._learn_hour(memory, values, here, now)
         memory["seen"] += here
 
-    def _follow(self, memory: Memory, values: Floats) -> None:
-        _average(memory["fast"], values, values == values, self.fast)
+    def band(self, memory: Memory, now: float) -> Floats:
+        """Return the values between which no level scores 1.0, around the slow mean; (3, n).
+
+        A side whose departures do not matter, and a series that is not ready, is NaN.
+        """
+        slow, floor = memory["slow"][:, 0], self._floor(memory)
+        joined = self.joint.joined(memory["joint"], self.decades)
+        reach = self.tail.reach(memory["tails"], joined[:, None])
+        center = _plain(memory, slow)
+        upper = np.maximum(_plain(memory, slow + reach[:, _UP]), center + floor)
+        lower = np.minimum(_plain(memory, slow - reach[:, _DOWN]), center - floor)
+        upper = np.where(memory["rise"] > 0.0, upper, np.nan)
+        lower = np.where(memory["fall"] > 0.0, lower, np.nan)
+        ready = memory["seen"] >= self.minimum
+        return np.where(ready, np.stack([lower, center, upper]), np.nan)
+
+    def _join(self, aspects: Floats) -> Floats:
+        level, shift, season, jump = aspects.T
+        joined: Floats = np.maximum(np.maximum(np.hypot(level, shift), season * self.season), jump)
+        return joined
 
     def _floor(self, memory: Memory) -> Floats:
-        usual = np.abs(memory["slow"][:, 0])
+        usual = np.abs(_plain(memory, memory["slow"][:, 0]))
         floor: Floats = np.maximum(memory["floor"], np.maximum(memory["share"], _ROUNDING) * usual)
         return floor
 
-    def _depart(self, memory: Memory, values: Floats, now: float) -> Floats:
-        """Give the departures (n, 3) of value, short mean and value from what they should be.
+    def _compare(self, memory: Memory, values: Floats, now: float) -> tuple[Floats, Floats]:
+        """Return what each aspect judges and what is usual, (n, 4); move the two short means.
 
         What cannot be said (a gap, an hour not seen on an earlier day) is NaN.
         """
+        here = values == values
         slow = np.where(memory["seen"] > 0, memory["slow"][:, 0], values)
-        short = np.where(values == values, memory["fast"][:, 0], np.nan)
+        near = np.where(memory["near"][:, 1] > 0.0, memory["near"][:, 0], values)
+        _average(memory["near"], values, here, self.near)
+        _average(memory["fast"], values, here, self.fast)
+        short = np.where(here, memory["fast"][:, 0], np.nan)
         hour = int(now // 3600.0) % _HOURS
         known = memory["hour_days"][:, hour] >= 1.0
-        usual = np.where(known, memory["hours"][:, hour], np.nan)
-        return np.stack([values - slow, short - slow, values - usual], axis=1)
-
-    def _rarity(self, memory: Memory, sizes: Floats) -> Floats:
-        """Give -log10 of the probability of each size, (n, 5); 0.0 below the start of the tail."""
-        rarity = np.zeros(sizes.shape)
-        excess = sizes - memory["start"]
-        sums = memory["tails"]
-        beyond = excess > 0.0  # NaN is not
-        beyond &= (sums[..., _BEYOND] > 0.0) & (sums[..., _COUNT] >= self._enough())
-        where = np.nonzero(beyond)
-        if where[0].size == 0:
-            return rarity
-        count, _, many, total, squares = sums[where].T
-        shape, scale = self._fit(many, total, squares)
-        ends = shape * np.divide(
-            excess[where], scale, out=np.full_like(scale, 1e9), where=scale > 0.0
-        )
-        decades = np.log1p(np.maximum(ends, -1.0 + 1e-12)) / (shape * _LN10)
-        rarity[where] = np.minimum(decades, self.furthest) - np.log10(many / count)
-        return rarity
-
-    def _enough(self) -> float:
-        """Give the decayed count that ``minimum`` values add up to."""
-        keep = 0.5 ** (1.0 / self.forget)
-        return float((1.0 - keep ** (self.minimum - 0.5)) / (1.0 - keep))
-
-    def _learn_tails(self, memory: Memory, sizes: Floats) -> None:
-        start, sums = memory["start"], memory["tails"]
-        known = sizes == sizes
-        np.copyto(start, sizes, where=known & (sums[..., _COUNT] == 0.0))
-        excess = np.where(known, sizes - start, 0.0)
-        beyond = excess > 0.0
-        more = np.maximum(excess, 0.0)
-        sums *= np.where(known, 0.5 ** (1.0 / self.forget), 1.0)[..., None]
-        sums[..., _COUNT] += known
-        sums[..., _DISTANCE] += np.abs(excess)
-        sums[..., _BEYOND] += beyond
-        sums[..., _EXCESS] += more
-        sums[..., _SQUARES] += more * more
-        # The start follows its quantile by stochastic steps, scaled to the series' own distances.
-        count = np.maximum(sums[..., _COUNT], 1.0)
-        step = 2.0 * sums[..., _DISTANCE] / (count * count)
-        start += step * np.where(known, beyond - self.tail, 0.0)
+        daily = np.where(known, memory["hours"][:, hour], np.nan)
+        judged = np.stack([values, short, values, values], axis=1)
+        return judged, np.stack([slow, slow, daily, near], axis=1)
 
     def _learn_hour(
         self, memory: Memory, values: Floats, here: npt.NDArray[np.bool_], now: float
@@ -232,10 +182,44 @@ def _average(mean: Floats, values: Floats, here: npt.NDArray[np.bool_], half_lif
     np.copyto(mean, np.stack([means, weights], axis=1), where=here[:, None])
 
 
+def _scaled(memory: Memory, values: Floats) -> Floats:
+    """Return the values as they are judged: logarithms where series are relative."""
+    least = memory["relative"]
+    rows = np.flatnonzero(least)
+    if rows.size == 0:
+        return values
+    scaled = values.copy()
+    scaled[rows] = np.log(np.maximum(values[rows], least[rows]))
+    return scaled
+
+
+def _plain(memory: Memory, scaled: Floats) -> Floats:
+    """Return values, (n,) or (n, 4), in the unit of their series again."""
+    rows = np.flatnonzero(memory["relative"])
+    if rows.size == 0:
+        return scaled
+    plain = scaled.copy()
+    plain[rows] = np.exp(np.minimum(scaled[rows], 700.0))
+    return plain
+
+
 def _both_ways(departures: Floats) -> Floats:
-    """Give the sizes whose tails are kept, (n, 5): level and season by direction, shift by size."""
-    level, shift, season = departures.T
-    return np.stack([level, -level, np.abs(shift), season, -season], axis=1)
+    """Return the sizes whose tails are kept, (n, 7): by direction, the shift by size."""
+    level, shift, season, jump = departures.T
+    return np.stack([level, -level, np.abs(shift), season, -season, jump, -jump], axis=1)
+
+
+def _by_aspect(rarity: Floats) -> Floats:
+    """Return the larger of the two directions of each aspect, (n, 4)."""
+    return np.stack(
+        [
+            np.maximum(rarity[:, _UP], rarity[:, _DOWN]),
+            rarity[:, _SHIFT],
+            np.maximum(rarity[:, _OVER], rarity[:, _UNDER]),
+            np.maximum(rarity[:, _RISE], rarity[:, _DROP]),
+        ],
+        axis=1,
+    )
 
 
 DETECTOR = Ensemble()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import fabs, hypot, log1p, log10
 
 from exporter.anomaly.detectors.ensemble import Ensemble
+from exporter.anomaly.detectors.ensemble.tails import Joint, Tail
 
 _LN10 = 2.302585092994046
 _HOURS = 24
@@ -13,46 +14,101 @@ _HOURS = 24
 class _Tail:
     """What one kind of departure has looked like so far, and how rare the next one is."""
 
-    __slots__ = ("beyond", "count", "distance", "excess", "squares", "start")
+    __slots__ = ("beyond", "count", "excess", "start")
 
     def __init__(self) -> None:
-        self.start = self.count = self.distance = 0.0
-        self.beyond = self.excess = self.squares = 0.0
+        self.start = self.count = self.beyond = self.excess = 0.0
 
-    def rarity(self, excess: float, ensemble: Ensemble) -> float:
-        """Give -log10 of the probability of lying that far beyond the start; excess > 0."""
-        many = self.beyond
-        mean = self.excess / many
-        square = mean * mean
-        variance = max(self.squares / many - square, 0.0)
-        variance = (variance * many + ensemble.prior * square) / (many + ensemble.prior)
-        ratio = square / variance if variance > 0.0 else 1.0
-        shape = min(max(0.5 * (1.0 - ratio), ensemble.shortest), ensemble.heaviest)
-        if fabs(shape) < 1e-6:
-            shape = 1e-6
-        scale = mean * (1.0 - shape)
-        ends = shape * (excess / scale if scale > 0.0 else 1e9)
-        decades = log1p(max(ends, -1.0 + 1e-12)) / (shape * _LN10)
-        return min(decades, ensemble.furthest) - log10(many / self.count)
+    def rarity(self, size: float, tail: Tail, enough: float) -> float:
+        """Return decades; 0.0 below the start and where the tail is young."""
+        beyond = size - self.start
+        if not (beyond > 0.0 and self.excess > 0.0 and self.count >= enough):
+            return 0.0
+        scale = self.excess / self.beyond * (1.0 - tail.shape)
+        decades = log1p(tail.shape / scale * beyond) / (tail.shape * _LN10)
+        share = log10((self.beyond + tail.share) / (self.count + 1.0))
+        return max(min(decades, tail.furthest) - share, 0.0)
 
-    def learn(self, size: float, keep: float, share: float) -> None:
+    def learn(self, size: float, keep: float, tail: Tail) -> None:
         """Take in one size, known to be a number."""
         if self.count == 0.0:
             self.start = size
         excess = size - self.start
-        self.count = count = self.count * keep + 1.0
-        self.distance = self.distance * keep + fabs(excess)
-        step = 2.0 * self.distance / (count * count)
+        mean = self.excess / self.beyond if self.beyond > 0.0 else 0.0
+        scale = mean if mean > 0.0 else fabs(excess)
+        step = scale / (tail.share * min(self.count + 1.0, tail.follow) + 1.0)
+        self.count = self.count * keep + 1.0
         if excess > 0.0:
+            if self.beyond > 10.0:
+                excess = min(excess, tail.clip * mean)
+            self.start += step * (1.0 - tail.share)
             self.beyond = self.beyond * keep + 1.0
             self.excess = self.excess * keep + excess
-            self.squares = self.squares * keep + excess * excess
-            self.start += step * (1.0 - share)
         else:
+            self.start -= step * tail.share
             self.beyond *= keep
             self.excess *= keep
-            self.squares *= keep
-            self.start -= step * share
+
+
+class _Joint:
+    """What the members together have said so far."""
+
+    __slots__ = ("count", "far_tail", "run", "seen", "tail")
+
+    def __init__(self, joint: Joint) -> None:
+        self.tail, self.far_tail = _Tail(), _Tail()
+        self.tail.start = log10(2.0 / joint.share)
+        self.far_tail.start = log10(2.0 / joint.far)
+        self.count = self.seen = 0.0
+        self.run = 0
+
+    def decades(self, joined: float, joint: Joint) -> float:
+        """Return how rare the joined decades are."""
+        if joined <= 0.0:
+            return 0.0
+        start = self.tail.start
+        base = -log10((self.tail.beyond + joint.young * joint.share) / (self.count + joint.young))
+        if joined <= start:
+            return base * joined / start
+        mean = self._mean(joint)
+        far = max(self.far_tail.start, start)
+        if joined <= far:
+            return base + (joined - start) / (mean * _LN10)
+        bend = base + (far - start) / (mean * _LN10)
+        return bend + (joined - far) / (self._far_mean(joint, mean) * _LN10)
+
+    def learn(self, joined: float, decades: float, keep: float, joint: Joint) -> None:
+        """Take in what the members said together, and how rare that is."""
+        self.run = self.run + 1 if decades >= joint.rare else 0
+        weight = 1.0 / max(self.run, 1)
+        mean = self._mean(joint)
+        far_mean = self._far_mean(joint, mean)
+        self.count = self.count * keep + weight
+        self.seen = self.seen * keep + 1.0
+        for tail, share, follow, scale in (
+            (self.tail, joint.share, joint.follow, mean),
+            (self.far_tail, joint.far, 10.0 * joint.follow, far_mean),
+        ):
+            tail.beyond *= keep
+            tail.excess *= keep
+            excess = joined - tail.start
+            step = weight * scale / (share * min(self.seen, follow) + 1.0)
+            if excess > 0.0:
+                tail.start += step * (1.0 - share)
+                tail.beyond += weight
+                tail.excess += weight * min(excess, joint.clip * scale)
+            else:
+                tail.start = max(tail.start - step * share, 0.05)
+
+    def _mean(self, joint: Joint) -> float:
+        total = self.tail.excess / joint.given + joint.belief / _LN10
+        mean = total / (self.tail.beyond + joint.belief)
+        return min(max(mean, joint.flattest), joint.steepest)
+
+    def _far_mean(self, joint: Joint, mean: float) -> float:
+        total = self.far_tail.excess / joint.given + joint.belief * mean
+        least, most = joint.bend
+        return min(max(total / (self.far_tail.beyond + joint.belief), least * mean), most * mean)
 
 
 class ScalarEnsemble:
@@ -60,65 +116,81 @@ class ScalarEnsemble:
 
     def __init__(self, ensemble: Ensemble) -> None:
         self._ensemble = ensemble
-        self._paces = (1.0 - 0.5 ** (1.0 / ensemble.fast), 1.0 - 0.5 ** (1.0 / ensemble.slow))
-        self._keep = 0.5 ** (1.0 / ensemble.forget)
-        self._enough = (1.0 - self._keep ** (ensemble.minimum - 0.5)) / (1.0 - self._keep)
+        half_lives = (ensemble.near, ensemble.fast, ensemble.slow)
+        self._paces = tuple(1.0 - 0.5 ** (1.0 / half_life) for half_life in half_lives)
+        self._keep = 0.5 ** (1.0 / ensemble.tail.forget)
+        self._joint_keep = 0.5 ** (1.0 / ensemble.joint.forget)
         self._seen = 0
-        self._fast = self._slow = self._fast_weight = self._slow_weight = 0.0
-        self._up, self._down, self._shift, self._over, self._under = (_Tail() for _ in range(5))
+        self._near = self._fast = self._slow = 0.0
+        self._near_weight = self._fast_weight = self._slow_weight = 0.0
+        self._up, self._down, self._shift = _Tail(), _Tail(), _Tail()
+        self._over, self._under, self._rise, self._drop = _Tail(), _Tail(), _Tail(), _Tail()
+        self._joint = _Joint(ensemble.joint)
         self._hours: list[float | None] = [None] * _HOURS
         self._days = [0] * _HOURS
         self._hour, self._hour_sum, self._hour_count = 0.0, 0.0, 0
 
     def score(self, value: float, now: float) -> float:
         """Rate one finite value by how rare its departures are; 1.0 is the threshold."""
-        self._fast_weight += (1.0 - self._fast_weight) * self._paces[0]
-        self._fast += (value - self._fast) * (self._paces[0] / self._fast_weight)
-        level, shift, season = self._depart(value, now)
-        least = 1e-9 * fabs(value)
-        score = hypot(
-            self._judge(level, self._up, self._down, least),
-            self._judge(fabs(shift), self._shift, None, least),
-        )
-        if season is not None:
-            usual = self._judge(season, self._over, self._under, least)
-            score = max(score, usual * self._ensemble.season)
-        return score / self._ensemble.decades
+        ensemble = self._ensemble
+        near = self._near if self._near_weight > 0.0 else value
+        self._near_weight += (1.0 - self._near_weight) * self._paces[0]
+        self._near += (value - self._near) * (self._paces[0] / self._near_weight)
+        self._fast_weight += (1.0 - self._fast_weight) * self._paces[1]
+        self._fast += (value - self._fast) * (self._paces[1] / self._fast_weight)
+        slow = self._slow if self._seen else value
+        usual = self._hours[int(now // 3600.0) % _HOURS]
+        level, shift, jump = value - slow, self._fast - slow, value - near
+        season = None if usual is None else value - usual
+        ready = self._seen >= ensemble.minimum
+        joined = said = decades = 0.0
+        if ready:
+            far = self._both(level, self._up, self._down), self._one(fabs(shift), self._shift)
+            sudden = self._both(jump, self._rise, self._drop)
+            daily = 0.0
+            if season is not None:
+                daily = self._both(season, self._over, self._under) * ensemble.season
+            joined = max(hypot(*far), daily, sudden)
+            if joined > 0.0:
+                least = 1e-9 * max(fabs(value), fabs(slow))
+                said = max(
+                    hypot(far[0] * (fabs(level) >= least), far[1] * (fabs(shift) >= least)),
+                    daily * (fabs(season or 0.0) >= least),
+                    sudden * (fabs(level) >= least),
+                )
+                decades = self._joint.decades(said, ensemble.joint)
+        self._learn_tails(level, shift, season, jump)
+        if ready:
+            self._joint.learn(joined, decades, self._joint_keep, ensemble.joint)
+        return decades / ensemble.decades
 
     def learn(self, value: float, now: float) -> None:
-        """Move the baseline, the tails and the hour of the day by one finite value."""
-        keep, share = self._keep, self._ensemble.tail
-        level, shift, season = self._depart(value, now)
-        self._up.learn(level, keep, share)
-        self._down.learn(-level, keep, share)
-        self._shift.learn(fabs(shift), keep, share)
-        if season is not None:
-            self._over.learn(season, keep, share)
-            self._under.learn(-season, keep, share)
-        self._slow_weight += (1.0 - self._slow_weight) * self._paces[1]
-        self._slow += (value - self._slow) * (self._paces[1] / self._slow_weight)
+        """Move the slow mean and the hour of the day by one finite value."""
+        self._slow_weight += (1.0 - self._slow_weight) * self._paces[2]
+        self._slow += (value - self._slow) * (self._paces[2] / self._slow_weight)
         self._learn_hour(value, now // 3600.0)
         self._seen += 1
 
-    def _depart(self, value: float, now: float) -> tuple[float, float, float | None]:
-        slow = self._slow if self._seen else value
-        usual = self._hours[int(now // 3600.0) % _HOURS]
-        return (
-            value - slow,
-            self._fast - slow,
-            None if usual is None else value - usual,
-        )
+    def _one(self, size: float, tail: _Tail) -> float:
+        ensemble = self._ensemble
+        return tail.rarity(size, ensemble.tail, 0.9 * ensemble.minimum) if size > 0.0 else 0.0
 
-    def _judge(self, departure: float, up: _Tail, down: _Tail | None, least: float) -> float:
-        if departure == 0.0 or fabs(departure) < least or self._seen < self._ensemble.minimum:
+    def _both(self, departure: float, up: _Tail, down: _Tail) -> float:
+        if departure == 0.0:
             return 0.0
-        rarity = 0.0
-        for tail, size in ((up, departure), (down, -departure)):
-            if tail is None or tail.count < self._enough or tail.beyond == 0.0:
-                continue
-            if size > tail.start:
-                rarity = max(rarity, tail.rarity(size - tail.start, self._ensemble))
-        return rarity
+        tail, enough = self._ensemble.tail, 0.9 * self._ensemble.minimum
+        return max(up.rarity(departure, tail, enough), down.rarity(-departure, tail, enough))
+
+    def _learn_tails(self, level: float, shift: float, season: float | None, jump: float) -> None:
+        keep, tail = self._keep, self._ensemble.tail
+        self._up.learn(level, keep, tail)
+        self._down.learn(-level, keep, tail)
+        self._shift.learn(fabs(shift), keep, tail)
+        if season is not None:
+            self._over.learn(season, keep, tail)
+            self._under.learn(-season, keep, tail)
+        self._rise.learn(jump, keep, tail)
+        self._drop.learn(-jump, keep, tail)
 
     def _learn_hour(self, value: float, current: float) -> None:
         if current != self._hour:
