@@ -61,11 +61,14 @@ def _own_logs() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests that start real programs a second try, which the report counts as a rerun.
+    """Give tests that depend on a machine's pace further tries, which the report counts as reruns.
 
-    They wait for other processes on a machine whose pace nobody promises; what is wrong with the
-    code fails twice. Tests that start nothing have one try.
+    ``live`` ones wait for other processes, ``timed`` ones hold a measured time to a bound; nobody
+    promises either of them a pace, and what is wrong with the code fails each time. All other
+    tests have one try: none of them judges by a clock.
     """
     for item in items:
-        if item.get_closest_marker("live"):
+        if item.get_closest_marker("timed"):
+            item.add_marker(pytest.mark.flaky(reruns=3))
+        elif item.get_closest_marker("live"):
             item.add_marker(pytest.mark.flaky(reruns=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -69,8 +70,11 @@ def _weight(text: str) -> float:
 class Exposition:
     """Answers scrapes from a registry, with the figures of the Python process at the end."""
 
-    def __init__(self, registry: Registry, *, process: bool = True) -> None:
+    def __init__(
+        self, registry: Registry, *, process: bool = True, now: Callable[[], float] = perf_counter
+    ) -> None:
         self._registry = registry
+        self._now = now
         self._process: CollectorRegistry | None = None
         if process:
             self._process = CollectorRegistry(auto_describe=False)
@@ -101,7 +105,7 @@ class Exposition:
         pieces: list[bytes] = []
         lines: list[str] = []
         length = 0
-        until = perf_counter() + _SLICE
+        until = self._now() + _SLICE
         for table in self._registry.tables():
             heading = table.openmetrics_heading if openmetrics else table.heading
             children = list(table.children.values())
@@ -115,9 +119,9 @@ class Exposition:
                 if length > _PIECE:
                     pieces.append("".join(lines).encode())
                     lines, length = [], 0
-                if perf_counter() > until:
+                if self._now() > until:
                     await asyncio.sleep(0)
-                    until = perf_counter() + _SLICE
+                    until = self._now() + _SLICE
         pieces.append("".join(lines).encode())
         if self._process is not None:
             latest = generate_openmetrics if openmetrics else generate_latest

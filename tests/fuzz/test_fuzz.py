@@ -64,7 +64,7 @@ def test_wounded_requests_leave_the_server_as_it_was(caplog: pytest.LogCaptureFi
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             writer.write(data)
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(30.0):
                 return await reader.read(65536)
         except (ConnectionError, TimeoutError):
             return b""
@@ -74,10 +74,9 @@ def test_wounded_requests_leave_the_server_as_it_was(caplog: pytest.LogCaptureFi
     async def main() -> int:
         routes = {"/-/healthy": health_route(lambda: None), "POST /echo": _echo}
         limits = ServerLimits(head_timeout=0.2, request_timeout=1.0, connections=80, requests=80)
-        loop = asyncio.get_running_loop()
-        begun, count = loop.time(), 0
+        count = 0
         async with Server("127.0.0.1:0", routes, limits=limits) as server:
-            while loop.time() - begun < 4.0:
+            for _ in range(20):
                 batch = [talk(server.port, wounded(chance, REQUESTS)) for _ in range(64)]
                 for answer in await asyncio.gather(*batch):
                     assert not answer.startswith(b"HTTP/1.1 500"), answer
@@ -85,5 +84,5 @@ def test_wounded_requests_leave_the_server_as_it_was(caplog: pytest.LogCaptureFi
             assert b"200 OK" in await talk(server.port, REQUESTS[0])
         return count
 
-    assert asyncio.run(main()) > 100
+    assert asyncio.run(main()) == 20 * 64
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -86,7 +86,7 @@ def test_every_label_of_ours_survives(tmp_path: Path) -> None:
         _, prometheus = stack.enter_context(programs.prometheus(tmp_path, text))
         for name in (*pages, "spoilt"):
             query = f'count_over_time(up{{scrape_job="{name}"}}[1m]) >= 3'
-            programs.eventually(lambda: programs.query(prometheus, query), name, within=30)  # noqa: B023
+            programs.eventually(lambda: programs.query(prometheus, query), name)  # noqa: B023
         for name, page in pages.items():
             stored = _stored(prometheus, name.replace(" ", "%20"))
             overwritten = {key for each in stored for key in each if key.startswith("exported_")}
@@ -226,7 +226,7 @@ def _cases(folder: Path, config: dict[str, Any]) -> Iterator[Callable[[], set[Se
         "--cluster.listen-address=",
     ):
         url = f"http://127.0.0.1:{port}"
-        programs.eventually(lambda: programs.get(f"{url}/-/ready"), "Alertmanager", within=30)
+        programs.eventually(lambda: programs.get(f"{url}/-/ready"), "Alertmanager")
         world = {
             _in_the_namespace(name, labels)
             for name, (source, muted, heard) in CASES.items()
@@ -257,7 +257,7 @@ def test_alerts_mute_one_another_as_in_the_shipped_config(strategy: str, tmp_pat
     expected = {_in_the_namespace(name, each) for name, case in CASES.items() for each in case[1]}
     assert len(expected) > 20
     with _cases(tmp_path, alertmanager_config(routed(), strategy, advised())) as muted:
-        programs.eventually(lambda: muted() == expected, "the same is muted", within=10)
+        programs.eventually(lambda: muted() == expected, "the same is muted")
 
 
 @pytest.mark.live
@@ -266,4 +266,4 @@ def test_the_stacks_own_inhibitions_mute_too_much(tmp_path: Path) -> None:
     name = "the worse variant"
     [heard] = CASES[name][2]
     with _cases(tmp_path, alertmanager_config(routed(), "OnNamespace")) as muted:
-        programs.eventually(lambda: _in_the_namespace(name, heard) in muted(), name, within=10)
+        programs.eventually(lambda: _in_the_namespace(name, heard) in muted(), name)

@@ -88,7 +88,7 @@ class Server:
 
 
 async def get(
-    client: AiohttpClient | HttpClient, url: str, timeout: float = 5.0, body_limit: int = 1 << 20
+    client: AiohttpClient | HttpClient, url: str, timeout: float = 30.0, body_limit: int = 1 << 20
 ) -> Answer:
     return await client("GET", url, headers={}, timeout=timeout, body_limit=body_limit)
 
@@ -99,7 +99,7 @@ def fetched(
     *,
     certificate: str | None = None,
     trusted: bool = True,
-    timeout: float = 5.0,
+    timeout: float = 30.0,
     body_limit: int = 1 << 20,
     times: int = 1,
     host: str = "127.0.0.1",
@@ -155,6 +155,7 @@ def test_tls_is_timed_apart_and_its_end_known(kind: Client) -> None:
     assert (first.certificate_end, second.certificate_end) == (ENDS, ENDS)
 
 
+@pytest.mark.timed
 @both
 def test_phases_measure_what_they_say(kind: Client) -> None:
     """A slow server shows in processing, a slow body in transfer, and nowhere else."""
@@ -165,6 +166,7 @@ def test_phases_measure_what_they_say(kind: Client) -> None:
     assert answer.phases[Phase.CONNECT] < 0.1
 
 
+@pytest.mark.timed
 @both
 def test_tls_phase_measures_the_handshake(kind: Client) -> None:
     """A server that is slow to shake hands shows in tls, not in connect."""

@@ -220,6 +220,7 @@ def test_uvloop_gives_the_same() -> None:
     assert first.certificate_end == second.certificate_end == ENDS
 
 
+@pytest.mark.timed
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's stamps are asked for on Linux")
 def test_our_own_lateness_is_no_latency_of_theirs() -> None:
     """What arrived while the loop was held up is timed by its arrival, not by our reading it."""

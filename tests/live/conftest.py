@@ -121,9 +121,7 @@ def make_world(
         address = f"--web.listen-address=127.0.0.1:{port}"
         exporter = stack.enter_context(programs.command("run", f"--config.file={file}", address))
         world = World(simulator, simulator_url, exporter, f"http://127.0.0.1:{port}")
-        programs.eventually(
-            lambda: programs.get(f"{world.url}/-/ready"), "the exporter is ready", within=60
-        )
+        programs.eventually(lambda: programs.get(f"{world.url}/-/ready"), "the exporter is ready")
         yield world
 
 

@@ -74,8 +74,11 @@ def post_json(url: str, body: object, *, method: str = "POST") -> Any:
     return json.loads(text) if text else None
 
 
-def eventually(condition: Callable[[], T | None], what: str, *, within: float) -> T:
-    """Wait until ``condition`` gives something true; fails, saying ``what``, after ``within`` s."""
+def eventually(condition: Callable[[], T | None], what: str, *, within: float = 60.0) -> T:
+    """Wait until ``condition`` gives something true; fails, saying ``what``, after ``within`` s.
+
+    Its end is for what never comes true: how soon something does is for a benchmark to say.
+    """
     deadline = time.monotonic() + within
     last: object = None
     while time.monotonic() < deadline:
@@ -144,7 +147,7 @@ class Process:
         fields = Path(f"/proc/{self.pid}/statm").read_text().split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    def end(self, how: signal.Signals = signal.SIGTERM, *, within: float = 10.0) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM, *, within: float = 60.0) -> int:
         """Send a signal and wait; gives the exit status."""
         if self.popen.poll() is None:
             self.popen.send_signal(how)
@@ -203,7 +206,7 @@ def prometheus(folder: Path, config: str, *arguments: str) -> Iterator[tuple[Pro
         *arguments,
     ) as running:
         url = f"http://127.0.0.1:{port}"
-        eventually(lambda: get(f"{url}/-/ready"), "Prometheus is ready", within=60)
+        eventually(lambda: get(f"{url}/-/ready"), "Prometheus is ready")
         yield running, url
 
 

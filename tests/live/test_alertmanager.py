@@ -104,7 +104,7 @@ def alertmanager(folder: Path, **waits: str) -> Iterator[tuple[str, Receiver]]:
             "--cluster.listen-address=",
         ):
             url = f"http://127.0.0.1:{port}"
-            eventually(lambda: get(f"{url}/-/ready"), "Alertmanager is ready", within=30)
+            eventually(lambda: get(f"{url}/-/ready"), "Alertmanager is ready")
             yield url, receiver
     finally:
         receiver.shutdown()
@@ -135,7 +135,7 @@ def inhibited(url: str, count: int) -> dict[frozenset[tuple[str, str]], bool]:
         found: list[dict[str, Any]] = get_json(f"{url}/api/v2/alerts")
         return found if len(found) == count else []
 
-    found = eventually(all_there, f"{count} alerts", within=10)
+    found = eventually(all_there, f"{count} alerts")
     return {frozenset(a["labels"].items()): bool(a["status"]["inhibitedBy"]) for a in found}
 
 

@@ -37,7 +37,6 @@ def _trip(world: World, name: str) -> None:
     programs.eventually(
         lambda: world.scrape().total(skipped, endpoint=name, reason="breaker_open") >= 3,
         "probes are skipped",
-        within=5,
     )
     assert world.scrape().values(STATE, endpoint=name, state="open") == [1.0]
     assert programs.post_json(url, {"action": "reset"}) == {"circuit": "closed"}
@@ -58,7 +57,7 @@ def _fail(world: World, name: str) -> None:
     url = f"{world.url}/api/v1/exchanges/binance/failures"
     found = programs.eventually(
         lambda: (kept := programs.get_json(url))["endpoints"][name] and kept["streams"]["market"]
-        and kept, "evidence of both", within=10,
+        and kept, "evidence of both",
     )  # fmt: skip
     probe = found["endpoints"][name][0]
     assert (probe["reason"], probe["status"]) == ("http_5xx", 503)
@@ -77,13 +76,13 @@ def test_a_ban_outlives_the_process(tmp_path: Path) -> None:
         with watched(simulator, url, file, storage) as world:
             world.inject(fault="ban", venue="binance", retry_after=600)
             until = programs.eventually(
-                lambda: world.scrape().values(name, exchange="binance"), "banned", within=5
+                lambda: world.scrape().values(name, exchange="binance"), "banned"
             )
             world.clear()
             world.exporter.popen.kill()
         with watched(simulator, url, file, storage) as world:
             again = programs.eventually(
-                lambda: world.scrape().values(name, exchange="binance"), "still banned", within=5
+                lambda: world.scrape().values(name, exchange="binance"), "still banned"
             )
             assert again == until
             page = world.scrape()

@@ -238,7 +238,7 @@ def _alertmanager(stack: ExitStack, binary: str, folder: Path, relay_url: str) -
         )
     )
     ready = f"http://{address}/-/ready"
-    programs.eventually(lambda: programs.get(ready), "Alertmanager is ready", within=60)
+    programs.eventually(lambda: programs.get(ready), "Alertmanager is ready")
     return address
 
 

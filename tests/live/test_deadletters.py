@@ -32,7 +32,7 @@ def test_from_a_malformed_frame_to_purge(tmp_path: Path) -> None:
     ):
         world.inject(fault="malformed", venue="binance", form="truncated", probability=0.2)
         name = "exchange_exporter_dead_letters_total"
-        programs.eventually(lambda: world.scrape().total(name) >= 5, "letters", within=10)
+        programs.eventually(lambda: world.scrape().total(name) >= 5, "letters")
         status, output = _command(folder, "purge")
         assert (status, "stop it first" in output) == (2, True)
         world.exporter.popen.kill()

@@ -30,7 +30,7 @@ def test_demo_is_up_at_once_and_gone_at_once() -> None:
     port = programs.free_port()
     with programs.command("demo", f"--web.listen-address=127.0.0.1:{port}") as demo:
         url = f"http://127.0.0.1:{port}"
-        programs.eventually(lambda: watched(url), "all exchanges are watched", within=15)
+        programs.eventually(lambda: watched(url), "all exchanges are watched")
         took = time.monotonic() - demo.started
         print(f"first full scrape after {took:.2f} s")  # noqa: T201 - shown by pytest -rP
         page = programs.get(url)

@@ -26,7 +26,6 @@ def _ended(world: World, number: int, status: str = "completed") -> Any:
             (found := programs.get_json(f"{world.url}/api/v1/jobs/{number}"))["ended"] and found
         ),
         "the job ended",
-        within=20,
     )
     assert job["status"] == status, job
     return job
@@ -86,7 +85,7 @@ def _cancel(world: World) -> None:
     world.inject(fault="mute", venue="binance")
     number = _submit(world, kind="tap", exchange="binance", stream="market", count=200)
     url = f"{world.url}/api/v1/jobs/{number}"
-    programs.eventually(lambda: programs.get_json(url)["status"] == "running", "it runs", within=5)
+    programs.eventually(lambda: programs.get_json(url)["status"] == "running", "it runs")
     assert programs.post_json(url, None, method="DELETE") == {"id": number}
     _ended(world, number, "cancelled")
     with pytest.raises(AssertionError, match=r"409 .*cancelled already"):

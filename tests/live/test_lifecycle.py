@@ -34,7 +34,7 @@ def test_reload_leaves_untouched_exchanges_alone(
     """
     world = start(*THREE, extra=CHANGES)
     file, there = tmp_path / "exchanges.yml", places(world.simulator.lines)
-    programs.eventually(lambda: _begun(world, "binance"), "binance streams", within=10)
+    programs.eventually(lambda: _begun(world, "binance"), "binance streams")
     begun, before = _begun(world, "binance"), world.scrape()
     less = {name: url for name, url in there.items() if name != "kraken"}
     text = config(less, CHANGES)
@@ -60,16 +60,16 @@ def test_reload_leaves_untouched_exchanges_alone(
     assert hashes[0] != hashes[1]
     file.write_text(config(there, CHANGES))
     world.exporter.popen.send_signal(signal.SIGHUP)
-    programs.eventually(lambda: _begun(world, "kraken"), "kraken streams again", within=10)
+    programs.eventually(lambda: _begun(world, "kraken"), "kraken streams again")
     assert begun == _begun(world, "binance")
-    programs.eventually(lambda: programs.get(f"{world.url}/-/ready"), "ready again", within=10)
+    programs.eventually(lambda: programs.get(f"{world.url}/-/ready"), "ready again")
     assert [line for line in world.exporter.lines if "task_failed" in line] == []
 
 
 def test_a_bad_config_is_refused_and_says_why(start: Callable[..., World], tmp_path: Path) -> None:
     """The old one stays in force; the response, the log and the gauge tell of the mistake."""
     world = start("--venues=binance", "--no-limits", extra=CHANGES)
-    begun = programs.eventually(lambda: _begun(world, "binance"), "binance streams", within=10)
+    begun = programs.eventually(lambda: _begun(world, "binance"), "binance streams")
     file = tmp_path / "exchanges.yml"
     good = file.read_text()
     file.write_text(good.replace("interval: 500ms", "interval: never"))
@@ -82,7 +82,7 @@ def test_a_bad_config_is_refused_and_says_why(start: Callable[..., World], tmp_p
     file.write_text(good)
     world.exporter.popen.send_signal(signal.SIGHUP)
     name = "exchange_exporter_config_last_reload_successful"
-    programs.eventually(lambda: world.scrape().total(name) == 1, "mended", within=5)
+    programs.eventually(lambda: world.scrape().total(name) == 1, "mended")
     assert _begun(world, "binance") == begun
 
 
@@ -91,14 +91,14 @@ def test_reload_is_closed_unless_opened(start: Callable[..., World]) -> None:
     world = start("--venues=binance", "--no-limits")
     with pytest.raises(AssertionError, match=r"403 .*server\.changes"):
         programs.post_json(f"{world.url}/-/reload", None)
-    assert world.exporter.end(signal.SIGTERM, within=8) == 0
+    assert world.exporter.end(signal.SIGTERM) == 0
 
 
 def test_sigterm_drains(start: Callable[..., World]) -> None:
     """Streams are closed by us, the venue sees a proper close, and the exit is clean and quick."""
     world = start(*THREE)
-    programs.eventually(lambda: _begun(world, "kraken"), "kraken streams", within=10)
-    assert world.exporter.end(signal.SIGTERM, within=8) == 0
+    programs.eventually(lambda: _begun(world, "kraken"), "kraken streams")
+    assert world.exporter.end(signal.SIGTERM) == 0
     output = world.exporter.output
     assert "stopping exchanges=3" in output
     assert "stopped" in output

@@ -39,14 +39,12 @@ def test_cut_off_we_skip_and_blame_the_path(tmp_path: Path) -> None:
 
 def _check(world: World) -> None:
     name = "exchange_exporter_local_network_up"
-    programs.eventually(lambda: world.scrape().total(name, target="away") == 1, "up", within=5)
+    programs.eventually(lambda: world.scrape().total(name, target="away") == 1, "up")
     assert set(_domains(world).values()) == {0.0}
     world.inject(fault="error", venue="okx", for_="3s")
-    programs.eventually(
-        lambda: _domains(world)["okx", "exchange"] == 1, "OKX itself is at fault", within=5
-    )
+    programs.eventually(lambda: _domains(world)["okx", "exchange"] == 1, "OKX itself is at fault")
     assert _domains(world)["binance", "exchange"] == 0
-    programs.eventually(lambda: not any(_domains(world).values()), "all is well", within=15)
+    programs.eventually(lambda: not any(_domains(world).values()), "all is well")
     before = world.scrape()
     world.inject(fault="error", venue="kraken")
     programs.eventually(
@@ -55,11 +53,10 @@ def _check(world: World) -> None:
             and _domains(world)["binance", "path"] == 1
         ),
         "probes are skipped",
-        within=5,
     )
     cut = world.scrape()
     assert cut.total(name, target="away") == 0
     failures = "exchange_probe_failures_total"
     assert cut.total(failures) == before.total(failures)
     world.clear()
-    programs.eventually(lambda: not any(_domains(world).values()), "all is well", within=5)
+    programs.eventually(lambda: not any(_domains(world).values()), "all is well")

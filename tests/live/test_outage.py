@@ -49,16 +49,16 @@ def test_killed_and_back(tmp_path: Path) -> None:
         with programs.command(
             "run", f"--config.file={file}", f"--web.listen-address=127.0.0.1:{port}"
         ) as exporter:
-            programs.eventually(lambda: all_green(page()), "all is green", within=25)
+            programs.eventually(lambda: all_green(page()), "all is green")
             before = exporter.memory()
             simulator.popen.kill()
             simulator.popen.wait()
-            programs.eventually(lambda: all_down(page()), "all is red", within=60)
+            programs.eventually(lambda: all_down(page()), "all is red")
             with programs.command("simulate", address, VENUES, "--no-limits") as again:
                 again.wait_line("ready ")
                 # Breakers rest for at most 2 s here, streams for 1 s: the config's caps. OKX's
                 # status may be asked once in 5 s, whatever the interval.
-                programs.eventually(lambda: all_green(page()), "all is green again", within=60)
+                programs.eventually(lambda: all_green(page()), "all is green again")
                 assert exporter.memory() < before + 10e6
                 assert page().total("exchange_exporter_task_restarts_total") == 0
                 assert exporter.end() == 0

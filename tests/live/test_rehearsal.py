@@ -65,10 +65,10 @@ def test_ctrl_c_leaves_nothing_behind() -> None:
     """All programs it started end with it."""
     program("prometheus"), program("prometheus-alertmanager", "alertmanager")
     with command("rehearse", f"--rules={FOLDER}", "ExchangeDown") as running:
-        running.wait_line("letting it run quietly", within=60)
+        running.wait_line("letting it run quietly")
         children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
         assert len(children) == 4
-        assert running.end(signal.SIGINT, within=30) == 130
+        assert running.end(signal.SIGINT) == 130
     time.sleep(0.2)
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
 

@@ -86,9 +86,7 @@ def test_prometheus_scrapes_both_formats(start: Callable[..., World], tmp_path: 
         with programs.prometheus(tmp_path, targets) as (_, prometheus):
             for job in ("openmetrics", "text"):
                 count = f'count_over_time(up{{job="{job}"}}[5m]) >= 30'
-                programs.eventually(
-                    partial(programs.query, prometheus, count), "30 scrapes", within=60
-                )
+                programs.eventually(partial(programs.query, prometheus, count), "30 scrapes")
                 assert not programs.query(prometheus, f'min_over_time(up{{job="{job}"}}[5m]) < 1')
                 for expression in EXPECTED:
                     narrowed = expression.replace("{", f'{{job="{job}",', 1)

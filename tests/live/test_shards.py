@@ -79,14 +79,14 @@ def test_four_shards_say_what_one_process_says(tmp_path: Path) -> None:
             targets.append(f"127.0.0.1:{port}")
         for target in targets:
             ready = partial(programs.get, f"http://{target}/-/ready")
-            programs.eventually(ready, "the exporter is ready", within=30)
+            programs.eventually(ready, "the exporter is ready")
         scrapes = SCRAPES.format(
             rules=", ".join(RULES), whole=targets[0], shards=",".join(targets[1:])
         )
         _, prometheus = stack.enter_context(programs.prometheus(tmp_path, scrapes))
 
         def compare(record: str, count: int, within: float) -> None:
-            programs.eventually(lambda: _same(prometheus, record, count, within), record, within=40)
+            programs.eventually(lambda: _same(prometheus, record, count, within), record)
 
         compare("symbol:consensus_venues:count", 2, 0.0)
         compare("symbol:consensus_price:median", 2, 0.002)
@@ -109,9 +109,7 @@ def test_four_shards_say_what_one_process_says(tmp_path: Path) -> None:
 
         programs.post_json(f"{control}/control/faults", {"venue": "okx", "fault": "reset"})
         down = 'exchange:venue_down:sites{exchange="okx"} == 1'
-        programs.eventually(
-            lambda: len(programs.query(prometheus, down)) == 2, "both see it down", within=30
-        )
+        programs.eventually(lambda: len(programs.query(prometheus, down)) == 2, "both see it down")
         compare("exchange:venue_down:sites", len(VENUES), 0.0)
         compare("symbol:consensus_venues:count == 5", 2, 0.0)
         compare("symbol:consensus_price:median", 2, 0.002)

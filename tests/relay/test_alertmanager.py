@@ -50,7 +50,7 @@ def alertmanager(folder: Path, url: str) -> Iterator[str]:
         "--cluster.listen-address=",
     ):
         own = f"http://127.0.0.1:{port}"
-        eventually(lambda: get(f"{own}/-/ready"), "Alertmanager is ready", within=30)
+        eventually(lambda: get(f"{own}/-/ready"), "Alertmanager is ready")
         yield own
 
 
@@ -86,13 +86,13 @@ def test_pages_once_through_two_alertmanagers_and_a_relay_that_was_away(tmp_path
                 _fire(each, "ExchangeDown")
             quiet(1.0)
             with inside(file, port) as relay:
-                eventually(lambda: providers.of("line"), "paged", within=15)
+                eventually(lambda: providers.of("line"), "paged")
                 dropped = "alert_relay_deduplicated_total"
-                eventually(lambda: metric(relay, dropped) >= 2, "repeats came", within=15)
+                eventually(lambda: metric(relay, dropped) >= 2, "repeats came")
                 assert len(providers.of("line")) == 1
                 for each in (first, second):
                     _fire(each, "ExchangeDown", ended=True)
-                eventually(lambda: len(providers.of("line")) == 2, "the end is told", within=15)
+                eventually(lambda: len(providers.of("line")) == 2, "the end is told")
                 quiet(1.0)
         texts = [each.body["messages"][0]["text"] for each in providers.of("line")]
         assert texts[0].startswith("[CRITICAL] ExchangeDown okx\n• okx: okx 測試 ไม่ตอบ")
@@ -110,7 +110,7 @@ def test_reminders_say_how_long_it_lasts(tmp_path: Path) -> None:
         with inside(file) as relay, alertmanager(tmp_path / "a", relay) as url:
             began = time.monotonic()
             _fire(url, "ExchangeDown")
-            eventually(lambda: len(providers.of("webhook")) >= 3, "reminded", within=20)
+            eventually(lambda: len(providers.of("webhook")) >= 3, "reminded")
             assert time.monotonic() - began >= 2.0
         said = [each.body["occasion"] for each in providers.of("webhook")]
         assert said[:3] == ["firing", "reminder", "reminder"]

@@ -38,8 +38,8 @@ def test_outbox_of_a_running_relay(tmp_path: Path, capsys: pytest.CaptureFixture
         with inside(file) as url:
             for number in range(3):
                 assert send(url, post_of(alert(f"A{number}"), group=f"g{number}")) == 200
-            eventually(lambda: run("outbox", "list", "--state=dead")[1].count("dead") == 3, "dead",
-                       within=10)  # fmt: skip
+            listed = ("outbox", "list", "--state=dead")
+            eventually(lambda: run(*listed)[1].count("dead") == 3, "dead")
             assert providers.of("webhook") == []
             status, shown = run("outbox", "show", "1")
             assert status == 0
@@ -47,11 +47,11 @@ def test_outbox_of_a_running_relay(tmp_path: Path, capsys: pytest.CaptureFixture
             assert "detail:    400" in shown
             del providers.fault["webhook"]
             assert run("outbox", "retry", "1") == (0, "1 in line again: 1\n")
-            eventually(lambda: len(providers.of("webhook")) == 1, "sent again", within=10)
+            eventually(lambda: len(providers.of("webhook")) == 1, "sent again")
             assert run("outbox", "drop", "2") == (0, "1 dropped: 2\n")
             assert run("outbox", "drop", "2")[0] == 1
             assert run("outbox", "retry", "all") == (0, "1 in line again: 3\n")
-            eventually(lambda: len(providers.of("webhook")) == 2, "the other", within=10)
+            eventually(lambda: len(providers.of("webhook")) == 2, "the other")
             assert run("outbox", "show", "99")[0] == 1
             assert run("outbox", "retry", "x")[0] == 2
         rows = [json.loads(line) for line in run("audit")[1].splitlines()]
@@ -111,5 +111,4 @@ def test_apprise_is_opened_only_when_configured(tmp_path: Path) -> None:
             assert send(url, post_of(alert())) == 200
             eventually(
                 lambda: [each for each in providers.requests if each[0] == "apprise"], "it came",
-                within=15,
             )  # fmt: skip

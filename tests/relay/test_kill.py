@@ -96,14 +96,14 @@ def test_a_kill_loses_nothing_acknowledged(
         with inside(file) as url:
             if not acknowledged:  # as Alertmanager does
                 assert send(url, body) == 200
-            eventually(lambda: providers.of("line"), "LINE is told", within=10)
-            eventually(lambda: providers.of("discord"), "Discord is told", within=10)
+            eventually(lambda: providers.of("line"), "LINE is told")
+            eventually(lambda: providers.of("discord"), "Discord is told")
             assert send(url, body) == 200  # the second Alertmanager of a pair
-            eventually(lambda: not _open(tmp_path), "nothing waits", within=10)
+            eventually(lambda: not _open(tmp_path), "nothing waits")
         assert len(providers.of("line")) == 1
         assert len(providers.of("discord")) <= (2 if pattern == DONE else 1)
         with inside(file):  # and nothing comes again after another start
-            eventually(lambda: not _open(tmp_path), "nothing waits", within=10)
+            eventually(lambda: not _open(tmp_path), "nothing waits")
         assert len(providers.of("line")) == 1
         assert not [each for each in providers.refused if each[1] != 409]
 
@@ -131,7 +131,7 @@ def test_a_kill_while_the_provider_works(tmp_path: Path, taken: bool) -> None:
         del providers.fault["line"]
         assert len(providers.of("line")) == int(taken)
         with inside(file):
-            eventually(lambda: not _open(tmp_path), "nothing waits", within=10)
+            eventually(lambda: not _open(tmp_path), "nothing waits")
         assert len(providers.of("line")) == 1
         assert 1 <= len(providers.of("discord")) <= 2
 
@@ -153,5 +153,5 @@ def test_a_receiver_may_rather_miss_than_hear_twice(tmp_path: Path) -> None:
         del providers.fault["twilio"]
         with inside(file) as url:
             assert send(url, post_of(alert("Other"), group="other")) == 200
-            eventually(lambda: len(providers.of("twilio")) == 2, "the next one", within=10)
+            eventually(lambda: len(providers.of("twilio")) == 2, "the next one")
         assert ["ExchangeDown" in each.body["Body"] for each in providers.taken] == [True, False]

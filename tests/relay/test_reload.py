@@ -43,10 +43,10 @@ def test_a_reload_changes_who_is_told_and_loses_nothing(tmp_path: Path) -> None:
         file = write(tmp_path, calm, **OPEN)
         with relay(file) as (_, url):
             assert send(url, post_of(alert(), group="one")) == 200
-            eventually(lambda: len(providers.taken) == 2, "both were told", within=20)
+            eventually(lambda: len(providers.taken) == 2, "both were told")
             providers.fault["webhook"] = lambda: (503, {}, b"later")
             assert send(url, post_of(alert("Two"), group="two")) == 200
-            eventually(lambda: len(providers.of("slack")) == 2, "slack was told", within=20)
+            eventually(lambda: len(providers.of("slack")) == 2, "slack was told")
 
             patient = receiver("webhook", providers.url, timeout="3s")
             write(tmp_path, [patient, receiver("telegram", providers.url)], **OPEN)
@@ -60,9 +60,9 @@ def test_a_reload_changes_who_is_told_and_loses_nothing(tmp_path: Path) -> None:
                 "at_next_start": [],
             }
             assert send(url, post_of(alert("Three"), group="three")) == 200
-            eventually(lambda: len(providers.of("telegram")) == 1, "the new one", within=20)
+            eventually(lambda: len(providers.of("telegram")) == 1, "the new one")
             del providers.fault["webhook"]
-            eventually(lambda: len(providers.of("webhook")) == 3, "all of it came", within=20)
+            eventually(lambda: len(providers.of("webhook")) == 3, "all of it came")
             told = [json.dumps(each.body) for each in providers.of("webhook")]
             for name in ("ExchangeDown", '"Two', '"Three'):
                 assert sum(name in each for each in told) == 1, told
@@ -91,7 +91,7 @@ def test_who_did_not_change_is_left_alone(tmp_path: Path) -> None:
                 "at_next_start": ["spool", "intake.body_limit"],
             }
             assert send(url, post_of(alert())) == 200
-            eventually(lambda: len(providers.taken) == 2, "both were told", within=20)
+            eventually(lambda: len(providers.taken) == 2, "both were told")
 
 
 def test_a_bad_config_is_refused_and_the_old_one_stays(tmp_path: Path) -> None:
@@ -106,14 +106,14 @@ def test_a_bad_config_is_refused_and_the_old_one_stays(tmp_path: Path) -> None:
             assert "the old one stays" in answer
             assert "webhok" in answer
             assert metric(url, GOOD) == 0
-            eventually(lambda: "event=config_refused" in running.output, "logged", within=10)
+            eventually(lambda: "event=config_refused" in running.output, "logged")
             assert send(url, post_of(alert())) == 200
-            eventually(lambda: len(providers.taken) == 1, "the old one works", within=20)
+            eventually(lambda: len(providers.taken) == 1, "the old one works")
             write(tmp_path, [receiver("slack", providers.url)], **OPEN)
             running.popen.send_signal(signal.SIGHUP)
-            eventually(lambda: metric(url, GOOD) == 1, "mended", within=20)
+            eventually(lambda: metric(url, GOOD) == 1, "mended")
             assert send(url, post_of(alert("Two"), group="two")) == 200
-            eventually(lambda: len(providers.of("slack")) == 1, "the new one works", within=20)
+            eventually(lambda: len(providers.of("slack")) == 1, "the new one works")
             assert running.end() == 0
 
 
@@ -128,7 +128,7 @@ def test_a_reload_by_post_is_closed_by_default(tmp_path: Path) -> None:
             write(tmp_path, calm, **login)
             # `server` is read at the start alone: nobody opens what a start has closed.
             running.popen.send_signal(signal.SIGHUP)
-            eventually(lambda: send(url, post_of(alert())) == 401, "followed", within=20)
+            eventually(lambda: send(url, post_of(alert())) == 401, "followed")
             assert reload(url, Authorization="Bearer relay-token")[0] == 403
         write(tmp_path, calm, **login, **OPEN)
         with relay(file) as (_, url):
@@ -192,7 +192,7 @@ def test_tls_and_logins_of_the_web_config(tmp_path: Path) -> None:
             for path in ("/", "/metrics", "/-/ready", "/nowhere"):
                 assert ask(f"{url}{path}", None) == 401
             assert [ask(intake, login, post) for login in (None, wrong, right)] == [401, 401, 200]
-            eventually(lambda: len(providers.taken) == 1, "it was told", within=20)
+            eventually(lambda: len(providers.taken) == 1, "it was told")
             web.write_text("tls_server_config: {cert_file: own.pem}\n")
-            eventually(lambda: "event=web_config_refused" in running.output, "said", within=20)
+            eventually(lambda: "event=web_config_refused" in running.output, "said")
             assert ask(intake, wrong, post) == 401

@@ -118,7 +118,7 @@ def test_streams_are_understood_by_the_venue_file(name: str, channel: Channel) -
             Simulator(venue_names=[name], rate=50, book_rate=20) as simulator,
             aiohttp.ClientSession() as http,
             http.ws_connect(await stream_url(venue, channel, simulator)) as socket,
-            asyncio.timeout(20),
+            asyncio.timeout(60),
         ):
             asked = venue.welcomed
             if not asked:

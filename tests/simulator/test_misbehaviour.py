@@ -41,6 +41,11 @@ def on(
     return play
 
 
+def wall() -> float:
+    """Return our own clock, which the simulator's is held against, in epoch seconds."""
+    return time.time_ns() / 1e9
+
+
 def prices(frames: list[Any]) -> list[float]:
     """Read the prices of Binance trades."""
     return [float(frame["data"]["p"]) for frame in frames]
@@ -69,19 +74,19 @@ def test_latency_delays_answers_until_it_ends() -> None:
 
     async def run() -> None:
         async with Simulator() as simulator:
-            simulator.inject({"fault": "latency", "endpoint": "*/ping", "seconds": 0.3, "for": 0.5})
+            number = simulator.inject({"fault": "latency", "endpoint": "*/ping", "seconds": 0.3})
             start = time.monotonic()
             await fetch(simulator, PING)
-            assert 0.3 <= time.monotonic() - start < 0.45
-            start = time.monotonic()
+            assert time.monotonic() - start >= 0.3
+            simulator.clear(number)
+            # Who is delayed by an hour has no answer before the test gives up.
+            endless = {"fault": "latency", "endpoint": "*/ping", "seconds": 3600.0, "for": 0.3}
+            simulator.inject(endless)
             await fetch(simulator, "/binance/api/v3/time")
-            assert time.monotonic() - start < 0.2
-            await asyncio.sleep(0.3)
-            start = time.monotonic()
+            await asyncio.sleep(0.4)
             await fetch(simulator, PING)
-            assert time.monotonic() - start < 0.2
 
-    asyncio.run(run())
+    asyncio.run(asyncio.wait_for(run(), 60.0))
 
 
 @pytest.mark.parametrize(
@@ -121,10 +126,11 @@ def test_retry_after_comes_as_a_date_too_and_as_the_venue_does() -> None:
     async def run() -> None:
         async with Simulator() as simulator:
             simulator.inject({"fault": "rate_limit", "form": "date", "retry_after": "90s"})
+            before = wall()
             status, headers, _ = await fetch(simulator, PING)
-            ahead = parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time_ns() / 1e9
             assert status == 429
-            assert 88 < ahead < 91
+            until = parsedate_to_datetime(headers["retry-after"]).timestamp()  # whole seconds
+            assert before + 89 < until < wall() + 91
             simulator.clear()
             simulator.inject({"fault": "rate_limit", "form": "venue"})
             status, headers, body = await fetch(simulator, "/bybit/v5/market/time")
@@ -245,15 +251,15 @@ def test_a_skewed_clock_shows_in_rest_and_streams() -> None:
 
     @on()
     async def scene(simulator: Simulator, stream: Stream) -> None:
+        await stream.take(3)
+        before = wall()
         simulator.inject({"fault": "clock_skew", "venue": "binance", "seconds": -5})
         _, headers, body = await fetch(simulator, "/binance/api/v3/time")
-        now = time.time_ns() / 1e9
-        assert body["serverTime"] / 1000 - now == pytest.approx(-5, abs=0.1)
-        assert parsedate_to_datetime(headers["date"]).timestamp() - now == pytest.approx(
-            -5, abs=1.1
-        )
-        frame = (await stream.take(3))[-1]
-        assert frame["data"]["E"] / 1000 - time.time_ns() / 1e9 == pytest.approx(-5, abs=0.2)
+        assert before - 5.001 <= body["serverTime"] / 1000 <= wall() - 5
+        date = parsedate_to_datetime(headers["date"]).timestamp()  # whole seconds
+        assert before - 6 <= date <= wall() - 5
+        moments = [frame["data"]["E"] / 1000 for frame in await stream.take(30)]
+        assert before - 5.001 <= moments[-1] <= wall() - 5
         _, _, truth = await fetch(simulator, "/control/truth")
         assert truth["venues"]["binance"]["skew_seconds"] == pytest.approx(-5, abs=0.01)
         assert truth["venues"]["okx"]["skew_seconds"] == 0
@@ -264,11 +270,15 @@ def test_a_clock_drifts() -> None:
 
     async def run() -> None:
         async with Simulator() as simulator:
+            begun = wall()
             simulator.inject({"fault": "clock_skew", "seconds": 0, "drift_ppm": 100_000})
+            drifting = wall()
             await asyncio.sleep(0.5)
+            asked = wall()
             _, _, body = await fetch(simulator, "/binance/api/v3/time")
-            ahead = body["serverTime"] / 1000 - time.time_ns() / 1e9
-            assert ahead == pytest.approx(0.05, abs=0.02)
+            answered = wall()
+            least, most = asked + (asked - drifting) / 10, answered + (answered - begun) / 10
+            assert least - 0.001 <= body["serverTime"] / 1000 <= most
 
     asyncio.run(run())
 
@@ -485,14 +495,14 @@ def test_latency_of_streams_keeps_the_order() -> None:
         fault = {"fault": "latency", "channel": "trades", "seconds": 0.2, "jitter": 0.1}
         simulator.inject(fault)
         await asyncio.sleep(0.4)
-        while (await stream.next())["data"]["E"] / 1000 > time.time_ns() / 1e9 - 0.19:
+        while (await stream.next())["data"]["E"] / 1000 > wall() - 0.19:
             pass
         rows = []
         for _ in range(50):
             row = (await stream.next())["data"]
-            rows.append((row["t"], time.time_ns() / 1e9 - row["E"] / 1000))
+            rows.append((row["t"], wall() - row["E"] / 1000))
         assert all(after[0] == before[0] + 1 for before, after in pairwise(rows))
-        assert all(0.19 < late < 0.45 for _, late in rows)
+        assert all(late > 0.19 for _, late in rows)
 
 
 def test_lifetimes_pings_and_limits_of_frames_end_connections() -> None:
@@ -563,7 +573,7 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
                 .encode()
             )  # fmt: skip
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not simulator.desks["binance"].events["slow_consumers"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             writer.close()
@@ -573,6 +583,7 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.timed
 def test_a_burst_is_sent_whole_and_in_time() -> None:
     """Five thousand trades arrive with contiguous numbers, in about the time commanded."""
 

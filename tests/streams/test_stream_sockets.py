@@ -73,7 +73,7 @@ async def witness(
         )
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(stream.run())
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await over.wait()
             task.cancel()
     return said, numbers
