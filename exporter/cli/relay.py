@@ -65,6 +65,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="TLS, logins and headers, in the exporter toolkit's format; changes are followed",
     )
+    add(
+        "--storage.path",
+        dest="storage",
+        metavar="DIR",
+        help="directory in which a relative spool.path begins (default: the config's)",
+    )
     add("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"))
     add("--log.format", dest="log_format", choices=("logfmt", "json"))
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
@@ -104,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     if args.check:
         print("\n".join(_report(file, config)))
         return 0
-    folder = Path(file).parent
+    folder = Path(args.storage or Path(file).parent)
     match args.action:
         case "test":
             return _test(config, args.receiver)
@@ -195,7 +201,11 @@ def _serve(config: RelayConfig, file: str, args: argparse.Namespace) -> int:
         print(f"ready {scheme}://{shown}:{port}", flush=True)
 
     options = relay.RelayOptions(
-        folder=Path(file).parent, listen_address=args.listen, ready=ready, reload=reload, web=web
+        folder=Path(args.storage or Path(file).parent),
+        listen_address=args.listen,
+        ready=ready,
+        reload=reload,
+        web=web,
     )
     try:
         asyncio.run(_until_told(relay.Relay(config, options)))

@@ -58,6 +58,11 @@ def helm() -> Any:
     return import_module("helm_python")
 
 
+def native() -> Any:
+    """Give what lies below it, for options that the library does not pass on."""
+    return import_module("helm_python._native")
+
+
 class RefusedError(Exception):
     """The engine renders nothing of these values; the text is what a user reads."""
 
@@ -65,8 +70,6 @@ class RefusedError(Exception):
 @functools.lru_cache(maxsize=512)
 def _rendered(chart: Path, values: str, version: str, apis: tuple[str, ...]) -> str:
     engine = helm()
-    from helm_python import _native
-
     release = {
         "name": "rel",
         "namespace": "ns",
@@ -77,7 +80,7 @@ def _rendered(chart: Path, values: str, version: str, apis: tuple[str, ...]) -> 
         with engine.Chart.load(str(chart)) as loaded:
             # The library's own render() takes no Kubernetes version.
             return str(
-                _native.call_string("helm_render", loaded._raw(), values, json.dumps(release))
+                native().call_string("helm_render", loaded._raw(), values, json.dumps(release))
             )
     except engine.HelmError as error:
         raise RefusedError(str(error)) from error

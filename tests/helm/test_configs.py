@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,16 @@ from exporter.__main__ import main
 from tests.helm.engine import EXAMPLES, Manifest, manifests, pods, values_of
 
 
-def _config(found: list[Manifest], name: str) -> str | None:
+def config_of(found: list[Manifest], name: str) -> str | None:
     """Give the config.yml of an object, whatever its kind."""
     for each in found:
         if each["kind"] in ("ConfigMap", "Secret") and each["metadata"]["name"] == name:
-            contents: dict[str, str] = each.get("data") or each["stringData"]
-            return contents["config.yml"]
+            text: str = each["data"]["config.yml"]
+            return b64decode(text).decode() if each["kind"] == "Secret" else text
     return None
 
 
-def _mounted(spec: Manifest) -> str:
+def mounted(spec: Manifest) -> str:
     volume = next(each for each in spec["volumes"] if each["name"] == "config")
     name: str = (
         volume["configMap"]["name"] if "configMap" in volume else volume["secret"]["secretName"]
@@ -29,7 +30,7 @@ def _mounted(spec: Manifest) -> str:
     return name
 
 
-def _check(text: str, folder: Path, patch: pytest.MonkeyPatch) -> int:
+def check_config(text: str, folder: Path, patch: pytest.MonkeyPatch) -> int:
     """Let the program check a config, with every secret that it names at hand; give its status."""
     for name in re.findall(r"env: (\w+)", text):
         patch.setenv(name, "https://example.com/secret")
@@ -55,10 +56,10 @@ def test_the_program_takes_them(
     texts = {
         text
         for manifest, spec in pods(found)
-        if manifest["kind"] != "Pod" and (text := _config(found, _mounted(spec)))
+        if manifest["kind"] != "Pod" and (text := config_of(found, mounted(spec)))
     }
     for text in texts:
-        status = _check(text, tmp_path, monkeypatch)
+        status = check_config(text, tmp_path, monkeypatch)
         said = capsys.readouterr()
         assert status == 0, said.err
         assert not re.search("^warning:", said.out, re.MULTILINE), said.out
@@ -71,7 +72,7 @@ def test_the_relays_spool_is_on_its_volume() -> None:
     manifest, spec = next(
         each for each in pods(found) if each[0]["metadata"]["name"].endswith("relay")
     )
-    config = yaml.safe_load(_config(found, _mounted(spec)) or "")
+    config = yaml.safe_load(config_of(found, mounted(spec)) or "")
     mounts = {each["name"]: each["mountPath"] for each in spec["containers"][0]["volumeMounts"]}
     claims = [each["metadata"]["name"] for each in manifest["spec"]["volumeClaimTemplates"]]
     assert claims == ["spool"]
@@ -85,7 +86,7 @@ def test_the_reloader_by_http_opens_reload() -> None:
         "configReloader": {"enabled": True, "method": "http"},
         "config": {"server": {"requests": 8}},
     }
-    opened = yaml.safe_load(_config(manifests(values), "rel-exchange-exporter") or "")
+    opened = yaml.safe_load(config_of(manifests(values), "rel-exchange-exporter") or "")
     assert opened["server"] == {"changes": True, "requests": 8}
-    plain = _config(manifests({"configReloader": {"enabled": True}}), "rel-exchange-exporter")
+    plain = config_of(manifests({"configReloader": {"enabled": True}}), "rel-exchange-exporter")
     assert "server" not in (plain or "")

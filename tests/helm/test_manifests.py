@@ -251,7 +251,13 @@ def test_the_rules_find_mistakes() -> None:
         ("pod-networkpolicy", {"networkPolicy": {"enabled": False}}),
         ("has-poddisruptionbudget", {"podDisruptionBudget": {"enabled": False}}),
         ("has-host-podantiaffinity", {"affinity": {}}),
-        ("container-security-context-user-group-id", {"securityContext": {"runAsUser": 1000}}),
+        (
+            "container-security-context-user-group-id",
+            {
+                "securityContext": {"runAsUser": 1000},
+                "configReloader": {"enabled": True, "securityContext": {"runAsUser": 1000}},
+            },
+        ),
         ("container-security-context-privileged", {"securityContext": {"privileged": True}}),
     ]
     for rule, values in spoilt:

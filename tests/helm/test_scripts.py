@@ -57,7 +57,7 @@ def test_the_reloader_makes_the_program_read_its_config(command: str, tmp_path: 
             # Of all such programs on this machine it is to see this one.
             code = code.replace('glob("[0-9]*/comm")', f'glob("{served.pid}/comm")')
             with subprocess.Popen(
-                [sys.executable, "-c", code, tmp_path / "config.yml", "0.1s"], stdout=told_file
+                [sys.executable, "-c", code, tmp_path / "config.yml", "0.1"], stdout=told_file
             ) as reloader:
                 try:
                     time.sleep(0.5)
@@ -99,3 +99,36 @@ def test_the_probe_tells_who_answers() -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert "no answer" in done.stderr
+
+
+@pytest.mark.live
+def test_the_reloader_says_why_it_reaches_nobody(tmp_path: Path) -> None:
+    """A signal that the kernel refuses, or that has no process to go to, is said once in words."""
+    code = (FILES / "reloader.py").read_text(encoding="utf-8")
+    refusing = code.replace("os.kill(", "_refuse(").replace(
+        "def tell()", "def _refuse(*_: int) -> None:\n    raise PermissionError\n\n\ndef tell()"
+    )
+    mine = Path("/proc/self/comm").read_text(encoding="utf-8").strip()
+    for text, name, words in (
+        (refusing, mine, "runs as another user"),
+        (code, "nobody-has-this", "no process is called nobody-has-this"),
+    ):
+        config = tmp_path / "config.yml"
+        config.write_text("one", encoding="utf-8")
+        told = tmp_path / "told"
+        named = text.replace('NAME = "exchange-export"', f"NAME = {name!r}")
+        with (
+            told.open("w") as out,
+            subprocess.Popen(
+                [sys.executable, "-u", "-c", named, config, "0.05"], stdout=out
+            ) as reloader,
+        ):
+            try:
+                # Before its first look the changed file would be the one it knows.
+                time.sleep(0.5)
+                config.write_text("two", encoding="utf-8")
+                _wait(told, words)
+                time.sleep(0.3)
+                assert told.read_text(encoding="utf-8").count("config_reload_failed") == 1
+            finally:
+                reloader.kill()

@@ -67,7 +67,7 @@ TOLD = RELAY | {"config": {"receivers": [RECEIVER]}}
             "webConfig.scheme: found http beside content.tls_server_config",
         ),
         (
-            {"relay": {"webConfig": {"content": {"tls_server_config": {"cert_file": "c"}}}}},
+            {"relay": TOLD | {"webConfig": {"content": {"tls_server_config": {"cert_file": "c"}}}}},
             "relay.webConfig.scheme: found http beside content.tls_server_config",
         ),
         (

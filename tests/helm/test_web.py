@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 
 import pytest
@@ -80,7 +81,7 @@ def test_the_program_takes_a_web_config_of_values() -> None:
     for part in NAMES:
         volumes = _pod(found, part)["spec"]["volumes"]
         name = next(each["secret"]["secretName"] for each in volumes if "web" in each["name"])
-        text = one(found, "Secret", name)["stringData"]["web.yml"]
+        text = b64decode(one(found, "Secret", name)["data"]["web.yml"]).decode()
         read[part], _ = web.read(text, "web.yml")
     assert all(each.tls_server_config for each in read.values())
     assert {part: set(each.basic_auth_users) for part, each in read.items()} == {
@@ -132,7 +133,9 @@ def test_alertmanager_posts_as_the_relay_asks() -> None:
 def test_a_web_config_that_asks_is_a_login(web_config: Manifest) -> None:
     """The relay needs no token where its web config asks who posts."""
     receiver = {"name": "a", "type": "webhook", "url": "https://example.com/"}
+    tcp = {"tcpSocket": {"port": "http"}}
     relay = {"enabled": True, "config": {"receivers": [receiver]}, "webConfig": web_config}
+    relay |= {"livenessProbe": tcp, "readinessProbe": tcp}
     found = manifests({"relay": relay})
     config = yaml.safe_load(one(found, "ConfigMap", NAMES["relay"])["data"]["config.yml"])
     assert "intake" not in config

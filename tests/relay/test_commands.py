@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.__main__ import main
-from tests.live.programs import eventually
+from tests.live.programs import command, eventually
 from tests.relay import fakes
 from tests.relay.programs import SECRETS, alert, inside, post_of, receiver, relay, send, write
 
@@ -112,3 +112,16 @@ def test_apprise_is_opened_only_when_configured(tmp_path: Path) -> None:
             eventually(
                 lambda: [each for each in providers.requests if each[0] == "apprise"], "it came",
             )  # fmt: skip
+
+
+def test_a_relative_spool_begins_in_the_storage_path(tmp_path: Path) -> None:
+    """Beside a config that lies where nothing can be written, the spool has a place of its own."""
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    file = write(tmp_path, [receiver("webhook", "http://127.0.0.1:9")])
+    flags = (f"--config.file={file}", f"--storage.path={storage}")
+    with command("relay", *flags, "--web.listen-address=127.0.0.1:0", env=SECRETS) as running:
+        running.wait_line("ready ")
+        assert [each.name for each in tmp_path.glob("*.db")] == []
+        assert (storage / "relay.db").exists()
+        assert main(["relay", *flags, "outbox", "list"]) == 0

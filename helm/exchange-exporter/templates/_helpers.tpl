@@ -1,29 +1,59 @@
+{{/* A label's value: at most 63 characters, of which the first and the last are letters or digits. */}}
+{{- define "exchange-exporter.label" -}}
+{{- regexReplaceAll "[^A-Za-z0-9_.-]" (toString .) "_" | trunc 63 | trimAll "-_." -}}
+{{- end -}}
+
+{{/* A name that every kind takes (RFC 1035): dict name, max. What had to be changed or cut gets a
+hash, so that two of them stay apart; so does what YAML takes for a truth value. */}}
+{{- define "exchange-exporter.dns" -}}
+{{- $name := regexReplaceAll "[^a-z0-9]+" (lower .name) "-" | trimAll "-" -}}
+{{- if not (regexMatch "^[a-z]" $name) -}}
+{{- $name = printf "x-%s" $name | trimSuffix "-" -}}
+{{- end -}}
+{{- $words := list "true" "false" "null" "yes" "no" "on" "off" "y" "n" -}}
+{{- if or (ne $name .name) (gt (len $name) (int .max)) (has $name $words) -}}
+{{- $name = printf "%s-%s" ($name | trunc (sub .max 9 | int) | trimSuffix "-") (sha256sum .name | trunc 8) -}}
+{{- end -}}
+{{- $name -}}
+{{- end -}}
+
 {{- define "exchange-exporter.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- include "exchange-exporter.label" (default .Chart.Name .Values.nameOverride) -}}
+{{- end -}}
+
+{{/* The name before it is cut to what a kind allows: dict root, suffix. */}}
+{{- define "exchange-exporter.wholeName" -}}
+{{- $name := .root.Values.fullnameOverride -}}
+{{- if not $name -}}
+{{- $chart := default .root.Chart.Name .root.Values.nameOverride -}}
+{{- $name = ternary .root.Release.Name (printf "%s-%s" .root.Release.Name $chart) (contains $chart .root.Release.Name) -}}
+{{- end -}}
+{{- list $name .suffix | compact | join "-" -}}
 {{- end -}}
 
 {{- define "exchange-exporter.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
-{{- else -}}
-{{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 63 | trimSuffix "-" -}}
-{{- end -}}
+{{- include "exchange-exporter.dns" (dict "name" (include "exchange-exporter.wholeName" (dict "root" . "suffix" "")) "max" 63) -}}
 {{- end -}}
 
-{{/* A further name beside the full one, cut so that the suffix stays: dict root, suffix. A
-StatefulSet's name gets a pod ordinal and a hash of 11 characters, hence 52 and not 63. */}}
+{{/* A further name beside the full one: dict root, suffix. A StatefulSet's name gets a pod ordinal and
+a hash of 11 characters, hence 52 and not 63. */}}
 {{- define "exchange-exporter.suffixed" -}}
-{{- $room := sub 52 (len .suffix | add 1) | int -}}
-{{- printf "%s-%s" (include "exchange-exporter.fullname" .root | trunc $room | trimSuffix "-") .suffix -}}
+{{- include "exchange-exporter.dns" (dict "name" (include "exchange-exporter.wholeName" .) "max" 52) -}}
 {{- end -}}
 
 {{- define "exchange-exporter.workload" -}}
-{{- include "exchange-exporter.fullname" . | trunc 52 | trimSuffix "-" -}}
+{{- include "exchange-exporter.suffixed" (dict "root" . "suffix" "") -}}
 {{- end -}}
 
 {{- define "exchange-exporter.relay" -}}
 {{- include "exchange-exporter.suffixed" (dict "root" . "suffix" "relay") -}}
+{{- end -}}
+
+{{/* The name of an object that may lie in a namespace which several releases share: dict root, name,
+namespace (where it lies; empty: with the release). */}}
+{{- define "exchange-exporter.sharedName" -}}
+{{- $home := include "exchange-exporter.namespace" .root -}}
+{{- ternary .name (list $home .name | compact | join "-") (has .namespace (list "" $home)) -}}
 {{- end -}}
 
 {{- define "exchange-exporter.namespace" -}}
@@ -42,26 +72,26 @@ StatefulSet's name gets a pod ordinal and a hash of 11 characters, hence 52 and 
 {{- define "exchange-exporter.selectorLabels" -}}
 {{- $name := include "exchange-exporter.name" .root -}}
 {{- if .part -}}
-{{- $name = printf "%s-%s" ($name | trunc (sub 62 (len .part) | int) | trimSuffix "-") .part -}}
+{{- $name = printf "%s-%s" ($name | trunc (sub 62 (len .part) | int) | trimAll "-_.") .part -}}
 {{- end -}}
-app.kubernetes.io/name: {{ $name }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ $name | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- end -}}
 
 {{/* Labels of an object: dict root, part, extra (a list of users' labels; the chart's own win). */}}
 {{- define "exchange-exporter.labels" -}}
-{{- $labels := deepCopy .root.Values.commonLabels -}}
+{{- $labels := deepCopy (default dict .root.Values.commonLabels) -}}
 {{- if .root.Values.releaseLabel -}}
 {{- $_ := set $labels "release" .root.Release.Name -}}
 {{- end -}}
 {{- range .extra -}}
-{{- $labels = mergeOverwrite $labels (deepCopy .) -}}
+{{- $labels = mergeOverwrite $labels (deepCopy (default dict .)) -}}
 {{- end -}}
 {{- $own := dict
-  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "helm.sh/chart" (include "exchange-exporter.label" (printf "%s-%s" .root.Chart.Name .root.Chart.Version))
   "app.kubernetes.io/component" (.part | default "exporter")
   "app.kubernetes.io/part-of" (include "exchange-exporter.name" .root)
-  "app.kubernetes.io/version" (.root.Values.image.tag | default .root.Chart.AppVersion | trunc 63)
+  "app.kubernetes.io/version" (include "exchange-exporter.label" (splitList "@" .root.Values.image.tag | first) | default .root.Chart.AppVersion)
   "app.kubernetes.io/managed-by" .root.Release.Service -}}
 {{- mergeOverwrite $labels $own (include "exchange-exporter.selectorLabels" . | fromYaml) | toYaml -}}
 {{- end -}}
@@ -82,7 +112,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{- end -}}
 
 {{- define "exchange-exporter.pullSecrets" -}}
-{{- with concat .Values.global.imagePullSecrets .Values.imagePullSecrets | uniq }}
+{{- with concat (default list .Values.global.imagePullSecrets) (default list .Values.imagePullSecrets) | uniq }}
 imagePullSecrets:
   {{- range . }}
   - {{ kindIs "map" . | ternary . (dict "name" .) | toJson }}
@@ -168,53 +198,34 @@ configMap:
 {{- printf "%s://%s.%s.svc:%v/api/v1/alertmanager" $scheme (include "exchange-exporter.relay" .) (include "exchange-exporter.namespace" .) .Values.relay.service.port -}}
 {{- end -}}
 
-{{/* What cannot be said in the JSON Schema. */}}
-{{- define "exchange-exporter.refuse" -}}
-{{- $v := .Values -}}
-{{- if and (gt (int $v.shards) 1) (gt (int $v.replicaCount) 1) -}}
-{{- fail "replicaCount: found more than 1 beside shards, expected one of the two: each shard is one pod" -}}
+{{/* A duration such as 1h30m, in milliseconds. */}}
+{{- define "exchange-exporter.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
+{{- $sum := 0 -}}
+{{- range regexFindAll "[0-9]+(ms|[smhd])" . -1 -}}
+{{- $sum = add $sum (mul (regexFind "[0-9]+" .) (get $units (regexFind "[a-z]+" .))) -}}
 {{- end -}}
-{{- if and $v.persistence.enabled (gt (int $v.replicaCount) 1) -}}
-{{- fail "replicaCount: found more than 1 beside persistence.enabled, expected 1: replicas would learn apart" -}}
+{{- $sum -}}
 {{- end -}}
-{{- if and $v.configExistingSecret $v.configExistingConfigMap -}}
-{{- fail "configExistingSecret: found beside configExistingConfigMap, expected one of the two" -}}
+
+{{/* A security context. With runAsAnyUser the cluster says which user, group and fsGroup: dict root, context. */}}
+{{- define "exchange-exporter.securityContext" -}}
+{{- with .context }}
+{{- $context := . -}}
+{{- if $.root.Values.runAsAnyUser -}}
+{{- $context = omit . "runAsUser" "runAsGroup" "fsGroup" -}}
 {{- end -}}
-{{- if and $v.serviceMonitor.enabled $v.podMonitor.enabled -}}
-{{- fail "podMonitor.enabled: found beside serviceMonitor.enabled, expected one of the two: every series would count twice" -}}
+securityContext:
+  {{- toYaml $context | nindent 2 }}
+{{- end }}
 {{- end -}}
-{{- range $path, $web := dict "webConfig" $v.webConfig "relay.webConfig" $v.relay.webConfig -}}
-{{- if and $web.content.tls_server_config (not $web.existingSecret) (ne $web.scheme "https") -}}
-{{- fail (printf "%s.scheme: found http beside content.tls_server_config, expected https" $path) -}}
+
+{{/* Ports of the addresses that a text (a config as YAML) names, as a JSON list; 443 and 80 where they name none. */}}
+{{- define "exchange-exporter.portsOf" -}}
+{{- $ports := list -}}
+{{- range regexFindAll "(https?|wss?)://[^\\s\"'/]+" . -1 -}}
+{{- $port := regexFind ":[0-9]+$" . | trimPrefix ":" -}}
+{{- $ports = append $ports (default (ternary "443" "80" (regexMatch "^(https|wss)" .)) $port | int) -}}
 {{- end -}}
-{{- end -}}
-{{- if $v.relay.enabled -}}
-{{- $intake := default dict $v.relay.config.intake -}}
-{{- $login := or $intake.bearer_token $intake.bearer_token_file $intake.username -}}
-{{- $web := ternary dict $v.relay.webConfig.content (ne $v.relay.webConfig.existingSecret "") -}}
-{{- $asks := or $web.basic_auth_users (eq (dig "tls_server_config" "client_auth_type" "" $web) "RequireAndVerifyClientCert") $v.relay.webConfig.existingSecret -}}
-{{- $own := include "exchange-exporter.ownConfig" $v.relay -}}
-{{- if and $own (not $v.relay.config.receivers) -}}
-{{- fail "relay.config.receivers: found none, expected who is to be told, or relay.configExistingSecret" -}}
-{{- end -}}
-{{- if and $own (not (or $login $asks $v.relay.token.existingSecret)) -}}
-{{- fail "relay.token.existingSecret: found none, expected the Secret with the token that Alertmanager must show (or relay.config.intake, or a login in relay.webConfig)" -}}
-{{- end -}}
-{{- if and $web.basic_auth_users (or $v.relay.token.existingSecret $intake.bearer_token $intake.bearer_token_file) -}}
-{{- fail "relay.webConfig.content.basic_auth_users: found beside a token, expected one of the two: a post shows one login" -}}
-{{- end -}}
-{{- if and $login $v.relay.token.existingSecret -}}
-{{- fail "relay.token.existingSecret: found beside a login in relay.config.intake, expected one of the two" -}}
-{{- end -}}
-{{- end -}}
-{{- $c := $v.alertmanagerConfig -}}
-{{- if and $c.enabled $c.route.matchers -}}
-{{- fail "alertmanagerConfig.route.matchers: found some, expected none: the first route takes what is of the release's namespace; put matchers on its routes" -}}
-{{- end -}}
-{{- if and $c.enabled (not (and $v.relay.enabled (or $v.relay.token.existingSecret $c.basicAuth $c.tlsConfig.cert))) -}}
-{{- fail "alertmanagerConfig.enabled: found true without relay.enabled and relay.token.existingSecret (or alertmanagerConfig.basicAuth), expected both" -}}
-{{- end -}}
-{{- if and $c.enabled $c.basicAuth $v.relay.token.existingSecret -}}
-{{- fail "alertmanagerConfig.basicAuth: found beside relay.token.existingSecret, expected one of the two: a post shows one login" -}}
-{{- end -}}
+{{- $ports | uniq | toJson -}}
 {{- end -}}

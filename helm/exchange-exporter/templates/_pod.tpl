@@ -7,7 +7,7 @@ values), part ("" or "relay"). */}}
 {{- $_ := set $annotations "checksum/config" (include $config .root | sha256sum) -}}
 {{- end -}}
 annotations:
-  {{- mergeOverwrite $annotations (deepCopy .v.podAnnotations) | toYaml | nindent 2 }}
+  {{- mergeOverwrite $annotations (deepCopy (default dict .v.podAnnotations)) | toYaml | nindent 2 }}
 labels:
   {{- include "exchange-exporter.labels" (dict "root" .root "part" .part "extra" (list .v.podLabels)) | nindent 2 }}
 {{- end -}}
@@ -21,9 +21,8 @@ enableServiceLinks: false
 shareProcessNamespace: true
 {{- end }}
 {{- include "exchange-exporter.pullSecrets" .root }}
-{{- with .v.podSecurityContext }}
-securityContext:
-  {{- toYaml . | nindent 2 }}
+{{- with include "exchange-exporter.securityContext" (dict "root" .root "context" .v.podSecurityContext) }}
+{{ . }}
 {{- end }}
 terminationGracePeriodSeconds: {{ .v.terminationGracePeriodSeconds }}
 {{- range $key := list "priorityClassName" "runtimeClassName" "schedulerName" "dnsPolicy" }}
@@ -67,9 +66,8 @@ initContainers:
 {{- define "exchange-exporter.container" -}}
 image: {{ include "exchange-exporter.ownImage" .root }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-{{- with .v.securityContext }}
-securityContext:
-  {{- toYaml . | nindent 2 }}
+{{- with include "exchange-exporter.securityContext" (dict "root" .root "context" .v.securityContext) }}
+{{ . }}
 {{- end }}
 ports:
   - name: http
@@ -84,8 +82,8 @@ envFrom:
   {{- include "exchange-exporter.tpl" (dict "root" $.root "value" .) | nindent 2 }}
 {{- end }}
 {{- range $key := list "startupProbe" "livenessProbe" "readinessProbe" }}
-{{- with get $.v $key }}
-{{- $probe := deepCopy . }}
+{{- with include "exchange-exporter.probe" (get $.v $key) | fromYaml }}
+{{- $probe := . }}
 {{- if and $probe.httpGet (include "exchange-exporter.webSecret" $) }}
 {{- $_ := set $probe "httpGet" (set $probe.httpGet "scheme" (include "exchange-exporter.scheme" $ | upper)) }}
 {{- end }}
@@ -103,6 +101,20 @@ lifecycle:
 {{- end }}
 {{- end -}}
 
+{{/* A probe, or nothing where it is switched off. A handler that is given takes the place of the
+default's httpGet: a parent chart's `httpGet: null` does not arrive here. */}}
+{{- define "exchange-exporter.probe" -}}
+{{- with . -}}
+{{- $probe := omit (deepCopy .) "enabled" -}}
+{{- if or $probe.tcpSocket $probe.exec $probe.grpc -}}
+{{- $probe = omit $probe "httpGet" -}}
+{{- end -}}
+{{- if dig "enabled" true . -}}
+{{- toYaml $probe -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Mounts that both have, with what users add: dict root, v, part. */}}
 {{- define "exchange-exporter.mounts" -}}
 # A folder and no subPath: a subPath never sees a new config.
@@ -116,7 +128,7 @@ lifecycle:
   mountPath: /etc/exchange-exporter/web
   readOnly: true
 {{- end }}
-{{- range concat .v.extraConfigmapMounts .v.extraSecretMounts }}
+{{- range concat (default list .v.extraConfigmapMounts) (default list .v.extraSecretMounts) }}
 - name: {{ .name }}
   mountPath: {{ .mountPath }}
   {{- with .subPath }}

@@ -16,14 +16,14 @@
     - |
       {{- .root.Files.Get "files/reloader.py" | nindent 6 }}
     - {{ $file }}
-    - {{ $v.watchInterval | quote }}
+    - {{ divf (include "exchange-exporter.milliseconds" $v.watchInterval) 1000 | quote }}
   {{- else }}
   image: {{ include "exchange-exporter.image" (dict "root" .root "image" $v.image "tag" $v.image.tag) }}
   imagePullPolicy: {{ $v.image.pullPolicy }}
   args:
     - --config-file={{ $file }}
     - --reload-url={{ include "exchange-exporter.scheme" . }}://127.0.0.1:{{ .port }}/-/reload
-    - --watch-interval={{ $v.watchInterval }}
+    - --watch-interval={{ include "exchange-exporter.milliseconds" $v.watchInterval }}ms
     - --listen-address=:{{ $v.containerPort }}
   ports:
     - name: reloader
@@ -34,9 +34,8 @@
   readinessProbe:
     httpGet: {path: /healthz, port: reloader}
   {{- end }}
-  {{- with $v.securityContext }}
-  securityContext:
-    {{- toYaml . | nindent 4 }}
+  {{- with include "exchange-exporter.securityContext" (dict "root" .root "context" $v.securityContext) }}
+  {{- . | nindent 2 }}
   {{- end }}
   {{- with $v.resources }}
   resources:
@@ -63,7 +62,8 @@ volumeClaimTemplates:
       accessModes:
         {{- toYaml .v.persistence.accessModes | nindent 8 }}
       {{- with .v.persistence.storageClassName }}
-      storageClassName: {{ . }}
+      {{- /* "-" is no class at all: claims wait for a volume that someone made for them. */}}
+      storageClassName: {{ ternary "" . (eq . "-") | quote }}
       {{- end }}
       resources:
         requests:

@@ -10,7 +10,7 @@
 {{- if and $p.grafanaUrl $notes.dashboard_url -}}
 {{- $_ := set $notes "dashboard_url" (printf "%s%s" (trimSuffix "/" $p.grafanaUrl) $notes.dashboard_url) -}}
 {{- end -}}
-{{- $_ := set $rule "labels" (mergeOverwrite (default dict $rule.labels) (deepCopy $p.additionalRuleLabels)) -}}
+{{- $_ := set $rule "labels" (mergeOverwrite (default dict $rule.labels) (deepCopy (default dict $p.additionalRuleLabels))) -}}
 {{- range $key, $change := .changes -}}
 {{- if $change.expr -}}
 {{- $_ := set $rule "expr" $change.expr -}}
@@ -26,7 +26,7 @@
 {{- if not (regexMatch $end $rule.expr) -}}
 {{- fail (printf "prometheusRule.overrides.%s.threshold: the expression does not end with a threshold, use replace or expr: %s" $key $rule.expr) -}}
 {{- end -}}
-{{- $_ := set $rule "expr" (regexReplaceAll $end $rule.expr (printf "${1}${2}%s" (toString $change.threshold))) -}}
+{{- $_ := set $rule "expr" (regexReplaceAll $end $rule.expr (printf "${1}${2}%s" (toJson $change.threshold))) -}}
 {{- end -}}
 {{- range $field := list "for" "keep_firing_for" -}}
 {{- if hasKey $change $field -}}

@@ -1,0 +1,200 @@
+{{/* What cannot be said in the JSON Schema: combinations that would deploy and not work, each with what
+mends it. */}}
+{{- define "exchange-exporter.refuse" -}}
+{{- include "exchange-exporter.refusePods" . -}}
+{{- include "exchange-exporter.refuseMonitors" . -}}
+{{- include "exchange-exporter.refuseNetwork" . -}}
+{{- include "exchange-exporter.refuseWeb" (dict "root" . "v" .Values "path" "") -}}
+{{- if .Values.relay.enabled -}}
+{{- include "exchange-exporter.refuseRelay" . -}}
+{{- include "exchange-exporter.refuseWeb" (dict "root" . "v" .Values.relay "path" "relay.") -}}
+{{- end -}}
+{{- include "exchange-exporter.refuseAlertmanager" . -}}
+{{- end -}}
+
+{{- define "exchange-exporter.refusePods" -}}
+{{- $v := .Values -}}
+{{- if and (gt (int $v.shards) 1) (gt (int $v.replicaCount) 1) -}}
+{{- fail "replicaCount: found more than 1 beside shards, expected one of the two: each shard is one pod" -}}
+{{- end -}}
+{{- if and $v.persistence.enabled (gt (int $v.replicaCount) 1) -}}
+{{- fail "replicaCount: found more than 1 beside persistence.enabled, expected 1: replicas would learn apart" -}}
+{{- end -}}
+{{- if and $v.configExistingSecret $v.configExistingConfigMap -}}
+{{- fail "configExistingSecret: found beside configExistingConfigMap, expected one of the two" -}}
+{{- end -}}
+{{- $known := dict "strategy" (list "Recreate" "RollingUpdate") "updateStrategy" (list "OnDelete" "RollingUpdate") -}}
+{{- range $key, $types := $known -}}
+{{- with get $v $key -}}
+{{- if and .type (not (has .type $types)) -}}
+{{- fail (printf "%s.type: found %s, expected %s" $key .type (join " or " $types)) -}}
+{{- end -}}
+{{- if and .rollingUpdate (ne (default "RollingUpdate" .type) "RollingUpdate") -}}
+{{- fail (printf "%s.rollingUpdate: found beside type %s, expected none: the cluster refuses the two together" $key .type) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $budget := $v.podDisruptionBudget -}}
+{{- if and $budget.enabled (has (toString $budget.minAvailable) (list "" "<nil>")) (has (toString $budget.maxUnavailable) (list "" "<nil>")) -}}
+{{- fail "podDisruptionBudget.maxUnavailable: found none, expected it or minAvailable" -}}
+{{- end -}}
+{{- range $path, $part := dict "" $v "relay." (ternary $v.relay dict $v.relay.enabled) -}}
+{{- if and (eq (default "" $part.dnsPolicy) "None") (not (dig "nameservers" false (default dict $part.dnsConfig))) -}}
+{{- fail (printf "%sdnsConfig.nameservers: found none beside dnsPolicy None, expected one at least" $path) -}}
+{{- end -}}
+{{- $reloader := default dict $part.configReloader -}}
+{{- if $reloader.enabled -}}
+{{- if lt (include "exchange-exporter.milliseconds" $reloader.watchInterval | int) 100 -}}
+{{- fail (printf "%sconfigReloader.watchInterval: found %s, expected 100ms at least" $path $reloader.watchInterval) -}}
+{{- end -}}
+{{- $pod := dig "runAsUser" "" (default dict $part.podSecurityContext) -}}
+{{- $main := dig "runAsUser" $pod (default dict $part.securityContext) | toString -}}
+{{- $side := dig "runAsUser" $pod (default dict $reloader.securityContext) | toString -}}
+{{- if and (ne (default "" $reloader.method) "http") (not $v.runAsAnyUser) (ne $main $side) -}}
+{{- fail (printf "%sconfigReloader.securityContext.runAsUser: found another user than %ssecurityContext.runAsUser, expected the same: SIGHUP does not reach another user's process" $path $path) -}}
+{{- end -}}
+{{- if and (eq (default "" $reloader.method) "http") (eq (int $reloader.containerPort) (int $part.containerPort)) -}}
+{{- fail "configReloader.containerPort: found the exporter's own port, expected another: they share the pod's address" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "exchange-exporter.refuseMonitors" -}}
+{{- $v := .Values -}}
+{{- $m := $v.serviceMonitor -}}
+{{- if and $m.enabled $v.podMonitor.enabled -}}
+{{- fail "podMonitor.enabled: found beside serviceMonitor.enabled, expected one of the two: every series would count twice" -}}
+{{- end -}}
+{{- if or $m.enabled $v.podMonitor.enabled -}}
+{{- $interval := include "exchange-exporter.milliseconds" $m.interval | int -}}
+{{- if eq $interval 0 -}}
+{{- fail (printf "serviceMonitor.interval: found %s, expected more than nothing" $m.interval) -}}
+{{- end -}}
+{{- if $m.scrapeTimeout -}}
+{{- if gt (include "exchange-exporter.milliseconds" $m.scrapeTimeout | int) $interval -}}
+{{- fail (printf "serviceMonitor.scrapeTimeout: found %s, expected at most interval (%s): the operator would drop the monitor" $m.scrapeTimeout $m.interval) -}}
+{{- end -}}
+{{- end -}}
+{{- range $path, $part := dict "" $v "relay." (ternary $v.relay dict $v.relay.enabled) -}}
+{{- $tls := default dict (default dict $part.serviceMonitor).tlsConfig -}}
+{{- if $v.podMonitor.enabled -}}
+{{- range $key := list "caFile" "certFile" "keyFile" -}}
+{{- if hasKey $tls $key -}}
+{{- fail (printf "%sserviceMonitor.tlsConfig.%s: found beside podMonitor.enabled, expected ca, cert or keySecret: a PodMonitor takes Secrets and ConfigMaps only" $path $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.prometheusRule.enabled (not $m.jobLabel) -}}
+{{- if ne $m.job "exchange-exporter" -}}
+{{- fail (printf "serviceMonitor.job: found %s beside prometheusRule.enabled, expected exchange-exporter: alerts know the exporter by it" $m.job) -}}
+{{- end -}}
+{{- if and $v.relay.enabled (ne $v.relay.job "alert-relay") -}}
+{{- fail (printf "relay.job: found %s beside prometheusRule.enabled, expected alert-relay: alerts know the relay by it" $v.relay.job) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "exchange-exporter.refuseNetwork" -}}
+{{- $v := .Values -}}
+{{- $policy := $v.networkPolicy -}}
+{{- if and $v.ingress.enabled (not $v.ingress.hosts) -}}
+{{- fail "ingress.hosts: found none, expected one at least: {host: NAME}" -}}
+{{- end -}}
+{{- if $policy.enabled -}}
+{{- if and $v.ingress.enabled (not $policy.ingressNamespaceName) (not $policy.extraFrom) -}}
+{{- fail "networkPolicy.ingressNamespaceName: found none beside ingress.enabled, expected the namespace of the ingress controller (or networkPolicy.extraFrom): it could not connect" -}}
+{{- end -}}
+{{- if not $policy.allowMonitoringNamespace -}}
+{{- if and (or $v.serviceMonitor.enabled $v.podMonitor.enabled) (not $policy.extraFrom) -}}
+{{- fail "networkPolicy.allowMonitoringNamespace: found false beside a monitor, expected true (or networkPolicy.extraFrom): Prometheus could not connect" -}}
+{{- end -}}
+{{- if and $v.alertmanagerConfig.enabled (not $v.relay.networkPolicy.extraFrom) -}}
+{{- fail "networkPolicy.allowMonitoringNamespace: found false beside alertmanagerConfig.enabled, expected true (or relay.networkPolicy.extraFrom): Alertmanager could not connect" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What a server that asks for a login, or for a client's certificate, does not go with: dict root, v, path. */}}
+{{- define "exchange-exporter.refuseWeb" -}}
+{{- $v := .v -}}
+{{- $path := .path -}}
+{{- $web := ternary dict (default dict $v.webConfig.content) (ne $v.webConfig.existingSecret "") -}}
+{{- $tls := default dict $web.tls_server_config -}}
+{{- if and $tls (ne $v.webConfig.scheme "https") -}}
+{{- fail (printf "%swebConfig.scheme: found http beside content.tls_server_config, expected https" $path) -}}
+{{- end -}}
+{{- $users := not (empty $web.basic_auth_users) -}}
+{{- $certificates := has (default "" $tls.client_auth_type) (list "RequireAnyClientCert" "RequireAndVerifyClientCert") -}}
+{{- if or $users $certificates -}}
+{{- $what := ternary "basic_auth_users" "tls_server_config.client_auth_type" $users -}}
+{{- range $key := list "startupProbe" "livenessProbe" "readinessProbe" -}}
+{{- $probe := include "exchange-exporter.probe" (get $v $key) | fromYaml -}}
+{{- with $probe.httpGet -}}
+{{- if or $certificates (not (contains "Authorization" (toJson .httpHeaders))) -}}
+{{- fail (printf "%s%s.httpGet: found beside %swebConfig.content.%s, expected tcpSocket: {port: http}: the kubelet would be turned away, and restart the pod for ever" $path $key $path $what) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (default dict $v.configReloader).enabled (eq (default "" $v.configReloader.method) "http") -}}
+{{- fail (printf "configReloader.method: found http beside webConfig.content.%s, expected signal: the reloader has no login" $what) -}}
+{{- end -}}
+{{- if or .root.Values.serviceMonitor.enabled .root.Values.podMonitor.enabled -}}
+{{- if and $users (not $v.serviceMonitor.basicAuth) -}}
+{{- fail (printf "%sserviceMonitor.basicAuth: found none beside %swebConfig.content.basic_auth_users, expected {username: {name, key}, password: {name, key}}: Prometheus would be turned away" $path $path) -}}
+{{- end -}}
+{{- if and $certificates (not $v.serviceMonitor.tlsConfig.cert) (not $v.serviceMonitor.tlsConfig.certFile) -}}
+{{- fail (printf "%sserviceMonitor.tlsConfig.cert: found none beside %swebConfig.content.tls_server_config.client_auth_type, expected Prometheus' certificate" $path $path) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "exchange-exporter.refuseRelay" -}}
+{{- $v := .Values -}}
+{{- $intake := default dict (default dict $v.relay.config).intake -}}
+{{- $login := or $intake.bearer_token $intake.bearer_token_file $intake.username -}}
+{{- $web := ternary dict (default dict $v.relay.webConfig.content) (ne $v.relay.webConfig.existingSecret "") -}}
+{{- $asks := or $web.basic_auth_users (eq (dig "tls_server_config" "client_auth_type" "" $web) "RequireAndVerifyClientCert") $v.relay.webConfig.existingSecret -}}
+{{- $own := include "exchange-exporter.ownConfig" $v.relay -}}
+{{- if and $v.relay.configExistingSecret $v.relay.configExistingConfigMap -}}
+{{- fail "relay.configExistingSecret: found beside relay.configExistingConfigMap, expected one of the two" -}}
+{{- end -}}
+{{- if and $own (not (default dict $v.relay.config).receivers) -}}
+{{- fail "relay.config.receivers: found none, expected who is to be told, or relay.configExistingSecret" -}}
+{{- end -}}
+{{- if and $own (not (or $login $asks $v.relay.token.existingSecret)) -}}
+{{- fail "relay.token.existingSecret: found none, expected the Secret with the token that Alertmanager must show (or relay.config.intake, or a login in relay.webConfig)" -}}
+{{- end -}}
+{{- if and $web.basic_auth_users (or $v.relay.token.existingSecret $intake.bearer_token $intake.bearer_token_file) -}}
+{{- fail "relay.webConfig.content.basic_auth_users: found beside a token, expected one of the two: a post shows one login" -}}
+{{- end -}}
+{{- if and $login $v.relay.token.existingSecret -}}
+{{- fail "relay.token.existingSecret: found beside a login in relay.config.intake, expected one of the two" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "exchange-exporter.refuseAlertmanager" -}}
+{{- $v := .Values -}}
+{{- $c := $v.alertmanagerConfig -}}
+{{- if $c.enabled -}}
+{{- $tls := default dict $c.tlsConfig -}}
+{{- if not (and $v.relay.enabled (or $v.relay.token.existingSecret $c.basicAuth $tls.cert)) -}}
+{{- fail "alertmanagerConfig.enabled: found true without relay.enabled and relay.token.existingSecret (or alertmanagerConfig.basicAuth), expected both" -}}
+{{- end -}}
+{{- if (default dict $c.route).matchers -}}
+{{- fail "alertmanagerConfig.route.matchers: found some, expected none: the first route takes what is of the release's namespace; put matchers on its routes" -}}
+{{- end -}}
+{{- if and $c.basicAuth $v.relay.token.existingSecret -}}
+{{- fail "alertmanagerConfig.basicAuth: found beside relay.token.existingSecret, expected one of the two: a post shows one login" -}}
+{{- end -}}
+{{- range $key := list "caFile" "certFile" "keyFile" -}}
+{{- if hasKey $tls $key -}}
+{{- fail (printf "alertmanagerConfig.tlsConfig.%s: found, expected ca, cert or keySecret: an AlertmanagerConfig takes Secrets and ConfigMaps only" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
