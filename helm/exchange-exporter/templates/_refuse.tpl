@@ -10,6 +10,57 @@ mends it. */}}
 {{- include "exchange-exporter.refuseWeb" (dict "root" . "v" .Values.relay "path" "relay.") -}}
 {{- end -}}
 {{- include "exchange-exporter.refuseAlertmanager" . -}}
+{{- $name := include "exchange-exporter.workload" . -}}
+{{- $kind := ternary "StatefulSet" "Deployment" (eq (include "exchange-exporter.stateful" .) "true") -}}
+{{- include "exchange-exporter.refuseChange" (dict "root" . "v" .Values "part" "" "path" "persistence" "kind" $kind "name" $name "claim" (ternary "storage" "" .Values.persistence.enabled)) -}}
+{{- if .Values.relay.enabled -}}
+{{- include "exchange-exporter.refuseChange" (dict "root" . "v" .Values.relay "part" "relay" "path" "relay.persistence" "kind" "StatefulSet" "name" (include "exchange-exporter.relay" .) "claim" (ternary "spool" "" .Values.relay.persistence.enabled)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A quantity such as 1Gi or 1024Mi, in bytes: the cluster writes one for the other. */}}
+{{- define "exchange-exporter.bytes" -}}
+{{- $powers := dict "" 0 "k" 1 "M" 2 "G" 3 "T" 4 "P" 5 -}}
+{{- $unit := regexFind "[kMGTP]?i?$" (toString .) -}}
+{{- $bytes := trimSuffix $unit (toString .) | float64 -}}
+{{- range until (get $powers (trimSuffix "i" $unit | replace "K" "k") | int) -}}
+{{- $bytes = mulf $bytes (ternary 1024 1000 (hasSuffix "i" $unit)) -}}
+{{- end -}}
+{{- printf "%.0f" $bytes -}}
+{{- end -}}
+
+{{/* What of a workload the cluster cannot change, compared with the one that is there. Without a cluster
+(helm template, Argo CD) nothing is found. dict root, v, part, path, kind, name, claim (its name, or empty). */}}
+{{- define "exchange-exporter.refuseChange" -}}
+{{- $ns := include "exchange-exporter.namespace" .root -}}
+{{- $there := lookup "apps/v1" .kind $ns .name -}}
+{{- if $there -}}
+{{- $way := printf "To keep pods and volumes meanwhile: kubectl --namespace %s delete %s %s --cascade=orphan, then upgrade again" $ns (lower .kind) .name -}}
+{{- $selector := include "exchange-exporter.selectorLabels" . | fromYaml -}}
+{{- if ne (toJson $there.spec.selector.matchLabels) (toJson $selector) -}}
+{{- fail (printf "nameOverride: found other selector labels in %s %s/%s, expected the same: the cluster cannot change them. %s" .kind $ns .name $way) -}}
+{{- end -}}
+{{- if eq .kind "StatefulSet" -}}
+{{- $old := dict -}}
+{{- range default list $there.spec.volumeClaimTemplates -}}
+{{- $_ := set $old .metadata.name (include "exchange-exporter.claimIdentity" .) -}}
+{{- end -}}
+{{- $new := dict -}}
+{{- if .claim -}}
+{{- $own := include "exchange-exporter.claim" (dict "root" .root "v" .v "part" .part "name" .claim) | fromYaml -}}
+{{- $_ := set $new .claim (include "exchange-exporter.claimIdentity" (first $own.volumeClaimTemplates)) -}}
+{{- end -}}
+{{- if ne (toJson $old) (toJson $new) -}}
+{{- fail (printf "%s: found other volume claims in StatefulSet %s/%s, expected the same: the cluster cannot change them. %s. To enlarge a volume, enlarge its claim first (chart README, Upgrading). There: %s. Here: %s" .path $ns .name $way (toJson $old) (toJson $new)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What counts of a claim's template; the cluster adds to it. */}}
+{{- define "exchange-exporter.claimIdentity" -}}
+{{- $class := ternary (printf "class %q" (default "" .spec.storageClassName)) "default class" (hasKey .spec "storageClassName") -}}
+{{- printf "%s bytes, %s, %s, annotations %s" (include "exchange-exporter.bytes" .spec.resources.requests.storage) $class (join "+" .spec.accessModes) (toJson (default dict .metadata.annotations)) -}}
 {{- end -}}
 
 {{- define "exchange-exporter.refusePods" -}}
