@@ -105,18 +105,18 @@ class Cluster(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Api)
         groups = [each.partition("/")[::2] for each in GROUPS if "/" in each]
+        listed: list[Manifest] = [
+            {"name": name, "versions": [{"groupVersion": f"{name}/{v}", "version": v}]}
+            for name, v in groups
+        ]
         self.pages: dict[str, Manifest] = {
             "/version": {"major": "1", "minor": "30", "gitVersion": "v1.30.0"},
             "/api": {"kind": "APIVersions", "versions": ["v1"]},
             "/api/v1": _resources("v1"),
-            "/apis": {
-                "kind": "APIGroupList",
-                "groups": [
-                    {"name": name, "versions": [{"groupVersion": f"{name}/{v}", "version": v}]}
-                    for name, v in groups
-                ],
-            },
-        } | {f"/apis/{name}/{v}": _resources(f"{name}/{v}") for name, v in groups}
+            "/apis": {"kind": "APIGroupList", "groups": listed},
+        }
+        for name, v in groups:
+            self.pages[f"/apis/{name}/{v}"] = _resources(f"{name}/{v}")
 
     def hold(self, values: dict[str, Any]) -> None:
         """Hold the workloads that these values make."""
