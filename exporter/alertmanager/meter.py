@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
+from exporter.alertmanager.push import Pushed
 from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
 
@@ -29,3 +32,22 @@ class PushMeter:
     def failed(self) -> None:
         """Count a request without an answer, or with one that says nothing of it."""
         self._outcomes[f.PushOutcome.FAILED].inc()
+
+
+class ActiveMeter:
+    """The alerts that are pushed, as series that the rules of the same labels read."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._shown = set[tuple[str, ...]]()
+
+    def show(self, alerts: Iterable[Pushed]) -> None:
+        """Show these, and no others."""
+        names = ("alertname", *f.ALERT_ACTIVE.labels[1:])
+        found = {tuple(alert.labels.get(name, "") for name in names) for alert in alerts}
+        for labels in found - self._shown:
+            self._registry.gauge(f.ALERT_ACTIVE, *labels).set(1)
+        for labels in self._shown - found:
+            with suppress(KeyError):  # beyond the limit of series there was none
+                self._registry.remove(f.ALERT_ACTIVE, *labels)
+        self._shown = found

@@ -1,9 +1,11 @@
 """Alerts straight to every Alertmanager, over ``POST /api/v2/alerts``.
 
-An alert is a lease: it is sent again every minute while it fires, each time valid for four, and
-after its end for a quarter of an hour with that end. So an Alertmanager that was started anew
-knows it within a minute, and forgets it by itself when we are gone. Source: Prometheus,
-rules/alerting.go (resend delay, valid until, resolved retention); Alertmanager's OpenAPI, v2.
+A push asserts, and never denies. An alert is a lease: it is sent again every minute while it
+fires, each time valid for four minutes, and after its end no more. Alertmanager keeps the latest
+end of all who assert an alert, but takes the newest word of an end over all of them: two writers
+that both say when it ends make it go and come again. So its end belongs to the rule of the same
+labels, or, where no rule fires, to the lease. Source: Alertmanager, Alert.Merge and the memory
+provider's Put; Prometheus, rules/alerting.go (resend delay, valid until); read 2026-11-30.
 """
 
 from __future__ import annotations
@@ -24,8 +26,12 @@ from exporter.flow.fan_out import batches
 
 log = logging.getLogger(__name__)
 
-LEASE = 4.0  # repeats, or minutes where repeats are shorter
-REMEMBERED = 900.0  # seconds that an ended alert is told on
+_LEASE, _LEAST_LEASE = 4.0, 15.0  # repeats; and seconds, so that one late request ends nothing
+FRESH = 30.0  # seconds in which a new alert is sent again every `_AGAIN` seconds
+# Prometheus says for a quarter of an hour that an alert of before has ended, until its rule sees
+# the new outage, too: what that undoes must be done again before Alertmanager's group_wait is over.
+_AGAIN = 2.0
+_SET_ASIDE = 900.0  # seconds without an alert that Alertmanager does not take
 _AT_ONCE = 256  # alerts a request
 _BODY_LIMIT = 1 << 16  # bytes of an answer
 _VALUE_LIMIT = 2000  # characters of an annotation
@@ -38,12 +44,11 @@ Key = tuple[tuple[str, str], ...]
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert as it is told. Times in epoch seconds; ``end``: since when it is over."""
+    """One alert that fires, as it is told; ``start`` in epoch seconds."""
 
     labels: dict[str, str]
     annotations: dict[str, str]
     start: float
-    end: float | None = None
 
 
 def key_of(labels: Labels) -> Key:
@@ -52,7 +57,7 @@ def key_of(labels: Labels) -> Key:
 
 
 class Alerts:
-    """What is to be known everywhere. ``changed`` is called when there is news to be sent."""
+    """What fires, to be known everywhere. Listeners are called when there is news to be sent."""
 
     def __init__(self) -> None:
         self._alerts: dict[Key, Pushed] = {}
@@ -70,38 +75,19 @@ class Alerts:
         """Let an alert fire; tell whether it did not before. One that does keeps its start."""
         key, texts = key_of(labels), {k: v[:_VALUE_LIMIT] for k, v in annotations.items()}
         known = self._alerts.get(key)
-        new = known is None or known.end is not None
-        start = start if known is None or new else known.start
+        start = start if known is None else known.start
         alert = Pushed(labels=dict(labels), annotations=texts, start=start)
         if alert != known:
             self._alerts[key] = alert
             self._tell()
-        return new
+        return known is None
 
-    def end(self, labels: Labels, now: float) -> bool:
-        """Let an alert end at ``now`` (epoch seconds); tell whether it was firing."""
-        key = key_of(labels)
-        known = self._alerts.get(key)
-        if known is None or known.end is not None:
-            return False
-        # An end before the start is refused; a wall clock may have been set back in between.
-        self._alerts[key] = msgspec.structs.replace(known, end=max(now, known.start))
-        self._tell()
-        return True
+    def end(self, labels: Labels) -> bool:
+        """Assert an alert no longer; tell whether it was firing."""
+        return self._alerts.pop(key_of(labels), None) is not None
 
     def firing(self) -> list[Pushed]:
-        """Give those that fire."""
-        return [alert for alert in self._alerts.values() if alert.end is None]
-
-    def due(self, now: float) -> list[Pushed]:
-        """Give those that must be told at ``now`` (epoch seconds), and forget the older ones."""
-        gone = [
-            key
-            for key, alert in self._alerts.items()
-            if alert.end is not None and now - alert.end > REMEMBERED
-        ]
-        for key in gone:
-            del self._alerts[key]
+        """Return those that fire."""
         return list(self._alerts.values())
 
     def pieces(self) -> Iterator[bytes]:
@@ -128,14 +114,14 @@ class Alerts:
 
 def body(alerts: Iterable[Pushed], now: float, repeat: float, generator_url: str) -> bytes:
     """Give the body of a request at ``now`` (epoch seconds); ``repeat`` in seconds."""
-    lease = now + LEASE * max(repeat, 60.0)
+    lease = now + max(_LEASE * repeat, _LEAST_LEASE)
     return msgspec.json.encode(
         [
             {
                 "labels": alert.labels,
                 "annotations": alert.annotations,
                 "startsAt": _moment(alert.start),
-                "endsAt": _moment(lease if alert.end is None else alert.end),
+                "endsAt": _moment(lease),
                 "generatorURL": generator_url,
             }
             for alert in alerts
@@ -192,37 +178,49 @@ class Push:
         self._send, self._clock, self._report = send, clock, report
         self._url = f"{to.url.rstrip('/')}/api/v2/alerts"
         self._news = asyncio.Event()
+        self._first: dict[tuple[Key, float], float] = {}  # by key and start: when first sent
         self._bad: dict[Key, float] = {}  # what it will not take, until when (monotonic)
         self._complained: str | None = None
 
     async def run(self) -> None:
-        """Tell what is due at every change and every ``repeat`` seconds; after failures sooner."""
+        """Tell all that fires at every change and every ``repeat`` seconds; after failures sooner.
+
+        In between what is fresh is told again and again.
+        """
         self._alerts.listen(self._news.set)
-        state = backoff.BackoffState()
+        state, left = backoff.BackoffState(), 0.0  # seconds until all is told again
         try:
             while True:
+                whole = left <= 0.0 or self._news.is_set()
                 self._news.clear()
-                if await self.notify():
-                    state, wait = backoff.BackoffState(), None
+                if await self.notify(only_fresh=not whole):
+                    state, left = backoff.BackoffState(), self._to.repeat if whole else left
+                    wait = min(left, _AGAIN) if self._fresh() else left
                 else:
                     # Lived for nothing: the wait grows until one request succeeds.
-                    state, wait = backoff.step(state, 0.0, _RETRY, random())
-                repeat = self._to.repeat
-                await self._wait_news(repeat if wait is None else min(wait, repeat))
+                    state, pause = backoff.step(state, 0.0, _RETRY, random())
+                    wait, left = min(pause or 0.0, self._to.repeat), 0.0
+                left -= wait
+                await self._wait_news(wait)
         finally:
             self._alerts.ignore(self._news.set)
 
-    async def notify(self) -> bool:
-        """Tell all that is due; say whether it got through."""
+    async def notify(self, *, only_fresh: bool = False) -> bool:
+        """Tell what fires, or only what has not for long; say whether it got through."""
         now = self._clock.monotonic()
         self._bad = {key: until for key, until in self._bad.items() if until > now}
-        due = self._alerts.due(self._clock.wall())
-        bad = self._bad
-        alerts = [each for each in due if key_of(each.labels) not in bad] if bad else due
+        firing = {(key_of(alert.labels), alert.start): alert for alert in self._alerts.firing()}
+        self._first = {one: self._first.get(one, now) for one in firing}
+        due = self._fresh() if only_fresh else firing.keys()
+        alerts = [firing[one] for one in due if one[0] not in self._bad]
         for some in batches(alerts, _AT_ONCE):
             if not await self._tell(some):
                 return False
         return True
+
+    def _fresh(self) -> list[tuple[Key, float]]:
+        now = self._clock.monotonic()
+        return [one for one, first in self._first.items() if now - first < FRESH]
 
     async def _tell(self, alerts: Sequence[Pushed]) -> bool:
         status, why = await self._ask(alerts)
@@ -232,7 +230,7 @@ class Push:
         for alert in alerts:
             status, why = await self._ask([alert])
             if status in _OF_AN_ALERT:
-                self._bad[key_of(alert.labels)] = self._clock.monotonic() + REMEMBERED
+                self._bad[key_of(alert.labels)] = self._clock.monotonic() + _SET_ASIDE
                 log.error(
                     "alert_refused alertmanager=%s alert=%s why=%r",
                     self._to.url, alert.labels.get("alertname", ""), why,

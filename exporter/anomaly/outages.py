@@ -33,6 +33,8 @@ class Outages:
         self._mute: dict[str, float] = {}  # since when no stream of it is connected, epoch seconds
         self._asked: dict[str, float] = {}
         self._began: dict[str, float] = {}  # of those that are out, epoch seconds
+        self._seen: dict[str, float] = {}  # when it was last seen that they are, monotonic seconds
+        self._standing: dict[str, float] = {}  # of these, those that are seen to be
         self._doubts: asyncio.Queue[Exchange] = asyncio.Queue(maxsize=1000)
         self._all_since: float | None = None
         self._all_ended = float("-inf")  # when nearly all were out for the last time
@@ -53,7 +55,13 @@ class Outages:
             self._look(exchange, online=online, now=now, wall=wall)
 
         await in_cooperative_steps(exchanges, update, clock)
-        share = len(self._began) / len(known) if known else 0.0
+        # What nobody sees any more (our network is gone) is not asserted for longer than what ends.
+        self._standing = {
+            name: began
+            for name, began in self._began.items()
+            if now - self._seen.get(name, now) <= self.rule.clear
+        }
+        share = len(self._standing) / len(known) if known else 0.0
         if len(known) > 1 and share > _NEARLY_ALL:
             self._all_since = wall if self._all_since is None else self._all_since
             self._all_ended = wall
@@ -62,25 +70,26 @@ class Outages:
             # Who was out with all others may only be slower to come back than they.
             late = wall - self._all_ended >= _AFTERMATH
             self._told.update(
-                name for name, began in self._began.items() if late or began > self._all_ended
+                name for name, began in self._standing.items() if late or began > self._all_ended
             )
-        self._told.intersection_update(self._began)
+        self._told.intersection_update(self._standing)
         return self._claimed() != before
 
     def _claimed(self) -> object:
         """Give what the claims say, to see whether it changed."""
-        return self._all_since, len(self._began), frozenset(self._told)
+        return self._all_since, len(self._standing), frozenset(self._told)
 
     def resume(self, name: str, since: float, now: float) -> None:
         """Go on with an outage that began at ``since`` and was told by the process before."""
         self._states[name] = Outage(out=True, began=now)
-        self._began[name] = since
+        self._began[name] = self._standing[name] = since
+        self._seen[name] = now
         self._told.add(name)
 
     def claims(self, origin: AlertOrigin) -> Iterator[Claim]:
         """Give the alerts that should fire now."""
         if self._all_since is not None:
-            share = len(self._began) / len(self._states)
+            share = len(self._standing) / len(self._states)
             yield alerts.all_down(origin, share, self._all_since)
         for name in sorted(self._told):
             streams = self._with_streams.get(name, False)
@@ -94,7 +103,9 @@ class Outages:
                 questions.create_task(exchange.probing.ask_now())
 
     def _forget(self, name: str) -> None:
-        for kept in (self._states, self._mute, self._asked, self._began, self._with_streams):
+        for kept in (
+            self._states, self._mute, self._asked, self._began, self._seen, self._with_streams
+        ):  # fmt: skip
             kept.pop(name, None)
 
     def _look(self, exchange: Exchange, *, online: bool, now: float, wall: float) -> None:
@@ -107,6 +118,8 @@ class Outages:
             self._mute.setdefault(name, wall)
         else:
             self._mute.pop(name, None)
+        if look.answers is False:
+            self._seen[name] = now
         state = self._states[name] = outage.step(before, look, now, self.rule)
         if not state.out and self._doubtful(exchange, look):
             self._doubt(exchange, now)

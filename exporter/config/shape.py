@@ -245,7 +245,9 @@ class AlertingConfig:
         url("http", "https"), None, "Where people reach our status page: an alert's source link."
     )
     repeat: float = key(
-        duration("100ms", "10m"), "1m", "A firing alert is sent again so often, as a lease."
+        duration("100ms", "10m"),
+        "1m",
+        "A firing alert is sent again so often, as a lease of four times that.",
     )
 
 

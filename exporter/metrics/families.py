@@ -527,6 +527,14 @@ ALERT_PUSH_SUCCESS_TIME = _gauge(
     "alertmanager",
 )
 
+ALERT_ACTIVE = _gauge(
+    "exchange_exporter_alert_active",
+    "1 for each alert that this exporter itself pushes to Alertmanager now; absent otherwise.",
+    "alert",
+    "exchange",
+    "signal",
+)
+
 # --- the exporter itself ----------------------------------------------------------------------
 
 BUILD = _info(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from exporter import config as settings
-from exporter.alertmanager.meter import PushMeter
+from exporter.alertmanager.meter import ActiveMeter, PushMeter
 from exporter.alertmanager.push import Alerts, Key, Push, Pushed, Recipient, Report, key_of
 from exporter.anomaly import alerts as alerts_of
 from exporter.anomaly.alerts import AlertOrigin, Claim
@@ -28,6 +28,7 @@ from exporter.runtime.runtime import PATIENCE, Runtime
 
 audit = logging.getLogger("exporter.audit")
 
+_FIRING = "firing"  # the part of a photograph that holds the alerts
 _STALE_AFTER = 60.0  # seconds without a new value after which a score leaves the page, at least
 _SAID = {
     change: (
@@ -52,6 +53,7 @@ class Anomalies:
         self._client: HttpClient | None = None
         self._pushing: list[asyncio.Task[None]] = []
         self._pushes: Registry | None = None
+        self._active = ActiveMeter(registry.scope())
         self._whole = asyncio.Lock()  # held from one moment that may be photographed to the next
         self._news = False  # whether a verdict came since the last telling
         self.start: Callable[[Task], asyncio.Task[None]] | None = None  # once tasks can run
@@ -126,11 +128,11 @@ class Anomalies:
     def _pieces(self) -> Iterator[tuple[str, bytes]]:
         yield from self.judging.snapshot()
         for piece in self.alerts.pieces():
-            yield "alerts", piece
+            yield _FIRING, piece
 
     def restore(self, parts: Parts) -> None:
-        """Take up a snapshot. Raises ValueError, and changes nothing, for what is no such."""
-        told = parts.get("alerts", ())
+        """Take up a photograph. Raises ValueError, and changes nothing, for what is no such."""
+        told = parts.get(_FIRING, ())
         Alerts().restore(told)
         self.judging.restore(parts)
         self.alerts.restore(told)
@@ -150,7 +152,7 @@ class Anomalies:
     async def _tell(self, config: Config) -> None:
         """Let exactly those alerts fire that should."""
         self._news = False
-        origin, now = _origin(config), self._clock.wall()
+        origin = _origin(config)
         wanted = set[Key]()
 
         def fire(claim: Claim) -> None:
@@ -160,12 +162,13 @@ class Anomalies:
 
         def end_unwanted(alert: Pushed) -> None:
             if key_of(alert.labels) not in wanted:
-                self.alerts.end(alert.labels, now)
+                self.alerts.end(alert.labels)
                 audit.info(_RESOLVED, *_named(alert.labels))
 
         anomalies = alerts_of.anomalies(origin, self.judging.incidents)
         await in_cooperative_steps(chain(self.outages.claims(origin), anomalies), fire, self._clock)
         await in_cooperative_steps(self.alerts.firing(), end_unwanted, self._clock)
+        self._active.show(self.alerts.firing() if config.alertmanagers else ())
 
     async def _push_to(self, config: Config) -> None:
         await end(self._pushing, PATIENCE)

@@ -1,4 +1,4 @@
-"""Alerts pushed to Alertmanager: leases, ends, refusals, and a server that is gone for a while."""
+"""Alerts pushed to Alertmanager: leases, refusals, and a server that is gone for a while."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from exporter.alertmanager.push import REMEMBERED, Alerts, Push, Recipient, Report
+from exporter.alertmanager.push import FRESH, Alerts, Push, Recipient, Report
 from exporter.contracts import FetchFailedError
 from exporter.model import Answer, Reason
 
@@ -100,29 +100,49 @@ def _lasts(alert: dict[str, Any]) -> float:
     return datetime.fromisoformat(alert["endsAt"]).timestamp()
 
 
-def test_a_firing_alert_is_a_lease_and_an_end_is_told_for_a_quarter_of_an_hour() -> None:
-    """Each request pushes the end four minutes away; after the end it stands still."""
+def test_a_firing_alert_is_a_lease_and_its_end_is_not_said() -> None:
+    """Each request pushes the end four minutes away; after the end there is none.
+
+    An end that is said would undo what a rule of the same labels goes on to say.
+    """
     alerts, server, clock = Alerts(), Server(), Now()
     push, count = _push(alerts, server, clock, repeat=60.0)
     assert alerts.fire(DOWN, {"summary": "okx is down."}, start=990.0)
     assert not alerts.fire(DOWN, {"summary": "okx is down."}, start=995.0)
     seen = []
-    for step in range(4):
+    for _ in range(2):
         assert asyncio.run(push.notify())
         ((alert,),) = [server.posts[-1][1]]
         seen.append((alert["startsAt"], _lasts(alert)))
         clock.time += 60.0
-        if step == 1:
-            assert alerts.end(DOWN, clock.time)
-            assert not alerts.end(DOWN, clock.time)
-    assert [end for _, end in seen] == [1240.0, 1300.0, 1120.0, 1120.0]
+    assert [end for _, end in seen] == [1240.0, 1300.0]
     assert {datetime.fromisoformat(start).timestamp() for start, _ in seen} == {990.0}
     assert server.urls == {"http://am.example/prefix/api/v2/alerts"}
-    clock.time = 1120.0 + REMEMBERED + 1.0
-    posts = len(server.posts)
+    assert alerts.end(DOWN)
+    assert not alerts.end(DOWN)
     assert asyncio.run(push.notify())
-    assert len(server.posts) == posts
-    assert (count.taken, count.refused, count.failed) == (4, 0, 0)
+    assert (count.taken, count.refused, count.failed) == (2, 0, 0)
+    assert len(server.posts) == 2
+
+
+def test_only_what_is_fresh_is_told_again_at_once() -> None:
+    """What another says of the time before is undone within seconds, without telling all anew."""
+    alerts, server, clock = Alerts(), Server(), Now()
+    push, _ = _push(alerts, server, clock)
+    alerts.fire(DOWN, {}, 1.0)
+    assert asyncio.run(push.notify())
+    clock.time += FRESH - 1.0
+    alerts.fire(ODD, {}, 2.0)
+    assert asyncio.run(push.notify())
+    assert asyncio.run(push.notify(only_fresh=True))
+    clock.time += 1.0
+    assert asyncio.run(push.notify(only_fresh=True))
+    alerts.end(ODD)
+    alerts.fire(ODD, {}, 3.0)
+    clock.time += FRESH
+    assert asyncio.run(push.notify(only_fresh=True))
+    told = [[each["labels"] for each in sent] for _, sent in server.posts]
+    assert told == [[DOWN], [DOWN, ODD], [DOWN, ODD], [ODD], [ODD]]
 
 
 def test_one_bad_alert_costs_the_others_nothing() -> None:
@@ -163,7 +183,7 @@ def test_a_server_that_does_not_take_it_is_asked_again(status: int, kind: str) -
 
 
 def test_news_is_told_at_once() -> None:
-    """With a minute between repeats, what begins or ends goes out now."""
+    """With a minute between repeats, what begins goes out now."""
 
     async def story() -> None:
         alerts, server = Alerts(), Server()
@@ -176,10 +196,8 @@ def test_news_is_told_at_once() -> None:
             await _until(lambda: count.taken == 1)
             alerts.fire(ODD, {}, 1.0)
             await _until(lambda: count.taken == 2)
-            alerts.end(DOWN, 2000.0)
-            await _until(lambda: count.taken == 3)
             running.cancel()
-        assert [len(sent) for _, sent in server.posts] == [1, 2, 2]
+        assert [len(sent) for _, sent in server.posts] == [1, 2]
 
     asyncio.run(story())
 
@@ -200,12 +218,11 @@ def test_alerts_survive_a_restart_and_torn_ones_are_refused() -> None:
     alerts = Alerts()
     alerts.fire(DOWN, {"summary": "s"}, 5.0)
     alerts.fire(ODD, {}, 6.0)
-    alerts.end(ODD, 7.0)
     pieces, again = list(alerts.pieces()), Alerts()
     again.restore(pieces)
-    assert again.due(8.0) == alerts.due(8.0)
+    assert again.firing() == alerts.firing()
     assert not again.fire(DOWN, {"summary": "s"}, 9.0)
     assert again.firing()[0].start == 5.0
     with pytest.raises(ValueError, match="unreadable alerts"):
         again.restore([pieces[0][:-3]])
-    assert len(again.due(8.0)) == 2
+    assert len(again.firing()) == 2

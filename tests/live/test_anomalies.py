@@ -132,7 +132,8 @@ def test_a_slow_stream_is_told_everywhere_until_it_is_over(tmp_path: Path) -> No
         for port in ports[1:]:
             eventually(
                 lambda port=port: not _active(port, "ExchangeAnomaly"),  # type: ignore[misc]
-                "it is over",
+                "its lease is over",
+                within=40,
             )
         pushes = world.scrape()
         name = "exchange_exporter_alert_pushes_total"
