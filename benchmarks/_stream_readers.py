@@ -176,13 +176,13 @@ def assemble(port: int, *, books: bool = False) -> Ours:
 
 def ours(port: int, count: int, *, uvloop: bool, books: bool = False) -> None:
     """The whole path, with prices or with books."""
-    from exporter.http.aiohttp_client import AiohttpClient
+    from exporter.http.client import HttpClient
 
     parts = assemble(port, books=books)
     watch = Watch(count, skip=len(SYMBOLS) if books else 0)
 
     async def run() -> None:
-        async with AiohttpClient() as client, asyncio.TaskGroup() as tasks:
+        async with HttpClient() as client, asyncio.TaskGroup() as tasks:
             for book in parts.books.values():
                 _keep(book, parts.venue, client, parts.clock, port, tasks)
             await parts.stream.run()

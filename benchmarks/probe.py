@@ -30,7 +30,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.clock import SystemClock
-from exporter.http.aiohttp_client import AiohttpClient
 from exporter.http.client import HttpClient
 from exporter.model import Expectation, Probed, Target
 from exporter.probes.probe import Readers, probe
@@ -48,8 +47,6 @@ modules:
       tls_config: {ca_file: CA_FILE}
 """
 CERTIFICATES = Path(__file__).parent.parent / "tests" / "http" / "certificates"
-Client = HttpClient | AiohttpClient
-CLIENTS: dict[str, type[Client]] = {"direct": HttpClient, "aiohttp": AiohttpClient}
 TARGETS = {"new": 3.0, "reused": 7.0}  # the peer's CPU, divided by ours, is to reach this
 
 
@@ -133,7 +130,7 @@ def _peer_round(pid: int, port: int, url: str, checks: int) -> float:
     return (_cpu(pid) - begun) / checks
 
 
-async def _own_round(client: Client, target: Target, checks: int, new: bool) -> float:
+async def _own_round(client: HttpClient, target: Target, checks: int, new: bool) -> float:
     clock, readers = SystemClock(), Readers()
     done: Probed | None = None
     begun = time.process_time()
@@ -147,7 +144,9 @@ async def _own_round(client: Client, target: Target, checks: int, new: bool) -> 
     return spent / checks
 
 
-async def _stress(client: Client, target: Target, checks: int, at_once: int) -> tuple[float, float]:
+async def _stress(
+    client: HttpClient, target: Target, checks: int, at_once: int
+) -> tuple[float, float]:
     """Give probes per second, and probes per second of our CPU, with so many at once."""
     clock, readers = SystemClock(), Readers()
 
@@ -163,7 +162,7 @@ async def _stress(client: Client, target: Target, checks: int, at_once: int) -> 
     return count / (time.perf_counter() - wall), count / (time.process_time() - cpu)
 
 
-async def _compare(checks: int, rounds: int, tls: bool, kind: type[Client]) -> None:
+async def _compare(checks: int, rounds: int, tls: bool) -> None:
     ca_file = str(CERTIFICATES / "ca.pem")
     module = MODULE.replace("CA_FILE", ca_file)
     with _server(tls) as url, blackbox(module) as (pid, peer_port):
@@ -175,10 +174,10 @@ async def _compare(checks: int, rounds: int, tls: bool, kind: type[Client]) -> N
         )
         figures: dict[str, list[tuple[float, float]]] = {"new": [], "reused": []}
         async with (
-            kind(keepalive=None, ca_file=ca_file) as cold,
-            kind(limit_per_host=50, ca_file=ca_file) as warm,
+            HttpClient(keepalive=None, ca_file=ca_file) as cold,
+            HttpClient(limit_per_host=50, ca_file=ca_file) as warm,
         ):
-            clients: dict[str, Client] = {"new": cold, "reused": warm}
+            clients: dict[str, HttpClient] = {"new": cold, "reused": warm}
             for name, client in clients.items():
                 await _own_round(client, target, 1, new=True)
                 await _own_round(client, target, 200, new=name == "new")
@@ -215,7 +214,6 @@ def main() -> int:
     parser.add_argument("--checks", type=int, default=1000, help="per round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
-    parser.add_argument("--client", choices=sorted(CLIENTS), default="direct")
     parser.add_argument("--tls", action="store_true", help="probe over https")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -225,7 +223,7 @@ def main() -> int:
     if shutil.which(PEER) is None:
         print(f"{PEER} is not installed: apt-get install {PEER}", file=sys.stderr)
         return 2
-    comparison = _compare(args.checks, args.rounds, args.tls, CLIENTS[args.client])
+    comparison = _compare(args.checks, args.rounds, args.tls)
     if args.loop == "uvloop":
         import uvloop
 

@@ -93,9 +93,9 @@ def _count(complaints: Sequence[str]) -> int:
 async def _ask(config: Config, places: settings.Places) -> online.Findings:
     # The HTTP client takes a third of a second to import, which only this flag has to spend.
     from exporter.clock import SystemClock
-    from exporter.http.aiohttp_client import AiohttpClient
+    from exporter.http.client import HttpClient
 
-    async with AiohttpClient() as fetch:
+    async with HttpClient() as fetch:
         return await online.look_up(config, places, fetch, SystemClock())
 
 

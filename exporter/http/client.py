@@ -1,8 +1,7 @@
-"""HTTP requests straight over sockets, each phase timed: ``contracts.Fetch`` for probes.
+"""HTTP requests straight over sockets, each phase timed: ``contracts.Fetch`` for the program.
 
-A probe is worth what its clock is worth. Here each phase is timed by the very line that does it,
-and a check costs half of the CPU that it costs through aiohttp (`benchmarks/probe.py`). For what
-else speaks HTTP in this program aiohttp is the better choice.
+A probe is worth what its clock is worth. Here each phase is timed by the very line that does it.
+The relay, `check --online` and pushes to Alertmanager use the same client.
 
 What each phase covers, in seconds of the monotonic clock:
 - resolve: asking the system for the name's addresses; absent when they were still in the cache

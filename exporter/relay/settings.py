@@ -13,7 +13,7 @@ from exporter.clock import SystemClock
 from exporter.config.secret import Secret, revealed
 from exporter.contracts import Account, FetchFailedError, Notifier, Send
 from exporter.flow import backoff, breaker
-from exporter.http.aiohttp_client import AiohttpClient
+from exporter.http.client import HttpClient
 from exporter.http.proxy import environment
 from exporter.model import Answer, Retry
 from exporter.redact import Redactor
@@ -139,7 +139,7 @@ def model_of(config: settings.TriageConfig) -> triage.Model:
 async def sending(config: RelayConfig) -> AsyncIterator[Callable[[Notifier], Send]]:
     """Open what carries requests: one pool for HTTP, the library for whom it speaks."""
     ca_file, veil = config.http.ca_file, veil_of(config)
-    async with AiohttpClient(limit=config.http.connections, ca_file=ca_file) as client:
+    async with HttpClient(limit=config.http.connections, ca_file=ca_file) as client:
 
         def carrier(notifier: Notifier) -> Send:
             if notifier.name != "apprise":

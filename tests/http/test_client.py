@@ -19,7 +19,7 @@ from exporter.http.connection import connect
 from exporter.model import Answer, Phase, Reason, Target
 from exporter.probes.probe import Readers, probe
 from exporter.web.connection_limits import abort
-from tests.http.test_aiohttp_client import CERTIFICATES, ENDS, OK, Server, get, hang_up, say
+from tests.http.test_requests import CERTIFICATES, ENDS, OK, Server, get, hang_up, say
 
 
 def descriptors() -> int:

@@ -17,14 +17,12 @@ from exporter.http.proxy import DIRECT, Proxies, ProxyError, of_environment
 from exporter.model import Answer, Lost, Phase, Reason
 from exporter.web.connection_limits import abort
 from exporter.websocket.connection import connect
-from tests.http.test_aiohttp_client import (
+from tests.http.test_requests import (
     CERTIFICATES,
     ENDED,
     ENDS,
     OK,
-    Client,
     Server,
-    both,
     get,
     say,
 )
@@ -85,7 +83,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def _through(
-    kind: Client, url: str, certificate: str | None = None, answer: bytes | None = None
+    url: str, certificate: str | None = None, answer: bytes | None = None
 ) -> tuple[list[Answer], list[str]]:
     """Ask a server twice over a proxy; give the answers and what the proxy was asked."""
 
@@ -94,7 +92,7 @@ def _through(
         async with (
             Server(say(OK), certificate) as server,
             proxy,
-            kind(ca_file=CA_FILE, proxies=proxy.proxies) as client,
+            HttpClient(ca_file=CA_FILE, proxies=proxy.proxies) as client,
         ):
             target = url.replace("PORT", str(server.port))
             return [await get(client, target) for _ in range(2)], proxy.heads
@@ -102,10 +100,9 @@ def _through(
     return asyncio.run(main())
 
 
-@both
-def test_https_goes_through_a_tunnel_with_tls_end_to_end(kind: Client) -> None:
+def test_https_goes_through_a_tunnel_with_tls_end_to_end() -> None:
     """The server's own certificate is verified, and the proxy sees nothing but where it leads."""
-    (first, second), heads = _through(kind, "https://localhost:PORT/secret?key=1", "valid.pem")
+    (first, second), heads = _through("https://localhost:PORT/secret?key=1", "valid.pem")
     assert (first.body, first.certificate_end) == (b"ok", ENDS)
     assert len(heads) == 1
     assert heads[0].startswith("CONNECT localhost:")
@@ -119,10 +116,9 @@ def test_https_goes_through_a_tunnel_with_tls_end_to_end(kind: Client) -> None:
     )
 
 
-@both
-def test_http_is_asked_in_absolute_form(kind: Client) -> None:
+def test_http_is_asked_in_absolute_form() -> None:
     """Without TLS the proxy reads the request itself, and may resolve a name that we cannot."""
-    (first, _), heads = _through(kind, "http://exchange.invalid:PORT/api/v3/ping?x=1")
+    (first, _), heads = _through("http://exchange.invalid:PORT/api/v3/ping?x=1")
     assert first.body == b"ok"
     line, host, *_ = heads[0].split("\r\n")
     assert line.startswith("GET http://exchange.invalid:")
@@ -131,7 +127,6 @@ def test_http_is_asked_in_absolute_form(kind: Client) -> None:
     assert f"Proxy-Authorization: {LOGIN}\r\n" in heads[0]
 
 
-@both
 @pytest.mark.parametrize(
     ("certificate", "host", "reason"),
     [
@@ -141,17 +136,16 @@ def test_http_is_asked_in_absolute_form(kind: Client) -> None:
     ],
 )
 def test_a_false_certificate_is_seen_through_a_proxy(
-    kind: Client, certificate: str, host: str, reason: Reason
+    certificate: str, host: str, reason: Reason
 ) -> None:
     """A proxy that answers in the exchange's name is found out, and an end can be read."""
     with pytest.raises(FetchFailedError) as caught:
-        _through(kind, f"https://{host}:PORT/", certificate)
+        _through(f"https://{host}:PORT/", certificate)
     assert caught.value.reason is reason
     if reason is Reason.CERT_EXPIRED:
         assert caught.value.certificate_end == ENDED
 
 
-@both
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -160,12 +154,10 @@ def test_a_false_certificate_is_seen_through_a_proxy(
         (b"HTTP/1.1 504 Gateway Timeout\r\n\r\n", Reason.CONNECT_TIMEOUT),
     ],
 )
-def test_a_proxy_that_refuses_is_a_connection_that_fails(
-    kind: Client, answer: bytes, reason: Reason
-) -> None:
+def test_a_proxy_that_refuses_is_a_connection_that_fails(answer: bytes, reason: Reason) -> None:
     """Its status is told, its words are not: they may repeat the login."""
     with pytest.raises(FetchFailedError) as caught:
-        _through(kind, "https://localhost:PORT/", "valid.pem", answer)
+        _through("https://localhost:PORT/", "valid.pem", answer)
     assert caught.value.reason is reason
     assert answer[9:12].decode() in str(caught.value.detail)
     assert "ss/word" not in caught.value.detail
@@ -178,7 +170,7 @@ def test_a_proxy_that_refuses_is_a_connection_that_fails(
 def test_a_proxy_that_speaks_no_http_is_refused(answer: bytes) -> None:
     """Whatever answers there, the probe ends with a reason."""
     with pytest.raises(FetchFailedError) as caught:
-        _through(HttpClient, "https://localhost:PORT/", "valid.pem", answer)
+        _through("https://localhost:PORT/", "valid.pem", answer)
     assert caught.value.reason is Reason.CONNECT_REFUSED
 
 

@@ -29,7 +29,7 @@ from exporter.web.routes import (
     text_reply,
 )
 from exporter.web.server import ListenError, Server, ServerLimits, listen_address
-from tests.http.test_aiohttp_client import CERTIFICATES
+from tests.http.test_requests import CERTIFICATES
 
 
 class Tally:

@@ -17,15 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.contracts import FetchFailedError
-from exporter.http.aiohttp_client import AiohttpClient
 from exporter.http.client import HttpClient
 from exporter.http.tls import not_after
 from exporter.model import Answer, Phase, Reason
 from exporter.web.connection_limits import abort
 
-Client = type[AiohttpClient] | type[HttpClient]
-# Both clients make the same promises; each test below holds them to it.
-both = pytest.mark.parametrize("kind", [AiohttpClient, HttpClient])
 CERTIFICATES = Path(__file__).parent / "certificates"
 ENDED = datetime(2021, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 ENDS = datetime(2124, 1, 1, tzinfo=UTC).timestamp()
@@ -88,13 +84,12 @@ class Server:
 
 
 async def get(
-    client: AiohttpClient | HttpClient, url: str, timeout: float = 30.0, body_limit: int = 1 << 20
+    client: HttpClient, url: str, timeout: float = 30.0, body_limit: int = 1 << 20
 ) -> Answer:
     return await client("GET", url, headers={}, timeout=timeout, body_limit=body_limit)
 
 
 def fetched(
-    kind: Client,
     handler: Handler,
     *,
     certificate: str | None = None,
@@ -108,26 +103,25 @@ def fetched(
 
     async def main() -> list[Answer]:
         ca_file = str(CERTIFICATES / "ca.pem") if trusted else None
-        async with Server(handler, certificate) as server, kind(ca_file=ca_file) as client:
+        async with Server(handler, certificate) as server, HttpClient(ca_file=ca_file) as client:
             url = server.url.replace("127.0.0.1", host)
             return [await get(client, url, timeout, body_limit) for _ in range(times)]
 
     return asyncio.run(main())
 
 
-def failure(kind: Client, handler: Handler, **how: object) -> FetchFailedError:
+def failure(handler: Handler, **how: object) -> FetchFailedError:
     with pytest.raises(FetchFailedError) as caught:
-        fetched(kind, handler, **how)  # type: ignore[arg-type]  # passed on as they are
+        fetched(handler, **how)  # type: ignore[arg-type]  # passed on as they are
     return caught.value
 
 
 # --- what is measured ---------------------------------------------------------------------------
 
 
-@both
-def test_new_and_reused_connections_are_told_apart(kind: Client) -> None:
+def test_new_and_reused_connections_are_told_apart() -> None:
     """The first request opens a connection, the second rides on it, and their phases say so."""
-    first, second = fetched(kind, say(OK), times=2)
+    first, second = fetched(say(OK), times=2)
     assert (first.status, first.body, first.headers["x-used"]) == (200, b"ok", "7")
     assert (first.new_connection, second.new_connection) == (True, False)
     assert set(first.phases) == {Phase.CONNECT, Phase.PROCESSING, Phase.TRANSFER}
@@ -135,20 +129,18 @@ def test_new_and_reused_connections_are_told_apart(kind: Client) -> None:
     assert first.certificate_end is None
 
 
-@both
-def test_name_is_resolved_once_and_its_addresses_told(kind: Client) -> None:
+def test_name_is_resolved_once_and_its_addresses_told() -> None:
     """A name's first request times the resolver and lists what it found."""
-    first, second = fetched(kind, say(OK), times=2, host="localhost")
+    first, second = fetched(say(OK), times=2, host="localhost")
     assert first.phases[Phase.RESOLVE] > 0.0
     assert "127.0.0.1" in first.addresses
     assert Phase.RESOLVE not in second.phases
     assert second.addresses == ()
 
 
-@both
-def test_tls_is_timed_apart_and_its_end_known(kind: Client) -> None:
+def test_tls_is_timed_apart_and_its_end_known() -> None:
     """The handshake has its own phase; a reused connection keeps its certificate's end."""
-    first, second = fetched(kind, say(OK), certificate="valid.pem", times=2)
+    first, second = fetched(say(OK), certificate="valid.pem", times=2)
     assert first.phases[Phase.TLS] > 0.0
     assert first.phases[Phase.CONNECT] > 0.0
     assert Phase.TLS not in second.phases
@@ -156,19 +148,17 @@ def test_tls_is_timed_apart_and_its_end_known(kind: Client) -> None:
 
 
 @pytest.mark.timed
-@both
-def test_phases_measure_what_they_say(kind: Client) -> None:
+def test_phases_measure_what_they_say() -> None:
     """A slow server shows in processing, a slow body in transfer, and nowhere else."""
     head, body = OK[:-2], OK[-2:]
-    (answer,) = fetched(kind, say(head, body, before=0.2, between=0.1))
+    (answer,) = fetched(say(head, body, before=0.2, between=0.1))
     assert 0.2 <= answer.phases[Phase.PROCESSING] < 0.28
     assert 0.1 <= answer.phases[Phase.TRANSFER] < 0.18
     assert answer.phases[Phase.CONNECT] < 0.1
 
 
 @pytest.mark.timed
-@both
-def test_tls_phase_measures_the_handshake(kind: Client) -> None:
+def test_tls_phase_measures_the_handshake() -> None:
     """A server that is slow to shake hands shows in tls, not in connect."""
 
     async def main() -> Answer:
@@ -188,7 +178,7 @@ def test_tls_phase_measures_the_handshake(kind: Client) -> None:
                     abort(back.transport)
 
             ca_file = str(CERTIFICATES / "ca.pem")
-            async with Server(late) as proxy, kind(ca_file=ca_file) as client:
+            async with Server(late) as proxy, HttpClient(ca_file=ca_file) as client:
                 return await get(client, proxy.url.replace("http:", "https:"))
 
     answer = asyncio.run(main())
@@ -196,17 +186,15 @@ def test_tls_phase_measures_the_handshake(kind: Client) -> None:
     assert answer.phases[Phase.CONNECT] < 0.1
 
 
-@both
-def test_redirects_are_answers(kind: Client) -> None:
+def test_redirects_are_answers() -> None:
     """Nothing is followed to where nobody configured it."""
     moved = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
-    (answer,) = fetched(kind, say(moved))
+    (answer,) = fetched(say(moved))
     assert answer.status == 302
     assert answer.headers["location"] == "http://127.0.0.1:1/"
 
 
-@both
-def test_a_body_is_sent_whole(kind: Client) -> None:
+def test_a_body_is_sent_whole() -> None:
     """A request may carry a body, larger than any buffer on the way."""
     sent = bytes(range(256)) * 20_000
 
@@ -219,7 +207,7 @@ def test_a_body_is_sent_whole(kind: Client) -> None:
         )
 
     async def main() -> Answer:
-        async with Server(echo_size) as server, kind() as client:
+        async with Server(echo_size) as server, HttpClient() as client:
             return await client(
                 "POST", server.url, headers={}, timeout=5.0, body_limit=10, body=sent
             )
@@ -227,26 +215,24 @@ def test_a_body_is_sent_whole(kind: Client) -> None:
     assert asyncio.run(main()).body == b"same"
 
 
-@both
-def test_without_keepalive_every_connection_is_new(kind: Client) -> None:
+def test_without_keepalive_every_connection_is_new() -> None:
     """A client for cold measurements never reuses."""
 
     async def main() -> tuple[list[bool], int]:
-        async with Server(say(OK)) as server, kind(keepalive=None) as client:
+        async with Server(say(OK)) as server, HttpClient(keepalive=None) as client:
             answers = [await get(client, server.url) for _ in range(3)]
             return [answer.new_connection for answer in answers], server.connections
 
     assert asyncio.run(main()) == ([True, True, True], 3)
 
 
-@both
-def test_pool_is_bounded_per_host(kind: Client) -> None:
+def test_pool_is_bounded_per_host() -> None:
     """Twenty requests at once share two connections, and all are answered."""
 
     async def main() -> int:
         async with (
             Server(say(OK, before=0.01)) as server,
-            kind(limit_per_host=2) as client,
+            HttpClient(limit_per_host=2) as client,
         ):
             async with asyncio.TaskGroup() as group:
                 for _ in range(20):
@@ -256,27 +242,25 @@ def test_pool_is_bounded_per_host(kind: Client) -> None:
     assert asyncio.run(main()) == 2
 
 
-@both
-def test_dropped_idle_connection_is_no_failure(kind: Client) -> None:
+def test_dropped_idle_connection_is_no_failure() -> None:
     """A server that closed an idle connection is simply connected to again."""
 
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(OK)
 
-    first, second = fetched(kind, once, times=2)
+    first, second = fetched(once, times=2)
     assert (first.new_connection, second.new_connection) == (True, True)
 
 
 # --- what fails, and why --------------------------------------------------------------------------
 
 
-@both
-def test_refused_and_unknown_hosts(kind: Client) -> None:
+def test_refused_and_unknown_hosts() -> None:
     """Nobody listens, or nobody has the name: two different things."""
 
     async def main(url: str) -> None:
-        async with kind() as client:
+        async with HttpClient() as client:
             await get(client, url)
 
     async def unused() -> str:
@@ -296,7 +280,6 @@ def test_refused_and_unknown_hosts(kind: Client) -> None:
         assert caught.value.detail
 
 
-@both
 @pytest.mark.parametrize(
     ("handler", "reason"),
     [
@@ -316,24 +299,22 @@ def test_refused_and_unknown_hosts(kind: Client) -> None:
         ),
     ],
 )
-def test_failures_have_their_reason(kind: Client, handler: Handler, reason: Reason) -> None:
+def test_failures_have_their_reason(handler: Handler, reason: Reason) -> None:
     """Slow, rude and broken servers each fail in their own way, within the timeout."""
-    assert failure(kind, handler, timeout=0.3).reason is reason
+    assert failure(handler, timeout=0.3).reason is reason
 
 
-@both
-def test_cut_off_body_is_invalid(kind: Client) -> None:
+def test_cut_off_body_is_invalid() -> None:
     """A body shorter than announced is not passed off as whole."""
 
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort")
 
-    assert failure(kind, cut).reason is Reason.BODY_INVALID
+    assert failure(cut).reason is Reason.BODY_INVALID
 
 
-@both
-def test_connect_timeout(kind: Client) -> None:
+def test_connect_timeout() -> None:
     """A full backlog, where no handshake ends, is a connect timeout."""
 
     async def main() -> None:
@@ -345,7 +326,7 @@ def test_connect_timeout(kind: Client) -> None:
                 filler.setblocking(False)
                 filler.connect_ex(deaf.getsockname())
             try:
-                async with kind() as client:
+                async with HttpClient() as client:
                     await get(client, f"http://127.0.0.1:{deaf.getsockname()[1]}/", timeout=0.3)
             finally:
                 for filler in fillers:
@@ -356,8 +337,7 @@ def test_connect_timeout(kind: Client) -> None:
     assert caught.value.reason is Reason.CONNECT_TIMEOUT
 
 
-@both
-def test_silent_handshake_is_tls(kind: Client) -> None:
+def test_silent_handshake_is_tls() -> None:
     """A port that accepts and never answers the handshake fails as tls."""
 
     async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -372,7 +352,7 @@ def test_silent_handshake_is_tls(kind: Client) -> None:
         abort(writer.transport)
 
     async def main(handler: Handler) -> None:
-        async with Server(handler) as server, kind() as client:
+        async with Server(handler) as server, HttpClient() as client:
             await get(client, server.url.replace("http:", "https:"), timeout=0.3)
 
     for handler in (mute, plain, reset):
@@ -381,43 +361,38 @@ def test_silent_handshake_is_tls(kind: Client) -> None:
         assert caught.value.reason is Reason.TLS, handler.__name__
 
 
-@both
-def test_expired_certificate_is_named_with_its_end(kind: Client) -> None:
+def test_expired_certificate_is_named_with_its_end() -> None:
     """An expired certificate has its own reason, and its end is known though nothing was read."""
-    failed = failure(kind, say(OK), certificate="expired.pem")
+    failed = failure(say(OK), certificate="expired.pem")
     assert (failed.reason, failed.certificate_end) == (Reason.CERT_EXPIRED, ENDED)
 
 
-@both
-def test_untrusted_certificate_is_tls_with_its_end(kind: Client) -> None:
+def test_untrusted_certificate_is_tls_with_its_end() -> None:
     """An unknown authority is a TLS failure; the certificate's end is still told."""
-    failed = failure(kind, say(OK), certificate="valid.pem", trusted=False)
+    failed = failure(say(OK), certificate="valid.pem", trusted=False)
     assert (failed.reason, failed.certificate_end) == (Reason.TLS, ENDS)
 
 
-@both
 @pytest.mark.parametrize("size", [1000, 1001, 100_000])
-def test_body_limit_is_exact(kind: Client, size: int) -> None:
+def test_body_limit_is_exact(size: int) -> None:
     """A body of the limit passes, one byte more fails: never a silent cut."""
     reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
     if size <= 1000:
-        assert fetched(kind, say(reply), body_limit=1000)[0].body == b"x" * size
+        assert fetched(say(reply), body_limit=1000)[0].body == b"x" * size
     else:
-        assert failure(kind, say(reply), body_limit=1000).reason is Reason.BODY_INVALID
+        assert failure(say(reply), body_limit=1000).reason is Reason.BODY_INVALID
 
 
-@both
-def test_endless_body_is_cut_off(kind: Client) -> None:
+def test_endless_body_is_cut_off() -> None:
     """A server that never stops sending is left at the limit, long before the timeout."""
     piece = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    failed = failure(kind, say(reply, *[piece] * 1000), timeout=30.0)
+    failed = failure(say(reply, *[piece] * 1000), timeout=30.0)
     assert failed.reason is Reason.BODY_INVALID
 
 
-@both
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_compressed_bodies_are_read_and_bombs_are_not(kind: Client, coding: str) -> None:
+def test_compressed_bodies_are_read_and_bombs_are_not(coding: str) -> None:
     """The limit is on what is decompressed: 50 MB of zeros in 50 kB are refused."""
 
     def reply(body: bytes) -> bytes:
@@ -425,19 +400,18 @@ def test_compressed_bodies_are_read_and_bombs_are_not(kind: Client, coding: str)
         head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(packed)}"
         return head.encode() + b"\r\n\r\n" + packed
 
-    assert fetched(kind, say(reply(b"fine")))[0].body == b"fine"
-    failed = failure(kind, say(reply(bytes(50_000_000))))
+    assert fetched(say(reply(b"fine")))[0].body == b"fine"
+    failed = failure(say(reply(bytes(50_000_000))))
     assert failed.reason is Reason.BODY_INVALID
 
 
-@both
-def test_cancellation_passes(kind: Client) -> None:
+def test_cancellation_passes() -> None:
     """A cancelled request is cancelled, not failed, and leaves the pool whole."""
 
     async def main() -> None:
         async with (
             Server(say(OK, before=0.2)) as server,
-            kind(limit=1, limit_per_host=1) as client,
+            HttpClient(limit=1, limit_per_host=1) as client,
         ):
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(get(client, server.url))
