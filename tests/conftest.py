@@ -18,18 +18,19 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("EXCHANGE_EXPORTER_SHARED") or ROOT.parent / "shared")
 
 
 def shared(path: str) -> Path:
     """Give a file of the shared folder, which is no part of the repository.
 
-    It stands beside the checkout as ``../shared``, or where EXCHANGE_EXPORTER_SHARED says. A test
-    that asks for what is not there is skipped, and says so.
+    It stands beside the checkout as ``../shared``, or where EXCHANGE_EXPORTER_SHARED says. Tests
+    that ask for it are marked ``shared`` and left out where it is not: what they check on recorded
+    traffic, ``tests/recordings`` checks on what every clone has.
     """
-    folder = Path(os.environ.get("EXCHANGE_EXPORTER_SHARED") or ROOT.parent / "shared")
-    found = folder / path
+    found = SHARED / path
     if not found.exists():
-        pytest.skip(f"{path} is not in {folder}: put it there or set EXCHANGE_EXPORTER_SHARED")
+        pytest.skip(f"{path} is not in {SHARED}")
     return found
 
 
@@ -60,13 +61,23 @@ def _own_logs() -> Iterator[None]:
     logging.captureWarnings(False)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_report_header() -> str | None:
+    """Say what is left out."""
+    return None if SHARED.is_dir() else f"without {SHARED}: tests marked `shared` are left out"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give tests that depend on a machine's pace further tries, which the report counts as reruns.
 
     ``live`` ones wait for other processes, ``timed`` ones hold a measured time to a bound; nobody
     promises either of them a pace, and what is wrong with the code fails each time. All other
-    tests have one try: none of them judges by a clock.
+    tests have one try: none of them judges by a clock. Without the shared folder those over it are
+    left out.
     """
+    if not SHARED.is_dir():
+        left_out = [item for item in items if item.get_closest_marker("shared")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("shared")]
     for item in items:
         if item.get_closest_marker("timed"):
             item.add_marker(pytest.mark.flaky(reruns=3))

@@ -14,6 +14,7 @@ from exporter.venues import load
 from tests.conftest import shared
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("name", "books"), [("binance", 2), ("binance_coinm", 5), ("binance_futures", 2), ("kucoin", 5)]
 )
@@ -49,6 +50,7 @@ def test_fetched_snapshots_join_the_stream(name: str, books: int) -> None:
     assert all(followed[symbol] > 0 for symbol, sync in syncs.items() if sync.synced)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(("name", "file"), [("coinbase", "ws.txt"), ("kraken_v1", "ws_book.txt")])
 def test_streamed_snapshots_begin_a_book(name: str, file: str) -> None:
     """All ten books of the recording are built, agree with their checksums and never cross."""

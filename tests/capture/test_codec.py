@@ -179,6 +179,7 @@ RECORDED = (
 )
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", RECORDED)
 def test_recorded_traffic(name: str) -> None:
     """Every event comes back; the block takes at most 30 % of what the frames did."""

@@ -104,6 +104,7 @@ def venue_of(name: str) -> Venue:
     return venue
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "name",
     ["binance/ws.txt", "coinbase/ws.txt", "kraken/ws_book.txt", "kraken_v2/vector_book.jsonl"],

@@ -45,6 +45,7 @@ def truth(name: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", STREAMS)
 def test_every_figure_of_the_truth(name: str) -> None:
     """Counts, times, latencies, trades, continuity and checksums, to the last digit."""
@@ -57,6 +58,7 @@ def test_every_figure_of_the_truth(name: str) -> None:
     assert found == wanted
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", STREAMS)
 def test_every_gap_of_the_drop_test(name: str) -> None:
     """With every 50th frame deleted the gaps are found, and none is invented."""
@@ -66,12 +68,14 @@ def test_every_gap_of_the_drop_test(name: str) -> None:
     } == truth(name)["drop_test"]
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", ANSWERS)
 def test_rest_answers_are_counted(name: str) -> None:
     """By URL, without the query."""
     assert summarise(shared(f"recordings/{name}")) == truth(name)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", STREAMS)
 def test_half_a_recording_without_its_address(name: str, tmp_path: Path) -> None:
     """Frames alone tell the venue, one unknown among them or not, and every one is understood."""
@@ -87,6 +91,7 @@ def test_half_a_recording_without_its_address(name: str, tmp_path: Path) -> None
     assert summarise(path)["lines"]["undecodable"] == 1
 
 
+@pytest.mark.shared
 def test_the_vector_of_kraken_v2() -> None:
     """No URL and no times: recognised by its frames, and all five checksums agree."""
     found = summarise(shared("recordings/kraken_v2/vector_book.jsonl"))
@@ -95,6 +100,7 @@ def test_the_vector_of_kraken_v2() -> None:
     assert (found["recv_time_s"], found["latency_ms"]) == (None, None)
 
 
+@pytest.mark.shared
 def test_a_wrong_digit_fails_the_checksum(tmp_path: Path) -> None:
     """One size changed in the snapshot: no later message agrees."""
     frames = shared("recordings/kraken_v2/vector_book.jsonl").read_bytes()

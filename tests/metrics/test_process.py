@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 import re
 
+import pytest
+
 from exporter.metrics.families import all_families, markdown_rows
 from exporter.metrics.process import ExporterMeter
 from exporter.metrics.registry import Registry
@@ -41,6 +43,7 @@ def test_build_config_and_tasks() -> None:
     assert value(registry, 'exchange_exporter_task_restarts_total{task="stream"}') == 1
 
 
+@pytest.mark.shared
 def test_families_keep_the_contract_s_names_kinds_labels_and_bucket_counts() -> None:
     """Every exchange_ metric of the contract is declared here as the contract has it."""
     declared = {family.name: family for family in all_families()}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from exporter.metrics.registry import Registry
 from exporter.relay.metrics import DeliveryOutcome, RelayMeter, all_families
 from tests.conftest import shared
 from tests.metrics.test_registry import samples
 
 
+@pytest.mark.shared
 def test_families_keep_the_contract() -> None:
     """Every alert_relay_ metric of the contract is declared, with its kind and bucket count."""
     declared = {family.name: family for family in all_families()}

@@ -46,6 +46,7 @@ TRADE = {
 }
 
 
+@pytest.mark.shared
 def test_recorded_traffic_is_understood() -> None:
     """All frames recorded in October 2021 give the messages, trades, prices and times expected."""
     assert_understood(VENUE, "binance/ws.txt")
@@ -191,6 +192,7 @@ def test_maintenance() -> None:
         read(b'{"status":7,"msg":"?"}')
 
 
+@pytest.mark.shared
 def test_recorded_rest_bodies_are_understood() -> None:
     """Markets and snapshots as recorded are read whole."""
     assert VENUE.read_markets is not None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
+
 from exporter.venues import load
 from tests.venues.truth import assert_understood, rest_bodies
 
 VENUE = load("binance_coinm")
 
 
+@pytest.mark.shared
 def test_recorded_traffic_is_understood() -> None:
     """All frames recorded in July 2021 give the messages, trades, prices and times expected."""
     assert_understood(VENUE, "binance_coinm/ws.txt")
 
 
+@pytest.mark.shared
 def test_markets_and_their_spelling() -> None:
     """A pair is its perpetual; dated contracts keep their own symbol."""
     assert VENUE.read_markets is not None
@@ -22,6 +26,7 @@ def test_markets_and_their_spelling() -> None:
     assert found["BTCUSD_210924"] == VENUE.symbol("BTCUSD_210924") == "BTCUSD_210924"
 
 
+@pytest.mark.shared
 def test_snapshots_are_read() -> None:
     """All five recorded REST books have sides that do not cross."""
     assert VENUE.book is not None

@@ -12,6 +12,7 @@ from tests.venues.truth import assert_understood, rest_bodies
 VENUE = load("binance_futures")
 
 
+@pytest.mark.shared
 def test_recorded_traffic_is_understood() -> None:
     """All frames recorded in July 2021 give the messages, trades, prices and times expected."""
     assert_understood(VENUE, "binance_futures/ws.txt")
@@ -63,6 +64,7 @@ def test_quotes_have_a_time_here() -> None:
     )
 
 
+@pytest.mark.shared
 def test_markets_tell_perpetuals_from_dated_contracts() -> None:
     """A pair is its perpetual; a dated contract keeps its own name, as does its spelling."""
     assert VENUE.read_markets is not None
@@ -77,6 +79,7 @@ def test_markets_tell_perpetuals_from_dated_contracts() -> None:
     assert market.instrument == market.symbol == VENUE.symbol("BTCUSDT_240628")
 
 
+@pytest.mark.shared
 def test_snapshots_know_their_time() -> None:
     """The futures' REST book says when it was taken."""
     assert VENUE.book is not None

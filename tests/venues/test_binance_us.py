@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from exporter.venues import load
 from tests.venues.truth import assert_understood
 
 VENUE = load("binance_us")
 
 
+@pytest.mark.shared
 def test_recorded_traffic_is_understood() -> None:
     """All frames recorded in October 2021 give the messages, trades, prices and times expected."""
     assert_understood(VENUE, "binance/ws_us.txt")

@@ -29,11 +29,13 @@ VENUE = load("okx")
 FILL = '{"instId":"BTC-USDT","tradeId":"7849","px":"30218.8","sz":"1","side":"buy","ts":"%d"}'
 
 
+@pytest.mark.shared
 def test_recorded_traffic_is_understood() -> None:
     """All frames recorded in May 2022 give the messages, trades, prices and times expected."""
     assert_understood(VENUE, "okx/ws.txt")
 
 
+@pytest.mark.shared
 def test_recorded_checksums_verify() -> None:
     """The CRC of the 25 best levels, in the wire's own digits, holds for every recorded book."""
     truth = expected("okx/ws.txt")["checksum"]
@@ -207,6 +209,7 @@ def test_subscribing() -> None:
     assert VENUE.ping(1) == "ping"
 
 
+@pytest.mark.shared
 def test_recorded_markets_are_understood() -> None:
     """All 25 recorded lists are read; what is not spot keeps its own name."""
     assert VENUE.read_markets is not None
