@@ -26,7 +26,7 @@ test: ## Set up what the tests need and run all of them
 
 fast-test: ## Run only the tests that start no other program
 	@scripts/setup dev
-	$(BIN)/pytest -n 2 -m "not live and not chart" $(ARGS)
+	$(BIN)/pytest -n 2 -m "not live and not chart and not cluster" $(ARGS)
 
 fuzz: ## Run every parser on a hundred thousand wounded inputs and more (ARGS=--executions=1000000)
 	@scripts/setup dev
@@ -56,7 +56,11 @@ test-chart: ## Install more Helm engines and scanners, and hold chart, container
 	@scripts/setup dev
 	@scripts/tools chart
 	@scripts/tools tools
-	$(BIN)/pytest -n 2 -m "chart or not chart" tests/helm tests/deploy $(ARGS)
+	$(BIN)/pytest -n 2 -m "not cluster" tests/helm tests/deploy $(ARGS)
+
+test-cluster: ## Install the chart on the cluster that KUBECONFIG names (kind, k3d), and bring a fault to a receiver
+	@scripts/setup dev
+	$(BIN)/pytest -m cluster tests/helm/test_cluster.py $(ARGS)
 
 audit: ## Look pinned packages up among known weaknesses (network), and list their licences
 	@scripts/setup dev
@@ -78,4 +82,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: help demo stack test fast-test fuzz soak mutants grafana generate test-chart audit sbom bench lock clean
+.PHONY: help demo stack test fast-test fuzz soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +22,7 @@ from tests.helm.engine import CHART, Manifest, manifests, one, values_of
 from tests.helm.operator import STACK, STRATEGIES, alertmanager_config, scrape_config
 from tests.live import programs
 from tests.live.conftest import make_world
-from tests.live.test_alertmanager import CASES, CONFIG, Labels, fire, inhibited
+from tests.live.test_alertmanager import CASES, CONFIG, Labels, Receiver, fire, inhibited
 from tests.relay.programs import receiver, relay, write
 
 RELAY: Final = values_of(CHART / "ci" / "relay-values.yaml")
@@ -267,3 +269,127 @@ def test_the_stacks_own_inhibitions_mute_too_much(tmp_path: Path) -> None:
     [heard] = CASES[name][2]
     with _cases(tmp_path, alertmanager_config(routed(), "OnNamespace")) as muted:
         programs.eventually(lambda: _in_the_namespace(name, heard) in muted(), name)
+
+
+# --- from a fault to a person ---------------------------------------------------------------------
+
+
+@contextmanager
+def serving() -> Iterator[Receiver]:
+    """Run a service that a relay tells."""
+    hook = Receiver()
+    thread = threading.Thread(target=hook.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hook
+    finally:
+        hook.shutdown()
+        hook.server_close()
+        thread.join(5.0)
+
+
+@contextmanager
+def _cluster(folder: Path, strategy: str, hook: str) -> Iterator[tuple[str, str]]:
+    """Run a relay and an Alertmanager that the operator configured; gives their URLs."""
+    home = folder / strategy
+    home.mkdir()
+    token = {"bearer_token": {"env": "RELAY_TOKEN"}}
+    file = write(home, [receiver("webhook", f"{hook}/{strategy}")], intake=token)
+    port = programs.free_port()
+    with relay(file, {"RELAY_TOKEN": "token"}) as (_, url):
+        manifest = routed()
+        text = json.dumps(alertmanager_config(manifest, strategy, advised()))
+        [place] = set(re.findall(r"http://[^\"]*:9719", text))
+        config = _written(home, json.loads(text.replace(place, url)))
+        with programs.process(
+            programs.program("prometheus-alertmanager", "alertmanager"),
+            f"--config.file={config}",
+            f"--storage.path={home / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
+        ):
+            yield url, f"127.0.0.1:{port}"
+
+
+@pytest.mark.chart
+@pytest.mark.timeout(900)
+def test_a_fault_reaches_a_person_and_health_nobody(tmp_path: Path) -> None:
+    """One endpoint fails: under either strategy that is told, and nothing else is.
+
+    Exporter, relay, Prometheus and Alertmanager are real, their intervals the shipped ones, and the
+    rules are the chart's. It lasts longer than the relay waits for the watchdog.
+    """
+    programs.program("prometheus")
+    with ExitStack() as stack:
+        hooks = {each: stack.enter_context(serving()) for each in STRATEGIES}
+        world = stack.enter_context(make_world(tmp_path, "--no-limits", "--venues=binance,okx"))
+        places = {
+            each: stack.enter_context(
+                _cluster(tmp_path, each, f"http://127.0.0.1:{hook.server_port}")
+            )
+            for each, hook in hooks.items()
+        }
+        found = manifests(
+            RELAY
+            | {
+                "alertmanagerConfig": {"enabled": True},
+                "prometheusRule": {"enabled": True},
+                "serviceMonitor": {"enabled": True},
+            }
+        )
+        monitors = [each for each in found if each["kind"] == "ServiceMonitor"]
+        jobs = []
+        for monitor in monitors:
+            job = scrape_config(monitor, world.url.removeprefix("http://"))
+            if "relay" in monitor["metadata"]["name"]:
+                [target] = job["static_configs"]
+                target["targets"] = [url.removeprefix("http://") for url, _ in places.values()]
+            jobs.append(job)
+        names = []
+        for each in found:
+            if each["kind"] == "PrometheusRule":
+                names.append(f"{each['metadata']['name']}.yml")
+                (tmp_path / names[-1]).write_text(yaml.safe_dump(each["spec"]))
+        text = yaml.safe_dump(
+            {
+                "global": {"external_labels": {"prometheus": "monitoring/stack"}},
+                "rule_files": names,
+                "scrape_configs": jobs,
+                "alerting": {
+                    "alertmanagers": [
+                        {"static_configs": [{"targets": [am for _, am in places.values()]}]}
+                    ]
+                },
+            }
+        )
+        _, prometheus = stack.enter_context(programs.prometheus(tmp_path, text))
+        stranger = {"alertname": "Theirs", "severity": "critical", "namespace": "theirs"}
+        for _, am in places.values():
+            fire(f"http://{am}", stranger)
+        time.sleep(130)
+        world.inject(venue="binance", fault="error", status=500, endpoint="*time*")
+        down = 'ALERTS{alertname="ExchangeEndpointDown", alertstate="firing"}'
+        [firing] = programs.eventually(
+            lambda: programs.query(prometheus, down), "it fires", within=300
+        )
+        assert firing["metric"]["endpoint"] == "time"
+        assert firing["metric"]["namespace"] == "ns"
+        told: dict[str, list[str]] = {strategy: [] for strategy in STRATEGIES}
+        for strategy, hook in hooks.items():
+            programs.eventually(
+                lambda: "ExchangeEndpointDown" in _names(told[strategy], hook),  # noqa: B023
+                f"told under {strategy}",
+                within=90,
+            )
+        # The watchdog has beaten for longer than its silence would take to be noticed.
+        for name in ("AlertRelayHeartbeatMissing", "AlertingPathSilent", "AlertRelayDown"):
+            assert not programs.query(prometheus, f'ALERTS{{alertname="{name}"}}')
+        # Its breaker opens before the endpoint counts as down. Nothing of others, no heartbeat.
+        for strategy, hook in hooks.items():
+            assert _names(told[strategy], hook) == {"ExchangeBreakerOpen", "ExchangeEndpointDown"}
+
+
+def _names(told: list[str], hook: Receiver) -> set[str]:
+    """Give the names of the alerts that a service was told of up to now; ``told`` remembers."""
+    told += [json.dumps(body) for _, body in hook.drain()]
+    return {name for each in told for name in re.findall(r'"alertname": "(\w+)"', each)}

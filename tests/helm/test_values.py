@@ -139,6 +139,18 @@ def test_readme_examples_render() -> None:
         assert manifests(values)
 
 
+def test_documented_values_render() -> None:
+    """So are the values of docs/kubernetes.md, and they are whole: the first needs no other."""
+    text = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    blocks = [part.partition("```")[0] for part in text.split("```yaml\n# values of the chart")[1:]]
+    assert len(blocks) >= 5
+    first: dict[str, Any] = {}
+    for block in blocks:
+        values = yaml.safe_load("#" + block)
+        first = first or values
+        assert manifests(first | values if "beside those above" in block else values)
+
+
 def test_versions_agree() -> None:
     """The chart's appVersion is the program's version, and so is the image it names."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
