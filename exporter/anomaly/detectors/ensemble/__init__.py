@@ -95,8 +95,9 @@ class Ensemble:
         matters[:, _JUMP] = matters[:, _LEVEL]
         aspects *= matters
         decades = self.joint.decades(memory["joint"], self._join(aspects))
-        self.tail.learn(memory["tails"], sizes, 1.0 / (1.0 + memory["barred"]))
-        self.joint.learn(memory["joint"], joined, decades, ready)
+        weight = 1.0 / (1.0 + memory["barred"])
+        self.tail.learn(memory["tails"], sizes, weight)
+        self.joint.learn(memory["joint"], joined, weight * ready)
         np.copyto(memory["aspects"], aspects, where=here[:, None])
         np.copyto(memory["departures"], apart, where=here[:, None])
         return decades / self.decades

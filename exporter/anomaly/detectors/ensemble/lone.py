@@ -53,14 +53,13 @@ class _Tail:
 class _Joint:
     """What the members together have said so far."""
 
-    __slots__ = ("count", "far_tail", "run", "seen", "tail")
+    __slots__ = ("count", "far_tail", "tail")
 
     def __init__(self, joint: Joint) -> None:
         self.tail, self.far_tail = _Tail(), _Tail()
         self.tail.start = log10(2.0 / joint.share)
         self.far_tail.start = log10(2.0 / joint.far)
-        self.count = self.seen = 0.0
-        self.run = 0
+        self.count = 0.0
 
     def decades(self, joined: float, joint: Joint) -> float:
         """Return how rare the joined decades are."""
@@ -77,14 +76,11 @@ class _Joint:
         bend = base + (far - start) / (mean * _LN10)
         return bend + (joined - far) / (self._far_mean(joint, mean) * _LN10)
 
-    def learn(self, joined: float, decades: float, keep: float, joint: Joint) -> None:
-        """Take in what the members said together, and how rare that is."""
-        self.run = self.run + 1 if decades >= joint.rare else 0
-        weight = 1.0 / max(self.run, 1)
+    def learn(self, joined: float, keep: float, joint: Joint) -> None:
+        """Take in what the members said together."""
         mean = self._mean(joint)
         far_mean = self._far_mean(joint, mean)
-        self.count = self.count * keep + weight
-        self.seen = self.seen * keep + 1.0
+        self.count = self.count * keep + 1.0
         for tail, share, follow, scale in (
             (self.tail, joint.share, joint.follow, mean),
             (self.far_tail, joint.far, 10.0 * joint.follow, far_mean),
@@ -92,11 +88,11 @@ class _Joint:
             tail.beyond *= keep
             tail.excess *= keep
             excess = joined - tail.start
-            step = weight * scale / (share * min(self.seen, follow) + 1.0)
+            step = scale / (share * min(self.count, follow) + 1.0)
             if excess > 0.0:
                 tail.start += step * (1.0 - share)
-                tail.beyond += weight
-                tail.excess += weight * min(excess, joint.clip * scale)
+                tail.beyond += 1.0
+                tail.excess += min(excess, joint.clip * scale)
             else:
                 tail.start = max(tail.start - step * share, 0.05)
 
@@ -161,7 +157,7 @@ class ScalarEnsemble:
                 decades = self._joint.decades(said, ensemble.joint)
         self._learn_tails(level, shift, season, jump)
         if ready:
-            self._joint.learn(joined, decades, self._joint_keep, ensemble.joint)
+            self._joint.learn(joined, self._joint_keep, ensemble.joint)
         return decades / ensemble.decades
 
     def learn(self, value: float, now: float) -> None:

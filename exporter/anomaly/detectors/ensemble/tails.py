@@ -18,7 +18,7 @@ import numpy.typing as npt
 from exporter.model import Floats
 
 # Fields of a tail: exponentially forgetting sums, and where it begins.
-COUNT, BEYOND, EXCESS, START, SEEN, RUN, FAR_BEYOND, FAR_EXCESS, FAR = range(9)
+COUNT, BEYOND, EXCESS, START, FAR_BEYOND, FAR_EXCESS, FAR = range(7)
 Mask = npt.NDArray[np.bool_]
 LN10 = float(np.log(10.0))
 
@@ -105,11 +105,10 @@ class Joint:
     perfect member were all. It is measured beyond two starts, which the shares ``share`` and
     ``far`` of values exceed, because the tails of the members have one shape for all series and
     theirs may be lighter or heavier; both means are bounded and shrunk. Arrays of sums have shape
-    (n, 9): those of a `Tail`; `SEEN`, values whatever they weighed; `RUN`, how many in a row were
-    rare; and the sums beyond the far start, and that start.
+    (n, 7): those of a `Tail`, then the sums beyond the far start, and that start.
     """
 
-    share: float = 0.02
+    share: float = 0.05
     far: float = 0.002
     forget: float = 20000.0
     follow: float = 3000.0  # values over which the start follows its quantile; ten times, the far
@@ -119,11 +118,10 @@ class Joint:
     steepest: float = 0.5
     bend: tuple[float, float] = (1.0, 1.5)  # the far mean, in near ones: at least, at most
     young: float = 1000.0  # values' worth of belief in `share`
-    rare: float = 3.0  # decades from which a value belongs to a run
 
     def begin(self, n: int) -> Floats:
         """Return the sums of n series: the tail of one perfect member, doubled."""
-        sums = np.zeros((n, 9))
+        sums = np.zeros((n, 7))
         sums[:, START] = np.log10(2.0 / self.share)
         sums[:, FAR] = np.log10(2.0 / self.far)
         return sums
@@ -148,25 +146,22 @@ class Joint:
         joined: Floats = np.where(decades <= base, decades * start / base, above)
         return joined
 
-    def learn(self, sums: Floats, joined: Floats, decades: Floats, here: Mask) -> None:
-        """Take in the joined decades and how rare they are, where ``here``."""
-        count, many, total, start, seen, run, far_many, far_total, far = sums.T
-        run[:] = np.where(here, (run + 1.0) * (decades >= self.rare), run)
-        weight = here / np.maximum(run, 1.0)
-        keep = np.where(here, 0.5 ** (1.0 / self.forget), 1.0)
+    def learn(self, sums: Floats, joined: Floats, weight: Floats) -> None:
+        """Take in the joined decades, (n,), each with its weight; 0.0 leaves a row as it is."""
+        count, many, total, start, far_many, far_total, far = sums.T
         mean = self._mean(sums)
         far_mean = self._far_mean(sums, mean)
-        for part in (count, seen, many, total, far_many, far_total):
+        keep = np.where(weight > 0.0, 0.5 ** (1.0 / self.forget), 1.0)
+        for part in (count, many, total, far_many, far_total):
             part *= keep
         count += weight
-        seen += here
         for share, follow, scale, begin, beyonds, excesses in (
             (self.share, self.follow, mean, start, many, total),
             (self.far, 10.0 * self.follow, far_mean, far, far_many, far_total),
         ):
             excess = joined - begin
             beyond = weight * (excess > 0.0)
-            step = scale / (share * np.minimum(seen, follow) + 1.0)
+            step = scale / (share * np.minimum(count, follow) + 1.0)
             begin += step * (beyond - share * weight)
             np.maximum(begin, 0.05, out=begin)
             beyonds += beyond
