@@ -298,8 +298,9 @@ class Detector(Protocol):
     learnt, so it is never part of its own baseline. Every memory has ``seen``: values learnt, by
     row. A memory with ``floor``, ``share``, ``rise`` and ``fall`` is told what its series' signal
     says: the smallest departure that matters, in its unit and as a share of the usual value, and
-    whether (1.0 or 0.0) one upward or downward does. ``relative`` is the resolution of a signal
-    that varies by factors, else 0.0. ``barred`` is how many values in a row were not learnt.
+    whether (1.0 or 0.0) one upward or downward does. ``age`` is whether it is an age,
+    ``relative`` the resolution of a signal that varies by factors, else 0.0. ``barred`` is how
+    many values in a row were not learnt.
     """
 
     @property

@@ -414,6 +414,7 @@ class Signal:
     share: float = 0.0
     low: bool = False  # whether a departure downward is bad
     high: bool = True  # whether a departure upward is bad
+    age: bool = False  # whether it grows by itself until something happens
     relative: bool = False  # whether it varies by factors: never negative, judged by its logarithm
 
 

@@ -209,6 +209,7 @@ class Bank:
                 memory["share"][:] = [s.share if s else 0.0 for s in known]
                 memory["rise"][:] = [float(s.high) if s else 1.0 for s in known]
                 memory["fall"][:] = [float(s.low) if s else 1.0 for s in known]
+                memory["age"][:] = [float(s.age) if s else 0.0 for s in known]
                 memory["relative"][:] = [s.resolution if s and s.relative else 0.0 for s in known]
         self._chunks: list[tuple[slice, list[Memory], Memory]] = []
         for start in range(0, n, _CHUNK):

@@ -17,7 +17,12 @@ STREAM_LATENCY = Signal(
     relative=True,
 )
 INTER_ARRIVAL = Signal(
-    name="inter_arrival", title="time between messages", unit="s", effect=1.0, resolution=0.001
+    name="inter_arrival",
+    title="time between messages",
+    unit="s",
+    effect=1.0,
+    resolution=0.001,
+    age=True,
 )
 PRICE_DEVIATION = Signal(
     name="price_deviation",

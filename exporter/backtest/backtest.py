@@ -189,6 +189,32 @@ def figures(outcomes: Sequence[BacktestOutcome]) -> dict[str, float | int | None
         "delay_seconds": median(delay for delay, _ in delays) if delays else None,
         "delay_ticks": median(delay / step for delay, step in delays) if delays else None,
         "false_alarms_per_series_day": false / days if days > 0.0 else None,
+        **_intervals(found, windows, false, days),
+    }
+
+
+def _intervals(found: int, windows: int, false: int, days: float) -> dict[str, float | None]:
+    """Return 95 % confidence intervals of recall and of the rate of false alarms.
+
+    Exact ones: Clopper and Pearson (1934) for a share, Garwood (1936) for a rate.
+    """
+    from scipy.stats import beta, gamma  # here, as it takes longer to load than a backtest
+
+    return {
+        "recall_low": (float(beta.ppf(0.025, found, windows - found + 1)) if found else 0.0)
+        if windows
+        else None,
+        "recall_high": (
+            float(beta.ppf(0.975, found + 1, windows - found)) if found < windows else 1.0
+        )
+        if windows
+        else None,
+        "false_alarms_per_series_day_low": (float(gamma.ppf(0.025, false)) if false else 0.0) / days
+        if days > 0.0
+        else None,
+        "false_alarms_per_series_day_high": float(gamma.ppf(0.975, false + 1)) / days
+        if days > 0.0
+        else None,
     }
 
 

@@ -46,7 +46,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--own-incidents",
         action="store_true",
-        help="score the incidents of our own: 880 labelled cases from seeds, half of them healthy",
+        help="score the incidents of our own: 880 labelled cases from seeds, half of them healthy,"
+        " and 44 healthy series with the tails and the memory that real ones have",
+    )
+    parser.add_argument(
+        "--days",
+        type=float,
+        default=1.0,
+        metavar="DAYS",
+        help="length of those healthy series (default 1)",
     )
     parser.add_argument(
         "--detector",
@@ -82,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"exchange-exporter: {why}", file=sys.stderr)
         return 2
     if args.own_incidents:
-        return _own(as_json=args.json)
+        return _own(args.days, as_json=args.json)
     from exporter.anomaly.sampling import SIGNALS
 
     known = {signal.name: signal for signal in SIGNALS}
@@ -118,12 +126,20 @@ class Progress:
         print(f"{self._rows:,}{whole} {what}, {rate:,.0f} a second", file=sys.stderr, flush=True)
 
 
-def _own(*, as_json: bool) -> int:
-    from exporter.backtest import incidents
+def _own(days: float, *, as_json: bool) -> int:
+    from exporter.backtest import healthy, incidents
 
-    progress = Progress()
-    found = incidents.run(progress.add)
-    print(json.dumps(found, indent=2) if as_json else incidents.table(found))
+    if not 0.01 <= days <= 100.0:
+        print("exchange-exporter: expected --days between 0.01 and 100", file=sys.stderr)
+        return 2
+    found = incidents.run(Progress().add)
+    if not as_json:
+        print(incidents.table(found), flush=True)
+    calm = healthy.run(days, Progress().add)
+    if as_json:
+        print(json.dumps(found | {"healthy": calm}, indent=2))
+    else:
+        print(healthy.table(calm))
     return 0
 
 
@@ -152,6 +168,7 @@ def _files(args: argparse.Namespace, known: dict[str, Signal]) -> int:
     else:
         rows = [(outcome.series.name, backtest.figures([outcome])) for outcome in outcomes]
         print(_table([*rows, ("all", whole)]))
+        print(_certainty(whole))
     return 0
 
 
@@ -180,6 +197,16 @@ def _labelled(subject: Subject, windows: dict[str, tuple[Window, ...]]) -> Subje
         return subject
     found = windows_of(subject.series.name, windows)
     return replace(subject, series=replace(subject.series, windows=found))
+
+
+def _certainty(whole: dict[str, float | int | None]) -> str:
+    """Return what so few incidents and days leave open, in a sentence; empty without labels."""
+    said = []
+    for title, key in (("recall", "recall"), ("false alarms a day", "false_alarms_per_series_day")):
+        low, high = whole[f"{key}_low"], whole[f"{key}_high"]
+        if low is not None and high is not None:
+            said.append(f"{title} {low:.2f} to {high:.2f}")
+    return f"95 % confidence: {', '.join(said)}" if said else ""
 
 
 def _table(rows: Sequence[tuple[str, dict[str, float | int | None]]]) -> str:

@@ -83,10 +83,11 @@ def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[s
     """A line a series and one for all."""
     file = _latency(tmp_path / "a.csv", labelled=True)
     assert _command("--detector=zscore", file) == 0
-    heading, one, everything = capsys.readouterr().out.splitlines()
+    heading, one, everything, certainty = capsys.readouterr().out.splitlines()
     assert heading.split()[:4] == ["series", "values", "days", "incidents"]
     assert one.split()[1] == "1,500"
     assert everything.startswith("all ")
+    assert certainty.startswith("95 % confidence: recall 0.")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from exporter.anomaly.detectors.ensemble.tails import Joint, Tail
+from exporter.anomaly.detectors.ensemble.tails import LN10, Joint, Tail
 from exporter.model import Floats, Memory
 
 ASPECTS = ("level", "shift", "season", "jump")
@@ -44,6 +44,8 @@ class Ensemble:
     fast: float = 20.0  # half-life of the short mean
     slow: float = 200.0  # half-life of the baseline
     days: float = 10.0  # memory of an hour of the day
+    gaps: float = 200.0  # half-life of the mean gap of an age, in gaps
+    few_gaps: float = 10.0  # gaps to see before an age is judged
     season: float = 0.9  # weight of the season against the others
     tail: Tail = field(default_factory=Tail)
     joint: Joint = field(default_factory=Joint)
@@ -57,6 +59,8 @@ class Ensemble:
             "rise": np.ones(n),
             "fall": np.ones(n),
             "relative": np.zeros(n),  # the smallest value that is told apart, or 0.0: not relative
+            "age": np.zeros(n),  # 1.0 where only the level counts
+            "gaps": np.zeros((n, 3)),  # of an age: the last value, sum and number of its peaks
             "barred": np.zeros(n),
             "near": np.zeros((n, 2)),  # a mean and its weight so far
             "fast": np.zeros((n, 2)),
@@ -86,6 +90,8 @@ class Ensemble:
         aspects = _by_aspect(rarity)
         aspects *= np.where(departures > 0.0, memory["rise"][:, None], memory["fall"][:, None])
         aspects *= ready[:, None] & (departures != 0.0)
+        # An age climbs in steps of time: its jumps and short means say its level again.
+        aspects[:, _LEVEL + 1 :] *= 1.0 - memory["age"][:, None]
         joined = self._join(aspects)
         # The floor mutes what is said, not what is usual: the tails stay those of the series.
         apart = _plain(memory, judged) - _plain(memory, usual)
@@ -95,6 +101,7 @@ class Ensemble:
         matters[:, _JUMP] = matters[:, _LEVEL]
         aspects *= matters
         decades = self.joint.decades(memory["joint"], self._join(aspects))
+        self._bound_ages(memory, values, decades)
         weight = 1.0 / (1.0 + memory["barred"])
         self.tail.learn(memory["tails"], sizes, weight)
         self.joint.learn(memory["joint"], joined, weight * ready)
@@ -127,6 +134,28 @@ class Ensemble:
         lower = np.where(memory["fall"] > 0.0, lower, np.nan)
         ready = memory["seen"] >= self.minimum
         return np.where(ready, np.stack([lower, center, upper]), np.nan)
+
+    def _bound_ages(self, memory: Memory, values: Floats, decades: Floats) -> None:
+        """Let no age be rarer than it would be at random arrivals of the pace seen so far.
+
+        A tail that is measured a value a tick has seen few gaps where gaps are long; at random
+        arrivals the mean gap says all: an age is over x mean gaps with probability exp(-x).
+        """
+        rows = np.flatnonzero((memory["age"] > 0.0) & (values == values))
+        if rows.size == 0:
+            return
+        gaps, ages = memory["gaps"][rows], values[rows]
+        last, total, count = gaps.T
+        ended = ages < last
+        keep = np.where(ended, 0.5 ** (1.0 / self.gaps), 1.0)
+        total *= keep
+        count *= keep
+        total += np.where(ended, last, 0.0)
+        count += ended
+        last[:] = ages
+        memory["gaps"][rows] = gaps
+        bound = ages * count / (np.maximum(total, 1e-9) * LN10)
+        decades[rows] = np.where(count >= self.few_gaps, np.minimum(decades[rows], bound), 0.0)
 
     def _join(self, aspects: Floats) -> Floats:
         level, shift, season, jump = aspects.T
