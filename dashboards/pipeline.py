@@ -117,7 +117,8 @@ _RELAY = Row(
         series(
             "Received",
             """Alerts that came in, and posts that were refused, a minute. Bad is any refusal:
-            unauthorized is a wrong token, full a spool without room.""",
+            unauthorized is a wrong token, foreign a web page, full a spool without room;
+            unreadable is what was told to nobody.""",
             Query(
                 """60 * sum by (status) (
                 rate(alert_relay_received_total{@process}[$__rate_interval]))""",
@@ -127,6 +128,11 @@ _RELAY = Row(
                 """60 * sum by (reason) (
                 rate(alert_relay_refused_total{@process}[$__rate_interval])) > 0""",
                 "refused: {{reason}}",
+            ),
+            Query(
+                """60 * sum(
+                rate(alert_relay_unreadable_total{@process}[$__rate_interval])) > 0""",
+                "unreadable",
             ),
             none="no relay",
         ),

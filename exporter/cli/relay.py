@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import ssl
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from exporter.relay.app import Relay
     from exporter.relay.config import RelayConfig
     from exporter.relay.outbox import OutboxRow
-    from exporter.web.security import WebSecurity
 
 HELP = """\
 Takes alerts from Alertmanager (POST /api/v1/alertmanager), Grafana (POST /api/v1/grafana) or by
@@ -178,7 +176,8 @@ def _serve(config: RelayConfig, file: str, args: argparse.Namespace) -> int:
 
     def stranger(found: RelayConfig) -> str | None:
         """Complain of a config by which anyone could post from elsewhere."""
-        if found.intake.bearer_token or found.intake.password or _asks(web):
+        asks = web is not None and web.asks
+        if found.intake.bearer_token or found.intake.password or asks:
             return None
         if host in ("127.0.0.1", "::1", "localhost"):
             return None
@@ -222,16 +221,6 @@ def _flat(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
             yield from _flat(error)
         else:
             yield error
-
-
-def _asks(web: WebSecurity | None) -> bool:
-    """Say whether a web config asks who connects."""
-    if web is None:
-        return False
-    tls = web.security.tls
-    return web.security.login is not None or (
-        tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
-    )
 
 
 async def _until_told(relay: Relay) -> None:

@@ -26,12 +26,13 @@ from exporter.flow.tasks import supervise
 from exporter.metrics.process import ExporterMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, HttpRequest
-from exporter.relay import heartbeat, notifiers, outbox, suppression
+from exporter.relay import heartbeat, notifiers, outbox, suppression, unreadable
 from exporter.relay.config import RelayConfig
 from exporter.relay.metrics import RelayMeter
 from exporter.relay.routes import RelayRoutes
 from exporter.relay.runtime import RelayRuntime, ended
 from exporter.relay.store import Store, StoreError
+from exporter.relay.unreadable import UnreadableNotice
 from exporter.relay.watchdog import Watchdog
 from exporter.web.administration import limits
 from exporter.web.security import WebSecurity
@@ -73,6 +74,7 @@ class Relay:
     group: asyncio.TaskGroup
     force: RelayRuntime
     watchdog: Watchdog
+    unreadable: UnreadableNotice
 
     def __init__(
         self, config: RelayConfig, options: RelayOptions, clock: Clock | None = None
@@ -89,6 +91,12 @@ class Relay:
         self.dead = 0
         self.reloads: Mailbox[None, object] = Mailbox(capacity=4)
         self.port = 0
+
+    @property
+    def asks(self) -> bool:
+        """Whether the web config lets nobody in who does not show who they are."""
+        web = self._options.web
+        return web is not None and web.asks
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -117,6 +125,7 @@ class Relay:
             meter=meter,
             group=self.group,
         )
+        self.unreadable = UnreadableNotice(force, clock=clock, meter=meter)
         background: list[asyncio.Task[None]] = []
         try:
             await force.change(self.config)
@@ -124,6 +133,7 @@ class Relay:
             beaten = await self.store.write(lambda db: outbox.recall(db, "watchdog"))
             lost = await force.open_since(heartbeat.GROUP)
             self.watchdog.recall(beaten, lost)
+            self.unreadable.recall(await force.open_since(unreadable.GROUP))
             self.registry.refresh(lambda: meter.depth.set(force.depth))
             background = [
                 self._start("tick", self._tick_for_ever),
@@ -228,6 +238,7 @@ class Relay:
                 log.warning("spool_unwritable error=%s", error)
                 self.obstacle = "the spool cannot be written"
             await self.watchdog.update(now, wall)
+            await self.unreadable.update(now, wall)
             await self.clock.sleep(_TICK)
 
     async def _purge(self, wall: float) -> None:

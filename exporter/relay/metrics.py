@@ -38,6 +38,7 @@ class Refusal(StrEnum):
     """Why a post was not taken; the label ``reason``."""
 
     UNAUTHORIZED = "unauthorized"
+    FOREIGN = "foreign"  # a web page's, or no JSON
     INVALID = "invalid"
     FULL = "full"
 
@@ -72,6 +73,11 @@ RECEIVED = _family(
 )
 REFUSED = _family(
     "counter", "alert_relay_refused_total", "Posts that were not taken, by why.", "reason"
+)
+UNREADABLE = _family(
+    "counter",
+    "alert_relay_unreadable_total",
+    "Alerts in posts, and whole posts, that could not be read and were told to nobody.",
 )
 DEDUPLICATED = _family(
     "counter",
@@ -187,6 +193,7 @@ class RelayMeter:
     def __init__(self, registry: Registry, channels: Iterable[str]) -> None:
         self.received = registry.counters(RECEIVED, values=AlertStatus)
         self.refused = registry.counters(REFUSED, values=Refusal)
+        self.unreadable = registry.counter(UNREADABLE)
         self.deduplicated = registry.counter(DEDUPLICATED)
         self.watchdog = registry.gauge(WATCHDOG)
         self.heartbeat_lost = registry.gauge(HEARTBEAT_LOST)

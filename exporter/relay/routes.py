@@ -29,6 +29,7 @@ from exporter.web.routes import (
     health_route,
     html_route,
     json_route,
+    refuse_foreign,
     scrape_route,
 )
 
@@ -69,7 +70,8 @@ class RelayRoutes:
     async def _post(self, read: Callable[[bytes, float], Post], request: Request) -> Response:
         """Take a post: 200 once it is on the disk, 503 when it cannot be, never 429 (see docs)."""
         relay, meter = self._relay, self._relay.meter
-        self._authorize(request)
+        login = self._authorize(request)
+        self._admit(request, login=login)
         now = relay.clock.wall()
         try:
             if len(request.body) > _BIG:
@@ -78,8 +80,10 @@ class RelayRoutes:
                 post = read(request.body, now)
         except ParseError as error:
             meter.refused[Refusal.INVALID].inc()
-            log.warning("post_invalid reason=%s", str(error)[:200])
+            relay.unreadable.saw(1, str(error))
             raise RefusedError(400, str(error)[:300]) from error
+        if post.unread:
+            relay.unreadable.saw(post.unread, post.why)
         post = await relay.watchdog.fed(post)
         if post.alerts:
             # Shielded: a caller who hangs up must not leave a message that no courier knows of.
@@ -96,26 +100,44 @@ class RelayRoutes:
             meter.received[AlertStatus.FIRING if alert.firing else AlertStatus.RESOLVED].inc()
         return Response(pieces=(b'{"status":"ok"}',), headers={"Content-Type": JSON})
 
-    def _authorize(self, request: Request) -> None:
-        """Check the login in constant time. Raises RefusedError."""
+    def _admit(self, request: Request, *, login: bool) -> None:
+        """Take JSON, and from no web page: a form or a script could post else. Raises RefusedError.
+
+        ``text/plain`` and forms are what a page may send anywhere without asking.
+        """
+        kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        try:
+            refuse_foreign(request, login=login)
+            if kind != "application/json":
+                raise RefusedError(415, "Content-Type: application/json is needed")
+        except RefusedError as refusal:
+            self._relay.meter.refused[Refusal.FOREIGN].inc()
+            log.warning("post_foreign reason=%r", refusal.reason)
+            raise
+
+    def _authorize(self, request: Request) -> bool:
+        """Check the login in constant time; tell whether there is one. Raises RefusedError."""
         config = self._relay.config.intake
-        given = request.headers.get("Authorization", "").encode()
+        # What HTTP carries are bytes; those that are no text come as half surrogates.
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        kind, _, shown = given.strip().partition(b" ")
         if config.bearer_token is not None:
-            wanted, scheme = f"Bearer {config.bearer_token.reveal()}".encode(), "Bearer"
+            scheme, wanted = "Bearer", config.bearer_token.reveal().encode()
         elif config.password is not None:
-            login = f"{config.username}:{config.password.reveal()}".encode()
-            wanted, scheme = b"Basic " + base64.b64encode(login), "Basic"
+            pair = f"{config.username}:{config.password.reveal()}".encode()
+            scheme, wanted = "Basic", base64.b64encode(pair)
         else:
-            return
-        if not hmac.compare_digest(given, wanted):
+            return self._relay.asks
+        right = hmac.compare_digest(shown.strip(), wanted)
+        if not (right and kind.lower() == scheme.lower().encode()):
             self._relay.meter.refused[Refusal.UNAUTHORIZED].inc()
             headers = {"WWW-Authenticate": f'{scheme} realm="relay"'}
             raise RefusedError(401, "wrong or no login", headers)
+        return True
 
     async def _reload(self, request: Request) -> object:
         relay = self._relay
-        administration.allow_change(relay.config.server, request)
-        self._authorize(request)
+        administration.allow_change(relay.config.server, request, login=self._authorize(request))
         return await administration.reload(relay.reloads, relay.config.server)
 
     async def _page(self) -> str:

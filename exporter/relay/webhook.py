@@ -7,15 +7,18 @@ on loopback 2026-11-20; Grafana docs, "Configure the webhook notifier", read 202
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Final
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
 
 import msgspec
-from msgspec import Meta
 
-from exporter.decoding import ParseError, reading
+from exporter.decoding import DOUBTFUL, ParseError, reading
 from exporter.model import Alert, Level
 from exporter.relay import escaping
 
@@ -23,29 +26,11 @@ LABEL: Final = 300  # characters of a label's value that are kept
 ANNOTATION: Final = 1000
 _MOST_LABELS: Final = 40
 _MOST_ALERTS: Final = 20_000
-
-Moment = Annotated[datetime, Meta(tz=True)]
-
-
-class _Alert(msgspec.Struct):
-    """One alert as posted; unknown keys are ignored, for every version adds some."""
-
-    status: str = "firing"
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
-    startsAt: Moment | None = None  # noqa: N815 - Alertmanager's spelling
-    endsAt: Moment | None = None  # noqa: N815
-    fingerprint: str = ""
-
-
-class _Post(msgspec.Struct):
-    """A webhook's body. ``alerts`` must be there: without it, it is another format."""
-
-    alerts: list[_Alert]
-    groupKey: str = ""  # noqa: N815
-    receiver: str = ""
-    groupLabels: dict[str, str] = {}  # noqa: N815
-    truncatedAlerts: int = 0  # noqa: N815
+_FIRST: Final = ("alertname", "severity", "exchange")  # labels that no bound takes away
+# What other senders write for "resolved"; any other word is an alert that fires.
+_ENDED: Final = frozenset({"resolved", "ok", "normal", "inactive", "closed", "recovered"})
+_BURNS: Final = frozenset({"firing", "active", "alerting"})
+_TIMES: Final = (978_307_200.0, 7_258_118_400.0)  # 2001 to 2200, epoch seconds
 
 
 class _Plain(msgspec.Struct, forbid_unknown_fields=True):
@@ -62,47 +47,77 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True):
     annotations: dict[str, str] = {}
 
 
-_POST = msgspec.json.Decoder(_Post)
-_PLAIN = msgspec.json.Decoder(_Plain)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
     """One notification for one group of alerts, clean. ``more``: alerts it counts and leaves out.
 
-    ``group`` is the group's key, hashed: it may be of any length.
+    ``group`` is the group's key, hashed: it may be of any length; ``key`` is the same without the
+    receiver's name. ``sender`` tells Alertmanagers apart. ``whole``: what it leaves out does not
+    fire any more. ``over``: the sender says that nothing of the group fires. ``unread``: entries
+    that are no alerts, and ``why`` the first of them is none.
     """
 
     group: str
     receiver: str
     alerts: tuple[Alert, ...]
     more: int = 0
+    key: str = ""
+    sender: str = ""
+    whole: bool = False
+    over: bool = False
+    unread: int = 0
+    why: str = ""
 
 
 def read(body: bytes, now: float) -> Post:
-    """Read a webhook's body; ``now`` (epoch seconds) stands for a start that it does not give.
+    """Read a webhook's body, alert by alert: one odd value must not lose the others.
 
-    Raises ParseError.
+    Raises ParseError when there is no alert in it at all.
     """
     with reading("webhook"):
-        post = _POST.decode(body)
-        if not post.alerts:
-            raise ParseError("webhook: no alerts")
-        if len(post.alerts) > _MOST_ALERTS:
-            raise ParseError(f"webhook: more than {_MOST_ALERTS} alerts")
-        alerts = tuple(_alert(alert, now) for alert in post.alerts)
-        key = post.groupKey or repr(sorted(post.groupLabels.items())) + alerts[0].name
-        more = min(max(0, post.truncatedAlerts), 1_000_000)
-        receiver = escaping.line(post.receiver, LABEL)
-        return Post(group=_hash(f"{receiver}\0{key}"), receiver=receiver, alerts=alerts, more=more)
+        found, cut = _decoded(body)
+        if isinstance(found, list) or (isinstance(found, dict) and "labels" in found):
+            found = {"alerts": found}  # alerts without an envelope
+        if not isinstance(found, dict) or "alerts" not in found:
+            raise ParseError("webhook: found no alerts, expected an object with a list of them")
+        listed = found["alerts"] if isinstance(found["alerts"], list) else [found["alerts"]]
+        shared = _table(found.get("commonLabels")) | _table(found.get("groupLabels"))
+        alerts, unread, why = list[Alert](), int(cut), "its end is missing" if cut else ""
+        for entry in listed[:_MOST_ALERTS]:
+            try:
+                alerts.append(_alert(entry, shared, now))
+            except DOUBTFUL as error:
+                unread, why = unread + 1, why or str(error)[:200]
+        if not alerts:
+            raise ParseError(f"webhook: no alerts in it: {why or 'the list is empty'}")
+        more = _count(found.get("truncatedAlerts"))
+        beyond = max(0, len(listed) - _MOST_ALERTS)
+        grouped = _table(found.get("groupLabels"))
+        named = _text(found.get("groupKey")) or (repr(sorted(grouped.items())) if grouped else "")
+        key = named or repr(sorted({alert.name for alert in alerts}))
+        receiver = escaping.line(_text(found.get("receiver")), LABEL)
+        return Post(
+            group=_hash(f"{receiver}\0{key}"),
+            receiver=receiver,
+            alerts=tuple(alerts),
+            more=min((more or 0) + beyond, 1_000_000),
+            key=_hash(key),
+            sender=_hash(_text(found.get("externalURL")))[:8],
+            whole=bool(named) and more == 0 and not beyond and not unread,
+            over=_word(found.get("status")) == "resolved" and more == 0 and not beyond,
+            unread=unread,
+            why=why,
+        )
 
 
 def read_plain(body: bytes, now: float) -> Post:
-    """Read one plain alert. Raises ParseError."""
+    """Read one plain alert, written by hand: a mistake in it is said. Raises ParseError."""
     with reading("alert"):
-        plain = _PLAIN.decode(body)
+        plain = msgspec.convert(_decoded(body)[0], _Plain)
         if not plain.title.strip():
             raise ParseError("alert: the title is empty")
+        if plain.status not in ("firing", "resolved"):
+            raise ParseError(f"alert: unknown status {plain.status[:40]!r}")
         labels = {**plain.labels, "alertname": plain.title, "severity": plain.severity}
         if plain.exchange:
             labels["exchange"] = plain.exchange
@@ -111,30 +126,95 @@ def read_plain(body: bytes, now: float) -> Post:
             annotations["summary"] = plain.message
         key = plain.key or f"{plain.exchange}\0{plain.title}"
         # One alert a key: the same again while it fires is a duplicate, then a reminder.
-        posted = _Alert(plain.status, labels, annotations, fingerprint=_hash(key))
+        posted = {
+            "status": plain.status,
+            "labels": labels,
+            "annotations": annotations,
+            "fingerprint": _hash(key),
+        }
         return Post(
             group=_hash(f"plain {key}"),
             receiver=escaping.line(plain.receiver, LABEL),
-            alerts=(_alert(posted, now, start=0.0),),
+            alerts=(_alert(posted, {}, now),),
         )
 
 
-def _alert(posted: _Alert, now: float, start: float | None = None) -> Alert:
-    if posted.status not in ("firing", "resolved"):
-        raise ParseError(f"unknown status {posted.status[:40]!r}")
-    labels = _texts(posted.labels, LABEL)
-    began = _epoch(posted.startsAt) if start is None else start
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+("?)|[\[\]{}]', re.DOTALL)
+_HALF_ESCAPE: Final = re.compile(r"\\(?:u[0-9A-Fa-f]{0,3})?\Z")
+_LENIENT: Final = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
+
+
+def _decoded(body: bytes) -> tuple[object, bool]:
+    """Decode JSON, as leniently as it can be read; tell also whether its end is missing.
+
+    A byte order mark, another Unicode encoding, bytes that are no text, half surrogates, control
+    characters within text, numbers of any size, and what follows the end do no harm.
+    """
+    with suppress(*DOUBTFUL):
+        return msgspec.json.decode(body), False
+    text = body.decode(json.detect_encoding(body), errors="replace").lstrip("\ufeff \t\r\n")
+    try:
+        return _LENIENT.raw_decode(text)[0], False
+    except ValueError as error:
+        text, closing = _closed(text)
+        for missing in ("", "null", ":null"):  # a value, or a name's colon and value
+            with suppress(ValueError):
+                return _LENIENT.raw_decode(text + missing + closing)[0], bool(closing)
+        raise error
+
+
+def _closed(text: str) -> tuple[str, str]:
+    """Give a text that was cut off, its last string closed, and the brackets that are missing."""
+    opened, half = list[str](), False
+    for token in _TOKEN.finditer(text):
+        sign, half = token[0][0], token[1] == ""
+        if sign in "{[":
+            opened.append("}" if sign == "{" else "]")
+        elif sign in "}]" and opened:
+            opened.pop()
+    text = _HALF_ESCAPE.sub("", text) + '"' if half else text.rstrip(", \t\r\n")
+    return text, "".join(reversed(opened))
+
+
+def _alert(posted: object, shared: Mapping[str, str], now: float) -> Alert:
+    """Read one alert. ``shared``: labels of its group, for one whose own cannot be read.
+
+    A start that is not given, or cannot be, is 0: the incident's beginning stands for it.
+    """
+    if not isinstance(posted, dict):
+        raise ParseError(f"an alert is no object: {msgspec.json.encode(posted)[:60]!r}")
+    found, annotations = _table(posted.get("labels")), _table(posted.get("annotations"))
+    if not (found or shared or annotations):
+        raise ParseError("an alert has neither labels nor annotations")
+    found = found or dict(shared)
+    labels = _texts(found, LABEL)
+    end = _epoch(posted.get("endsAt"))
+    firing = _fires(_word(posted.get("status")), end, now)
     return Alert(
-        fingerprint=posted.fingerprint[:64] or _hash(repr(sorted(posted.labels.items()))),
-        firing=posted.status == "firing",
-        start=now if began is None else began,
-        end=_epoch(posted.endsAt) if posted.status == "resolved" else None,
+        fingerprint=_fingerprint(_text(posted.get("fingerprint")), found),
+        firing=firing,
+        start=_epoch(posted.get("startsAt")),
+        end=None if firing else end or None,
         name=labels.get("alertname", "") or "alert",
         exchange=labels.get("exchange", ""),
-        level=level(posted.labels.get("severity", "")),
+        level=level(found.get("severity", "")),
         labels=labels,
-        annotations=_texts(posted.annotations, ANNOTATION),
+        annotations=_texts(annotations, ANNOTATION),
     )
+
+
+def _fires(status: str, end: float, now: float) -> bool:
+    """Tell whether an alert fires; an unknown word is none to lose a page for, a past end is."""
+    if status in _ENDED:
+        return False
+    return status in _BURNS or not 0.0 < end <= now
+
+
+def _fingerprint(posted: str, labels: Mapping[str, str]) -> str:
+    """Give the alert's identity: the sender's, or else its labels'."""
+    if not posted.strip():
+        return _hash(repr(sorted(labels.items())))
+    return posted if len(posted) <= 64 else _hash(posted)
 
 
 def level(severity: str) -> Level:
@@ -151,15 +231,82 @@ def level(severity: str) -> Level:
 def _texts(found: Mapping[str, str], limit: int) -> dict[str, str]:
     """Clean and bound names and values; links stay links only in annotations named ``*_url``."""
     texts: dict[str, str] = {}
-    for name, value in list(found.items())[:_MOST_LABELS]:
+    first = {name: found[name] for name in _FIRST if name in found}
+    for name, value in list((first | dict(found)).items())[:_MOST_LABELS]:
         key = escaping.line(name, 100)
         texts[key] = escaping.link(value) if key.endswith("_url") else escaping.line(value, limit)
     return texts
 
 
-def _epoch(moment: datetime | None) -> float | None:
-    """Give epoch seconds; year 1 stands for "not yet"."""
-    return None if moment is None or moment.year < 2001 else moment.timestamp()
+# --- odd values ---------------------------------------------------------------------------------
+
+
+def _table(found: object) -> dict[str, str]:
+    """Read labels or annotations; what is empty is left out, and no table is an empty one."""
+    if not isinstance(found, dict):
+        return {}
+    texts = {str(name): _text(value) for name, value in found.items()}
+    return {name: text for name, text in texts.items() if name and text}
+
+
+def _text(found: object) -> str:
+    """Give any JSON value as text; nothing for null."""
+    match found:
+        case None:
+            return ""
+        case str():
+            return found
+        case [single]:
+            return _text(single)
+        case _:
+            return msgspec.json.encode(found).decode()
+
+
+def _word(found: object) -> str:
+    """Read a status; Alertmanager's API has it in an object."""
+    return _text(found.get("state") if isinstance(found, dict) else found).strip().lower()
+
+
+def _count(found: object) -> int | None:
+    """Read how many alerts were left out; None: it is not known."""
+    text = _text(found).strip()
+    if not text:
+        return 0
+    try:
+        return min(max(0, int(float(text))), 1_000_000)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _epoch(found: object) -> float:
+    """Read a moment in any usual spelling as epoch seconds; 0 for none: year 1, or nonsense.
+
+    One without a time zone is in UTC. Years before 2001 and after 2199 are no moments of alerts.
+    """
+    text = _text(found).strip()
+    try:
+        time = _number(text) if text.lstrip("-").replace(".", "", 1).isdigit() else _date(text)
+    except (*DOUBTFUL, OSError):
+        return 0.0
+    return time if _TIMES[0] <= time < _TIMES[1] else 0.0
+
+
+def _number(text: str) -> float:
+    """Read epoch seconds, milliseconds, microseconds or nanoseconds."""
+    time = float(text)
+    while 1e11 < time < 1e21:
+        time /= 1000.0
+    return time
+
+
+def _date(text: str) -> float:
+    # Go prints "2026-11-30 02:11:47.59 +0000 UTC m=+0.1"; a leap second is no second of ours.
+    iso = text.upper().partition(" M=")[0].removesuffix(" UTC").replace(":60", ":59")
+    try:
+        moment = datetime.fromisoformat(iso.replace(" +", "+").replace(" -", "-"))
+    except ValueError:
+        moment = parsedate_to_datetime(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _hash(text: str) -> str:

@@ -107,7 +107,9 @@ class ExporterRoutes:
 
     def _open(self, request: Request) -> None:
         """Let through what changes something, where the config does. Raises RefusedError."""
-        administration.allow_change(self._app.config.server, request)
+        web = self._app.options.web
+        login = web is not None and web.asks
+        administration.allow_change(self._app.config.server, request, login=login)
 
     @property
     def _diagnostics(self) -> Diagnostics:

@@ -43,11 +43,14 @@ def limits(server: ServerConfig, body: int) -> ServerLimits:
     )
 
 
-def allow_change(server: ServerConfig, request: Request) -> None:
-    """Let through what changes something, where the config does. Raises RefusedError."""
+def allow_change(server: ServerConfig, request: Request, *, login: bool) -> None:
+    """Let through what changes something, where the config does. Raises RefusedError.
+
+    ``login``: whoever asks has shown who they are.
+    """
     if not server.changes:
         raise RefusedError(403, _CLOSED)
-    refuse_foreign(request)
+    refuse_foreign(request, login=login)
 
 
 async def reload(reloads: Mailbox[None, object], server: ServerConfig) -> object:

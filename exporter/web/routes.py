@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import msgspec
@@ -47,11 +49,36 @@ class Response:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def refuse_foreign(request: Request) -> None:
-    """Turn away what a page of another site makes its reader's browser ask. Raises RefusedError."""
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+def refuse_foreign(request: Request, *, login: bool = False) -> None:
+    """Turn away what a page of another site makes its reader's browser ask. Raises RefusedError.
+
+    Such a page's own name may lead to us (DNS rebinding): then `Host` is that name, and only a
+    ``login`` that it cannot know tells it from a name of ours.
+    """
+    headers = request.headers
+    origin, host = headers.get("Origin"), headers.get("Host", "")
+    elsewhere = headers.get("Sec-Fetch-Site", "none").strip().lower() not in ("none", "same-origin")
+    if elsewhere or (origin is not None and urlsplit(origin).netloc != host):
         raise RefusedError(403, "a page of another site may not ask for this")
+    if not (login or _ours(host)):
+        raise RefusedError(
+            403, "Host is a name that anyone may own: ask by address or localhost, or set a login"
+        )
+
+
+# Names below these belong to no public zone (RFC 6761, 6762, 8375; ICANN on .internal, 2024).
+_PRIVATE = (".localhost", ".local", ".internal", ".svc", ".home.arpa")
+
+
+def _ours(host: str) -> bool:
+    """Tell whether a Host is an address, localhost, or a name that no public DNS can give."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    with suppress(ValueError):
+        return bool(ip_address(name))
+    return "." not in name.rstrip(".") or name.rstrip(".").endswith(_PRIVATE)
 
 
 # --- kinds of routes --------------------------------------------------------------------------

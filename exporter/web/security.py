@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -87,6 +88,13 @@ class WebSecurity:
                 security.tls is not None,
                 security.login is not None,
             )
+
+    @property
+    def asks(self) -> bool:
+        """Whether nobody gets in who does not show who they are."""
+        tls = self.security.tls
+        demanded = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
+        return self.security.login is not None or demanded
 
     def _look(self) -> _Stamp:
         return tuple(_stamp(file) for file in self._files)
