@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.conftest import ROOT
@@ -26,6 +27,7 @@ def _of(instruction: str, lines: list[str]) -> list[str]:
     return [line.partition(" ")[2].strip() for line in lines if line.split()[0] == instruction]
 
 
+@pytest.mark.chart
 def test_lints() -> None:
     """hadolint has nothing to say."""
     done = subprocess.run(

@@ -55,6 +55,7 @@ def test_every_dependency_has_its_reason() -> None:
     assert [line for line in lines if not re.search(r'",? +# \w', line)] == []
 
 
+@pytest.mark.chart
 def test_bill_of_materials(tmp_path: Path) -> None:
     """It names every pinned package with its hashes, and is the same each time."""
     first, second = tmp_path / "a.json", tmp_path / "b.json"
@@ -70,6 +71,7 @@ def test_bill_of_materials(tmp_path: Path) -> None:
     assert all(each["purl"] for each in bill["components"])
 
 
+@pytest.mark.chart
 def test_licences_are_allowed() -> None:
     """Every package of the container has a licence that asks for no more than being named."""
     done = _script("audit", "licences")
@@ -77,6 +79,7 @@ def test_licences_are_allowed() -> None:
     assert "aiohttp" in done.stdout
 
 
+@pytest.mark.chart
 def test_no_database_is_no_all_clear() -> None:
     """Without the network the audit says that it knows nothing, and does not pass."""
     proxies = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
