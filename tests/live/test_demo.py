@@ -25,6 +25,7 @@ def watched(url: str) -> bool:
     )
 
 
+@pytest.mark.timed
 def test_demo_is_up_at_once_and_gone_at_once() -> None:
     """All exchanges are watched soon after the start; Ctrl-C ends all of it within 2 s."""
     port = programs.free_port()
@@ -35,7 +36,7 @@ def test_demo_is_up_at_once_and_gone_at_once() -> None:
         print(f"first full scrape after {took:.2f} s")  # noqa: T201 - shown by pytest -rP
         page = programs.get(url)
         assert all(name.lower() in page.lower() for name in EXCHANGES)
-        assert demo.memory() < 75e6
+        assert demo.memory() < 90e6  # 75 MB on Python 3.11, 80 MB on 3.13 with its numpy
         begun = time.monotonic()
         assert demo.end(signal.SIGINT) == 0
         assert time.monotonic() - begun < 2.0

@@ -58,6 +58,7 @@ def _measure(world: World) -> Figures:
     )
 
 
+@pytest.mark.timed
 def test_crash_stall_and_flood_of_one_leave_the_others_alone(tmp_path: Path) -> None:
     """Their schedule, their latency and the memory are those of the calm before and after."""
     trigger = tmp_path / "crash"

@@ -109,6 +109,7 @@ def test_rate_limit_is_obeyed_and_refusals_die_alone(tmp_path: Path) -> None:
             assert metric(url, failed) == 1
 
 
+@pytest.mark.timed
 def test_slow_loris_and_hanging_provider(tmp_path: Path) -> None:
     """A provider that never ends its answer costs one deadline, and others nothing."""
     with fakes.serving() as providers:
@@ -367,6 +368,7 @@ def test_heartbeat_pages_once_and_says_when_it_is_back(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.timed
 def test_triage_never_holds_a_page(tmp_path: Path) -> None:
     """Whatever the model does, pages go out at once; its answer follows as edit or message."""
     with fakes.serving() as providers:
