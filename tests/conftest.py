@@ -13,6 +13,9 @@ from hypothesis import settings
 
 from exporter.logs import Formatter
 
+# Where no Prometheus is installed, the newer one that scripts/setup has unpacked serves as well.
+os.environ["PATH"] += f":{Path(sys.prefix) / 'newer' / 'bin'}"
+
 # A machine may be busy with other things: how long an example takes proves nothing.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
