@@ -32,6 +32,10 @@ fuzz: ## Run every parser on a hundred thousand wounded inputs and more (ARGS=--
 	@scripts/setup dev
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+sequences: ## Hold the relay's state machine to its promises over a hundred thousand sequences of posts
+	@scripts/setup dev
+	RELAY_SEQUENCES=100000 $(BIN)/pytest -q tests/relay/test_transitions.py $(ARGS)
+
 soak: ## Let ten simulated exchanges misbehave for an hour: memory, tasks and descriptors stay flat
 	@scripts/setup dev
 	$(BIN)/python scripts/benchmarks/chaos.py --soak --for=3600 $(ARGS)

@@ -242,8 +242,8 @@ class Relay:
             await self.clock.sleep(_TICK)
 
     async def _purge(self, wall: float) -> None:
-        keep, dedup = self.config.spool.keep, self.config.incidents.dedup_window
-        await self.store.write(lambda db: outbox.purge(db, wall, keep, dedup))
+        keep = self.config.spool.keep
+        await self.store.write(lambda db: outbox.purge(db, wall, keep))
 
     async def _look_around(self) -> None:
         """See how the outbox stands, and what a command of another process has changed in it."""

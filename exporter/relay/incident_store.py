@@ -6,7 +6,6 @@ post's effects on the disk, or none of them, and then it was not acknowledged ei
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from exporter.relay.webhook import Post
 
 _MOST_LOST: Final = 100  # resolved notices that one loss of data takes back
 _ENDS: Final = frozenset({Occasion.RESOLVED, Occasion.LOST})
-_SAME: Final = ("job", "instance", "cluster")  # an outage of one says nothing of another
+_SCOPE: Final = ("job", "instance", "cluster", "exchange")  # one's outage says nothing of another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +36,6 @@ class IncidentStoreSettings:
     triage.
     """
 
-    dedup: float = 300.0
     flapping: IncidentRules = field(default_factory=IncidentRules)
     blind: frozenset[str] = frozenset()
     triage: frozenset[Level] = frozenset()
@@ -61,25 +59,26 @@ class IncidentStore:
         if outbox.full(db):
             raise FullError("the spool is full")
         taken = Taken()
-        news = [alert for alert in post.alerts if self._new(db, post.group, alert, now)]
-        taken.duplicates = len(post.alerts) - len(news)
-        if not news:
-            return taken
         before = _latest(db, post.group)
         serial = db.execute("SELECT coalesce(max(serial), 0) + 1 FROM incidents").fetchone()[0]
         after, occasion = advance(
             before,
-            news,
+            post.alerts,
             group=post.group,
             serial=serial,
             now=now,
             rules=self._settings.flapping,
-            no_data=self._blind(db, news, post.group),
+            no_data=self._blind(db, _ending(before, post), post.group),
             more=post.more,
+            sender=post.sender,
+            whole=post.whole or post.over,
         )
+        if occasion is None:
+            taken.duplicates = _repeated(before, post)
+        self._end_elsewhere(db, post, now, taken)
         if after is None:
             return taken
-        self._save(db, after, post.receiver)
+        self._save(db, after, post.receiver, post.key)
         if occasion is not None:
             worse = before is not None and before.id == after.id and before.level != after.level
             self._tell(db, after, post.receiver, occasion, now, taken, at_once=worse)
@@ -87,24 +86,42 @@ class IncidentStore:
             self._take_back(db, after, now, taken)
         return taken
 
-    def _new(self, db: sqlite3.Connection, group: str, alert: Alert, now: float) -> bool:
-        key = hashlib.blake2b(
-            f"{group}\0{alert.fingerprint}\0{alert.start!r}\0{alert.firing}".encode(),
-            digest_size=16,
-        ).digest()
-        found = db.execute("SELECT at FROM seen WHERE key = ?", (key,)).fetchone()
-        if found is not None and near(found["at"], now, self._settings.dedup):
-            return False
-        db.execute("INSERT OR REPLACE INTO seen (key, at) VALUES (?, ?)", (key, now))
-        return True
+    def _end_elsewhere(self, db: sqlite3.Connection, post: Post, now: float, taken: Taken) -> None:
+        """End the same alerts of the same group under another receiver's name.
+
+        A receiver that was renamed in Alertmanager, or whose route went elsewhere, is never posted
+        for again: its incidents would stay open for ever. One that is still posted for hears the
+        same now rather than in a moment.
+        """
+        ended = {alert.fingerprint: alert for alert in post.alerts if not alert.firing}
+        if not ended or not post.key:
+            return
+        rows = db.execute(
+            "SELECT state, route FROM incidents WHERE key = ? AND grp != ? AND closed IS NULL",
+            (post.key, post.group),
+        ).fetchall()
+        for row in rows:
+            incident = _incident(row)
+            mine = [ended[a.fingerprint] for a in incident.firing if a.fingerprint in ended]
+            if not mine:
+                continue
+            after, occasion = advance(
+                incident, mine, group=incident.group, serial=0, now=now,
+                rules=self._settings.flapping, sender=post.sender,
+                no_data=self._blind(db, mine, incident.group),
+            )  # fmt: skip
+            if after is not None:
+                self._save(db, after, row["route"], post.key)
+            if after is not None and occasion is not None:
+                self._tell(db, after, row["route"], occasion, now, taken)
 
     def _is_blind(self, incident: Incident) -> bool:
         return any(alert.name in self._settings.blind for alert in incident.firing)
 
-    def _save(self, db: sqlite3.Connection, incident: Incident, route: str) -> None:
+    def _save(self, db: sqlite3.Connection, incident: Incident, route: str, key: str = "") -> None:
         db.execute(
-            "INSERT INTO incidents (id, grp, opened, closed, flapping, blind, route, state)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+            "INSERT INTO incidents (id, grp, opened, closed, flapping, blind, route, key, state)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
             " closed = excluded.closed, flapping = excluded.flapping, blind = excluded.blind,"
             " state = excluded.state",
             (
@@ -115,6 +132,7 @@ class IncidentStore:
                 int(incident.flapping),
                 int(self._is_blind(incident)),
                 route,
+                key,
                 msgspec.json.encode(incident),
             ),
         )
@@ -398,12 +416,41 @@ def _latest(db: sqlite3.Connection, group: str) -> Incident | None:
     return None if row is None else _incident(row)
 
 
+def _ending(before: Incident | None, post: Post) -> list[Alert]:
+    """Give what ends with this post: said to have ended, or left out of the whole group."""
+    ended = [alert for alert in post.alerts if not alert.firing]
+    if before is not None and (post.whole or post.over):
+        listed = {alert.fingerprint for alert in post.alerts}
+        ended += [alert for alert in before.firing if alert.fingerprint not in listed]
+    return ended
+
+
+def _repeated(before: Incident | None, post: Post) -> int:
+    """Count the alerts of a post that are as they are known already."""
+    known = {} if before is None else before.alerts
+    return sum(
+        (now := known.get(alert.fingerprint)) is not None and now.firing is alert.firing
+        for alert in post.alerts
+    )
+
+
 def _touches(cause: Incident, alerts: Iterable[Alert], names: frozenset[str]) -> bool:
     """Tell whether the loss of data that ``cause`` speaks of can be of these alerts' data."""
     blind = [alert.labels for alert in cause.firing if alert.name in names]
-    return any(
-        all(name not in lost or name not in alert.labels or lost[name] == alert.labels[name]
-            for name in _SAME)
-        for lost in blind
-        for alert in alerts
-    )  # fmt: skip
+    return any(_covers(lost, alert) for lost in blind for alert in alerts)
+
+
+def _covers(lost: Mapping[str, str], alert: Alert) -> bool:
+    """Tell whether an alert's data are among those that a loss speaks of.
+
+    Grafana's DatasourceNoData is of one rule, which it names, and of one data source. Any other
+    is of what its labels say: of everything where they say nothing.
+    """
+    if rule := lost.get("rulename"):
+        source = lost.get("datasource_uid")
+        return alert.name == rule or (
+            source is not None and alert.labels.get("datasource_uid") == source
+        )
+    said = [name for name in _SCOPE if name in lost]
+    both = [lost[name] == alert.labels[name] for name in said if name in alert.labels]
+    return not said or (bool(both) and all(both))

@@ -31,13 +31,12 @@ class DeliveryState(StrEnum):
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS seen (key BLOB PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
 CREATE TABLE IF NOT EXISTS incidents (
   serial INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, grp TEXT NOT NULL,
   opened REAL NOT NULL, closed REAL, flapping INTEGER NOT NULL, blind INTEGER NOT NULL,
-  route TEXT NOT NULL, state BLOB NOT NULL);
+  route TEXT NOT NULL, state BLOB NOT NULL, key TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS incidents_grp ON incidents (grp, serial);
+CREATE INDEX IF NOT EXISTS incidents_key ON incidents (key, closed);
 CREATE INDEX IF NOT EXISTS incidents_closed ON incidents (closed);
 CREATE INDEX IF NOT EXISTS incidents_flapping ON incidents (flapping) WHERE flapping = 1;
 CREATE INDEX IF NOT EXISTS incidents_blind ON incidents (blind) WHERE blind = 1;
@@ -72,7 +71,14 @@ CREATE TABLE IF NOT EXISTS triage (
   ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS triage_at ON triage (at);
 """
-VERSION: Final = 1
+VERSION: Final = 2
+_FROM_1: Final = """
+BEGIN;
+ALTER TABLE incidents ADD COLUMN key TEXT NOT NULL DEFAULT '';
+DROP TABLE IF EXISTS seen;
+PRAGMA user_version=2;
+COMMIT;
+"""
 _ROOM: Final = 0.9  # of the file may be used by what comes in; the rest is for what goes out
 
 
@@ -81,6 +87,8 @@ def begin(connection: sqlite3.Connection) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > VERSION:
         raise sqlite3.DatabaseError(f"written by a newer version (format {found})")
+    if found == 1:
+        connection.executescript(_FROM_1)
     connection.executescript(SCHEMA)
     connection.execute(f"PRAGMA user_version={VERSION}")
 
@@ -403,8 +411,8 @@ def shed(connection: sqlite3.Connection) -> int:
     return gone
 
 
-def purge(connection: sqlite3.Connection, now: float, keep: float, dedup: float) -> None:
-    """Forget what ended more than ``keep`` seconds ago; keys older than ``dedup``, either way."""
+def purge(connection: sqlite3.Connection, now: float, keep: float) -> None:
+    """Forget what ended more than ``keep`` seconds ago."""
     old = now - keep
     for statement in (
         "DELETE FROM deliveries WHERE finished < ? AND state IN ('delivered', 'dropped', 'dead')",
@@ -414,4 +422,3 @@ def purge(connection: sqlite3.Connection, now: float, keep: float, dedup: float)
     ):
         connection.execute(statement, (old,))
     connection.execute("DELETE FROM told WHERE incident NOT IN (SELECT id FROM incidents)")
-    connection.execute("DELETE FROM seen WHERE at < ? OR at > ?", (now - dedup, now + dedup))

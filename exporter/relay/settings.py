@@ -107,7 +107,6 @@ def policy_of(config: settings.ReceiverConfig) -> DeliveryPolicy:
 def ledger_settings(config: RelayConfig) -> incident_store.IncidentStoreSettings:
     incidents, ask = config.incidents, config.triage
     return incident_store.IncidentStoreSettings(
-        dedup=incidents.dedup_window,
         flapping=IncidentRules(
             window=incidents.flap_window,
             changes=incidents.flap_changes,
