@@ -171,6 +171,7 @@ def test_tls_and_logins_of_the_web_config(tmp_path: Path) -> None:
 
     def ask(url: str, login: str | None, body: bytes | None = None) -> int:
         request = urllib.request.Request(url, data=body)
+        request.add_header("Content-Type", "application/json")
         if login:
             request.add_header("Authorization", f"Basic {login}")
         try:
