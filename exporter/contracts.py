@@ -271,12 +271,6 @@ class Counter(Protocol):
     def inc(self, amount: float = 1.0) -> None: ...
 
 
-class Gauge(Protocol):
-    """A bound child of a gauge family. None takes the series away: a frozen line is a lie."""
-
-    def set(self, value: float | None) -> None: ...
-
-
 class Histogram(Protocol):
     """A bound child of a histogram family."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from math import inf
 from typing import Annotated, Any
 
@@ -95,21 +95,6 @@ def epoch(moment: datetime) -> float:
     if _EARLIEST < time < _LATEST:
         return time
     raise ParseError(f"expected a time between 2001 and 2286, got {moment.isoformat()}")
-
-
-def iso_seconds(text: str) -> float:
-    """Give an RFC 3339 time (``Z`` or offset, up to nanoseconds) as epoch seconds."""
-    head, dot, tail = text.partition(".")
-    if dot:
-        digits = tail[: len(tail) - len(tail.lstrip("0123456789"))]
-        text = f"{head}.{digits[:6].ljust(6, '0')}{tail[len(digits) :]}"
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ParseError(f"expected an RFC 3339 time, got {text[:40]!r}") from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return seconds(moment.timestamp(), 1.0)
 
 
 def json_value(body: bytes | str) -> Any:

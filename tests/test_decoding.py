@@ -19,7 +19,6 @@ from exporter.decoding import (
     Serial,
     Size,
     epoch,
-    iso_seconds,
     json_path,
     json_value,
     natural,
@@ -111,35 +110,6 @@ def test_seconds_knows_a_wrong_unit() -> None:
     for value, unit in ((1672515782136, 1.0), (1672515782, 1e3), (float("nan"), 1.0)):
         with pytest.raises(ParseError):
             seconds(value, unit)
-
-
-@given(
-    st.datetimes(datetime(2002, 1, 1), datetime(2200, 1, 1)),  # noqa: DTZ001 - made aware below
-    st.integers(0, 9),
-)
-def test_iso_times_come_back(moment: datetime, digits: int) -> None:
-    """RFC 3339 with none to nine digits of a second is read to the microsecond it states."""
-    moment = moment.replace(tzinfo=UTC)
-    fraction = f"{moment.microsecond:06d}000"[:digits]
-    kept = moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S") + (f".{fraction}" if digits else "") + "Z"
-    assert iso_seconds(text) == pytest.approx(kept.timestamp(), abs=1e-6)
-    assert epoch(kept) == pytest.approx(kept.timestamp(), abs=1e-6)
-
-
-def test_iso_times_may_have_an_offset() -> None:
-    """An offset is honoured; a time without one is UTC."""
-    assert iso_seconds("2022-05-13T18:27:05.5+02:00") == 1652459225.5
-    assert iso_seconds("2022-05-13T16:27:05") == 1652459225.0
-
-
-@pytest.mark.parametrize(
-    "text", ["", "yesterday", "2022-13-01T00:00:00Z", "1970-01-01T00:00:00Z", ".", "2022-05-13T.5Z"]
-)
-def test_bad_iso_times_are_refused(text: str) -> None:
-    """What is no time, or one that no exchange can mean, is a ParseError."""
-    with pytest.raises(ParseError):
-        iso_seconds(text)
 
 
 def test_epoch_refuses_the_distant_past() -> None:

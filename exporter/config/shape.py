@@ -158,7 +158,6 @@ class MetricsConfig:
     series_limit: int = key(
         integer(100, 1_000_000), 15_000, "Series beyond this are refused and counted."
     )
-    created: bool = key(boolean(), False, "Publish _created series too.")
     phases: str = key(
         choice("all", "new"), "all", "Publish phases of all probes, or of new connections only."
     )
@@ -179,6 +178,12 @@ class ServerSection:
     """What the web server allows. Its address and TLS are flags of the command line."""
 
     connections: int = key(integer(1, 10_000), 128, "Open connections; more are refused.")
+    connections_per_client: int = key(
+        integer(1, 10_000), 64, "Of one client address; its longest idle one makes room."
+    )
+    requests_per_second: int = key(
+        integer(1, 100_000), 100, "Of one client address; more are answered 429."
+    )
     requests: int = key(integer(1, 10_000), 32, "Requests at once; more are answered 503.")
     header_limit: int = key(size("1KiB", "64KiB"), "8KiB", "Longest request line or header.")
     body_limit: int = key(size("1KiB", "16MiB"), "64KiB", "Longest request body.")

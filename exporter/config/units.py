@@ -75,11 +75,6 @@ def ratio(text: str) -> float:
     return float(Decimal(text.removesuffix("%").strip()) / 100)
 
 
-def format_ratio(fraction: float) -> str:
-    """Write a fraction in per cent: ``0.1`` → ``10%``."""
-    return f"{_plain(Decimal(repr(fraction)) * 100)}%"
-
-
 def _plain(number: Decimal) -> str:
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil, floor
-from typing import Protocol, TypeVar
 
 from exporter.contracts import Clock
 
@@ -26,20 +25,6 @@ def _seconds(nanos: int) -> float:
     # A microsecond on top, the resolution of a float after a century of uptime: a waiter must
     # never come back just too early, and wait again.
     return (nanos + 1000) / _NANOS
-
-
-S = TypeVar("S")
-
-
-class Limit(Protocol[S]):
-    """A limit of weight per time. ``weight`` is the most that one `take` may ask for."""
-
-    @property
-    def weight(self) -> int: ...
-
-    def start(self, now: float) -> S: ...
-
-    def take(self, state: S, weight: int, now: float) -> tuple[S, float]: ...
 
 
 def _check(limit_weight: int, window: float, weight: int = 1) -> None:

@@ -7,7 +7,6 @@ scrape, because most of a page has not changed since the page before.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
 from itertools import accumulate
 from math import inf, isnan
 
@@ -120,14 +119,6 @@ class HistogramChild:
         """Count one finite ``value`` in the bucket whose upper bound is the first not below it."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
-
-    def observe_all(self, values: Iterable[float]) -> None:
-        """Count a batch of finite values; half the price of one call each."""
-        counts, bounds, total = self._counts, self._bounds, self._sum
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
-            total += value
-        self._sum = total
 
     @property
     def count(self) -> int:

@@ -326,6 +326,12 @@ class RelayServerSection:
     """What the web server allows. Its address and TLS are flags of the command line."""
 
     connections: int = key(integer(1, 10_000), 512, "Open connections; more are refused.")
+    connections_per_client: int = key(
+        integer(1, 10_000), 256, "Of one client address; its longest idle one makes room."
+    )
+    requests_per_second: int = key(
+        integer(1, 100_000), 1000, "Of one client address; more are answered 429."
+    )
     requests: int = key(integer(1, 10_000), 256, "Requests at once; more are answered 503.")
     header_limit: int = key(size("1KiB", "64KiB"), "8KiB", "Longest request line or header.")
     header_timeout: float = key(duration("100ms", "5m"), "5s", "Limit of sending a request's head.")

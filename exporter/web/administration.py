@@ -17,6 +17,10 @@ class ServerConfig(Protocol):
     @property
     def connections(self) -> int: ...
     @property
+    def connections_per_client(self) -> int: ...
+    @property
+    def requests_per_second(self) -> int: ...
+    @property
     def requests(self) -> int: ...
     @property
     def header_limit(self) -> int: ...
@@ -34,6 +38,8 @@ def limits(server: ServerConfig, body: int) -> ServerLimits:
     """Give the server's bounds as configured; ``body``: of a request, in bytes."""
     return ServerLimits(
         connections=server.connections,
+        connections_per_client=server.connections_per_client,
+        requests_per_second=server.requests_per_second,
         requests=server.requests,
         header=server.header_limit,
         body=body,

@@ -7,6 +7,7 @@ number of connections nor the time that a head may take to trickle in. This stan
 from __future__ import annotations
 
 import asyncio
+from collections import Counter as Counting
 from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
@@ -38,6 +39,8 @@ class ConnectionLimiter(asyncio.Protocol):
         self._doors = doors
         self._inner = inner
         self.transport: asyncio.Transport | None = None
+        self.address = ""  # of the client, without its port
+        self.idle_since = 0.0  # since its last byte or answer; monotonic
         self.waiting_since: float | None = None  # for the rest of a request's head; monotonic
         self.retired = False  # its next answer is its last
         self._working = False
@@ -45,6 +48,8 @@ class ConnectionLimiter(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection on, or turn it away."""
         transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self.address = address_of(transport)
+        self.idle_since = self._doors.now()
         if not self._doors.enter(self, transport):
             transport.write(_FULL)
             transport.close()
@@ -87,15 +92,39 @@ class ConnectionLimiter(asyncio.Protocol):
     def end(self) -> None:
         """The answer is sent: from here the idle timeout holds."""
         self._working = False
+        self.idle_since = self._doors.now()
+
+    @property
+    def working(self) -> bool:
+        """Whether a request of it is being answered."""
+        return self._working
+
+
+def address_of(transport: asyncio.BaseTransport | None) -> str:
+    """Return the client's address without its port, empty where there is none."""
+    name = None if transport is None else transport.get_extra_info("peername")
+    return str(name[0]) if isinstance(name, tuple) and name else ""
 
 
 class ConnectionLimiters:
-    """All connections of one server, at most ``limit``; timeouts in seconds."""
+    """All connections of one server, at most ``limit``; timeouts in seconds.
+
+    When there is no room, the client that holds the most connections loses the one that has been
+    idle for longest, so that nobody shuts the others out by connecting and saying nothing. One
+    client has at most ``per_client`` connections.
+    """
 
     def __init__(
-        self, *, limit: int, head_timeout: float, refused: Counter, expired: Counter
+        self,
+        *,
+        limit: int,
+        per_client: int,
+        head_timeout: float,
+        refused: Counter,
+        expired: Counter,
     ) -> None:
         self._limit = limit
+        self._per_client = per_client
         self._head_timeout = head_timeout
         self._refused = refused
         self._expired = expired
@@ -112,13 +141,34 @@ class ConnectionLimiters:
         return None if transport is None else self._open.get(transport)
 
     def enter(self, door: ConnectionLimiter, transport: asyncio.Transport) -> bool:
-        """Let a connection in if there is room; count it if not."""
-        if len(self._open) >= self._limit:
+        """Let a connection in if there is room or room can be made; count it if not."""
+        held = Counting(each.address for each in self._open.values())
+        if held[door.address] >= self._per_client:
+            admitted = self._make_room(door.address)
+        elif len(self._open) >= self._limit:
+            admitted = self._make_room(held.most_common(1)[0][0])
+        else:
+            admitted = True
+        if not admitted:
             self._refused.inc()
             return False
         self._open[transport] = door
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look)
+        return True
+
+    def _make_room(self, address: str) -> bool:
+        """End the connection of a client that has been idle for longest; say whether there was."""
+        idle = [
+            each for each in self._open.values() if each.address == address and not each.working
+        ]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda each: each.idle_since)
+        if oldest.transport is not None:
+            self._expired.inc()
+            self._open.pop(oldest.transport)
+            abort(oldest.transport)
         return True
 
     def leave(self, transport: asyncio.BaseTransport) -> None:

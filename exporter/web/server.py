@@ -11,16 +11,19 @@ import asyncio
 import logging
 import os
 import socket
+from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from math import ceil
 from types import TracebackType
 
 import msgspec
 from aiohttp import web
 
 from exporter.contracts import Counter
-from exporter.web.connection_limits import ConnectionLimiters, abort
+from exporter.flow.rate_limit import Bucket, TokenBucket
+from exporter.web.connection_limits import ConnectionLimiters, abort, address_of
 from exporter.web.routes import JSON, TEXT, Handler, RefusedError, Request, Response, Routes
 from exporter.web.tls import Security
 
@@ -29,6 +32,8 @@ log = logging.getLogger(__name__)
 # Port scanners and half-spoken requests are the internet's weather: answered 400, not logged.
 _unlogged = logging.getLogger(f"{__name__}.protocol")
 _unlogged.disabled = True
+
+_CLIENTS = 4096  # addresses whose share is remembered
 
 _SECURITY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; "
@@ -50,6 +55,8 @@ class ServerLimits:
     """The server's bounds: durations in seconds, sizes in bytes."""
 
     connections: int = 128
+    connections_per_client: int = 64  # of one address
+    requests_per_second: int = 100  # of one address, twice as many at once; more get 429
     requests: int = 32  # at the same time; the next one is answered 503
     header: int = 8190  # each line
     path: int = 1024
@@ -101,6 +108,8 @@ class Server:
         self._expired: Counter = expired or _Uncounted()
         self._unauthorized: Counter = unauthorized or _Uncounted()
         self._working = 0
+        self._rate = TokenBucket(2 * self._limits.requests_per_second, 2.0)
+        self._clients: OrderedDict[str, Bucket] = OrderedDict()  # the latest last
         self._stack = AsyncExitStack()
         self._doors: ConnectionLimiters | None = None
         self.port = 0  # the bound port, once entered
@@ -121,6 +130,7 @@ class Server:
         )
         doors = self._doors = ConnectionLimiters(
             limit=limits.connections,
+            per_client=limits.connections_per_client,
             head_timeout=limits.head_timeout,
             refused=self._refused,
             expired=self._expired,
@@ -184,6 +194,7 @@ class Server:
     async def _reply(self, request: web.BaseRequest) -> Response:
         """Find the route and run its handler within the deadline; never raises but cancelled."""
         try:
+            self._pace(address_of(request.transport))
             if self._working > self._limits.requests:
                 raise RefusedError(503, "too many requests at a time")
             async with asyncio.timeout(_time_left(request, self._limits.request_timeout)):
@@ -196,6 +207,16 @@ class Server:
         except Exception:  # the server outlives its handlers' mistakes
             log.exception("request_failed path=%s", request.path)
             return _refusal(request.path, RefusedError(500, "internal error, see the log"))
+
+    def _pace(self, address: str) -> None:
+        """Take one request of a client's share. Raises RefusedError once it has used it up."""
+        now = asyncio.get_running_loop().time()
+        left, wait = self._rate.take(self._clients.pop(address, self._rate.start(now)), 1, now)
+        self._clients[address] = left
+        if len(self._clients) > _CLIENTS:
+            self._clients.popitem(last=False)
+        if wait:
+            raise RefusedError(429, "too many requests", {"Retry-After": str(ceil(wait))})
 
     async def _admit(self, request: web.BaseRequest) -> None:
         """Let through who may ask anything at all. Raises RefusedError."""

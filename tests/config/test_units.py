@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from exporter.config.units import (
     duration,
     format_duration,
-    format_ratio,
     format_size,
     ratio,
     size,
@@ -75,4 +74,4 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 def test_shares_round_trip(hundredths: int) -> None:
     """What is written is read as the same number."""
     fraction = hundredths / 10_000
-    assert ratio(format_ratio(fraction)) == fraction
+    assert ratio(f"{fraction * 100:.2f}%") == fraction

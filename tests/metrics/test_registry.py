@@ -55,7 +55,8 @@ def test_histogram_counts_a_bound_in_its_own_bucket() -> None:
     registry = Registry()
     child = registry.histogram(f.SCHEDULE_LAG)
     child.observe(0.001)
-    child.observe_all([0.0011, 0.05, 7.0])
+    for value in (0.0011, 0.05, 7.0):
+        child.observe(value)
     name = "exchange_exporter_schedule_lag_seconds"
     counts = [int(line.split()[-1]) for line in samples(registry, f"{name}_bucket")]
     assert counts == [1, 2, 2, 3, 3, 3, 3, 3, 4]

@@ -15,7 +15,7 @@ import pytest
 from exporter.metrics import families as f
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import Registry
-from exporter.web.connection_limits import abort
+from exporter.web.connection_limits import ConnectionLimiters, abort
 from exporter.web.routes import (
     Handler,
     RefusedError,
@@ -331,24 +331,88 @@ def test_reader_that_stalls_is_cut_off() -> None:
 
 
 def test_too_many_connections_are_turned_away_and_counted() -> None:
-    """The one beyond the limit gets 503 with a Content-Type; room comes back with those who go."""
+    """While all are at work the next one gets 503 with a Content-Type; then there is room again."""
     refused = Tally()
 
     async def talk(server: Server) -> None:
-        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
-        await asyncio.sleep(0.1)
-        answer = await raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 503 ")
-        assert b"Content-Type: text/plain" in answer
-        head, _, body = answer.partition(b"\r\n\r\n")
-        assert f"Content-Length: {len(body)}".encode() in head
-        for _, writer in held:
-            writer.close()
-        await asyncio.sleep(0.1)
+        async with asyncio.TaskGroup() as group:
+            slow = [group.create_task(get(server, "/slow")) for _ in range(3)]
+            await asyncio.sleep(0.3)
+            answer = await raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"Content-Type: text/plain" in answer
+            head, _, body = answer.partition(b"\r\n\r\n")
+            assert f"Content-Length: {len(body)}".encode() in head
+        assert [task.result()[0] for task in slow] == [503, 503, 503]
         assert (await get(server, "/-/healthy"))[0] == 200
 
-    serve(talk, ServerLimits(connections=3), refused=refused)
+    serve(talk, ServerLimits(connections=3, request_timeout=1.0), refused=refused)
     assert refused.value == 1
+
+
+def test_idle_connections_shut_nobody_out() -> None:
+    """Whoever connects and says nothing makes room for who asks, and the loss is counted."""
+    refused, expired = Tally(), Tally()
+
+    async def talk(server: Server) -> None:
+        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(10)]
+        for _ in range(5):
+            assert (await get(server, "/-/healthy"))[0] == 200
+        for _, writer in held:
+            writer.close()
+
+    serve(talk, ServerLimits(connections=3), refused=refused, expired=expired)
+    assert refused.value == 0
+    assert expired.value >= 7, "seven of ten had to make room for each other"
+
+
+def test_another_client_loses_nothing_to_who_holds_the_most() -> None:
+    """Full, the client with the most connections makes room, not the one with a single one."""
+
+    class Transport(asyncio.Transport):
+        def __init__(self, address: str) -> None:
+            super().__init__({"peername": (address, 1)})
+            self.aborted = False
+
+        def abort(self) -> None:
+            self.aborted = True
+
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            self.aborted = True
+
+        def close(self) -> None:
+            self.aborted = True
+
+    async def main() -> None:
+        doors = ConnectionLimiters(
+            limit=4, per_client=3, head_timeout=5.0, refused=Tally(), expired=Tally()
+        )
+        alone, *many = [Transport(f"192.0.2.{last}") for last in (1, 7, 7, 7, 7)]
+        for each in (alone, *many):
+            doors.door(asyncio.Protocol()).connection_made(each)
+        newcomer = Transport("192.0.2.8")
+        doors.door(asyncio.Protocol()).connection_made(newcomer)
+        assert [each.aborted for each in many] == [True, True, False, False]
+        late = Transport("192.0.2.9")
+        doors.door(asyncio.Protocol()).connection_made(late)
+        assert [each.aborted for each in many] == [True, True, True, False]
+        assert [each.aborted for each in (alone, newcomer, late)] == [False, False, False]
+        doors.close()
+
+    asyncio.run(main())
+
+
+def test_who_asks_too_often_is_told_when_to_come_back() -> None:
+    """Beyond twice its share at once a client gets 429 with Retry-After."""
+
+    async def talk(server: Server) -> None:
+        found = [await get(server, "/-/healthy") for _ in range(6)]
+        assert [status for status, _, _ in found[:4]] == [200] * 4
+        status, headers, _ = found[-1]
+        assert status == 429
+        assert headers["Retry-After"] == "1"
+
+    serve(talk, ServerLimits(requests_per_second=2))
 
 
 def test_too_many_requests_at_a_time_are_refused() -> None:
