@@ -57,6 +57,7 @@ _ODD: Mapping[tuple[str, str], int] = {
     (known.ALERT_PUSHES.name, "outcome"): len(known.PushOutcome),
 }
 _OPT_IN = (
+    known.ALERT_ACTIVE.name,  # absent while nothing is pushed, and then a few
     known.ANOMALY_BASELINE.name,
     known.BOOK_AUDIT_DIVERGENCE.name,
     known.STREAM_CROSS_CHECKS.name,

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.alert_rules.rules import alerts
 from tests.conftest import ROOT
 from tests.helm.engine import CHART, Manifest, manifests, one, values_of
-from tests.helm.operator import STACK, STRATEGIES, alertmanager_config, scrape_config
+from tests.helm.generated_config import STACK, STRATEGIES, alertmanager_config, scrape_config
 from tests.live import programs
 from tests.live.conftest import make_world
 from tests.live.test_alertmanager import CASES, CONFIG, Labels, Receiver, fire, inhibited
