@@ -1,4 +1,4 @@
-"""Restarts a task that a fault of ours has ended. Holds the only ``except Exception``."""
+"""Restart a task that a fault of ours has ended."""
 
 from __future__ import annotations
 
