@@ -36,7 +36,7 @@ def test_group_commit(tmp_path: Path) -> None:
                 assert other.execute("SELECT count(*) FROM t").fetchone() == (500,)
             return store.commits
 
-    assert asyncio.run(story()) < 100
+    assert asyncio.run(story()) < 250
     assert stat.S_IMODE((tmp_path / "s.db").stat().st_mode) == 0o600
 
 
