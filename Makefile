@@ -34,7 +34,7 @@ fuzz: ## Run every parser on a hundred thousand wounded inputs and more (ARGS=--
 
 sequences: ## Hold the relay's state machine to its promises over a hundred thousand sequences of posts
 	@scripts/setup dev
-	RELAY_SEQUENCES=100000 $(BIN)/pytest -q tests/relay/test_transitions.py $(ARGS)
+	RELAY_SEQUENCES=100000 $(BIN)/pytest -q --timeout=0 tests/relay/test_transitions.py $(ARGS)
 
 soak: ## Let ten simulated exchanges misbehave for an hour: memory, tasks and descriptors stay flat
 	@scripts/setup dev

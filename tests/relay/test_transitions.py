@@ -82,11 +82,13 @@ class Story:
                 self.silenced ^= {name}
             case "restart":
                 each.ended.clear()
-            case "flush" | "cut":
-                self.post(each.flush(self.firing, self.silenced, cut=kind == "cut"))
-            case "keep":
-                post = each.flush(self.firing, self.silenced, cut=False)
-                self.late += [post] if post else []
+            case "flush" | "cut" | "keep":
+                post = each.flush(self.firing, self.silenced, cut=kind == "cut")
+                # One Alertmanager's posts of a group come in their order.
+                if post and (kind == "keep" or each.name in {late.sender for late in self.late}):
+                    self.late.append(post)
+                else:
+                    self.post(post)
             case "deliver" if self.late:
                 self.post(self.late.pop(0))
         self.now += wait
