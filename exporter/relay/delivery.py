@@ -1,24 +1,24 @@
 """Delivers what is in the outbox: workers for each receiver, who try until it is done or dead.
 
-Within an incident deliveries go in order; one that waits holds up its own incident alone. What is
+Within an incident deliveries go in order; one that waits holds up its own incident alone. Pages go
+first, and what is optional has workers, a breaker and pauses of its own. What is
 due and since when is kept on the monotonic clock, so that a wall clock that jumps moves nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from exporter.contracts import Account, Clock, FetchFailedError, Send
 from exporter.flow import backoff, breaker
 from exporter.model import Answer, Circuit, Delivered, Outcome, Reason, Refused, Retry
 from exporter.relay import outbox
-from exporter.relay.outbox import DeliveryState, OutboxRow, Pending
+from exporter.relay.lanes import Lane, Lanes
+from exporter.relay.outbox import DeliveryState, OutboxRow, Pending, Traffic
 from exporter.relay.receiver import Receiver
 from exporter.relay.store import Disk, StoreError
 
@@ -32,7 +32,8 @@ _UNSENT: Final = frozenset({Reason.DNS, Reason.CONNECT_REFUSED, Reason.CONNECT_T
                             Reason.CERT_EXPIRED})  # fmt: skip
 _BACKOFF: Final = backoff.BackoffRules(base=1.0, cap=30.0)
 _BREAKER: Final = breaker.BreakerRules(failures=5, recovery=5.0, recovery_cap=30.0)
-_FRESH: Final = backoff.BackoffState()
+_EDIT_TIMEOUT: Final = 3.0  # seconds at most for an edit: its incident's next page waits for it
+_PATIENCE: Final = 30.0  # seconds for which an edit or a triage is tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +57,21 @@ class DeliveryMeter(Protocol):
     def circuit(self, receiver: str, entered: Circuit) -> None: ...
 
 
-@dataclass(slots=True)
-class _Lane:
-    """The deliveries of one incident to one target, in order."""
+class _Door:
+    """What keeps one kind of requests back: a breaker, and the quiet that a provider wants."""
 
-    line: deque[Pending]
-    due: float = 0.0  # monotonic, of the first in line
-    busy: bool = False
-    since: float | None = None  # when the first in line was tried first
-    state: backoff.BackoffState = _FRESH
+    def __init__(self, circuit: breaker.Breaker) -> None:
+        self.breaker, self.paused = circuit, 0.0  # monotonic
+
+    def wait(self, now: float) -> float:
+        """Give the seconds for which there is no use in asking."""
+        state = self.breaker.state
+        shut = state.until if state.circuit is Circuit.OPEN else 0.0
+        return max(self.paused, shut) - now
+
+    def pause(self, until: float) -> None:
+        """Ask for nothing until then, monotonic."""
+        self.paused = max(self.paused, until)
 
 
 class DeliveryWorker:
@@ -84,18 +91,23 @@ class DeliveryWorker:
         self.receiver, self.policy = receiver, policy
         self._store, self._send = store, send
         self._clock, self._meter, self._chance = clock, meter, chance
-        self._lanes: dict[tuple[str, str], _Lane] = {}
-        self._due: list[tuple[float, int, tuple[str, str]]] = []  # (due, delivery, lane)
-        self._known: set[int] = set()
-        self._paused = 0.0  # monotonic: the provider wants quiet until then
+        self._lanes = Lanes()
         self._news = asyncio.Event()
         self._stopped = False
-        self.breaker = breaker.Breaker(policy.breaker, self._entered, chance)
+        # Edits and triages are optional: their failures must not keep pages back.
+        pages = _Door(breaker.Breaker(policy.breaker, self._entered, chance))
+        extras = _Door(breaker.Breaker(policy.breaker, chance=chance))
+        self._doors = {
+            Traffic.PAGE: pages,
+            Traffic.OTHER: pages,
+            Traffic.EDIT: extras,
+            Traffic.OPTIONAL: extras,
+        }
 
     @property
     def depth(self) -> int:
         """How many deliveries wait or are under way."""
-        return len(self._known)
+        return len(self._lanes)
 
     def _entered(self, circuit: Circuit) -> None:
         log.warning("receiver_circuit receiver=%s circuit=%s", self.receiver.name, circuit)
@@ -103,26 +115,12 @@ class DeliveryWorker:
 
     def add(self, pending: Iterable[Pending]) -> None:
         """Take deliveries over; those known already are left as they are."""
-        now = self._clock.monotonic()
-        for each in pending:
-            if each.id in self._known:
-                continue
-            self._known.add(each.id)
-            key = (each.target, each.incident)
-            lane = self._lanes.setdefault(key, _Lane(deque()))
-            lane.line.append(each)
-            if len(lane.line) == 1 and not lane.busy:
-                lane.due = now + each.delay
-                heapq.heappush(self._due, (lane.due, each.id, key))
+        self._lanes.add(pending, self._clock.monotonic())
         self._news.set()
 
     def hurry(self, incident: str) -> None:
         """Send what waits for a triage of that incident without waiting longer."""
-        now = self._clock.monotonic()
-        for key, lane in self._lanes.items():
-            if key[1] == incident and lane.line and not lane.busy and lane.since is None:
-                lane.due = now
-                heapq.heappush(self._due, (now, lane.line[0].id, key))
+        self._lanes.hurry(incident, self._clock.monotonic())
         self._news.set()
 
     def stop(self) -> None:
@@ -133,62 +131,80 @@ class DeliveryWorker:
     async def run(self) -> None:
         """Deliver until told to stop."""
         async with asyncio.TaskGroup() as group:
-            for number in range(self.policy.parallel):
-                group.create_task(self._work(), name=f"deliver {self.receiver.name} {number}")
+            for number, kinds in enumerate(self._shifts()):
+                name = f"deliver {self.receiver.name} {number}"
+                group.create_task(self._work(kinds), name=name)
 
-    async def _work(self) -> None:
-        while (found := await self._wait_due()) is not None:
+    def _shifts(self) -> Iterable[tuple[Traffic, ...]]:
+        """Give what each worker takes: one is kept free for pages, others have edits alone.
+
+        However slow a provider is with what is queued or optional, a page finds someone.
+        """
+        parallel = self.policy.parallel
+        for number in range(parallel):
+            spare = number == 0 and parallel > 1
+            yield (Traffic.PAGE,) if spare else (Traffic.PAGE, Traffic.OTHER)
+        for _ in range(max(1, parallel // 2)):
+            yield (Traffic.EDIT, Traffic.OPTIONAL)
+
+    async def _work(self, kinds: tuple[Traffic, ...]) -> None:
+        while (found := await self._wait_due(kinds)) is not None:
             lane, permit = found
             started = self._clock.monotonic()
-            ok: bool | None = None
+            door, ok = self._doors[lane.traffic], None
             try:
-                ok = await self._deliver(lane)
+                ok = await (self._deliver(lane) if permit else self._leave(lane))
             finally:
                 ended = self._clock.monotonic()
-                self.breaker.release(permit, ok, ended - started, ended)
-                lane.busy = False
-                self._requeue(lane)
+                if permit is not None:
+                    door.breaker.release(permit, ok, ended - started, ended)
+                self._lanes.end(lane)
+                self._news.set()
 
-    async def _wait_due(self) -> tuple[_Lane, breaker.Permit] | None:
-        """Wait for the first lane that is due, and for leave to try it; None: it is time to end."""
+    async def _wait_due(
+        self, kinds: tuple[Traffic, ...]
+    ) -> tuple[Lane, breaker.Permit | None] | None:
+        """Wait for the most urgent lane that is due, and for leave to try it; None: it is the end.
+
+        Without leave comes what is optional and has waited for it long enough.
+        """
         while not self._stopped:
             now = self._clock.monotonic()
-            wait = self._next_wait(now)
-            if wait <= 0.0:
-                permit = self.breaker.acquire(now)
-                if permit is not None:
-                    lane = self._lanes[heapq.heappop(self._due)[2]]
-                    lane.busy = True
+            wait = self._lanes.wait(now, 60.0)
+            for kind in kinds:
+                lane, door = self._lanes.peek(kind, now), self._doors[kind]
+                if lane is None:
+                    continue
+                permit = None if door.wait(now) > 0.0 else door.breaker.acquire(now)
+                if permit is not None or self._is_late(lane, now):
+                    self._lanes.begin(lane)
                     return lane, permit
-                wait = max(0.05, min(self.breaker.state.until - now, 1.0))
+                wait = min(wait, max(0.05, min(door.wait(now), 1.0)))
             self._news.clear()
             try:
-                async with asyncio.timeout(min(wait, 60.0)):
+                async with asyncio.timeout(wait):
                     await self._news.wait()
             except TimeoutError:
                 pass
         return None
 
-    def _next_wait(self, now: float) -> float:
-        while self._due:
-            due, first, key = self._due[0]
-            lane = self._lanes.get(key)
-            if lane and not lane.busy and lane.line and (lane.line[0].id, lane.due) == (first, due):
-                return max(due, self._paused) - now
-            heapq.heappop(self._due)  # overtaken by another entry of the same lane
-        return 60.0
+    def _is_late(self, lane: Lane, now: float) -> bool:
+        """Tell whether an edit or a triage is given up: soon, and at once when a page waits."""
+        if lane.traffic < Traffic.EDIT:
+            return False
+        return len(lane.line) > 1 or now - lane.first_due >= _PATIENCE
 
-    def _requeue(self, lane: _Lane) -> None:
-        if lane.line:
-            first = lane.line[0]
-            heapq.heappush(self._due, (lane.due, first.id, (first.target, first.incident)))
-        else:
-            self._lanes = {key: each for key, each in self._lanes.items() if each is not lane}
-        self._news.set()
+    async def _leave(self, lane: Lane) -> None:
+        """Give up an edit, which becomes a message of its own, or a triage, which is dropped."""
+        pending, reason = lane.line[0], "edits do not work"
+        if pending.traffic is Traffic.OPTIONAL:
+            await self._drop(lane, reason)
+            return
+        await self._detach(lane, reason)
 
     # --- one try --------------------------------------------------------------------------------
 
-    async def _deliver(self, lane: _Lane) -> bool | None:
+    async def _deliver(self, lane: Lane) -> bool | None:
         """Try the first of a lane; give whether the receiver works, None when that is unknown."""
         pending = lane.line[0]
         lane.due = self._clock.monotonic()
@@ -199,7 +215,7 @@ class DeliveryWorker:
             lane.due += _STORE_RETRY
             return None
         if row is None:
-            self._done(lane, pending)  # dropped or delivered meanwhile, by hand
+            self._done(lane)  # dropped or delivered meanwhile, by hand
             return None
         lane.since = lane.since if lane.since is not None else lane.due
         outcome = await self._try(row)
@@ -220,11 +236,12 @@ class DeliveryWorker:
     async def _asked(self, row: OutboxRow, account: Account) -> Outcome:
         # A message whose original never arrived has nothing to edit: it is sent as a new one.
         request = self.receiver.notifier.request(row.note, account, row.key, row.original)
+        edit = row.original is not None
         answer = await self._send(
             request.method,
             request.url,
             headers=request.headers,
-            timeout=self.policy.timeout,
+            timeout=min(self.policy.timeout, _EDIT_TIMEOUT if edit else self.policy.timeout),
             body_limit=_ANSWER,
             body=request.body,
         )
@@ -238,11 +255,11 @@ class DeliveryWorker:
             return Retry(outcome.reason, after, outcome.unsure)
         return outcome
 
-    async def _settle(self, lane: _Lane, row: OutboxRow, outcome: Outcome) -> bool | None:
+    async def _settle(self, lane: Lane, row: OutboxRow, outcome: Outcome) -> bool | None:
         name, now = self.receiver.name, self._clock.monotonic()
         match outcome:
             case Delivered(id=provider_id, pause=pause):
-                self._pause(pause)
+                self._pause(lane, pause)
                 # The id of an edit is that of the message edited: it stays with the original.
                 await self._finish(row, DeliveryState.DELIVERED, provider_id=provider_id)
                 self._meter.tried(name, "ok")
@@ -250,16 +267,24 @@ class DeliveryWorker:
                 self._meter.delivered(name, max(0.0, wall - row.received), wall)
                 log.info("delivered receiver=%s delivery=%d occasion=%s provider_id=%s attempts=%d",
                          name, row.id, row.occasion, provider_id, row.attempts)  # fmt: skip
-                self._done(lane, lane.line[0])
+                self._done(lane)
+                return True
+            case Refused(reason=reason) if lane.traffic is Traffic.OPTIONAL:
+                await self._drop(lane, reason)
                 return True
             case Refused(reason=reason) if row.original is not None:
                 # Somebody deleted the message, or it is too old to be edited.
-                await self._write(lambda db: outbox.detach(db, row.id, detail=reason))
-                lane.due = now
+                await self._detach(lane, reason)
                 return True
             case Refused(reason=reason, gone=gone):
                 return await self._give_up(lane, row, reason, works=not gone)
-        if outcome.unsure and not (self.receiver.notifier.idempotent or self.receiver.resend):
+        if outcome.after is not None:
+            self._pause(lane, outcome.after)
+        if self._is_late(lane, now):
+            await self._leave(lane)
+            return False
+        certain = self.receiver.notifier.idempotent or row.original is not None
+        if outcome.unsure and not (certain or self.receiver.resend):
             why = f"{outcome.reason}: it may have been delivered"
             return await self._give_up(lane, row, why, works=False)
         if lane.since is not None and now - lane.since >= self.policy.give_up:
@@ -268,7 +293,6 @@ class DeliveryWorker:
         delay = wait if wait is not None else self.policy.backoff.cap
         if outcome.after is not None:
             delay = max(delay, outcome.after)
-            self._pause(outcome.after)
         lane.due = now + delay
         due = self._clock.wall() + delay
         await self._write(lambda db: outbox.postpone(db, row.id, due=due, detail=outcome.reason))
@@ -279,24 +303,40 @@ class DeliveryWorker:
         return None if outcome.after is not None else False
 
     async def _give_up(
-        self, lane: _Lane, row: OutboxRow, reason: str, *, works: bool = False
+        self, lane: Lane, row: OutboxRow, reason: str, *, works: bool = False
     ) -> bool:
         await self._finish(row, DeliveryState.DEAD, detail=reason)
         self._meter.tried(self.receiver.name, "failed")
         log.error("delivery_dead receiver=%s delivery=%d occasion=%s reason=%s",
                   self.receiver.name, row.id, row.occasion, reason)  # fmt: skip
-        self._done(lane, lane.line[0])
+        self._done(lane)
         return works
 
-    def _pause(self, seconds: float) -> None:
-        until = self._clock.monotonic() + min(seconds, _LONGEST_PAUSE)
-        self._paused = max(self._paused, until)
+    async def _detach(self, lane: Lane, reason: str) -> None:
+        pending = lane.line[0]
+        await self._write(lambda db: outbox.detach(db, pending.id, detail=reason))
+        message = replace(pending, traffic=Traffic.OTHER, rank=outbox.END, delay=0.0)
+        self._lanes.replace(lane, message, self._clock.monotonic())
 
-    def _done(self, lane: _Lane, pending: Pending) -> None:
-        lane.line.popleft()
-        self._known.discard(pending.id)
-        lane.since, lane.state = None, _FRESH
-        lane.due = self._clock.monotonic() + (lane.line[0].delay if lane.line else 0.0)
+    async def _drop(self, lane: Lane, reason: str) -> None:
+        """Do without a triage: nobody is paged for that."""
+        pending, now = lane.line[0], self._clock.wall()
+        await self._write(
+            lambda db: outbox.finish(
+                db, pending.id, DeliveryState.DROPPED, now=now, detail=f"given up: {reason}"
+            )
+        )
+        self._meter.tried(self.receiver.name, "dropped")
+        log.info("triage_dropped receiver=%s delivery=%d reason=%s",
+                 self.receiver.name, pending.id, reason)  # fmt: skip
+        self._done(lane)
+
+    def _pause(self, lane: Lane, seconds: float) -> None:
+        until = self._clock.monotonic() + min(seconds, _LONGEST_PAUSE)
+        self._doors[lane.traffic].pause(until)
+
+    def _done(self, lane: Lane) -> None:
+        self._lanes.done(lane, self._clock.monotonic())
 
     async def _finish(
         self, row: OutboxRow, state: DeliveryState, *, provider_id: str = "", detail: str = ""

@@ -23,6 +23,7 @@ class DeliveryOutcome(StrEnum):
     OK = "ok"
     RETRY = "retry"
     FAILED = "failed"
+    DROPPED = "dropped"  # a triage that could not be added
     TRUNCATED = "truncated"  # counted when it is written, beside how its delivery ends
 
 
@@ -87,7 +88,8 @@ DEDUPLICATED = _family(
 DELIVERIES = _family(
     "counter",
     "alert_relay_deliveries_total",
-    "Tries to deliver a message, by how they ended; truncated: messages cut to fit.",
+    "Tries to deliver a message, by how they ended; truncated: messages cut to fit;"
+    " dropped: triages given up.",
     "channel",
     "outcome",
 )

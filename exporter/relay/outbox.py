@@ -9,13 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 from uuid import uuid4
 
 import msgspec
 
-from exporter.model import Notification, Occasion
+from exporter.model import Level, Notification, Occasion
 from exporter.relay.incident import near
 
 
@@ -93,6 +93,32 @@ def begin(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version={VERSION}")
 
 
+class Traffic(IntEnum):
+    """Kinds of sending; each kind's failures are its own."""
+
+    PAGE = 0  # something fires
+    OTHER = 1  # ends and reminders
+    EDIT = 2  # an end that changes the message before
+    OPTIONAL = 3  # a triage, as an edit or by itself
+
+
+_RANKS: Final = {Level.CRITICAL: 0, Level.WARNING: 1, Level.INFO: 2}
+END, _REMINDER, _EDIT, _TRIAGE = 3, 4, 5, 6
+
+
+def _urgency(
+    occasion: Occasion, level: Level, *, resolved: bool, edit: bool
+) -> tuple[Traffic, int]:
+    """Give the kind of sending, and the rank: the lowest is sent first."""
+    if occasion is Occasion.TRIAGE:
+        return Traffic.OPTIONAL, _TRIAGE
+    if edit:
+        return Traffic.EDIT, _EDIT
+    if occasion is Occasion.REMINDER:
+        return Traffic.OTHER, _REMINDER
+    return (Traffic.OTHER, END) if resolved else (Traffic.PAGE, _RANKS[level])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
     """A delivery that is to be sent, as the workers keep it; the note stays on the disk.
@@ -106,6 +132,8 @@ class Pending:
     incident: str
     delay: float = 0.0
     attempts: int = 0
+    traffic: Traffic = Traffic.PAGE
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,32 +214,47 @@ def insert(
             now,
         ),
     )
+    traffic, rank = _urgency(
+        note.occasion, note.level, resolved=note.resolved, edit=edits is not None
+    )
     return Pending(
         id=int(cursor.lastrowid or 0),
         receiver=receiver,
         target=target,
         incident=note.incident,
         delay=delay,
+        traffic=traffic,
+        rank=rank,
     )
 
 
 def pending(connection: sqlite3.Connection, now: float, longest: float) -> list[Pending]:
     """Give all that is to be sent, in order. A due time is believed for ``longest`` seconds."""
     rows = connection.execute(
-        "SELECT id, receiver, target, incident, due, attempts FROM deliveries"
-        " WHERE state IN ('waiting', 'sending') ORDER BY id"
+        "SELECT id, receiver, target, incident, due, attempts, occasion, edits,"
+        " json_extract(note, '$.level') AS level, json_extract(note, '$.resolved') AS resolved"
+        " FROM deliveries WHERE state IN ('waiting', 'sending') ORDER BY id"
     )
-    return [
-        Pending(
-            id=row["id"],
-            receiver=row["receiver"],
-            target=row["target"],
-            incident=row["incident"],
-            delay=row["due"] - now if 0.0 < row["due"] - now <= longest else 0.0,
-            attempts=row["attempts"],
-        )
-        for row in rows
-    ]
+    return [_pending(row, now, longest) for row in rows]
+
+
+def _pending(row: sqlite3.Row, now: float, longest: float) -> Pending:
+    traffic, rank = _urgency(
+        Occasion(row["occasion"]),
+        Level(row["level"]),
+        resolved=bool(row["resolved"]),
+        edit=row["edits"] is not None,
+    )
+    return Pending(
+        id=row["id"],
+        receiver=row["receiver"],
+        target=row["target"],
+        incident=row["incident"],
+        delay=row["due"] - now if 0.0 < row["due"] - now <= longest else 0.0,
+        attempts=row["attempts"],
+        traffic=traffic,
+        rank=rank,
+    )
 
 
 def interrupted(
@@ -250,6 +293,9 @@ def start(connection: sqlite3.Connection, id: int) -> OutboxRow | None:  # noqa:
     if not cursor.rowcount:
         return None
     found = connection.execute("SELECT * FROM deliveries WHERE id = ?", (id,)).fetchone()
+    if found["occasion"] == Occasion.TRIAGE and _overtaken(connection, found):
+        finish(connection, id, DeliveryState.DROPPED, now=found["due"], detail="the end came first")
+        return None
     original = None
     if found["edits"] is not None:
         row = connection.execute(
@@ -257,6 +303,15 @@ def start(connection: sqlite3.Connection, id: int) -> OutboxRow | None:  # noqa:
         ).fetchone()
         original = row["provider_id"] if row else None
     return _row(found, original or None)
+
+
+def _overtaken(connection: sqlite3.Connection, triage: sqlite3.Row) -> bool:
+    """Tell whether a later edit has changed the message: a triage would take that back."""
+    later = connection.execute(
+        "SELECT 1 FROM deliveries WHERE edits = ? AND id > ? AND occasion != 'triage'",
+        (triage["edits"], triage["id"]),
+    )
+    return later.fetchone() is not None
 
 
 def postpone(connection: sqlite3.Connection, id: int, *, due: float, detail: str) -> None:  # noqa: A002

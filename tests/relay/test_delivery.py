@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from exporter.contracts import FetchFailedError
 from exporter.flow import backoff
-from exporter.model import Answer, Circuit, Reason
+from exporter.model import Answer, Circuit, Level, Reason
 from exporter.relay import delivery, outbox
 from exporter.relay.delivery import DeliveryPolicy, DeliveryWorker
 from exporter.relay.outbox import DeliveryState
@@ -200,3 +201,139 @@ def test_a_message_that_trips_us_up_stops_no_other() -> None:
     assert len(world.taken) == 2
     (dead,) = outbox.listed(book.db, [DeliveryState.DEAD], 10)
     assert dead.detail == "internal error, see the log"
+
+
+class Chat:
+    """A Discord whose messages arrive in 0.2 s, and whose edits do as ``patch`` says."""
+
+    def __init__(self, clock: FakeClock, patch: Callable[[], int | Reason]) -> None:
+        self._clock, self._patch = clock, patch
+        self.begun: list[tuple[str, str]] = []  # method and title, in the order of their sending
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout: float,
+        body_limit: int,
+        body: bytes | None = None,
+    ) -> Answer:
+        embed = json.loads(body or b"{}")["embeds"][0]
+        self.begun.append((method, embed["title"]))
+        await self._clock.sleep(0.2)
+        status: int | Reason = 200 if method == "POST" else self._patch()
+        if isinstance(status, Reason):
+            await self._clock.sleep(timeout)
+            raise FetchFailedError(status)
+        answer = b'{"id": "7"}'
+        return Answer(status=status, headers={}, body=answer, new_connection=True, phases={})
+
+
+ADVICE = {"language": "en", "cause": "c", "action": "a", "prevention": "p"}
+
+
+def _crowded(patch: Callable[[], int | Reason]) -> tuple[Chat, Book, Meter]:
+    """Queue 500 edits and 200 ends, and let a new critical come in the midst of them."""
+    discord = receiver("discord")
+    book, clock, meter = Book(discord), FakeClock(), Meter()
+    chat = Chat(clock, patch)
+    wall = clock.epoch
+    for number in range(700):
+        book.ledger.take(book.db, post(make("a", start=wall), group=f"g{number:03}"), wall)
+    book.db.execute("UPDATE deliveries SET state = 'delivered', provider_id = 'm' || id")
+    ids = [row["id"] for row in book.db.execute("SELECT id FROM incidents ORDER BY serial")]
+    queued: list[outbox.Pending] = []
+    for name in ids[:500]:
+        queued += book.ledger.triaged(book.db, name, "ok", ADVICE, wall).pending
+    for number in range(500, 700):
+        over = make("a", firing=False, start=wall)
+        queued += book.ledger.take(book.db, post(over, group=f"g{number:03}"), wall).pending
+    assert len(queued) == 700
+
+    async def story() -> None:
+        worker = DeliveryWorker(
+            discord, DeliveryPolicy(), store=Memory(book.db), send=chat.send, clock=clock,
+            meter=meter, chance=lambda: 0.5,
+        )  # fmt: skip
+        with suppress(TimeoutError):
+            async with asyncio.timeout(3600.0), asyncio.TaskGroup() as group:
+                group.create_task(worker.run())
+                worker.add(queued)
+                await clock.sleep(33.3)
+                for level in (Level.WARNING, Level.CRITICAL):
+                    new = make("n", name=f"New{level}", level=level, start=clock.wall())
+                    found = book.ledger.take(book.db, post(new, group=level), clock.wall())
+                    worker.add(found.pending)
+                chat.begun.append(("--", "the new ones have come"))
+
+    run_virtual(story())
+    return chat, book, meter
+
+
+def test_new_pages_go_before_all_that_waits() -> None:
+    """Whatever becomes of edits, the next message is the critical, then the warning."""
+    failing: list[Callable[[], int | Reason]] = [
+        lambda: 503, lambda: 501, lambda: 429, lambda: 200, lambda: Reason.READ_TIMEOUT,
+    ]  # fmt: skip
+    for patch in failing:
+        chat, book, meter = _crowded(patch)
+        at = chat.begun.index(("--", "the new ones have come"))
+        sent = [title for method, title in chat.begun[at:] if method == "POST"]
+        assert "Newcritical" in sent[0]
+        assert "Newwarning" in sent[1]
+        assert [title for method, title in chat.begun[:at] if "New" in title] == []
+        # In the end each end was told, as an edit or as a message, and each once.
+        told = book.db.execute(
+            "SELECT state, count(*) FROM deliveries WHERE occasion = 'resolved' GROUP BY state"
+        )
+        assert [tuple(row) for row in told] == [("delivered", 200)]
+        triages = book.db.execute(
+            "SELECT state, count(*) FROM deliveries WHERE occasion = 'triage' GROUP BY state"
+        )
+        works = patch() == 200
+        assert [tuple(row) for row in triages] == [("delivered" if works else "dropped", 500)]
+        assert "failed" not in meter.outcomes
+        assert not hasattr(meter, "entered"), "the pages' breaker has seen nothing of it"
+
+
+def test_pages_by_severity_then_ends_then_reminders() -> None:
+    """What waited over an outage leaves in that order, whatever the order in which it came."""
+    world = World(lambda now, n: OK)
+    book = Book()
+    wall, queued = world.clock.epoch, list[outbox.Pending]()
+    kinds = (("reminder", Level.CRITICAL), ("resolved", Level.CRITICAL), ("firing", Level.INFO),
+             ("firing", Level.WARNING), ("firing", Level.CRITICAL))  # fmt: skip
+    for kind, level in kinds:
+        mine = make("a", name=f"{kind}-{level}", start=wall - 9000.0, level=level)
+        found = book.ledger.take(book.db, post(mine, group=f"{kind}{level}"), wall - 9000.0)
+        if kind != "firing":
+            book.db.execute("UPDATE deliveries SET state = 'delivered' WHERE id = ?",
+                            (found.pending[0].id,))  # fmt: skip
+            again = make("a", name=mine.name, start=mine.start, level=level,
+                         firing=kind == "reminder")  # fmt: skip
+            found = book.ledger.take(book.db, post(again, group=f"{kind}{level}"), wall)
+        queued += found.pending
+    keys = {row["key"]: f"{row['occasion']} {json.loads(row['note'])['level']}"
+            for row in book.db.execute("SELECT * FROM deliveries")}  # fmt: skip
+
+    async def story(pending: list[outbox.Pending]) -> None:
+        worker = DeliveryWorker(
+            receiver(), DeliveryPolicy(parallel=1), store=Memory(book.db), send=world.send,
+            clock=world.clock, meter=Meter(), chance=lambda: 0.5,
+        )  # fmt: skip
+        with suppress(TimeoutError):
+            async with asyncio.timeout(60.0), asyncio.TaskGroup() as group:
+                worker.add(pending)
+                group.create_task(worker.run())
+
+    restarted = outbox.pending(book.db, wall, 60.0)
+    assert [(each.traffic, each.rank) for each in restarted] == [
+        (each.traffic, each.rank) for each in queued
+    ]
+    run_virtual(story(restarted))
+    assert [keys[key] for _, key in world.calls] == [
+        "firing critical", "firing warning", "firing info", "resolved critical",
+        "reminder critical",
+    ]  # fmt: skip
