@@ -70,6 +70,18 @@ class Running:
         return {name: float(value) for name, value in rows}
 
 
+async def wait_metrics(
+    program: Running, condition: Callable[[dict[str, float]], bool], timeout: float = 60.0
+) -> dict[str, float]:
+    """Scrape until the samples are as wanted, and return them. Raises TimeoutError."""
+    async with asyncio.timeout(timeout):
+        while True:
+            seen = await program.metrics()
+            if condition(seen):
+                return seen
+            await asyncio.sleep(0.05)
+
+
 async def wait_until(condition: Callable[[], bool], timeout: float = 30.0) -> None:
     """Wait for something that will come true. Raises TimeoutError."""
     async with asyncio.timeout(timeout):
