@@ -415,6 +415,7 @@ class Signal:
     low: bool = False  # whether a departure downward is bad
     high: bool = True  # whether a departure upward is bad
     age: bool = False  # whether it grows by itself until something happens
+    sensitivity: float = 1.0  # what its scores are multiplied by
     relative: bool = False  # whether it varies by factors: never negative, judged by its logarithm
 
 

@@ -118,8 +118,13 @@ class Bank:
             raise TypeError(f"detector {name} has no band")
         return detector.band(self._memories[name], now)
 
-    def keep(self, series: Sequence[Series]) -> None:
-        """Change to these series: those known already keep their memories, the rest begin."""
+    def keep(self, series: Sequence[Series], signals: Sequence[Signal] | None = None) -> None:
+        """Change to these series: those known already keep their memories, the rest begin.
+
+        ``signals`` take the place of those before, if given.
+        """
+        if signals is not None:
+            self._signals = {signal.name: signal for signal in signals}
         rows = {one: i for i, one in enumerate(self.series)}
         kept = [(i, rows[one]) for i, one in enumerate(series) if one in rows]
         new, old = ([pair[side] for pair in kept] for side in (0, 1))
@@ -209,6 +214,7 @@ class Bank:
                 memory["share"][:] = [s.share if s else 0.0 for s in known]
                 memory["rise"][:] = [float(s.high) if s else 1.0 for s in known]
                 memory["fall"][:] = [float(s.low) if s else 1.0 for s in known]
+                memory["sensitivity"][:] = [s.sensitivity if s else 1.0 for s in known]
                 memory["age"][:] = [float(s.age) if s else 0.0 for s in known]
                 memory["relative"][:] = [s.resolution if s and s.relative else 0.0 for s in known]
         self._chunks: list[tuple[slice, list[Memory], Memory]] = []

@@ -14,12 +14,12 @@ from exporter.anomaly.incidents import IncidentRule, IncidentTracker
 from exporter.anomaly.meter import AnomalyMeter
 from exporter.anomaly.sampling import SIGNALS, Sampling
 from exporter.anomaly.tick import Pipeline, Tick
-from exporter.contracts import Clock
+from exporter.contracts import Clock, Tracker
 from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_cooperative_steps
 from exporter.flow.state_file import Parts
 from exporter.metrics.registry import Registry
-from exporter.model import Change, Floats, Probed, Scores, Series, Verdict
+from exporter.model import Change, Floats, Probed, Scores, Series, Signal, Verdict
 
 DECIDES = "ensemble"  # the detector that opens incidents, and keeps them from being learnt
 RECENT = 200  # verdicts that are kept for people to read
@@ -48,6 +48,7 @@ class AnomalyEngine:
         self._exchanges: Sequence[str] | None = None
         self._stale_after = 0.0
         self._baseline = False
+        self._signals: Mapping[str, Signal] = {signal.name: signal for signal in SIGNALS}
         self._begin((), with_own=False)
 
     @property
@@ -61,13 +62,20 @@ class AnomalyEngine:
         return self._open.values()
 
     def follow(
-        self, exchanges: Sequence[str], rule: IncidentRule, *, stale_after: float, baseline: bool
+        self,
+        exchanges: Sequence[str],
+        rule: IncidentRule,
+        *,
+        stale_after: float,
+        baseline: bool,
+        signals: Sequence[Signal] = SIGNALS,
     ) -> None:
         """Judge these from now on; those known already keep what was learnt of them.
 
         A score that is not renewed for ``stale_after`` seconds leaves the page; ``baseline`` shows
-        what is expected, too.
+        what is expected, too. Of ``signals`` those that are left out are not judged.
         """
+        self._signals = {signal.name: signal for signal in signals}
         before = self._shown
         self._stale_after, self._baseline = stale_after, baseline
         self.judge.rule = rule
@@ -83,8 +91,8 @@ class AnomalyEngine:
     def _begin(self, exchanges: Sequence[str], *, with_own: bool) -> None:
         self.scores = None
         self.sampling.keep(exchanges)
-        own = self.sampling.own if with_own else ()
-        self._pipeline = Pipeline(exchanges, self.sampling.trackers, self.bank, own)
+        own = self._judged(self.sampling.own) if with_own else ()
+        self._pipeline = Pipeline(exchanges, self._judged(self.sampling.trackers), self.bank, own)
         self.judge.keep(self.series)
         known = frozenset(self.series)
         self._open = {one: verdict for one, verdict in self._open.items() if one in known}
@@ -95,6 +103,16 @@ class AnomalyEngine:
             self.detectors,
             stale_after=self._stale_after,
             baseline=self._baseline,
+        )
+
+    def _judged(
+        self, trackers: Iterable[tuple[Signal, Tracker]]
+    ) -> tuple[tuple[Signal, Tracker], ...]:
+        """Return those of signals that are judged, each with its signal as configured."""
+        return tuple(
+            (self._signals[signal.name], tracker)
+            for signal, tracker in trackers
+            if signal.name in self._signals
         )
 
     async def tick(
@@ -169,7 +187,8 @@ class AnomalyEngine:
     def restore(self, parts: Parts) -> None:
         """Take up what was learnt; raises ValueError, and changes nothing, for what is no such."""
         series = self.series
-        bank = Bank(series, self.bank.detectors, SIGNALS, guard=DECIDES)
+        signals = tuple(self._signals.values())
+        bank = Bank(series, self.bank.detectors, signals, guard=DECIDES)
         judge = IncidentTracker(series, SIGNALS, self.judge.rule)
         try:
             bank.restore(b"".join(parts["detectors"]))

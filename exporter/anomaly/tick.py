@@ -52,7 +52,7 @@ class Pipeline:
         )
         self._trackers = tuple(tracker for _, tracker in (*trackers, *own))
         self._bank = bank
-        self._bank.keep(self.series)
+        self._bank.keep(self.series, [signal for signal, _ in (*trackers, *own)])
 
     def tick(self, now: float, wall: float) -> Iterator[Tick]:
         """Do one tick in bites of a few milliseconds; the last item holds all of it.

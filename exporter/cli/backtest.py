@@ -74,6 +74,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="time after an incident in which an alarm still belongs to it (default 0)",
     )
+    parser.add_argument(
+        "--suggest",
+        action="store_true",
+        help="print what to set under anomaly.signals so that the alarms on a capture of calm days"
+        " would not have been",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
         "--plots", type=Path, metavar="DIR", help="draw a PNG of each series (extra `plots`)"
@@ -88,6 +94,9 @@ def run(args: argparse.Namespace) -> int:
     if args.plots is not None and (args.own_incidents or not plots.available()):
         why = "--plots goes with FILE" if args.own_incidents else plots.MISSING
         print(f"exchange-exporter: {why}", file=sys.stderr)
+        return 2
+    if args.suggest and (args.own_incidents or args.json):
+        print("exchange-exporter: --suggest goes with FILE, and prints YAML", file=sys.stderr)
         return 2
     if args.own_incidents:
         return _own(args.days, as_json=args.json)
@@ -162,6 +171,11 @@ def _files(args: argparse.Namespace, known: dict[str, Signal]) -> int:
                 plots.draw(outcome, args.plots, len(outcomes) + 1)
             outcomes.append(replace(outcome, trace=None))
     whole = backtest.figures(outcomes)
+    if args.suggest:
+        from exporter.backtest.suggest import suggest
+
+        print(suggest(outcomes, tuple(known.values())))
+        return 0
     if args.json:
         each = [backtest.plain(outcome) for outcome in outcomes]
         print(json.dumps({"detector": settings.detector, "all": whole, "series": each}, indent=2))

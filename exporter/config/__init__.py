@@ -61,6 +61,7 @@ from exporter.config.shape import (
     PricesConfig,
     ProbesConfig,
     ServerSection,
+    SignalConfig,
     StreamsConfig,
 )
 from exporter.config.shares import shares, units
@@ -85,6 +86,7 @@ __all__ = [
     "ProbesConfig",
     "Secret",
     "ServerSection",
+    "SignalConfig",
     "StreamConfig",
     "StreamsConfig",
     "WindowConfig",

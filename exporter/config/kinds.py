@@ -235,6 +235,19 @@ def integer(low: int, high: int) -> One[int]:
     return One(f"a whole number from {low} to {high}", convert, shape)
 
 
+def number(low: float, high: float) -> One[float]:
+    """A number, whole or not."""
+
+    def convert(value: str | int | float | bool) -> float:
+        if isinstance(value, bool | str):
+            raise _No("; write it without quotes" if isinstance(value, str) else "")
+        _within(value, low, high)
+        return float(value)
+
+    shape = {"type": "number", "minimum": low, "maximum": high}
+    return One(f"a number from {low:g} to {high:g}", convert, shape)
+
+
 def boolean() -> One[bool]:
     """True or false, and no other word."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from exporter import config as settings
@@ -15,13 +16,14 @@ from exporter.anomaly.alerts import AlertOrigin, Claim
 from exporter.anomaly.engine import AnomalyEngine
 from exporter.anomaly.incidents import IncidentRule
 from exporter.anomaly.outages import Outages
+from exporter.anomaly.sampling import SIGNALS
 from exporter.config import Config
 from exporter.contracts import Clock
 from exporter.flow.cooperative import in_cooperative_steps
 from exporter.flow.state_file import Parts
 from exporter.http.client import HttpClient
 from exporter.metrics.registry import Registry
-from exporter.model import Change, Severity, Verdict
+from exporter.model import Change, Severity, Signal, Verdict
 from exporter.probes.context import Task
 from exporter.runtime.fleet import end
 from exporter.runtime.runtime import PATIENCE, Runtime
@@ -83,6 +85,7 @@ class Anomalies:
                 ),
                 stale_after=max(_STALE_AFTER, 3.0 * longest),
                 baseline=config.anomaly.baseline,
+                signals=_signals(config.anomaly),
             )
         else:
             self.judging.stop()
@@ -194,6 +197,17 @@ class Anomalies:
 
 def _named(labels: Mapping[str, str]) -> Iterator[str]:
     return (labels.get(name, "") for name in ("alertname", "exchange", "signal", "severity"))
+
+
+def _signals(anomaly: settings.AnomalyConfig) -> tuple[Signal, ...]:
+    """Return the signals to judge, with what the config says of them."""
+    found = []
+    for signal in SIGNALS:
+        said = anomaly.signals.get(signal.name, settings.SignalConfig())
+        effect = signal.effect if said.minimum_effect is None else said.minimum_effect
+        if said.enabled:
+            found.append(replace(signal, effect=effect, sensitivity=said.sensitivity))
+    return tuple(found)
 
 
 def _told(config: Config) -> object:

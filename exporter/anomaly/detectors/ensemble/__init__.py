@@ -59,6 +59,7 @@ class Ensemble:
             "rise": np.ones(n),
             "fall": np.ones(n),
             "relative": np.zeros(n),  # the smallest value that is told apart, or 0.0: not relative
+            "sensitivity": np.ones(n),  # what scores are multiplied by
             "age": np.zeros(n),  # 1.0 where only the level counts
             "gaps": np.zeros((n, 3)),  # of an age: the last value, sum and number of its peaks
             "barred": np.zeros(n),
@@ -107,7 +108,7 @@ class Ensemble:
         self.joint.learn(memory["joint"], joined, weight * ready)
         np.copyto(memory["aspects"], aspects, where=here[:, None])
         np.copyto(memory["departures"], apart, where=here[:, None])
-        return decades / self.decades
+        return decades * memory["sensitivity"] / self.decades
 
     def learn(self, memory: Memory, values: Floats, now: float) -> None:
         """Move what is usual, the slow mean and the hour of the day, by one value; skip NaN."""
@@ -125,7 +126,7 @@ class Ensemble:
         A side whose departures do not matter, and a series that is not ready, is NaN.
         """
         slow, floor = memory["slow"][:, 0], self._floor(memory)
-        joined = self.joint.joined(memory["joint"], self.decades)
+        joined = self.joint.joined(memory["joint"], self.decades / memory["sensitivity"])
         reach = self.tail.reach(memory["tails"], joined[:, None])
         center = _plain(memory, slow)
         upper = np.maximum(_plain(memory, slow + reach[:, _UP]), center + floor)

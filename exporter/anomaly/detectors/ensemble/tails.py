@@ -138,7 +138,7 @@ class Joint:
             found[where] = np.where(value <= start, base * value / start, above)
         return found
 
-    def joined(self, sums: Floats, decades: float) -> Floats:
+    def joined(self, sums: Floats, decades: Floats) -> Floats:
         """Return the joined decades that are so rare: `decades` read backwards."""
         start, base, far, bend, mean, far_mean = self._knots(sums)
         above = start + (decades - base) * mean * LN10
