@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from exporter.model import (
     Answer,
+    Aspect,
     Channel,
     Continuity,
     Depth,
@@ -305,6 +306,14 @@ class Detector(Protocol):
     def score(self, memory: Memory, values: Floats, now: float) -> Floats: ...
 
     def learn(self, memory: Memory, values: Floats, now: float) -> None: ...
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A detector that can say what it saw."""
+
+    def aspect(self, memory: Memory, row: int, score: float) -> Aspect:
+        """Return what was furthest from usual at the last value of a row, which scored so much."""
 
 
 @runtime_checkable

@@ -439,7 +439,9 @@ class Change(StrEnum):
 class Evidence:
     """Why a verdict was reached. Numbers in the signal's unit; bounds are where the score is 1.0.
 
-    ``detectors`` gives the score of each detector that is at or over its threshold.
+    ``detectors`` gives the score of each detector that is at or over its threshold. ``aspect`` is
+    what is furthest from usual, and ``apart`` by how much; ``once`` is the time in seconds in
+    which so rare a value is expected once.
     """
 
     value: float
@@ -448,6 +450,18 @@ class Evidence:
     upper: float
     score: float
     detectors: Mapping[str, float]
+    aspect: str = ""
+    apart: float | None = None
+    once: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aspect:
+    """What of a series is furthest from usual, by how much in its unit, and how rare that is."""
+
+    name: str
+    apart: float
+    once: float  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from exporter.contracts import Banded, Detector
-from exporter.model import Floats, Memory, Scores, Series, Signal
+from exporter.contracts import Banded, Detector, Explaining
+from exporter.model import Aspect, Floats, Memory, Scores, Series, Signal
 
 _MAGIC = b"exchange-exporter detectors 3\n"  # raise the number when a memory changes its meaning
 _CHUNK = 4096  # series per bite: arrays stay in the cache, and a bite in the low milliseconds
@@ -117,6 +117,13 @@ class Bank:
         if not isinstance(detector, Banded):
             raise TypeError(f"detector {name} has no band")
         return detector.band(self._memories[name], now)
+
+    def aspect(self, name: str, row: int, score: float) -> Aspect | None:
+        """Return what a detector saw at a row's last value; None for one that cannot say."""
+        detector = self.detectors[name]
+        if not isinstance(detector, Explaining):
+            return None
+        return detector.aspect(self._memories[name], row, score)
 
     def keep(self, series: Sequence[Series], signals: Sequence[Signal] | None = None) -> None:
         """Change to these series: those known already keep their memories, the rest begin.

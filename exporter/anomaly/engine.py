@@ -19,7 +19,7 @@ from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_cooperative_steps
 from exporter.flow.state_file import Parts
 from exporter.metrics.registry import Registry
-from exporter.model import Change, Floats, Probed, Scores, Series, Signal, Verdict
+from exporter.model import Aspect, Change, Floats, Probed, Scores, Series, Signal, Verdict
 
 DECIDES = "ensemble"  # the detector that opens incidents, and keeps them from being learnt
 RECENT = 200  # verdicts that are kept for people to read
@@ -40,7 +40,7 @@ class AnomalyEngine:
         judges = {name: detectors.load(name) for name in detectors.names()}
         self.detectors = tuple(judges)
         self.bank = Bank((), judges, SIGNALS, guard=DECIDES)
-        self.judge = IncidentTracker((), SIGNALS)
+        self.judge = IncidentTracker((), SIGNALS, aspect=self._aspect)
         self.scores: Scores | None = None  # of the last tick, by `series`
         self.recent: deque[Verdict] = deque(maxlen=RECENT)  # the newest last
         self._open: dict[Series, Verdict] = {}
@@ -156,6 +156,9 @@ class AnomalyEngine:
         for _ in self._meter.steps(scores, now, band() if self._baseline else None):
             await self._clock.sleep(0.0)
 
+    def _aspect(self, row: int, score: float) -> Aspect | None:
+        return self.bank.aspect(DECIDES, row, score)
+
     def _note(self, verdicts: Sequence[Verdict]) -> None:
         for verdict in verdicts:
             self.recent.append(verdict)
@@ -189,7 +192,7 @@ class AnomalyEngine:
         series = self.series
         signals = tuple(self._signals.values())
         bank = Bank(series, self.bank.detectors, signals, guard=DECIDES)
-        judge = IncidentTracker(series, SIGNALS, self.judge.rule)
+        judge = IncidentTracker(series, SIGNALS, self.judge.rule, self._aspect)
         try:
             bank.restore(b"".join(parts["detectors"]))
             judge.restore(b"".join(parts["incidents"]), self._clock.monotonic())

@@ -100,7 +100,9 @@ def judge(
     signals = tuple({one.signal.name: one.signal for one in subjects if one.signal}.values())
     name = settings.detector
     bank = Bank(rows, {name: detectors.load(name)}, signals, guard=name)
-    referee = IncidentTracker(rows, signals, settings.rule)
+    referee = IncidentTracker(
+        rows, signals, settings.rule, lambda row, score: bank.aspect(name, row, score)
+    )
     verdicts: list[list[Verdict]] = [[] for _ in rows]
     places = {one: place for place, one in enumerate(rows)}
     trace = np.full((len(times) if traced else 0, 4, len(rows)), nan)

@@ -187,10 +187,7 @@ def test_a_verdict_carries_its_evidence_and_a_sentence() -> None:
             score=1.3,
             detectors={"ensemble": 1.3, "zscore": 4.0},
         ),
-        sentence=(
-            "acme: probe latency is 412 ms, usually 42 ms and at most 61 ms, for 2 s "
-            "(score 1.3 of 1.0; zscore 4.0, ensemble 1.3)"
-        ),
+        sentence=("acme: probe latency is 412 ms, usually 42 ms and at most 61 ms, for 2 s"),
     )
 
 
@@ -276,6 +273,45 @@ def test_the_end_and_the_loss_are_told_too() -> None:
     assert (
         sentence(series, None, Change.WORSENED, evidence, 5.0)
         == "acme: lat x is still 0.04, for 5 s"
+    )
+
+
+@pytest.mark.parametrize(
+    ("aspect", "apart", "once", "said"),
+    [
+        ("level", 0.37, 1e6, "370 ms above usual, expected once in about 12 days"),
+        ("jump", -0.02, 7200.0, "a jump down by 20 ms, expected once in about 2 hours"),
+        (
+            "shift",
+            0.1,
+            1e5,
+            "the mean of the last values is 100 ms above usual, expected once in about 1 day",
+        ),
+        (
+            "season",
+            -0.1,
+            1e9,
+            "100 ms below what is usual at this hour, expected less than once in a year",
+        ),
+    ],
+)
+def test_a_sentence_names_what_is_off_by_how_much_and_how_rare_that_is(
+    aspect: str, apart: float, once: float, said: str
+) -> None:
+    """In words and units, without a score that one would have to look up."""
+    evidence = Evidence(
+        value=0.412,
+        center=0.042,
+        lower=0.0,
+        upper=0.061,
+        score=1.3,
+        detectors={"ensemble": 1.3},
+        aspect=aspect,
+        apart=apart,
+        once=once,
+    )
+    assert sentence(Series("acme", "lat"), LATENCY, Change.OPENED, evidence, 2.0) == (
+        f"acme: probe latency is 412 ms, usually 42 ms and at most 61 ms; {said}, for 2 s"
     )
 
 

@@ -26,7 +26,7 @@ from exporter.anomaly.incidents.machine import (
     step,
 )
 from exporter.anomaly.incidents.wording import sentence
-from exporter.model import Change, Evidence, Floats, Series, Signal, Verdict
+from exporter.model import Aspect, Change, Evidence, Floats, Series, Signal, Verdict
 
 __all__ = ["IncidentRule", "IncidentStage", "IncidentState", "IncidentTracker", "fade"]
 
@@ -50,10 +50,15 @@ class IncidentTracker:
     """The stages of n series, advanced once a tick; rows follow ``series``."""
 
     def __init__(
-        self, series: Sequence[Series], signals: Sequence[Signal], rule: IncidentRule | None = None
+        self,
+        series: Sequence[Series],
+        signals: Sequence[Signal],
+        rule: IncidentRule | None = None,
+        aspect: Callable[[int, float], Aspect | None] = lambda row, score: None,
     ) -> None:
         self.series = tuple(series)
         self.rule = rule or IncidentRule()
+        self.aspect = aspect  # what a row's score was for, of the few rows with a verdict
         self._signals = {signal.name: signal for signal in signals}
         self._states = [QUIET] * len(self.series)
         self._peaks = np.zeros(len(self.series))
@@ -174,6 +179,8 @@ class IncidentTracker:
         explain: Callable[[int], tuple[Floats, Mapping[str, float]]],
     ) -> Verdict:
         (lower, center, upper), others = explain(row)
+        told = change in (Change.OPENED, Change.WORSENED) and score is not None
+        seen = self.aspect(row, score or 0.0) if told else None
         evidence = Evidence(
             value=value,
             center=float(center),
@@ -181,6 +188,9 @@ class IncidentTracker:
             upper=float(upper),
             score=0.0 if score is None else score,
             detectors={name: other for name, other in others.items() if other >= 1.0},
+            aspect=seen.name if seen else "",
+            apart=seen.apart if seen else None,
+            once=seen.once if seen else None,
         )
         series = self.series[row]
         signal = self._signals.get(series.signal)

@@ -7,6 +7,8 @@ from math import isfinite
 from exporter.model import Change, Evidence, Series, Signal
 
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+_YEAR = 365.0 * 86400.0
+_COUNTS = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"))
 _SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -29,7 +31,7 @@ def sentence(
             since = f", for {span(lasted)}" if lasted >= 0.5 else ""
             return (
                 f"{series.exchange}: {title} is {still}{quantity(evidence.value, unit)}"
-                f"{_usual(evidence, unit)}{since}{_seen_by(evidence)}"
+                f"{_usual(evidence, unit)}{_apart(evidence, unit)}{_rare(evidence)}{since}"
             )
 
 
@@ -76,9 +78,31 @@ def _usual(evidence: Evidence, unit: str) -> str:
     return usual
 
 
-def _seen_by(evidence: Evidence) -> str:
-    if not evidence.detectors:
+def _apart(evidence: Evidence, unit: str) -> str:
+    """Name the aspect, and by how much it is off."""
+    if not evidence.apart or not isfinite(evidence.apart):
         return ""
-    ranked = sorted(evidence.detectors.items(), key=lambda item: -item[1])
-    names = ", ".join(f"{name.replace('_', ' ')} {score:.1f}" for name, score in ranked)
-    return f" (score {evidence.score:.1f} of 1.0; {names})"
+    size = quantity(abs(evidence.apart), unit)
+    side = "above" if evidence.apart > 0.0 else "below"
+    match evidence.aspect:
+        case "jump":
+            return f"; a jump {'up' if evidence.apart > 0.0 else 'down'} by {size}"
+        case "shift":
+            return f"; the mean of the last values is {size} {side} usual"
+        case "season":
+            return f"; {size} {side} what is usual at this hour"
+        case _:
+            return f"; {size} {side} usual"
+
+
+def _rare(evidence: Evidence) -> str:
+    """Say how often such a value is expected, in one unit."""
+    if evidence.once is None:
+        return ""
+    if evidence.once >= _YEAR:
+        return ", expected less than once in a year"
+    for size, name in _COUNTS:
+        if evidence.once >= size:
+            count = round(evidence.once / size)
+            return f", expected once in about {count} {name}{'' if count == 1 else 's'}"
+    return ""

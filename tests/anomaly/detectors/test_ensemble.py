@@ -1,6 +1,7 @@
 """The ensemble: one meaning of score for all series, and silence where nothing matters."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -213,3 +214,59 @@ def test_a_series_alone_fits_in_four_kilobytes() -> None:
             sizes.append(_size(lone))
     assert 1024 < sizes[-1] <= 4096
     assert max(sizes) <= 4096
+
+
+def test_what_is_off_is_named_with_its_size_and_its_rarity() -> None:
+    """A step of 12 on noise of 1 is a jump of about 12, expected once in years of ticks."""
+    bank = _bank()
+    for i, value in enumerate(_noise(9, 1000)):
+        bank.tick(np.array([value]), TICK * i)
+    score = bank.tick(np.array([12.0]), TICK * 1000).score[0, 0]
+    seen = bank.aspect("ensemble", 0, score)
+    assert seen is not None
+    assert seen.name in ("level", "jump")
+    assert seen.apart == pytest.approx(12.0, abs=1.5)
+    assert seen.once == pytest.approx(TICK * 10.0 ** (score * DETECTOR.decades), rel=1e-6)
+
+
+def test_a_lost_stream_is_told_from_a_slow_one() -> None:
+    """An age is judged by the gaps before: ten mean gaps are no news, a hundred are."""
+    age = Signal(name="s", title="age", unit="s", effect=1.0, resolution=0.001, age=True)
+    chance = np.random.default_rng(5)
+    arrivals = np.cumsum(chance.exponential(20.0, 2000))
+    looks = np.arange(30_000.0)
+    ages = looks - np.maximum.accumulate(
+        np.concatenate([[0.0], arrivals])[np.searchsorted(arrivals, looks, side="right")]
+    )
+    silence = ages[-1] + np.arange(1.0, 2001.0)
+    bank = Bank([Series("e0", "s")], {"ensemble": DETECTOR}, [age], guard="ensemble")
+    calm = [bank.tick(ages[i : i + 1], float(i)).score[0, 0] for i in range(len(ages))]
+    assert max(calm) < 1.0
+    upper = bank.band("ensemble", 0.0)[2, 0]
+    scores = np.array(
+        [bank.tick(silence[i : i + 1], 30_000.0 + i).score[0, 0] for i in range(len(silence))]
+    )
+    told = silence[np.flatnonzero(scores >= 1.0)[0]]
+    assert 10.0 * 20.0 < told < 16.0 * 20.0  # at random 11.5 mean gaps are once in 10^5 seconds
+    assert (scores[silence > 320.0] > 1.0).all()
+    # The band is where it is told.
+    assert upper == pytest.approx(told, abs=2.0)
+
+
+def test_what_varies_by_factors_is_judged_by_factors() -> None:
+    """A rate that wanders by a third falls to a tenth: so far below is no wandering."""
+    rate = Signal(name="s", title="x", unit="1/s", effect=1.0, resolution=0.1, low=True, high=False)
+    relative = replace(rate, relative=True)
+    stream = 100.0 * np.exp(0.35 * _noise(12, 2000))
+    stream[1500] = 3.0
+    assert _scores(stream, rate)[1500] < _scores(stream, relative)[1500]
+    assert _scores(stream, relative)[1500] > 1.0
+    assert _scores(stream, relative)[:1500].max() < 1.0
+
+
+def test_sensitivity_moves_scores_and_band() -> None:
+    """Twice as sensitive: every score doubles, and the band is narrower."""
+    keen = replace(LATENCY, sensitivity=2.0)
+    stream = 0.2 + 0.02 * _noise(13, 900)
+    stream[800] = 0.5
+    np.testing.assert_allclose(_scores(stream, keen)[:801], 2.0 * _scores(stream, LATENCY)[:801])

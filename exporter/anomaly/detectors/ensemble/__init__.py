@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from exporter.anomaly.detectors.ensemble.tails import LN10, Joint, Tail
-from exporter.model import Floats, Memory
+from exporter.anomaly.detectors.ensemble.gaps import Gaps
+from exporter.anomaly.detectors.ensemble.tails import Joint, Tail
+from exporter.model import Aspect, Floats, Memory
 
 ASPECTS = ("level", "shift", "season", "jump")
 # Columns of `tails`: what is calibrated.
@@ -44,11 +45,10 @@ class Ensemble:
     fast: float = 20.0  # half-life of the short mean
     slow: float = 200.0  # half-life of the baseline
     days: float = 10.0  # memory of an hour of the day
-    gaps: float = 200.0  # half-life of the mean gap of an age, in gaps
-    few_gaps: float = 10.0  # gaps to see before an age is judged
     season: float = 0.9  # weight of the season against the others
     tail: Tail = field(default_factory=Tail)
     joint: Joint = field(default_factory=Joint)
+    gaps: Gaps = field(default_factory=Gaps)  # of series that are ages
 
     def begin(self, n: int) -> Memory:
         """Return the memory of n series that were never seen: 0.8 kB each."""
@@ -60,8 +60,8 @@ class Ensemble:
             "fall": np.ones(n),
             "relative": np.zeros(n),  # the smallest value that is told apart, or 0.0: not relative
             "sensitivity": np.ones(n),  # what scores are multiplied by
-            "age": np.zeros(n),  # 1.0 where only the level counts
-            "gaps": np.zeros((n, 3)),  # of an age: the last value, sum and number of its peaks
+            "age": np.zeros(n),  # 1.0 where the value is one
+            "gaps": np.zeros((n, 4)),
             "barred": np.zeros(n),
             "near": np.zeros((n, 2)),  # a mean and its weight so far
             "fast": np.zeros((n, 2)),
@@ -71,6 +71,9 @@ class Ensemble:
             "hours": np.zeros((n, _HOURS)),
             "hour_days": np.zeros((n, _HOURS)),
             "hour_now": np.zeros((n, 3)),  # which hour since the epoch, its sum, its count
+            "clock": np.zeros(
+                (n, 3)
+            ),  # when the last value came; mean time between two, its weight
             "aspects": np.zeros((n, 4)),  # decades of each, at the last value
             "departures": np.zeros((n, 4)),  # sizes of each, in the unit of the series
         }
@@ -91,8 +94,6 @@ class Ensemble:
         aspects = _by_aspect(rarity)
         aspects *= np.where(departures > 0.0, memory["rise"][:, None], memory["fall"][:, None])
         aspects *= ready[:, None] & (departures != 0.0)
-        # An age climbs in steps of time: its jumps and short means say its level again.
-        aspects[:, _LEVEL + 1 :] *= 1.0 - memory["age"][:, None]
         joined = self._join(aspects)
         # The floor mutes what is said, not what is usual: the tails stay those of the series.
         apart = _plain(memory, judged) - _plain(memory, usual)
@@ -102,10 +103,17 @@ class Ensemble:
         matters[:, _JUMP] = matters[:, _LEVEL]
         aspects *= matters
         decades = self.joint.decades(memory["joint"], self._join(aspects))
-        self._bound_ages(memory, values, decades)
+        self._judge_ages(memory, values, decades, aspects, now)
+        decades *= ready & (
+            (memory["age"] == 0.0) | (matters[:, _LEVEL] & (apart[:, _LEVEL] > 0.0))
+        )
         weight = 1.0 / (1.0 + memory["barred"])
         self.tail.learn(memory["tails"], sizes, weight)
         self.joint.learn(memory["joint"], joined, weight * ready)
+        clock = memory["clock"]
+        again = here & (clock[:, 0] != 0.0)
+        _average(clock[:, 1:], now - clock[:, 0], again, self.slow)
+        np.copyto(clock[:, 0], now, where=here)
         np.copyto(memory["aspects"], aspects, where=here[:, None])
         np.copyto(memory["departures"], apart, where=here[:, None])
         return decades * memory["sensitivity"] / self.decades
@@ -131,32 +139,37 @@ class Ensemble:
         center = _plain(memory, slow)
         upper = np.maximum(_plain(memory, slow + reach[:, _UP]), center + floor)
         lower = np.minimum(_plain(memory, slow - reach[:, _DOWN]), center - floor)
+        ages = self.gaps.reach(memory["gaps"], self.decades / memory["sensitivity"])
+        upper = np.where(memory["age"] > 0.0, np.maximum(ages, center + floor), upper)
         upper = np.where(memory["rise"] > 0.0, upper, np.nan)
         lower = np.where(memory["fall"] > 0.0, lower, np.nan)
         ready = memory["seen"] >= self.minimum
         return np.where(ready, np.stack([lower, center, upper]), np.nan)
 
-    def _bound_ages(self, memory: Memory, values: Floats, decades: Floats) -> None:
-        """Let no age be rarer than it would be at random arrivals of the pace seen so far.
+    def aspect(self, memory: Memory, row: int, score: float) -> Aspect:
+        """Return what was furthest from usual at the last value of a row, which scored so much."""
+        found = int(np.argmax(memory["aspects"][row] * (1.0, 1.0, self.season, 1.0)))
+        decades = min(score * self.decades / memory["sensitivity"][row], 30.0)
+        return Aspect(
+            name=ASPECTS[found],
+            apart=float(memory["departures"][row, found]),
+            once=float(memory["clock"][row, 1] * 10.0**decades),
+        )
 
-        A tail that is measured a value a tick has seen few gaps where gaps are long; at random
-        arrivals the mean gap says all: an age is over x mean gaps with probability exp(-x).
-        """
+    def _judge_ages(
+        self, memory: Memory, values: Floats, decades: Floats, aspects: Floats, now: float
+    ) -> None:
+        """Put in for ages how rare they are by their gaps, where their level matters at all."""
         rows = np.flatnonzero((memory["age"] > 0.0) & (values == values))
         if rows.size == 0:
             return
-        gaps, ages = memory["gaps"][rows], values[rows]
-        last, total, count = gaps.T
-        ended = ages < last
-        keep = np.where(ended, 0.5 ** (1.0 / self.gaps), 1.0)
-        total *= keep
-        count *= keep
-        total += np.where(ended, last, 0.0)
-        count += ended
-        last[:] = ages
+        gaps, ages, before = memory["gaps"][rows], values[rows], memory["clock"][rows, 0]
+        found = self.gaps.decades(gaps, ages)
+        self.gaps.learn(gaps, ages, np.where(before > 0.0, now - before, 0.0))
         memory["gaps"][rows] = gaps
-        bound = ages * count / (np.maximum(total, 1e-9) * LN10)
-        decades[rows] = np.where(count >= self.few_gaps, np.minimum(decades[rows], bound), 0.0)
+        aspects[rows] = 0.0
+        aspects[rows, _LEVEL] = found
+        decades[rows] = found
 
     def _join(self, aspects: Floats) -> Floats:
         level, shift, season, jump = aspects.T
