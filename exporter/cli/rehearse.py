@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 HELP = """\
 Starts simulated exchanges, the exporter, Prometheus and Alertmanager with the shipped rules, brings
 about each alert by its faults, ends them, and says: fired and resolved after how long, how soon
-people were told, what else fired. The rules look back and wait 20 times less than shipped
-(--compress=20), in a folder of their own; --compress=1 takes them as they are.
+people were told, what else fired. The exporter pushes to Alertmanager beside the rules. A rehearsal
+fails if anything is told twice, or in the quarter of an hour after the end. The rules look back and
+wait 20 times less than shipped (--compress=20), in a folder of their own; --compress=1 takes them
+as they are.
 
 With --prometheus.url, --alertmanager.url and --simulator.url it uses a staging environment of
 yours, whose exporter watches that simulator.
@@ -58,6 +60,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="let so much healthy traffic pass, noise and all (such as 2h), at the shipped "
         "windows: nothing critical and at most one warning may fire",
     )
+    add(
+        "--for",
+        dest="lasting",
+        type=_length,
+        metavar="TIME",
+        help="end the faults after this time, such as 90s (default: once people were told)",
+    )
+    add("--times", type=int, default=1, help="play each so often in a row (default: %(default)s)")
     add("--seed", type=int, default=1, help="of the noise of --healthy (default: %(default)s)")
     for name in _URLS:
         add(f"--{name}.url", dest=name, metavar="URL", help=f"use this {name}")
@@ -99,9 +109,10 @@ def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
     results = []
 
     def play(stage: RehearsalStage, factor: float, names: list[str]) -> None:
-        for name in names:
-            results.append(rehearse(stage, plan.scenarios[name], factor, _say))
-            print(_line(results[-1]), flush=True)
+        for name in (name for name in names for _ in range(args.times)):
+            played = rehearse(stage, plan.scenarios[name], factor, _say, lasting=args.lasting)
+            results.append(played)
+            print(_line(played), flush=True)
 
     if all(urls):
         play(given(*urls), factor, names)

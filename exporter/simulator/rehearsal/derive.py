@@ -114,8 +114,13 @@ def prometheus(files: Iterable[Path], exporters: Sequence[str], alerts: str, fac
     })  # fmt: skip
 
 
-def exporter(places: Mapping[str, tuple[str, str]], factor: float) -> str:
-    """Give a config that watches simulated exchanges: venue name to its REST and stream URL."""
+def exporter(
+    places: Mapping[str, tuple[str, str]], factor: float, push_to: str | None = None
+) -> str:
+    """Give a config that watches simulated exchanges: venue name to its REST and stream URL.
+
+    ``push_to`` is the Alertmanager (HOST:PORT) that is told without waiting for the rules.
+    """
     config: dict[str, Any] = {
         "exchanges": [
             {
@@ -133,6 +138,9 @@ def exporter(places: Mapping[str, tuple[str, str]], factor: float) -> str:
         ],
         "prices": {"reference": "USDT"},
     }
+    if push_to is not None:
+        config["alertmanagers"] = [{"url": f"http://{push_to}"}]
+        config["alerting"] = {"repeat": shorter("1m", factor, 1.0)}
     if factor != 1:
         config["probes"] = {
             "interval": shorter("10s", factor, 3.0),

@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.simulator.rehearsal import told as people
 from exporter.simulator.rehearsal.scenarios import Scenario
 from exporter.simulator.rehearsal.stage import RehearsalStage
 from exporter.simulator.rehearsal.talk import RehearsalError, ask, has_result, inject, withdraw
 
 _PACE = 0.25  # seconds between two looks
 _SLACK = 30.0  # seconds that programs take whatever the windows
+# An exporter that pushes asserts an outage for a minute after the first success, at any window.
+_ASSERTED = 60.0
+_AFTER = 900.0  # seconds after the end in which nothing more may be told, at the shipped windows
 _READY = 1800.0  # seconds until a scenario must be able to begin
 _PROGRESS = 10.0  # seconds between two signs of life
 
@@ -23,8 +27,9 @@ class Result:
     """What came of a rehearsal; times in seconds, None for never.
 
     ``fired`` and ``told`` count from the first fault, ``resolved`` from the end of the faults.
-    ``notifications`` are those of anything that fires, until all is quiet. ``heard`` fired beside
-    it and was not muted; ``muted`` was. Windows were ``factor`` times shorter than shipped.
+    ``notifications`` are those of anything that fires, until a quarter of an hour (at the shipped
+    windows) after all is quiet. ``heard`` fired beside it and was not muted; ``muted`` was. Windows
+    were ``factor`` times shorter than shipped.
     """
 
     alert: str
@@ -103,12 +108,73 @@ def firing_alerts(stage: RehearsalStage) -> Iterator[Firing]:
 
 
 def rehearse(
-    stage: RehearsalStage, scenario: Scenario, factor: float, say: Callable[[str], None]
+    stage: RehearsalStage,
+    scenario: Scenario,
+    factor: float,
+    say: Callable[[str], None],
+    *,
+    lasting: float | None = None,
 ) -> Result:
     """Play one scenario and say what came of it; the faults end whatever happens.
 
-    Windows of the rules are ``factor`` times shorter than shipped. Raises RehearsalError.
+    Windows of the rules are ``factor`` times shorter than shipped. The faults last for ``lasting``
+    seconds, or until people were told. Raises RehearsalError.
     """
+    name = scenario.alert
+    watch = _begin(stage, scenario, factor, say)
+    with _Faults(stage, scenario).running() as faults:
+        say(f"{name}: injected {len(scenario.faults)} fault(s), waiting for it to fire")
+        limit = scenario.within / factor + scenario.fixed + _SLACK
+        fired = _until(lambda: name in watch.update(), lasting or limit, say, faults.again)
+        # Long enough for what it mutes to be muted, and for its notification to leave.
+        settle = max(8.0, 30.0 / factor)
+        if lasting is not None:
+            settle = lasting - (fired or lasting)
+        _until(lambda: not watch.update() and False, settle, None, faults.again)
+        if fired is not None:
+            say(f"{name}: fired after {fired:.1f} s")
+    if fired is None:  # a fault may be over before it is told
+        fired = _until(lambda: name in watch.update(), 2 * _SLACK, say)
+        fired = None if fired is None else fired + (lasting or limit)
+    resolved = None
+    if fired is not None:
+        gone = scenario.ends / factor + scenario.fixed + _SLACK + _ASSERTED
+        resolved = _until(lambda: name not in watch.update(), gone, say)
+        # Until nothing of it can be heard any more.
+        _until(lambda: not watch.update() - watch.muting, gone, say)
+    quiet = time.monotonic()
+    if stage.told is not None:
+        say(f"{name}: over, {_AFTER / factor:.0f} s in which nobody may be told anything more")
+        _until(lambda: not watch.update() and False, _AFTER / factor, None)
+    grace = max(3.0, 10.0 / factor)
+    heard = {each for each, long in watch.heard.items() if long > grace} - {name}
+    told, count = _told(stage, name, faults.started, time.monotonic())
+    unexpected = heard - set(scenario.companions) - watch.notes
+    short = fired is None and lasting is not None and lasting < scenario.within
+    news = () if stage.told is None else people.changes(stage.told())
+    since = [change for change in news if change[0] >= faults.started]
+    return Result(
+        alert=name,
+        factor=factor,
+        fired=fired,
+        told=told,
+        resolved=resolved,
+        notifications=count,
+        heard=tuple(sorted(heard)),
+        muted=tuple(sorted(watch.seen - heard - {name})),
+        complaints=(
+            *(() if short else _complaints(scenario, fired, resolved, count, unexpected)),
+            *people.complaints(
+                name, since, None if resolved is None else quiet, scenario.companions
+            ),
+        ),
+    )
+
+
+def _begin(
+    stage: RehearsalStage, scenario: Scenario, factor: float, say: Callable[[str], None]
+) -> _Watch:
+    """Wait until the scenario can be played. Raises RehearsalError."""
     name = scenario.alert
     _check_loaded(stage, name)
     # What the rehearsal before has left behind mutes what this one brings.
@@ -119,46 +185,9 @@ def rehearse(
     )
     _await_ready(stage, scenario, say)
     now = list(firing_alerts(stage))
-    watch = _Watch(stage, {each.fingerprint for each in now}, say)
     if name in {each.name for each in now}:
         raise RehearsalError(f"{name} fires already: nothing can be rehearsed")
-    # Long enough for what it mutes to be muted, and for its notification to leave.
-    settle = max(8.0, 30.0 / factor)
-    with _Faults(stage, scenario).running() as faults:
-        say(f"{name}: injected {len(scenario.faults)} fault(s), waiting for it to fire")
-        fired = _until(
-            lambda: name in watch.update(),
-            scenario.within / factor + scenario.fixed + _SLACK,
-            say,
-            faults.again,
-        )
-        if fired is not None:
-            say(f"{name}: fired after {fired:.1f} s")
-            _until(lambda: not watch.update() and False, settle, None, faults.again)
-            told, count = _told(stage, name, faults.started, time.monotonic())
-            if told is not None:
-                say(f"{name}: told after {told:.1f} s, {count} notification(s) so far")
-    resolved = None
-    if fired is not None:
-        gone = scenario.ends / factor + scenario.fixed + _SLACK
-        resolved = _until(lambda: name not in watch.update(), gone, say)
-        # Until nothing of it can be heard any more.
-        _until(lambda: not watch.update() - watch.muting, gone, say)
-    grace = max(3.0, 10.0 / factor)
-    heard = {each for each, long in watch.heard.items() if long > grace} - {name}
-    told, count = _told(stage, name, faults.started, time.monotonic())
-    unexpected = heard - set(scenario.companions) - watch.notes
-    return Result(
-        alert=name,
-        factor=factor,
-        fired=fired,
-        told=told,
-        resolved=resolved,
-        notifications=count,
-        heard=tuple(sorted(heard)),
-        muted=tuple(sorted(watch.seen - heard - {name})),
-        complaints=tuple(_complaints(scenario, fired, resolved, count, unexpected)),
-    )
+    return _Watch(stage, {each.fingerprint for each in now}, say)
 
 
 def await_quiet(stage: RehearsalStage, limit: float, say: Callable[[str], None]) -> None:
@@ -213,9 +242,13 @@ def _told(
     """Give when people were first told of it, and how many notifications left while it lasted."""
     if stage.told is None:
         return None, None
-    posts = [post for post in stage.told() if start <= post.time <= end]
-    first = next((post.time - start for post in posts if name in post.alerts), None)
-    return first, len(posts)
+    posts = [
+        (post.time, {alert.name for alert in post.alerts if alert.firing})
+        for post in stage.told()
+        if start <= post.time <= end
+    ]
+    first = next((at - start for at, firing in posts if name in firing), None)
+    return first, sum(bool(firing) for _, firing in posts)
 
 
 def _until(

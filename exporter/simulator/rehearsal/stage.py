@@ -32,12 +32,22 @@ _MOST_POSTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class ToldAlert:
+    """One alert as a notification tells it; its fingerprint tells it from others of its name."""
+
+    name: str
+    fingerprint: str
+    severity: str
+    firing: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReceivedNotification:
-    """One notification: when it came (monotonic), to which receiver, of which firing alerts."""
+    """One notification: when it came (monotonic), to which receiver, of which alerts."""
 
     time: float
     receiver: str
-    alerts: tuple[str, ...]
+    alerts: tuple[ToldAlert, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +104,10 @@ def own(
             _await(program, name, ready, folder / f"{name}.log")
 
         for number, (simulator, exporter) in enumerate(zip(simulators, exporters, strict=True), 1):
+            # Of several sites one alone must not page for all: they leave it to the rules.
+            push_to = alertmanager if sites == 1 else None
             _watch(start, folder, f"-{number}" if sites > 1 else "", simulator, exporter,
-                   venues, factor)  # fmt: skip
+                   venues, factor, push_to)  # fmt: skip
         for exporter in exporters:
             _await_well(f"http://{exporter}")
         config = derive.alertmanager(rules / "alertmanager.yml", receiver.url, factor)
@@ -121,6 +133,7 @@ def own(
             f"--config.file={folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'prometheus'}",
             f"--web.listen-address={prometheus}",
+            f"--rules.alert.resend-delay={derive.shorter('1m', factor, least=1.0)}",
         )
         yield RehearsalStage(
             prometheus=f"http://{prometheus}",
@@ -139,8 +152,12 @@ def _watch(
     exporter: str,
     venues: Sequence[str],
     factor: float,
+    push_to: str | None,
 ) -> None:
-    """Start a simulator and the exporter that watches it, each at its HOST:PORT."""
+    """Start a simulator and the exporter that watches it, each at its HOST:PORT.
+
+    ``push_to`` is the Alertmanager that the exporter pushes to, HOST:PORT.
+    """
     ours = [sys.executable, "-u", "-m", "exporter"]
     names = ",".join(dict.fromkeys((*venues, derive.CONTROL_VENUE)))
     start(
@@ -150,7 +167,7 @@ def _watch(
         *(f"--symbols={','.join(derive.SYMBOLS)}", "--end-with-input"),
     )
     config = folder / f"exporter{suffix}.yml"
-    config.write_text(derive.exporter(_places(f"http://{simulator}"), factor))
+    config.write_text(derive.exporter(_places(f"http://{simulator}"), factor, push_to))
     start(
         f"exporter{suffix}",
         f"http://{exporter}/-/ready",
@@ -253,10 +270,18 @@ class _Taker(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        firing = tuple(a["labels"]["alertname"] for a in body["alerts"] if a["status"] == "firing")
+        alerts = tuple(
+            ToldAlert(
+                each["labels"]["alertname"],
+                each["fingerprint"],
+                each["labels"].get("severity", ""),
+                each["status"] == "firing",
+            )
+            for each in body["alerts"]
+        )
         receiver = self.path.rpartition("/")[2]
-        if firing and receiver != "heartbeat" and len(self.server.posts) < _MOST_POSTS:
-            self.server.posts.append(ReceivedNotification(time.monotonic(), receiver, firing))
+        if receiver != "heartbeat" and len(self.server.posts) < _MOST_POSTS:
+            self.server.posts.append(ReceivedNotification(time.monotonic(), receiver, alerts))
         self.send_response(200)
         self.end_headers()
 
