@@ -16,13 +16,14 @@ from tests.live.programs import command, program
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("alertmanager")]
 
 
+@pytest.mark.timeout(400)  # an exporter that pushes asserts an outage for a minute after it
 @pytest.mark.usefixtures("generation")
 def test_an_outage_is_told_once_and_resolved() -> None:
     """An outage fires, is told once and alone, and ends when it ends."""
     program("prometheus"), program("prometheus-alertmanager", "alertmanager")
     flags = (f"--rules={FOLDER}", "--compress=30")
     with command("rehearse", *flags, "ExchangeDown") as running:
-        status = running.popen.wait(110)
+        status = running.popen.wait(300)
         running.end()
     results = [line for line in running.lines if line.startswith(("pass ", "FAIL "))]
     assert status == 0, running.output
