@@ -74,7 +74,7 @@ _ANYTHING = Row(
             every client on this address, each request may prolong it.""",
             "max(exchange_rate_limit_banned_until_timestamp_seconds{@exchange} - time() > 0)",
             unit="dtdurations",
-            steps=rising(1, limit("ExchangeBanned")),
+            steps=rising(1, limit("ExchangeBanned", place=-1)),
             none="not banned",
             width=3,
         ),
@@ -252,7 +252,7 @@ _FAST = Row(
                 "{{exchange}} {{endpoint}}",
             ),
             unit="percentunit",
-            limits=rising(limit("ExchangeLatencyHigh")),
+            limits=rising(limit("ExchangeLatencyHigh", place=-1)),
             least=0,
         ),
         series(

@@ -20,7 +20,7 @@ from dashboards.panels import (
 from dashboards.thresholds import limit
 
 _FULL = limit("ExchangeExporterSeriesNearLimit")
-_LAGGING = limit("ExchangeExporterLoopLag")
+_LAGGING = limit("ExchangeExporterLoopLag", place=-1)
 
 _ANYTHING = Row(
     panels=[

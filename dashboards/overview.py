@@ -118,7 +118,7 @@ _EXCHANGES = Row(
                     query="""max by (exchange)
                     (exchange_endpoint:probe_slow:ratio_rate5m{@recorded})""",
                     unit="percentunit",
-                    steps=rising(limit("ExchangeLatencyHigh")),
+                    steps=rising(limit("ExchangeLatencyHigh", place=-1)),
                     decimals=1,
                 ),
                 Column(
@@ -133,7 +133,7 @@ _EXCHANGES = Row(
                     query="""max by (exchange)
                     (exchange_channel:stream_late:ratio_rate5m{@recorded})""",
                     unit="percentunit",
-                    steps=rising(limit("ExchangeStreamLatencyHigh")),
+                    steps=rising(limit("ExchangeStreamLatencyHigh", place=-1)),
                     decimals=1,
                 ),
                 Column(

@@ -19,8 +19,8 @@ from dashboards.panels import (
 )
 from dashboards.thresholds import limit
 
-_BEAT = limit("AlertRelayHeartbeatMissing")
-_STUCK = limit("AlertRelayStuck")
+_BEAT = limit("AlertRelayHeartbeatMissing", place=0)
+_STUCK = limit("AlertRelayStuck", place=-1)
 
 _ANYTHING = Row(
     panels=[
@@ -83,7 +83,7 @@ _ANYTHING = Row(
             / (sum by (job, integration) (
             rate(alertmanager_notifications_total{@process}[5m])) > 0))""",
             unit="percentunit",
-            steps=rising(critical=limit("AlertmanagerNotificationsFailing")),
+            steps=rising(critical=limit("AlertmanagerNotificationsFailing", place=-1)),
             decimals=1,
             none="none was sent",
             width=3,

@@ -18,7 +18,7 @@ from dashboards.panels import (
 )
 from dashboards.thresholds import limit
 
-_LATE = rising(limit("ExchangeStreamLatencyHigh"))
+_LATE = rising(limit("ExchangeStreamLatencyHigh", place=-1))
 _DIVERGENCE = ("ExchangePriceDivergence", "warning"), ("ExchangePriceDivergence", "critical")
 
 _ANYTHING = Row(
@@ -259,7 +259,7 @@ _WHOLE = Row(
                 "{{exchange}} {{channel}}",
             ),
             unit="percentunit",
-            limits=rising(limit("ExchangeStreamParseErrors")),
+            limits=rising(limit("ExchangeStreamParseErrors", place=-1)),
             least=0,
         ),
         states(

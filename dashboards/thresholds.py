@@ -27,11 +27,12 @@ def rules() -> tuple[Mapping[str, Any], ...]:
     )
 
 
-def limit(alert: str, severity: str = "", *, place: int = -1, **labels: str) -> float:
-    """Give the number that an alert compares with, in the unit of its expression.
+def limit(alert: str, severity: str = "", *, place: int | None = None, **labels: str) -> float:
+    """Return the number that an alert compares with, in the unit of its expression.
 
     ``severity`` and further labels choose among alerts of one name; ``place`` among the
-    comparisons of one expression, -1 for the last. Raises LookupError where not exactly one fits.
+    comparisons of one expression, and must be given where those differ: what comes after an ``or``
+    or an ``and`` may be another quantity. Raises LookupError where not exactly one fits.
     """
     wanted = {**labels, **({"severity": severity} if severity else {})}
     fitting = [
@@ -41,7 +42,10 @@ def limit(alert: str, severity: str = "", *, place: int = -1, **labels: str) -> 
     ]
     if len(fitting) != 1:
         raise LookupError(f"{len(fitting)} alerts fit {alert} {wanted}, expected one")
-    return compared(fitting[0])[place]
+    numbers = compared(fitting[0])
+    if place is None and len(set(numbers)) > 1:
+        raise LookupError(f"{alert} compares with {numbers}: say at which place the limit stands")
+    return numbers[place or 0]
 
 
 def budget() -> float:

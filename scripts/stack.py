@@ -74,6 +74,7 @@ def _commands(found: dict[str, str | None], folder: Path) -> dict[str, list[str]
             str(found["prometheus"]),
             f"--config.file={ROOT / 'provisioning/prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'prometheus'}",
+            "--storage.tsdb.retention.time=31d",
             f"--web.listen-address=127.0.0.1:{PORTS['prometheus']}",
         ],
     }

@@ -108,7 +108,7 @@ OTHERS: Catalogue = {
     "alertmanager_notification_latency_seconds_bucket": _other("counter", "integration", "le"),
     "alertmanager_notification_latency_seconds_count": _other("counter", "integration"),
     "alertmanager_notification_latency_seconds_sum": _other("counter", "integration"),
-    "prometheus_notifications_dropped_total": _other("counter"),
+    "prometheus_notifications_dropped_total": _other("counter", "alertmanager"),  # from 3.10 on
     "prometheus_notifications_sent_total": _other("counter", "alertmanager"),
     "prometheus_notifications_errors_total": _other("counter", "alertmanager"),
     "prometheus_notifications_queue_length": _other("gauge"),

@@ -189,6 +189,26 @@ def test_objective_is_one_number() -> None:
     assert left[0].endswith("/ 0.001")
 
 
+def test_the_budget_counts_every_evaluation_of_its_window() -> None:
+    """Divided by what is stored, the first outage after a start would overspend it many times."""
+    (over,) = (rule for rule in rules() if rule.name == "exchange:probe_errors:ratio_rate30d")
+    (group,) = (
+        group for group in load(FOLDER / "recording.yml")["groups"]
+        if any(rule.get("record") == "exchange:probe_errors:rate5m" for rule in group["rules"])
+    )  # fmt: skip
+    evaluations = seconds("30d") / seconds(group["interval"])
+    assert re.search(r"\[30d\]\) / (\d+)", over.expr)[1] == f"{evaluations:.0f}"  # type: ignore[index]
+
+
+def test_what_the_rules_look_back_to_is_kept() -> None:
+    """Where we start Prometheus ourselves it keeps what the longest window needs."""
+    longest = max(look_back(rule.expr) for rule in rules())
+    for file in ("compose.yaml", "scripts/stack.py"):
+        text = (FOLDER.parent / file).read_text()
+        (kept,) = re.findall(r"--storage\.tsdb\.retention\.time=(\w+)", text)
+        assert seconds(kept) >= longest
+
+
 def matches(matcher: str, labels: dict[str, str]) -> bool:
     """Say whether an Alertmanager matcher takes these labels; an absent label is empty."""
     found = re.fullmatch(r'(\w+)(=~|!~|!=|=)"(.*)"', matcher)

@@ -272,7 +272,13 @@ def test_thresholds_are_the_alerts_own() -> None:
         thresholds.limit("Nonsense")
     (slow,) = (p for p in panels(PAGES["exchange"]) if p["title"] == "Slow answers")
     steps = slow["fieldConfig"]["defaults"]["thresholds"]["steps"]
-    assert [step["value"] for step in steps] == [None, thresholds.limit("ExchangeLatencyHigh")]
+    assert [step["value"] for step in steps] == [None, 0.1]
+    # What follows an `or` is another quantity: which comparison is meant must be said.
+    with pytest.raises(LookupError, match="say at which place the limit stands"):
+        thresholds.limit("AlertRelayHeartbeatMissing")
+    (beat,) = (p for p in panels(PAGES["pipeline"]) if p["title"] == "Since the last heartbeat")
+    steps = beat["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [step["value"] for step in steps] == [None, 180]
 
 
 # The SDK does not model what only the Prometheus source reads of an annotation and a variable.
