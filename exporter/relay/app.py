@@ -31,7 +31,7 @@ from exporter.relay.config import RelayConfig
 from exporter.relay.metrics import RelayMeter
 from exporter.relay.routes import RelayRoutes
 from exporter.relay.runtime import RelayRuntime, ended
-from exporter.relay.store import Store, StoreError
+from exporter.relay.store import FullError, Store, StoreError
 from exporter.relay.unreadable import UnreadableNotice
 from exporter.relay.watchdog import Watchdog
 from exporter.web.administration import limits
@@ -44,6 +44,7 @@ _TASKS: Final = ("deliver", "tick", "ping", "quota", "reload", "web")
 _NEXT_START: Final = ("spool", "server", "log")  # sections that a reload leaves as they were
 _TICK: Final = 0.5  # seconds
 _PURGE_EVERY: Final = 3600.0
+_REHEARSE_EVERY: Final = 5.0
 _QUOTA_EVERY: Final = 600.0
 _WAITING: Final = 4000  # jobs in line for the disk
 
@@ -222,7 +223,7 @@ class Relay:
     # --- the passing of time --------------------------------------------------------------------
 
     async def _tick_for_ever(self) -> None:
-        purged = -_PURGE_EVERY
+        purged = rehearsed = -_PURGE_EVERY
         while True:
             now, wall = self.clock.monotonic(), self.clock.wall()
             try:
@@ -233,13 +234,28 @@ class Relay:
                 if now - purged >= _PURGE_EVERY:
                     await self._purge(wall)
                     purged = now
-                self.obstacle = None if self.obstacle != "stopping" else "stopping"
+                if self.force.refused or now - rehearsed >= _REHEARSE_EVERY:
+                    rehearsed = now
+                    await self.force.rehearse()
+                self._stands(None)
             except StoreError as error:
                 log.warning("spool_unwritable error=%s", error)
-                self.obstacle = "the spool cannot be written"
+                self._stands(self._remedy(error))
             await self.watchdog.update(now, wall)
             await self.unreadable.update(now, wall)
             await self.clock.sleep(_TICK)
+
+    def _stands(self, obstacle: str | None) -> None:
+        if self.obstacle != "stopping":
+            self.obstacle = obstacle
+
+    def _remedy(self, error: StoreError) -> str:
+        """Say what keeps posts from being taken, where, and what to do about it."""
+        spool = self._options.folder / self.config.spool.path
+        remedy = "restart the relay: it sets a damaged file aside and begins a fresh one"
+        if isinstance(error, FullError):
+            remedy = "make room on the disk, give spool.size more, or drop what waits: relay outbox"
+        return f"the spool {spool} takes no posts: {error}; {remedy}"
 
     async def _purge(self, wall: float) -> None:
         keep = self.config.spool.keep

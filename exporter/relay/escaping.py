@@ -51,6 +51,18 @@ def link(text: str) -> str:
     return text if _LINK.fullmatch(text) else ""
 
 
+_MENTION = re.compile(r"([@\uff20])(?=\w)")
+_BARE = re.compile(r"(?i)\b(www)\.(?=\w)")
+
+
+def defused(text: str, gap: str = "\N{WORD JOINER}") -> str:
+    """Break mentions, and addresses that are links without a scheme; ``gap`` follows the sign.
+
+    A word joiner is invisible, and ends what an app would make a mention or a link of.
+    """
+    return _BARE.sub(rf"\1{gap}.", _MENTION.sub(rf"\1{gap}", text))
+
+
 # --- what a model may not see -------------------------------------------------------------------
 
 _SECRETS = re.compile(

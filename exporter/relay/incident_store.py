@@ -17,7 +17,7 @@ from exporter.model import Alert, Level, Occasion
 from exporter.relay import enqueue, outbox, rendering, suppression
 from exporter.relay.enqueue import Taken
 from exporter.relay.incident import Incident, IncidentRules, advance, lose, near, settle
-from exporter.relay.receiver import Receiver, target_of
+from exporter.relay.receiver import ANY_ROUTE, Receiver, target_of
 from exporter.relay.store import FullError
 from exporter.relay.suppression import Suppression
 from exporter.relay.webhook import Post
@@ -136,6 +136,17 @@ class IncidentStore:
                 msgspec.json.encode(incident),
             ),
         )
+
+    def rehearse(self, db: sqlite3.Connection, now: float) -> None:
+        """Take a post as if it had come, and undo it. Raises what a real one would."""
+        alert = Alert(fingerprint="rehearsal", firing=True, start=now, level=Level.CRITICAL)
+        post = Post(group="rehearsal", receiver=ANY_ROUTE, alerts=(alert,))
+        db.execute("SAVEPOINT rehearsal")
+        try:
+            self.take(db, post, now)
+        finally:
+            db.execute("ROLLBACK TO rehearsal")
+            db.execute("RELEASE rehearsal")
 
     # --- data lost, not recovered ---------------------------------------------------------------
 

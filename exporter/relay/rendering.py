@@ -6,6 +6,7 @@ A language is a set of files in ``templates``: ``en.j2`` (first line the title),
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,10 +15,12 @@ from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote_plus
 
 import jinja2
 import msgspec
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup, escape
 
 from exporter.model import Alert, Level, Notification, Occasion
 from exporter.relay import escaping
@@ -30,6 +33,8 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 _UNITS: Final = {"th": ("วัน", "ชม.", "นาที", "วินาที")}
 _ENGLISH: Final = ("d", "h", "min", "s")
 _TITLE: Final = 250  # characters
+_NAME: Final = 60  # characters of an alert's name in it
+_EXCHANGE: Final = 24  # and of an exchange's
 _EXCHANGES: Final = 5  # named in a title; then "+3"
 _GROUPS: Final = 200  # rows of a digest; the last row counts the rest
 
@@ -87,6 +92,46 @@ def _environment(escape: Callable[[str], str], language: str) -> ImmutableSandbo
     environment.filters["span"] = partial(span, language=language)
     environment.filters["clock"] = clock
     return environment
+
+
+def _in_json(value: object) -> object:
+    """Give a value as it may stand in JSON: text without its quotes, which the template has."""
+    if isinstance(value, Markup):  # from the filter tojson, quotes and all
+        return value
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)[1:-1]
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _in_form(value: object) -> object:
+    return quote_plus(str(value))
+
+
+def _in_markup(value: object) -> object:
+    return value if isinstance(value, Markup) else escape(str(value))
+
+
+@lru_cache(maxsize=16)
+def _environment_of(finalize: Callable[[object], object], language: str) -> jinja2.Environment:
+    return _environment(str, language).overlay(finalize=finalize)
+
+
+def _body_environment(receiver: Receiver) -> jinja2.Environment:
+    """Give the environment of a whole body: foreign text must not become structure of it.
+
+    A label ``","admin":true,"z":"`` would be a key of its own, signed by us.
+    """
+    kind = receiver.accounts[0].options.get("content_type", "json") if receiver.accounts else "json"
+    if "urlencoded" in kind:
+        return _environment_of(_in_form, receiver.language)
+    markup = "xml" in kind or "html" in kind
+    plain = kind.startswith("text/") and not markup
+    finalize = _in_markup if markup else _as_it_is if plain else _in_json
+    return _environment_of(finalize, receiver.language)
+
+
+def _as_it_is(value: object) -> object:
+    return value
 
 
 def check(source: str, name: str) -> None:
@@ -238,7 +283,7 @@ def _context(incident: Incident, occasion: Occasion, now: float, most: int) -> d
     shown = alerts if len(alerts) <= most else ()
     first = alerts[0]
     names = Counter(alert.name for alert in firing or ended)
-    name = names.most_common(1)[0][0]
+    name = escaping.cut(names.most_common(1)[0][0], _NAME)
     rest = len(names) - 1
     ends = [alert.end for alert in ended if alert.end]
     end = now if incident.closed is None else max(ends, default=incident.closed)
@@ -287,7 +332,8 @@ def _exchanges(alerts: Iterable[Alert]) -> str:
 def _named(names: set[str]) -> str:
     known = sorted(names - {""})
     more = len(known) - _EXCHANGES
-    return ", ".join(known[:_EXCHANGES]) + (f" +{more}" if more > 0 else "")
+    shown = [escaping.cut(name, _EXCHANGE) for name in known[:_EXCHANGES]]
+    return ", ".join(shown) + (f" +{more}" if more > 0 else "")
 
 
 def _groups(alerts: Iterable[Alert]) -> list[dict[str, object]]:
@@ -394,7 +440,7 @@ def _body(receiver: Receiver, context: Mapping[str, Any]) -> str | None:
     if receiver.body is None:
         return None
     try:
-        return _environment(str, receiver.language).from_string(receiver.body).render(context)
+        return _body_environment(receiver).from_string(receiver.body).render(context)
     except Exception:  # as above: then the built-in body goes out
         log.warning("template_failed receiver=%s", receiver.name, exc_info=True)
         return None

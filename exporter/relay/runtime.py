@@ -77,6 +77,7 @@ class RelayRuntime:
         self._adviser: TriageClient | None = None
         self._veil = Redactor()
         self._asking: set[asyncio.Task[None]] = set()
+        self.refused = False  # whether the last post, or its rehearsal, found no place
 
     @property
     def receivers(self) -> Sequence[Receiver]:
@@ -214,12 +215,24 @@ class RelayRuntime:
             taken = await self._store.write(lambda db: self._ledger.take(db, post, now))
         except StoreError as error:
             log.warning("post_not_taken error=%s", error)
+            self.refused = True
             return error
         except Exception:  # a mistake of ours must not end the task group: it is said and counted
             log.exception("post_not_taken group=%s", post.group)
             return StoreError("internal error")
         self._follow(taken)
         return None
+
+    async def rehearse(self) -> None:
+        """See whether a post would be taken now: tables, room and disk. Raises StoreError."""
+        now = self._clock.wall()
+        try:
+            await self._store.write(lambda db: self._ledger.rehearse(db, now))
+            await self._store.write(lambda db: outbox.remember(db, "rehearsed", repr(now)))
+        except StoreError:
+            self.refused = True
+            raise
+        self.refused = False
 
     async def settle(self, wall: float, held: Sequence[str]) -> None:
         """Let time pass: ``held`` names receivers with something held back. Raises StoreError."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import sqlite3
 import threading
@@ -19,6 +20,8 @@ from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Job: TypeAlias = Callable[[sqlite3.Connection], Any]
@@ -35,6 +38,30 @@ class StoreError(Exception):
 
 class FullError(StoreError):
     """There is no room: on the disk, in the file's bound, or in line."""
+
+
+class DamagedError(sqlite3.DatabaseError):
+    """The file is no database of ours any more."""
+
+
+def _damaged(error: sqlite3.DatabaseError) -> bool:
+    """Tell a file that cannot be used from a disk that does not let us, or a newer version."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    # SQLITE_ERROR: a table that we know by another shape.
+    return isinstance(error, DamagedError) or code in (
+        sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR
+    )  # fmt: skip
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a file and its log, under a name that is free; give the new one."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    return aside
 
 
 class Disk(Protocol):
@@ -95,14 +122,30 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            connection = connect(self._path, size=self._size)
             try:
-                self._begin(connection)
-            except BaseException:
-                connection.close()
-                raise
+                return self._begun()
+            except sqlite3.DatabaseError as error:
+                if not _damaged(error):
+                    raise
+                aside = _set_aside(self._path)
+                log.error("spool_damaged path=%s error=%r set_aside=%s remedy=%r",
+                          self._path, str(error), aside,
+                          "none is needed, a fresh one is begun; what waited is in the old file:"
+                          f" sqlite3 {aside} .recover")  # fmt: skip
+                return self._begun()
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path}: {error}") from error
+
+    def _begun(self) -> sqlite3.Connection:
+        connection = connect(self._path, size=self._size)
+        try:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise DamagedError(found)
+            self._begin(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     async def __aexit__(

@@ -7,10 +7,12 @@ import http.client
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from exporter.relay.store import connect
 from tests.live.programs import eventually, get, get_json
 from tests.relay import fakes
 from tests.relay.programs import alert, inside, metric, post_of, quiet, receiver, relay, send, write
@@ -148,6 +150,35 @@ def test_tls_is_verified(tmp_path: Path) -> None:
             eventually(lambda: providers.of("slack"), "told after all")
 
 
+def _readiness(url: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("GET", "/-/ready")
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_a_relay_that_takes_no_posts_is_not_ready(tmp_path: Path) -> None:
+    """A table that is damaged while it runs: it says so, where, and what to do; that helps."""
+    with fakes.serving() as providers:
+        file = write(tmp_path, [receiver("webhook", providers.url)])
+        with inside(file) as url:
+            assert _readiness(url)[0] == 200
+            with closing(connect(tmp_path / "relay.db")) as db:
+                db.execute("ALTER TABLE incidents RENAME COLUMN state TO other")
+            eventually(lambda: _readiness(url)[0] == 503, "found without any post")
+            assert str(tmp_path / "relay.db") in _readiness(url)[1]
+            assert "restart the relay" in _readiness(url)[1]
+            assert send(url, post_of(alert())) == 503
+        (tmp_path / "relay.db").write_bytes(b"\0" * 5000)
+        with inside(file) as url:
+            assert _readiness(url)[0] == 200
+            assert send(url, post_of(alert())) == 200
+            eventually(lambda: len(providers.of("webhook")) == 1, "told")
+
+
 def test_full_spool_says_503_and_recovers(tmp_path: Path) -> None:
     """Nothing is acknowledged that does not fit; what was is delivered all the same."""
     with fakes.serving() as providers:
@@ -170,11 +201,14 @@ def test_full_spool_says_503_and_recovers(tmp_path: Path) -> None:
                     break
             assert refused >= 3
             assert len(taken) >= 10
+            eventually(lambda: "spool.size" in _readiness(url)[1], "ready says no, and why")
+            assert _readiness(url)[0] == 503
             assert metric(url, 'alert_relay_refused_total{reason="full"}') == refused
             del providers.fault["webhook"]
             eventually(lambda: len(providers.of("webhook")) == len(taken), "all told")
             late = post_of(alert("Late"), group="late")
             eventually(lambda: send(url, late) == 200, "the past makes room")
+            eventually(lambda: _readiness(url)[0] == 200, "and it is ready again")
             eventually(lambda: len(providers.of("webhook")) > len(taken), "it goes on")
         names = {each.body["alerts"][0]["name"] for each in providers.of("webhook")}
         assert names == {*taken, "Late"}

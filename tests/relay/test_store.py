@@ -186,20 +186,54 @@ def test_spool_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         asyncio.run(story())
 
 
-@pytest.mark.parametrize("content", [b"no database " * 100, b"SQLite format 3\0" + bytes(1000)])
-def test_a_damaged_spool_leaves_no_connection_open(tmp_path: Path, content: bytes) -> None:
-    """What cannot be used is refused by name, and let go of at once."""
+@pytest.mark.parametrize(
+    "content", [b"no database " * 100, b"SQLite format 3\0" + bytes(1000), "torn", "shape"]
+)
+def test_a_damaged_spool_is_set_aside(
+    tmp_path: Path, content: bytes | str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fresh one is begun, the old one is kept, and a line says where; no start is refused."""
     file = tmp_path / "s.db"
-    file.write_bytes(content)
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        with closing(connect(file)) as db:
+            if content == "shape":
+                db.execute("CREATE TABLE incidents (id TEXT)")
+            else:
+                outbox.begin(db)
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if content == "torn":
+            raw = bytearray(file.read_bytes())
+            raw[4096 : 3 * 4096] = b"\xa5" * (2 * 4096)
+            file.write_bytes(raw)
 
-    async def story() -> None:
-        async with Store(file, outbox.begin, size=1 << 24, waiting=3):
-            pass
+    async def story() -> int:
+        async with Store(file, outbox.begin, size=1 << 24, waiting=3) as store:
+            return (await store.write(outbox.backlog)).dead
 
-    with pytest.raises(StoreError, match=r"s\.db: "):
-        asyncio.run(story())
+    assert asyncio.run(story()) == 0
+    assert (tmp_path / "s.db.damaged-1").exists()
+    assert f"spool_damaged path={file}" in caplog.text
+    caplog.clear()
+    assert asyncio.run(story()) == 0  # the fresh one is good
+    assert "spool_damaged" not in caplog.text
     opened = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.exists()]
     assert not [each for each in opened if each.startswith(str(file))]
+
+
+def test_a_rehearsal_leaves_no_trace_and_finds_what_a_post_would() -> None:
+    """Nothing of it is kept; a table that is gone and a file without room are found."""
+    from tests.relay.parts import EPOCH, Book
+
+    book = Book()
+    book.ledger.rehearse(book.db, EPOCH)
+    for table in ("incidents", "deliveries", "told", "held"):
+        count = book.db.execute(f"SELECT count(*) FROM {table}")  # noqa: S608
+        assert count.fetchone()[0] == 0
+    book.db.execute("DROP TABLE told")
+    with pytest.raises(sqlite3.OperationalError, match="no such table: told"):
+        book.ledger.rehearse(book.db, EPOCH)
 
 
 def test_the_past_makes_room() -> None:

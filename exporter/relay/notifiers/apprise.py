@@ -20,6 +20,7 @@ from exporter.model import (
     Refused,
     Retry,
 )
+from exporter.relay.escaping import defused
 
 _KINDS = {Level.CRITICAL: "failure", Level.WARNING: "warning", Level.INFO: "info"}
 
@@ -52,6 +53,7 @@ NOTIFIER = Notifier(
     needs=frozenset({"url"}),
     limit=1500,  # short enough for nearly all services; the library cuts where it is not
     titled=True,
+    escape=defused,
     request=request,
     parse_response=parse_response,
 )

@@ -14,6 +14,7 @@ import msgspec
 
 from exporter.contracts import Account, Notifier, untaken
 from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome, Refused
+from exporter.relay.escaping import defused
 
 _MOST_USERS: Final = 500  # of one multicast
 _MOST_TEXTS: Final = 5  # message objects of one request; they count as one message each recipient
@@ -122,6 +123,7 @@ NOTIFIER = Notifier(
     batches=batches,
     idempotent=True,
     waits_for_triage=True,
+    escape=defused,
     request=request,
     parse_response=parse_response,
     quota=quota,

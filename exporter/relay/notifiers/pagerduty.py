@@ -12,6 +12,7 @@ import msgspec
 
 from exporter.contracts import Account, Notifier, untaken
 from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome
+from exporter.relay.escaping import defused
 
 _SUMMARY = 1024
 
@@ -28,10 +29,10 @@ def request(note: Notification, account: Account, key: str, edits: str | None) -
     if not note.resolved:
         event["payload"] = {
             "summary": note.title[:_SUMMARY],
-            "source": (first.exchange if first else "") or "exchange-exporter",
+            "source": defused(first.exchange if first else "") or "exchange-exporter",
             "severity": note.level,
             "timestamp": datetime.fromtimestamp(note.time, UTC).isoformat(timespec="seconds"),
-            "class": first.name if first else "",
+            "class": defused(first.name) if first else "",
             "custom_details": {"text": "\n".join(note.texts), "alerts": len(note.alerts)},
         }
         if note.link:
@@ -74,6 +75,7 @@ NOTIFIER = Notifier(
     titled=True,
     idempotent=True,
     triage=False,
+    escape=defused,
     request=request,
     parse_response=parse_response,
 )

@@ -14,6 +14,7 @@ import msgspec
 
 from exporter.contracts import Account, Notifier, untaken
 from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome
+from exporter.relay.escaping import defused
 
 _GSM7: Final = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡"
@@ -29,6 +30,11 @@ def segments(text: str) -> int:
         return 1 if septets <= 160 else -(-septets // 153)
     codes = len(text.encode("utf-16-le", "surrogatepass")) // 2
     return 1 if codes <= 70 else -(-codes // 67)
+
+
+def _spaced(text: str) -> str:
+    """Break mentions and links by a space: a word joiner is no letter of GSM-7."""
+    return defused(text, " ")
 
 
 def request(note: Notification, account: Account, key: str, edits: str | None) -> HttpRequest:
@@ -80,6 +86,7 @@ NOTIFIER = Notifier(
     batches=lambda to: tuple((each,) for each in to),
     short=True,
     triage=False,
+    escape=_spaced,
     request=request,
     parse_response=parse_response,
 )
