@@ -208,7 +208,8 @@ class Skip(StrEnum):
     """Why a probe that was due was not sent: "not probed" is not "up"."""
 
     BREAKER_OPEN = "breaker_open"
-    RATE_BUDGET = "rate_budget"
+    RATE_BUDGET = "rate_budget"  # no room in the limits until its next turn
+    BANNED = "banned"  # the exchange told us to stay away
     LOCAL_NETWORK = "local_network"
     MAINTENANCE = "maintenance"
 

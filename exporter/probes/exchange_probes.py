@@ -189,7 +189,7 @@ class ExchangeProbes:
         for _ in range(_TRIES):
             stood_against: list[Skip] = []
             await self._probe(state, probe.once, lambda _, skip: stood_against.append(skip))  # noqa: B023
-            if stood_against != [Skip.RATE_BUDGET]:
+            if stood_against not in ([Skip.RATE_BUDGET], [Skip.BANNED]):
                 return
             await self._clock.sleep(_PAUSE)
 
@@ -215,6 +215,7 @@ class ExchangeProbes:
                 budgets=(*self.allowances, *state.pace),
                 online=self._around.online,
                 maintenance=lambda: self._paused,
+                banned=lambda: not self.ban.admit(),
             ),
             listeners=probe.Listeners(
                 report=partial(self._probed, state),

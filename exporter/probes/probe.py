@@ -163,9 +163,13 @@ def _retry_after(answer: Answer, wall: float) -> float | None:
 
 
 class Allowance(Protocol):
-    """A rate budget as probes see it: weight now or not at all, and a ban."""
+    """A rate budget as probes see it: weight now, or in turn within a time, and a ban."""
+
+    def admits(self, weight: int = 1) -> bool: ...
 
     def admit(self, weight: int = 1) -> bool: ...
+
+    async def wait_acquired(self, weight: int, timeout: float) -> None: ...
 
     def ban(self, duration: float) -> None: ...
 
@@ -178,6 +182,7 @@ class Gates:
     budgets: tuple[Allowance, ...] = ()
     online: Callable[[], bool] = lambda: True  # whether our own network works
     maintenance: Callable[[], bool] = lambda: False  # whether probes are to pause for it
+    banned: Callable[[], bool] = lambda: False  # whether the exchange told us to stay away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +218,9 @@ async def run(
 
     The due times stand fixed on the clock. A probe that outlasts its interval is followed at once
     by one that counts as late from the first due time it missed; the other missed ones are let
-    go, so that a stall never ends in a burst.
+    go, so that a stall never ends in a burst. A probe for which the limits have no room waits for
+    it in line, and so comes a little later; its turn is skipped only when the next one would have
+    come before.
     """
     share, interval = phase(target.exchange, target.endpoint), target.interval
     start = clock.monotonic()
@@ -225,10 +232,16 @@ async def run(
     while True:
         await clock.sleep(due - clock.monotonic())
         woken = clock.monotonic()
-        if woken < held_until:
-            listeners.skipped(target, Skip.RATE_BUDGET)
+        until = woken + interval  # the next turn begins there at the latest
+        if held_until > until:
+            listeners.skipped(target, Skip.BANNED)
         else:
-            held_until = await _attempt(target, due, fetch, clock, readers, slots, gates, listeners)
+            if held_until > woken:
+                await clock.sleep(held_until - woken)
+                due = held_until
+            held_until = await _attempt(
+                target, due, until, fetch, clock, readers, slots, gates, listeners
+            )
         turn = max(turn, floor((woken - anchor) / interval) + 1)
         due = anchor + turn * interval
         turn += 1
@@ -245,12 +258,14 @@ async def once(
     listeners: Listeners,
 ) -> None:
     """Probe once, now, if nothing stands against it."""
-    await _attempt(target, clock.monotonic(), fetch, clock, readers, slots, gates, listeners)
+    now = clock.monotonic()
+    await _attempt(target, now, now, fetch, clock, readers, slots, gates, listeners)
 
 
 async def _attempt(
     target: Target,
     due: float,
+    until: float,
     fetch: Fetch,
     clock: Clock,
     readers: Readers,
@@ -258,36 +273,66 @@ async def _attempt(
     gates: Gates,
     listeners: Listeners,
 ) -> float:
-    """Send one probe if nothing stands against it. Gives the monotonic time of the next leave."""
-    async with slots:
-        leave = _leave(target, gates, clock.monotonic())
-        if isinstance(leave, Skip):
-            listeners.skipped(target, leave)
-            return 0.0
-        done: Probed | None = None
-        begun = clock.monotonic()
+    """Send one probe if nothing stands against it. Return the monotonic time of the next leave.
+
+    Waits for room in the limits until ``until`` (monotonic); that is nobody's delay but the
+    exchange's, so it does not count as late.
+    """
+    asked = clock.monotonic()
+    leave = _leave(target, gates, asked)
+    if isinstance(leave, Permit):
         try:
+            stands_against = await _wait_admitted(target, gates, until, clock)
+        except BaseException:
+            gates.breaker.release(leave, None, 0.0, clock.monotonic())
+            raise
+        if stands_against is not None:
+            gates.breaker.release(leave, None, 0.0, clock.monotonic())
+            leave = stands_against
+    if isinstance(leave, Skip):
+        listeners.skipped(target, leave)
+        return 0.0
+    due += clock.monotonic() - asked
+    done: Probed | None = None
+    begun = clock.monotonic()
+    try:
+        async with slots:
+            begun = clock.monotonic()
             done = await probe(target, fetch, clock, readers, late=max(0.0, begun - due))
-        finally:
-            now = clock.monotonic()
-            gates.breaker.release(leave, _verdict(done), now - begun, now)
+    finally:
+        now = clock.monotonic()
+        gates.breaker.release(leave, _verdict(done), now - begun, now)
     listeners.report(done)
     return now + rest(done, gates.budgets)
 
 
 def _leave(target: Target, gates: Gates, now: float) -> Permit | Skip:
-    """Ask every gate. The budgets come last: weight that was taken cannot be given back."""
+    """Ask every gate but the budgets, which come last: weight that was taken cannot be given back.
+
+    A permit must be released.
+    """
     if not gates.online():
         return Skip.LOCAL_NETWORK
     if gates.maintenance():
         return Skip.MAINTENANCE
-    permit = gates.breaker.acquire(now)
-    if permit is None:
-        return Skip.BREAKER_OPEN
-    if not all(budget.admit(target.weight) for budget in gates.budgets):
-        gates.breaker.release(permit, None, 0.0, now)
-        return Skip.RATE_BUDGET
-    return permit
+    return gates.breaker.acquire(now) or Skip.BREAKER_OPEN
+
+
+async def _wait_admitted(target: Target, gates: Gates, until: float, clock: Clock) -> Skip | None:
+    """Take the probe's weight of every budget, in turn; say what stood against it until then."""
+    if all(budget.admits(target.weight) for budget in gates.budgets):
+        for budget in gates.budgets:
+            budget.admit(target.weight)
+        return None
+    if until > clock.monotonic():
+        try:
+            for budget in gates.budgets:
+                await budget.wait_acquired(target.weight, until - clock.monotonic())
+        except TimeoutError:
+            pass
+        else:
+            return None
+    return Skip.BANNED if gates.banned() else Skip.RATE_BUDGET
 
 
 def _verdict(done: Probed | None) -> bool | None:

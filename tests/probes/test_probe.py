@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.contracts import FetchFailedError
@@ -395,7 +398,7 @@ def test_refusals_are_respected(said: Answer, rest: float) -> None:
     run_virtual(main())
     refused = fetch.begun[0] + 0.1
     assert refused + rest <= fetch.begun[1] < refused + rest + 2 * TARGET.interval
-    assert {skip for _, skip in ran.skips} == {Skip.RATE_BUDGET}
+    assert {skip for _, skip in ran.skips} == {Skip.BANNED}
     assert all(refused < time < refused + rest for time, _ in ran.skips)
 
 
@@ -434,6 +437,73 @@ def test_exhausted_budget_skips() -> None:
     for begun in fetch.begun:
         assert sum(1 for other in fetch.begun if begun <= other < begun + 60.0) <= 2
     assert len(fetch.begun) >= 15
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    intervals=st.lists(st.sampled_from((5.0, 10.0, 15.0, 30.0)), min_size=1, max_size=8),
+    weights=st.lists(st.integers(1, 10), min_size=12, max_size=12),
+    paced=st.booleans(),
+    name=st.text(min_size=1, max_size=12),
+)
+def test_every_endpoint_has_its_turn(
+    intervals: list[float], weights: list[int], paced: bool, name: str
+) -> None:
+    """While all that is due fits the limit, each endpoint is probed within two intervals.
+
+    Whatever their names make of their places in the interval, and however tight the limit is.
+    """
+    targets = tuple(
+        replace(TARGET, exchange=name, endpoint=f"e{n}", interval=interval, weight=weights[n])
+        for n, interval in enumerate(intervals)
+    )
+    window = 10.0
+    demand = sum(target.weight / target.interval for target in targets) * window
+    # One slice of the window is not yet free when it is counted again, and the heaviest must fit.
+    room = ceil(1.1 * demand) + max(target.weight for target in targets)
+    begun: dict[str, list[float]] = {target.endpoint: [0.0] for target in targets}
+    lasting = 6 * max(intervals)
+
+    async def main() -> None:
+        clock = FakeClock()
+        start = clock.monotonic()
+
+        def budget(weight: int, seconds: float) -> rate_limit.RateBudget:
+            return rate_limit.RateBudget(
+                rate_limit.RateLimitRules(weight=weight, window=seconds, share=1.0, ceiling=1.0),
+                clock,
+            )
+
+        shared = budget(room, window)
+
+        async def watch(target: Target) -> None:
+            async def fetch(*_: object, **__: object) -> Answer:
+                begun[target.endpoint].append(clock.monotonic() - start)
+                return answer()
+
+            own = (budget(target.weight, target.interval / 1.1),) if paced else ()
+            await run(
+                target,
+                fetch=fetch,
+                clock=clock,
+                readers=Readers(),
+                slots=asyncio.Semaphore(1),
+                gates=Gates(
+                    breaker=breaker.Breaker(breaker.BreakerRules()), budgets=(shared, *own)
+                ),
+                listeners=Listeners(report=lambda done: None, skipped=lambda target, skip: None),
+            )
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(lasting), asyncio.TaskGroup() as group:
+                for target in targets:
+                    group.create_task(watch(target))
+
+    run_virtual(main())
+    for target in targets:
+        times = [*begun[target.endpoint], lasting]
+        longest = max(later - earlier for earlier, later in pairwise(times))
+        assert longest <= 2 * target.interval, (target.endpoint, longest)
 
 
 def test_cancelled_probe_gives_its_trial_back() -> None:
