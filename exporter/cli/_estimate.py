@@ -55,6 +55,7 @@ _ODD: Mapping[tuple[str, str], int] = {
     (known.STREAM_CROSS_CHECKS.name, "verdict"): len(SilenceVerdict),
     (known.STREAM_SUBSCRIPTIONS.name, "state"): len(SubscriptionState),
     (known.ALERT_PUSHES.name, "outcome"): len(known.PushOutcome),
+    (known.ALERT_ACTIVE.name, "alert"): 4,  # those that anomaly/alerts.py can raise
 }
 _OPT_IN = (
     known.ALERT_ACTIVE.name,  # absent while nothing is pushed, and then a few
