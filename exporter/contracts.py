@@ -150,6 +150,7 @@ class Venue:
     prelude: Prelude | None = None
     welcomed: bool = False  # wait for Control.ready before the first request
     acks: bool = True  # False: subscribe requests are not answered, data alone says that they took
+    answers_numbered: bool = True  # False: no id in answers, so one request at a time is asked
     ping: Callable[[int], str] | None = None  # the client's own keepalive, by running number
     ping_every: float = 20.0
     lifetime: float | None = None  # seconds until the server disconnects by rule

@@ -93,6 +93,7 @@ def _row(state: StreamState, watch: WatchedSubscription) -> shown.SubscriptionRo
         channel=feed.subscription.channel,
         symbol=feed.subscription.instrument,
         state=state.subscription(feed.subscription.topic),
+        reason=state.refusal(feed.subscription.topic),
         last_message=feed.last if feed.count else None,
         stale_after=watch.stale_after,
         rate=_known(watch.rate),

@@ -15,16 +15,8 @@ from typing import TypeAlias
 from exporter.contracts import Clock, ConnectionLostError, Socket
 from exporter.decoding import ParseError
 from exporter.model import Ack, Channel, Control, Data, Event, Lost, Subscription, SubscriptionState
-from exporter.streams.session import (
-    Action,
-    Close,
-    Renew,
-    Revived,
-    SendFrame,
-    Session,
-    TopicsRefused,
-    Watched,
-)
+from exporter.streams.requests import RequestRefused, TopicsRefused, Watched
+from exporter.streams.session import Action, Close, Renew, Revived, SendFrame, Session
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +99,7 @@ class StreamConnection:
         self._tap: Callable[[float, bytes], None] | None = None
         # When the last complaint was, and the frames since, by kind of error: a closed set.
         self._complained: dict[type[Exception], tuple[float | None, int]] = {}
+        self._refused: float | None = None  # when the last line about a refused request was
 
     def tap(self, take: Callable[[float, bytes], None] | None) -> None:
         """Show ``take`` each frame, and when it was read, before it is decoded; None: no more."""
@@ -241,6 +234,12 @@ class StreamConnection:
             said, unsaid = now, 0
         self._complained[kind] = said, unsaid
 
+    def _complain_request(self, reason: str) -> None:
+        now = self._clock.monotonic()
+        if self._refused is None or now - self._refused >= _COMPLAINT_EVERY:
+            self._refused = now
+            log.warning("stream_request_refused stream=%s reason=%r", self._name, reason[:200])
+
     def _control(self, event: Event, now: float) -> None:
         if isinstance(event, Ack | Control):
             self._actions += self.session.control(event, now)
@@ -281,3 +280,5 @@ class StreamConnection:
                         topic,
                         reason[:200],
                     )
+                case RequestRefused(reason):
+                    self._complain_request(reason)

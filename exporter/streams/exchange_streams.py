@@ -103,6 +103,10 @@ class StreamState:
         """Say how far one subscription has come."""
         return SubscriptionState.REQUESTED if self.stream is None else self.stream.state(topic)
 
+    def refusal(self, topic: str) -> str:
+        """Give the venue's own words for refusing one subscription; empty where it does not."""
+        return "" if self.stream is None else self.stream.refusal(topic)
+
     def live(self, topic: str) -> bool:
         """Say whether the venue has agreed to one subscription on an open connection."""
         agreed = (SubscriptionState.ACKED, SubscriptionState.LIVE)

@@ -94,7 +94,8 @@ class Stream:
         if venue.prelude is not None and fetch is None:
             raise ValueError(f"{venue.name} must be asked over REST before its stream is opened")
         self._name, self._venue, self._subscriptions = name, venue, tuple(subscriptions)
-        self._topics = tuple(dict.fromkeys(one.topic for one in subscriptions))
+        self._symbols = {one.topic: one.symbol for one in subscriptions}
+        self._topics = tuple(self._symbols)
         self._connect, self._clock, self._meter = connect, clock, meter
         self._sinks, self._stale_after, self._chance = sinks, stale_after, chance
         route = next((venue.routes.get(one.channel, "") for one in subscriptions), "")
@@ -132,6 +133,12 @@ class Stream:
         if self._link is None:
             return SubscriptionState.REQUESTED
         return self._link.session.watched[topic].state
+
+    def refusal(self, topic: str) -> str:
+        """Give the venue's own words for refusing a topic; empty where it does not."""
+        if self.state(topic) is not SubscriptionState.REJECTED or self._link is None:
+            return ""
+        return self._link.session.watched[topic].reason
 
     def resubscribe(self, topic: str) -> None:
         """Leave and join one topic, for a fresh snapshot say; nothing while not connected."""
@@ -190,6 +197,7 @@ class Stream:
             timing=self._timing,
             stale_after=self._stale_after,
             blamed=self._blamed,
+            symbols=self._symbols,
         )
         return StreamConnection(
             self._name,

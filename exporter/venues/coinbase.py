@@ -197,11 +197,15 @@ def _snapshot(row: _Snapshot) -> Depth:
     return Depth("snapshot", "level2_batch:" + product, product, time, sides, snapshot=True)
 
 
+# The names under which channels are acknowledged, where they are not those that were asked for:
+# level2_batch shares the feed of level2, and was acknowledged as level2_50 on 2026-08-25.
+_ACKNOWLEDGED = {"level2": "level2_batch", "level2_50": "level2_batch"}
+
+
 def _subscriptions(row: _Subscriptions) -> Ack:
-    # All that is active by now, not only what was asked last. level2_batch may go by the name of
-    # the channel whose frames it shares.
+    # All that is active by now, not only what was asked last.
     topics = (
-        f"{'level2_batch' if channel.name == 'level2' else channel.name}:{product}"
+        f"{_ACKNOWLEDGED.get(channel.name, channel.name)}:{product}"
         for channel in row.channels
         for product in channel.product_ids or ()
     )
@@ -393,6 +397,7 @@ VENUE = Venue(
         Channel.BOOK: CrossCheck(path=_TICKER, read=read_best),
     },
     # Nothing is asked of the client; a subscribe must come within 5 s of connecting.
+    answers_numbered=False,
     topics_per_request=100,
     topics_per_connection=300,
     requests_per_second=5.0,  # the stricter of two documented limits is 10 a second
@@ -415,7 +420,6 @@ VENUE = Venue(
         "bodies of /time, of tickers and of errors",
         "a User-Agent header may be required over REST",
         "best_bid_size, best_ask_size and the snapshot's time are newer than the recording",
-        "the name under which level2_batch is acknowledged",
         "how many products one connection may carry",
     ),
 )

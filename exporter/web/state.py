@@ -83,6 +83,7 @@ class SubscriptionRow:
     channel: Channel
     symbol: str
     state: SubscriptionState
+    reason: str = ""  # why the venue refuses it, in its own words
     last_message: float | None = None
     stale_after: float | None = None
     rate: float | None = None  # messages a second, over the last while

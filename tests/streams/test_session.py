@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.contracts import Venue
 from exporter.model import Ack, Control, Lost, SubscriptionState
+from exporter.streams.requests import TopicsRefused
 from exporter.streams.session import (
     Action,
     Close,
@@ -21,7 +22,6 @@ from exporter.streams.session import (
     SendFrame,
     Session,
     Timing,
-    TopicsRefused,
 )
 from tests.streams import toy
 

@@ -158,7 +158,8 @@ def test_acknowledgements_list_all_that_is_active() -> None:
         {
             "type": "subscriptions",
             "channels": [
-                {"name": "level2", "product_ids": ["A-B", "C-D"]},
+                {"name": "level2", "product_ids": ["A-B"]},
+                {"name": "level2_50", "product_ids": ["C-D"]},
                 {"name": "matches", "product_ids": ["A-B"], "account_ids": None},
                 {"name": "status", "product_ids": None},
             ],
