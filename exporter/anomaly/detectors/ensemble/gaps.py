@@ -70,5 +70,5 @@ class Gaps:
         mean = np.maximum(sums[:, TOTAL] / count, 1e-9)
         variance = np.maximum(sums[:, SQUARES] / count - mean * mean, 1e-18)
         shape = np.clip(0.5 * (1.0 - mean * mean / variance), _LEAST, self.heaviest)
-        # A mean of n gaps may be two standard errors too short.
-        return shape, mean * (1.0 + 2.0 / np.sqrt(count)) * (1.0 - shape)
+        # A mean of n gaps may be three standard errors too short.
+        return shape, mean * (1.0 + 3.0 / np.sqrt(count)) * (1.0 - shape)
