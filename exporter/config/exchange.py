@@ -260,9 +260,10 @@ class WindowConfig:
                 if calendar.moment(str(self.end), zone) <= first:
                     yield Mistake(("end",), f"found {self.end}, expected it after start")
         except (ValueError, OverflowError) as error:
-            yield Mistake(
-                (place,), f"found {error}" if place == "cron" else f"found no date: {error}"
-            )
+            wrong = f"{error}"
+            if place != "cron":  # in Python's words, whose tail is another from version to version
+                wrong = f"no date: {wrong.partition(', not ')[0]}"
+            yield Mistake((place,), f"found {wrong}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
