@@ -282,10 +282,10 @@ class TriageConfig:
     """What a model thinks of urgent incidents; no page waits for it."""
 
     enabled: bool = key(boolean(), False, "Ask at all.")
-    base_url: str = key(
-        url("http", "https"), "https://api.deepseek.com/v1", "OpenAI-compatible API."
+    base_url: str | None = key(
+        url("http", "https"), None, "OpenAI-compatible API; alerts leave the house for it."
     )
-    model: str = key(_WORD, "deepseek-v3.2", "The model's name.")
+    model: str | None = key(_WORD, None, "The model's name.")
     api_key: Secret | None = key(SecretKind(), None, "Its API key.")
     levels: tuple[Level, ...] = key(
         ListKind(member(Level), most=3, least=1), ["critical"], "The levels it is asked about."
@@ -309,6 +309,12 @@ class TriageConfig:
     evidence_url: str | None = key(
         url("http", "https"), None, "An exporter that is asked what it knows of the exchange."
     )
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain of a model that nobody named: no third party gets alerts by default."""
+        for name in ("base_url", "model") if self.enabled else ():
+            if getattr(self, name) is None:
+                yield Mistake((name,), "found no such key, expected one where enabled is true")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,8 +123,8 @@ def ledger_settings(config: RelayConfig) -> incident_store.IncidentStoreSettings
 
 def model_of(config: settings.TriageConfig) -> triage.Model:
     return triage.Model(
-        url=config.base_url.rstrip("/"),
-        name=config.model,
+        url=(config.base_url or "").rstrip("/"),
+        name=config.model or "",
         key=plain(config.api_key),
         temperature=config.temperature_percent / 100,
         tokens=config.tokens,

@@ -31,7 +31,7 @@ _SHARE: Final = 0.3  # of the letters that must be of the language: names are La
 _PARTS: Final = ("cause", "action", "prevention")
 _ALERTS: Final = 10  # of an incident that are shown to the model
 _FACT: Final = 1100  # characters of one label or annotation
-_EVIDENCE: Final = 3000  # characters
+_EVIDENCE: Final = 1500  # characters
 _LONGEST: Final = 64 * 1024  # bytes of an answer
 
 
@@ -44,7 +44,7 @@ class Model:
     """Which model is asked, and how. ``words``: the most of the whole answer."""
 
     url: str
-    name: str = "deepseek-v3.2"
+    name: str
     key: str = ""
     temperature: float = 0.3
     tokens: int = 200
@@ -159,6 +159,11 @@ def read(body: bytes, model: Model) -> Triage:
     )
 
 
+# At the beginning of a line, or within one: "Cause: ... Action: ...".
+_HEADING = re.compile(
+    r"(?i)(?:^|(?<=[\s.;,*#_>|(-]))(?:(?:likely|probable|root|immediate|recommended|suggested)\s+)?"
+    r"(cause|action|prevention)s?[*_]*\s*[:：][*_]*\s*"
+)
 _OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 
 
@@ -173,10 +178,11 @@ def _parts(content: str) -> dict[str, str]:
     quoted = re.findall(r'"(cause|action|prevention)"\s*:\s*"((?:[^"\\]|\\.)*)', content)
     if quoted:
         return {name: text.replace("\\n", " ").replace("\\", "") for name, text in quoted}
-    lined = re.findall(
-        r"(?im)^[\s*#_-]*(cause|action|prevention)[*_]*\s*[:：][*_]*\s*(.+)$", content
-    )
-    return {name.lower(): text for name, text in lined}
+    pieces = _HEADING.split(content)
+    return {
+        name.lower(): text.rstrip(" \n-*#_")
+        for name, text in zip(pieces[1::2], pieces[2::2], strict=True)
+    }
 
 
 _LINKED = re.compile(r"(?i)\[([^\]]*)\]\([^)]*\)|<?(?:h(?:tt|xx)ps?|ftp)\s?:[^\s>]+>?|\bwww\.\S+")

@@ -11,15 +11,17 @@ from typing import Final
 from urllib.parse import quote
 
 from exporter.contracts import Clock, FetchFailedError, Send
+from exporter.decoding import DOUBTFUL
 from exporter.flow import breaker
 from exporter.model import Reason
 from exporter.relay import triage
+from exporter.relay.evidence import summary
 from exporter.relay.incident import Incident
 
 log = logging.getLogger(__name__)
 
 _ANSWER: Final = 128 * 1024  # bytes
-_EVIDENCE: Final = 256 * 1024
+_EVIDENCE: Final = 2 * 1024 * 1024
 
 
 class TriageOutcome(StrEnum):
@@ -120,15 +122,24 @@ class TriageClient:
         exchange = next((alert.exchange for alert in alerts if alert.exchange), "")
         if self._rules.evidence_url is None or not exchange:
             return ""
+        named = f"/api/v1/exchanges/{quote(exchange, safe='')}/failures"
+        state, failures = await asyncio.gather(self._seen("/api/v1/state"), self._seen(named))
+        try:
+            return summary(state, failures, exchange)
+        except DOUBTFUL as error:  # another version's, or no exporter at all
+            log.info("triage_without_evidence reason=%r", str(error)[:200])
+            return ""
+
+    async def _seen(self, path: str) -> bytes:
         try:
             answer = await self._send(
                 "GET",
-                f"{self._rules.evidence_url}/api/v1/exchanges/{quote(exchange, safe='')}",
+                f"{self._rules.evidence_url}{path}",
                 headers={},
                 timeout=self._rules.evidence_timeout,
                 body_limit=_EVIDENCE,
             )
         except FetchFailedError as error:
-            log.info("triage_without_evidence reason=%s", error.reason)
-            return ""
-        return answer.body.decode(errors="replace") if answer.status == 200 else ""
+            log.info("triage_without_evidence path=%s reason=%s", path, error.reason)
+            return b""
+        return answer.body if answer.status == 200 else b""

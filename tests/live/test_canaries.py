@@ -190,7 +190,12 @@ def test_the_relay_tells_no_secret(
             "receivers": receivers,
             "intake": {"username": "am", "password": password},
             "heartbeat": {"ping_url": secret("ping", here + "/200/ping/{}"), "ping_every": "1s"},
-            "triage": {"enabled": True, "base_url": f"{here}/200", "api_key": secret("model")},
+            "triage": {
+                "enabled": True,
+                "model": "m",
+                "base_url": f"{here}/200",
+                "api_key": secret("model"),
+            },
             "server": {"changes": True},
             "log": {"level": "debug"},
         }

@@ -413,7 +413,8 @@ def test_triage_never_holds_a_page(tmp_path: Path) -> None:
             return good
 
         providers.model = model
-        ask = {"enabled": True, "base_url": f"{providers.url}/model/v1", "grace": "2s",
+        ask = {"enabled": True, "base_url": f"{providers.url}/model/v1", "model": "deepseek-v3.2",
+               "grace": "2s",
                "api_key": {"env": "MODEL_KEY"}, "deadline": "3s"}  # fmt: skip
         kinds = ("discord", "webhook", "line", "twilio", "pagerduty")
         file = write(tmp_path, [receiver(kind, providers.url) for kind in kinds], triage=ask)
@@ -461,7 +462,8 @@ BROKEN: list[tuple[fakes.Answer | str, str]] = [
 def test_a_broken_model_changes_nothing(tmp_path: Path) -> None:
     """The page goes out all the same, LINE's after its grace at the latest, and once."""
     with fakes.serving() as providers:
-        ask = {"enabled": True, "base_url": f"{providers.url}/model/v1", "grace": "200ms",
+        ask = {"enabled": True, "base_url": f"{providers.url}/model/v1", "model": "deepseek-v3.2",
+               "grace": "200ms",
                "api_key": {"env": "MODEL_KEY"}, "deadline": "700ms"}  # fmt: skip
         kinds = ("discord", "line")
         for at, (answer, outcome) in enumerate(BROKEN):

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from exporter.relay import triage
+from exporter.relay.evidence import summary
 from exporter.relay.incident import IncidentRules, advance
 from exporter.relay.triage import Model, TriageAnswerError, length, read
 from tests.relay.hostile import TEXTS
@@ -32,7 +33,7 @@ def test_the_question() -> None:
             now=EPOCH, rules=IncidentRules(),
         )  # fmt: skip
         assert found is not None
-        model = Model(url="http://m/v1", key="k")
+        model = Model(url="http://m/v1", name="deepseek-v3.2", key="k")
         request = triage.request(model, found, TEXTS["fence"] + TEXTS["secrets"], FENCE)
         body = json.loads(request.body)
         assert (body["model"], body["temperature"], body["max_tokens"]) == (
@@ -60,12 +61,14 @@ def test_answers_in_many_forms() -> None:
         whole[:-1],
         whole[:-3],
         "Cause: The edge fails.\n**Action:** Switch over.\n- Prevention: Probe both.",
+        "Likely cause: The edge fails. Recommended action: Switch over. Prevention: Probe both.",
+        "Cause: The edge fails. Action: Switch over. Prevention: Probe both.",
     ):
-        found = read(b"\n\n" + _answer(content), Model(url=""))
+        found = read(b"\n\n" + _answer(content), Model(url="", name="m"))
         got = {name: text.rstrip(".") for name, text in found.parts.items() if name in wanted}
         assert got == {name: text.rstrip(".") for name, text in wanted.items()}, content
     usage = {"prompt_tokens": 7, "completion_tokens": 5}
-    found = read(_answer(whole, usage=usage), Model(url=""))
+    found = read(_answer(whole, usage=usage), Model(url="", name="m"))
     assert (found.prompt_tokens, found.completion_tokens) == (7, 5)
 
 
@@ -89,7 +92,7 @@ def test_answers_in_many_forms() -> None:
 def test_junk_is_refused(body: bytes) -> None:
     """No triage rather than nonsense."""
     with pytest.raises(TriageAnswerError):
-        read(body, Model(url=""))
+        read(body, Model(url="", name="m"))
 
 
 def test_answers_are_plain_text() -> None:
@@ -99,7 +102,7 @@ def test_answers_are_plain_text() -> None:
         "@everyone **run** <script>now</script> \u202eback\x1b[31m `rm -rf`",
         "discord.gg/abc sk-abcdefghijklmnopqrstuvwx",
     )
-    parts = read(_answer(dirty), Model(url="")).parts
+    parts = read(_answer(dirty), Model(url="", name="m")).parts
     said = " ".join(parts.values())
     for bad in ("http", "evil", "@", "*", "<", "`", "\u202e", "\x1b", "discord.gg", "sk-abc"):
         assert bad not in said
@@ -112,7 +115,7 @@ def test_answers_are_plain_text() -> None:
 )
 def test_the_limit_of_words_is_kept_in_code(language: str, word: str) -> None:
     """Words where there are spaces; elsewhere characters, as many as a word takes."""
-    model = Model(url="", language=language, words=30)
+    model = Model(url="", name="m", language=language, words=30)
     found = read(_answer(_parts(word * 200, word * 50, word * 50)), model)
     parts = {name: text for name, text in found.parts.items() if name != "language"}
     most = 30 * {"en": 1, "th": 6, "zh": 2, "ja": 3}[language]
@@ -128,3 +131,37 @@ def test_language_is_checked() -> None:
     assert triage.in_language("okx 的 WebSocket 连接中断，请切换线路", "zh")
     assert not triage.in_language("交易所连接失败", "en")
     assert not triage.in_language("123 !!!", "en")
+
+
+def test_evidence_is_what_a_person_would_write() -> None:
+    """What fails since when and why, the figures in milliseconds, others, verdicts; short."""
+    endpoint = {
+        "name": "time", "ok": False, "circuit": "open", "median": 0.051234567890123456,
+        "p95": 0.2, "last_success": EPOCH, "recent": [0.05, 0.9, None], "health": "down",
+    }  # fmt: skip
+    fine = {**endpoint, "name": "fine", "circuit": "closed", "health": "up"}
+    rows = [{"state": "stale"}] * 2 + [{"state": "live"}]
+    stream = {"name": "market", "connected": True, "subscriptions": rows, "health": "degraded"}
+    okx = {"name": "okx", "health": "degraded", "endpoints": [endpoint, fine], "streams": [stream]}
+    verdict = {"exchange": "okx", "time": EPOCH, "change": "opened", "sentence": "latency is 9x"}
+    state = {
+        "now": EPOCH + 120.0,
+        "exchanges": [okx, {"name": "kraken", "health": "up"}],
+        "anomalies": {"verdicts": [verdict] * 40},
+    }
+    failure = {"reason": "http", "status": 503, "phases": {"connect": 0.02, "first_byte": 0.7}}
+    failures = {"endpoints": {"time": [failure] * 12 + [{"reason": "timeout"}, failure]}}
+    text = summary(json.dumps(state).encode(), json.dumps(failures).encode(), "okx")
+    assert text.startswith(
+        "okx is degraded; endpoint time down, last failures: 13 x http 503, 1 x timeout, "
+        "no success since 14 Nov 22:13Z (2 min), breaker open, p50 51 ms p95 200 ms in the window, "
+        "now 900 ms, phases connect 20 ms first_byte 700 ms; "
+        "stream market connected, subscriptions: 2 stale, 1 live; other exchanges: kraken up; "
+    )
+    assert text.count("latency is 9x") == 5
+    assert len(text) < 1500
+    many = {**okx, "endpoints": [{**endpoint, "name": f"e{n}" * 99} for n in range(99)]}
+    big = json.dumps({**state, "exchanges": [many] * 30}).encode()
+    assert len(summary(big, b"{}", "okx")) < 1500
+    for odd in (b"", b"[]", b"{", b'{"exchanges": 7}', b'{"exchanges": [7, {"name": "okx"}]}'):
+        assert len(summary(odd, odd, "okx")) < 100
