@@ -54,6 +54,7 @@ Price = Annotated[float, Meta(gt=0.0, lt=1e18)]
 Size = Annotated[float, Meta(ge=0.0, lt=1e24)]
 Millis = Annotated[int, Meta(gt=10**12, lt=10**13)]
 Micros = Annotated[int, Meta(gt=10**15, lt=10**16)]
+Instant = Annotated[int, Meta(gt=10**12, lt=10**16)]  # ms, or µs where a connection asked for them
 Nanos = Annotated[int, Meta(gt=10**18, lt=9 * 10**18)]
 Moment = Annotated[datetime, Meta(tz=True)]  # RFC 3339 in any number of digits; see `epoch`
 Serial = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # a sequence number or id

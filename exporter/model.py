@@ -199,6 +199,7 @@ class Reason(StrEnum):
     HTTP_4XX = "http_4xx"
     RATE_LIMITED = "rate_limited"
     BANNED = "banned"
+    REGION_REFUSED = "region_refused"
     HTTP_5XX = "http_5xx"
     BODY_INVALID = "body_invalid"
     OTHER = "other"

@@ -25,7 +25,7 @@ class Symptom(StrEnum):
     REFUSED = "refused"  # it was reached, and we ask too much
 
 
-_REFUSED = (Reason.RATE_LIMITED, Reason.BANNED)
+_REFUSED = (Reason.RATE_LIMITED, Reason.BANNED, Reason.REGION_REFUSED)
 _ANSWERED = (Reason.HTTP_4XX, Reason.HTTP_5XX, Reason.BODY_INVALID, Reason.CERT_EXPIRED)
 _SILENT = (Lost.NETWORK, Lost.IDLE, Lost.PING_TIMEOUT)
 

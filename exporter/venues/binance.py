@@ -30,7 +30,7 @@ VENUE = Venue(
     fault=wire.fault,
     rest_limits=(
         RestLimit(name="weight_1m", weight=6000, window=60.0, used_header="x-mbx-used-weight-1m"),
-        RestLimit(name="requests_5m", weight=61000, window=300.0),
+        RestLimit(name="requests_5m", weight=300_000, window=300.0),
     ),
     markets_path="/api/v3/exchangeInfo",
     read_markets=wire.read_markets,

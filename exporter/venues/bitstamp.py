@@ -7,6 +7,7 @@ Source: www.bitstamp.net/websocket/v2 and /api, as public clients and stored pag
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -213,9 +214,21 @@ def read_best(body: bytes) -> MarketState:
         return MarketState(state=(ticker.bid, ticker.ask))
 
 
+class _Fault(Struct):
+    code: str = ""
+
+
 def fault(answer: Answer) -> Reason | None:
-    """Say what a status code means here."""
-    return Reason.RATE_LIMITED if answer.status == 429 else None
+    """Say what an answer means: too many requests are an HTTP 400 with a code of their own.
+
+    Source: captured body of 2026, code 400.002, read 2026-11-30.
+    """
+    if answer.status == 429:
+        return Reason.RATE_LIMITED
+    with suppress(*DOUBTFUL):
+        if msgspec.json.decode(answer.body, type=_Fault).code == "400.002":
+            return Reason.RATE_LIMITED
+    return None
 
 
 VENUE = Venue(

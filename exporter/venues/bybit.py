@@ -190,9 +190,13 @@ def _trade(topic: str, time: float, row: _Fill) -> Trade:
 def _read_quote(frame: bytes) -> Event:
     message = _tops(frame)
     row = message.data
-    if not row.b or not row.a:
-        return Control("orderbook.1", data=True)  # an empty side: alive, but nothing to quote
-    (bid, bid_size), (ask, ask_size) = row.b[0], row.a[0]
+    # A side may be empty, and contracts sent deltas until 2025-03-20, in which size 0 takes a
+    # level away: alive, but nothing to quote.
+    best_bid = next((level for level in row.b if level[1]), None)
+    best_ask = next((level for level in row.a if level[1]), None)
+    if best_bid is None or best_ask is None:
+        return Control("orderbook.1", data=True)
+    (bid, bid_size), (ask, ask_size) = best_bid, best_ask
     return Quote(
         "orderbook.1",
         message.topic,
@@ -298,6 +302,7 @@ class _Window(Struct):
     title: str = ""
     end: str = ""
     env: int = 1
+    product: list[int] = []  # empty: all
 
 
 class _Windows(Struct):
@@ -334,11 +339,22 @@ def read_time(body: bytes) -> float:
         return seconds(clock.timeNano, 1e9)
 
 
+# Futures and spot, which are read here; 3 are options, 4 spreads.
+_PRODUCTS = frozenset({1, 2})
+
+
+def _ours(row: _Window) -> bool:
+    return row.env == 1 and (not row.product or not _PRODUCTS.isdisjoint(row.product))
+
+
 def read_status(body: bytes) -> Maintenance:
-    """Read whether a maintenance of the production system is under way, and until when."""
+    """Read whether a maintenance of spot or futures is under way, and until when.
+
+    Source: Bybit v5, "Get System Status" and its enums, read 2026-11-30.
+    """
     with reading("bybit status"):
         rows = msgspec.json.decode(body, type=_StatusBody).result.rows
-        ongoing = [row for row in rows if row.state == "ongoing" and row.env == 1]
+        ongoing = [row for row in rows if row.state == "ongoing" and _ours(row)]
         ends = [seconds(row.end, 1e3) for row in ongoing if row.end not in ("", "0")]
         return Maintenance(
             active=bool(ongoing),
@@ -398,29 +414,27 @@ def fault(answer: Answer) -> Reason | None:
     """Say what an answer hides: errors come as HTTP 200 with a ``retCode`` in the body.
 
     403 is either the limit of the whole host, which bans an address for ten minutes ("access too
-    frequent"), or a refused region.
+    frequent"), or a refused region. A body that says "too many" counts at any status.
     """
     if answer.status == 429:
         return Reason.RATE_LIMITED
-    if answer.status == 403:
-        return Reason.BANNED if b"too frequent" in answer.body else None
-    if answer.status != 200:
-        return None
+    if answer.status == 403 and b"too frequent" in answer.body:
+        return Reason.BANNED
     try:
         code = msgspec.json.decode(answer.body, type=_Fault).retCode
     except DOUBTFUL:
-        return Reason.BODY_INVALID
+        return Reason.BODY_INVALID if answer.status == 200 else None
     match code:
         case 0:
             return None
         case 10006 | 10018:
             return Reason.RATE_LIMITED
         case 10009:
-            return Reason.BANNED
+            return Reason.REGION_REFUSED
         case 10000 | 10016:
             return Reason.HTTP_5XX
         case _:
-            return Reason.BODY_INVALID
+            return Reason.BODY_INVALID if answer.status == 200 else None
 
 
 VENUE = Venue(
@@ -480,9 +494,5 @@ VENUE = Venue(
     timestamps=dict.fromkeys(Channel, "ts, when the frame was generated (ms)"),
     source="bybit-exchange/docs v5 at 072c197, read 2026-07-24",
     checked="documentation",
-    unsure=(
-        "whether u of orderbook.50 rises by exactly 1; another step counts as a gap",
-        "states of /v5/system/status other than scheduled and completed",
-        "10009 as a banned address; the sheet read says a restricted region",
-    ),
+    unsure=("whether u of orderbook.50 rises by exactly 1; another step counts as a gap",),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -69,7 +70,7 @@ class _Ticker(Struct, gc=False, tag_field="type", tag="ticker"):
 class _Update(Struct, gc=False, tag_field="type", tag="l2update"):
     product_id: str
     changes: Raw
-    time: Moment
+    time: Moment | None = None
 
 
 class _Snapshot(Struct, gc=False, tag_field="type", tag="snapshot"):
@@ -187,12 +188,17 @@ def _ticker(row: _Ticker) -> Quote | Control:
 
 def _update(row: _Update) -> Depth:
     product = row.product_id
-    return Depth("l2update", "level2_batch:" + product, product, epoch(row.time), row.changes)
+    return Depth("l2update", "level2_batch:" + product, product, _known(row.time), row.changes)
+
+
+def _known(time: datetime | None) -> float | None:
+    """Return the time, or None for Go's zero time (year 1), which updates carried in captures."""
+    return None if time is None or time.year == 1 else epoch(time)
 
 
 def _snapshot(row: _Snapshot) -> Depth:
     product = row.product_id
-    time = None if row.time is None else epoch(row.time)
+    time = _known(row.time)
     sides = (row.bids, row.asks)
     return Depth("snapshot", "level2_batch:" + product, product, time, sides, snapshot=True)
 

@@ -207,7 +207,8 @@ def _candles(message: _Candles) -> tuple[Event, ...]:
 
 
 def _status(message: _Status) -> tuple[Event, ...]:
-    maintenance = any(row.system != "online" for row in message.data)
+    # A restricted mode (cancel_only, post_only, limit_only) is no maintenance.
+    maintenance = any(row.system == "maintenance" for row in message.data)
     return (Control("status", maintenance=maintenance),)
 
 

@@ -64,11 +64,12 @@ class _Match(Struct, gc=False):
 
 class _Ticker(Struct, gc=False):
     sequence: int
-    bestBid: Size  # noqa: N815 - the wire's spelling, here and below
-    bestAsk: Size  # noqa: N815
-    bestBidSize: Size  # noqa: N815
-    bestAskSize: Size  # noqa: N815
     time: Millis
+    # Null where the side is empty. N815: the wire's spelling, here and below.
+    bestBid: Size | None = None  # noqa: N815
+    bestAsk: Size | None = None  # noqa: N815
+    bestBidSize: Size | None = None  # noqa: N815
+    bestAskSize: Size | None = None  # noqa: N815
 
 
 class _Update(Struct, gc=False):
@@ -397,15 +398,13 @@ def fault(answer: Answer) -> Reason | None:
     """Find the error that an HTTP 200 may hide."""
     if answer.status == 429:
         return Reason.RATE_LIMITED
-    if answer.status != 200:
-        return None
     try:
         code = msgspec.json.decode(answer.body, type=_Body).code
     except DOUBTFUL:
-        return Reason.BODY_INVALID
-    if code == _SUCCESS:
-        return None
-    return Reason.RATE_LIMITED if code == "429000" else Reason.BODY_INVALID
+        return Reason.BODY_INVALID if answer.status == 200 else None
+    if code == "429000":
+        return Reason.RATE_LIMITED
+    return Reason.BODY_INVALID if code != _SUCCESS and answer.status == 200 else None
 
 
 VENUE = Venue(

@@ -557,7 +557,7 @@ VENUE = Venue(
     markets_path="/api/v5/public/instruments?instType=SPOT",
     read_markets=read_markets,
     status_page=None,  # www.okx.com/status is for people
-    stream_urls=("wss://ws.okx.com:8443/ws/v5",),
+    stream_urls=("wss://ws.okx.com/ws/v5",),
     routes={
         Channel.TRADES: "/public",
         Channel.QUOTES: "/public",

@@ -82,9 +82,9 @@ def test_aggregate_trades() -> None:
 
 def test_quotes_have_no_time_on_spot() -> None:
     """The one message without type and time is read all the same."""
-    row = {"u": 7, "s": "BNBBTC", "b": "1.5", "B": "2", "a": "1.6", "A": "0"}
+    row = {"u": 7, "s": "BNBBTC", "b": "1.5", "B": "2", "a": "1.6", "A": "3"}
     assert VENUE.parse(stream("bnbbtc@bookTicker", row)) == (
-        Quote("bookTicker", "bnbbtc@bookTicker", "BNBBTC", None, 1.5, 1.6, 2.0, 0.0, 7),
+        Quote("bookTicker", "bnbbtc@bookTicker", "BNBBTC", None, 1.5, 1.6, 2.0, 3.0, 7),
     )
 
 

@@ -155,7 +155,7 @@ def test_subscribing() -> None:
         (200, b'{"retCode":0}', None),
         (200, b'{"retCode":10006,"retMsg":"Too many visits!"}', Reason.RATE_LIMITED),
         (200, b'{"retCode":10018}', Reason.RATE_LIMITED),
-        (200, b'{"retCode":10009}', Reason.BANNED),
+        (200, b'{"retCode":10009}', Reason.REGION_REFUSED),
         (200, b'{"retCode":10016}', Reason.HTTP_5XX),
         (200, b'{"retCode":10001,"retMsg":"..."}', Reason.BODY_INVALID),
         (200, b"<html>", Reason.BODY_INVALID),

@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from exporter.contracts import BookRules, CrossCheck, SequenceRule
 from exporter.decoding import (
     DOUBTFUL,
-    Millis,
+    Instant,
     ParseError,
     Price,
     Serial,
@@ -43,11 +43,12 @@ from exporter.model import (
     Trade,
 )
 
+MICROSECONDS = 10**14  # from here on a time is in µs: the connection asked for them by `timeUnit`
 _BUY, _SELL = Side.BUY, Side.SELL  # an enum's member costs 0.1 µs to look up, a global a quarter
 
 
 class _Trade(Struct, gc=False, tag_field="e", tag="trade"):
-    E: Millis
+    E: Instant
     s: str
     t: Serial
     p: Price
@@ -56,7 +57,7 @@ class _Trade(Struct, gc=False, tag_field="e", tag="trade"):
 
 
 class _AggTrade(Struct, gc=False, tag_field="e", tag="aggTrade"):
-    E: Millis
+    E: Instant
     s: str
     a: Serial
     p: Price
@@ -65,7 +66,7 @@ class _AggTrade(Struct, gc=False, tag_field="e", tag="aggTrade"):
 
 
 class _Depth(Struct, gc=False, tag_field="e", tag="depthUpdate"):
-    E: Millis
+    E: Instant
     s: str
     U: Serial
     u: Serial
@@ -75,30 +76,30 @@ class _Depth(Struct, gc=False, tag_field="e", tag="depthUpdate"):
 
 
 class _Ticker(Struct, gc=False, tag_field="e", tag="bookTicker"):
-    E: Millis
+    E: Instant
     s: str
     u: Serial
-    b: Price
+    b: Size  # zero where the side is empty
     B: Size
-    a: Price
+    a: Size
     A: Size
 
 
 class _Candle(Struct, gc=False):
-    t: Millis
+    t: Instant
     c: Price
     x: bool
     i: str = "1m"
 
 
 class _Kline(Struct, gc=False, tag_field="e", tag="kline"):
-    E: Millis
+    E: Instant
     s: str
     k: _Candle
 
 
 class _Shutdown(Struct, gc=False, tag_field="e", tag="serverShutdown"):
-    E: Millis
+    E: Instant
 
 
 _Message = _Trade | _AggTrade | _Depth | _Ticker | _Kline | _Shutdown
@@ -114,9 +115,9 @@ class _SpotTicker(Struct, gc=False):
 
     u: Serial
     s: str
-    b: Price
+    b: Size  # zero where the side is empty
     B: Size
-    a: Price
+    a: Size
     A: Size
 
 
@@ -176,6 +177,7 @@ _UNUSED = frozenset({
     "24hrTicker", "24hrMiniTicker", "1hTicker", "4hTicker", "1dTicker", "avgPrice",
     "markPriceUpdate", "indexPriceUpdate", "forceOrder", "continuous_kline", "indexPrice_kline",
     "markPrice_kline", "compositeIndex", "contractInfo", "assetIndexUpdate",
+    "referencePrice", "blockTrade", "tradingSession",
 })  # fmt: skip
 _QUOTE_MARK = ord('"')
 
@@ -195,15 +197,35 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         # Asking isinstance of what it is not costs 0.1 µs.
         if type(row) is _Trade:
             side = _SELL if row.m else _BUY
-            return (Trade("trade", message.stream, row.s, row.E / 1e3, row.p, row.q, side, row.t),)
+            return (
+                Trade(
+                    "trade",
+                    message.stream,
+                    row.s,
+                    row.E / (1e3 if row.E < MICROSECONDS else 1e6),
+                    row.p,
+                    row.q,
+                    side,
+                    row.t,
+                ),
+            )
         if type(row) is _AggTrade:
             side = _SELL if row.m else _BUY
             return (
-                Trade("aggTrade", message.stream, row.s, row.E / 1e3, row.p, row.q, side, row.a),
+                Trade(
+                    "aggTrade",
+                    message.stream,
+                    row.s,
+                    row.E / (1e3 if row.E < MICROSECONDS else 1e6),
+                    row.p,
+                    row.q,
+                    side,
+                    row.a,
+                ),
             )
         if type(row) is _Depth:
             levels = (row.b, row.a)
-            time = row.E / 1e3
+            time = row.E / (1e3 if row.E < MICROSECONDS else 1e6)
             return (
                 Depth(
                     "depthUpdate", message.stream, row.s, time, levels, False, row.U, row.u, row.pu
@@ -220,15 +242,54 @@ def _event(topic: str, row: _Message) -> Event:
     if isinstance(row, _Trade | _AggTrade):
         number = row.t if isinstance(row, _Trade) else row.a
         side = _SELL if row.m else _BUY
-        return Trade(_label(row), topic, row.s, row.E / 1e3, row.p, row.q, side, number)
+        return Trade(
+            _label(row),
+            topic,
+            row.s,
+            row.E / (1e3 if row.E < MICROSECONDS else 1e6),
+            row.p,
+            row.q,
+            side,
+            number,
+        )
     if isinstance(row, _Depth):
         levels = (row.b, row.a)
-        return Depth(_label(row), topic, row.s, row.E / 1e3, levels, False, row.U, row.u, row.pu)
+        return Depth(
+            _label(row),
+            topic,
+            row.s,
+            row.E / (1e3 if row.E < MICROSECONDS else 1e6),
+            levels,
+            False,
+            row.U,
+            row.u,
+            row.pu,
+        )
     if isinstance(row, _Ticker):
-        return Quote("bookTicker", topic, row.s, row.E / 1e3, row.b, row.a, row.B, row.A, row.u)
+        if not (row.b and row.a and row.B and row.A):
+            return Control("bookTicker", data=True)
+        return Quote(
+            "bookTicker",
+            topic,
+            row.s,
+            row.E / (1e3 if row.E < MICROSECONDS else 1e6),
+            row.b,
+            row.a,
+            row.B,
+            row.A,
+            row.u,
+        )
     if isinstance(row, _Kline):
         candle = row.k
-        return Kline("kline", topic, row.s, row.E / 1e3, candle.t / 1e3, candle.c, candle.x)
+        return Kline(
+            "kline",
+            topic,
+            row.s,
+            row.E / (1e3 if row.E < MICROSECONDS else 1e6),
+            candle.t / (1e3 if candle.t < MICROSECONDS else 1e6),
+            candle.c,
+            candle.x,
+        )
     return Control("serverShutdown", reconnect=True)
 
 
@@ -236,12 +297,14 @@ def _label(row: Struct) -> str:
     return str(row.__struct_config__.tag)
 
 
-def _spot_quote(frame: bytes) -> Quote:
+def _spot_quote(frame: bytes) -> Quote | Control:
     message = _spot_ticker(frame)
     return _quote(message.stream, message.data)
 
 
-def _quote(topic: str, row: _SpotTicker) -> Quote:
+def _quote(topic: str, row: _SpotTicker) -> Quote | Control:
+    if not (row.b and row.a and row.B and row.A):
+        return Control("bookTicker", data=True)  # one side of the book is empty: no quote
     return Quote("bookTicker", topic, row.s, None, row.b, row.a, row.B, row.A, row.u)
 
 
@@ -418,13 +481,28 @@ def read_markets(body: bytes) -> tuple[Market, ...]:
 
 
 def fault(answer: Answer) -> Reason | None:
-    """Say what a status code means here: 418 is a ban, 403 the firewall's."""
+    """Say what an answer means: 418 is a ban, 403 the firewall's, 451 a refused region.
+
+    Error -1003 is "too many requests", at whatever status. Source: errors.md, read 2026-07-21.
+    """
     match answer.status:
         case 418:
             return Reason.BANNED
         case 429 | 403:
             return Reason.RATE_LIMITED
+        case 451:
+            return Reason.REGION_REFUSED
+    with suppress(*DOUBTFUL):
+        if _read_fault(answer.body).code == -1003:
+            return Reason.RATE_LIMITED
     return None
+
+
+class _Fault(Struct):
+    code: int
+
+
+_read_fault = msgspec.json.Decoder(_Fault).decode
 
 
 _read_levels = msgspec.json.Decoder(list[tuple[Price, Size]], strict=False).decode
@@ -444,7 +522,7 @@ class _Snapshot(Struct):
     lastUpdateId: Serial  # noqa: N815
     bids: Raw
     asks: Raw
-    E: Millis | None = None  # futures alone
+    E: Instant | None = None  # futures alone
 
 
 def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
@@ -455,7 +533,7 @@ def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
             "depth",
             topic,
             symbol,
-            None if book.E is None else book.E / 1e3,
+            None if book.E is None else book.E / (1e3 if book.E < MICROSECONDS else 1e6),
             (book.bids, book.asks),
             snapshot=True,
             last=book.lastUpdateId,

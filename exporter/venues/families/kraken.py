@@ -90,10 +90,15 @@ class _Status(Struct):
 
 
 def read_status(body: bytes) -> Maintenance:
-    """Read what the venue says of itself: all but ``online`` keeps somebody from trading."""
+    """Read whether maintenance goes on now.
+
+    A restricted mode (``cancel_only``, ``post_only``, ``limit_only``) is no maintenance: it is how
+    the venue shows an emergency, and must silence nothing. ``upcoming_maintenance`` is announced.
+    Source: docs.kraken.com, get-system-status, read 2026-11-30.
+    """
     with reading("kraken status"):
         status = msgspec.json.decode(body, type=_Status).result.status
-        return Maintenance(active=status != "online", title=status[:200])
+        return Maintenance(active=status == "maintenance", title=status[:200])
 
 
 class _Errors(Struct):
@@ -101,23 +106,25 @@ class _Errors(Struct):
 
 
 def fault(answer: Answer) -> Reason | None:
-    """Find the error that an HTTP 200 may hide."""
+    """Find the error that a body names; errors begin with E, warnings with W.
+
+    Source: docs.kraken.com, "API error messages" and "Spot REST rate limits", read 2026-11-30.
+    """
     if answer.status == 429:
         return Reason.RATE_LIMITED
-    if answer.status != 200:
-        return None
     try:
-        errors = msgspec.json.decode(answer.body, type=_Errors).error
+        found = msgspec.json.decode(answer.body, type=_Errors).error
     except DOUBTFUL:
-        return Reason.BODY_INVALID
-    match errors:
-        case []:
-            return None
-        case [text, *_] if "Rate limit" in text or "Too many requests" in text:
-            return Reason.RATE_LIMITED
-        case [text, *_] if text.startswith("EService"):
-            return Reason.HTTP_5XX  # unavailable or busy, in the venue's own words
-    return Reason.BODY_INVALID
+        return Reason.BODY_INVALID if answer.status == 200 else None
+    errors = [text for text in found if not text.startswith("W")]
+    if any(word in text for text in errors for word in _TOO_MANY):
+        return Reason.RATE_LIMITED
+    if any(text.startswith("EService") for text in errors):
+        return Reason.HTTP_5XX  # unavailable or busy, in the venue's own words
+    return Reason.BODY_INVALID if errors and answer.status == 200 else None
+
+
+_TOO_MANY = ("Rate limit", "Too many requests", "EService:Throttled")
 
 
 class _Ticker(Struct):

@@ -1,0 +1,122 @@
+"""Small inputs after public bug reports and documentation (November 2026), and what each means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.model import Answer, Control, Depth, Event, Quote, Reason, Trade
+from exporter.venues import load
+
+CASES = Path(__file__).parents[1] / "cases"
+FRAMES = sorted((CASES / "frames").glob("*.txt"))
+
+
+def events(path: Path) -> list[Event]:
+    """Read every frame of a recording by its venue's reader, which the file's name tells."""
+    venue = load(path.name.split("-")[1])
+    lines = path.read_text("utf-8").splitlines()[1:]
+    return [event for line in lines for event in venue.parse(line.partition(": ")[2].encode())]
+
+
+def case(number: int) -> list[Event]:
+    (path,) = [path for path in FRAMES if path.name.startswith(f"{number:02}-")]
+    return events(path)
+
+
+@pytest.mark.parametrize("path", FRAMES, ids=lambda path: path.stem)
+def test_a_documented_frame_is_never_a_parse_error(path: Path) -> None:
+    """Every frame gives events, and no quote has a side without size or a bid above the ask."""
+    read = events(path)
+    assert read
+    for quote in read:
+        if isinstance(quote, Quote):
+            assert 0 < quote.bid <= quote.ask
+            assert quote.bid_size != 0
+            assert quote.ask_size != 0
+
+
+def test_bybit_size_zero_takes_the_level_away() -> None:
+    """A delta of the best prices quotes what is left, and nothing when a side says nothing."""
+    quotes = [event for event in case(7) if isinstance(event, Quote)]
+    assert [(quote.bid, quote.ask) for quote in quotes] == [(100.0, 101.0), (99.0, 100.5)]
+
+
+def test_coinbase_keeps_an_update_whose_time_is_none() -> None:
+    """An update of the year 1 moves the book like any other; it only has no time."""
+    updates = [event for event in case(8) if isinstance(event, Depth) and not event.snapshot]
+    assert [update.time is None for update in updates] == [True, False]
+    book = load("coinbase").book
+    assert book is not None
+    assert book.levels(updates[0]) == (((9202.7, 0.0),), ())
+
+
+def test_binance_streams_that_are_no_trades_are_not_counted_as_trades() -> None:
+    """A block trade takes no number of the market's trades; a reference price is no price of it."""
+    read = case(11)
+    assert [event.label for event in read if isinstance(event, Control)] == [
+        "referencePrice", "blockTrade", "serverShutdown",
+    ]  # fmt: skip
+    assert [event.sequence for event in read if isinstance(event, Trade)] == [12345]
+
+
+def test_binance_microseconds_are_the_same_instants() -> None:
+    """A connection that asked for microseconds gives seconds like any other."""
+    times = [event.time for event in case(12) if isinstance(event, Trade)]
+    assert times[0] == pytest.approx(1790000000.100123, abs=1e-6)
+    assert len(times) == 5
+
+
+def test_binance_symbols_may_be_of_any_script() -> None:
+    """The trade and the quote belong to the subscriptions that asked for them."""
+    trade, quote = case(13)
+    assert isinstance(trade, Trade)
+    assert isinstance(quote, Quote)
+    assert (trade.symbol, trade.topic) == ("币安人生USDT", "币安人生usdt@trade")
+    assert quote.topic == "币安人生usdt@bookTicker"
+
+
+def test_one_sided_books_have_no_quote() -> None:
+    """An empty side is a sign of life, and no price of zero; the next whole quote counts."""
+    first, second = case(14)
+    assert first == Control("bookTicker", data=True)
+    assert isinstance(second, Quote)
+    assert second.bid == 25.1
+    assert case(17)[-1] == Control("trade.ticker", data=True)
+
+
+ROWS: list[dict[str, Any]] = [
+    json.loads(line) for line in (CASES / "rest.jsonl").read_text("utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if "reason" in row], ids=lambda row: row["body"]
+)
+def test_what_an_answer_means(row: dict[str, Any]) -> None:
+    """A limit is a limit at whatever status, a warning is no error, a refused region no ban."""
+    body = row["body"].encode()
+    answer = Answer(status=row["status"], headers={}, body=body, new_connection=False, phases={})
+    words = {None: None, "a refused region, not banned": Reason.REGION_REFUSED}
+    wanted = words[row["reason"]] if row["reason"] in words else Reason(row["reason"])
+    assert load(row["venue"]).fault(answer) is wanted
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if "maintenance" in row], ids=lambda row: row["venue"]
+)
+def test_only_our_maintenance_that_goes_on_is_read_as_such(row: dict[str, Any]) -> None:
+    """Options' maintenance, one announced and an emergency silence nothing."""
+    (read,) = [each.status for each in load(row["venue"]).endpoints if each.status]
+    assert not read(row["body"].encode()).active
+
+
+@pytest.mark.parametrize("mode", ["cancel_only", "post_only", "limit_only"])
+def test_a_restricted_mode_of_kraken_is_no_maintenance(mode: str) -> None:
+    """An emergency must never mute the pages that tell of it."""
+    (read,) = [each.status for each in load("kraken").endpoints if each.status]
+    assert not read(json.dumps({"error": [], "result": {"status": mode}}).encode()).active
+    assert read(b'{"error":[],"result":{"status":"maintenance"}}').active
