@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import zlib
 from enum import Enum, auto
+from typing import Final
 
 HEAD_LIMIT = 64 * 1024  # bytes of status line and headers, interim answers included
 _LINE_LIMIT = 4096  # of a chunk's size line or a trailer
+_MEMBERS: Final = 1000  # of one gzip body; an empty one is 20 bytes
+_SPARE: Final = 64 * 1024  # compressed bytes beyond twice the bound of the body
 
 
 class ResponseError(ValueError):
@@ -221,12 +224,18 @@ def _length(text: str) -> int:
 
 
 class _Unpacker:
-    """Undoes gzip and deflate, never to more than a byte above the limit."""
+    """Undoes gzip and deflate, never to more than a byte above the limit.
 
-    __slots__ = ("_limit", "_zlib")
+    A gzip body may have several members (RFC 1952, section 2.2), each its own stream. Nothing may
+    follow a deflate body. zlib would keep what follows the end of a stream, however long.
+    """
+
+    __slots__ = ("_limit", "_members", "_taken", "_zlib")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._taken = 0  # compressed bytes
+        self._members = 0  # of gzip; 0 for deflate
         self._zlib: zlib._Decompress | None = None
 
     @property
@@ -234,13 +243,32 @@ class _Unpacker:
         return self._zlib is None or self._zlib.eof  # no byte at all is an empty body
 
     def feed(self, data: bytes, already: int) -> bytes:
-        if self._zlib is None:
-            if not data:
-                return b""
-            # "deflate" is zlib's format by the standard, and bare in some servers' eyes.
-            bare = data[0] & 0x0F != 8 and data[0] != 0x1F
-            self._zlib = zlib.decompressobj(-zlib.MAX_WBITS if bare else 32 + zlib.MAX_WBITS)
+        self._taken += len(data)
+        if self._taken > 2 * self._limit + _SPARE:
+            raise ResponseError(f"{self._taken} compressed bytes for a body of {self._limit}")
+        plain = bytearray()
         try:
-            return self._zlib.decompress(data, self._limit - already + 1)
+            while data and already + len(plain) <= self._limit:
+                unpacker = self._stream(data[0])
+                plain += unpacker.decompress(data, self._limit - already - len(plain) + 1)
+                data = unpacker.unused_data
         except zlib.error as error:
             raise ResponseError(f"the compressed body is broken: {error}") from error
+        return bytes(plain)
+
+    def _stream(self, first: int) -> zlib._Decompress:
+        """Give what undoes the stream at hand, or the next one, whose ``first`` byte is given."""
+        if self._zlib is None:
+            if first == 0x1F:
+                self._members = 1
+            # "deflate" is zlib's format by the standard, and bare in some servers' eyes.
+            bare = first & 0x0F != 8 and not self._members
+            self._zlib = zlib.decompressobj(-zlib.MAX_WBITS if bare else 32 + zlib.MAX_WBITS)
+        elif self._zlib.eof:
+            if not self._members:
+                raise ResponseError("bytes after the end of the compressed body")
+            self._members += 1
+            if self._members > _MEMBERS:
+                raise ResponseError(f"a gzip body of more than {_MEMBERS} members")
+            self._zlib = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        return self._zlib

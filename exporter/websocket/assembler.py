@@ -3,7 +3,12 @@
 The library would do so too, in one piece: what it inflates takes twice the bound at its peak, and
 its exceptions keep it alive. Here it grows by pieces, and what goes too far is let go of at once.
 
-Source: RFC 6455, section 5.4 (fragmentation); RFC 7692, section 7.2.2 (decompression).
+A sender may end its DEFLATE stream anywhere and begin another. zlib would keep all that follows
+the end, for ever; here it is the next stream's, and the number of streams and the compressed
+bytes of a message are bounded as well, as neither need give a byte of the message.
+
+Source: RFC 6455, section 5.4 (fragmentation); RFC 7692, sections 7.2.1 (blocks with BFINAL) and
+7.2.2 (decompression).
 """
 
 from __future__ import annotations
@@ -18,6 +23,8 @@ from websockets.frames import CloseCode
 
 _PIECE: Final = 64 << 10  # bytes inflated at once
 _TAIL: Final = b"\x00\x00\xff\xff"  # which the sender of a compressed message leaves out
+_STREAMS: Final = 1000  # DEFLATE streams of one message, two bytes each at least
+_SPARE: Final = 64 << 10  # compressed bytes of a message beyond twice its bound
 _FINAL, _COMPRESSED, _OPCODE = 0x80, 0x40, 0x0F
 # First bytes of the frames that `Messages.add` takes: text, binary and continuations of them.
 DATA_HEADS: Final = frozenset(
@@ -45,6 +52,7 @@ class MessageAssembler:
         self._inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
         self._whole = bytearray()  # a list of pieces would cost more than they, were they tiny
         self._compressed = False
+        self._taken = self._streams = 0  # of the message: bytes before inflating, streams ended
         self.open = False  # whether more of a message must come
 
     def agree(self, extensions: Sequence[Extension]) -> None:
@@ -63,11 +71,11 @@ class MessageAssembler:
         if compressed and (self._deflate is None or not starts):
             raise MessageError(CloseCode.PROTOCOL_ERROR, "compression that was not agreed upon")
         if starts:
-            self._compressed = compressed
+            self._compressed, self._taken, self._streams = compressed, 0, 0
         final = bool(head & _FINAL)
         self.open = not final
         if self._compressed:
-            payload = self._inflate(payload + _TAIL if final else payload)
+            payload = self._inflate(payload, final)
             if final and self._fresh():
                 self._renew()
         if final and not self._whole:
@@ -83,19 +91,35 @@ class MessageAssembler:
         self._whole, self.open = bytearray(), False
         self._renew()
 
-    def _inflate(self, data: bytes) -> bytes:
+    def _inflate(self, data: bytes, final: bool) -> bytes:
         """Keep all but the last piece of what comes out, which is given."""
+        self._taken += len(data)
+        if self._taken > 2 * self._limit + _SPARE:
+            raise MessageError(CloseCode.MESSAGE_TOO_BIG, f"{self._taken} compressed bytes")
+        if final:
+            data += _TAIL
         try:
             while True:
+                if self._inflater.eof:
+                    if not data or (final and data == _TAIL):
+                        return b""
+                    self._next_stream()
                 # A byte more than may be: so that too long is told from just fitting.
                 most = min(_PIECE, self._limit - len(self._whole) + 1)
                 piece = self._inflater.decompress(data, most)
-                data = self._inflater.unconsumed_tail
+                ended = self._inflater.eof
+                data = self._inflater.unused_data if ended else self._inflater.unconsumed_tail
                 if not data and len(piece) < most:
                     return piece
                 self._whole += self._fitting(piece)
         except zlib.error as error:
             raise MessageError(CloseCode.PROTOCOL_ERROR, "decompression failed") from error
+
+    def _next_stream(self) -> None:
+        self._streams += 1
+        if self._streams > _STREAMS:
+            raise MessageError(CloseCode.MESSAGE_TOO_BIG, f"more than {_STREAMS} DEFLATE streams")
+        self._renew()
 
     def _fitting(self, piece: bytes) -> bytes:
         if len(self._whole) + len(piece) > self._limit:

@@ -175,3 +175,44 @@ def test_tiny_chunks_cost_no_more_than_their_bytes() -> None:
     size = 3 << 18
     response = read(CHUNKED + b"1\r\nx\r\n" * size + b"0\r\n\r\n", limit=size)
     assert (response.done, len(response.body)) == (True, size)
+
+
+MEMBER = gzip.compress(b"hello", mtime=0)
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_all_members_of_a_gzip_body_are_read(step: int) -> None:
+    """RFC 1952, section 2.2: a file is a series of members, however they are cut."""
+    answer = packed(b"gzip", MEMBER * 3)
+    response = ParsedResponse("GET", 15)
+    for at in range(0, len(answer), step):
+        response.feed(answer[at : at + step])
+    assert response.done
+    assert response.body == b"hello" * 3
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "why"),
+    [
+        (b"gzip", MEMBER + b"junk", "broken"),
+        (b"gzip", MEMBER + bytes(8), "broken"),
+        (b"gzip", MEMBER + MEMBER[:-1], "cut short"),
+        (b"gzip", MEMBER * 201, "more than 1000 bytes"),
+        (b"gzip", gzip.compress(b"", mtime=0) * 1001, "more than 1000 members"),
+        (b"deflate", zlib.compress(b"hello") + b"junk", "after the end"),
+        (b"deflate", zlib.compress(b"hello", wbits=-15) + b"junk", "after the end"),
+        (b"deflate", b"\x00\x00\x00\xff\xff" * 20_000, "100000 compressed bytes"),
+    ],
+)
+def test_what_follows_a_compressed_body_is_refused(coding: bytes, body: bytes, why: str) -> None:
+    """Neither kept nor taken for part of a sound answer."""
+    with pytest.raises(ResponseError, match=why):
+        read(packed(coding, body))
+
+
+def test_junk_after_a_compressed_body_costs_no_memory() -> None:
+    """Refused with its first piece, where zlib would keep all of it."""
+    response = ParsedResponse("GET", 1000)
+    response.feed(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + MEMBER)
+    with pytest.raises(ResponseError, match="broken"):
+        response.feed(b"\xff" * 65536)

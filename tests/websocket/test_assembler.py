@@ -82,6 +82,47 @@ def test_a_sender_may_end_its_deflate_stream_with_each_message() -> None:
         assert messages.add(TEXT | COMPRESSED | FINAL, squeezed) == text
 
 
+def _ended(text: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(text) + packer.flush(zlib.Z_FINISH)
+
+
+@pytest.mark.parametrize("step", [1, 3, 1000])
+@pytest.mark.parametrize("last", [b"", b"\0"])
+def test_a_message_may_be_several_deflate_streams(step: int, last: bytes) -> None:
+    """RFC 7692, section 7.2.1: blocks follow one with BFINAL; with or without the byte to pad."""
+    messages = _messages()
+    wire = _ended(b"one" * 100) + _ended(b"") + _ended(b"two" * 100) + last
+    for _ in range(2):
+        cuts = [wire[at : at + step] for at in range(0, len(wire), step)]
+        assert messages.add(TEXT | COMPRESSED, b"") is None
+        assert [messages.add(MORE, piece) for piece in cuts] == [None] * len(cuts)
+        assert messages.add(MORE | FINAL, b"") == b"one" * 100 + b"two" * 100
+
+
+EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"  # stored, of no byte
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [b"\xff" * 65536, bytes(65536), b"\x03\0" * 32768, EMPTY_BLOCK * 13107],
+    ids=["noise", "zeros", "streams", "blocks"],
+)
+def test_what_follows_the_end_of_a_stream_is_bounded(junk: bytes) -> None:
+    """Endless continuations that give no byte of the message end it, at no cost of memory."""
+    messages = _messages()
+    messages.add(TEXT | COMPRESSED, _ended(b"hello"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(MessageError) as raised:
+            _all(messages, [(MORE, junk)] * 100)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert raised.value.code in (CloseCode.PROTOCOL_ERROR, CloseCode.MESSAGE_TOO_BIG)
+    assert peak < 500_000
+
+
 @pytest.mark.parametrize("frames", [1, 7])
 @pytest.mark.parametrize("compressed", [True, False])
 def test_the_bound_is_exact(frames: int, compressed: bool) -> None:
