@@ -503,7 +503,8 @@ def test_every_endpoint_has_its_turn(
     for target in targets:
         times = [*begun[target.endpoint], lasting]
         longest = max(later - earlier for earlier, later in pairwise(times))
-        assert longest <= 2 * target.interval, (target.endpoint, longest)
+        # A slice of the sliding window, a sixtieth, is the resolution of the limit itself.
+        assert longest <= 2 * target.interval + 2 * window / 60, (target.endpoint, longest)
 
 
 def test_cancelled_probe_gives_its_trial_back() -> None:
