@@ -221,7 +221,7 @@ class _Fault(Struct):
 def fault(answer: Answer) -> Reason | None:
     """Say what an answer means: too many requests are an HTTP 400 with a code of their own.
 
-    Source: captured body of 2026, code 400.002, read 2026-11-30.
+    Source: public reports as of 2026-11-30 (tests/cases/rest.jsonl), code 400.002.
     """
     if answer.status == 429:
         return Reason.RATE_LIMITED

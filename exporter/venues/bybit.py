@@ -339,7 +339,7 @@ def read_time(body: bytes) -> float:
         return seconds(clock.timeNano, 1e9)
 
 
-# Futures and spot, which are read here; 3 are options, 4 spreads.
+# Futures and spot, which are read here; 3 are options, 4 spreads. Only 3 is confirmed.
 _PRODUCTS = frozenset({1, 2})
 
 
@@ -350,7 +350,7 @@ def _ours(row: _Window) -> bool:
 def read_status(body: bytes) -> Maintenance:
     """Read whether a maintenance of spot or futures is under way, and until when.
 
-    Source: Bybit v5, "Get System Status" and its enums, read 2026-11-30.
+    Source: Bybit v5, "Get System Status", fields of the answer, read 2026-11-30.
     """
     with reading("bybit status"):
         rows = msgspec.json.decode(body, type=_StatusBody).result.rows
@@ -494,5 +494,8 @@ VENUE = Venue(
     timestamps=dict.fromkeys(Channel, "ts, when the frame was generated (ms)"),
     source="bybit-exchange/docs v5 at 072c197, read 2026-07-24",
     checked="documentation",
-    unsure=("whether u of orderbook.50 rises by exactly 1; another step counts as a gap",),
+    unsure=(
+        "whether u of orderbook.50 rises by exactly 1; another step counts as a gap",
+        "products 1, 2 and 4 of /v5/system/status, taken as futures, spot and spreads",
+    ),
 )

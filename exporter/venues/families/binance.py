@@ -177,7 +177,7 @@ _UNUSED = frozenset({
     "24hrTicker", "24hrMiniTicker", "1hTicker", "4hTicker", "1dTicker", "avgPrice",
     "markPriceUpdate", "indexPriceUpdate", "forceOrder", "continuous_kline", "indexPrice_kline",
     "markPrice_kline", "compositeIndex", "contractInfo", "assetIndexUpdate",
-    "referencePrice", "blockTrade", "tradingSession",
+    "referencePrice", "blockTrade",
 })  # fmt: skip
 _QUOTE_MARK = ord('"')
 
@@ -483,7 +483,7 @@ def read_markets(body: bytes) -> tuple[Market, ...]:
 def fault(answer: Answer) -> Reason | None:
     """Say what an answer means: 418 is a ban, 403 the firewall's, 451 a refused region.
 
-    Error -1003 is "too many requests", at whatever status. Source: errors.md, read 2026-07-21.
+    Error -1003 is "too many requests", at whatever status. 451 and -1003 are unconfirmed here.
     """
     match answer.status:
         case 418:

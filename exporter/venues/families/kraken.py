@@ -94,7 +94,7 @@ def read_status(body: bytes) -> Maintenance:
 
     A restricted mode (``cancel_only``, ``post_only``, ``limit_only``) is no maintenance: it is how
     the venue shows an emergency, and must silence nothing. ``upcoming_maintenance`` is announced.
-    Source: docs.kraken.com, get-system-status, read 2026-11-30.
+    Source: public reports as of 2026-11-30 (tests/cases/rest.jsonl).
     """
     with reading("kraken status"):
         status = msgspec.json.decode(body, type=_Status).result.status
@@ -108,7 +108,7 @@ class _Errors(Struct):
 def fault(answer: Answer) -> Reason | None:
     """Find the error that a body names; errors begin with E, warnings with W.
 
-    Source: docs.kraken.com, "API error messages" and "Spot REST rate limits", read 2026-11-30.
+    Source: public reports as of 2026-11-30 (tests/cases/rest.jsonl).
     """
     if answer.status == 429:
         return Reason.RATE_LIMITED
