@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do it; give the exit status."""
     from exporter.flow import dead_letters
-    from exporter.flow.segments import BusyError, ForeignError
+    from exporter.flow.segments import BusyError
 
     folder = args.storage / "deadletters"
     if args.action == "show" and not args.name:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
                 print(f"removed {dead_letters.purge(folder)} segments")
     except BusyError:
         return _fail(f"{folder}: the exporter writes there; stop it first")
-    except (OSError, ForeignError) as error:
+    except OSError as error:
         return _fail(str(error))
     return 0
 

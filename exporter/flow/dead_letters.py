@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from exporter.flow import segments
-from exporter.flow.segments import Content, DamagedError, Writer
+from exporter.flow.segments import Content, DamagedError, ForeignError, Writer
 
 CONTENT = Content("dead", 1)
 LONGEST = 1 << 20  # bytes of a frame that are kept
@@ -58,7 +58,8 @@ def read(folder: Path) -> Iterator[tuple[str, DeadLetter | DamagedError]]:
     """Give all letters, oldest first, each with its name; in place of what is lost, why.
 
     A name (``3-17``: the segment, the place in it) stays the same as long as its letter is kept.
-    Raises OSError, ForeignError for a directory of something else.
+    A file of something else is damage too: one flipped bit of a head makes a segment that.
+    Raises OSError.
     """
     if not folder.exists():
         return
@@ -70,6 +71,8 @@ def read(folder: Path) -> Iterator[tuple[str, DeadLetter | DamagedError]]:
                 yield f"{number}-{place}", _DECODER.decode(payload)
         except DamagedError as damage:
             yield f"{number}-{place + 1}", damage
+        except ForeignError as error:
+            yield f"{number}-1", DamagedError(path, 0, f"no dead letters ({error})", torn=False)
         except msgspec.DecodeError as error:
             wrong = DamagedError(path, 0, f"an unreadable letter ({error})", torn=False)
             yield f"{number}-{place}", wrong

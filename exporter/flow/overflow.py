@@ -7,7 +7,7 @@ process was killed is given by `left`. A connection that ended properly leaves n
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TypeAlias
 import msgspec
 
 from exporter.flow import segments
-from exporter.flow.segments import DamagedError
+from exporter.flow.segments import DamagedError, ForeignError
 from exporter.flow.spill import CONTENT, Spill
 
 Frame: TypeAlias = tuple[float, bytes]
@@ -110,10 +110,11 @@ class Overflows:
         return Overflow(folder, origin, max_bytes=max_bytes)
 
 
-def left(folder: Path) -> Iterator[SpilledFrames]:
+def left(folder: Path, damaged: Callable[[Path, Exception], None]) -> Iterator[SpilledFrames]:
     """Give what a killed process has left under ``folder``, and remove it as it is given.
 
-    The frames of a segment that were taken in part are given again. Raises OSError.
+    The frames of a segment that were taken in part are given again. ``damaged`` is told of each
+    segment that could not be read to its end, and may move it elsewhere. Raises OSError.
     """
     if not folder.exists():
         return
@@ -122,6 +123,7 @@ def left(folder: Path) -> Iterator[SpilledFrames]:
             try:
                 for block in segments.read(path, CONTENT):
                     yield _DECODER.decode(block)
-            except (DamagedError, msgspec.MsgspecError):
-                continue  # a torn tail was never taken in
+            except (DamagedError, ForeignError, msgspec.DecodeError) as error:
+                # A flipped length looks like the torn tail of a kill, so that is told of as well.
+                damaged(path, error)
         shutil.rmtree(own, ignore_errors=True)

@@ -19,6 +19,7 @@ from exporter.model import QueuePolicy
 
 log = logging.getLogger(__name__)
 
+_DAMAGED = 8  # segments set aside that are kept: those of the latest damage
 _WAITING = 256  # letters; a flood of bad frames is known by its first ones
 
 
@@ -29,6 +30,9 @@ class DeadLetterWriter:
         self._writer: Writer = dead_letters.writer(folder)
         self._written = registry.counter(families.DEAD_LETTERS)
         self._lost = registry.counter(families.DEAD_LETTERS_LOST)
+        if self._writer.mended:
+            self._lost.inc()
+            log.warning("dead_letters_cut folder=%s bytes=%d", folder, self._writer.mended)
         self._queue: Queue[DeadLetter] = Queue(
             _WAITING, QueuePolicy.DROP_NEWEST, now=clock.monotonic
         )
@@ -48,10 +52,10 @@ class DeadLetterWriter:
         """Take over what a killed process had spilled there and never read. Raises OSError.
 
         Nobody can read it in its place any more: its connections are gone. No more is written than
-        is kept anyway; the rest counts as lost.
+        is kept anyway; the rest counts as lost, and so does what a damaged segment held.
         """
         size = 0
-        for load in overflow.left(folder):
+        for load in overflow.left(folder, self._set_aside):
             for received, frame in load.frames:
                 size += len(frame)
                 if size > dead_letters.MOST:
@@ -70,6 +74,16 @@ class DeadLetterWriter:
                 self._written.inc()
         if size:
             log.warning("spilled_frames_adopted bytes=%d", size)
+
+    def _set_aside(self, segment: Path, error: Exception) -> None:
+        """Keep a damaged segment of a spill beside the spills, as one lost at least."""
+        self._lost.inc()
+        aside = segment.parent.parent.with_name("damaged")
+        aside.mkdir(exist_ok=True)
+        kept = segment.replace(aside / f"{segment.parent.name}-{segment.name}")
+        log.error("spill_damaged file=%s set_aside=%s reason=%r", segment, kept, str(error)[:200])
+        for old in sorted(aside.iterdir(), key=lambda path: path.stat().st_mtime)[:-_DAMAGED]:
+            old.unlink()
 
     async def run(self) -> None:
         """Write what is posted until `close`."""
