@@ -264,7 +264,7 @@ def test_policies_let_out_to_every_shipped_venue() -> None:
         venue = venues.load(name)
         for url in (venue.rest_url, *venue.stream_urls):
             used.add(urlsplit(url).port or 443)
-    assert {8443, 9443} < used
+    assert 9443 in used, "not every venue uses 443"
     assert used | {53, 5353} <= _egress({}, "rel-exchange-exporter")
 
 

@@ -503,8 +503,8 @@ def test_every_endpoint_has_its_turn(
     for target in targets:
         times = [*begun[target.endpoint], lasting]
         longest = max(later - earlier for earlier, later in pairwise(times))
-        # A slice of the sliding window, a sixtieth, is the resolution of the limit itself.
-        assert longest <= 2 * target.interval + 2 * window / 60, (target.endpoint, longest)
+        # A sliding window is kept in slices of a sixtieth, and every wait in line may cost one.
+        assert longest <= 2 * target.interval + window / 10, (target.endpoint, longest)
 
 
 def test_cancelled_probe_gives_its_trial_back() -> None:
