@@ -58,12 +58,20 @@ def refuse_foreign(request: Request, *, login: bool = False) -> None:
     headers = request.headers
     origin, host = headers.get("Origin"), headers.get("Host", "")
     elsewhere = headers.get("Sec-Fetch-Site", "none").strip().lower() not in ("none", "same-origin")
-    if elsewhere or (origin is not None and urlsplit(origin).netloc != host):
+    if elsewhere or (origin is not None and _netloc(origin) != host):
         raise RefusedError(403, "a page of another site may not ask for this")
     if not (login or _ours(host)):
         raise RefusedError(
             403, "Host is a name that anyone may own: ask by address or localhost, or set a login"
         )
+
+
+def _netloc(origin: str) -> str | None:
+    """Give the host and port of an Origin; None for what is no URL, which is nobody's."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 # Names below these belong to no public zone (RFC 6761, 6762, 8375; ICANN on .internal, 2024).

@@ -238,8 +238,11 @@ class Server:
             raise RefusedError(405, f"only {allowed['Allow']} here", allowed)
         body = b""
         if request.body_exists:
-            while len(body) <= self._limits.body and (piece := await request.content.readany()):
-                body += piece
+            try:
+                while len(body) <= self._limits.body and (piece := await request.content.readany()):
+                    body += piece
+            except web.RequestPayloadError as error:
+                raise RefusedError(400, "the body is not what its headers say") from error
             if len(body) > self._limits.body:
                 raise RefusedError(413, f"at most {self._limits.body} bytes")
         return await handler(
@@ -277,12 +280,14 @@ class Server:
 
 def _refusal(path: str, refusal: RefusedError) -> Response:
     """Say no in the caller's language: JSON under /api/, else a line of text."""
+    # What is quoted of a request may hold bytes that are no UTF-8.
+    reason = refusal.reason.encode(errors="backslashreplace").decode()
     if path.startswith("/api/"):
-        body = msgspec.json.encode({"error": refusal.reason})
+        body = msgspec.json.encode({"error": reason})
         headers = {"Content-Type": JSON, **refusal.headers}
         return Response(pieces=(body,), status=refusal.status, headers=headers)
     headers = {"Content-Type": TEXT, **refusal.headers}
-    line = f"{refusal.status} {refusal.reason}\n".encode()
+    line = f"{refusal.status} {reason}\n".encode()
     return Response(pieces=(line,), status=refusal.status, headers=headers)
 
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
+import bcrypt
 import pytest
 
 from exporter.metrics import families as f
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import Registry
+from exporter.web.basic_auth import BasicAuth
 from exporter.web.connection_limits import ConnectionLimiters, abort
 from exporter.web.routes import (
     Handler,
@@ -25,10 +27,12 @@ from exporter.web.routes import (
     health_route,
     html_route,
     json_route,
+    refuse_foreign,
     scrape_route,
     text_reply,
 )
 from exporter.web.server import ListenError, Server, ServerLimits, listen_address
+from exporter.web.tls import Security
 from tests.http.test_requests import CERTIFICATES
 
 
@@ -454,6 +458,52 @@ def test_what_is_no_request_is_answered_400_and_not_logged(
         assert (await get(server, "/-/healthy"))[0] == 200
 
     serve(talk, ServerLimits(head_timeout=1.0))
+    assert caplog.records == []
+
+
+async def _guarded(request: Request) -> Response:
+    refuse_foreign(request)
+    return text_reply("ok")
+
+
+async def _quoting(request: Request) -> Response:
+    raise RefusedError(400, f"no {request.headers['X-Name']}")
+
+
+@pytest.mark.parametrize(
+    ("request_line", "header", "login", "status"),
+    [
+        ("GET /-/healthy", b"Authorization: Basic \xff\xfe", True, 401),
+        ("GET /-/healthy", b"Authorization: \xe9", True, 401),
+        ("GET /-/healthy", b"Authorization: Basic YTr//v8A", True, 401),
+        ("POST /echo", b"Content-Encoding: gzip", False, 400),
+        ("POST /echo", b"Content-Encoding: deflate", False, 400),
+        ("POST /guarded", b"Origin: http://[", False, 403),
+        ("POST /guarded", b"Origin: http://[::1", False, 403),
+        ("POST /guarded", b"Origin: \xff", False, 403),
+        ("GET /api/quoting", b"X-Name: \xff", False, 400),
+        ("GET /quoting", b"X-Name: \xff", False, 400),
+    ],
+)
+def test_a_stranger_s_odd_bytes_are_refused_without_a_traceback(
+    request_line: str, header: bytes, login: bool, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake of theirs is none of ours: never 500, and nothing in the log."""
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+    table = routes(Registry()) | {
+        "POST /guarded": _guarded,
+        "/api/quoting": _quoting,
+        "/quoting": _quoting,
+    }
+
+    async def main() -> bytes:
+        security = Security(login=BasicAuth({"admin": hashed}) if login else None)
+        async with Server("127.0.0.1:0", table, security=security) as server:
+            head = f"{request_line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n".encode()
+            body = b"Content-Length: 5\r\n\r\n\xff\xff\xff\xff\xff"
+            return await raw(server, head + header + b"\r\n" + body)
+
+    assert int(asyncio.run(main()).split(b" ")[1]) == status
     assert caplog.records == []
 
 
