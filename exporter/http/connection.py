@@ -21,6 +21,7 @@ from exporter.http.read_buffer import SIZE, piece
 _STAMP = 35 if sys.platform == "linux" else None  # SO_TIMESTAMPNS, socket(7); Python has no name
 _TIMESPEC = struct.Struct("@ll")  # seconds, nanoseconds
 _STAMP_SPACE = socket.CMSG_SPACE(_TIMESPEC.size)
+_PIECES = 4  # read from an idle connection: session tickets come whenever they like
 _PATIENCE = 1.0  # seconds for an address while there are others to try
 
 
@@ -110,22 +111,25 @@ class TcpConnection:
 
     def alive(self) -> bool:
         """Say whether an idle connection is still fit for a request."""
-        if not self._data:
-            self._ready()  # the loop may not have come round to what is there already
-        if self._ended:
-            return False
-        data = self._taken()
-        if not data:
-            return True
-        if self._tls is None:
-            return False  # an answer that nobody asked for
-        self._incoming.write(data)  # session tickets come whenever they like
-        try:
-            self._tls.read(1)
-        except ssl.SSLWantReadError:
-            return True
-        except OSError:
-            return False
+        for _ in range(_PIECES):
+            if not self._data:
+                self._ready()  # the loop may not have come round to what is there already
+            if self._ended:
+                return False
+            data = self._taken()
+            if self._tls is None:
+                return not data  # else an answer that nobody asked for
+            self._incoming.write(data)
+            try:
+                # Without new data too: a record may wait behind the one that was read last.
+                self._tls.read(1)
+            except ssl.SSLWantReadError:
+                if not data:
+                    return True
+            except OSError:
+                return False
+            else:
+                return False
         return False
 
     def detach(self) -> socket.socket:

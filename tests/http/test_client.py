@@ -93,6 +93,32 @@ def test_what_the_loop_has_not_seen_yet_counts(ends: bool) -> None:
     assert asyncio.run(main()) == [True, False]
 
 
+@pytest.mark.parametrize("later", [False, True])
+def test_an_answer_nobody_asked_for_is_served_to_nobody(later: bool) -> None:
+    """Over TLS a second record may come with the first, or afterwards; it spoils the connection."""
+    poison = OK.replace(b"ok", b"!!")
+
+    async def poisoning(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(OK)
+            if later:
+                await writer.drain()
+                await asyncio.sleep(0.02)
+            writer.write(poison)
+
+    async def main() -> list[Answer]:
+        ca_file = str(CERTIFICATES / "ca.pem")
+        async with Server(poisoning, "valid.pem") as server, HttpClient(ca_file=ca_file) as client:
+            url, answers = server.url.replace("127.0.0.1", "localhost"), []
+            for _ in range(3):
+                answers.append(await get(client, url))
+                await asyncio.sleep(0.1)
+            return answers
+
+    answers = asyncio.run(main())
+    assert [(answer.body, answer.new_connection) for answer in answers] == [(b"ok", True)] * 3
+
+
 def test_flood_while_idle_stays_outside() -> None:
     """Of megabytes that nobody asked for one piece is taken in, and the connection is given up."""
     sent = asyncio.Event()
