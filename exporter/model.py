@@ -202,6 +202,7 @@ class Reason(StrEnum):
     REGION_REFUSED = "region_refused"
     HTTP_5XX = "http_5xx"
     BODY_INVALID = "body_invalid"
+    LOCAL_RESOURCE = "local_resource"  # descriptors, buffers or ports of our own ran out
     OTHER = "other"
 
 

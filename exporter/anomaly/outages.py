@@ -183,7 +183,7 @@ def _down(state: EndpointState) -> bool:
     if state.last is None or state.skipped is Skip.LOCAL_NETWORK:
         return False
     reason = state.last.reason
-    return reason is None or of_probe(reason) is not Symptom.REFUSED
+    return reason is None or of_probe(reason) not in (Symptom.REFUSED, Symptom.UNASKED)
 
 
 def _asked(state: EndpointState) -> float:

@@ -367,11 +367,17 @@ _ERRNO = {
     errno.ECONNREFUSED: Reason.CONNECT_REFUSED,
     errno.ETIMEDOUT: Reason.CONNECT_TIMEOUT,
 }
+# What we have run out of ourselves says nothing of the other side, in whatever phase.
+_LOCAL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL)
 
 
 def _reason(error: Exception, course: RequestTiming) -> Reason:
     """Say why no answer came: the one table from exceptions to reasons."""
     match error:
+        case OSError() if error.errno in _LOCAL and not isinstance(
+            error, socket.gaierror | ssl.SSLError
+        ):  # whose numbers are of other tables
+            return Reason.LOCAL_RESOURCE
         case ResponseError():
             return Reason.BODY_INVALID
         case socket.gaierror():

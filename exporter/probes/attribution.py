@@ -22,6 +22,7 @@ class Symptom(StrEnum):
 
     ANSWERED = "answered"  # it was reached, and what came was wrong
     UNREACHED = "unreached"  # nothing came
+    UNASKED = "unasked"  # we had not the means to ask
     REFUSED = "refused"  # it was reached, and we ask too much
 
 
@@ -34,6 +35,8 @@ def of_probe(reason: Reason) -> Symptom:
     """Say what a failed probe tells."""
     if reason in _REFUSED:
         return Symptom.REFUSED
+    if reason is Reason.LOCAL_RESOURCE:
+        return Symptom.UNASKED
     return Symptom.ANSWERED if reason in _ANSWERED else Symptom.UNREACHED
 
 
@@ -70,13 +73,14 @@ def attribute(
 
     ``peers``: how many other exchanges there are, and how many of them cannot be reached either.
     An answer that is wrong was sent by the exchange, whatever ails us. A refusal for too many
-    requests is our own doing. Silence is ours when we are late ourselves, the path's when the
-    control targets or most of at least two peers are silent too, else the exchange's.
+    requests is our own doing. Silence is ours when we are late ourselves or lack the means to ask,
+    the path's when the control targets or most of at least two peers are silent too, else the
+    exchange's.
     """
     if Symptom.ANSWERED in symptoms:
         return Domain.EXCHANGE
     if Symptom.UNREACHED in symptoms:
-        if site.strained:
+        if site.strained or Symptom.UNASKED in symptoms:
             return Domain.SELF
         together = peers >= 2 and 2 * peers_unreached > peers
         return Domain.PATH if site.cut_off or together else Domain.EXCHANGE

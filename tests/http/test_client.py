@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 import sys
 import threading
@@ -17,6 +18,7 @@ from exporter.contracts import FetchFailedError
 from exporter.http.client import HttpClient
 from exporter.http.connection import connect
 from exporter.model import Answer, Phase, Reason, Target
+from exporter.probes.attribution import Symptom, of_probe
 from exporter.probes.probe import Readers, probe
 from exporter.web.connection_limits import abort
 from tests.http.test_requests import CERTIFICATES, ENDS, OK, Server, get, hang_up, say
@@ -117,6 +119,31 @@ def test_an_answer_nobody_asked_for_is_served_to_nobody(later: bool) -> None:
 
     answers = asyncio.run(main())
     assert [(answer.body, answer.new_connection) for answer in answers] == [(b"ok", True)] * 3
+
+
+def test_descriptors_of_ours_that_ran_out_are_our_own_fault() -> None:
+    """The other side is well: its reason is not ours, and neither is the domain."""
+
+    async def main() -> Reason:
+        async with Server(say(OK)) as server, HttpClient() as client:
+            before = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() - 1, before[1]))
+            taken = []
+            try:
+                with suppress(OSError):
+                    while True:
+                        taken.append(os.dup(0))
+                with pytest.raises(FetchFailedError) as raised:
+                    await get(client, server.url)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, before)
+                for number in taken:
+                    os.close(number)
+            return raised.value.reason
+
+    reason = asyncio.run(main())
+    assert reason is Reason.LOCAL_RESOURCE
+    assert of_probe(reason) is Symptom.UNASKED
 
 
 def test_flood_while_idle_stays_outside() -> None:
