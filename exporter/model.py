@@ -175,6 +175,15 @@ class MarketState:
     time: float | None = None
 
 
+class TradingMode(StrEnum):
+    """What an exchange as a whole lets its customers do; a restriction is no maintenance."""
+
+    TRADING = "trading"
+    POST_ONLY = "post_only"
+    LIMIT_ONLY = "limit_only"
+    CANCEL_ONLY = "cancel_only"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:
     """What a venue says of itself. ``end`` in epoch seconds, None when it does not say."""
@@ -182,6 +191,7 @@ class Maintenance:
     active: bool
     end: float | None = None
     title: str = ""
+    mode: TradingMode | None = None  # None where this source does not say
 
 
 # --- probes -----------------------------------------------------------------------------------

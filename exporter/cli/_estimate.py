@@ -20,11 +20,13 @@ from exporter.model import (
     SilenceVerdict,
     Skip,
     SubscriptionState,
+    TradingMode,
 )
 from exporter.probes.attribution import Domain
 
 # Values of the labels that are closed lists or bounded by our own code.
 _VALUES: Mapping[str, int] = {
+    "mode": len(TradingMode),
     "outcome": len(known.ProbeOutcome),
     "result": len(known.ProbeOutcome),
     "connection": len(known.Connection),
@@ -62,6 +64,7 @@ _OPT_IN = (
     known.ANOMALY_BASELINE.name,
     known.BOOK_AUDIT_DIVERGENCE.name,
     known.STREAM_CROSS_CHECKS.name,
+    known.TRADING_MODE.name,  # of the few venues that say
 )
 _PROCESS = 30  # process_* and python_* of the client library
 

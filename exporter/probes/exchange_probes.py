@@ -106,6 +106,8 @@ class ExchangeProbes:
         """Note what one source says of maintenance."""
         self._announced[source] = maintenance
         self._meter.maintenance(source, maintenance.active, maintenance.end)
+        if maintenance.mode is not None:
+            self._meter.trading(maintenance.mode)
 
     def page_said(self, maintenance: Maintenance) -> None:
         """Note what the status page says of maintenance."""

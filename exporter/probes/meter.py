@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip
+from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip, TradingMode
 
 _CODES = 12  # series of exchange_probe_http_responses_total per endpoint, "other" among them
 
@@ -105,6 +105,7 @@ class ExchangeMeter:
             f.MAINTENANCE_ACTIVE, exchange, values=f.MaintenanceSource, start=0
         )
         self._end = registry.gauge(f.MAINTENANCE_END, exchange)
+        self._modes = registry.gauges(f.TRADING_MODE, exchange, values=TradingMode, start=None)
         self._offset = registry.gauge(f.CLOCK_OFFSET, exchange)
         self._offset_error = registry.gauge(f.CLOCK_OFFSET_ERROR, exchange)
 
@@ -124,6 +125,11 @@ class ExchangeMeter:
             self._end.set(end)
         elif not going_on:
             self._end.set(None)
+
+    def trading(self, mode: TradingMode) -> None:
+        """Show in which mode the venue says that it trades."""
+        for each, child in self._modes.items():
+            child.set(1 if each is mode else 0)
 
     def clock(self, offset: float | None, error: float | None) -> None:
         """Show the venue's clock minus ours and how wrong that may be; seconds, None: unknown."""

@@ -20,6 +20,7 @@ from exporter.model import (
     SilenceVerdict,
     Skip,
     SubscriptionState,
+    TradingMode,
 )
 from exporter.relay import metrics
 
@@ -47,6 +48,7 @@ _VALUES: Mapping[tuple[str, str], type[Enum] | tuple[str, ...]] = {
     (families.BREAKER_STATE.name, "state"): Circuit,
     (families.BREAKER_TRANSITIONS.name, "to"): Circuit,
     (families.MAINTENANCE_ACTIVE.name, "source"): families.MaintenanceSource,
+    (families.TRADING_MODE.name, "mode"): TradingMode,
     (families.STREAM_CONNECTS.name, "result"): families.ProbeOutcome,
     (families.STREAM_DISCONNECTS.name, "reason"): Lost,
     (families.STREAM_SUBSCRIPTIONS.name, "state"): SubscriptionState,

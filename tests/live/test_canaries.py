@@ -28,6 +28,8 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(150)]
 def ask(url: str, body: bytes | None = None, login: str | None = None) -> str:
     """Give what a server says, whatever the status: head and body."""
     request = urllib.request.Request(url, data=body)
+    if body is not None:
+        request.add_header("Content-Type", "application/json")
     if login is not None:
         request.add_header("Authorization", login)
     try:

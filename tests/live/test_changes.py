@@ -88,6 +88,6 @@ def test_a_ban_outlives_the_process(tmp_path: Path) -> None:
             page = world.scrape()
             assert page.total("exchange_probes_total", exchange="binance") == 0
             skipped = "exchange_probe_skipped_total"
-            assert page.total(skipped, exchange="binance", reason="rate_budget") > 0
+            assert page.total(skipped, exchange="binance", reason="banned") > 0
             assert world.exporter.end() == 0
         assert (tmp_path / "state" / "detectors.state").stat().st_size > 0

@@ -74,9 +74,7 @@ CASES = (
         {"fault": "rate_limit", "retry_after": 1},
         lambda b, a: (
             fails("rate_limited")(b, a)
-            and rises("exchange_probe_skipped_total", exchange="binance", reason="rate_budget")(
-                b, a
-            )
+            and rises("exchange_probe_skipped_total", exchange="binance", reason="banned")(b, a)
         ),
     ),
     Case(
@@ -84,9 +82,7 @@ CASES = (
         {"fault": "rate_limit", "retry_after": 2, "form": "date"},
         lambda b, a: (
             fails("rate_limited")(b, a)
-            and rises("exchange_probe_skipped_total", exchange="binance", reason="rate_budget")(
-                b, a
-            )
+            and rises("exchange_probe_skipped_total", exchange="binance", reason="banned")(b, a)
         ),
     ),
     Case(

@@ -119,4 +119,5 @@ def test_a_restricted_mode_of_kraken_is_no_maintenance(mode: str) -> None:
     """An emergency must never mute the pages that tell of it."""
     (read,) = [each.status for each in load("kraken").endpoints if each.status]
     assert not read(json.dumps({"error": [], "result": {"status": mode}}).encode()).active
+    assert read(json.dumps({"error": [], "result": {"status": mode}}).encode()).mode == mode
     assert read(b'{"error":[],"result":{"status":"maintenance"}}').active

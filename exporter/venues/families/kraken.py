@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from exporter.contracts import CrossCheck, Endpoint, RestLimit
 from exporter.decoding import DOUBTFUL, reading
-from exporter.model import Answer, Channel, Maintenance, Market, MarketState, Reason
+from exporter.model import Answer, Channel, Maintenance, Market, MarketState, Reason, TradingMode
 
 REST_URL = "https://api.kraken.com"
 MARKETS_PATH = "/0/public/AssetPairs"
@@ -89,6 +89,14 @@ class _Status(Struct):
     result: _State
 
 
+_MODES = {
+    "online": TradingMode.TRADING,
+    "post_only": TradingMode.POST_ONLY,
+    "limit_only": TradingMode.LIMIT_ONLY,
+    "cancel_only": TradingMode.CANCEL_ONLY,
+}
+
+
 def read_status(body: bytes) -> Maintenance:
     """Read whether maintenance goes on now.
 
@@ -98,7 +106,9 @@ def read_status(body: bytes) -> Maintenance:
     """
     with reading("kraken status"):
         status = msgspec.json.decode(body, type=_Status).result.status
-        return Maintenance(active=status == "maintenance", title=status[:200])
+        return Maintenance(
+            active=status == "maintenance", title=status[:200], mode=_MODES.get(status)
+        )
 
 
 class _Errors(Struct):
