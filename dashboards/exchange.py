@@ -298,9 +298,6 @@ _TRADABLE = Row(
             ),
             words={0: ("none", GOOD), 1: ("maintenance", IDLE)},
         ),
-            words={0: ("not said", IDLE), 1: ("trading", GOOD), 2: ("restricted", BAD)},
-            none="no venue says",
-        ),
     ],
 )
 

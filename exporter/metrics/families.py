@@ -328,7 +328,7 @@ STREAM_PROCESSING = _histogram(
     "exchange_stream_processing_seconds",
     "Our own time for a message: decode from bytes to events, apply from events to figures; "
     "batches are timed as a whole and counted as their mean.",
-    (1e-6, 2e-6, 5e-6, 1e-5, 5e-5, 1e-4, 1e-3),
+    (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3),
     "exchange",
     "stage",
 )
@@ -432,7 +432,7 @@ QUEUE_DROPPED = _counter(
 QUEUE_WAIT = _histogram(
     "exchange_queue_wait_seconds",
     "From reading the oldest item of a batch from the network to taking the batch from its queue.",
-    (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0),
+    (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0),
     "exchange",
 )
 
