@@ -41,7 +41,7 @@ def frame(payload: bytes) -> bytes:
 
 
 def trades(count: int, epoch: float) -> list[bytes]:
-    """Give ``count`` frames of Binance's combined aggTrade stream, numbered without a gap."""
+    """Return ``count`` frames of Binance's combined aggTrade stream, numbered without a gap."""
     frames = []
     for number in range(count):
         symbol = SYMBOLS[number % len(SYMBOLS)]
@@ -67,12 +67,12 @@ def trades(count: int, epoch: float) -> list[bytes]:
 
 
 def price(bid: bool, away: int) -> str:
-    """Give the price ``away`` steps from the middle."""
+    """Return the price ``away`` steps from the middle."""
     return f"{MIDDLE - STEP * away if bid else MIDDLE + STEP * away:.8f}"
 
 
 def depths(count: int, epoch: float, widths: tuple[int, ...]) -> list[bytes]:
-    """Give ``count`` frames of Binance's depth@100ms stream, around a still price.
+    """Return ``count`` frames of Binance's depth@100ms stream, around a still price.
 
     ``widths`` are the numbers of levels a side to draw from. Three in ten levels are taken away,
     some of which were not there, as recorded.
@@ -103,7 +103,7 @@ def depths(count: int, epoch: float, widths: tuple[int, ...]) -> list[bytes]:
 
 
 def book() -> bytes:
-    """Give the HTTP answer with the REST book of any symbol."""
+    """Return the HTTP answer with the REST book of any symbol."""
     sides = {
         name: [[price(bid, away), "1.50000000"] for away in range(1, LEVELS + 1)]
         for name, bid in (("bids", True), ("asks", False))
@@ -122,7 +122,7 @@ def request(connection: socket.socket) -> bytes:
 
 
 def handshake(connection: socket.socket, request: bytes) -> bytes:
-    """Answer the upgrade; give the request's first line."""
+    """Answer the upgrade; return the request's first line."""
     line, *lines = request.split(b"\r\n")
     headers = dict(header.lower().split(b": ", 1) for header in lines if b": " in header)
     key = next(h for h in lines if h.lower().startswith(b"sec-websocket-key")).split(b": ")[1]

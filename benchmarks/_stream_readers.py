@@ -45,7 +45,7 @@ class Watch:
         self._last = (0, time.perf_counter())
 
     def update(self, seen: int) -> bool:
-        """Take what was seen so far; give whether to go on."""
+        """Take what was seen so far; return whether to go on."""
         now, cpu = time.perf_counter(), _cpu()
         if seen > self.skip and self._start is None:
             self._start = (seen, now, cpu)
@@ -102,7 +102,7 @@ class Ours:
     lost: list[str]
 
     def seen(self) -> int:
-        """Give how many messages came."""
+        """Return how many messages came."""
         return sum(feed.count for feed in self.feeds.values())
 
 
@@ -195,7 +195,7 @@ def ours(port: int, count: int, *, uvloop: bool, books: bool = False) -> None:
 
 
 def _book(feed: Feed, venue: Venue, clock: Clock) -> LocalBook:
-    """Give the sink that builds one book."""
+    """Return the sink that builds one book."""
     from exporter.books.meter import BookMeter
     from exporter.metrics.registry import Registry
     from exporter.streams.exchange_books import LocalBook

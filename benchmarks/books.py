@@ -48,7 +48,7 @@ class Update:
 
 
 def updates(count: int, seed: int) -> list[Update]:
-    """Give the updates that follow the opening book."""
+    """Return the updates that follow the opening book."""
     random, made = Random(seed), []
     for number in range(START + 1, START + count + 1):
         bid = random.random() < 0.5
@@ -60,7 +60,7 @@ def updates(count: int, seed: int) -> list[Update]:
 
 
 def opening() -> tuple[list[list[str]], list[list[str]]]:
-    """Give the opening book."""
+    """Return the opening book."""
     rows = range(1, DEPTH + 1)
     return (
         [[f"{MIDDLE - TICK * n:.1f}", "1.5"] for n in rows],
@@ -69,12 +69,12 @@ def opening() -> tuple[list[list[str]], list[list[str]]]:
 
 
 def spell(message: object) -> bytes:
-    """Give JSON as venues write it."""
+    """Return JSON as venues write it."""
     return json.dumps(message, separators=(",", ":")).encode()
 
 
 def kucoin(one: Update) -> bytes:
-    """Spell an update of KuCoin's."""
+    """Format an update of KuCoin's."""
     level = [one.price, one.size, str(one.number)]
     return spell(
         {
@@ -96,13 +96,13 @@ def kucoin(one: Update) -> bytes:
 
 
 def coinbase(one: Update) -> bytes:
-    """Spell an update of Coinbase's Exchange feed."""
+    """Format an update of Coinbase's Exchange feed."""
     change = ["buy" if one.bid else "sell", one.price, one.size]
     return spell({"type": "l2update", "product_id": SYMBOL, "changes": [change], "time": ISO})
 
 
 def advanced(one: Update, kind: str = "update") -> bytes:
-    """Spell an update of Coinbase's Advanced Trade feed."""
+    """Format an update of Coinbase's Advanced Trade feed."""
     level = {
         "side": "bid" if one.bid else "offer",
         "event_time": ISO,
@@ -125,7 +125,7 @@ def advanced(one: Update, kind: str = "update") -> bytes:
 
 
 def ours(name: str, frames: Sequence[bytes]) -> tuple[float, Top]:
-    """Give CPU seconds and the best bids."""
+    """Return CPU seconds and the best bids."""
     venue, registry = venues.load(name), Registry()
     rules = venue.book
     assert rules is not None
@@ -169,7 +169,7 @@ def ours(name: str, frames: Sequence[bytes]) -> tuple[float, Top]:
 
 
 def cryptofeed(name: str, frames: Sequence[bytes]) -> tuple[float, Top]:
-    """Give the same of its compiled order book, behind its own message handler."""
+    """Return the same of its compiled order book, behind its own message handler."""
     from decimal import Decimal
 
     from cryptofeed import exchanges

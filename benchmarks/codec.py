@@ -47,7 +47,7 @@ Frames = list[tuple[float, bytes]]
 
 
 def recorded() -> dict[str, tuple[Venue, Frames]]:
-    """Give the frames of all recordings whose venue we speak."""
+    """Return the frames of all recordings whose venue we speak."""
     found = {}
     for path in sorted(SHARED.glob("recordings/*/ws*.txt")):
         with path.open("rb") as lines:
@@ -66,7 +66,7 @@ def recorded() -> dict[str, tuple[Venue, Frames]]:
 
 
 async def listen() -> dict[str, tuple[Venue, Frames]]:
-    """Give some seconds of frames of each simulated venue that needs no token."""
+    """Return some seconds of frames of each simulated venue that needs no token."""
     found = {}
     names = [n for n in simulated.names() if n in venues.names() and not venues.load(n).prelude]
     async with Simulator(venue_names=names, rate=200, book_rate=100) as simulator:
@@ -101,7 +101,7 @@ async def listen() -> dict[str, tuple[Venue, Frames]]:
 
 
 def rows_of(venue: Venue, frames: Frames) -> list[Row]:
-    """Give the events of some frames, levels decoded."""
+    """Return the events of some frames, levels decoded."""
     rows = []
     for received, frame in frames:
         for event in venue.parse(frame):
@@ -151,7 +151,7 @@ def events(blocks: list[bytes]) -> None:
 
 
 def cost(work: Callable[[], object]) -> float:
-    """Give the CPU seconds of the least disturbed round."""
+    """Return the CPU seconds of the least disturbed round."""
     best = float("inf")
     for _ in range(ROUNDS):
         start = process_time()

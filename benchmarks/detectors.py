@@ -52,7 +52,7 @@ class Naive:
 
 
 def naive(n: int) -> float:
-    """Give the median seconds per series and tick of the naive form over n series."""
+    """Return the median seconds per series and tick of the naive form over n series."""
     several = [Naive() for _ in range(n)]
     values = np.random.default_rng(1).normal(size=(60, n))
     for row in values:
@@ -69,7 +69,7 @@ def naive(n: int) -> float:
 
 
 def ours(n: int, names: tuple[str, ...]) -> tuple[float, float]:
-    """Give the median seconds per series and tick of the bank, and of its longest bite."""
+    """Return the median seconds per series and tick of the bank, and of its longest bite."""
     bank = Bank([Series("bench", str(i)) for i in range(n)], {name: load(name) for name in names})
     values = np.random.default_rng(1).normal(size=(WARM_UP + TICKS, n))
     spent, longest = [], []
@@ -91,7 +91,7 @@ def _bites(bank: Bank, values: Floats, now: float) -> list[float]:
 
 
 def alone() -> float:
-    """Give the median seconds per value of the ensemble over one series on its own."""
+    """Return the median seconds per value of the ensemble over one series on its own."""
     one = ScalarEnsemble(DETECTOR)
     spent = []
     # Six days of a value every 5 min: the season, too, has something to say.

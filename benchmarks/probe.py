@@ -114,7 +114,7 @@ def release() -> str:
 
 
 def _cpu(pid: int) -> float:
-    """Give the seconds of CPU that a process has used."""
+    """Return the seconds of CPU that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -147,7 +147,7 @@ async def _own_round(client: HttpClient, target: Target, checks: int, new: bool)
 async def _stress(
     client: HttpClient, target: Target, checks: int, at_once: int
 ) -> tuple[float, float]:
-    """Give probes per second, and probes per second of our CPU, with so many at once."""
+    """Return probes per second, and probes per second of our CPU, with so many at once."""
     clock, readers = SystemClock(), Readers()
 
     async def one() -> None:

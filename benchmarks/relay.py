@@ -48,7 +48,7 @@ def _fakes(pipe: Connection, delay: float) -> None:
 
 
 async def _post_all(url: str, bodies: list[bytes], rate: float) -> list[float]:
-    """Post at a steady rate, whatever the answers do; give the seconds each took from its due."""
+    """Post at a steady rate, whatever the answers do; return the seconds each took from its due."""
     took: list[float] = []
     began = time.monotonic()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as session:
@@ -181,20 +181,20 @@ def _by_service(found: list[Any]) -> dict[str, int]:
 
 
 def _cpu(process: Process) -> float:
-    """Give the seconds of CPU that it has used."""
+    """Return the seconds of CPU that it has used."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak(process: Process) -> float:
-    """Give the most resident memory it ever had, in MB."""
+    """Return the most resident memory it ever had, in MB."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024 / 1e6
 
 
 def main() -> int:
-    """Run all of it; give the exit status."""
+    """Run all of it; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--posts", type=int, default=10_000)
     parser.add_argument("--pages", type=int, default=300)

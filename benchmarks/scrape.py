@@ -29,7 +29,7 @@ Labelled = dict[str, object]
 
 
 def peer_of(family: Family, registry: prometheus_client.CollectorRegistry) -> Labelled:
-    """Give the constructor arguments of the reference's metric for one of our families."""
+    """Return the constructor arguments of the reference's metric for one of our families."""
     arguments: Labelled = {
         "name": family.name,
         "documentation": family.help,

@@ -52,7 +52,7 @@ UPDATES: dict[str, list[str]] = {
 
 
 def measure(reader: str, load: list[str]) -> dict[str, Any]:
-    """Run one reader under one load; give its figures."""
+    """Run one reader under one load; return its figures."""
     server = subprocess.Popen(
         [sys.executable, "-m", "benchmarks._feed_server", *load],
         stdout=subprocess.PIPE,

@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"unknown flag {name[:80]!r}{did_you_mean(name, known)}")
 
     def flags(self) -> list[str]:
-        """Give every long flag, those of sub-commands too."""
+        """Return every long flag, those of sub-commands too."""
         found: list[str] = []
         for action in self._actions:
             found += [flag for flag in action.option_strings if flag.startswith("--")]
@@ -62,13 +62,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Give ``; did you mean x?`` for the nearest known word, or nothing."""
+    """Return ``; did you mean x?`` for the nearest known word, or nothing."""
     near = get_close_matches(word[:80], known, n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def overview() -> str:
-    """Give what ``--help`` prints."""
+    """Return what ``--help`` prints."""
     found = commands.names()
     width = max(map(len, found))
     listed = "\n".join(f"  {name:<{width}}  {commands.summary(name)}" for name in found)
@@ -83,7 +83,7 @@ def overview() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give the exit status."""
+    """Run one command and return the exit status."""
     try:
         status = _main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # so that a closed pipe shows here and not while the process ends

@@ -10,11 +10,11 @@ class SystemClock:
     """Time as this machine tells it: ``contracts.Clock`` for the running program."""
 
     def wall(self) -> float:
-        """Give the wall clock in epoch seconds."""
+        """Return the wall clock in epoch seconds."""
         return time.time()  # noqa: TID251 - this is the Clock that everyone else takes it from
 
     def monotonic(self) -> float:
-        """Give the monotonic clock in seconds."""
+        """Return the monotonic clock in seconds."""
         return time.monotonic()
 
     async def sleep(self, duration: float) -> None:

@@ -114,7 +114,7 @@ class Sequence:
 
 
 def bind(rules: Iterable[SequenceRule]) -> dict[str, tuple[Sequence, ...]]:
-    """Give one topic its own sequences, by the label of the messages that they follow."""
+    """Return one topic's own sequences, by the label of the messages that they follow."""
     found: dict[str, tuple[Sequence, ...]] = {}
     for rule in rules:
         sequence = Sequence(rule)

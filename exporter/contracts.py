@@ -171,7 +171,7 @@ class Venue:
     unsure: tuple[str, ...] = ()
 
     def topic(self, channel: Channel, symbol: str) -> str:
-        """Spell the subscription of one channel of one symbol, as events will carry it."""
+        """Format the subscription of one channel of one symbol, as events will carry it."""
         return self.topics[channel].format(symbol=symbol, lower=symbol.lower())
 
 
@@ -322,7 +322,7 @@ class Banded(Protocol):
     """A detector that can say where its threshold lies."""
 
     def band(self, memory: Memory, now: float) -> Floats:
-        """Give rows lower, center and upper, shape (3, n), in the series' units; NaN: unknown."""
+        """Return rows lower, center and upper, shape (3, n), in the series' units; NaN: unknown."""
         ...
 
 

@@ -39,7 +39,7 @@ def _template(text: str) -> tuple[str, tuple[tuple[str, str], ...]] | None:
 
 
 def _pairs(record: logging.LogRecord) -> dict[str, str]:
-    """Give what a record says as key and value; a foreign message whole, as ``msg``."""
+    """Return what a record says as key and value; a foreign message whole, as ``msg``."""
     arguments = record.args if isinstance(record.args, tuple) else ()
     template = _template(record.msg) if isinstance(record.msg, str) else None
     if template is not None:
@@ -69,7 +69,7 @@ class Formatter(logging.Formatter):
             self._veil = Redactor(found | old if len(old) < _MOST else found)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line for one record."""
+        """Return the line for one record."""
         moment = datetime.fromtimestamp(record.created, UTC)
         fields = {
             "ts": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -306,7 +306,7 @@ class Probed:
 
     @property
     def ok(self) -> bool:
-        """Whether the endpoint did what was expected of it."""
+        """Return whether the endpoint did what was expected of it."""
         return self.reason is None
 
 

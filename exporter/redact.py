@@ -32,12 +32,12 @@ class Redactor:
         self._found = re.compile("|".join(map(re.escape, longest))) if longest else None
 
     def over(self, text: str) -> str:
-        """Give ``text`` without secrets. Cut it afterwards: half a secret is not recognised."""
+        """Return ``text`` without secrets. Cut it afterwards: half a secret is not recognised."""
         return text if self._found is None else self._found.sub(STAND_IN, text)
 
 
 def _parts(url: str) -> Iterator[str]:
-    """Give what makes a URL secret, which may come back without the rest of it."""
+    """Yield what makes a URL secret, which may come back without the rest of it."""
     try:
         found = urlsplit(url)
         login = (found.username or "", found.password or "")
@@ -65,7 +65,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _encoded(secret: bytes, before: int) -> str:
-    """Give those characters of base64 that hang on the secret alone, after so many other bytes."""
+    """Return the base64 characters that depend on the secret alone, after so many other bytes."""
     encoded = base64.b64encode(bytes(before) + secret).decode().rstrip("=")
     partial = (before + len(secret)) % 3 != 0
     return encoded[(0, 2, 3)[before] : len(encoded) - partial]

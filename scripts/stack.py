@@ -30,7 +30,7 @@ UNUSABLE, INTERRUPTED = 2, 130
 
 
 def main() -> int:
-    """Run until Ctrl-C or until one of the programs ends; give the exit status."""
+    """Run until Ctrl-C or until one of the programs ends; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, prog="make stack")
     parser.add_argument("--for", dest="seconds", type=float, help="end by itself after so long")
     args = parser.parse_args()
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _commands(found: dict[str, str | None], folder: Path) -> dict[str, list[str]]:
-    """Give the command line of each program."""
+    """Return the command line of each program."""
     ours = [sys.executable, "-u", "-m", "exporter"]
     shutil.copy(ROOT / "provisioning/relay.yml", folder)  # its spool is written beside it
     return {
@@ -153,7 +153,7 @@ def _program(names: tuple[str, ...]) -> str | None:
 
 
 def _free(port: int) -> bool:
-    """Say whether nobody listens on this port of the loopback."""
+    """Return whether nobody listens on this port of the loopback."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -25,7 +25,7 @@ SHARED = Path(os.environ.get("EXCHANGE_EXPORTER_SHARED") or ROOT.parent / "share
 
 
 def shared(path: str) -> Path:
-    """Give a file of the shared folder, which is no part of the repository.
+    """Return a file of the shared folder, which is no part of the repository.
 
     It stands beside the checkout as ``../shared``, or where EXCHANGE_EXPORTER_SHARED says. Tests
     that ask for it are marked ``shared`` and left out where it is not: what they check on recorded
@@ -70,7 +70,7 @@ def pytest_report_header() -> str | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give tests that depend on a machine's pace further tries, which the report counts as reruns.
+    """Retry tests that depend on a machine's pace; the report counts the tries as reruns.
 
     ``live`` ones wait for other processes, ``timed`` ones hold a measured time to a bound; nobody
     promises either of them a pace, and what is wrong with the code fails each time. All other

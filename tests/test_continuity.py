@@ -19,19 +19,19 @@ def rule(
     attribute: Literal["sequence", "order", "span"] = "span",
     labels: tuple[str, ...] = ("book",),
 ) -> SequenceRule:
-    """Give a rule."""
+    """Return a rule."""
     return SequenceRule(name="x", labels=labels, continuity=continuity, attribute=attribute)
 
 
 def depth(
     first: int | None, last: int | None, previous: int | None = None, *, snapshot: bool = False
 ) -> Depth:
-    """Give a book message of that span."""
+    """Return a book message of that span."""
     return Depth("book", "t", "s", None, None, snapshot, first=first, last=last, previous=previous)
 
 
 def trade(number: int | None, *, snapshot: bool = False) -> Trade:
-    """Give a trade of that number."""
+    """Return a trade of that number."""
     return Trade("book", "t", "s", None, 1.0, 1.0, sequence=number, order=number, snapshot=snapshot)
 
 

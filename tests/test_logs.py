@@ -19,7 +19,7 @@ log = logging.getLogger("exporter.test")
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """Give what is logged, and put the root logger back afterwards."""
+    """Yield what is logged, and put the root logger back afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield io.StringIO()

@@ -11,7 +11,7 @@ import pytest
 
 
 def tool(name: str) -> Path:
-    """Give the path of a program, or skip the test and say how it is installed."""
+    """Return the path of a program, or skip the test and say how it is installed."""
     folder = os.environ.get("EXCHANGE_EXPORTER_TOOLS") or Path(sys.prefix) / "tools"
     found = shutil.which(name, path=Path(folder) / "bin")
     if found is None:

@@ -52,7 +52,7 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def key_of(labels: Labels) -> Key:
-    """Give what tells alerts apart, as Alertmanager does."""
+    """Return what tells alerts apart, as Alertmanager does."""
     return tuple(sorted(labels.items()))
 
 
@@ -72,7 +72,7 @@ class Alerts:
         self._listeners.remove(changed)
 
     def fire(self, labels: Labels, annotations: Labels, start: float) -> bool:
-        """Let an alert fire; tell whether it did not before. One that does keeps its start."""
+        """Let an alert fire; return whether it did not before. One that does keeps its start."""
         key, texts = key_of(labels), {k: v[:_VALUE_LIMIT] for k, v in annotations.items()}
         known = self._alerts.get(key)
         start = start if known is None else known.start
@@ -83,7 +83,7 @@ class Alerts:
         return known is None
 
     def end(self, labels: Labels) -> bool:
-        """Assert an alert no longer; tell whether it was firing."""
+        """Assert an alert no longer; return whether it was firing."""
         return self._alerts.pop(key_of(labels), None) is not None
 
     def firing(self) -> list[Pushed]:
@@ -91,7 +91,7 @@ class Alerts:
         return list(self._alerts.values())
 
     def pieces(self) -> Iterator[bytes]:
-        """Give all of them as bytes, some hundred in each piece."""
+        """Yield all of them as bytes, some hundred in each piece."""
         alerts = tuple(self._alerts.values())  # as they are now: pieces may be asked for later
         for some in batches(alerts, _AT_ONCE):
             yield msgspec.msgpack.encode(some)
@@ -113,7 +113,7 @@ class Alerts:
 
 
 def body(alerts: Iterable[Pushed], now: float, repeat: float, generator_url: str) -> bytes:
-    """Give the body of a request at ``now`` (epoch seconds); ``repeat`` in seconds."""
+    """Return the body of a request at ``now`` (epoch seconds); ``repeat`` in seconds."""
     lease = now + max(_LEASE * repeat, _LEAST_LEASE)
     return msgspec.json.encode(
         [
@@ -149,7 +149,7 @@ class Recipient:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Give the request's headers."""
+        """Return the request's headers."""
         headers = {"Content-Type": "application/json"}
         if self.bearer is not None:
             headers["Authorization"] = f"Bearer {self.bearer}"
@@ -206,7 +206,7 @@ class Push:
             self._alerts.ignore(self._news.set)
 
     async def notify(self, *, only_fresh: bool = False) -> bool:
-        """Tell what fires, or only what has not for long; say whether it got through."""
+        """Tell what fires, or only what has not for long; return whether it got through."""
         now = self._clock.monotonic()
         self._bad = {key: until for key, until in self._bad.items() if until > now}
         firing = {(key_of(alert.labels), alert.start): alert for alert in self._alerts.firing()}
@@ -254,7 +254,7 @@ class Push:
         return False
 
     async def _ask(self, alerts: Sequence[Pushed]) -> tuple[int, str]:
-        """Send one request; give the status, 0 for none, and why it was not taken."""
+        """Send one request; return the status, 0 for none, and why it was not taken."""
         to = self._to
         try:
             answer = await self._send(

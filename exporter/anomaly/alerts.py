@@ -35,13 +35,13 @@ class AlertOrigin:
     external: Mapping[str, str] = field(default_factory=dict)
 
     def labels(self, name: str, severity: str, category: str, **more: str) -> dict[str, str]:
-        """Give an alert's labels. Its own come before external ones, as in Prometheus."""
+        """Return an alert's labels. Its own come before external ones, as in Prometheus."""
         own = {"alertname": name, "severity": severity, "category": category, "job": self.job}
         return {**self.external, **own, **more}
 
     @property
     def place(self) -> dict[str, str]:
-        """Give the label of alerts about one place, if places have names."""
+        """Return the label of alerts about one place, if places have names."""
         return {} if self.site is None else {"site": self.site}
 
 
@@ -56,7 +56,7 @@ def _texts(name: str, summary: str, description: str, action: str, page: str) ->
 
 
 def anomalies(origin: AlertOrigin, incidents: Collection[Verdict]) -> Iterator[Claim]:
-    """Give the alerts of all open incidents: each one alone, and together where they agree."""
+    """Yield the alerts of all open incidents: each one alone, and together where they agree."""
     quantities: defaultdict[str, dict[str, Verdict]] = defaultdict(dict)
     for verdict in incidents:
         exchange, signal = verdict.series.exchange, verdict.series.signal
@@ -99,7 +99,7 @@ def _together(origin: AlertOrigin, exchange: str, found: list[Verdict]) -> Claim
 
 
 def down(origin: AlertOrigin, exchange: str, since: float, *, streams: bool) -> Claim:
-    """Give the alert of an exchange that is out since ``since``; ``streams``: they are, too."""
+    """Return the alert of an exchange that is out since ``since``; ``streams``: they are, too."""
     name = DOWN
     also = " and none of its streams is connected" if streams else ""
     return Claim(
@@ -117,7 +117,7 @@ def down(origin: AlertOrigin, exchange: str, since: float, *, streams: bool) -> 
 
 
 def all_down(origin: AlertOrigin, share: float, since: float) -> Claim:
-    """Give the alert of nearly all exchanges at once; ``share`` of them, as a ratio."""
+    """Return the alert of nearly all exchanges at once; ``share`` of them, as a ratio."""
     name = "ExchangeAllDown"
     seen = f" from {origin.site}" if origin.site else ""
     return Claim(

@@ -96,7 +96,7 @@ class Bank:
             yield result
 
     def _admit(self, held: Memory, values: Floats, scores: Floats) -> list[Floats]:
-        """Give what may be learnt now: values put aside earlier, if any, then this tick's."""
+        """Return what may be learnt now: values put aside earlier, if any, then this tick's."""
         aside, run = held["aside"], held["run"]
         here = values == values
         suspect = here & (scores >= self._suspect)
@@ -109,7 +109,7 @@ class Bank:
         return [late, lessons] if (late == late).any() else [lessons]
 
     def band(self, name: str, now: float) -> Floats:
-        """Give where a detector's threshold lies: rows lower, center, upper, shape (3, n).
+        """Return where a detector's threshold lies: rows lower, center, upper, shape (3, n).
 
         Raises TypeError for a detector that cannot say.
         """
@@ -148,7 +148,7 @@ class Bank:
         self._cut()
 
     def dump(self) -> bytes:
-        """Give all memories as bytes; `pieces` tells how they are laid out."""
+        """Return all memories as bytes; `pieces` tells how they are laid out."""
         return b"".join(self.pieces())
 
     def pieces(self) -> Iterator[bytes]:
@@ -232,6 +232,6 @@ class Bank:
 
 
 def _line(blob: bytes, start: int) -> tuple[bytes, int]:
-    """Give the line that begins there, and where the next one does."""
+    """Return the line that begins there, and where the next one does."""
     end = blob.index(b"\n", start)
     return blob[start:end], end + 1

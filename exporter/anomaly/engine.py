@@ -178,7 +178,7 @@ class AnomalyEngine:
     # --- what outlives the process ------------------------------------------------------------
 
     def snapshot(self) -> Iterator[tuple[str, bytes]]:
-        """Give what was learnt, part by part and in bites; meanwhile nobody may call `tick`."""
+        """Yield what was learnt, part by part and in bites; meanwhile nobody may call `tick`."""
         for piece in self.bank.pieces():
             yield "detectors", piece
         for piece in self.judge.pieces(self._clock.monotonic()):
@@ -217,7 +217,7 @@ def _verdicts(pieces: Iterable[bytes]) -> list[Verdict]:
 
 
 def _worst(deviations: Mapping[tuple[str, str], float]) -> dict[str, float]:
-    """Give for each exchange the deviation that is furthest from none, with its sign."""
+    """Return for each exchange the deviation that is furthest from none, with its sign."""
     found: dict[str, float] = {}
     for (exchange, _), ratio in deviations.items():
         if abs(ratio) > abs(found.get(exchange, 0.0)):

@@ -65,6 +65,6 @@ class SignalGauge:
         self._values[self._rows[exchange]] = value
 
     def sample(self, now: float) -> Floats:
-        """Give the values set since the last sample; NaN for the other exchanges."""
+        """Return the values set since the last sample; NaN for the other exchanges."""
         values, self._values = self._values, np.full(len(self._rows), np.nan)
         return values

@@ -42,7 +42,7 @@ class Outages:
         self._with_streams: dict[str, bool] = {}
 
     async def update(self, exchanges: Sequence[Exchange], *, online: bool, clock: Clock) -> bool:
-        """Look at all exchanges once, and say whether other alerts should fire than before.
+        """Look at all exchanges once, and return whether other alerts should fire than before.
 
         ``online``: whether our own network works.
         """
@@ -76,7 +76,7 @@ class Outages:
         return self._claimed() != before
 
     def _claimed(self) -> object:
-        """Give what the claims say, to see whether it changed."""
+        """Return what the claims say, to see whether it changed."""
         return self._all_since, len(self._standing), frozenset(self._told)
 
     def resume(self, name: str, since: float, now: float) -> None:
@@ -87,7 +87,7 @@ class Outages:
         self._told.add(name)
 
     def claims(self, origin: AlertOrigin) -> Iterator[Claim]:
-        """Give the alerts that should fire now."""
+        """Yield the alerts that should fire now."""
         if self._all_since is not None:
             share = len(self._standing) / len(self._states)
             yield alerts.all_down(origin, share, self._all_since)
@@ -135,7 +135,7 @@ class Outages:
             audit.info("outage_closed exchange=%s lasted_s=%.1f", name, lasted)
 
     def _doubtful(self, exchange: Exchange, look: Look) -> bool:
-        """Say whether asking now would tell what is not known yet."""
+        """Return whether asking now would tell what is not known yet."""
         if look.answers is None:
             return False
         if look.streams is False:
@@ -179,7 +179,7 @@ def _up(state: EndpointState) -> bool:
 
 
 def _down(state: EndpointState) -> bool:
-    """Say whether an endpoint fails by itself, not for our network or for asking too much."""
+    """Return whether an endpoint fails by itself, not for our network or for asking too much."""
     if state.last is None or state.skipped is Skip.LOCAL_NETWORK:
         return False
     reason = state.last.reason
@@ -187,14 +187,14 @@ def _down(state: EndpointState) -> bool:
 
 
 def _asked(state: EndpointState) -> float:
-    """Give when an endpoint was last asked, or meant to be, in epoch seconds."""
+    """Return when an endpoint was last asked, or meant to be, in epoch seconds."""
     if state.last is None or state.skipped is not None:
         return inf
     return state.last.time
 
 
 def _failing_since(state: EndpointState) -> float | None:
-    """Give when the first of the failures in a row began, in epoch seconds, None if it is up."""
+    """Return when the first of the failures in a row began, in epoch seconds, None if it is up."""
     if state.last is None or state.last.ok or not _down(state):
         return None
     began = state.last_success or 0.0

@@ -53,7 +53,7 @@ class Rate:
         self._counting.add(exchange)
 
     def sample(self, now: float) -> Floats:
-        """Give the rate by exchange; NaN without a counter, or without one a window ago.
+        """Return the rate by exchange; NaN without a counter, or without one a window ago.
 
         A counter that went down was started anew: its rate is unknown until a window has passed.
         """

@@ -14,18 +14,18 @@ _FLAT = 1e-9  # spread over magnitude below which a window counts as constant
 
 
 def begin(n: int, w: int) -> Memory:
-    """Give empty windows: ``ring`` (n, w) with NaN where nothing is yet, and ``seen`` (n,)."""
+    """Return empty windows: ``ring`` (n, w) with NaN where nothing is yet, and ``seen`` (n,)."""
     return {"seen": np.zeros(n), "ring": np.full((n, w), np.nan)}
 
 
 def begin_moments(n: int, w: int) -> Memory:
-    """Give empty windows that also keep sums of the values less an ``anchor`` near their mean."""
+    """Return empty windows that also keep sums of the values less an ``anchor`` near their mean."""
     sums = {name: np.zeros(n) for name in ("anchor", "total", "squares", "doubt")}
     return begin(n, w) | sums
 
 
 def counts(memory: Memory) -> Floats:
-    """Give how many values each window holds, shape (n,)."""
+    """Return how many values each window holds, shape (n,)."""
     return np.minimum(memory["seen"], memory["ring"].shape[1])
 
 
@@ -68,7 +68,7 @@ def push_moments(memory: Memory, values: Floats) -> None:
 
 
 def _measured(differences: Floats) -> Floats:
-    """Give zeros in place of NaN; as it is, without a copy, in the usual case of none."""
+    """Return zeros in place of NaN; as it is, without a copy, in the usual case of none."""
     known = differences == differences
     if known.all():
         return differences
@@ -93,7 +93,7 @@ def _sum_afresh(memory: Memory, rows: np.ndarray[tuple[int], np.dtype[np.intp]])
 
 
 def moments(memory: Memory) -> tuple[Floats, Floats]:
-    """Give mean and standard deviation (dividing by the count) of each window, shape (n,) both.
+    """Return mean and standard deviation (dividing by the count) of each window, shape (n,) both.
 
     The deviation is 0.0 for a window that is constant to nine digits, or empty.
     """
@@ -106,7 +106,7 @@ def moments(memory: Memory) -> tuple[Floats, Floats]:
 
 
 def deviations(memory: Memory, values: Floats, minimum: int) -> Floats:
-    """Give how many standard deviations each value lies from its window's mean, shape (n,).
+    """Return how many standard deviations each value lies from its window's mean, shape (n,).
 
     0.0 where nothing can be said: a constant window, fewer than ``minimum`` values, no value.
     """
@@ -118,7 +118,7 @@ def deviations(memory: Memory, values: Floats, minimum: int) -> Floats:
 
 
 def quantiles(memory: Memory, *probabilities: float) -> list[Floats]:
-    """Give quantiles of each window by linear interpolation, shape (n,) each; NaN when empty.
+    """Return quantiles of each window by linear interpolation, shape (n,) each; NaN when empty.
 
     Source: Hyndman and Fan (1996), "Sample Quantiles in Statistical Packages", definition 7,
     which is numpy's default.

@@ -17,7 +17,7 @@ class Worst:
         self._this = max(self._this, value)
 
     def read(self, now: float) -> float:
-        """Give the greatest one."""
+        """Return the greatest one."""
         self._turn(now)
         return max(self._this, self._before)
 

@@ -221,7 +221,7 @@ def _intervals(found: int, windows: int, false: int, days: float) -> dict[str, f
 
 
 def plain(outcome: BacktestOutcome) -> dict[str, Any]:
-    """Give one outcome as plain values, with every alarm."""
+    """Return one outcome as plain values, with every alarm."""
     found = dict(outcome.found)
     return {
         "name": outcome.series.name,
@@ -251,7 +251,7 @@ def plain(outcome: BacktestOutcome) -> dict[str, Any]:
 def signals_of(
     capture: Path, known: Mapping[str, Signal], damaged: Callable[[str], None]
 ) -> Iterator[Subject]:
-    """Give all that is measured of a capture, a value a tick; ``known`` are signals by name.
+    """Yield all that is measured of a capture, a value a tick; ``known`` are signals by name.
 
     Raises OSError and ForeignError, as reading it does.
     """

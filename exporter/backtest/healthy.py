@@ -170,7 +170,7 @@ def _figures(
 
 
 def table(figures: Mapping[str, Mapping[str, float]]) -> str:
-    """Spell the figures of `run` for people."""
+    """Format the figures of `run` for people."""
     lines = ["healthy series              incidents a series-day, critical; over 3, 4, 5 decades"]
     for name, found in figures.items():
         ratios = "  ".join(f"{found[f'observed_over_promised_{d}']:5.2f}" for d in DECADES)

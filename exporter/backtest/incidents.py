@@ -176,7 +176,7 @@ STEPS = ("latency step", "price offset", "clock step", "daily latency step")
 
 
 def draw(kind: IncidentKind, seed: int, healthy: bool) -> Case:
-    """Give one case. The same seed gives the same case, whatever the others are."""
+    """Return one case. The same seed gives the same case, whatever the others are."""
     chance = np.random.default_rng([seed, KINDS.index(kind), int(healthy)])
     times = kind.tick * np.arange(kind.length, dtype=np.float64)
     values = kind.healthy(times, chance)
@@ -213,7 +213,7 @@ def watch(cases: list[Case], progress: Callable[[int], None] = lambda rows: None
 
 
 def report(cases: list[Case]) -> dict[str, float]:
-    """Give recall, precision, delay in ticks and false alarms per series-week of these cases."""
+    """Return recall, precision, delay in ticks and false alarms per series-week of these cases."""
     delays, false, weeks, harmed = list[int](), 0, 0.0, 0
     for case in cases:
         weeks += case.values.size * case.kind.tick / 604800.0
@@ -239,7 +239,7 @@ def report(cases: list[Case]) -> dict[str, float]:
 def run(
     progress: Callable[[int, int], None] = lambda rows, of: None,
 ) -> dict[str, dict[str, float]]:
-    """Draw and watch all cases; give the figures by half, and by kind for the reported half.
+    """Draw and watch all cases; return the figures by half, and by kind for the reported half.
 
     ``progress`` is told of values that are done, now and then, and of how many there are.
     """
@@ -266,7 +266,7 @@ def run(
 
 
 def table(figures: Mapping[str, Mapping[str, float]]) -> str:
-    """Spell the figures of `run` for people, by half and by kind."""
+    """Format the figures of `run` for people, by half and by kind."""
     lines = ["cases                recall  precision  delay in ticks, false alarms"]
     lines += [
         f"{name:20s} {found['recall']:6.2f} {found['precision']:10.2f} "

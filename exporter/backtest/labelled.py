@@ -89,7 +89,7 @@ def read_windows(path: Path) -> dict[str, tuple[Window, ...]]:
 
 
 def windows_of(name: str, known: Mapping[str, tuple[Window, ...]]) -> tuple[Window, ...] | None:
-    """Give the windows whose key is the longest end of a series' name, None without any."""
+    """Return the windows whose key is the longest end of a series' name, None without any."""
     parts = name.replace("\\", "/").split("/")
     for first in range(len(parts)):
         found = known.get("/".join(parts[first:]))

@@ -18,7 +18,7 @@ _HIGHEST = 10.0  # scores are cut here in the picture
 
 
 def available() -> bool:
-    """Say whether the extra is installed."""
+    """Return whether the extra is installed."""
     return find_spec("matplotlib") is not None
 
 
@@ -77,7 +77,7 @@ def _shade(axes: Any, outcome: BacktestOutcome) -> None:
 
 
 def _shown(lower: Any, center: Any, upper: Any) -> tuple[Any, Any]:
-    """Give a band's edges; a side whose departures do no harm ends at the center."""
+    """Return a band's edges; a side whose departures do no harm ends at the center."""
     return np.where(np.isfinite(lower), lower, center), np.where(np.isfinite(upper), upper, center)
 
 

@@ -20,7 +20,7 @@ CHECKED = 25  # levels a side: no venue's checksum covers more
 
 
 def verify(book: OrderBook, rules: BookRules, checksum: int) -> bool:
-    """Say whether the book agrees with the checksum that came with its last message."""
+    """Return whether the book agrees with the checksum that came with its last message."""
     assert rules.checksum is not None  # noqa: S101 - a venue that sends one says how it is made
     return rules.checksum(*book.spelled(CHECKED)) == checksum
 
@@ -78,7 +78,7 @@ class BookSync:
 
     @property
     def synced(self) -> bool:
-        """Whether the book is usable right now."""
+        """Return whether the book is usable right now."""
         return self.wanted is None
 
     @property
@@ -150,7 +150,7 @@ class BookSync:
         return lost
 
     def join(self, snapshot: Depth) -> bool:
-        """Take a REST snapshot, let the buffered deltas follow it, say whether the book is synced.
+        """Apply a REST snapshot and the buffered deltas; return whether the book is synced.
 
         A snapshot older than the first of them is no use: they wait for a newer one. Raises
         ParseError like `feed`.

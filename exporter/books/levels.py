@@ -43,7 +43,7 @@ class _Side:
         self.room = min(self.most, 2 * len(self.keys) + _SPARE)
 
     def key(self) -> float | None:
-        """Give the best key, None on an empty side."""
+        """Return the best key, None on an empty side."""
         keys, sizes, sign = self.keys, self.sizes, self.sign
         while keys:
             key = keys[-1]
@@ -53,7 +53,7 @@ class _Side:
         return None
 
     def best(self, count: int) -> list[float]:
-        """Give up to ``count`` prices, best first."""
+        """Return up to ``count`` prices, best first."""
         self.tidy()
         return [key * self.sign for key in self.keys[: -count - 1 : -1]]
 
@@ -123,13 +123,13 @@ class OrderBook:
 
     @property
     def crossed(self) -> bool:
-        """Whether somebody bids more than another asks: no market does, so the book is wrong."""
+        """Return whether the best bid is above the best ask: then the book is wrong."""
         bid, ask = self.bid, self.ask
         return bid is not None and ask is not None and bid > ask
 
     @property
     def touching(self) -> bool:
-        """Whether the best bid is not below the best ask: the book is crossed or locked."""
+        """Return whether the best bid is not below the best ask: the book is crossed or locked."""
         bid, ask = self.bid, self.ask
         return bid is not None and ask is not None and bid >= ask
 
@@ -139,11 +139,11 @@ class OrderBook:
         return len(self._bids.keys) + len(self._asks.keys)
 
     def top(self, count: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-        """Give up to ``count`` best (price, size) a side, best first."""
+        """Return up to ``count`` best (price, size) a side, best first."""
         return _numbers(self._bids, count), _numbers(self._asks, count)
 
     def spelled(self, count: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """Give the same as the wire spelled it; only for a book that keeps ``text``."""
+        """Return the same as the wire spelled it; only for a book that keeps ``text``."""
         bids, asks = self._bids, self._asks
         return (
             list(map(bids.sizes.__getitem__, bids.best(count))),
@@ -162,7 +162,7 @@ def _numbers(side: _Side, count: int) -> list[tuple[float, float]]:
 
 
 def divergence(one: OrderBook, other: OrderBook, count: int) -> float:
-    """Give the share of levels, of the best ``count`` a side, in which two books differ."""
+    """Return the share of levels, of the best ``count`` a side, in which two books differ."""
     wrong = whole = 0
     for ours, theirs in zip(one.top(count), other.top(count), strict=True):
         left, right = dict(ours), dict(theirs)

@@ -76,7 +76,7 @@ class Snapshots:
     answered: Callable[[Answer], None]
 
     async def ask(self, what: Subscription) -> Depth:
-        """Give a snapshot. Raises SnapshotError."""
+        """Return a snapshot. Raises SnapshotError."""
         read, path = self.rules.read_snapshot, self.rules.snapshot_path
         assert read is not None and path is not None  # noqa: S101, PT018 - who asks has looked
         target = Target(
@@ -180,7 +180,7 @@ class BookSynchronizer:
                 await self._renew(self._source)
 
     async def _fetch(self, source: Snapshots, state: backoff.BackoffState) -> backoff.BackoffState:
-        """Ask until the book is synced; give the backoff after that."""
+        """Ask until the book is synced; return the backoff after that."""
         while not self._book.synced:
             # The snapshot must be newer than the first delta that waits, so it is asked for later.
             while not self._book.waiting:

@@ -63,7 +63,7 @@ class CodecError(ValueError):
 
 
 def sides(event: Depth) -> Levels:
-    """Give the (bids, asks) of a Depth that a `Decoder` made; stands in for a venue's `levels`."""
+    """Return the (bids, asks) of a Depth that a `Decoder` made, in place of a venue's `levels`."""
     match event.levels:
         case (list() as bids, list() as asks):
             return bids, asks
@@ -80,7 +80,7 @@ class Encoder:
         self._register: dict[Key, int] = {}
 
     def encode(self, rows: Sequence[Row]) -> bytes:
-        """Give the block of some rows, in their order. Raises TypeError for undecoded levels."""
+        """Return the block of some rows, in their order. Raises TypeError for undecoded levels."""
         before = len(self._register)
         base = rows[0].received if rows else 0.0
         order = np.zeros(len(rows), np.uint8)
@@ -109,7 +109,7 @@ class Encoder:
         return b"".join((head, table, order.tobytes(), *texts, *bodies))
 
     def _code(self, row: Row) -> int | None:
-        """Give the layout that a row needs at its widest; None for JSON."""
+        """Return the layout that a row needs at its widest; None for JSON."""
         event: Any = row.event
         kind = at.KIND_OF.get(type(event))
         if kind is None:
@@ -147,7 +147,7 @@ class Decoder:
         self.register: list[Entry] = []
 
     def decode(self, payload: bytes) -> Block:
-        """Give a block as arrays. Raises CodecError, and then has learnt nothing."""
+        """Return a block as arrays. Raises CodecError, and then has learnt nothing."""
         try:
             return self._decode(payload)
         except CodecError:
@@ -204,7 +204,7 @@ class Block:
     register: Sequence[Entry]
 
     def rows(self) -> Iterator[Row]:
-        """Give the rows as they were encoded, in their order. Raises CodecError."""
+        """Yield the rows as they were encoded, in their order. Raises CodecError."""
         rare = ((row.received, row.exchange, row.event) for row in self.rare)
         try:
             parts = [rare, *(section.events(self.register) for section in self.sections)]

@@ -25,7 +25,7 @@ _SPAN = 2**31 - 1
 
 
 def whole(values: Floats, scale: Floats | float) -> tuple[npt.NDArray[np.uint32], Bools]:
-    """Give ``values * scale`` as u32, and where dividing that by ``scale`` gives every bit back.
+    """Return ``values * scale`` as u32, and where dividing that by ``scale`` gives every bit back.
 
     Source: IEEE 754: the quotient of two exact floats is the float nearest to their ratio, which
     is what reading the decimal text gives; below 2**53 and 10**22 both are exact.
@@ -39,7 +39,7 @@ def whole(values: Floats, scale: Floats | float) -> tuple[npt.NDArray[np.uint32]
 
 
 def places(values: Floats) -> Bytes:
-    """Give how many decimal places each value needs, NOT_NARROW where a u32 cannot hold it."""
+    """Return how many decimal places each value needs, NOT_NARROW where a u32 cannot hold it."""
     found = np.full(len(values), NOT_NARROW, np.uint8)
     rest = np.arange(len(values))
     for count in range(PLACES + 1):
@@ -52,7 +52,7 @@ def places(values: Floats) -> Bytes:
 
 
 def most_places(columns: Sequence[Floats]) -> tuple[Bytes, Bools]:
-    """Give the places that all columns of a record share, and where they hold all its values."""
+    """Return the places that all columns of a record share, and where they hold all its values."""
     needed = np.maximum.reduce([places(column) for column in columns])
     narrow = needed != NOT_NARROW
     needed[~narrow] = 0
@@ -80,7 +80,7 @@ def _greatest(values: Bytes, counts: Ints) -> Bytes:
 
 
 def bits(values: Floats) -> Ints:
-    """Give floats as the integers that their bits spell; neighbouring floats differ by one.
+    """Return floats as the integers that their bits spell; neighbouring floats differ by one.
 
     A float of seconds today counts in steps of 2**-22 s: 32 bits of difference are 8 minutes
     either way, and lose nothing.
@@ -89,7 +89,7 @@ def bits(values: Floats) -> Ints:
 
 
 def near(numbers: Ints, anchor: Ints) -> tuple[npt.NDArray[np.int32], Bools]:
-    """Give numbers as differences from ``anchor``, and where those fit."""
+    """Return numbers as differences from ``anchor``, and where those fit."""
     apart = numbers - anchor
     # Of two that are not negative the difference cannot overflow.
     fits = (numbers >= 0) & (anchor >= 0) & (np.abs(apart) <= _SPAN)

@@ -74,12 +74,12 @@ COUNT_LIMIT = 0xFFFF  # levels a side whose number a narrow Depth can hold
 
 
 def bit(kind: RecordKind, name: str) -> int:
-    """Give the bit that says whether an optional field is there."""
+    """Return the bit that says whether an optional field is there."""
     return 1 << (_OPTIONAL_SHIFT + kind.optional.index(name))
 
 
 def has(kind: RecordKind, code: int, name: str) -> bool:
-    """Whether records of this code carry the field."""
+    """Return whether records of this code carry the field."""
     return name not in kind.optional or bool(code & bit(kind, name))
 
 
@@ -95,7 +95,7 @@ class Layout:
 
 @cache
 def layout(code: int) -> Layout:
-    """Give the layout of a code. Raises ValueError for one that nothing would be written with."""
+    """Return the layout of a code. Raises ValueError for one that nothing would be written with."""
     kind = KINDS[code & 3]
     present = [name for name in kind.optional if code & bit(kind, name)]
     if code >> (_OPTIONAL_SHIFT + len(kind.optional)):

@@ -39,12 +39,12 @@ class PackedGroup:
         self._read_wholes()
 
     def parts(self) -> Iterator[tuple[int, c.Bools]]:
-        """Give the codes that occur, and which rows are of each."""
+        """Yield the codes that occur, and which rows are of each."""
         for code in np.unique(self._codes).tolist():
             yield code, self._codes == code
 
     def pack(self, code: int, chosen: c.Bools) -> tuple[int, bytes]:
-        """Give how many levels some rows have, then their records and levels."""
+        """Return how many levels some rows have, then their records and levels."""
         form = layout(code)
         records = np.zeros(int(chosen.sum()), form.record)
         names = form.record.names or ()

@@ -53,7 +53,7 @@ _SIGNALS = (rates.MESSAGE_RATE, gauges.STREAM_LATENCY, gauges.SPREAD)
 
 
 def subscribed(what: Subscription, venue: str, received: float) -> Row:
-    """Give the row that introduces a subscription, so that a capture explains itself."""
+    """Return the row that introduces a subscription, so that a capture explains itself."""
     facts = {
         "venue": venue,
         "channel": str(what.channel),
@@ -64,7 +64,7 @@ def subscribed(what: Subscription, venue: str, received: float) -> Row:
 
 
 def guess(exchange: str, event: Data) -> Subscription:
-    """Give the subscription that an event must be of, where nobody recorded it."""
+    """Return the subscription that an event must be of, where nobody recorded it."""
     return Subscription(
         exchange=exchange,
         channel=_CHANNELS[type(event)],
@@ -145,7 +145,7 @@ class Playback:
         return sorted(self._watches.values(), key=lambda watch: _place(watch.feed.subscription))
 
     def figures(self) -> dict[str, Any]:
-        """Give all that was seen as plain values: seconds, epoch seconds, None where nothing is."""
+        """Return all that was seen as plain values: seconds, epoch seconds, None for nothing."""
         return {
             "first": _known(self.first),
             "last": _known(self.now),

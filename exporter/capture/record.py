@@ -71,7 +71,7 @@ class Recorder:
             self.dropped += 1
 
     def taken(self) -> list[Row]:
-        """Give what waits, to be written."""
+        """Return what waits, to be written."""
         rows, self._waiting = self._waiting, []
         return rows
 
@@ -100,7 +100,7 @@ class Recorder:
             self.board.take(row)
 
     def _read_levels(self, row: Row, event: Depth, block: list[Row]) -> int:
-        """Put a book's row into a block, its levels decoded; give how many they are.
+        """Put a book's row into a block, its levels decoded; return how many they are.
 
         What cannot be read is kept without them, and marked.
         """
@@ -287,7 +287,7 @@ def _policy(wanted: QueuePolicy) -> QueuePolicy:
 def _parts(
     config: settings.Config,
 ) -> Iterator[tuple[settings.ExchangeConfig, str, Venue, tuple[Subscription, ...]]]:
-    """Give exchange, name, venue and subscriptions of every connection."""
+    """Yield exchange, name, venue and subscriptions of every connection."""
     for exchange in config.exchanges:
         venue = venues.load(exchange.venue)
         for wanted in exchange.streams:

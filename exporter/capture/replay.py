@@ -17,7 +17,7 @@ CONTENT = Content("capture", VERSION)
 
 
 def captured(path: Path, damaged: Callable[[str], None]) -> Iterator[Row]:
-    """Give the rows of a capture: a directory of segments, or one segment.
+    """Yield the rows of a capture: a directory of segments, or one segment.
 
     ``damaged`` is told of each segment that ends early; the next one stands on its own. Raises
     OSError, and ForeignError for a file that is none of ours or of another version.
@@ -34,7 +34,7 @@ def captured(path: Path, damaged: Callable[[str], None]) -> Iterator[Row]:
 
 
 def recorded(items: Iterable[text_recording.Item], venue: Venue) -> Iterator[Row]:
-    """Give the rows of a raw text recording; frames without a time come when their events say."""
+    """Yield the rows of a raw text recording; frames without a time come when their events say."""
     decode, latest = venue.decode, 0.0
     known: set[str] = set()
     for item in items:

@@ -36,7 +36,7 @@ class RecordSection:
         return layout(self.code).kind
 
     def columns(self) -> dict[str, Any]:
-        """Give all fields as arrays of shape (n,), times in epoch seconds, without the absent ones.
+        """Return all present fields as arrays of shape (n,), times in epoch seconds.
 
         Of a Depth also ``levels``, shape (m, 2): price and size of all records, bids first.
         """
@@ -77,7 +77,7 @@ class RecordSection:
         return flat
 
     def events(self, register: Sequence[Entry]) -> Iterator[tuple[float, str, Any]]:
-        """Give received time, exchange and event of each record."""
+        """Return received time, exchange and event of each record."""
         found = {
             name: values.tolist() for name, values in self.columns().items() if name != "levels"
         }
@@ -92,7 +92,7 @@ class RecordSection:
         return zip(found["received"], (entry.exchange for entry in entries), events, strict=True)
 
     def _fields(self, found: Mapping[str, Any], absent: Iterable[None]) -> list[Iterable[Any]]:
-        """Give the columns of an event's further fields, in the order of its declaration."""
+        """Return the columns of an event's further fields, in the order of its declaration."""
         flags = found["flags"]
         made: dict[str, Iterable[Any]] = {
             "snapshot": [bool(each & SNAPSHOT) for each in flags],

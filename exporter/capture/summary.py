@@ -132,7 +132,7 @@ class Summary:
             self._failed += not verify(book, rules, event.checksum)
 
     def figures(self) -> dict[str, Any]:
-        """Give all figures as plain values: times in ms or s as the keys say, null where none."""
+        """Return all figures as plain values: times in ms or s as the keys say, null where none."""
         data = self._data
         latencies = [value for values in self._latencies.values() for value in values]
         return {
@@ -184,7 +184,7 @@ def _bounds(values: array[float]) -> dict[str, float] | None:
 
 
 def _percentiles(values: array[float] | list[float]) -> dict[str, float | int] | None:
-    """Give nearest-rank percentiles, to a microsecond."""
+    """Return nearest-rank percentiles, to a microsecond."""
     if not values:
         return None
     ranked = sorted(values)

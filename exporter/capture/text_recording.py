@@ -73,12 +73,12 @@ _CONTROL = re.compile(rb"(wss?://\S+|https?://\S+) (<->|<-|->) ([0-9.eE+]+)(?:: 
 
 
 def read(lines: Iterable[bytes]) -> Iterator[Item]:
-    """Give one item for each line, whatever is in it."""
+    """Return one item for each line, whatever is in it."""
     return map(read_line, lines)
 
 
 def read_line(line: bytes) -> Item:
-    """Give the item of one line, with or without its line end."""
+    """Return the item of one line, with or without its line end."""
     line = line.rstrip(b"\r\n")
     if not line.strip():
         return Blank()

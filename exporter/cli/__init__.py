@@ -25,19 +25,19 @@ class Command(Protocol):
 
 
 def names() -> tuple[str, ...]:
-    """Give the names of all commands, sorted."""
+    """Return the names of all commands, sorted."""
     files = (file.stem for file in Path(__file__).parent.glob("[!_]*.py"))
     return tuple(sorted(files))
 
 
 def summary(name: str) -> str:
-    """Give a command's first docstring line, read without importing what it needs to run."""
+    """Return a command's first docstring line, read without importing what it needs to run."""
     source = (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0].rstrip(".")
 
 
 def load(name: str) -> Command:
-    """Give the command of that name. Raises KeyError for an unknown one."""
+    """Return the command of that name. Raises KeyError for an unknown one."""
     if name not in names():
         raise KeyError(name)
     return cast(Command, import_module(f"{__name__}.{name}"))

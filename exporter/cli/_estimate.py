@@ -141,7 +141,7 @@ def weights(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Weig
 
 
 def book_minutes(exchange: ExchangeConfig, venue: Venue, config: Config, books: int) -> float:
-    """Give the minutes until every book has had its first snapshot over REST, 0 without any."""
+    """Return the minutes until every book has had its first snapshot over REST, 0 without any."""
     if venue.book is None or venue.book.read_snapshot is None:
         return 0.0
     share, weight = settings.budget_share(exchange, config.probes), venue.book.weight
@@ -199,7 +199,7 @@ def series_shared(instruments: int, config: Config) -> int:
 
 
 def values(family: Family, label: str) -> int:
-    """Give how many values a label has, beside those that the config brings. Raises KeyError."""
+    """Return how many values a label has, beside those that the config brings. Raises KeyError."""
     return _ODD.get((family.name, label)) or _VALUES[label]
 
 

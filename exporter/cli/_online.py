@@ -53,7 +53,7 @@ async def look_up(config: Config, places: Places, fetch: Fetch, clock: Clock) ->
 
 
 def _instruments(exchange: ExchangeConfig) -> Iterator[tuple[Place, str]]:
-    """Give every instrument that is written down, with its place within the exchange."""
+    """Yield every instrument that is written down, with its place within the exchange."""
     for number, instrument in enumerate(exchange.symbols):
         yield ("symbols", number), instrument
     for row, stream in enumerate(exchange.streams):

@@ -82,7 +82,7 @@ def serve(
     ready: Callable[[int], None] = lambda port: None,
     reload: Callable[[], Config] | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT; give the exit status.
+    """Serve until SIGTERM or SIGINT; return the exit status.
 
     ``ready`` is told the port; ``reload`` reads the config anew, or raises ConfigError.
     """

@@ -87,7 +87,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was found; give the exit status."""
+    """Print what was found; return the exit status."""
     if bool(args.file) == args.own_incidents:
         print("exchange-exporter: expected either FILE or --own-incidents", file=sys.stderr)
         return 2
@@ -189,7 +189,7 @@ def _files(args: argparse.Namespace, known: dict[str, Signal]) -> int:
 def _groups(
     files: Sequence[Path], signal: Signal | None, known: dict[str, Signal]
 ) -> Iterator[list[Subject]]:
-    """Give what is to be judged; series of the same times come together, which is faster."""
+    """Yield what is to be judged; series of the same times come together, which is faster."""
     from exporter.backtest import backtest
 
     def damaged(what: str) -> None:

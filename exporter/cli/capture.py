@@ -79,7 +79,7 @@ def _bytes(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Record until told to stop; give the exit status."""
+    """Record until told to stop; return the exit status."""
     from exporter import config as settings
     from exporter import logs, venues
     from exporter.capture.record import Capture
@@ -132,7 +132,7 @@ async def _record(capture: Capture, duration: float | None) -> None:
 
 
 def _seldom() -> Callable[[Capture], None]:
-    """Give what shows a line every 10 s, for a log."""
+    """Return what shows a line every 10 s, for a log."""
     due: float | None = None
 
     def show(capture: Capture) -> None:

@@ -52,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check one file and give the exit status."""
+    """Check one file and return the exit status."""
     try:
         config, places = settings.load_placed(args.file, venues.names(), venues.load)
     except ConfigError as error:
@@ -100,7 +100,7 @@ async def _ask(config: Config, places: settings.Places) -> online.Findings:
 
 
 def report(file: str, config: Config) -> list[str]:
-    """Give the lines that describe a good config, warnings last."""
+    """Return the lines that describe a good config, warnings last."""
     rows = [["exchange", "venue", "endpoints", "probes/s"]]
     rows[0] += ["streams", "connections", "subscriptions", "series"]
     limits = [["exchange", "limit", "probes use", "may use", "venue allows"]]
@@ -172,7 +172,7 @@ def _count_of_shards(text: str) -> int:
 
 
 def shares(config: Config, count: int) -> list[str]:
-    """Give the lines that say what each of ``count`` shards would watch."""
+    """Return the lines that say what each of ``count`` shards would watch."""
     placed = settings.units(config, count, venues.load)
     parts = settings.shares(config, count, venues.load)
     rows: list[Sequence[str]] = [("shard", "exchanges", "endpoints", "subscriptions")]

@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; give the exit status."""
+    """Do it; return the exit status."""
     from exporter.flow import dead_letters
     from exporter.flow.segments import BusyError
 

@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until told to stop; give the exit status."""
+    """Serve until told to stop; return the exit status."""
     with _simulator(args.venues, args.seed) as simulator:
         # Imported while the simulator starts: both are up within two seconds.
         from exporter import config as settings
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _places(simulator: subprocess.Popen[str]) -> tuple[str, dict[str, str]]:
-    """Give the simulator's URL and that of each venue, by name, as it prints them."""
+    """Return the simulator's URL and that of each venue, by name, as it prints them."""
     places: dict[str, str] = {}
     for line in simulator.stdout or ():
         name, _, rest = line.partition(" ")
@@ -59,7 +59,7 @@ def _places(simulator: subprocess.Popen[str]) -> tuple[str, dict[str, str]]:
 
 
 def document(places: Mapping[str, str]) -> str:
-    """Give the config that watches simulated exchanges, by the URL of each venue."""
+    """Return the config that watches simulated exchanges, by the URL of each venue."""
     from exporter import venues
 
     lines = ["probes: {interval: 5s, timeout: 2s}", "exchanges:"]

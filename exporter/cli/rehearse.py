@@ -74,7 +74,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Rehearse; give the exit status."""
+    """Rehearse; return the exit status."""
     # Loaded here, so that other commands and --help do not pay for it.
     from exporter.simulator.rehearsal import RehearsalError, load
 

@@ -93,7 +93,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked; give the exit status."""
+    """Do what was asked; return the exit status."""
     from exporter.config import ConfigError
     from exporter.relay import settings as relay_settings
 
@@ -254,7 +254,7 @@ def _test(config: RelayConfig, name: str) -> int:
 
 
 def _shown(text: str) -> str:
-    """Give foreign text on one line, with nothing that moves a terminal's cursor."""
+    """Return foreign text on one line, with nothing that moves a terminal's cursor."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 

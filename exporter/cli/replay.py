@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def is_capture(path: Path) -> bool:
-    """Whether a path is a directory of segments, or one of them, and not a raw text recording."""
+    """Return whether a path is a segment or a directory of them, and no raw text recording."""
     return path.is_dir() or path.suffix == SUFFIX
 
 
@@ -194,7 +194,7 @@ def _thinned(rows: Iterable[Row], step: int) -> Iterator[Row]:
 def paced(
     rows: Iterable[Row], speed: float, now: Callable[[], float], wait: Callable[[float], None]
 ) -> Iterator[Row]:
-    """Give each row when it is due. A row that is late is given at once, one from before too."""
+    """Yield each row when it is due. A row that is late is given at once, one from before too."""
     begun = now()
     first: float | None = None
     for row in rows:
@@ -216,7 +216,7 @@ def _page(seen: Playback) -> str:
 
 
 def summarise(path: Path, venue: Venue | None = None, drop_every: int = 0) -> dict[str, Any]:
-    """Give the figures of one recording. Raises OSError and UnknownVenueError."""
+    """Return the figures of one recording. Raises OSError and UnknownVenueError."""
     if venue is None:
         with path.open("rb") as lines:
             venue = recognise(read(lines))
@@ -262,7 +262,7 @@ def recognise(items: Iterable[Item]) -> Venue | None:
 
 
 def _faults(venue: Venue, frames: Iterable[bytes]) -> tuple[int, int]:
-    """Give how many frames a venue does not understand, and how many break its numbering."""
+    """Return how many frames a venue does not understand, and how many break its numbering."""
     unread, topics = 0, dict[str, dict[str, tuple[Sequence, ...]]]()
     for frame in frames:
         try:

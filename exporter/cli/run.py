@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until told to stop; give the exit status."""
+    """Serve until told to stop; return the exit status."""
     from exporter import config as settings
     from exporter import venues
 

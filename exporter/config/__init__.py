@@ -132,7 +132,7 @@ class Places:
     lines: Mapping[Place, int]
 
     def complaint(self, place: Place, wrong: str) -> tuple[int, str]:
-        """Give a line number to sort by, and the complaint in the form of all others."""
+        """Return a line number to sort by, and the complaint in the form of all others."""
         known = next(place[:n] for n in range(len(place), -1, -1) if place[:n] in self.lines)
         line = self.lines[known]
         return line, f"{self.name}:{line}: {spelled(place)}{': ' if place else ''}{wrong}"
@@ -159,7 +159,7 @@ def load_placed(
 
 
 def text_of(file: str | Path) -> str:
-    """Give a config file's text. Raises ConfigError."""
+    """Return a config file's text. Raises ConfigError."""
     try:
         with Path(file).open("rb") as stream:
             raw = stream.read(LONGEST + 1)
@@ -246,7 +246,7 @@ def schema_of(section: type[Any], title: str, definitions: dict[str, Schema]) ->
 
 
 def config_hash(config: object) -> str:
-    """Give 16 hex digits that change when a setting does, and not with comments or spelling.
+    """Return 16 hex digits that change when a setting does, and not with comments or spelling.
 
     Of a secret only its source counts: the digits are published.
     """

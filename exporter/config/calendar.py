@@ -41,7 +41,7 @@ class Cron:
     either: bool
 
     def falls_on(self, day: date) -> bool:
-        """Say whether it begins on a day at all."""
+        """Return whether it begins on a day at all."""
         if day.month not in self.months:
             return False
         by_day, by_weekday = day.day in self.days, day.isoweekday() % 7 in self.weekdays
@@ -104,7 +104,7 @@ CalendarWindow: TypeAlias = Recurring | Once
 
 
 def end_of(window: CalendarWindow, now: float) -> float | None:
-    """Give when the window that is open at ``now`` ends; epoch seconds, None: none is open."""
+    """Return when the window that is open at ``now`` ends; epoch seconds, None: none is open."""
     if isinstance(window, Once):
         return window.end if window.start <= now < window.end else None
     start = _latest_start(window, now)
@@ -112,7 +112,7 @@ def end_of(window: CalendarWindow, now: float) -> float | None:
 
 
 def _latest_start(window: Recurring, now: float) -> float | None:
-    """Give the last start at or before ``now`` that may still matter."""
+    """Return the last start at or before ``now`` that may still matter."""
     day = datetime.fromtimestamp(now, window.zone).date() + timedelta(days=1)
     # One day more at both ends: around a change of the clock days overlap.
     oldest = datetime.fromtimestamp(now - window.duration, window.zone).date() - timedelta(days=1)
@@ -127,7 +127,7 @@ def _latest_start(window: Recurring, now: float) -> float | None:
 
 @lru_cache(maxsize=4096)
 def _starts(when: Cron, zone: ZoneInfo, day: date) -> tuple[float, ...]:
-    """Give the starts on one day of the zone's calendar, in epoch seconds, in order of time."""
+    """Return the starts on one day of the zone's calendar, in epoch seconds, in order of time."""
     if not when.falls_on(day):
         return ()
     return tuple(

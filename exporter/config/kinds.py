@@ -104,7 +104,7 @@ def found(node: Node) -> str:
 
 
 def path(place: Place) -> str:
-    """Spell a place as people write it: ``exchanges[0].symbols[1]``."""
+    """Format a place as people write it: ``exchanges[0].symbols[1]``."""
     text = ""
     for part in place:
         if isinstance(part, int):
@@ -115,14 +115,14 @@ def path(place: Place) -> str:
 
 
 def nearest(word: str, known: Collection[str]) -> str | None:
-    """Give the known word that was probably meant, if any is near."""
+    """Return the known word that was probably meant, if any is near."""
     folded = {name.casefold(): name for name in known}
     near = get_close_matches(word.casefold()[:80], folded, n=1, cutoff=0.6)
     return folded[near[0]] if near else None
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """Give ``; did you mean "x"?`` for the nearest known word, or nothing."""
+    """Return ``; did you mean "x"?`` for the nearest known word, or nothing."""
     near = nearest(word, known)
     return f'; did you mean "{near}"?' if near else ""
 

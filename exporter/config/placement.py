@@ -39,7 +39,7 @@ def shard(text: str) -> Shard:
 
 
 def spread(keys: Iterable[str], count: int) -> dict[str, int]:
-    """Give the shard of each key. None gets more than its even share, rounded up.
+    """Return the shard of each key. None gets more than its even share, rounded up.
 
     The order of ``keys`` has no part in it.
     """
@@ -55,5 +55,5 @@ def spread(keys: Iterable[str], count: int) -> dict[str, int]:
 
 
 def _weight(name: str, index: int | None) -> bytes:
-    """Give how much a key wants a shard; without one, how early the key chooses."""
+    """Return how much a key wants a shard; without one, how early the key chooses."""
     return blake2b(f"{name}\n{'' if index is None else index}".encode(), digest_size=8).digest()

@@ -20,12 +20,12 @@ _USUAL = VenueEndpoint(name="usual", path="/").interval
 
 
 def symbol(exchange: ExchangeConfig, venue: Venue, instrument: str) -> str:
-    """Spell an instrument the venue's way."""
+    """Format an instrument the venue's way."""
     return exchange.symbol_overrides.get(instrument) or venue.symbol(instrument)
 
 
 def targets(exchange: ExchangeConfig, venue: Venue, probes: ProbesConfig) -> tuple[Target, ...]:
-    """Give what to probe of an exchange, complete. Secrets in headers are revealed here."""
+    """Return what to probe of an exchange, complete. Secrets in headers are revealed here."""
     own = {endpoint.name: endpoint for endpoint in venue.endpoints}
     return tuple(
         _target(each, own.get(each.name), exchange, venue, probes)
@@ -34,7 +34,7 @@ def targets(exchange: ExchangeConfig, venue: Venue, probes: ProbesConfig) -> tup
 
 
 def wanted(exchange: ExchangeConfig, venue: Venue) -> tuple[EndpointConfig, ...]:
-    """Give the endpoints of an exchange: those of its config, else the venue's usual ones."""
+    """Return the endpoints of an exchange: those of its config, else the venue's usual ones."""
     if exchange.endpoints is not None:
         return exchange.endpoints
     return tuple(EndpointConfig(name=each.name) for each in venue.endpoints if each.default)
@@ -79,7 +79,7 @@ def _target(
 
 
 def breaker_rules(exchange: ExchangeConfig, endpoint: str) -> breaker.BreakerRules:
-    """Give the rules of one endpoint's breaker: exactly one of its three is on."""
+    """Return the rules of one endpoint's breaker: exactly one of its three is on."""
     wanted = exchange.breaker
     named = (each.slow_after for each in exchange.endpoints or () if each.name == endpoint)
     return breaker.BreakerRules(
@@ -96,7 +96,7 @@ def breaker_rules(exchange: ExchangeConfig, endpoint: str) -> breaker.BreakerRul
 
 
 def windows(exchange: ExchangeConfig) -> tuple[tuple[calendar.CalendarWindow, bool], ...]:
-    """Give the maintenance that is known beforehand, and whether probes pause for it."""
+    """Return the maintenance that is known beforehand, and whether probes pause for it."""
     return tuple(
         (
             calendar.Recurring(calendar.cron(each.cron), each.duration, zone)
@@ -112,7 +112,7 @@ def windows(exchange: ExchangeConfig) -> tuple[tuple[calendar.CalendarWindow, bo
 
 
 def status_page(exchange: ExchangeConfig, venue: Venue) -> str | None:
-    """Give the base URL of the status page to follow.
+    """Return the base URL of the status page to follow.
 
     Where another REST URL is named the venue's own page may be that of another site.
     """
@@ -123,7 +123,7 @@ def status_page(exchange: ExchangeConfig, venue: Venue) -> str | None:
 
 
 def rest_limits(exchange: ExchangeConfig, venue: Venue) -> tuple[RestLimit, ...]:
-    """Give the limits that count: the venue's, the first one scaled where the config says so."""
+    """Return the limits that count: the venue's, the first one scaled where the config says so."""
     weight = exchange.limits.weight
     if weight is None:
         return venue.rest_limits
@@ -134,7 +134,7 @@ def rest_limits(exchange: ExchangeConfig, venue: Venue) -> tuple[RestLimit, ...]
 
 
 def budget_share(exchange: ExchangeConfig, probes: ProbesConfig) -> float:
-    """Give the share of those limits that probes may use."""
+    """Return the share of those limits that probes may use."""
     return probes.budget_share if exchange.limits.share is None else exchange.limits.share
 
 
@@ -142,7 +142,7 @@ _BOOKS = 0.8  # of the probes' share: probes never wait for a limit, books do
 
 
 def book_weight(limit: RestLimit, share: float, heaviest: int) -> int:
-    """Give the weight of a limit that book snapshots may use; one of ``heaviest`` always fits.
+    """Return the weight of a limit that book snapshots may use; one of ``heaviest`` always fits.
 
     ``share`` is that of probes and books together.
     """
@@ -155,7 +155,7 @@ def subscriptions(
     venue: Venue,
     symbols: Mapping[str, str] | None = None,
 ) -> tuple[Subscription, ...]:
-    """Give a stream's subscriptions, channel by channel.
+    """Return a stream's subscriptions, channel by channel.
 
     ``symbols`` (instrument to the venue's spelling) is what discovery found; overrides win.
     """
@@ -177,7 +177,7 @@ def subscriptions(
 
 
 def connections(wanted: Iterable[Subscription], venue: Venue) -> int:
-    """Give how many connections the venue's limits ask for: routes and topics on each."""
+    """Return how many connections the venue's limits ask for: routes and topics on each."""
     topics: dict[str, set[str]] = {}
     for each in wanted:
         topics.setdefault(venue.routes.get(each.channel, ""), set()).add(each.topic)

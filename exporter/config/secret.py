@@ -18,7 +18,7 @@ class Secret:
     _value: str = field(repr=False)
 
     def reveal(self) -> str:
-        """Give the secret itself, for the wire and for nothing else."""
+        """Return the secret itself, for the wire and for nothing else."""
         return self._value
 
     def __str__(self) -> str:
@@ -29,7 +29,7 @@ class Secret:
 
 
 def revealed(config: object) -> Iterator[str]:
-    """Give every secret in a config, wherever it stands, so that logs can hide them."""
+    """Yield every secret in a config, wherever it stands, so that logs can hide them."""
     match config:
         case Secret():
             yield config.reveal()

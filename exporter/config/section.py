@@ -133,7 +133,7 @@ class TableKind(Generic[T]):
 
 
 def named(reading: Reading, place: Place, node: Pairs) -> Iterator[tuple[str, Place, Node]]:
-    """Give name, place and value of a mapping's keys, complaining of those that stand twice."""
+    """Yield name, place and value of a mapping's keys, complaining of those that stand twice."""
     seen: dict[str, int] = {}
     for key, value in node.pairs:
         if not isinstance(key, Scalar):
@@ -180,7 +180,7 @@ def _default(kind: ValueKind[Any], default: Any) -> Any:
 
 
 def keys(section: type[Any]) -> dict[str, Key]:
-    """Give the keys of a section, in the order in which they are declared."""
+    """Return the keys of a section, in the order in which they are declared."""
     return {field.name: field.metadata["key"] for field in dataclasses.fields(section)}
 
 
@@ -214,7 +214,7 @@ class Section(Generic[T]):
     def _values(
         reading: Reading, place: Place, node: Pairs, known: Mapping[str, Key]
     ) -> tuple[dict[str, Any], set[str]]:
-        """Give what was read, and the names of keys of which nothing more should be said."""
+        """Return what was read, and the names of keys of which nothing more should be said."""
         values: dict[str, Any] = {}
         doubtful: set[str] = set()
         for name, here, value in named(reading, place, node):
@@ -266,5 +266,5 @@ class Section(Generic[T]):
         return {**schema, "required": self.required()} if self.required() else schema
 
     def required(self) -> list[str]:
-        """Give the keys that have no default."""
+        """Return the keys that have no default."""
         return [name for name, each in keys(self.of).items() if each.default is REQUIRED]

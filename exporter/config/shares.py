@@ -15,7 +15,7 @@ Load = Callable[[str], Venue]
 
 
 def units(config: Config, count: int, load: Load) -> dict[str, int]:
-    """Give the shard of each ``exchange``, and of each ``exchange/endpoint`` that may part."""
+    """Return the shard of each ``exchange``, and of each ``exchange/endpoint`` that may part."""
     names = [each.name for each in config.exchanges]
     loose = [
         f"{each.name}/{name}"
@@ -26,7 +26,7 @@ def units(config: Config, count: int, load: Load) -> dict[str, int]:
 
 
 def shares(config: Config, count: int, load: Load) -> list[tuple[ExchangeConfig, ...]]:
-    """Give the exchanges, or parts of them, that each of ``count`` shards watches.
+    """Return the exchanges, or parts of them, that each of ``count`` shards watches.
 
     Where endpoints are spread, the exchange's streams, books, clock and status stay together. Each
     part gets an equal part of the probes' share of the rate limits, so that all of them together

@@ -84,7 +84,7 @@ class _Open:
 
 
 def read(text: str) -> Node | None:
-    """Give the one document of a YAML text; None when it is empty. Raises YamlError."""
+    """Return the one document of a YAML text; None when it is empty. Raises YamlError."""
     try:
         return _compose(text)
     except yaml.MarkedYAMLError as error:

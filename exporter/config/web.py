@@ -168,5 +168,5 @@ def read(text: str, name: str) -> tuple[WebConfig, Places]:
 
 
 def refused(places: Places, where: str, wrong: str) -> ConfigError:
-    """Give the error for a key of ``tls_server_config`` whose file turned out to be no good."""
+    """Return the error for a key of ``tls_server_config`` whose file turned out to be no good."""
     return ConfigError((places.complaint(("tls_server_config", where), wrong)[1],))

@@ -65,7 +65,7 @@ def compare(
 
 
 def _median_without(ordered: Sequence[float], price: float) -> float:
-    """Give the median of sorted prices, one of this price left out: sorted once for all of them."""
+    """Return the median of sorted prices without one of this price: they are sorted only once."""
     out, middle = bisect_left(ordered, price), (len(ordered) - 1) // 2
 
     def other(place: int) -> float:
@@ -97,7 +97,7 @@ class Motion:
 def frozen(
     motions: Sequence[Motion], now: float, *, freshness: float, still: float, peers: int = 2
 ) -> frozenset[tuple[str, str]]:
-    """Give the (exchange, instrument) whose value stands still although frames arrive.
+    """Return the (exchange, instrument) whose value stands still although frames arrive.
 
     Frozen: fresh, unchanged for ``still`` seconds, while at least ``peers`` fresh exchanges have
     moved on the same instrument within that time. A calm market freezes nobody.

@@ -52,7 +52,7 @@ class Exchange:
         return self._streams.queue_waited
 
     def tasks(self) -> Iterator[Task]:
-        """Give everything of this exchange that must run."""
+        """Yield everything of this exchange that must run."""
         yield "mailbox", f"{self.name}/mailbox", partial(self._mailbox.serve, _done)
         yield from self.probing.tasks()
         yield from self._streams.tasks()
@@ -75,11 +75,11 @@ class Exchange:
 
     @property
     def begun(self) -> bool:
-        """Whether every endpoint and stream has had its first turn."""
+        """Return whether every endpoint and stream has had its first turn."""
         return self.probing.begun and all(stream.counts for stream in self.streams)
 
     async def ask(self, question: Callable[[], object], timeout: float) -> object:
-        """Have this exchange's own task do something; give what came of it.
+        """Have this exchange's own task do something; return what came of it.
 
         Raises MailboxFullError, UnansweredError, TimeoutError after ``timeout`` seconds, and
         ValueError from the question.
@@ -87,7 +87,7 @@ class Exchange:
         return await self._mailbox.ask(question, timeout)
 
     def symptoms(self) -> frozenset[Symptom]:
-        """Give what fails now, as far as it tells of the other side; empty when all is well."""
+        """Return what fails now, as far as it tells of the other side; empty when all is well."""
         streams = (
             of_stream(stream.lost)
             for stream in self.streams

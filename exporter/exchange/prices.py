@@ -73,7 +73,7 @@ class Prices:
 
 
 def _newest(feeds: Iterable[Feed]) -> dict[tuple[str, str], Feed]:
-    """Give one feed for each exchange and symbol: of several the one that was heard last."""
+    """Return one feed for each exchange and symbol: of several the one that was heard last."""
     found: dict[tuple[str, str], Feed] = {}
     for feed in feeds:
         pair = (feed.subscription.exchange, feed.subscription.instrument)

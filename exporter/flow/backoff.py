@@ -40,14 +40,14 @@ class BackoffState:
 
 
 def ceiling(attempt: int, rules: BackoffRules) -> float:
-    """Give the longest wait in seconds before try number ``attempt`` (from 0)."""
+    """Return the longest wait in seconds before try number ``attempt`` (from 0)."""
     return min(rules.cap, rules.base * rules.growth ** min(attempt, _DOUBLINGS))
 
 
 def step(
     state: BackoffState, lived: float, rules: BackoffRules, chance: float
 ) -> tuple[BackoffState, float | None]:
-    """Give the wait in seconds after a try that lived for ``lived`` seconds and then failed.
+    """Return the wait in seconds after a try that lived for ``lived`` seconds and then failed.
 
     ``chance`` is drawn evenly from [0, 1). A connection that is accepted and dropped at once has
     not recovered, so only ``reset_after`` seconds of life start the count anew. None: the total

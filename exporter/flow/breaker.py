@@ -109,7 +109,7 @@ def release(
     rules: BreakerRules,
     chance: float,
 ) -> tuple[BreakerState, Circuit | None]:
-    """Give a permit back with what the call came to; ``ok`` None judges nothing (cancelled).
+    """Release a permit with the outcome of the call; ``ok`` None judges nothing (cancelled).
 
     ``duration`` in seconds; ``chance`` is drawn evenly from [0, 1). Gives the circuit entered.
     """
@@ -220,7 +220,7 @@ class Breaker:
         return permit
 
     def release(self, permit: Permit, ok: bool | None, duration: float, now: float) -> None:
-        """Give the permit back, once, with the outcome; None when there is none to judge by."""
+        """Release the permit, once, with the outcome; None when there is none to judge by."""
         self.state, circuit = release(
             self.state, permit, ok, duration, now, self.rules, self._chance()
         )

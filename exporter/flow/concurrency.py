@@ -15,7 +15,7 @@ class FairSemaphore:
         self.common = asyncio.Semaphore(total)
 
     def share(self, among: int) -> FairShare:
-        """Give the share of one of ``among``: an equal part of the slots, at least one.
+        """Return the share of one of ``among``: an equal part of the slots, at least one.
 
         As long as there are no more shares than slots, one that is held up for ever leaves the
         others what they need.

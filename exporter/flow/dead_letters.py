@@ -48,14 +48,14 @@ def writer(folder: Path, *, segment_size: int = _SEGMENT, max_bytes: int = MOST)
 
 
 def encode(letter: DeadLetter) -> bytes:
-    """Give a letter as one block."""
+    """Return a letter as one block."""
     if len(letter.frame) > LONGEST:
         letter = msgspec.structs.replace(letter, frame=letter.frame[:LONGEST])
     return msgspec.msgpack.encode(letter)
 
 
 def read(folder: Path) -> Iterator[tuple[str, DeadLetter | DamagedError]]:
-    """Give all letters, oldest first, each with its name; in place of what is lost, why.
+    """Yield all letters, oldest first, each with its name; in place of what is lost, why.
 
     A name (``3-17``: the segment, the place in it) stays the same as long as its letter is kept.
     A file of something else is damage too: one flipped bit of a head makes a segment that.
@@ -79,7 +79,7 @@ def read(folder: Path) -> Iterator[tuple[str, DeadLetter | DamagedError]]:
 
 
 def purge(folder: Path) -> int:
-    """Remove all letters; give how many segments went. Raises BusyError while one writes, OSError.
+    """Remove all letters; return the number of segments. Raises OSError; BusyError if in use.
 
     The lock is held throughout, so that nobody begins to write in between.
     """

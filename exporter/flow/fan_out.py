@@ -37,7 +37,7 @@ async def fan_out(
     expected: tuple[type[Exception], ...] = (),
     each: Callable[[Done[T, R] | Failed[T]], None] = lambda outcome: None,
 ) -> list[Done[T, R] | Failed[T]]:
-    """Do ``work`` for each item and give what each came to, in the items' order.
+    """Do ``work`` for each item and return what each came to, in the items' order.
 
     At most ``concurrency`` run at a time, and no more items than that are drawn ahead; each has
     ``timeout`` seconds. An ``expected`` error is an outcome. Any other one, and cancellation, ends

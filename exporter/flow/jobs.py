@@ -150,17 +150,17 @@ class Jobs:
             self._line.offer(job)
 
     def find(self, number: int) -> Job | None:
-        """Give a job that waits, runs, or ended not too long ago."""
+        """Return a job that waits, runs, or ended not too long ago."""
         if number in self._live:
             return self._live[number]
         return next((job for job in self._over if job.id == number), None)
 
     def all(self) -> list[Job]:
-        """Give all that are known, the newest first."""
+        """Return all that are known, the newest first."""
         return sorted((*self._live.values(), *self._over), key=lambda job: -job.id)
 
     def cancel(self, number: int) -> bool:
-        """Have a job not run, or end at once; give whether there was anything to cancel."""
+        """Have a job not run, or end at once; return whether there was anything to cancel."""
         job = self._live.get(number)
         if job is None or job.unwanted:
             return False

@@ -42,7 +42,7 @@ class Mailbox(Generic[Q, A]):
         return len(self._waiting)
 
     async def ask(self, question: Q, timeout: float) -> A:
-        """Give the answer; ``timeout`` in seconds.
+        """Return the answer; ``timeout`` in seconds.
 
         A question that nobody waits for any more is not looked at; one that is being answered is
         answered to its end. Raises MailboxFullError, TimeoutError, UnansweredError and what the

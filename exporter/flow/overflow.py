@@ -76,7 +76,7 @@ class Overflow:
         return taken
 
     def take(self) -> tuple[list[Frame], float] | None:
-        """Give the frames put first, and since when they waited; None when there are no more."""
+        """Return the frames put first, and since when they waited; None when there are no more."""
         try:
             blocks = [] if self._spill is None else self._spill.take(1)
         except OSError:
@@ -105,13 +105,13 @@ class Overflows:
         self._numbers = count(1)
 
     def open(self, origin: SpillOrigin, max_bytes: int) -> Overflow:
-        """Give one for a new connection."""
+        """Return one for a new connection."""
         folder = self._folder / f"{next(self._numbers):08d}"
         return Overflow(folder, origin, max_bytes=max_bytes)
 
 
 def left(folder: Path, damaged: Callable[[Path, Exception], None]) -> Iterator[SpilledFrames]:
-    """Give what a killed process has left under ``folder``, and remove it as it is given.
+    """Yield what a killed process has left under ``folder``, and remove it as it is given.
 
     The frames of a segment that were taken in part are given again. ``damaged`` is told of each
     segment that could not be read to its end, and may move it elsewhere. Raises OSError.

@@ -73,7 +73,7 @@ class Queue(Generic[T]):
         return sum(map(len, self._levels.values()))
 
     def offer(self, item: T) -> bool:
-        """Put an item without waiting; give whether it was taken. Raises QueueClosedError."""
+        """Put an item without waiting; return whether it was taken. Raises QueueClosedError."""
         if self.closed:
             raise QueueClosedError
         key = self._own_key(item)
@@ -89,7 +89,7 @@ class Queue(Generic[T]):
         return True
 
     def remove(self, item: T) -> bool:
-        """Take an item out of turn; give whether it was here."""
+        """Take an item out of turn; return whether it was here."""
         priority = self._priority(item)
         level = self._levels.get(priority)
         if level is None:

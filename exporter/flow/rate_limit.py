@@ -57,7 +57,7 @@ class TokenBucket:
         _check(self.weight, self.window)
 
     def start(self, now: float) -> Bucket:
-        """Give a full bucket."""
+        """Return a full bucket."""
         return Bucket(self.weight * _nanos(self.window), _nanos(now))
 
     def take(self, state: Bucket, weight: int, now: float) -> tuple[Bucket, float]:
@@ -97,7 +97,7 @@ class SlidingWindow:
         return max(1, ceil(self.window * _NANOS / _SLICES))
 
     def start(self, now: float) -> WindowState:
-        """Give an untouched window."""
+        """Return an untouched window."""
         return WindowState()
 
     def take(self, state: WindowState, weight: int, now: float) -> tuple[WindowState, float]:
@@ -120,7 +120,7 @@ class SlidingWindow:
         return WindowState((*kept, (number, weight))), 0.0
 
     def used(self, state: WindowState, now: float) -> int:
-        """Give the weight that still counts at ``now`` (seconds)."""
+        """Return the weight that still counts at ``now`` (seconds)."""
         return sum(taken for _, taken in self._kept(state, _nanos(now) // self._slice))
 
     def _kept(self, state: WindowState, number: int) -> tuple[tuple[int, int], ...]:
@@ -194,7 +194,7 @@ def reconcile(
 
 
 def used_ratio(state: RateLimitState, now: float, rules: RateLimitRules) -> float:
-    """Give the used part of the venue's whole limit, by its count or by ours, the greater."""
+    """Return the used part of the venue's whole limit, by its count or by ours, the greater."""
     told = state.told + state.since if now < state.told_until else 0
     return max(told, rules.ours.used(state.ours, now)) / rules.weight
 
@@ -223,11 +223,11 @@ class Ban:
             self._on_ban(until)
 
     def left(self) -> float:
-        """Give the seconds that it still lasts, zero or less when there is none."""
+        """Return the seconds that it still lasts, zero or less when there is none."""
         return self.until - self._clock.wall()
 
     def admit(self, weight: int = 1) -> bool:
-        """Say whether something may be asked now, whatever its weight."""
+        """Return whether something may be asked now, whatever its weight."""
         return self.left() <= 0.0
 
     def admits(self, weight: int = 1) -> bool:
@@ -261,7 +261,7 @@ class RateBudget:
         return not self._line.locked() and self._take(weight) == 0.0
 
     def admits(self, weight: int = 1) -> bool:
-        """Say whether `admit` would take ``weight`` now; takes nothing."""
+        """Return whether `admit` would take ``weight`` now; takes nothing."""
         if self._line.locked() or self.banned.left() > 0.0:
             return False
         return take(self.state, weight, self._clock.monotonic(), self.rules)[1] == 0.0
@@ -281,7 +281,7 @@ class RateBudget:
         self.banned.ban(duration)
 
     def used_ratio(self) -> float:
-        """Give the used part of the venue's whole limit."""
+        """Return the used part of the venue's whole limit."""
         return used_ratio(self.state, self._clock.monotonic(), self.rules)
 
     def _take(self, weight: int) -> float:

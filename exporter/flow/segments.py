@@ -68,13 +68,13 @@ class Content:
 
 
 def segments(directory: Path) -> list[Path]:
-    """Give the segments of a directory, oldest first. Raises OSError."""
+    """Return the segments of a directory, oldest first. Raises OSError."""
     found = (path for path in directory.iterdir() if path.suffix == SUFFIX)
     return sorted((path for path in found if path.stem.isdecimal()), key=lambda p: int(p.stem))
 
 
 def read(path: Path, content: Content) -> Iterator[bytes]:
-    """Give the payloads of one segment, in order.
+    """Yield the payloads of one segment, in order.
 
     Raises ForeignError at once, DamagedError after the last good payload, OSError.
     """
@@ -107,7 +107,7 @@ def _checksum(number: int, offset: int, payload: bytes) -> int:
 
 
 def _check_head(path: Path, head: bytes, content: Content) -> int:
-    """Give the segment's number. Raises ForeignError and DamagedError."""
+    """Return the segment's number. Raises ForeignError and DamagedError."""
     if not MAGIC.startswith(head[: len(MAGIC)]):
         raise ForeignError(f"{path}: no segment")
     if len(head) < HEAD_SIZE:
@@ -126,7 +126,7 @@ def _check_head(path: Path, head: bytes, content: Content) -> int:
 
 
 def mend(path: Path, content: Content) -> int:
-    """Cut off a torn tail, remove a file whose head is torn or missing; give the bytes that went.
+    """Cut off a torn tail, remove a file whose head is torn or missing; return the bytes that went.
 
     Raises ForeignError, DamagedError for what is no torn tail, OSError.
     """
@@ -215,7 +215,7 @@ class Writer:
         return sum(self._sizes.values())
 
     def append(self, payload: bytes) -> bool:
-        """Write one block; give whether it was the segment's last. Raises OSError, ValueError.
+        """Write one block; return whether it was the segment's last. Raises OSError, ValueError.
 
         After an OSError (a full disk) the block is not there, and nothing before it is harmed.
         """
@@ -246,7 +246,7 @@ class Writer:
             os.fdatasync(self._file)
 
     def close(self) -> None:
-        """Sync, and give the directory free. Raises OSError."""
+        """Sync, and return the directory free. Raises OSError."""
         try:
             self._end()
         finally:

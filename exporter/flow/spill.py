@@ -53,7 +53,7 @@ class Spill:
         return True
 
     def take(self, most: int) -> list[bytes]:
-        """Give the oldest items, ``most`` at most; fewer only when there are no more."""
+        """Return the oldest items, ``most`` at most; fewer only when there are no more."""
         taken: list[bytes] = []
         while len(taken) < most and self.pending:
             try:
@@ -69,7 +69,7 @@ class Spill:
         return taken
 
     def close(self) -> None:
-        """Give the directory free. Raises OSError."""
+        """Release the lock of the directory. Raises OSError."""
         self._writer.close()
 
     def _next(self) -> bool:

@@ -15,7 +15,7 @@ Parts: TypeAlias = Mapping[str, Sequence[bytes]]
 
 
 def pack(parts: Parts) -> list[bytes]:
-    """Give what to write: a line with version and checksum, one of the lengths, the pieces.
+    """Return what to write: a line with version and checksum, one of the lengths, the pieces.
 
     Pieces are never joined: to copy many megabytes at one stroke would hold up every thread.
     """
@@ -29,7 +29,7 @@ def pack(parts: Parts) -> list[bytes]:
 
 
 def unpack(blob: bytes) -> dict[str, list[bytes]]:
-    """Give the parts back. Raises ValueError for what is torn, foreign or of another version."""
+    """Return the parts back. Raises ValueError for what is torn, foreign or of another version."""
     first, _, rest = blob.partition(b"\n")
     magic, _, checksum = first.rpartition(b" ")
     if magic != _MAGIC:

@@ -67,7 +67,7 @@ class _Route:
     request: bytes = b""
 
     def write(self, method: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-        """Give a request's bytes. Raises ValueError."""
+        """Return a request's bytes. Raises ValueError."""
         if body is None and self.asked == (method, headers):
             return self.request
         relayed = None if self.host.tls else self.host.proxy
@@ -250,7 +250,7 @@ class HttpClient:
         )
 
     def _idle(self, host: _Host) -> TcpConnection | None:
-        """Give the connection used last, if it is still alive; forget those idle for too long."""
+        """Return the connection used last, if it is still alive; forget those idle for too long."""
         if self._keepalive is None:
             return None
         oldest = monotonic() - self._keepalive
@@ -308,13 +308,13 @@ class HttpClient:
 
 
 async def addresses(url: str) -> tuple[str, ...]:
-    """Give all addresses that the name in a URL leads to, in the system's order. Raises OSError."""
+    """Return all addresses of the name in a URL, in the system's order. Raises OSError."""
     parsed = URL(url)
     return tuple(address for _, address in await resolve(parsed.raw_host or "", parsed.port or 0))
 
 
 def proxied(url: str) -> bool:
-    """Say whether a URL is asked over a proxy, which does the resolving."""
+    """Return whether a URL is asked over a proxy, which does the resolving."""
     parsed = URL(url)
     return environment().of(parsed.scheme, parsed.raw_host or "", parsed.port or 0) is not None
 

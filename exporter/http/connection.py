@@ -110,7 +110,7 @@ class TcpConnection:
                 return b""
 
     def alive(self) -> bool:
-        """Say whether an idle connection is still fit for a request."""
+        """Return whether an idle connection is still fit for a request."""
         for _ in range(_PIECES):
             if not self._data:
                 self._ready()  # the loop may not have come round to what is there already
@@ -133,7 +133,7 @@ class TcpConnection:
         return False
 
     def detach(self) -> socket.socket:
-        """Give the socket away; without TLS, and with nothing read ahead."""
+        """Return the socket away; without TLS, and with nothing read ahead."""
         self._rest()
         return self._socket
 
@@ -214,7 +214,7 @@ class TcpConnection:
 
 
 def _arrived(notes: list[tuple[int, int, bytes]]) -> float:
-    """Give the monotonic time at which bytes arrived: by the kernel's stamp, if it left one."""
+    """Return the monotonic time at which bytes arrived: by the kernel's stamp, if it left one."""
     now = monotonic()
     for _, kind, content in notes:
         if kind == _STAMP and len(content) == _TIMESPEC.size:
@@ -224,7 +224,7 @@ def _arrived(notes: list[tuple[int, int, bytes]]) -> float:
 
 
 async def resolve(name: str, port: int) -> tuple[tuple[int, str], ...]:
-    """Give all addresses of a name, each with its family, in the system's order. Raises OSError."""
+    """Return all addresses of a name with their families, in the system's order. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys((int(family), str(at[0])) for family, _, _, _, at in found))
 

@@ -80,7 +80,7 @@ class Proxies:
         self._exceptions = [_exception(entry) for entry in no]
 
     def of(self, scheme: str, host: str, port: int) -> Proxy | None:
-        """Give the proxy that leads to a host, None for nobody's help."""
+        """Return the proxy that leads to a host, None for nobody's help."""
         proxy = self._http if scheme == "http" else self._https
         if proxy is None and scheme == "ws":
             proxy = self._http
@@ -118,7 +118,7 @@ def of_environment(environ: Mapping[str, str]) -> Proxies:
 
 @cache
 def environment() -> Proxies:
-    """Give the proxies of this process's environment, as it was at the first call.
+    """Return the proxies of this process's environment, as it was at the first call.
 
     Raises ProxyError.
     """
@@ -126,7 +126,7 @@ def environment() -> Proxies:
 
 
 def authority(host: str, port: int) -> str:
-    """Spell host and port as a request names them."""
+    """Format host and port as a request names them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -21,5 +21,5 @@ _piece = SharedReadBuffer()
 
 
 def piece() -> memoryview:
-    """Give this thread's."""
+    """Return this thread's."""
     return _piece.view

@@ -53,7 +53,7 @@ class ParsedResponse:
 
     @property
     def done(self) -> bool:
-        """Whether the answer is whole."""
+        """Return whether the answer is whole."""
         return self._part is _Part.DONE
 
     @property
@@ -63,7 +63,7 @@ class ParsedResponse:
 
     @property
     def begun(self) -> bool:
-        """Whether the headers of the final answer are in."""
+        """Return whether the headers of the final answer are in."""
         return self._part is not _Part.HEAD
 
     def feed(self, data: bytes) -> None:
@@ -257,7 +257,7 @@ class _Unpacker:
         return bytes(plain)
 
     def _stream(self, first: int) -> zlib._Decompress:
-        """Give what undoes the stream at hand, or the next one, whose ``first`` byte is given."""
+        """Return what undoes the stream at hand, or the next one, whose ``first`` byte is given."""
         if self._zlib is None:
             if first == 0x1F:
                 self._members = 1

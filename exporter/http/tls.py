@@ -12,7 +12,7 @@ _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 
 
 def not_after(der: bytes) -> float:
-    """Give the end of a certificate's validity, epoch seconds. Raises ValueError.
+    """Return the end of a certificate's validity, epoch seconds. Raises ValueError.
 
     Source: RFC 5280, sections 4.1 and 4.1.2.5. The standard library decodes only certificates
     that it has verified, and the expired one is the one we want to know about.
@@ -84,7 +84,7 @@ async def certificate_end(
 def tls_context(
     ca_file: str | None = None, kind: type[ssl.SSLContext] = ssl.SSLContext
 ) -> ssl.SSLContext:
-    """Give a verifying TLS context: the system's authorities, or those in ``ca_file`` alone."""
+    """Return a verifying TLS context: the system's authorities, or those in ``ca_file`` alone."""
     context = kind(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

@@ -14,7 +14,7 @@ from exporter.model import Family
 
 
 def spelled(value: float) -> str:
-    """Spell a number as both exposition formats read it: shortest form that reads back equal."""
+    """Format a number as both exposition formats read it: shortest form that reads back equal."""
     kind = type(value)
     if kind is int:
         return str(value)
@@ -56,7 +56,7 @@ class CounterChild:
         self.value += amount
 
     def text(self) -> str:
-        """Give the child's line."""
+        """Return the child's line."""
         if self.value != self._shown:
             self._shown = self.value
             self._text = f"{self._head}{spelled(self.value)}\n"
@@ -84,7 +84,7 @@ class GaugeChild:
         self.value = (self.value or 0) + amount
 
     def text(self) -> str:
-        """Give the child's line, or nothing while it is absent."""
+        """Return the child's line, or nothing while it is absent."""
         if self.value != self._shown:
             self._shown = self.value
             self._text = "" if self.value is None else f"{self._head}{spelled(self.value)}\n"
@@ -131,7 +131,7 @@ class HistogramChild:
         return self._sum
 
     def text(self) -> str:
-        """Give the child's lines: cumulative buckets, count, sum."""
+        """Return the child's lines: cumulative buckets, count, sum."""
         rising = list(accumulate(self._counts))
         count = rising[-1]
         if count != self._shown:  # every observation moves the count

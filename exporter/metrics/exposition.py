@@ -23,7 +23,7 @@ _COMPRESSION = 1  # of 9; a page shrinks to 4 % as it is, 6 gives 3 % for three 
 
 
 def openmetrics_preferred(accept: str) -> bool:
-    """Tell whether an Accept header ranks OpenMetrics 1 above text.
+    """Return whether an Accept header ranks OpenMetrics 1 above text.
 
     Both formats of a range without a version are meant; `escaping` and other parameters do not
     matter, as our names need no escaping. Equal weights go by the order in the header. Where
@@ -50,7 +50,7 @@ def openmetrics_preferred(accept: str) -> bool:
 
 
 def gzip_accepted(accept_encoding: str) -> bool:
-    """Tell whether an Accept-Encoding header allows gzip."""
+    """Return whether an Accept-Encoding header allows gzip."""
     for part in accept_encoding.lower().split(","):
         coding, _, parameter = part.partition(";")
         if coding.strip() in ("gzip", "*"):
@@ -84,7 +84,7 @@ class Exposition:
     async def __call__(
         self, accept: str, accept_encoding: str
     ) -> tuple[dict[str, str], list[bytes]]:
-        """Give headers and body for a scrape's Accept and Accept-Encoding headers.
+        """Return headers and body for a scrape's Accept and Accept-Encoding headers.
 
         The body comes in pieces of some 64 KiB: joining 4 MB would stall the loop for 3 ms.
         """

@@ -646,12 +646,12 @@ WEB_CONFIG_SUCCESSFUL = _gauge(
 
 
 def all_families() -> tuple[Family, ...]:
-    """Give every family of this file, in the order in which it is written."""
+    """Return every family of this file, in the order in which it is written."""
     return tuple(value for value in globals().values() if isinstance(value, Family))
 
 
 def markdown_rows() -> list[str]:
-    """Give the metric table of the README, one row a family, without its heading."""
+    """Return the metric table of the README, one row a family, without its heading."""
     return [
         f"| `{family.name}` | {family.kind}"
         f"{f', {len(family.buckets)} buckets' if family.buckets else ''} | "

@@ -130,19 +130,19 @@ class Registry:
             self.gauge(SERIES_LIMIT).set(series_limit)
 
     def scope(self) -> Registry:
-        """Give a part of this registry that owns what is made through it, until `close`."""
+        """Return a part of this registry that owns what is made through it, until `close`."""
         return Registry(_store=self._store)
 
     def counter(self, family: Family, *labels: str) -> CounterChild:
-        """Give the bound child, made at 0 if it is new. Raises ValueError for wrong labels."""
+        """Return the bound child, made at 0 if it is new. Raises ValueError for wrong labels."""
         return self._child(CounterChild, family, labels)
 
     def gauge(self, family: Family, *labels: str) -> GaugeChild:
-        """Give the bound child, absent from the page until it is set. Raises ValueError."""
+        """Return the bound child, absent from the page until it is set. Raises ValueError."""
         return self._child(GaugeChild, family, labels)
 
     def histogram(self, family: Family, *labels: str) -> HistogramChild:
-        """Give the bound child, made empty if it is new. Raises ValueError."""
+        """Return the bound child, made empty if it is new. Raises ValueError."""
         return self._child(HistogramChild, family, labels)
 
     def info(self, family: Family, *labels: str) -> None:
@@ -150,20 +150,20 @@ class Registry:
         self._child(GaugeChild, family, labels).set(1)
 
     def counters(self, family: Family, *labels: str, values: type[V]) -> dict[V, CounterChild]:
-        """Give one counter for each value of the family's last label, all of them at 0."""
+        """Return one counter for each value of the family's last label, all of them at 0."""
         return {value: self.counter(family, *labels, value) for value in values}
 
     def gauges(
         self, family: Family, *labels: str, values: type[V], start: float | None = 0
     ) -> dict[V, GaugeChild]:
-        """Give one gauge for each value of the family's last label, all of them at ``start``."""
+        """Return one gauge for each value of the family's last label, all of them at ``start``."""
         found = {value: self.gauge(family, *labels, value) for value in values}
         for child in found.values():
             child.set(start)
         return found
 
     def histograms(self, family: Family, *labels: str, values: type[V]) -> dict[V, HistogramChild]:
-        """Give one histogram for each value of the family's last label."""
+        """Return one histogram for each value of the family's last label."""
         return {value: self.histogram(family, *labels, value) for value in values}
 
     def refresh(self, callback: Callable[[], None]) -> None:
@@ -196,7 +196,7 @@ class Registry:
             callback()
 
     def tables(self) -> list[FamilyTable]:
-        """Give all families in the order of their first child; for the scrape alone."""
+        """Return all families in the order of their first child; for the scrape alone."""
         return list(self._store.tables.values())
 
     def _child(self, kind: type[C], family: Family, labels: tuple[str, ...]) -> C:

@@ -57,12 +57,12 @@ class Site:
 
     @property
     def strained(self) -> bool:
-        """Whether this process is late by more than any exchange could be blamed for."""
+        """Return whether this process is late by more than any exchange could be blamed for."""
         return self.loop_lag >= 0.25 or self.schedule_lag >= 1.0 or self.queue_wait >= 1.0
 
     @property
     def cut_off(self) -> bool:
-        """Whether at least half of the control targets fail too."""
+        """Return whether at least half of the control targets fail too."""
         return self.controls_down > 0 and 2 * self.controls_down >= self.controls
 
 

@@ -14,7 +14,7 @@ class Bans:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def of(self, exchange: str) -> float:
-        """Give the end of a ban; zero where there was none."""
+        """Return the end of a ban; zero where there was none."""
         return self.until.get(exchange, 0.0)
 
     def record(self, exchange: str, until: float) -> None:

@@ -35,7 +35,7 @@ class ClockOffset:
     def observe(
         self, venue_time: float, sent: float, round_trip: float, resolution: float, now: float
     ) -> Offset:
-        """Learn from one reply and give the offset as it is known now.
+        """Learn from one reply and return the offset as it is known now.
 
         ``venue_time`` and ``sent`` (our wall clock when the request left) in epoch seconds;
         ``round_trip`` and the venue clock's ``resolution`` in seconds; ``now`` monotonic.
@@ -52,7 +52,7 @@ class ClockOffset:
         return self.read(now)
 
     def read(self, now: float) -> Offset:
-        """Give the offset at ``now``; its error has grown since the last reply.
+        """Return the offset at ``now``; its error has grown since the last reply.
 
         Raises LookupError before the first reply.
         """

@@ -40,7 +40,7 @@ Found: TypeAlias = tuple[Market, ...] | Unasked
 async def discover(
     questions: Iterable[Question], fetch: Fetch, clock: Clock
 ) -> Mapping[str, Found]:
-    """Ask each site once; give its markets, or why there are none, by URL."""
+    """Ask each site once; return its markets, or why there are none, by URL."""
     outcomes = await fan_out(
         {each.url: each for each in questions}.values(),
         lambda question: _ask(question, fetch, clock),

@@ -45,7 +45,7 @@ class ErrorRate:
         self._fresh.add(exchange)
 
     def sample(self, now: float) -> Floats:
-        """Give the share that failed by exchange; NaN where no probe ended since the last one."""
+        """Return the share that failed by exchange; NaN where no probe ended since the last one."""
         values = np.full(len(self._recent), np.nan)
         for row, (exchange, recent) in enumerate(self._recent.items()):
             while recent and recent[0][0] < now - self._window:

@@ -78,7 +78,7 @@ class ExchangeProbes:
         self._announced: dict[MaintenanceSource, Maintenance] = {}
 
     def tasks(self) -> Iterator[Task]:
-        """Give everything that must run."""
+        """Yield everything that must run."""
         for state in self.endpoints.values():
             yield (
                 "probe",
@@ -88,7 +88,7 @@ class ExchangeProbes:
 
     @property
     def begun(self) -> bool:
-        """Whether every endpoint has had its first turn."""
+        """Return whether every endpoint has had its first turn."""
         return all(state.last or state.skipped for state in self.endpoints.values())
 
     @property
@@ -114,7 +114,7 @@ class ExchangeProbes:
         self.announced(MaintenanceSource.STATUS_PAGE, maintenance)
 
     def symptoms(self) -> Iterator[Symptom]:
-        """Give what the endpoints that fail tell of the other side."""
+        """Yield what the endpoints that fail tell of the other side."""
         for state in self.endpoints.values():
             if state.skipped is Skip.LOCAL_NETWORK:
                 yield Symptom.UNREACHED

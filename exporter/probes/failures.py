@@ -45,7 +45,7 @@ class StreamFailure:
 
 
 def of_probe(done: Probed, target: Target) -> ProbeFailure:
-    """Give what to keep of a probe that failed. What we sent as a header is blacked out."""
+    """Return what to keep of a probe that failed. What we sent as a header is blacked out."""
     reason, answer = done.reason or Reason.OTHER, done.answer
     veil = Redactor(target.headers.values())
     detail = veil.over(done.detail)[:_DETAIL]
@@ -76,7 +76,7 @@ def of_probe(done: Probed, target: Target) -> ProbeFailure:
 
 
 def of_stream(error: ConnectionLostError, ended: float, lived: float | None) -> StreamFailure:
-    """Give what to keep of a connection that ended at ``ended`` (epoch seconds)."""
+    """Return what to keep of a connection that ended at ``ended`` (epoch seconds)."""
     return StreamFailure(
         time=ended,
         reason=error.reason,

@@ -51,12 +51,12 @@ class History:
         self._count += 1
 
     def _backwards(self) -> Iterator[tuple[float, float]]:
-        """Give when each probe ended and how long it took, the newest first."""
+        """Yield when each probe ended and how long it took, the newest first."""
         for number in range(self._count - 1, max(self._count - self.limit, 0) - 1, -1):
             yield self._moments[number % self.limit], self._durations[number % self.limit]
 
     def since(self, now: float, window: float) -> tuple[list[float], int]:
-        """Give the durations of the successes within ``window`` seconds, and how many failed."""
+        """Return the durations of the successes within ``window`` seconds, and how many failed."""
         good, bad = [], 0
         for then, duration in self._backwards():
             if now - then > window:
@@ -68,7 +68,7 @@ class History:
         return good, bad
 
     def recent(self, most: int = 60) -> tuple[float | None, ...]:
-        """Give the durations of the last probes, oldest first; None for those that failed."""
+        """Return the durations of the last probes, oldest first; None for those that failed."""
         newest = [duration for _, duration in islice(self._backwards(), most)]
         return tuple(None if isnan(duration) else duration for duration in reversed(newest))
 
@@ -92,5 +92,5 @@ class History:
 
 
 def rank(ordered: list[float], share: float) -> float:
-    """Give the nearest-rank quantile of at least one sorted value."""
+    """Return the nearest-rank quantile of at least one sorted value."""
     return ordered[max(ceil(share * len(ordered)) - 1, 0)]

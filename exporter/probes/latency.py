@@ -93,7 +93,7 @@ class ProbeLatency:
         self._fresh.add(exchange)
 
     def sample(self, now: float) -> Floats:
-        """Give the quantile over the window by exchange; NaN where no probe ended meanwhile."""
+        """Return the quantile over the window by exchange; NaN where no probe ended meanwhile."""
         values, since = np.full(len(self._windows), np.nan), now - self._window
         for row, (exchange, window) in enumerate(self._windows.items()):
             if exchange in self._fresh:

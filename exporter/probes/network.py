@@ -13,7 +13,7 @@ _BODY = 64 << 10  # bytes; nobody reads them
 
 
 def control_target(name: str, url: str, *, interval: float, timeout: float) -> Target:
-    """Give what to ask of a control target; ``interval`` and ``timeout`` in seconds."""
+    """Return what to ask of a control target; ``interval`` and ``timeout`` in seconds."""
     return Target(
         exchange="",
         endpoint=name,

@@ -120,7 +120,7 @@ def _status_reason(status: int, target: Target) -> Reason | None:
 
 
 def _excerpt(body: bytes, target: Target) -> str:
-    """Give a body's beginning, without what we sent: hidden before it is cut."""
+    """Return a body's beginning, without what we sent: hidden before it is cut."""
     text = body[:_READ].decode("utf-8", "replace")
     return repr(Redactor(target.headers.values()).over(text)[:200])
 
@@ -199,7 +199,7 @@ _RAMP = 0.5  # seconds over which the first round is spread
 
 
 def phase(exchange: str, endpoint: str) -> float:
-    """Give the place of an endpoint in its interval, from 0 to 1: the same after every start."""
+    """Return the place of an endpoint in its interval, from 0 to 1: the same after every start."""
     digest = blake2b(f"{exchange}/{endpoint}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
@@ -343,7 +343,7 @@ def _verdict(done: Probed | None) -> bool | None:
 
 
 def rest(done: Probed, budgets: Iterable[Allowance]) -> float:
-    """Give the seconds for which this target must rest, and have the exchange rest if it must."""
+    """Return the seconds for which this target must rest, and have the exchange rest if it must."""
     if done.reason is None:
         return 0.0
     if done.reason not in _PAUSES:

@@ -52,7 +52,7 @@ _GOING_ON = ("in_progress", "verifying")
 
 
 def read(body: bytes, components: str | None = None) -> Maintenance:
-    """Say whether maintenance goes on; ``components`` matches the names that matter, None: all.
+    """Return whether maintenance goes on; ``components`` matches the names that matter, None: all.
 
     Of several that go on at once the last end counts. Raises ParseError.
     """

@@ -95,7 +95,7 @@ class Relay:
 
     @property
     def asks(self) -> bool:
-        """Whether the web config lets nobody in who does not show who they are."""
+        """Return whether the web config lets nobody in who does not show who they are."""
         web = self._options.web
         return web is not None and web.asks
 

@@ -64,7 +64,7 @@ class _Door:
         self.breaker, self.paused = circuit, 0.0  # monotonic
 
     def wait(self, now: float) -> float:
-        """Give the seconds for which there is no use in asking."""
+        """Return the seconds for which there is no use in asking."""
         state = self.breaker.state
         shut = state.until if state.circuit is Circuit.OPEN else 0.0
         return max(self.paused, shut) - now
@@ -136,7 +136,7 @@ class DeliveryWorker:
                 group.create_task(self._work(kinds), name=name)
 
     def _shifts(self) -> Iterable[tuple[Traffic, ...]]:
-        """Give what each worker takes: one is kept free for pages, others have edits alone.
+        """Yield what each worker takes: one is kept free for pages, others have edits alone.
 
         However slow a provider is with what is queued or optional, a page finds someone.
         """
@@ -189,7 +189,7 @@ class DeliveryWorker:
         return None
 
     def _is_late(self, lane: Lane, now: float) -> bool:
-        """Tell whether an edit or a triage is given up: soon, and at once when a page waits."""
+        """Return whether an edit or a triage is given up: soon, and at once when a page waits."""
         if lane.traffic < Traffic.EDIT:
             return False
         return len(lane.line) > 1 or now - lane.first_due >= _PATIENCE
@@ -205,7 +205,7 @@ class DeliveryWorker:
     # --- one try --------------------------------------------------------------------------------
 
     async def _deliver(self, lane: Lane) -> bool | None:
-        """Try the first of a lane; give whether the receiver works, None when that is unknown."""
+        """Try the first of a lane; return whether the receiver works, None when that is unknown."""
         pending = lane.line[0]
         lane.due = self._clock.monotonic()
         try:

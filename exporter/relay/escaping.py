@@ -29,7 +29,7 @@ _LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{3,490}")
 
 
 def line(text: str, limit: int) -> str:
-    """Give ``text`` as one visible line of at most ``limit`` characters, links taken apart."""
+    """Return ``text`` as one visible line of at most ``limit`` characters, links taken apart."""
     text = text[: limit * _FAR]
     text = _SPACES.sub(" ", _HIDDEN.sub("", _SPACES.sub(" ", text))).strip()
     text = _MARKS.sub(r"\1", text)  # a tower of accents would cover the lines above
@@ -47,7 +47,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def link(text: str) -> str:
-    """Give ``text`` when it is a plain web address that one may click, else nothing."""
+    """Return ``text`` when it is a plain web address that one may click, else nothing."""
     return text if _LINK.fullmatch(text) else ""
 
 
@@ -90,7 +90,7 @@ _LINE_ID = re.compile(r"\b[UCR][0-9a-f]{32}\b")
 
 
 def redacted(text: str) -> str:
-    """Give ``text`` without keys, tokens, and addresses of machines, wallets and people."""
+    """Return ``text`` without keys, tokens, and addresses of machines, wallets and people."""
     for pattern, stand_in in (
         (_USERINFO, "***@"),
         (_LINE_ID, "[id]"),

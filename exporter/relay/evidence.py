@@ -87,7 +87,7 @@ def _endpoint(each: Mapping[str, Any], failures: list[Mapping[str, Any]], now: f
 
 
 def _worst(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Give what fails; of what works only how many there are would be news, and is left out."""
+    """Return what fails; of what works only how many there are would be news, and is left out."""
     order = {"down": 0, "degraded": 1, "pending": 2}
     bad = [each for each in rows if each.get("health") in order]
     return sorted(bad, key=lambda each: order[each["health"]])[:_ROWS] or rows[:1]

@@ -22,7 +22,7 @@ class Beat:
 
 
 def feed(beat: Beat, now: float) -> tuple[Beat, bool]:
-    """Take one sign of life; tell whether it ends a silence."""
+    """Take one sign of life; return whether it ends a silence."""
     return replace(beat, fed=now, lost=None), beat.lost is not None
 
 
@@ -34,7 +34,7 @@ def update(beat: Beat, now: float, wall: float, timeout: float) -> tuple[Beat, b
 
 
 def post(*, lost: float, firing: bool, wall: float, timeout: float) -> Post:
-    """Give the alert that says it, as if it had been posted. Times in epoch seconds."""
+    """Return the alert that says it, as if it had been posted. Times in epoch seconds."""
     return Post(
         group=GROUP,
         receiver=ANY_ROUTE,

@@ -77,12 +77,12 @@ def _sorted(alerts: Iterable[Alert]) -> tuple[Alert, ...]:
 
 
 def worst(levels: Iterable[Level]) -> Level:
-    """Give the most urgent level."""
+    """Return the most urgent level."""
     return min(levels, key=_RANK.__getitem__, default=Level.INFO)
 
 
 def near(then: float, now: float, window: float) -> bool:
-    """Tell whether two wall-clock times lie within ``window`` of each other, either way.
+    """Return whether two wall-clock times lie within ``window`` of each other, either way.
 
     Either way, because a wall clock may be set back: then nothing may count as recent for longer
     than the window is long.
@@ -137,7 +137,7 @@ def advance(
     sender: str = "",
     whole: bool = False,
 ) -> tuple[Incident | None, Occasion | None]:
-    """Take the alerts of one post; give the incident after it and what is to be told, if anything.
+    """Apply the alerts of one post; return the incident after it and the notice to send, if any.
 
     ``serial`` makes the id of a new incident its own. ``no_data``: what ends now may have ended
     only because nobody looks any more. ``whole``: what the post leaves out fires no more.
@@ -289,7 +289,7 @@ def _end(lost: bool) -> Occasion:
 
 
 def _without_data(alert: Alert) -> bool:
-    """Tell whether the sender itself says that an end is for want of data."""
+    """Return whether the sender itself says that an end is for want of data."""
     said = alert.annotations.get("grafana_state_reason", "") or alert.annotations.get("outcome", "")
     return not alert.firing and said.lower() in ("nodata", "missingseries", "lost")
 

@@ -151,7 +151,7 @@ class IncidentStore:
     # --- data lost, not recovered ---------------------------------------------------------------
 
     def _blind(self, db: sqlite3.Connection, news: Iterable[Alert], group: str) -> bool:
-        """Tell whether what ends now may have ended only because nobody looks."""
+        """Return whether what ends now may have ended only because nobody looks."""
         ended = [alert for alert in news if not alert.firing]
         if not ended:
             return False
@@ -395,20 +395,20 @@ class IncidentStore:
     # --- what people ask ------------------------------------------------------------------------
 
     def open_since(self, db: sqlite3.Connection, group: str) -> float | None:
-        """Give when the open incident of a group began, None when there is none."""
+        """Return when the open incident of a group began, None when there is none."""
         incident = _latest(db, group)
         firing = incident.firing if incident is not None else ()
         return min(alert.start for alert in firing) if firing else None
 
 
 def recent(db: sqlite3.Connection, most: int) -> list[Incident]:
-    """Give the newest incidents, newest first."""
+    """Return the newest incidents, newest first."""
     rows = db.execute("SELECT state FROM incidents ORDER BY serial DESC LIMIT ?", (most,))
     return [_incident(row) for row in rows]
 
 
 def one(db: sqlite3.Connection, id: str) -> Incident | None:  # noqa: A002
-    """Give an incident with all its alerts."""
+    """Return an incident with all its alerts."""
     row = db.execute("SELECT state FROM incidents WHERE id = ?", (id,)).fetchone()
     return None if row is None else _incident(row)
 
@@ -428,7 +428,7 @@ def _latest(db: sqlite3.Connection, group: str) -> Incident | None:
 
 
 def _ending(before: Incident | None, post: Post) -> list[Alert]:
-    """Give what ends with this post: said to have ended, or left out of the whole group."""
+    """Return what ends with this post: said to have ended, or left out of the whole group."""
     ended = [alert for alert in post.alerts if not alert.firing]
     if before is not None and (post.whole or post.over):
         listed = {alert.fingerprint for alert in post.alerts}
@@ -446,13 +446,13 @@ def _repeated(before: Incident | None, post: Post) -> int:
 
 
 def _touches(cause: Incident, alerts: Iterable[Alert], names: frozenset[str]) -> bool:
-    """Tell whether the loss of data that ``cause`` speaks of can be of these alerts' data."""
+    """Return whether the loss of data that ``cause`` speaks of can be of these alerts' data."""
     blind = [alert.labels for alert in cause.firing if alert.name in names]
     return any(_covers(lost, alert) for lost in blind for alert in alerts)
 
 
 def _covers(lost: Mapping[str, str], alert: Alert) -> bool:
-    """Tell whether an alert's data are among those that a loss speaks of.
+    """Return whether an alert's data are among those that a loss speaks of.
 
     Grafana's DatasourceNoData is of one rule, which it names, and of one data source. Any other
     is of what its labels say: of everything where they say nothing.

@@ -79,7 +79,7 @@ class Lanes:
             heapq.heappush(self._later, (lane.due, lane.line[0].id, lane.key))
 
     def wait(self, now: float, longest: float) -> float:
-        """Give the seconds until another lane becomes due, at most ``longest``."""
+        """Return the seconds until another lane becomes due, at most ``longest``."""
         while self._later:
             due, first, key = self._later[0]
             lane = self._lanes.get(key)
@@ -96,7 +96,7 @@ class Lanes:
         return longest
 
     def peek(self, traffic: Traffic, now: float) -> Lane | None:
-        """Give the most urgent lane of a kind that is due and free; `wait` comes first."""
+        """Return the most urgent lane of a kind that is due and free; `wait` comes first."""
         ready = self._ready[traffic]
         while ready:
             _, first, key = ready[0]
@@ -114,7 +114,7 @@ class Lanes:
         return None
 
     def _held_up(self, lane: Lane) -> bool:
-        """Tell whether the lane beside it must end first; its end pushes this one again.
+        """Return whether the lane beside it must end first; its end pushes this one again.
 
         A triage comes after all else of its incident. An edit waits for one under way: were it
         overtaken, the message would show again what was before.

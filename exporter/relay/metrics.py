@@ -170,7 +170,7 @@ OUTBOUND = _family(
 
 
 def all_families() -> tuple[Family, ...]:
-    """Give every family of this file, in the order in which it is written."""
+    """Return every family of this file, in the order in which it is written."""
     return tuple(value for value in globals().values() if isinstance(value, Family))
 
 

@@ -109,7 +109,7 @@ END, _REMINDER, _EDIT, _TRIAGE = 3, 4, 5, 6
 def _urgency(
     occasion: Occasion, level: Level, *, resolved: bool, edit: bool
 ) -> tuple[Traffic, int]:
-    """Give the kind of sending, and the rank: the lowest is sent first."""
+    """Return the kind of sending, and the rank: the lowest is sent first."""
     if occasion is Occasion.TRIAGE:
         return Traffic.OPTIONAL, _TRIAGE
     if edit:
@@ -229,7 +229,7 @@ def insert(
 
 
 def pending(connection: sqlite3.Connection, now: float, longest: float) -> list[Pending]:
-    """Give all that is to be sent, in order. A due time is believed for ``longest`` seconds."""
+    """Return all that is to be sent, in order. A due time is believed for ``longest`` seconds."""
     rows = connection.execute(
         "SELECT id, receiver, target, incident, due, attempts, occasion, edits,"
         " json_extract(note, '$.level') AS level, json_extract(note, '$.resolved') AS resolved"
@@ -284,7 +284,7 @@ def interrupted(
 
 
 def start(connection: sqlite3.Connection, id: int) -> OutboxRow | None:  # noqa: A002
-    """Note that a try begins, and give the delivery; None when it is not to be sent any more."""
+    """Note that a try begins, and return the delivery; None when it is not to be sent any more."""
     cursor = connection.execute(
         "UPDATE deliveries SET state = 'sending', attempts = attempts + 1"
         " WHERE id = ? AND state IN ('waiting', 'sending')",
@@ -306,7 +306,7 @@ def start(connection: sqlite3.Connection, id: int) -> OutboxRow | None:  # noqa:
 
 
 def _overtaken(connection: sqlite3.Connection, triage: sqlite3.Row) -> bool:
-    """Tell whether a later edit has changed the message: a triage would take that back."""
+    """Return whether a later edit has changed the message: a triage would take that back."""
     later = connection.execute(
         "SELECT 1 FROM deliveries WHERE edits = ? AND id > ? AND occasion != 'triage'",
         (triage["edits"], triage["id"]),
@@ -363,7 +363,7 @@ class Backlog:
 
 
 def backlog(connection: sqlite3.Connection) -> Backlog:
-    """Give how the outbox stands."""
+    """Return how the outbox stands."""
     ask = connection.execute
     oldest = ask("SELECT created FROM deliveries WHERE state IN ('waiting', 'sending')"
                  " ORDER BY id LIMIT 1").fetchone()  # fmt: skip
@@ -380,7 +380,7 @@ def remember(connection: sqlite3.Connection, name: str, value: str) -> None:
 
 
 def recall(connection: sqlite3.Connection, name: str) -> str | None:
-    """Give a fact that was kept."""
+    """Return a fact that was kept."""
     row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
     return None if row is None else str(row["value"])
 
@@ -394,7 +394,7 @@ def listed(
     most: int,
     receiver: str | None = None,
 ) -> list[OutboxRow]:
-    """Give the newest deliveries in these states, newest first."""
+    """Return the newest deliveries in these states, newest first."""
     marks = ",".join("?" * len(states))
     where = f"state IN ({marks})" + (" AND receiver = ?" if receiver else "")
     values = [*(state.value for state in states), *([receiver] if receiver else []), most]
@@ -406,7 +406,7 @@ def listed(
 
 
 def one(connection: sqlite3.Connection, id: int) -> OutboxRow | None:  # noqa: A002
-    """Give one delivery."""
+    """Return one delivery."""
     found = connection.execute("SELECT * FROM deliveries WHERE id = ?", (id,)).fetchone()
     return None if found is None else _row(found)
 
@@ -430,7 +430,7 @@ def revive(connection: sqlite3.Connection, id: int, now: float) -> bool:  # noqa
 
 
 def drop(connection: sqlite3.Connection, id: int, now: float) -> bool:  # noqa: A002
-    """Give a delivery up; False when it is delivered, dropped or unknown."""
+    """Return a delivery up; False when it is delivered, dropped or unknown."""
     found = connection.execute("SELECT state FROM deliveries WHERE id = ?", (id,)).fetchone()
     if found is None or found["state"] in (DeliveryState.DELIVERED, DeliveryState.DROPPED):
         return False
@@ -439,7 +439,7 @@ def drop(connection: sqlite3.Connection, id: int, now: float) -> bool:  # noqa: 
 
 
 def full(connection: sqlite3.Connection) -> bool:
-    """Tell whether the file has no room for what comes in."""
+    """Return whether the file has no room for what comes in."""
     pages, free, most = (
         connection.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("page_count", "freelist_count", "max_page_count")
@@ -448,7 +448,7 @@ def full(connection: sqlite3.Connection) -> bool:
 
 
 def shed(connection: sqlite3.Connection) -> int:
-    """Forget the oldest quarter of what is over; give how many deliveries that were.
+    """Forget the oldest quarter of what is over; return how many deliveries that were.
 
     Memory of the past must not keep the present out. Dead letters stay: they are not over.
     """

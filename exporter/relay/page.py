@@ -28,7 +28,7 @@ class Overview:
 
 
 def render(seen: Overview) -> str:
-    """Give the page's HTML."""
+    """Return the page's HTML."""
     page = {
         "version": seen.version,
         "now": seen.now,

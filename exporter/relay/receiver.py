@@ -46,12 +46,12 @@ class Receiver:
     body: str | None = None  # the same for the whole body of a webhook
 
     def takes(self, level: Level, route: str) -> bool:
-        """Tell whether alerts of this level that came over this route are for it."""
+        """Return whether alerts of this level that came over this route are for it."""
         served = not self.routes or route == ANY_ROUTE or route in self.routes
         return served and level in self.levels
 
     def account(self, target: str) -> Account | None:
-        """Give the account of that target, None when the config has no such any more."""
+        """Return the account of that target, None when the config has no such any more."""
         return next((each for each in self.accounts if target_of(each) == target), None)
 
 

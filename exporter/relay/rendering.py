@@ -50,12 +50,12 @@ class Safe(str):
 
 
 def languages() -> tuple[str, ...]:
-    """Give the languages there are texts in."""
+    """Return the languages there are texts in."""
     return tuple(sorted(f.name[:-3] for f in TEMPLATES.glob("*.j2") if f.name.count(".") == 1))
 
 
 def span(seconds: float, language: str = "en") -> Safe:
-    """Spell how long something lasted: ``42 s``, ``3 min``, ``2 h 5 min``, ``4 d 3 h``."""
+    """Format how long something lasted: ``42 s``, ``3 min``, ``2 h 5 min``, ``4 d 3 h``."""
     day, hour, minute, second = _UNITS.get(language, _ENGLISH)
     whole = max(0, int(seconds))
     if whole < 60:
@@ -70,7 +70,7 @@ def span(seconds: float, language: str = "en") -> Safe:
 
 
 def clock(time: float | None) -> Safe:
-    """Spell a moment in UTC: the time of day, and the date when it is not the last day's."""
+    """Format a moment in UTC: the time of day, and the date when it is not the last day's."""
     if time is None:
         return Safe("?")
     return Safe(datetime.fromtimestamp(time, UTC).strftime("%d %b %H:%MZ"))
@@ -95,7 +95,7 @@ def _environment(escape: Callable[[str], str], language: str) -> ImmutableSandbo
 
 
 def _in_json(value: object) -> object:
-    """Give a value as it may stand in JSON: text without its quotes, which the template has."""
+    """Return a value as it may stand in JSON: text without its quotes, which the template has."""
     if isinstance(value, Markup):  # from the filter tojson, quotes and all
         return value
     if isinstance(value, str):
@@ -117,7 +117,7 @@ def _environment_of(finalize: Callable[[object], object], language: str) -> jinj
 
 
 def _body_environment(receiver: Receiver) -> jinja2.Environment:
-    """Give the environment of a whole body: foreign text must not become structure of it.
+    """Return the environment of a whole body: foreign text must not become structure of it.
 
     A label ``","admin":true,"z":"`` would be a key of its own, signed by us.
     """
@@ -171,7 +171,7 @@ def _example() -> Incident:
 def compose(
     receiver: Receiver, incident: Incident, occasion: Occasion, now: float, triage: str = ""
 ) -> tuple[Notification, ...]:
-    """Give the notes that tell ``receiver`` of an incident: several when one would not fit."""
+    """Return the notes that tell ``receiver`` of an incident: several when one would not fit."""
     context = _context(incident, occasion, now, receiver.listed) | {"triage": triage}
     firing, ended = incident.firing, incident.ended
     return _notes(
@@ -212,7 +212,7 @@ def compose_digest(
     since: float,
     now: float,
 ) -> tuple[Notification, ...]:
-    """Give the notes that add up what was held back. ``key`` names the digest.
+    """Return the notes that add up what was held back. ``key`` names the digest.
 
     ``incidents``: how many of them fire, and how many have ended.
     """
@@ -264,14 +264,14 @@ def compose_digest(
 
 
 def compose_test(receiver: Receiver, now: float) -> tuple[Notification, ...]:
-    """Give one marked test message."""
+    """Return one marked test message."""
     alert = Alert(fingerprint="test", firing=True, start=now, name="Test", level=Level.INFO)
     incident = Incident(id="test", group="test", opened=now, alerts={"test": alert})
     return compose(receiver, incident, Occasion.TEST, now)
 
 
 def triage_text(receiver: Receiver, language: str, parts: Mapping[str, str]) -> str:
-    """Give the triage as this receiver may show it, marked as a machine's."""
+    """Return the triage as this receiver may show it, marked as a machine's."""
     environment = _environment(receiver.notifier.escape, language)
     known = language if language in languages() else "en"
     return environment.get_template(f"{known}.triage.j2").render(parts).strip()
@@ -350,7 +350,7 @@ def _groups(alerts: Iterable[Alert]) -> list[dict[str, object]]:
 
 
 def _rows(groups: Sequence[AlertGroup]) -> list[dict[str, object]]:
-    """Give the rows of a table, most first; the last one counts all that would be too many."""
+    """Return the rows of a table, most first; the last one counts all that would be too many."""
     ordered = sorted(groups, key=lambda group: (not group.firing, -group.count, group.name))
     kept, rest = ordered[:_GROUPS], ordered[_GROUPS:]
     table: list[dict[str, object]] = [
@@ -412,7 +412,7 @@ def _replaced(note: Notification, **changes: Any) -> Notification:
 
 
 def _rendered(receiver: Receiver, context: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """Give title and lines; by the receiver's own template, the shipped one, or none at all."""
+    """Return title and lines; by the receiver's own template, the shipped one, or none at all."""
     environment = _environment(receiver.notifier.escape, receiver.language)
     kind = "short.j2" if receiver.notifier.short else "j2"
     try:

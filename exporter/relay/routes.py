@@ -49,7 +49,7 @@ class RelayRoutes:
         self._relay = relay
 
     def routes(self) -> Mapping[str, Handler]:
-        """Give all routes."""
+        """Return all routes."""
         relay = self._relay
         routes: dict[str, Handler] = {
             "POST /api/v1/alertmanager": partial(self._post, webhook.read),
@@ -116,7 +116,7 @@ class RelayRoutes:
             raise
 
     def _authorize(self, request: Request) -> bool:
-        """Check the login in constant time; tell whether there is one. Raises RefusedError."""
+        """Check the login in constant time; return whether there is one. Raises RefusedError."""
         config = self._relay.config.intake
         # What HTTP carries are bytes; those that are no text come as half surrogates.
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")

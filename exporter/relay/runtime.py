@@ -263,7 +263,7 @@ class RelayRuntime:
             task.add_done_callback(self._asking.discard)
 
     async def open_since(self, group: str) -> float | None:
-        """Give since when (epoch seconds) an incident of a group is open. Raises StoreError."""
+        """Return since when (epoch seconds) an incident of a group is open. Raises StoreError."""
         return await self._store.write(lambda db: self._ledger.open_since(db, group))
 
     # --- triage ---------------------------------------------------------------------------------

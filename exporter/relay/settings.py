@@ -26,7 +26,7 @@ from exporter.relay.receiver import Pace, Receiver
 
 
 def all_notifiers() -> dict[str, Notifier]:
-    """Give every notifier by its name."""
+    """Return every notifier by its name."""
     return {name: notifiers.load(name) for name in notifiers.names()}
 
 
@@ -56,7 +56,7 @@ def plain(value: Secret | str | None) -> str:
 
 
 def receiver_of(config: settings.ReceiverConfig) -> Receiver:
-    """Give one receiver as the relay's parts know it."""
+    """Return one receiver as the relay's parts know it."""
     notifier = notifiers.load(config.type)
     base = Account(
         url=(plain(config.url) or notifier.url).rstrip("/"),
@@ -89,7 +89,7 @@ def receiver_of(config: settings.ReceiverConfig) -> Receiver:
 
 
 def policy_of(config: settings.ReceiverConfig) -> DeliveryPolicy:
-    """Give how one receiver is tried."""
+    """Return how one receiver is tried."""
     retry = config.retry
     return DeliveryPolicy(
         timeout=config.timeout,
@@ -150,7 +150,7 @@ async def sending(config: RelayConfig) -> AsyncIterator[Callable[[Notifier], Sen
 
 
 def veil_of(config: RelayConfig) -> Redactor:
-    """Give what hides every secret of a config, and those of the environment's proxies."""
+    """Return what hides every secret of a config, and those of the environment's proxies."""
     return Redactor([*revealed(config), *environment().secrets])
 
 

@@ -54,7 +54,7 @@ def _damaged(error: sqlite3.DatabaseError) -> bool:
 
 
 def _set_aside(path: Path) -> Path:
-    """Rename a file and its log, under a name that is free; give the new one."""
+    """Rename a file and its log, under a name that is free; return the new one."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1

@@ -23,7 +23,7 @@ class Suppression(StrEnum):
 
 
 def spent(db: sqlite3.Connection, receiver: Receiver, pace: Pace | None, now: float) -> bool:
-    """Tell whether the messages of a pace are used up; a clock set back resets it in a window."""
+    """Return whether the messages of a pace are used up; a clock set back resets it in a window."""
     if pace is None:
         return False
     count = db.execute(
@@ -66,7 +66,7 @@ def hold(
 
 
 def rows(db: sqlite3.Connection, receiver: str, where: str, most: int = 500) -> list[sqlite3.Row]:
-    """Give what is held back of one receiver, with its incident as it is by now."""
+    """Return what is held back of one receiver, with its incident as it is by now."""
     return db.execute(
         "SELECT held.incident, held.occasion, incidents.state, told.at AS told"  # noqa: S608
         " FROM held JOIN incidents ON incidents.id = held.incident LEFT JOIN told ON"
@@ -108,5 +108,5 @@ def forget(db: sqlite3.Connection, receiver: Receiver, incident: str) -> None:
 
 
 def receivers(db: sqlite3.Connection) -> list[str]:
-    """Give the names of those from whom something is held back."""
+    """Return the names of those from whom something is held back."""
     return [row["receiver"] for row in db.execute("SELECT DISTINCT receiver FROM held")]

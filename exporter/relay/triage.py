@@ -194,14 +194,14 @@ _MARKUP = re.compile(r"[*_`~#<>|\[\]]+")
 
 
 def _plain(text: str) -> str:
-    """Give plain text of one line: no links, no markup, no mentions."""
+    """Return plain text of one line: no links, no markup, no mentions."""
     text = _LINKED.sub(lambda match: match[1] or "", text[:8000])
     text = _MARKUP.sub("", _DOMAIN.sub("", text)).replace("@", "")
     return escaping.line(escaping.redacted(text), 2000)
 
 
 def in_language(text: str, language: str) -> bool:
-    """Tell whether enough of the letters are of the language's script."""
+    """Return whether enough of the letters are of the language's script."""
     letters = [char for char in text if unicodedata.category(char)[0] in "LM"]
     own = sum(map(_LANGUAGES[language][1], letters))
     share = 0.8 if language == "en" else _SHARE

@@ -40,7 +40,7 @@ class Watchdog:
 
     @property
     def silent(self) -> bool:
-        """Whether the alert has been silent for too long."""
+        """Return whether the alert has been silent for too long."""
         return self._beat is not None and self._beat.lost is not None
 
     def recall(self, beaten: str | None, lost: float | None) -> None:

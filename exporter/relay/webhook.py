@@ -164,7 +164,7 @@ def _decoded(body: bytes) -> tuple[object, bool]:
 
 
 def _closed(text: str) -> tuple[str, str]:
-    """Give a text that was cut off, its last string closed, and the brackets that are missing."""
+    """Return a text that was cut off, its last string closed, and the brackets that are missing."""
     opened, half = list[str](), False
     for token in _TOKEN.finditer(text):
         sign, half = token[0][0], token[1] == ""
@@ -204,14 +204,14 @@ def _alert(posted: object, shared: Mapping[str, str], now: float) -> Alert:
 
 
 def _fires(status: str, end: float, now: float) -> bool:
-    """Tell whether an alert fires; an unknown word is none to lose a page for, a past end is."""
+    """Return whether an alert fires; an unknown word is none to lose a page for, a past end is."""
     if status in _ENDED:
         return False
     return status in _BURNS or not 0.0 < end <= now
 
 
 def _fingerprint(posted: str, labels: Mapping[str, str]) -> str:
-    """Give the alert's identity: the sender's, or else its labels'."""
+    """Return the alert's identity: the sender's, or else its labels'."""
     if not posted.strip():
         return _hash(repr(sorted(labels.items())))
     return posted if len(posted) <= 64 else _hash(posted)
@@ -250,7 +250,7 @@ def _table(found: object) -> dict[str, str]:
 
 
 def _text(found: object) -> str:
-    """Give any JSON value as text; nothing for null."""
+    """Return any JSON value as text; nothing for null."""
     match found:
         case None:
             return ""

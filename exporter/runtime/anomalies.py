@@ -61,7 +61,7 @@ class Anomalies:
         self.start: Callable[[Task], asyncio.Task[None]] | None = None  # once tasks can run
 
     def tasks(self) -> Iterator[Task]:
-        """Give what must run whatever the config."""
+        """Yield what must run whatever the config."""
         yield "nudge", "nudge", self.outages.ask
 
     async def follow(self, config: Config) -> None:
@@ -117,7 +117,7 @@ class Anomalies:
     # --- what outlives the process ------------------------------------------------------------
 
     async def snapshot(self) -> Parts:
-        """Give what was learnt and told as of one moment between two ticks.
+        """Return what was learnt and told as of one moment between two ticks.
 
         It is taken in bites: copying what 10,000 series have learnt takes 30 ms.
         """

@@ -270,7 +270,7 @@ async def _audit(book: LocalBook, snapshots: Snapshots) -> Mapping[str, object]:
 
 
 async def tap(state: StreamState, count: int) -> Mapping[str, object]:
-    """Give the next frames of a stream as they come."""
+    """Return the next frames of a stream as they come."""
     stream = state.stream
     if stream is None:
         raise DiagnosticError("the stream does not run")

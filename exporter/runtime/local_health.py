@@ -44,7 +44,7 @@ class ControlTargets:
         )
 
     def tasks(self) -> Iterator[Task]:
-        """Give everything that must run."""
+        """Yield everything that must run."""
         for target in self.network.targets:
             run = partial(self.network.watch, target, self._fetch)
             yield "network", f"network/{target.endpoint}", run
@@ -74,7 +74,7 @@ class Lateness:
         self._queue.observe(duration, self._clock.monotonic())
 
     def site(self, network: Network) -> attribution.Site:
-        """Give what is known of our side now."""
+        """Return what is known of our side now."""
         now = self._clock.monotonic()
         return attribution.Site(
             loop_lag=self._loop.read(now),

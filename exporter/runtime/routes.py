@@ -47,7 +47,7 @@ class ExporterRoutes:
         self._app = app
 
     def routes(self) -> Mapping[str, Handler]:
-        """Give all routes that the config allows; closed ones say so."""
+        """Return all routes that the config allows; closed ones say so."""
         reload = json_route(self._reload)
         routes = {
             "/": html_route(self._page),
@@ -185,7 +185,7 @@ class ExporterRoutes:
 
 
 def _shown(job: Job, *, whole: bool) -> dict[str, object]:
-    """Give a job for people; ``whole``: with its result."""
+    """Return a job for people; ``whole``: with its result."""
     found = {
         "id": job.id,
         "kind": job.kind,

@@ -78,7 +78,7 @@ class Runtime:
         return self._controls
 
     def online(self) -> bool:
-        """Say whether our own network works, as far as anybody can tell."""
+        """Return whether our own network works, as far as anybody can tell."""
         return self._controls is None or self._controls.network.online
 
     async def change(self, config: Config) -> Changes:
@@ -131,7 +131,7 @@ class Runtime:
         return changes
 
     def tasks(self) -> Iterator[Task]:
-        """Give what must run whatever the config."""
+        """Yield what must run whatever the config."""
         yield "status", "status pages", self._pages.run
 
     async def update(self, now: float) -> None:

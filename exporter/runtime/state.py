@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def snapshot(app: App) -> shown.Snapshot:
-    """Give what is known now."""
+    """Return what is known now."""
     now, monotonic = app.clock.wall(), app.clock.monotonic()
     return shown.Snapshot(
         now=now,

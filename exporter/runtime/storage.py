@@ -70,11 +70,11 @@ class Storage:
             raise StorageError(f"cannot use {folder}: another process does") from error
 
     def close(self) -> None:
-        """Give the directory free."""
+        """Release the lock of the directory."""
         os.close(self._lock)
 
     def bans(self) -> Bans:
-        """Give the bans that are not over yet; none where the file cannot be read."""
+        """Return the bans that are not over yet; none where the file cannot be read."""
         raw = self._read(_BANS)
         if raw is None:
             return Bans()
@@ -95,7 +95,7 @@ class Storage:
         )
 
     def learnt(self) -> Parts | None:
-        """Give what the detectors had learnt, None where there is nothing.
+        """Return what the detectors had learnt, None where there is nothing.
 
         Raises ValueError for what is torn, foreign or of another version.
         """

@@ -52,13 +52,13 @@ class FaultRegistry:
         return active
 
     def live(self, venue: str) -> list[Active]:
-        """Give the living list of what is in force at a venue."""
+        """Return the living list of what is in force at a venue."""
         return self._live[venue]
 
     def all(self) -> tuple[Active, ...]:
-        """Give all faults, waiting and in force, oldest first."""
+        """Return all faults, waiting and in force, oldest first."""
         return tuple(self._all.values())
 
     def venues(self, fault: Fault) -> tuple[str, ...]:
-        """Give the venues that a fault strikes."""
+        """Return the venues that a fault strikes."""
         return tuple(name for name in self._live if fault.venue in ("*", name))

@@ -44,25 +44,25 @@ class Fault:
     params: Mapping[str, Value] = field(default_factory=dict)
 
     def number(self, name: str) -> float:
-        """Give a numeric parameter, or its default."""
+        """Return a numeric parameter, or its default."""
         return float(self.params.get(name, RULES[self.kind].params[name].default))
 
     def text(self, name: str) -> str:
-        """Give a textual parameter, or its default."""
+        """Return a textual parameter, or its default."""
         return str(self.params.get(name, RULES[self.kind].params[name].default))
 
     def flag(self, name: str) -> bool:
-        """Give a yes-or-no parameter, or its default."""
+        """Return a yes-or-no parameter, or its default."""
         return bool(self.params.get(name, RULES[self.kind].params[name].default))
 
     def covers_path(self, path: str) -> bool:
-        """Whether it strikes requests of this path."""
+        """Return whether it strikes requests of this path."""
         if self.channel is not None or self.symbol is not None:
             return False
         return self.endpoint is None or fnmatchcase(path, self.endpoint)
 
     def covers_topic(self, channel: str, names: Iterable[str]) -> bool:
-        """Whether it strikes this channel of the instrument that goes by these names."""
+        """Return whether it strikes this channel of the instrument that goes by these names."""
         if self.endpoint is not None:
             return False
         if self.channel is not None and not fnmatchcase(channel, self.channel):
@@ -71,7 +71,7 @@ class Fault:
         return wanted is None or any(fnmatchcase(name, wanted) for name in names)
 
     def as_json(self) -> dict[str, object]:
-        """Give it in the spelling in which it is read."""
+        """Return it in the spelling in which it is read."""
         shown: dict[str, object] = {"fault": str(self.kind), "venue": self.venue, "at": self.at}
         if self.duration is not None:
             shown["for"] = self.duration

@@ -40,7 +40,7 @@ class VenueHandler(Protocol):
         """Open a session for a handshake, which ``accept`` completes, or refuse it."""
 
     def clock(self, path: str) -> float:
-        """Give the wall clock of the venue that serves a path, epoch seconds."""
+        """Return the wall clock of the venue that serves a path, epoch seconds."""
 
     def joined(self, peer: Peer) -> bool:
         """Take note of a connection; False if there are too many."""
@@ -238,7 +238,7 @@ class Peer(asyncio.Protocol):
 
 
 def _head(head: bytes, client: str) -> tuple[SimulatedRequest, int]:
-    """Read a request's head; gives it and its body's length. Raises ValueError."""
+    """Read a request's head; return it and its body's length. Raises ValueError."""
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, version = first.split(" ")
     if not version.startswith("HTTP/1.") or not target.startswith("/"):

@@ -39,7 +39,7 @@ class SimulatedBans:
         self._until: dict[str, float] = {}
 
     def left(self, client: str, now: float) -> float:
-        """Give the seconds for which a client is still banned, 0 if it is not."""
+        """Return the seconds for which a client is still banned, 0 if it is not."""
         return max(0.0, self._until.get(client, 0.0) - now)
 
     def refused(self, client: str, now: float) -> None:

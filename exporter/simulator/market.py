@@ -39,12 +39,12 @@ class Listing:
     size_decimals: int
 
     def price(self, ticks: int, decimals: int | None = None) -> str:
-        """Spell a price, padded to ``decimals`` where the venue pads."""
+        """Format a price, padded to ``decimals`` where the venue pads."""
         places = self.price_decimals if decimals is None else decimals
         return f"{ticks / 10**self.price_decimals:.{places}f}"
 
     def size(self, lots: int, decimals: int | None = None) -> str:
-        """Spell a size, padded to ``decimals`` where the venue pads."""
+        """Format a size, padded to ``decimals`` where the venue pads."""
         places = self.size_decimals if decimals is None else decimals
         return f"{lots / 10**self.size_decimals:.{places}f}"
 
@@ -77,7 +77,7 @@ class Walk:
         self._first = 0  # the step of the oldest value still kept
 
     def at(self, step: int) -> float:
-        """Give the factor at a step; steps older than 256 back give the oldest kept."""
+        """Return the factor at a step; steps older than 256 back give the oldest kept."""
         while step >= self._first + len(self._values):
             full = len(self._values) == self._values.maxlen
             self._values.append(self._values[-1] * exp(self._random.gauss(0.0, self._sigma)))
@@ -134,7 +134,7 @@ class Ladder:
         return [(k * self._sign, n) for k, n in changed.items()]
 
     def top(self, count: int | None = None) -> Levels:
-        """Give the best ``count`` levels, best first."""
+        """Return the best ``count`` levels, best first."""
         return [(k * self._sign, self.lots[k]) for k in self.keys[:count]]
 
     @property
@@ -252,7 +252,7 @@ class Pair:
         return self._version + self.number
 
     def kline(self, length: int, millis: int) -> Candle:
-        """Give the open kline of ``length`` milliseconds, kept from the first call on."""
+        """Return the open kline of ``length`` milliseconds, kept from the first call on."""
         return self.candles.get(length) or self._open(length, millis)
 
     def _due(self, share: float) -> int:
@@ -312,7 +312,7 @@ class PriceWindow:
         self._seen = [dict(side.top(depth)) for side in self._sides]
 
     def changes(self) -> tuple[Levels, Levels]:
-        """Give what has changed since the last call: levels that left have size 0."""
+        """Return what has changed since the last call: levels that left have size 0."""
         made: list[Levels] = []
         for place, side in enumerate(self._sides):
             now = dict(side.top(self._depth))
@@ -322,7 +322,7 @@ class PriceWindow:
         return made[0], made[1]
 
     def levels(self) -> tuple[Levels, Levels]:
-        """Give the bids and asks as of the last call of `changes`."""
+        """Return the bids and asks as of the last call of `changes`."""
         return list(self._seen[0].items()), list(self._seen[1].items())
 
 

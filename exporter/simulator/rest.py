@@ -86,7 +86,7 @@ def _gone(desk: VenueServer, path: str) -> SimulatedReply | None:
 def _limits(
     desk: VenueServer, request: SimulatedRequest, route: Route | None, now: float
 ) -> tuple[SimulatedReply | None, Usage | None]:
-    """Count the request; give the refusal, if it is one too many, and where the client stands."""
+    """Count the request; return the refusal, if it is one too many, and where the client stands."""
     wire, client = desk.wire, request.client
     for kind in (FaultKind.BAN, FaultKind.RATE_LIMIT):
         if fault := _strikes(desk, kind, request.path):
@@ -117,7 +117,7 @@ def _limits(
 
 
 def _refused(desk: VenueServer, fault: Fault) -> SimulatedReply:
-    """Give the refusal that a fault of answers stands for."""
+    """Return the refusal that a fault of answers stands for."""
     refusals = desk.wire.refusals
     match fault.kind:
         case FaultKind.BAN:

@@ -124,11 +124,11 @@ class Simulator:
         return f"http://{self._host}:{self._ports[None]}"
 
     def rest_url(self, venue: str) -> str:
-        """Give a venue's REST base, on its own port if it has one."""
+        """Return a venue's REST base, on its own port if it has one."""
         return f"http://{self._host}:{self._ports.get(venue, self._ports[None])}/{venue}"
 
     def stream_url(self, venue: str, path: str = "") -> str:
-        """Give the URL of a venue's WebSocket path."""
+        """Return the URL of a venue's WebSocket path."""
         return self.rest_url(venue).replace("http://", "ws://", 1) + path
 
     async def _listen(self, name: str | None, port: int) -> None:
@@ -168,7 +168,7 @@ class Simulator:
     # --- faults --------------------------------------------------------------------------------
 
     def inject(self, fault: Fault | Mapping[str, object]) -> int:
-        """Let a fault happen, at its own time from now; gives its id. Raises FaultError."""
+        """Let a fault happen, at its own time from now; return its id. Raises FaultError."""
         if not isinstance(fault, Fault):
             fault = read(fault, self.names)
         self._possible(fault)
@@ -181,7 +181,7 @@ class Simulator:
         return active.id
 
     def clear(self, number: int | None = None) -> int:
-        """End one fault, or all; gives how many there were."""
+        """End one fault, or all; return how many there were."""
         numbers = [a.id for a in self.board.all()] if number is None else [number]
         return sum(self._end(one) for one in numbers)
 
@@ -318,7 +318,7 @@ class Simulator:
         return session
 
     def clock(self, path: str) -> float:
-        """Give the clock of the venue that serves a path."""
+        """Return the clock of the venue that serves a path."""
         desk = self.desks.get(_split(path)[0])
         return desk.nanos() / 1e9 if desk else time.time_ns() / 1e9
 

@@ -142,7 +142,7 @@ class SimulatedSession:
         reset(self._transport)
 
     def lost(self) -> None:
-        """Give up all that it holds."""
+        """Release everything that it holds."""
         for key in list(self.feeds):
             self.desk.unsubscribe(self, key)
         self.desk.sessions.discard(self)

@@ -165,13 +165,13 @@ def listed(instruments: Sequence[str], quote: str) -> tuple[str, ...]:
 
 
 def iso(millis: int) -> str:
-    """Spell a time as RFC 3339 in UTC with microseconds."""
+    """Format a time as RFC 3339 in UTC with microseconds."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(millis // 1000))
     return f"{moment}.{millis % 1000:03d}000Z"
 
 
 def dump(value: object) -> bytes:
-    """Spell JSON as the venues do, without spaces."""
+    """Format JSON as the venues do, without spaces."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 

@@ -85,7 +85,7 @@ class VenueServer:
     # --- clock and markets ---------------------------------------------------------------------
 
     def skew(self) -> float:
-        """Give how far the venue's clock is ahead, in seconds."""
+        """Return how far the venue's clock is ahead, in seconds."""
         skew, now = 0.0, time.monotonic()
         for active in self.faults:
             if active.fault.kind is FaultKind.CLOCK_SKEW:
@@ -95,12 +95,12 @@ class VenueServer:
         return skew
 
     def nanos(self) -> int:
-        """Give the venue's clock in epoch nanoseconds."""
+        """Return the venue's clock in epoch nanoseconds."""
         now = time.time_ns()
         return now + int(self.skew() * 1e9) if self.faults else now
 
     def millis(self) -> int:
-        """Give the venue's clock in epoch milliseconds."""
+        """Return the venue's clock in epoch milliseconds."""
         return self.nanos() // 1_000_000
 
     def pair(self, symbol: str) -> Pair | None:
@@ -109,11 +109,11 @@ class VenueServer:
         return run.pair if run else None
 
     def pairs(self) -> Sequence[Pair]:
-        """Give all markets."""
+        """Return all markets."""
         return [run.pair for run in self._runs.values()]
 
     def common(self, pair: Pair) -> float:
-        """Give the price that all venues share, without this one's noise and faults."""
+        """Return the price that all venues share, without this one's noise and faults."""
         return self._runs[pair.listing.symbol].walk.at(pair.number) * pair.listing.start
 
     def turn(self, now: float) -> None:
@@ -140,7 +140,7 @@ class VenueServer:
         self.dirty.clear()
 
     def next_due(self) -> float:
-        """Give the monotonic time of the next frame that latency holds back."""
+        """Return the monotonic time of the next frame that latency holds back."""
         return self._late[0][0] if self._late else float("inf")
 
     def hold(self, pair: Pair, held: bool) -> None:
@@ -157,7 +157,7 @@ class VenueServer:
         pair.recent.extend((row, millis) for row in prints[-50:])
 
     def trades(self, pair: Pair) -> list[SimulatedFeed]:
-        """Give the feeds that carry a market's trades."""
+        """Return the feeds that carry a market's trades."""
         return [feed for feed in self._by_pair[pair.listing.symbol] if feed.prints]
 
     def _step(self, run: _Run, now: float) -> None:
@@ -254,11 +254,11 @@ class VenueServer:
     # --- faults -----------------------------------------------------------------------------------
 
     def find(self, kind: FaultKind) -> Fault | None:
-        """Give a fault of this kind that is in force, whatever it covers."""
+        """Return a fault of this kind that is in force, whatever it covers."""
         return next((a.fault for a in self.faults if a.fault.kind is kind), None)
 
     def maintenance(self) -> tuple[Fault, int, int] | None:
-        """Give the maintenance in force, its begin and its announced end, in epoch milliseconds."""
+        """Return the maintenance in force with its begin and announced end, epoch milliseconds."""
         for active in self.faults:
             if active.fault.kind is FaultKind.MAINTENANCE:
                 now = time.monotonic()
@@ -267,16 +267,16 @@ class VenueServer:
         return None
 
     def strikes(self, kind: FaultKind, channel: str, pair: Pair) -> Fault | None:
-        """Give a fault that covers this topic and strikes now, by its probability."""
+        """Return a fault that covers this topic and strikes now, by its probability."""
         fault = self._covering(kind, channel, pair)
         return fault if fault and self.random.random() < fault.probability else None
 
     def checksum(self, pair: Pair, right: int) -> int:
-        """Give the checksum to publish for a book: the right one unless a fault is in force."""
+        """Return the checksum to publish for a book: the right one unless a fault is in force."""
         return right ^ 0x5A5A if self.strikes(FaultKind.BAD_CHECKSUM, "book", pair) else right
 
     def silent(self, keepalive: bool) -> bool:
-        """Whether replies to clients are withheld: a mute of the whole venue."""
+        """Return whether replies to clients are withheld: a mute of the whole venue."""
         return any(
             active.fault.kind is FaultKind.MUTE
             and active.fault.channel is None
@@ -339,7 +339,7 @@ class VenueServer:
         return frames
 
     def _due(self, feed: SimulatedFeed) -> float:
-        """Give the monotonic time at which a frame may go; 0.0 for at once."""
+        """Return the monotonic time at which a frame may go; 0.0 for at once."""
         now = time.monotonic()
         fault = self.strikes(FaultKind.LATENCY, feed.channel, feed.pair) if self.faults else None
         wait = delay(fault, self.random) if fault else 0.0
@@ -360,7 +360,7 @@ class VenueServer:
     # --- what is true -----------------------------------------------------------------------------
 
     def truth(self) -> Mapping[str, object]:
-        """Give what a perfect observer would know, for tests."""
+        """Return what a perfect observer would know, for tests."""
         late = self.find(FaultKind.LATENCY)
         return {
             "skew_seconds": self.skew(),

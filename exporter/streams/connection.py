@@ -134,7 +134,7 @@ class StreamConnection:
         return self._go_on()
 
     def _go_on(self) -> bool:
-        """Work on the batch for one turn at most; give whether something must be awaited."""
+        """Work on the batch for one turn at most; return whether something must be awaited."""
         batch = self._batch
         turn = now = self.session.heard = self._clock.monotonic()
         while self._at < len(batch):
@@ -146,7 +146,7 @@ class StreamConnection:
         return bool(self._actions) or self._at < len(batch)
 
     def _take(self, frames: Sequence[_Frame], now: float) -> float:
-        """Decode some frames and hand their events over; give the time when that was done."""
+        """Decode some frames and hand their events over; return the time when that was done."""
         if self._tap is not None:
             for received, frame in frames:
                 self._tap(received, frame)

@@ -40,7 +40,7 @@ class _Silent:
     verdicts: dict[SilenceVerdict, CounterChild]
 
     def due(self, now: float) -> bool:
-        """Say whether it is silent for longer than it was known to be, and may be asked about."""
+        """Return whether it is silent for longer than ever before, and may be asked about."""
         self.checked.update(self.feed.count, self.liveness.last)
         patience = max(self.liveness.patience.floor, self.liveness.longest)
         return self.live() and self.checked.due(now, patience)
@@ -88,7 +88,7 @@ class CrossChecks:
         return silent.checked
 
     def tasks(self) -> Iterator[Task]:
-        """Give everything that must run."""
+        """Yield everything that must run."""
         if self._watched:
             yield "cross_check", f"{self._name}/cross checks", self.run
 
@@ -124,7 +124,7 @@ class CrossChecks:
             )
 
     async def _ask(self, what: Subscription, where: CrossCheck) -> MarketState | None:
-        """Give what REST shows, None where nothing may be asked or nothing can be read."""
+        """Return what REST shows, None where nothing may be asked or nothing can be read."""
         symbol = where.spell(what.symbol)
         target = Target(
             exchange=self._name,
@@ -171,5 +171,5 @@ class CrossChecks:
 
 
 def weight_of(venue: Venue, wanted: bool) -> int:
-    """Give the weight of the heaviest request that cross-checks may send, 1 if there are none."""
+    """Return the weight of the heaviest request that cross-checks may send, 1 if there are none."""
     return max((one.weight for one in venue.cross_checks.values()), default=1) if wanted else 1

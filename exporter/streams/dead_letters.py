@@ -100,7 +100,7 @@ class DeadLetterWriter:
                 await self._ended.wait()
 
     def close(self) -> None:
-        """Give the directory free, once `run` has ended."""
+        """Release the lock of the directory, once `run` has ended."""
         with suppress(OSError):  # a full disk: what was written is there
             self._writer.close()
 

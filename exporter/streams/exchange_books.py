@@ -100,7 +100,7 @@ class LocalBook:
             self.feed.show(*((None, None) if bad else (sync.book.bid, sync.book.ask)), wall)
 
     async def audit(self, snapshots: Snapshots) -> float | None:
-        """Build the book a second time from REST; give the share of top levels that differ.
+        """Build the book a second time from REST; return the share of top levels that differ.
 
         Both take the same deltas, so at the same one they must be equal. None: it could not be
         done, which says nothing of the book.
@@ -200,7 +200,7 @@ class ExchangeBooks:
         return book
 
     def tasks(self) -> Iterator[Task]:
-        """Give everything that must run."""
+        """Yield everything that must run."""
         for book in self.books:
             if book.keeper is not None:
                 what = book.feed.subscription
@@ -213,7 +213,7 @@ class ExchangeBooks:
 
 
 def _part(limit: RestLimit, share: float, weight: int, clock: Clock) -> RateBudget:
-    """Give what books may use of a limit."""
+    """Return what books may use of a limit."""
     room = settings.book_weight(limit, share, weight)
     heaviest = min(weight, limit.weight)
     return RateBudget(
@@ -223,7 +223,7 @@ def _part(limit: RestLimit, share: float, weight: int, clock: Clock) -> RateBudg
 
 
 def weight_of(venue: Venue, streams: Iterable[settings.StreamConfig]) -> int:
-    """Give the weight of a snapshot that these streams may ask for, 1 if of none."""
+    """Return the weight of a snapshot that these streams may ask for, 1 if of none."""
     if venue.book is None or not any(stream.book for stream in streams):
         return 1
     return venue.book.weight

@@ -104,16 +104,16 @@ class StreamState:
         return SubscriptionState.REQUESTED if self.stream is None else self.stream.state(topic)
 
     def refusal(self, topic: str) -> str:
-        """Give the venue's own words for refusing one subscription; empty where it does not."""
+        """Return the venue's own words for refusing one subscription; empty where it does not."""
         return "" if self.stream is None else self.stream.refusal(topic)
 
     def live(self, topic: str) -> bool:
-        """Say whether the venue has agreed to one subscription on an open connection."""
+        """Return whether the venue has agreed to one subscription on an open connection."""
         agreed = (SubscriptionState.ACKED, SubscriptionState.LIVE)
         return self.connected and self.subscription(topic) in agreed
 
     def agreed(self, topic: str) -> bool:
-        """Say whether the venue owes us one subscription's data, silent though it may be."""
+        """Return whether the venue owes us one subscription's data, silent though it may be."""
         owed = (SubscriptionState.ACKED, SubscriptionState.LIVE, SubscriptionState.STALE)
         return self.connected and self.subscription(topic) in owed
 
@@ -162,7 +162,7 @@ class ExchangeStreams:
         return (0, 0.0) if waits is None else (waits.count, waits.total)
 
     def tasks(self) -> Iterator[Task]:
-        """Give everything that must run."""
+        """Yield everything that must run."""
         for each in self.streams:
             if each.stream is not None:
                 yield "stream", f"{self.name}/{each.name}", each.stream.run
@@ -290,14 +290,14 @@ class ExchangeStreams:
         )
 
     def _priced(self, what: Subscription) -> bool:
-        """Say whether a subscription is where its symbol's price comes from."""
+        """Return whether a subscription is where its symbol's price comes from."""
         if what.channel is Channel.BOOK:
             return what.instrument not in self._quoted
         return what.channel is Channel.QUOTES
 
 
 def timing(limits: settings.StreamsConfig, venue: Venue) -> Timing:
-    """Give how long a session waits for what, by the config and the venue's rules."""
+    """Return how long a session waits for what, by the config and the venue's rules."""
     lifetime = venue.lifetime
     return Timing(
         ack_timeout=limits.ack_timeout,

@@ -11,7 +11,7 @@ from exporter.model import Data, Depth, Kline, Quote, Trade
 
 
 def position(event: Data) -> float | None:
-    """Give the number that rises from one event of a topic to the next, None where none does."""
+    """Return the number that rises from one event of a topic to the next, None where none does."""
     match event:
         case Depth():
             return event.last if event.last is not None else event.order
@@ -35,7 +35,7 @@ class Handover:
 
     @property
     def full(self) -> bool:
-        """Whether the new connection must take over, ready or not, for want of room."""
+        """Return whether the new connection must take over, ready or not, for want of room."""
         return len(self._held) >= self._limit
 
     def passed(self, event: Data, received: float) -> None:
@@ -48,7 +48,7 @@ class Handover:
         self._first.setdefault(event.topic, event)
 
     def joined(self, topic: str) -> bool:
-        """Whether the new connection's events go on without a hole where the old one's end."""
+        """Return whether the new connection's events follow the old one's without a gap."""
         first, last = self._first.get(topic), self._last.get(topic)
         if first is None or last is None:
             return False
@@ -56,16 +56,16 @@ class Handover:
         return start is None or end is None or start <= end + 1
 
     def torn(self, topic: str) -> bool:
-        """Whether both connections spoke of the topic, and a hole remains between them."""
+        """Return whether both connections spoke of the topic, and a hole remains between them."""
         return topic in self._first and topic in self._last and not self.joined(topic)
 
     def release(self) -> list[tuple[Data, float]]:
-        """Give what was held and the old connection had not delivered, in the order it came."""
+        """Return what was held and the old connection had not delivered, in the order it came."""
         held, self._held = self._held, []
         return [(event, received) for event, received in held if self.fresh(event, received)]
 
     def fresh(self, event: Data, received: float) -> bool:
-        """Whether the old connection had not delivered this event of the new one."""
+        """Return whether the old connection had not delivered this event of the new one."""
         last = self._last.get(event.topic)
         if last is None:
             # The old one was silent meanwhile: only history can repeat what it said before.

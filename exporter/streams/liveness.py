@@ -43,7 +43,7 @@ class Liveness:
         self.stale_after = self.patience.ceiling
 
     def update(self, last: float, now: float) -> bool:
-        """Take the newest arrival (epoch seconds) as seen at ``now``; give whether it is stale."""
+        """Update with the newest arrival (epoch seconds) at ``now``; return whether it is stale."""
         patience = self.patience
         if last > self.last:
             # A silence that was called stale was an incident, and teaches little: the threshold

@@ -109,12 +109,12 @@ class Requests:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is something left to ask."""
+        """Return whether there is something left to ask."""
         return bool(self._queue)
 
     @property
     def free(self) -> bool:
-        """Whether the next question may be asked before another is answered."""
+        """Return whether the next question may be asked before another is answered."""
         return not self._in_turn or all(request.late for request in self._asked.values())
 
     def enqueue(self, topics: Sequence[str], *, join: bool) -> None:
@@ -152,7 +152,7 @@ class Requests:
         return frame
 
     def _halve(self, request: _Request) -> _Request:
-        """Put the second half of a request first in the queue; give the first half."""
+        """Put the second half of a request first in the queue; return the first half."""
         middle = len(request.topics) // 2
         self._queue.appendleft(_Request(request.topics[middle:], request.join))
         return _Request(request.topics[:middle], request.join)
@@ -182,7 +182,7 @@ class Requests:
         return tuple(lost)
 
     def _heard(self, topic: str, request: _Request) -> bool:
-        """Whether data of a topic has come since it was asked for: no answer is missed then."""
+        """Return whether data of a topic has come since its request, which then needs no answer."""
         heard = self._watched[topic].heard
         return heard is not None and heard > request.sent
 
@@ -214,7 +214,7 @@ class Requests:
     # --- answers ------------------------------------------------------------------------------
 
     def answered(self, ack: Ack, now: float) -> list[Refusal]:
-        """Take an answer; give what is to be told of a refusal."""
+        """Take an answer; return what is to be told of a refusal."""
         request = None if ack.request is None else self._asked.get(ack.request)
         if request is not None:  # a venue that is slow is given more time
             self._patience = max(self._patience, min(2.0 * (now - request.sent), _SLOWEST))
@@ -282,7 +282,7 @@ class Requests:
         ]
 
     def _settle(self, topic: str, request: _Request | None) -> bool | None:
-        """Take a topic off the oldest request that waits for it; give whether that was to join."""
+        """Remove a topic from the oldest request for it; return whether that was to join."""
         for each in (request,) if request is not None else tuple(self._asked.values()):
             if topic in each.topics:
                 each.topics = tuple(other for other in each.topics if other != topic)
@@ -325,7 +325,7 @@ class Requests:
 
 
 def _stands(name: str, text: str) -> bool:
-    """Whether a name stands in a text, and not only as a part of a longer one."""
+    """Return whether a name stands in a text, and not only as a part of a longer one."""
     if not name or name.casefold() not in text.casefold():
         return False
     pattern = rf"(?<![\w-]){re.escape(name)}(?![\w-]|[.@/]\w)"

@@ -48,7 +48,7 @@ class SendFrame:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Give the connection up; the session says nothing more."""
+    """Abandon the connection; the session says nothing more."""
 
     reason: Lost
     detail: str
@@ -137,7 +137,7 @@ class Session:
         return actions
 
     def wait(self, now: float) -> float:
-        """Give how long nothing can become due, at most 1 s (the grain of all staleness)."""
+        """Return how long nothing can become due, at most 1 s (the grain of all staleness)."""
         due = now + 1.0
         if self._ready and self._requests.waiting:
             # While an answer is awaited first, look for it as often as we could ask.
@@ -171,19 +171,19 @@ class Session:
         self._requests.enqueue(known, join=True)
 
     def counts(self) -> Mapping[SubscriptionState, int]:
-        """Give how many subscriptions are in each state; all states are there."""
+        """Return how many subscriptions are in each state; all states are there."""
         found = Counter(watched.state for watched in self.watched.values())
         return {state: found[state] for state in SubscriptionState}
 
     @property
     def settled(self) -> bool:
-        """Whether every subscription has come as far as it will: data, an ack or a refusal."""
+        """Return whether every subscription is settled: by data, an ack or a refusal."""
         return all(w.state is not SubscriptionState.REQUESTED for w in self.watched.values())
 
     # --- requests -----------------------------------------------------------------------------
 
     def _next_frame(self, now: float) -> str | None:
-        """Give the one frame that may be sent now: a ping that is due comes first."""
+        """Return the one frame that may be sent now: a ping that is due comes first."""
         venue = self._venue
         if venue.ping is not None and now >= self._next_ping:
             self._pings += 1

@@ -40,11 +40,11 @@ class CrossChecked:
         self._count, self._since = count, since
 
     def due(self, now: float, patience: float) -> bool:
-        """Say whether to ask, for a silence longer than ``patience`` seconds."""
+        """Return whether to ask, for a silence longer than ``patience`` seconds."""
         return now - self._since > patience and now - self.asked >= self.every
 
     def judge(self, glance: MarketState | None, at: float, offset: float) -> SilenceVerdict | None:
-        """Take what the market looked like at ``at``, None where nobody said; give the verdict.
+        """Take what the market looked like at ``at``, None where nobody said; return the verdict.
 
         To be called after a moment in which the stream could have brought the same. ``offset`` is
         the venue's clock minus ours. None: one glance without a time proves nothing yet.
@@ -68,7 +68,7 @@ class CrossChecked:
         return self.verdict
 
     def stale_after(self, usual: float, floor: float, last: float) -> float:
-        """Give how long the subscription may be silent, where ``usual`` was learnt, in seconds.
+        """Return how long the subscription may be silent, where ``usual`` was learnt, in seconds.
 
         A market that moved leaves no more than the ``floor``; one that was quiet until now is no
         reason to call a subscription stale that was ``last`` heard long ago.

@@ -135,7 +135,7 @@ class Stream:
         return self._link.session.watched[topic].state
 
     def refusal(self, topic: str) -> str:
-        """Give the venue's own words for refusing a topic; empty where it does not."""
+        """Return the venue's own words for refusing a topic; empty where it does not."""
         if self.state(topic) is not SubscriptionState.REJECTED or self._link is None:
             return ""
         return self._link.session.watched[topic].reason
@@ -242,7 +242,7 @@ class Stream:
     async def _serve(
         self, link: StreamConnection, leaving: Socket | None
     ) -> StreamConnection | None:
-        """Run one connection to its end; give the successor that takes over, if there is one.
+        """Run one connection to its end; return the successor that takes over, if there is one.
 
         ``leaving`` is its predecessor's socket, closed meanwhile.
         """

@@ -11,13 +11,13 @@ from exporter.contracts import Venue
 
 @cache
 def names() -> tuple[str, ...]:
-    """Give the names of all venues, sorted: one for each file of this folder."""
+    """Return the names of all venues, sorted: one for each file of this folder."""
     found = iter_modules(__path__)
     return tuple(sorted(module.name for module in found if not module.ispkg))  # not `families`
 
 
 def by_url(url: str) -> Venue | None:
-    """Give the venue whose `hosts` a URL belongs to; of several the one that says more."""
+    """Return the venue whose `hosts` a URL belongs to; of several the one that says more."""
     address = url.partition("://")[2]
     fits = [
         (len(host), name)
@@ -30,7 +30,7 @@ def by_url(url: str) -> Venue | None:
 
 @cache
 def load(name: str) -> Venue:
-    """Give the venue of that name. Raises KeyError for an unknown one."""
+    """Return the venue of that name. Raises KeyError for an unknown one."""
     if name not in names():
         raise KeyError(name)
     venue = import_module(f"{__name__}.{name}").VENUE

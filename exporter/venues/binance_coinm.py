@@ -12,7 +12,7 @@ from exporter.venues.families import binance as wire
 
 
 def spell(instrument: str) -> str:
-    """Spell a pair as its perpetual (``BTC-USD`` → ``BTCUSD_PERP``); leave dated symbols alone."""
+    """Format a pair as its perpetual (``BTC-USD`` → ``BTCUSD_PERP``); leave dated symbols alone."""
     base, dash, quote = instrument.partition("-")
     return f"{base}{quote}_PERP" if dash else instrument
 

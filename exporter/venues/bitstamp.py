@@ -144,7 +144,7 @@ def _request(event: str, topics: Sequence[str]) -> str:
 
 
 def ping(number: int) -> str:
-    """Give the client's own keepalive."""
+    """Return the client's own keepalive."""
     return '{"event":"bts:heartbeat"}'
 
 

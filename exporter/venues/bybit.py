@@ -270,7 +270,7 @@ def _request(op: str, topics: Sequence[str], request: int) -> str:
 
 
 def ping(number: int) -> str:
-    """Give the keepalive that must be sent at least every 20 seconds."""
+    """Return the keepalive that must be sent at least every 20 seconds."""
     return f'{{"req_id":"{number}","op":"ping"}}'
 
 

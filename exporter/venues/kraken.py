@@ -274,7 +274,7 @@ def _channel(topic: str) -> str:
 
 
 def ping(number: int) -> str:
-    """Give the client's own keepalive."""
+    """Return the client's own keepalive."""
     return msgspec.json.encode({"method": "ping", "req_id": number}).decode()
 
 

@@ -252,12 +252,12 @@ def _channel(topic: str) -> str:
 
 
 def ping(number: int) -> str:
-    """Give the client's own keepalive."""
+    """Return the client's own keepalive."""
     return msgspec.json.encode({"event": "ping", "reqid": number}).decode()
 
 
 def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Give bids and asks as text."""
+    """Return bids and asks as text."""
     match event.levels:
         case (list() as bids, list() as asks):
             return [(row.price, row.volume) for row in bids], [

@@ -241,7 +241,7 @@ def _channel(topic: str) -> str:
 
 
 def ping(number: int) -> str:
-    """Give the client's own keepalive."""
+    """Return the client's own keepalive."""
     return msgspec.json.encode({"id": str(number), "type": "ping"}).decode()
 
 

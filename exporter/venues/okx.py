@@ -382,7 +382,7 @@ def _request(op: str, topics: Sequence[str], request: int) -> str:
 
 
 def ping(number: int) -> str:
-    """Give the keepalive, a plain text; the server cuts after 30 s without a push."""
+    """Return the keepalive, a plain text; the server cuts after 30 s without a push."""
     return "ping"
 
 
@@ -404,7 +404,7 @@ def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
 
 
 def checksum(bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]]) -> int:
-    """Give the signed CRC-32 of the 25 best levels, bid and ask in turn, best first.
+    """Return the signed CRC-32 of the 25 best levels, bid and ask in turn, best first.
 
     Sent until 2026-06-23; the field has been 0 since.
 

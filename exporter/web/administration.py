@@ -35,7 +35,7 @@ class ServerConfig(Protocol):
 
 
 def limits(server: ServerConfig, body: int) -> ServerLimits:
-    """Give the server's bounds as configured; ``body``: of a request, in bytes."""
+    """Return the server's bounds as configured; ``body``: of a request, in bytes."""
     return ServerLimits(
         connections=server.connections,
         connections_per_client=server.connections_per_client,
@@ -60,7 +60,7 @@ def allow_change(server: ServerConfig, request: Request, *, login: bool) -> None
 
 
 async def reload(reloads: Mailbox[None, object], server: ServerConfig) -> object:
-    """Read the config anew; give what came of it. Raises RefusedError."""
+    """Read the config anew; return what came of it. Raises RefusedError."""
     try:
         return await reloads.ask(None, server.request_timeout)
     except ValueError as error:  # a ConfigError: its lines say what is wrong

@@ -9,7 +9,7 @@ from exporter.web.state import ExchangeView, Snapshot, VerdictView
 
 
 def overview(snapshot: Snapshot) -> dict[str, object]:
-    """Give ``/api/v1/state``: everything."""
+    """Return ``/api/v1/state``: everything."""
     return {
         "health": snapshot.health,
         "now": snapshot.now,
@@ -24,7 +24,7 @@ def overview(snapshot: Snapshot) -> dict[str, object]:
 
 
 def exchange(state: ExchangeView) -> dict[str, object]:
-    """Give one exchange, as in ``/api/v1/exchanges/{exchange}``."""
+    """Return one exchange, as in ``/api/v1/exchanges/{exchange}``."""
     plain = asdict(state)
     plain["health"] = state.health
     plain["limits"] = dict(state.limits)
@@ -36,13 +36,13 @@ def exchange(state: ExchangeView) -> dict[str, object]:
 
 
 def exchange_named(snapshot: Snapshot, name: str) -> dict[str, object] | None:
-    """Give one exchange by its name in the config, None if it has none of that name."""
+    """Return one exchange by its name in the config, None if it has none of that name."""
     found = next((one for one in snapshot.exchanges if one.name == name), None)
     return None if found is None else exchange(found)
 
 
 def anomalies(snapshot: Snapshot) -> dict[str, object]:
-    """Give ``/api/v1/anomalies``: what goes on, what was decided of late, and every signal.
+    """Return ``/api/v1/anomalies``: what goes on, what was decided of late, and every signal.
 
     Incidents are the longest first, verdicts the newest, signals the most unusual.
     """
@@ -56,7 +56,7 @@ def anomalies(snapshot: Snapshot) -> dict[str, object]:
 
 
 def verdict(state: VerdictView) -> dict[str, object]:
-    """Give one verdict, its evidence apart."""
+    """Return one verdict, its evidence apart."""
     plain = asdict(state)
     names = ("score", "value", "center", "lower", "upper")
     evidence = {name: plain.pop(name) for name in names}

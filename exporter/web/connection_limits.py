@@ -96,7 +96,7 @@ class ConnectionLimiter(asyncio.Protocol):
 
     @property
     def working(self) -> bool:
-        """Whether a request of it is being answered."""
+        """Return whether a request of it is being answered."""
         return self._working
 
 
@@ -137,7 +137,7 @@ class ConnectionLimiters:
         return ConnectionLimiter(self, inner)
 
     def of(self, transport: asyncio.BaseTransport | None) -> ConnectionLimiter | None:
-        """Give the door of a connection, None once that is lost."""
+        """Return the door of a connection, None once that is lost."""
         return None if transport is None else self._open.get(transport)
 
     def enter(self, door: ConnectionLimiter, transport: asyncio.Transport) -> bool:
@@ -158,7 +158,7 @@ class ConnectionLimiters:
         return True
 
     def _make_room(self, address: str) -> bool:
-        """End the connection of a client that has been idle for longest; say whether there was."""
+        """End the connection that has been idle for longest; return whether there was one."""
         idle = [
             each for each in self._open.values() if each.address == address and not each.working
         ]

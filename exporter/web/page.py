@@ -19,13 +19,13 @@ _NOTHING = "–"
 
 
 def static_files() -> Mapping[str, tuple[str, bytes]]:
-    """Give what the page needs beside itself: path → content type and content."""
+    """Return what the page needs beside itself: path → content type and content."""
     style = (_HERE / "templates" / "style.css").read_bytes()
     return {"/static/style.css": ("text/css; charset=utf-8", style)}
 
 
 def render(snapshot: Snapshot, refresh: int = 5) -> str:
-    """Give the page's HTML; browsers ask again after ``refresh`` seconds."""
+    """Return the page's HTML; browsers ask again after ``refresh`` seconds."""
     return _template().render(page=snapshot, refresh=refresh)
 
 
@@ -56,7 +56,7 @@ def _template() -> jinja2.Template:
 
 
 def duration(seconds: float | None) -> str:
-    """Spell a short time in the unit that suits it: ``250 µs``, ``34 ms``, ``1.24 s``."""
+    """Format a short time in the unit that suits it: ``250 µs``, ``34 ms``, ``1.24 s``."""
     if seconds is None or not isfinite(seconds):
         return _NOTHING
     size = abs(seconds)
@@ -69,13 +69,13 @@ def duration(seconds: float | None) -> str:
 
 
 def signed(seconds: float | None) -> str:
-    """Spell a short time with its sign."""
+    """Format a short time with its sign."""
     text = duration(seconds).replace("-", "\N{MINUS SIGN}")
     return f"+{text}" if seconds is not None and seconds > 0 and text != _NOTHING else text
 
 
 def span(seconds: float | None) -> str:
-    """Spell a long time in one or two units: ``42 s``, ``3 min``, ``2 h 05 min``, ``4 d 3 h``."""
+    """Format a long time in one or two units: ``42 s``, ``3 min``, ``2 h 05 min``, ``4 d 3 h``."""
     if seconds is None or not isfinite(seconds):
         return _NOTHING
     seconds = max(seconds, 0.0)
@@ -93,19 +93,19 @@ def span(seconds: float | None) -> str:
 
 
 def age(then: float | None, now: float) -> str:
-    """Spell how long ago something was."""
+    """Format how long ago something was."""
     return _NOTHING if then is None else f"{span(now - then)} ago"
 
 
 def percent(share: float | None) -> str:
-    """Spell a share of one."""
+    """Format a share of one."""
     if share is None or not isfinite(share):
         return _NOTHING
     return f"{share:.0%}" if share in (0.0, 1.0) or share >= 0.1 else f"{share * 100:.1f}%"
 
 
 def number(value: float | None) -> str:
-    """Spell a number with the figures that matter, thousands apart: ``64,123.4``, ``0.0123``."""
+    """Format a number with the figures that matter, thousands apart: ``64,123.4``, ``0.0123``."""
     if value is None or not isfinite(value):
         return _NOTHING
     size = abs(value)
@@ -117,19 +117,19 @@ def number(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Spell events a second."""
+    """Format events a second."""
     return _NOTHING if value is None or not isfinite(value) else f"{value:,.1f}"
 
 
 def moment(time: float | None) -> str:
-    """Spell a moment in UTC."""
+    """Format a moment in UTC."""
     if time is None:
         return _NOTHING
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def words(label: str) -> str:
-    """Spell a label value for people."""
+    """Format a label value for people."""
     return label.replace("_", " ")
 
 

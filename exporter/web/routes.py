@@ -67,7 +67,7 @@ def refuse_foreign(request: Request, *, login: bool = False) -> None:
 
 
 def _netloc(origin: str) -> str | None:
-    """Give the host and port of an Origin; None for what is no URL, which is nobody's."""
+    """Return the host and port of an Origin; None for what is no URL, which is nobody's."""
     try:
         return urlsplit(origin).netloc
     except ValueError:
@@ -79,7 +79,7 @@ _PRIVATE = (".localhost", ".local", ".internal", ".svc", ".home.arpa")
 
 
 def _ours(host: str) -> bool:
-    """Tell whether a Host is an address, localhost, or a name that no public DNS can give."""
+    """Return whether a Host is an address, localhost, or a name that no public DNS can give."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -168,7 +168,7 @@ class Routes:
                 self._exact[path] = methods
 
     def find(self, path: str) -> tuple[Mapping[str, Handler], Mapping[str, str]]:
-        """Give the handlers by method, and the path's parameters. Raises RefusedError (404)."""
+        """Return the handlers by method, and the path's parameters. Raises RefusedError (404)."""
         if path in self._exact:
             return self._exact[path], {}
         for pattern, methods in self._patterns:

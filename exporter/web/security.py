@@ -91,7 +91,7 @@ class WebSecurity:
 
     @property
     def asks(self) -> bool:
-        """Whether nobody gets in who does not show who they are."""
+        """Return whether nobody gets in who does not show who they are."""
         tls = self.security.tls
         demanded = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
         return self.security.login is not None or demanded

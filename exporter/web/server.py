@@ -292,7 +292,7 @@ def _refusal(path: str, refusal: RefusedError) -> Response:
 
 
 def _time_left(request: web.BaseRequest, limit: float) -> float:
-    """Give the seconds a handler has: a scraper that says when it gives up is answered before."""
+    """Return the seconds a handler has: a scraper that says when it gives up is answered before."""
     try:
         wanted = float(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", "inf"))
     except ValueError:

@@ -68,7 +68,7 @@ class BookView:
 
     @property
     def health(self) -> Health:
-        """Whether it may be traded on."""
+        """Return whether it may be traded on."""
         if self.crossed:
             return Health.DOWN
         if self.synced:
@@ -169,7 +169,7 @@ class AnomalyView:
 
     @property
     def alarming(self) -> bool:
-        """Whether it is beyond its threshold."""
+        """Return whether it is beyond its threshold."""
         return self.ready and self.score is not None and self.score >= 1.0
 
 
@@ -196,7 +196,7 @@ class VerdictView:
 
     @property
     def ended(self) -> bool:
-        """Whether this ended the incident."""
+        """Return whether this ended the incident."""
         return self.change in (Change.CLOSED, Change.LOST)
 
 

@@ -37,7 +37,7 @@ def server_context(
     ciphers: Collection[str] = (),
     our_order: bool = True,
 ) -> ssl.SSLContext:
-    """Give a server's TLS context; with authorities clients may or must show a certificate.
+    """Return a server's TLS context; with authorities clients may or must show a certificate.
 
     ``ciphers`` are OpenSSL's names. Raises TlsFileError.
     """
@@ -84,7 +84,7 @@ def _words(reason: str | None) -> str:
 
 
 def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:
-    """Give the alternative names in a client's certificate, as ``getpeercert`` gives it."""
+    """Return the alternative names in a client's certificate, as ``getpeercert`` gives it."""
     names = (certificate or {}).get("subjectAltName", ())
     return frozenset(str(value) for _, value in names)
 

@@ -63,7 +63,7 @@ class MessageAssembler:
         self._renew()
 
     def add(self, head: int, payload: bytes) -> bytes | None:
-        """Take one data frame; give the message that it completes. Raises MessageError."""
+        """Take one data frame; return the message that it completes. Raises MessageError."""
         starts, compressed = bool(head & _OPCODE), bool(head & _COMPRESSED)
         if starts is self.open:
             wrong = "a message within a message" if starts else "the end of nothing"
@@ -127,7 +127,7 @@ class MessageAssembler:
         return piece
 
     def _fresh(self) -> bool:
-        """Say whether the next message is compressed without regard to this one."""
+        """Return whether the next message is compressed without regard to this one."""
         agreed = self._deflate is not None and self._deflate.remote_no_context_takeover
         return agreed or self._inflater.eof
 

@@ -220,7 +220,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._have, self._need = len(data), need
 
     def _gather(self, head: int, payload: bytes, received: float) -> int:
-        """Take a data frame that is no whole message as it stands; give the bytes of that."""
+        """Take a data frame that is no whole message as it stands; return the bytes of that."""
         try:
             message = self._messages.add(head, payload)
         except MessageError as error:
@@ -235,7 +235,7 @@ class WebSocket(asyncio.BufferedProtocol):
         return len(message)
 
     def _special(self, frame: bytes) -> None:
-        """Give one frame that carries no data, or may not be, to the library."""
+        """Hand one frame that carries no data, or is not allowed, to the library."""
         protocol = self._protocol
         protocol.receive_data(frame)
         for event in protocol.events_received():
@@ -323,7 +323,7 @@ class WebSocket(asyncio.BufferedProtocol):
             raise self._inbox.lost
 
     async def receive(self, take: Take) -> None:
-        """Give ``take`` what is read, as it is read, until it has had enough."""
+        """Pass what is read to ``take``, as it is read, until that has had enough."""
         await self._inbox.hand_over(take)
 
     def abort(self) -> None:
@@ -356,7 +356,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
 @cache
 def verifying(ca_file: str | None = None) -> ssl.SSLContext:
-    """Give the one context that trusts the system's authorities, or those in ``ca_file`` alone.
+    """Return the one context that trusts the system's authorities, or those in ``ca_file`` alone.
 
     Loading it takes 20 ms.
     """

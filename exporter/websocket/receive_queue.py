@@ -161,7 +161,7 @@ class ReceiveQueue:
         return True
 
     def discard(self) -> None:
-        """Give up what waits on disk: nobody will take it. It counts as dropped."""
+        """Discard what waits on disk: nobody will read it. It counts as dropped."""
         if self._spill is not None:
             self._meter.dropped(self._spill.frames)
             self._spill.close()
@@ -178,7 +178,7 @@ class ReceiveQueue:
             self._waiter.set_result(None)
 
     def _deliver(self, take: Take) -> None:
-        """Give a batch to who waits for it, in the callback that read it."""
+        """Hand a batch to the waiting reader, in the callback that read it."""
         try:
             if not take(self._batch()):
                 return
@@ -205,7 +205,7 @@ class ReceiveQueue:
         return batch
 
     async def hand_over(self, take: Take) -> None:
-        """Give ``take`` what waits, then what comes, until it has had enough.
+        """Pass what waits, then what comes, to ``take`` until that has had enough.
 
         The wait has no deadline of its own: the transport's ping and the session's timers end it.
         Cancelled, it leaves the rest where it is. Raises ConnectionLostError once the connection

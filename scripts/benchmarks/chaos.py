@@ -101,7 +101,7 @@ SOAK = Size(exchanges=10, endpoints=100, streams=50)
 
 
 def config(size: Size, places: dict[str, str]) -> str:
-    """Give the config: the endpoints and streams dealt out evenly over all exchanges."""
+    """Return the config: the endpoints and streams dealt out evenly over all exchanges."""
     lines = [
         "probes: {interval: 500ms, timeout: 400ms}",
         "streams: {stale_floor: 1s, stale_ceiling: 2s, backoff_cap: 1s, idle_timeout: 5s}",
@@ -230,12 +230,12 @@ def well(world: World, size: Size) -> bool:
 
 
 def thinned(samples: list[tuple[float, int]], most: int) -> list[tuple[float, int]]:
-    """Give the first, the last and so many between that there are about ``most``."""
+    """Return the first, the last and so many between that there are about ``most``."""
     return [*samples[:: max(1, len(samples) // most)], samples[-1]]
 
 
 def slope(samples: list[tuple[float, int]]) -> float:
-    """Give the growth in MB an hour: the median over all pairs (Theil and Sen)."""
+    """Return the growth in MB an hour: the median over all pairs (Theil and Sen)."""
     thin = thinned(samples, 200)
     slopes = [(b - a) / (u - t) for (t, a), (u, b) in combinations(thin, 2) if u > t]
     return statistics.median(slopes) * 3600.0 / 1e6 if slopes else 0.0
@@ -244,7 +244,7 @@ def slope(samples: list[tuple[float, int]]) -> float:
 def play(
     world: World, exchanges: list[str], size: Size, duration: float, seed: int
 ) -> dict[str, object]:
-    """Go through it all; give what was found."""
+    """Go through it all; return what was found."""
     programs.eventually(lambda: well(world, size), "all is well", within=30)
     # Who does not say how long it bans is let alone for two minutes: too long for a short run.
     run = Run(world, random.Random(seed), FAULTS.keys() - (() if duration >= LONG else {"ban"}))
@@ -302,7 +302,7 @@ def _broken(found: dict[str, object], duration: float) -> Iterator[str]:
 
 
 def main() -> int:
-    """Run it; give the exit status."""
+    """Run it; return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -68,7 +68,7 @@ async def _stress(port: int, duration: float) -> tuple[int, int, float]:
 
 
 def main() -> int:
-    """Run it; give the exit status."""
+    """Run it; return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -131,7 +131,7 @@ def published() -> tuple[Family, ...]:
 
 
 def _spelled(bound: float) -> str:
-    """Spell a bucket's bound as Prometheus stores it, whatever the exposition said."""
+    """Format a bucket's bound as Prometheus stores it, whatever the exposition said."""
     return repr(float(bound))
 
 
@@ -164,7 +164,7 @@ def _of_family(family: Family) -> dict[str, Metric]:
 
 
 def catalogue(recorded: Mapping[str, Iterable[str]] | None = None) -> Catalogue:
-    """Give every name that may be asked for. ``recorded``: rule name → labels of its level."""
+    """Return every name that may be asked for. ``recorded``: rule name → labels of its level."""
     known = dict(OTHERS)
     for family in published():
         known |= _of_family(family)

@@ -120,7 +120,7 @@ def read(expression: str) -> Reading:
 
 
 def _labels(tokens: list[tuple[str, str]], place: int) -> tuple[set[str], int]:
-    """Read ``(a, b)``; gives the names and the place after it."""
+    """Read ``(a, b)``; return the names and the place after it."""
     if place >= len(tokens) or tokens[place][1] != "(":
         return set(), place
     labels = set()
@@ -159,7 +159,7 @@ def _selector(tokens: list[tuple[str, str]], place: int, use: Use) -> int:
 
 
 def _made(function: str, tokens: list[tuple[str, str]], place: int) -> set[str]:
-    """Give the label that a function writes: its first string, which is the name of a label."""
+    """Return the label that a function writes: its first string, which is the name of a label."""
     depth = 0
     for kind, text in tokens[place + 1 :]:
         depth += (text == "(") - (text == ")")
@@ -169,7 +169,7 @@ def _made(function: str, tokens: list[tuple[str, str]], place: int) -> set[str]:
 
 
 def _values(matcher: Matcher) -> tuple[str, ...]:
-    """Give the values that a matcher names; none where it is a real pattern or a variable."""
+    """Return the values that a matcher names; none where it is a real pattern or a variable."""
     if "$" in matcher.value or matcher.value == "":
         return ()
     if matcher.operator in {"=", "!="}:

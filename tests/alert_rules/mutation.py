@@ -125,7 +125,7 @@ def _of_rule(entry: dict[str, Any]) -> Iterator[tuple[str, str, str, str | None]
 
 
 def mutants() -> list[Mutant]:
-    """Give every mutant of every shipped rule."""
+    """Return every mutant of every shipped rule."""
     return [
         Mutant(path.name, g, p, entry.get("alert") or entry["record"], kind, what, key, value)
         for path in RULE_FILES
@@ -144,7 +144,7 @@ def _name(entry: dict[str, Any]) -> str:
 
 @cache
 def _reads() -> dict[str, set[str]]:
-    """Give for each rule's name the names of all rules that it reads, itself among them."""
+    """Return for each rule's name the names of all rules that it reads, itself among them."""
     direct: dict[str, set[str]] = {}
     entries = [r for path in RULE_FILES for g in load(path)["groups"] for r in g["rules"]]
     names = {_name(entry) for entry in entries}
@@ -169,7 +169,7 @@ def _reads() -> dict[str, set[str]]:
 
 
 def _asked(test: dict[str, Any]) -> set[str]:
-    """Give the names of the rules that a unit test asks of."""
+    """Return the names of the rules that a unit test asks of."""
     names = {each["alertname"] for each in test.get("alert_rule_test", [])}
     for each in test.get("promql_expr_test", []):
         names |= set(re.findall(r"[a-z_]+:[a-z_]+:\w+", each["expr"]))
@@ -178,7 +178,7 @@ def _asked(test: dict[str, Any]) -> set[str]:
 
 
 def _attempts(mutant: Mutant) -> list[tuple[Path, list[dict[str, Any]]]]:
-    """Give the unit tests that can notice: those that ask of the rule itself first, shortest first.
+    """Return the unit tests that can notice: those of the rule itself first, shortest first.
 
     They are the likeliest to notice, so that most mutants end with one of them; what only reads the
     rule by way of others follows, file by file.
@@ -203,7 +203,7 @@ def _attempts(mutant: Mutant) -> list[tuple[Path, list[dict[str, Any]]]]:
 
 
 def _length(test: dict[str, Any]) -> int:
-    """Give the time that a unit test plays through, in seconds."""
+    """Return the time that a unit test plays through, in seconds."""
     kinds = ("alert_rule_test", "promql_expr_test")
     return max(seconds(each["eval_time"]) for kind in kinds for each in test.get(kind, []))
 
@@ -241,7 +241,7 @@ _PATIENCE = 300.0  # seconds
 
 
 def killed(mutant: Mutant) -> bool:
-    """Say whether any unit test notices."""
+    """Return whether any unit test notices."""
     with tempfile.TemporaryDirectory() as name:
         for path, tests in _attempts(mutant):
             command = ["promtool", "test", "rules", _write(Path(name), mutant, path, tests).name]

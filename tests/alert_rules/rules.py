@@ -62,7 +62,7 @@ def load(path: Path) -> Any:
 
 
 def rules() -> list[Rule]:
-    """Give every shipped rule, in the order of files and groups."""
+    """Return every shipped rule, in the order of files and groups."""
     return [
         _rule(path.name, group["name"], entry)
         for path in RULE_FILES
@@ -72,12 +72,12 @@ def rules() -> list[Rule]:
 
 
 def alerts() -> list[Rule]:
-    """Give every shipped alert, each variant by itself."""
+    """Return every shipped alert, each variant by itself."""
     return [rule for rule in rules() if rule.alert]
 
 
 def recorded() -> dict[str, set[str]]:
-    """Give the labels of every recorded name, as its level says them, beside the target labels."""
+    """Return the labels of every recorded name by its level, beside the target labels."""
     found: dict[str, set[str]] = {}
     for rule in rules():
         if not rule.alert:
@@ -89,5 +89,5 @@ def recorded() -> dict[str, set[str]]:
 
 
 def unit_tests() -> list[dict[str, Any]]:
-    """Give every promtool test of every file."""
+    """Return every promtool test of every file."""
     return [test for path in TEST_FILES for test in load(path)["tests"]]

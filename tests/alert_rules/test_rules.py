@@ -58,7 +58,7 @@ ALERTS = alerts()
 
 
 def run(*command: str) -> str:
-    """Run a program and give what it says; fails with that if it fails."""
+    """Run a program and return what it says; fails with that if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
     return done.stdout
@@ -127,7 +127,7 @@ def test_variants_of_one_alert_differ() -> None:
 
 
 def entries(name: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Give the unit tests that judge this alert, each with its entries in order of time."""
+    """Return the unit tests that judge this alert, each with its entries in order of time."""
     found = []
     for test in unit_tests():
         mine = [each for each in test.get("alert_rule_test", []) if each["alertname"] == name]
@@ -210,7 +210,7 @@ def test_what_the_rules_look_back_to_is_kept() -> None:
 
 
 def matches(matcher: str, labels: dict[str, str]) -> bool:
-    """Say whether an Alertmanager matcher takes these labels; an absent label is empty."""
+    """Return whether an Alertmanager matcher takes these labels; an absent label is empty."""
     found = re.fullmatch(r'(\w+)(=~|!~|!=|=)"(.*)"', matcher)
     assert found is not None, matcher
     name, operator, wanted = found.groups()
@@ -220,14 +220,14 @@ def matches(matcher: str, labels: dict[str, str]) -> bool:
 
 
 def labels_of(alert: Rule) -> dict[str, str]:
-    """Give the labels of an alert, with those of its series that its texts name."""
+    """Return the labels of an alert, with those of its series that its texts name."""
     named = re.findall(r"\$labels\.(\w+)", " ".join(alert.annotations.values()))
     series = dict.fromkeys(("job", *named), "any")
     return {**series, "alertname": alert.name, **alert.labels}
 
 
 def muted_by() -> list[tuple[Rule, Rule]]:
-    """Give each pair of alerts of which the first mutes the second by an inhibition of its name."""
+    """Return each pair of alerts of which the first inhibits the second by its name."""
     config = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
     return [
         (source, target)
@@ -276,7 +276,7 @@ def test_aftermath_covers_what_looks_back_into_an_outage() -> None:
 
 
 def look_back(expression: str) -> float:
-    """Give how far an expression looks back at most, in seconds, through what is recorded."""
+    """Return how far an expression looks back at most, in seconds, through what is recorded."""
     own = [seconds(found) for found in re.findall(r"\[(\w+)\]", expression)]
     inner = [
         look_back(rule.expr)

@@ -34,7 +34,7 @@ def identify(value: object) -> str:
 
 
 def bare(expression: str) -> str:
-    """Give an expression without its strings."""
+    """Return an expression without its strings."""
     return re.sub(r'"[^"]*"', '""', expression)
 
 

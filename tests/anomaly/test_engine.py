@@ -226,7 +226,7 @@ def test_a_photograph_asked_for_while_a_tick_runs_is_of_one_moment() -> None:
     """Whenever it is asked for, a restart from it gives the scores and verdicts of no restart."""
 
     async def tick_and_photograph(program: Program, number: int, turns: int) -> bool:
-        """Say whether the tick was still at it when the snapshot was asked for."""
+        """Return whether the tick was still at it when the snapshot was asked for."""
         async with asyncio.TaskGroup() as tasks:
             ticking = tasks.create_task(program.tick(number))
             for _ in range(turns):

@@ -18,7 +18,7 @@ Level = tuple[object, ...]
 
 
 def levels(event: Depth) -> tuple[Sequence[Level], Sequence[Level]]:
-    """Give levels that are made decoded; a text stands for unreadable ones."""
+    """Return levels that are made decoded; a text stands for unreadable ones."""
     if isinstance(event.levels, tuple):
         return event.levels
     raise ParseError("unreadable")
@@ -30,7 +30,7 @@ def never(body: bytes, topic: str, symbol: str) -> Depth:
 
 
 def ruled(continuity: Continuity) -> tuple[SequenceRule, ...]:
-    """Give a venue's rule for its deltas."""
+    """Return a venue's rule for its deltas."""
     return (SequenceRule(name="d", labels=("d",), continuity=continuity, attribute="span"),)
 
 
@@ -45,14 +45,14 @@ def delta(
     bids: Sequence[Level] = (),
     asks: Sequence[Level] = (),
 ) -> Depth:
-    """Give a delta."""
+    """Return a delta."""
     return Depth("d", "t", "s", None, (bids, asks), first=first, last=last, previous=previous)
 
 
 def snapshot(
     last: int | None, bids: Sequence[Level] = ((1.0, 1.0),), asks: Sequence[Level] = ((2.0, 1.0),)
 ) -> Depth:
-    """Give a snapshot."""
+    """Return a snapshot."""
     return Depth("s", "t", "s", None, (bids, asks), snapshot=True, last=last)
 
 
@@ -84,7 +84,7 @@ def test_deltas_join_a_fetched_snapshot(
 
 
 def replace_levels(event: Depth, bid: float) -> Depth:
-    """Give the event with one bid."""
+    """Return the event with one bid."""
     return msgspec.structs.replace(event, levels=(((bid, 1.0),), ()))
 
 

@@ -33,7 +33,7 @@ Level = tuple[object, ...]
 
 
 def levels(event: Depth) -> tuple[Sequence[Level], Sequence[Level]]:
-    """Give one level a side."""
+    """Return one level a side."""
     return ((1.0, 1.0),), ((2.0, 1.0),)
 
 
@@ -50,7 +50,7 @@ RULES = BookRules(
 
 
 def delta(number: int) -> Depth:
-    """Give one update."""
+    """Return one update."""
     return Depth("d", "book", "BTCUSDT", None, None, first=number, last=number)
 
 
@@ -323,7 +323,7 @@ def test_an_audit_that_fails_costs_the_book() -> None:
 
 
 def streamed(renewed: list[float], live: Callable[[], bool]) -> tuple[BookSync, BookSynchronizer]:
-    """Give a book whose stream brings the snapshots, and its keeper."""
+    """Return a book whose stream brings the snapshots, and its keeper."""
     sync = BookSync(BookRules(levels=levels), SEQUENCES)
     keeper = BookSynchronizer(
         WHAT,
@@ -338,7 +338,7 @@ def streamed(renewed: list[float], live: Callable[[], bool]) -> tuple[BookSync, 
 
 
 def snapshot(number: int) -> Depth:
-    """Give a snapshot of the stream's."""
+    """Return a snapshot of the stream's."""
     return Depth("s", "book", "BTCUSDT", None, None, snapshot=True, last=number)
 
 

@@ -27,7 +27,7 @@ LEVELS = st.lists(st.tuples(PRICES, PRICES), max_size=4)
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Give a value or None."""
+    """Return a value or None."""
     return st.none() | strategy
 
 
@@ -72,5 +72,5 @@ ROWS = st.builds(Row, TIMES, NAMES, st.one_of(TRADES, QUOTES, DEPTHS, KLINES, RA
 
 
 def bits(row: Row) -> str:
-    """Give a text that differs wherever two rows do, in the last bit or the sign of a zero."""
+    """Return a text that differs wherever two rows do, in the last bit or the sign of a zero."""
     return repr(row)

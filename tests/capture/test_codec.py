@@ -34,7 +34,7 @@ KLINE = Kline("k", "btc@k", "BTC", NOW, 1_700_000_000.0, 64000.0, True)
 
 
 def there_and_back(*batches: list[Row]) -> list[Row]:
-    """Encode batch by batch, decode, and give all rows."""
+    """Encode batch by batch, decode, and return all rows."""
     encoder, decoder = Encoder(), Decoder()
     return [row for batch in batches for row in decoder.decode(encoder.encode(batch)).rows()]
 

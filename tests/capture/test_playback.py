@@ -19,12 +19,12 @@ NOW = 1_700_000_000.0
 
 
 def trade(number: int, topic: str = "t") -> Trade:
-    """Give a numbered trade."""
+    """Return a numbered trade."""
     return Trade("trade", topic, "BTCUSDT", None, 100.0, 1.0, None, number)
 
 
 def trades(numbers: range, venue: str = "binance") -> list[Row]:
-    """Give a subscription and its numbered trades, a tenth of a second apart."""
+    """Return a subscription and its numbered trades, a tenth of a second apart."""
     what = Subscription(
         exchange="x", channel=Channel.TRADES, instrument="BTC-USDT", symbol="BTCUSDT", topic="t"
     )
@@ -97,7 +97,7 @@ def test_rows_are_paced() -> None:
 
 
 def venue_of(name: str) -> Venue:
-    """Give the venue of a recording."""
+    """Return the venue of a recording."""
     with shared(f"recordings/{name}").open("rb") as lines:
         venue = replay_command.recognise(read(lines))
     assert venue is not None

@@ -42,14 +42,14 @@ exchanges:
 
 
 def config_for(simulator: Simulator) -> str:
-    """Spell a config whose exchanges are simulated."""
+    """Format a config whose exchanges are simulated."""
     return CONFIG.format(http=simulator.url, ws=simulator.url.replace("http", "ws", 1))
 
 
 def captured(
     directory: Path, seconds: float, *, at_least: int = 1, **bounds: Any
 ) -> dict[str, Any]:
-    """Record the simulator for a while; give what the board said while it was recorded.
+    """Record the simulator for a while; return what the board said while it was recorded.
 
     A machine that is busy is given more time, until there are ``at_least`` so many segments.
     """
@@ -85,7 +85,7 @@ def captured(
 
 
 def replayed(path: Path) -> dict[str, Any]:
-    """Replay a capture; give what the board says."""
+    """Replay a capture; return what the board says."""
     return play(path).figures()
 
 
@@ -169,7 +169,7 @@ def test_too_many_rows_are_dropped_and_counted(
 
 
 def replay_says(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    """Run the command `replay`; give its status and what it printed."""
+    """Run the command `replay`; return its status and what it printed."""
     parser = ArgumentParser()
     replay_command.arguments(parser)
     status = replay_command.run(parser.parse_args(words))
@@ -218,7 +218,7 @@ def test_damaged_captures_are_replayed_as_far_as_they_are_good(
 
 @contextmanager
 def simulated() -> Iterator[str]:
-    """Run the simulator beside the test, in a thread; give a config that watches it."""
+    """Run the simulator beside the test, in a thread; return a config that watches it."""
     ready, over = threading.Event(), threading.Event()
     config: list[str] = []
 

@@ -39,7 +39,7 @@ ANSWERS = (
 
 
 def truth(name: str) -> dict[str, Any]:
-    """Give what the recordings' own TRUTH.json says of one of them."""
+    """Return what the recordings' own TRUTH.json says of one of them."""
     files = json.loads(shared("recordings/TRUTH.json").read_bytes())["files"]
     found: dict[str, Any] = files[name]
     return found

@@ -22,7 +22,7 @@ SCENARIOS = Path(exporter.simulator.__file__).parent / "scenarios"
 
 @contextmanager
 def started(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start the command on a free port; gives the process and its URL."""
+    """Start the command on a free port; return the process and its URL."""
     process = subprocess.Popen(
         [*COMMAND, "--listen-address=127.0.0.1:0", *flags], stdout=subprocess.PIPE, text=True
     )

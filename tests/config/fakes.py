@@ -45,7 +45,7 @@ def load_text(text: str, name: str = "test.yml") -> Config:
 
 
 def complaints(text: str, name: str = "test.yml") -> tuple[str, ...]:
-    """Give what is wrong with a config's text; nothing when it is good."""
+    """Return what is wrong with a config's text; nothing when it is good."""
     try:
         load_text(text, name)
     except ConfigError as error:

@@ -68,7 +68,7 @@ def _module(folder: Path, inside: str) -> Path:
 
 
 def _literals(folder: Path) -> Iterator[str]:
-    """Give the lines of a program that only compiles if the version knows all that we write."""
+    """Yield the lines of a program that only compiles if the version knows all that we write."""
     types = {
         plugin: _module(folder, f"composable/{plugin}/panelcfg") for plugin in PLUGINS.values()
     }
@@ -98,7 +98,7 @@ def _literal(name: str, kind: str, value: Any) -> str:
 
 
 def complaints(version: str) -> list[str]:
-    """Give what Grafana's types of this version say of the dashboards."""
+    """Return what Grafana's types of this version say of the dashboards."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wanted = (f"@grafana/schema@{version}", COMPILER)

@@ -48,19 +48,19 @@ class Asked:
 
 
 def pages() -> dict[str, dict[str, Any]]:
-    """Give each committed dashboard by its name."""
+    """Return each committed dashboard by its name."""
     return {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in PAGES}
 
 
 def panels(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give all panels of a dashboard, rows and what is folded into them too."""
+    """Yield all panels of a dashboard, rows and what is folded into them too."""
     for panel in document["panels"]:
         yield panel
         yield from panel.get("panels", ())
 
 
 def asked() -> list[Asked]:
-    """Give every query of every panel, variables and all."""
+    """Return every query of every panel, variables and all."""
     return [
         Asked(name, panel["title"], target["expr"], target["instant"])
         for name, document in pages().items()
@@ -86,7 +86,7 @@ class Use:
 
 
 def uses(query: str) -> list[Use]:
-    """Give the series that a query reads. Groupings and functions are no series."""
+    """Return the series that a query reads. Groupings and functions are no series."""
     found = []
     bare = re.sub(r"\b(by|on|ignoring|group_left|group_right)\s*\([^)]*\)", " ", query)
     for name in _NAME.finditer(_TEXT.sub(lambda text: "\0" * len(text[0]), bare)):
@@ -102,6 +102,6 @@ def uses(query: str) -> list[Use]:
 
 
 def grouped(query: str) -> set[str]:
-    """Give the labels that a query groups or matches by."""
+    """Return the labels that a query groups or matches by."""
     lists = re.findall(r"\b(?:by|on|ignoring|group_left)\s*\(([^)]*)\)", query)
     return {label.strip() for each in lists for label in each.split(",") if label.strip()}

@@ -30,7 +30,7 @@ each_page = pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 
 
 def recorded() -> dict[str, set[str]]:
-    """Give the labels of each recorded series, as its expression groups them."""
+    """Return the labels of each recorded series, as its expression groups them."""
     found: dict[str, set[str]] = {}
     for rule in thresholds.rules():
         if "record" in rule:
@@ -46,7 +46,7 @@ def recorded() -> dict[str, set[str]]:
 
 
 def catalogue() -> dict[str, set[str]]:
-    """Give every series that there is, with its labels."""
+    """Return every series that there is, with its labels."""
     return {name: set(metric.labels) for name, metric in exported(recorded()).items()}
 
 
@@ -129,7 +129,7 @@ def test_every_panel_says_what_it_means(page: dict[str, Any]) -> None:
 
 
 def units() -> set[str]:
-    """Give Grafana's names of units."""
+    """Return Grafana's names of units."""
     return {value for value in vars(formatunits).values() if isinstance(value, str)} | {"mps"}
 
 
@@ -300,7 +300,7 @@ def test_grafana_knows_every_key(page: dict[str, Any]) -> None:
 
 
 def _lost(before: Any, after: Any, path: str) -> set[str]:
-    """Give the paths that were there before and are not after."""
+    """Return the paths that were there before and are not after."""
     if isinstance(before, dict) and isinstance(after, dict):
         return set().union(
             *(

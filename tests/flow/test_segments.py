@@ -34,7 +34,7 @@ PAYLOADS = [b"one", b"second" * 7, b"\0" * 40, b"4"]
 
 
 def write(directory: Path, payloads: list[bytes], content: Content = CONTENT) -> Path:
-    """Write one segment and give its path."""
+    """Write one segment and return its path."""
     writer = Writer(directory, content)
     for payload in payloads:
         writer.append(payload)
@@ -49,7 +49,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def kept(path: Path, content: Content = CONTENT) -> tuple[list[bytes], Exception | None]:
-    """Give what can be read, and what ended it."""
+    """Return what can be read, and what ended it."""
     found: list[bytes] = []
     payloads = read(path, content)
     while True:

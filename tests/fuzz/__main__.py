@@ -15,7 +15,7 @@ from tests.fuzz.targets import targets
 
 
 def main() -> int:
-    """Run what the command line asks for; give the exit status."""
+    """Run what the command line asks for; return the exit status."""
     parser = argparse.ArgumentParser(prog="tests.fuzz", description=__doc__)
     parser.add_argument("--executions", type=int, default=100_000, help="a reader; slow ones less")
     parser.add_argument("--seed", type=int, default=1)

@@ -21,12 +21,12 @@ class Finding(AssertionError):  # noqa: N818 - what it is
 
 
 def kept(target: str) -> Sequence[bytes]:
-    """Give the inputs that once were findings."""
+    """Return the inputs that once were findings."""
     return [file.read_bytes() for file in sorted((SEEDS / target).glob("*.bin"))]
 
 
 def fuzz(target: Target, executions: int, seed: int, seconds: float, findings: Path) -> int:
-    """Run a target on kept and wounded inputs; give how many. Raises Finding.
+    """Run a target on kept and wounded inputs; return how many. Raises Finding.
 
     The same ``seed`` gives the same inputs, as far as ``seconds`` let them come.
     """

@@ -18,7 +18,7 @@ TOKENS = (
 
 
 def wounded(chance: Random, seeds: Sequence[bytes], longest: int = 20_000) -> bytes:
-    """Give a copy of one seed with one to four wounds."""
+    """Return a copy of one seed with one to four wounds."""
     data = bytearray(chance.choice(seeds))
     for _ in range(chance.choice((1, 1, 1, 2, 2, 3, 4))):
         at = chance.randrange(len(data) + 1)

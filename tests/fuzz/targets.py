@@ -177,7 +177,7 @@ _WEB = (
 
 
 def targets() -> Iterator[Target]:
-    """Give all of them. Found inputs under ``seeds/<name>`` are tried first, and for ever."""
+    """Yield all of them. Found inputs under ``seeds/<name>`` are tried first, and for ever."""
     for name in venues.names():
         yield Target(f"venue_{name}", frames(name), partial(survive, venues.load(name)))
     minimal = (ROOT / "examples" / "minimal.yml").read_bytes()

@@ -54,12 +54,12 @@ def generator() -> ModuleType:
 
 
 def helm() -> Any:
-    """Give Helm 4 as a library."""
+    """Return Helm 4 as a library."""
     return import_module("helm_python")
 
 
 def native() -> Any:
-    """Give what lies below it, for options that the library does not pass on."""
+    """Return what lies below it, for options that the library does not pass on."""
     return import_module("helm_python._native")
 
 
@@ -116,7 +116,7 @@ def parse(text: str) -> list[Manifest]:
 
 @functools.lru_cache(maxsize=512)
 def _parsed(text: str) -> str:
-    """Give the documents as JSON: quickly read anew, for tests that change what they are given."""
+    """Return the documents as JSON: quick to read anew, for tests that change them."""
     return json.dumps([each for each in yaml.load_all(text, _Strict) if each])
 
 
@@ -131,7 +131,7 @@ class _Strict(yaml.CSafeLoader):
 
 
 def one(found: list[Manifest], kind: str, name: str | None = None) -> Manifest:
-    """Give the only manifest of a kind (and name)."""
+    """Return the only manifest of a kind (and name)."""
     hits = [
         each
         for each in found
@@ -142,7 +142,7 @@ def one(found: list[Manifest], kind: str, name: str | None = None) -> Manifest:
 
 
 def pods(found: list[Manifest]) -> Iterator[tuple[Manifest, Manifest]]:
-    """Give every manifest that brings pods, and the pod's spec."""
+    """Yield every manifest that brings pods, and the pod's spec."""
     for each in found:
         if each["kind"] in ("Deployment", "StatefulSet"):
             yield each, each["spec"]["template"]["spec"]

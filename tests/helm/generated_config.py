@@ -66,7 +66,7 @@ def snaked(node: Any) -> Any:
 
 
 def scrape_config(monitor: Manifest, address: str) -> dict[str, Any]:
-    """Give the scrape config of a monitor, with one discovered pod at this address."""
+    """Return the scrape config of a monitor, with one discovered pod at this address."""
     kind, spec = monitor["kind"], monitor["spec"]
     [endpoint] = spec["endpoints" if kind == "ServiceMonitor" else "podMetricsEndpoints"]
     name, namespace = monitor["metadata"]["name"], monitor["metadata"]["namespace"]
@@ -105,7 +105,7 @@ def scrape_config(monitor: Manifest, address: str) -> dict[str, Any]:
 def alertmanager_config(
     manifest: Manifest, strategy: str, base: dict[str, Any] = STACK
 ) -> dict[str, Any]:
-    """Give Alertmanager's config, with an AlertmanagerConfig in it under a matcher strategy."""
+    """Return Alertmanager's config, with an AlertmanagerConfig in it under a matcher strategy."""
     spec, metadata = manifest["spec"], manifest["metadata"]
     prefix = f"{metadata['namespace']}/{metadata['name']}/"
     enforced = f'namespace="{metadata["namespace"]}"' if strategy == "OnNamespace" else ""

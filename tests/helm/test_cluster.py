@@ -62,7 +62,7 @@ def kubectl(*words: str, given: str | None = None, fails: bool = False) -> str:
 
 @pytest.fixture(scope="module")
 def kubeconfig() -> str:
-    """Give the path of the kubeconfig; skips where there is none, no server, or no operator."""
+    """Return the path of the kubeconfig; skips where there is none, no server, or no operator."""
     path = os.environ.get("KUBECONFIG")
     if not path:
         pytest.skip("KUBECONFIG names no cluster: see `make test-cluster` in CONTRIBUTING.md")
@@ -120,7 +120,7 @@ def test_strict_validation(example: Path, kubeconfig: str) -> None:
 
 
 def _pod(name: str, arguments: list[str], port: int) -> list[dict[str, Any]]:
-    """Give a pod of the exporter's image and its Service."""
+    """Return a pod of the exporter's image and its Service."""
     context = {
         "runAsNonRoot": True, "runAsUser": 10001, "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
@@ -143,7 +143,7 @@ def _pod(name: str, arguments: list[str], port: int) -> list[dict[str, Any]]:
 
 
 def _values() -> dict[str, Any]:
-    """Give values for an exporter that watches the simulator, and a relay that tells the hook."""
+    """Return values for an exporter that watches the simulator, and a relay that tells the hook."""
     repository, _, tag = IMAGE.rpartition(":")
     selected = {"enabled": True, "additionalLabels": {"release": STACK}}
     simulate = ["exchange-exporter", "simulate", "--listen-address=0.0.0.0:9718"]

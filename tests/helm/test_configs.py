@@ -14,7 +14,7 @@ from tests.helm.engine import EXAMPLES, Manifest, manifests, pods, values_of
 
 
 def config_of(found: list[Manifest], name: str) -> str | None:
-    """Give the config.yml of an object, whatever its kind."""
+    """Return the config.yml of an object, whatever its kind."""
     for each in found:
         if each["kind"] in ("ConfigMap", "Secret") and each["metadata"]["name"] == name:
             text: str = each["data"]["config.yml"]
@@ -31,7 +31,7 @@ def mounted(spec: Manifest) -> str:
 
 
 def check_config(text: str, folder: Path, patch: pytest.MonkeyPatch) -> int:
-    """Let the program check a config, with every secret that it names at hand; give its status."""
+    """Run ``check`` on a config with every secret that it names at hand; return the status."""
     for name in re.findall(r"env: (\w+)", text):
         patch.setenv(name, "https://example.com/secret")
     for path in set(re.findall(r"file: (/\S+)", text)):

@@ -40,7 +40,7 @@ PRODUCTION: Final = CHART / "ci" / "everything-values.yaml"
 
 @functools.lru_cache
 def every_manifest() -> tuple[str, ...]:
-    """Give each different manifest of all examples once, as JSON."""
+    """Return each different manifest of all examples once, as JSON."""
     found = chain.from_iterable(manifests(values_of(example)) for example in EXAMPLES)
     return tuple(sorted({json.dumps(each, sort_keys=True) for each in found}))
 
@@ -194,7 +194,7 @@ def _container_rules(container: Manifest) -> Iterator[str]:
 
 
 def _score(found: list[Manifest]) -> Iterator[str]:
-    """Give what kube-score would call critical, as rule: object."""
+    """Yield what kube-score would call critical, as rule: object."""
     by_kind = {kind: [each for each in found if each["kind"] == kind] for kind in
                ("Service", "NetworkPolicy", "PodDisruptionBudget")}  # fmt: skip
     labels = [_pod_labels(each) for each, _ in pods(found)]

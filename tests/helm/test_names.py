@@ -170,7 +170,7 @@ def test_a_renamed_key_leaves_no_old_file() -> None:
 
 
 def _paths(node: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Give the path of every value and section that values.yaml describes."""
+    """Return the path of every value and section that values.yaml describes."""
     found = []
     for name, each in node.get("properties", {}).items():
         if name != "enabled" or path:

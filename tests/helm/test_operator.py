@@ -37,7 +37,7 @@ Series = frozenset[tuple[str, str]]
 
 
 def _scraped(url: str) -> set[Series]:
-    """Give the series of a page, as the page names them. An empty label is none."""
+    """Return the series of a page, as the page names them. An empty label is none."""
     families = text_string_to_metric_families(programs.get(f"{url}/metrics", accept="text/plain"))
     return {
         frozenset(
@@ -106,7 +106,7 @@ def test_every_label_of_ours_survives(tmp_path: Path) -> None:
 
 
 def _marked(job: dict[str, Any], name: str) -> dict[str, Any]:
-    """Give the series of a scrape config a label that tells it from the others."""
+    """Return the series of a scrape config a label that tells it from the others."""
     step = {"target_label": "scrape_job", "replacement": name}
     return job | {"relabel_configs": [*job["relabel_configs"], step]}
 
@@ -212,7 +212,7 @@ def test_further_integrations_reach_their_receivers() -> None:
 
 
 def _in_the_namespace(name: str, labels: Labels) -> Series:
-    """Give an alert of one of the shipped config's cases; each case has jobs of its own."""
+    """Return an alert of one of the shipped config's cases; each case has jobs of its own."""
     return frozenset({**labels, "job": f"{labels['job']} {name}", "namespace": "ns"}.items())
 
 
@@ -239,7 +239,7 @@ def _cases(folder: Path, config: dict[str, Any]) -> Iterator[Callable[[], set[Se
 
 
 def advised() -> dict[str, Any]:
-    """Give the stack's own config with the inhibitions that docs/kubernetes.md advises."""
+    """Return the stack's own config with the inhibitions that docs/kubernetes.md advises."""
     text = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     [block] = [each for each in blocks if "inhibit_rules" in each]
@@ -390,6 +390,6 @@ def test_a_fault_reaches_a_person_and_health_nobody(tmp_path: Path) -> None:
 
 
 def _names(told: list[str], hook: Receiver) -> set[str]:
-    """Give the names of the alerts that a service was told of up to now; ``told`` remembers."""
+    """Return the names of the alerts that a service was told of up to now; ``told`` remembers."""
     told += [json.dumps(body) for _, body in hook.drain()]
     return {name for each in told for name in re.findall(r'"alertname": "(\w+)"', each)}

@@ -14,7 +14,7 @@ from tests.helm.engine import CHART, EXAMPLES, Manifest, helm, manifests, pods, 
 
 
 def _fixed(found: list[Manifest]) -> dict[tuple[str, str], object]:
-    """Give what is immutable, by kind and name: selectors, volume claims, the Service's name."""
+    """Return what is immutable, by kind and name: selectors, volume claims, the Service's name."""
     return {
         (each["kind"], each["metadata"]["name"]): (
             each["spec"]["selector"],
@@ -146,7 +146,7 @@ class _Api(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def upgrade() -> Iterator[Callable[[dict[str, Any], dict[str, Any]], str]]:
-    """Give a function: what Helm says of new values over a release with the old ones."""
+    """Yield a function: what Helm says of new values over a release with the old ones."""
     cluster = Cluster()
     thread = threading.Thread(target=cluster.serve_forever, daemon=True)
     thread.start()

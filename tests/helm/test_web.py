@@ -24,7 +24,7 @@ PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
 def _values(part: str, values: Manifest) -> Manifest:
-    """Give values of one part, beside what makes both parts and their monitors."""
+    """Return values of one part, beside what makes both parts and their monitors."""
     own: dict[str, Any] = values if part == "exporter" else {}
     monitor = own.get("serviceMonitor", {}) | {"enabled": True}
     relay = RELAY | (values if part == "relay" else {})
@@ -32,14 +32,14 @@ def _values(part: str, values: Manifest) -> Manifest:
 
 
 def _pod(found: list[Manifest], part: str) -> Manifest:
-    """Give the pod template of a part."""
+    """Return the pod template of a part."""
     hits = [each for each, _ in pods(found) if each["metadata"]["name"] == NAMES[part]]
     template: Manifest = hits[0]["spec"]["template"]
     return template
 
 
 def _probed(container: Manifest) -> list[str]:
-    """Give how each probe of a container asks."""
+    """Return how each probe of a container asks."""
     asked = [container[name]["httpGet"] for name in PROBES if name in container]
     return [each.get("scheme", "HTTP") for each in asked]
 
@@ -91,7 +91,7 @@ def test_the_program_takes_a_web_config_of_values() -> None:
 
 
 def _receiver(values: Manifest) -> Manifest:
-    """Give how Alertmanager posts; the notes say the same address."""
+    """Return how Alertmanager posts; the notes say the same address."""
     receivers = one(manifests(values), "AlertmanagerConfig")["spec"]["receivers"]
     webhook: Manifest = next(
         each["webhookConfigs"][0] for each in receivers if each["name"] == "page"

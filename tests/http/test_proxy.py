@@ -85,7 +85,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 def _through(
     url: str, certificate: str | None = None, answer: bytes | None = None
 ) -> tuple[list[Answer], list[str]]:
-    """Ask a server twice over a proxy; give the answers and what the proxy was asked."""
+    """Ask a server twice over a proxy; return the answers and what the proxy was asked."""
 
     async def main() -> tuple[list[Answer], list[str]]:
         proxy = Proxy() if answer is None else Proxy(answer)

@@ -31,7 +31,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Used: 7\r\n\r\nok"
 
 
 def say(*replies: bytes, before: float = 0.0, between: float = 0.0) -> Handler:
-    """Give a server that answers each request with ``replies``, piece by piece."""
+    """Return a server that answers each request with ``replies``, piece by piece."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readuntil(b"\r\n\r\n"):

@@ -19,14 +19,14 @@ class Canaries:
         self.all: dict[str, str] = {}
 
     def new(self, name: str, shape: str = "{}") -> str:
-        """Give a secret; ``shape`` is what it must look like, the secret its ``{}``."""
+        """Return a secret; ``shape`` is what it must look like, the secret its ``{}``."""
         # Signs that URLs, JSON and base64 spell differently are part of each.
         core = f"{name}/Canary+{len(self.all):03d}=sEcr3t"
         self.all[name] = core if shape == "{}" else quote(core, safe="")
         return shape.format(self.all[name])
 
     def spellings(self, name: str) -> Iterator[str]:
-        """Give how one may come back: raw, in URLs, in base64 behind any other bytes."""
+        """Yield how one may come back: raw, in URLs, in base64 behind any other bytes."""
         secret = self.all[name]
         yield from (secret, quote(secret, safe=""), quote(secret), quote_plus(secret))
         for before in range(3):

@@ -62,7 +62,7 @@ class Samples:
         return [sample for name in self._lines for sample in self.named(name)]
 
     def named(self, name: str) -> list[Sample]:
-        """Give the samples of that name."""
+        """Return the samples of that name."""
         text = "\n".join(self._lines.get(name, ())) + "\n"
         return [each for family in text_string_to_metric_families(text) for each in family.samples]
 
@@ -71,14 +71,14 @@ class Samples:
         return sum(self.values(name, **labels))
 
     def values(self, name: str, **labels: str) -> list[float]:
-        """Give the values of the samples of that name whose labels include these."""
+        """Return the values of the samples of that name whose labels include these."""
         return [
             sample.value for sample in self.named(name) if labels.items() <= sample.labels.items()
         ]
 
 
 def config(places: dict[str, str], extra: str = "", exchange: str = "") -> str:
-    """Give a config for simulated exchanges, impatient so that tests need not wait."""
+    """Return a config for simulated exchanges, impatient so that tests need not wait."""
     lines = ["probes: {interval: 500ms, timeout: 400ms}"]
     lines += [
         "streams: {stale_floor: 1500ms, stale_ceiling: 3s, backoff_cap: 1s, idle_timeout: 5s}"
@@ -99,7 +99,7 @@ def config(places: dict[str, str], extra: str = "", exchange: str = "") -> str:
 
 
 def places(lines: list[str]) -> dict[str, str]:
-    """Give the REST URL of each simulated exchange, from what the simulator printed."""
+    """Return the REST URL of each simulated exchange, from what the simulator printed."""
     found = {}
     for line in lines:
         name, _, rest = line.partition(": ")
@@ -127,7 +127,7 @@ def make_world(
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """Give a function that starts a world of its own; all of it ends with the test."""
+    """Yield a function that starts a world of its own; all of it ends with the test."""
     with ExitStack() as stack:
         yield lambda *arguments, **more: stack.enter_context(
             make_world(tmp_path, *arguments, **more)

@@ -33,14 +33,14 @@ _NAUGHT = bytes(1 << 20)
 
 
 def _gzip_bomb(size: int) -> bytes:
-    """Give ``size`` bytes of nothing, a thousandth as long."""
+    """Return ``size`` bytes of nothing, a thousandth as long."""
     packer = zlib.compressobj(9, wbits=31)
     parts = [packer.compress(_NAUGHT) for _ in range(size >> 20)]
     return b"".join(parts) + packer.flush()
 
 
 def _frame_bomb(size: int) -> bytes:
-    """Give one compressed WebSocket message that inflates to ``size`` bytes."""
+    """Return one compressed WebSocket message that inflates to ``size`` bytes."""
     packer = zlib.compressobj(9, wbits=-15)
     parts = b"".join(packer.compress(_NAUGHT) for _ in range(size >> 20))
     squeezed = (parts + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]

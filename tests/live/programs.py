@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def program(*names: str) -> str:
-    """Give the path of the first of these programs; skips the test where none is installed."""
+    """Return the path of the first of these programs; skips the test where none is installed."""
     for name in names:
         if path := shutil.which(name):
             return path
@@ -34,7 +34,7 @@ def program(*names: str) -> str:
 
 
 def free_port() -> int:
-    """Give a port that was free a moment ago."""
+    """Return a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -63,7 +63,7 @@ def get_json(url: str) -> Any:
 
 
 def post_json(url: str, body: object, *, method: str = "POST") -> Any:
-    """Send a JSON document; gives the JSON reply, or None for an empty one."""
+    """Send a JSON document; return the JSON reply, or None for an empty one."""
     request = urllib.request.Request(
         url,
         data=json.dumps(body).encode(),
@@ -127,7 +127,7 @@ class Process:
         return "\n".join(self.lines)
 
     def wait_line(self, start: str, *, within: float = 60.0) -> str:
-        """Wait for a line that starts so; gives the rest of it."""
+        """Wait for a line that starts so; return the rest of it."""
         deadline = time.monotonic() + within
         seen = 0
         while time.monotonic() < deadline:
@@ -143,12 +143,12 @@ class Process:
         )
 
     def memory(self) -> int:
-        """Give its resident memory in bytes."""
+        """Return its resident memory in bytes."""
         fields = Path(f"/proc/{self.pid}/statm").read_text().split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def end(self, how: signal.Signals = signal.SIGTERM, *, within: float = 60.0) -> int:
-        """Send a signal and wait; gives the exit status."""
+        """Send a signal and wait; return the exit status."""
         if self.popen.poll() is None:
             self.popen.send_signal(how)
             try:
@@ -187,14 +187,14 @@ def command(*arguments: str, env: dict[str, str] | None = None) -> Iterator[Proc
 
 @contextmanager
 def simulator(*arguments: str) -> Iterator[tuple[Process, str]]:
-    """Run the simulated exchanges; gives the process and its base URL."""
+    """Run the simulated exchanges; return the process and its base URL."""
     with command("simulate", "--listen-address=127.0.0.1:0", *arguments) as running:
         yield running, running.wait_line("ready ")
 
 
 @contextmanager
 def prometheus(folder: Path, config: str, *arguments: str) -> Iterator[tuple[Process, str]]:
-    """Run the real Prometheus on this config text; gives the process and its URL."""
+    """Run the real Prometheus on this config text; return the process and its URL."""
     binary = program("prometheus")
     (folder / "prometheus.yml").write_text(config)
     port = free_port()
@@ -211,7 +211,7 @@ def prometheus(folder: Path, config: str, *arguments: str) -> Iterator[tuple[Pro
 
 
 def query(url: str, expression: str) -> list[dict[str, Any]]:
-    """Evaluate an instant query; gives the result vector."""
+    """Evaluate an instant query; return the result vector."""
     escaped = urllib.parse.quote(expression)
     answer = get_json(f"{url}/api/v1/query?query={escaped}")
     assert answer["status"] == "success", answer

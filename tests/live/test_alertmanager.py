@@ -38,7 +38,7 @@ class Receiver(ThreadingHTTPServer):
         self.posts: queue.Queue[tuple[float, dict[str, Any]]] = queue.Queue()
 
     def drain(self) -> list[tuple[float, dict[str, Any]]]:
-        """Give all that came since the last call, with the time of each."""
+        """Return all that came since the last call, with the time of each."""
         found = []
         while not self.posts.empty():
             found.append(self.posts.get_nowait())
@@ -61,7 +61,7 @@ class Taker(BaseHTTPRequestHandler):
 
 
 def derived(hook: str, **waits: str) -> dict[str, Any]:
-    """Give the shipped config with the relay at ``hook`` and with these waits wherever any are."""
+    """Return the shipped config with the relay at ``hook`` and these waits everywhere."""
     config = yaml.safe_load(CONFIG.read_text())
     for receiver in config["receivers"]:
         for each in receiver.get("webhook_configs", []):
@@ -75,7 +75,7 @@ def derived(hook: str, **waits: str) -> dict[str, Any]:
 
 
 def without_waits(config: dict[str, Any]) -> dict[str, Any]:
-    """Give a copy without addresses, waits and hours."""
+    """Return a copy without addresses, waits and hours."""
     plain = deepcopy(config)
     for receiver in plain["receivers"]:
         for each in receiver.get("webhook_configs", []):
@@ -88,7 +88,7 @@ def without_waits(config: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def alertmanager(folder: Path, **waits: str) -> Iterator[tuple[str, Receiver]]:
-    """Run the real Alertmanager on the derived config; gives its URL and the receiver."""
+    """Run the real Alertmanager on the derived config; return its URL and the receiver."""
     receiver = Receiver()
     thread = threading.Thread(target=receiver.serve_forever, daemon=True)
     thread.start()
@@ -119,7 +119,7 @@ for _alert in alerts():
 
 
 def alert(name: str, **labels: str) -> Labels:
-    """Give the labels of a shipped alert, with those of its series."""
+    """Return the labels of a shipped alert, with those of its series."""
     return {**ALERTS[name], **JOB, **labels}
 
 
@@ -129,7 +129,7 @@ def fire(url: str, *several: Labels) -> None:
 
 
 def inhibited(url: str, count: int) -> dict[frozenset[tuple[str, str]], bool]:
-    """Give for each alert, once ``count`` are there, whether another mutes it."""
+    """Return for each alert, once ``count`` are there, whether another mutes it."""
 
     def all_there() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = get_json(f"{url}/api/v2/alerts")
@@ -309,7 +309,7 @@ def test_every_inhibition_has_a_case() -> None:
 
 
 def everything(exchanges: int) -> list[Labels]:
-    """Give every alert that can be said of exchanges, for each of so many."""
+    """Return every alert that can be said of exchanges, for each of so many."""
     found = []
     for shipped in alerts():
         if shipped.labels["category"] in {"exporter", "pipeline"} or shipped.name in {

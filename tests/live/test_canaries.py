@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(150)]
 
 
 def ask(url: str, body: bytes | None = None, login: str | None = None) -> str:
-    """Give what a server says, whatever the status: head and body."""
+    """Return what a server says, whatever the status: head and body."""
     request = urllib.request.Request(url, data=body)
     if body is not None:
         request.add_header("Content-Type", "application/json")
@@ -41,7 +41,7 @@ def ask(url: str, body: bytes | None = None, login: str | None = None) -> str:
 
 
 def files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Give each file below a folder as text."""
+    """Yield each file below a folder as text."""
     for file in sorted(folder.rglob("*")):
         if file.is_file():
             yield str(file.relative_to(folder)), file.read_bytes().decode("latin-1")

@@ -87,7 +87,7 @@ class Stage:
     spoken: set[tuple[str, str]] = field(default_factory=set)
 
     def silent(self) -> set[str]:
-        """Ask what has not spoken yet; give the panels that still have such a query."""
+        """Ask what has not spoken yet; return the panels that still have such a query."""
         left = [each for each in asked() if (each.name, each.query) not in self.spoken]
         for each in left:
             if programs.query(self.prometheus, filled(each.query, CHOSEN)):
@@ -95,7 +95,7 @@ class Stage:
         return {each.name for each in left if (each.name, each.query) not in self.spoken}
 
     def listen(self, within: float, until: set[str], *, provoked: bool = False) -> set[str]:
-        """Ask until no panel but those of ``until`` is silent; give the silent ones.
+        """Ask until no panel but those of ``until`` is silent; return the silent ones.
 
         Provocations are repeated for as long as it takes: one that strikes between two
         connections, before a counter's first scrape or outside of a query's window leaves no trace.
@@ -181,7 +181,7 @@ def _config(stack: ExitStack, there: dict[str, str]) -> str:
 
 @contextmanager
 def _crowded(folder: Path, pieces: tuple[programs.Process, str, Path]) -> Iterator[str]:
-    """Run a second exporter, one of shards, that may not publish all it knows; give its address."""
+    """Run a second exporter, one shard that does not publish all; return its address."""
     simulator, url, file = pieces
     small = folder / "crowded.yml"
     small.write_text(file.read_text() + "metrics: {series_limit: 300}\n")
@@ -190,7 +190,7 @@ def _crowded(folder: Path, pieces: tuple[programs.Process, str, Path]) -> Iterat
 
 
 def _remember(folder: Path) -> None:
-    """Give Prometheus half an hour of history, of which bands are made; ten minutes old, too."""
+    """Return Prometheus half an hour of history, of which bands are made; ten minutes old, too."""
     now = int(datetime.now(UTC).timestamp())
     lines = ["# TYPE exchange_signal:band_input:mean5m gauge"]
     for signal_ in ("probe_latency", "message_rate", "spread"):
@@ -219,7 +219,7 @@ def _rules(folder: Path) -> Path:
 
 
 def _alertmanager(stack: ExitStack, binary: str, folder: Path, relay_url: str) -> str:
-    """Start Alertmanager on the shipped config, with the relay's address; give its own."""
+    """Start Alertmanager on the shipped config, with the relay's address; return its own."""
     text = (ROOT / "alert_rules/alertmanager.yml").read_text()
     file = folder / "alertmanager.yml"
     post = f"{relay_url}/api/v1/alertmanager"

@@ -77,7 +77,7 @@ GROUPS = (
 
 
 def _memory(process: programs.Process, what: str) -> int:
-    """Give bytes: what a process has (VmRSS), or had at most since that was forgotten (VmHWM)."""
+    """Return bytes: what a process has (VmRSS), or had at most since that was forgotten (VmHWM)."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
 

@@ -33,7 +33,7 @@ SPREAD = f"- venue: okx\n  spread_endpoints: true\n  endpoints: [{{name: time}},
 
 
 def _values(prometheus: str, expression: str) -> dict[tuple[str, ...], dict[str, float]]:
-    """Evaluate a rule's series; gives the value by job, for each set of other labels."""
+    """Evaluate a rule's series; return the value by job, for each set of other labels."""
     found: dict[tuple[str, ...], dict[str, float]] = {}
     for row in programs.query(prometheus, expression):
         labels = {name: text for name, text in row["metric"].items() if name != "__name__"}
@@ -43,7 +43,7 @@ def _values(prometheus: str, expression: str) -> dict[tuple[str, ...], dict[str,
 
 
 def _same(prometheus: str, record: str, count: int, within: float) -> bool:
-    """Say whether both jobs have ``count`` series of a rule, and values this near."""
+    """Return whether both jobs have ``count`` series of a rule, and values this near."""
     found = _values(prometheus, record)
     assert len(found) == count, (record, found)
     for labels, by_job in found.items():

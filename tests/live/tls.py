@@ -64,7 +64,7 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 @contextmanager
 def tls(upstream: int) -> Iterator[int]:
-    """Speak TLS for the server at a port of loopback; give the port where it is spoken."""
+    """Speak TLS for the server at a port of loopback; return the port where it is spoken."""
     edge = _Edge(upstream)
     thread = threading.Thread(target=edge.run, daemon=True)
     thread.start()

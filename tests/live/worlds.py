@@ -17,7 +17,7 @@ NO_LIMITS = "--no-limits"
 def simulated(
     folder: Path, text: Callable[[dict[str, str]], str], *arguments: str
 ) -> Iterator[tuple[programs.Process, str, Path]]:
-    """Start the simulator; give it, its URL and the file of the config that ``text`` gives.
+    """Start the simulator; return it, its URL and the file of the config that ``text`` gives.
 
     ``text`` takes the REST URL of each simulated exchange.
     """

@@ -49,13 +49,13 @@ Flat = list[tuple[str, str, tuple[tuple[str, str], ...], float]]
 
 
 def rendered(registry: Registry, accept: str = "", *, process: bool = False) -> str:
-    """Give the page as a scraper with this Accept header gets it."""
+    """Return the page as a scraper with this Accept header gets it."""
     _, pieces = asyncio.run(Exposition(registry, process=process)(accept, ""))
     return b"".join(pieces).decode()
 
 
 def flat(metrics: Iterable[Metric]) -> Flat:
-    """Give every sample in a form that compares: NaN as None, ``le`` as a number."""
+    """Return every sample in a form that compares: NaN as None, ``le`` as a number."""
     rows: Flat = []
     for metric in metrics:
         for sample in metric.samples:

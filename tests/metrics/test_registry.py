@@ -15,13 +15,13 @@ from exporter.model import Family, Reason
 
 
 def page(registry: Registry) -> list[str]:
-    """Give the page's lines, without what the process says of itself."""
+    """Return the page's lines, without what the process says of itself."""
     pieces = asyncio.run(Exposition(registry, process=False).render(openmetrics=False))
     return b"".join(pieces).decode().splitlines()
 
 
 def samples(registry: Registry, name: str) -> list[str]:
-    """Give the lines of one family's samples."""
+    """Return the lines of one family's samples."""
     return [line for line in page(registry) if line.startswith((f"{name}{{", f"{name} "))]
 
 

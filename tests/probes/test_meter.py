@@ -25,7 +25,7 @@ GOOD = Probed(exchange="acme", endpoint="ping", time=1700000000.0, duration=0.25
 
 
 def value(registry: Registry, series: str) -> float:
-    """Give the value of one series, which must be there once."""
+    """Return the value of one series, which must be there once."""
     found = [line for line in page(registry) if line.startswith(f"{series} ")]
     assert len(found) == 1, series
     return float(found[0].split()[-1])

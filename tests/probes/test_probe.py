@@ -34,7 +34,7 @@ TARGET = Target(exchange="acme", endpoint="time", url="http://acme.example/time"
 
 
 def answer(status: int = 200, body: bytes = b'{"t": 1}', **headers: str) -> Answer:
-    """Give an answer; underscores in header names stand for dashes."""
+    """Return an answer; underscores in header names stand for dashes."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(
         status=status,
@@ -83,7 +83,7 @@ class ScriptedFetch:
 def judged(
     said: Answer | FetchFailedError, target: Target = TARGET, readers: Readers | None = None
 ) -> Probed:
-    """Give the outcome of one probe that was answered so."""
+    """Return the outcome of one probe that was answered so."""
     fetch = ScriptedFetch(lambda number: said)
     return run_virtual(probe(target, fetch, FakeClock(), readers or Readers()))
 
@@ -253,7 +253,7 @@ def scheduled(
 
 
 def due_times(target: Target, duration: float) -> list[float]:
-    """Give the steady due times of a schedule that starts at zero, without the first round."""
+    """Return the steady due times of a schedule that starts at zero, without the first round."""
     first = phase(target.exchange, target.endpoint) * target.interval
     count = int((duration - first) / target.interval) + 1
     return [first + n * target.interval for n in range(count)]

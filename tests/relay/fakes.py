@@ -67,7 +67,7 @@ class Providers:
         self.url = ""
 
     def of(self, service: str) -> list[Taken]:
-        """Give what one service took, in order."""
+        """Return what one service took, in order."""
         return [each for each in self.taken if each.service == service]
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer | str:
@@ -334,7 +334,7 @@ ADVICE = json.dumps(
 
 
 def completion(content: str | None, **more: object) -> Answer:
-    """Give a chat completion with this content."""
+    """Return a chat completion with this content."""
     choice = {"index": 0, "message": {"role": "assistant", "content": content},
               "finish_reason": "stop", **more}  # fmt: skip
     usage = {"prompt_tokens": 200, "completion_tokens": 80, "total_tokens": 280}

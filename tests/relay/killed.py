@@ -48,7 +48,7 @@ class Killer:
 
 
 def run(file: str, pattern: str, commits: int) -> int:
-    """Run the relay in a child until it is killed; give its wait status."""
+    """Run the relay in a child until it is killed; return its wait status."""
     child = os.fork()
     if child == 0:
         sys.addaudithook(Killer(pattern, commits).hook)

@@ -21,7 +21,7 @@ EPOCH = 1_700_000_000.0
 def make(
     fingerprint: str = "a", *, firing: bool = True, start: float = EPOCH, **more: Any
 ) -> Alert:
-    """Give one alert."""
+    """Return one alert."""
     return Alert(
         **{
             "fingerprint": fingerprint,
@@ -38,12 +38,12 @@ def make(
 
 
 def post(*alerts: Alert, group: str = "g") -> Post:
-    """Give a post of one group."""
+    """Return a post of one group."""
     return Post(group=group, receiver="relay", alerts=alerts)
 
 
 def receiver(kind: str = "webhook", **more: Any) -> Receiver:
-    """Give one receiver that keeps nothing back."""
+    """Return one receiver that keeps nothing back."""
     notifier = notifiers.load(kind)
     account = Account(url="http://h", token="t", user="u", sender="s", to=more.pop("to", ()))
     return Receiver(
@@ -69,18 +69,18 @@ class Book:
         self.ledger = IncidentStore(receivers or (receiver(),), IncidentStoreSettings(**settings))
 
     def take(self, now: float, *alerts: Alert, group: str = "g") -> list[str]:
-        """Take a post; give the occasions of what is to be told."""
+        """Take a post; return the occasions of what is to be told."""
         return self.said(self.ledger.take(self.db, post(*alerts, group=group), now).pending)
 
     def tick(self, now: float) -> list[str]:
-        """Let time pass; give the occasions of what is to be told."""
+        """Let time pass; return the occasions of what is to be told."""
         pending = self.ledger.settle(self.db, now).pending
         for name in suppression.receivers(self.db):
             pending += self.ledger.release(self.db, name, now).pending
         return self.said(pending)
 
     def said(self, pending: list[outbox.Pending]) -> list[str]:
-        """Give occasions by delivery."""
+        """Return occasions by delivery."""
         rows = [outbox.one(self.db, each.id) for each in pending]
         return [row.occasion.value for row in rows if row is not None]
 

@@ -35,7 +35,7 @@ FAST = {"base": "50ms", "cap": "200ms", "recovery": "200ms"}
 
 
 def receiver(kind: str, url: str, **more: Any) -> dict[str, Any]:
-    """Give the config of one receiver that speaks to the fakes at ``url``."""
+    """Return the config of one receiver that speaks to the fakes at ``url``."""
     common = {"name": kind, "type": kind, "retry": FAST, "timeout": "2s"}
     own: dict[str, dict[str, Any]] = {
         "line": {"url": f"{url}/line", "token": {"env": "LINE_TOKEN"}, "to": [USER]},
@@ -102,20 +102,20 @@ class Inside:
 
 
 def inside(file: Path, port: int = 0) -> Inside:
-    """Run the relay in this process for the length of a ``with``; gives its URL."""
+    """Run the relay in this process for the length of a ``with``; return its URL."""
     return Inside(file, port)
 
 
 @contextmanager
 def relay(file: Path, env: dict[str, str] | None = None) -> Iterator[tuple[Process, str]]:
-    """Run the relay as a process of its own; gives the process and its URL."""
+    """Run the relay as a process of its own; return the process and its URL."""
     arguments = ("relay", f"--config.file={file}", "--web.listen-address=127.0.0.1:0")
     with command(*arguments, env=SECRETS | (env or {})) as running:
         yield running, running.wait_line("ready ")
 
 
 def alert(name: str = "ExchangeDown", **more: Any) -> dict[str, Any]:
-    """Give one alert as Alertmanager posts it."""
+    """Return one alert as Alertmanager posts it."""
     labels = {"alertname": name, "exchange": "okx", "severity": "critical"}
     labels |= more.pop("labels", {})
     annotations = {"summary": f"{labels['exchange']} does not answer", "action": "look"}
@@ -136,7 +136,7 @@ def alert(name: str = "ExchangeDown", **more: Any) -> dict[str, Any]:
 
 
 def post_of(*alerts: dict[str, Any], group: str = "g", **more: Any) -> dict[str, Any]:
-    """Give a webhook's body."""
+    """Return a webhook's body."""
     firing = any(each["status"] == "firing" for each in alerts)
     return {
         "receiver": "relay",
@@ -157,7 +157,7 @@ def send(
     url: str, body: object, *, path: str = "/api/v1/alertmanager", timeout: float = 10.0,
     headers: dict[str, str] | None = None,
 ) -> int:  # fmt: skip
-    """Post to the relay; gives the status."""
+    """Post to the relay; return the status."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(
         url + path, data=raw, headers={"Content-Type": "application/json", **(headers or {})}
@@ -172,7 +172,7 @@ def send(
 
 
 def metric(url: str, line: str) -> float:
-    """Give the value of one series of the relay's metrics; 0 when it is not there."""
+    """Return the value of one series of the relay's metrics; 0 when it is not there."""
     for each in get(f"{url}/metrics").splitlines():
         name, _, value = each.rpartition(" ")
         if name == line:

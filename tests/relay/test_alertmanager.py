@@ -35,7 +35,7 @@ receivers:
 
 @contextmanager
 def alertmanager(folder: Path, url: str) -> Iterator[str]:
-    """Run the real Alertmanager with the relay at ``url`` as its one receiver; gives its URL."""
+    """Run the real Alertmanager with the relay at ``url`` as its one receiver; return its URL."""
     binary = program("prometheus-alertmanager", "alertmanager")
     folder.mkdir()
     token = folder / "token"

@@ -215,7 +215,7 @@ def test_full_spool_says_503_and_recovers(tmp_path: Path) -> None:
 
 
 def _raw(url: str, path: str, **headers: str) -> int:
-    """Post with any headers, Host too; gives the status."""
+    """Post with any headers, Host too; return the status."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     body = b'{"title": "Page", "alerts": [{"labels": {"alertname": "Page"}}]}'

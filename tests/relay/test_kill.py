@@ -56,7 +56,7 @@ def nursery() -> Iterator[Nursery]:
 
 
 def _line(nursery: Nursery, start: str) -> str:
-    """Wait for a line that starts so; gives the rest of it. The test's own timeout bounds it."""
+    """Wait for a line that starts so; return the rest of it. The test's own timeout bounds it."""
     for line in nursery.stdout:
         if line.startswith(start):
             return line.removeprefix(start).strip()

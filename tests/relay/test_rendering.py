@@ -33,7 +33,7 @@ def _incident(*alerts: Alert) -> Incident:
 
 @cache
 def _posted(text: str) -> Incident:
-    """Give the incident of an alert that says ``text`` wherever an alert can say something."""
+    """Return the incident of an alert that says ``text`` wherever an alert can say something."""
     body = {
         "receiver": "relay",
         "groupKey": text,

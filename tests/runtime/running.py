@@ -30,21 +30,21 @@ class Running:
     url: str
 
     def exchange(self, name: str) -> Exchange:
-        """Give one exchange."""
+        """Return one exchange."""
         return next(each for each in self.app.exchanges if each.name == name)
 
     def book(self, name: str) -> LocalBook:
-        """Give the one book of an exchange."""
+        """Return the one book of an exchange."""
         (book,) = self.exchange(name).books.books
         return book
 
     def pair(self, name: str) -> Pair:
-        """Give the simulated market itself."""
+        """Return the simulated market itself."""
         pairs = self.simulator.desks[name].pairs()
         return next(pair for pair in pairs if pair.listing.instrument == INSTRUMENT)
 
     def equal(self, name: str, depth: int = 10) -> bool:
-        """Say whether the best levels of the local book are those of the market right now."""
+        """Return whether the best levels of the local book are those of the market right now."""
         book, pair = self.book(name), self.pair(name)
         spell = pair.listing
         truth = tuple(
@@ -63,7 +63,7 @@ class Running:
                 await asyncio.sleep(0.002)
 
     async def metrics(self) -> dict[str, float]:
-        """Scrape the program; give its samples."""
+        """Scrape the program; return its samples."""
         async with aiohttp.ClientSession() as session, session.get(f"{self.url}/metrics") as page:
             lines = (await page.text()).splitlines()
         rows = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))

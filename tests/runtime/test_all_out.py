@@ -43,7 +43,7 @@ class Told:
 
 @asynccontextmanager
 async def told() -> AsyncIterator[tuple[Told, str]]:
-    """Serve an Alertmanager; give it and its URL."""
+    """Serve an Alertmanager; return it and its URL."""
     found = Told()
     app = web.Application()
     app.router.add_post("/api/v2/alerts", found.take)

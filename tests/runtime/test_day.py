@@ -73,12 +73,12 @@ class Day:
             self.messages[topic] = times
 
     def skew(self, now: float) -> float:
-        """Give the venue's clock minus ours: steps, and 50 ppm of drift back and forth."""
+        """Return the venue's clock minus ours: steps, and 50 ppm of drift back and forth."""
         drift = 50e-6 * min(now % 7200, 7200 - now % 7200)
         return drift + sum(step for at, step in self.steps if at <= now)
 
     def lost(self, topic: str) -> set[int]:
-        """Give the numbers of the messages that never arrive."""
+        """Return the numbers of the messages that never arrive."""
         return (
             {bisect_left(self.messages[BUSY], at) for at in self.gaps} if topic == BUSY else set()
         )

@@ -16,7 +16,7 @@ PATHS = {"binance": "/stream", "bybit": "/v5/public/spot", "okx": "/ws/v5/public
 
 
 def request(venue: str, topics: Sequence[str]) -> Mapping[str, object]:
-    """Spell a subscribe request; OKX topics as ``channel:instrument``."""
+    """Format a subscribe request; OKX topics as ``channel:instrument``."""
     match venue:
         case "binance":
             return {"method": "SUBSCRIBE", "params": list(topics), "id": 1}
@@ -37,7 +37,7 @@ class Stream:
         await self.socket.send_str(message if isinstance(message, str) else json.dumps(message))
 
     async def next(self, timeout: float = 3.0) -> Any:
-        """Give the next frame's JSON. Raises TimeoutError, ConnectionError when closed."""
+        """Return the next frame's JSON. Raises TimeoutError, ConnectionError when closed."""
         message = await self.socket.receive(timeout=timeout)
         if message.type is not aiohttp.WSMsgType.TEXT:
             raise ConnectionError(f"{message.type} {self.socket.close_code}")
@@ -46,7 +46,7 @@ class Stream:
     async def take(
         self, count: int, wanted: Callable[[Any], bool] = lambda frame: True
     ) -> list[Any]:
-        """Give the next ``count`` frames that are wanted."""
+        """Return the next ``count`` frames that are wanted."""
         kept: list[Any] = []
         while len(kept) < count:
             frame = await self.next()
@@ -55,7 +55,7 @@ class Stream:
         return kept
 
     async def closed(self, timeout: float = 3.0) -> int | None:
-        """Wait for the end and give its close code."""
+        """Wait for the end and return its close code."""
         async with asyncio.timeout(timeout):
             while True:
                 message = await self.socket.receive()
@@ -66,7 +66,7 @@ class Stream:
                     return self.socket.close_code
 
     async def silent(self, seconds: float) -> bool:
-        """Whether nothing at all arrives for so long."""
+        """Return whether nothing at all arrives for so long."""
         try:
             await self.socket.receive(timeout=seconds)
         except TimeoutError:

@@ -33,12 +33,12 @@ CASES = [(name, channel) for name in BOTH for channel in real.load(name).topics]
 
 
 def instrument(name: str) -> str:
-    """Give an instrument that the venue lists."""
+    """Return an instrument that the venue lists."""
     return simulated.load(name).lists(["BTC-USDT"])[0]
 
 
 def span(event: Event, rule: SequenceRule) -> tuple[int, int, int | None] | None:
-    """Give first, last and previous number of an event that the rule is about."""
+    """Return first, last and previous number of an event that the rule is about."""
     if event.label not in rule.labels:
         return None
     if rule.attribute == "span":
@@ -51,7 +51,7 @@ def span(event: Event, rule: SequenceRule) -> tuple[int, int, int | None] | None
 
 
 def continuous(rule: SequenceRule, before: Event, after: Event) -> bool:
-    """Whether two consecutive messages of one topic obey the venue's rule."""
+    """Return whether two consecutive messages of one topic obey the venue's rule."""
     one, other = span(before, rule), span(after, rule)
     if one is None or other is None:
         return True
@@ -93,7 +93,7 @@ def sums_up(rules: BookRules, events: list[Event]) -> bool:
 
 
 async def stream_url(venue: Venue, channel: Channel, simulator: Simulator) -> str:
-    """Give the URL to connect to, by the venue's prelude if it has one."""
+    """Return the URL to connect to, by the venue's prelude if it has one."""
     path = urlsplit(venue.stream_urls[0]).path.rstrip("/")
     if venue.prelude:
         where = f"/{venue.name}{venue.prelude.path}"

@@ -85,7 +85,7 @@ def shape(value: Any) -> Any:
 
 
 def alike(sample: Any, seen: Any) -> bool:
-    """Whether shapes agree; an empty array agrees with any."""
+    """Return whether shapes agree; an empty array agrees with any."""
     if isinstance(sample, dict) and isinstance(seen, dict):
         return set(sample) == set(seen) and all(alike(sample[k], seen[k]) for k in sample)
     if isinstance(sample, list) and isinstance(seen, list):

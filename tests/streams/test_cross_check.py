@@ -25,7 +25,7 @@ def run(test: Coroutine[object, object, None]) -> None:
 
 
 def watch(program: Running, name: str) -> WatchedSubscription:
-    """Give the one subscription of an exchange, asked about twice a second from now on."""
+    """Return the one subscription of an exchange, asked about twice a second from now on."""
     ((_, found),) = program.exchange(name).streams[0].watches.items()
     assert found.checked is not None
     found.checked.every = 0.5
@@ -33,7 +33,7 @@ def watch(program: Running, name: str) -> WatchedSubscription:
 
 
 def checked(program: Running, name: str) -> CrossChecked:
-    """Give what REST said of it."""
+    """Return what REST said of it."""
     found = watch(program, name).checked
     assert found is not None
     return found

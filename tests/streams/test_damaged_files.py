@@ -48,7 +48,7 @@ def _letter(number: int) -> DeadLetter:
 
 
 def _start(folder: Path, registry: Registry) -> list[DeadLetter]:
-    """Do what `run` does with a storage directory; give the letters that there are then."""
+    """Do what `run` does with a storage directory; return the letters that there are then."""
     storage = Storage(folder, registry, SystemClock())
     try:
         storage.bans()

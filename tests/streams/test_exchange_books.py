@@ -22,7 +22,7 @@ def run(test: Coroutine[object, object, None]) -> None:
 
 
 def losses(program: Running, name: str) -> dict[Resync, int]:
-    """Give how often one book was lost, by reasons that there were."""
+    """Return how often one book was lost, by reasons that there were."""
     return {why: count for why, count in program.book(name).sync.resyncs.items() if count}
 
 

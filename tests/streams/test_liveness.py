@@ -10,7 +10,7 @@ from exporter.streams.liveness import Liveness, Patience
 
 
 def feed(live: Liveness, arrivals: list[float], until: float) -> list[float]:
-    """Look once a second; give the moments at which it was called stale."""
+    """Look once a second; return the moments at which it was called stale."""
     stale, last, pending = [], live.last, list(arrivals)
     for now in range(int(live.last) + 1, int(until) + 1):
         while pending and pending[0] <= now:

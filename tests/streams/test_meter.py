@@ -17,7 +17,7 @@ NAMES = 'exchange="acme",stream="acme/1"'
 
 
 def stream(registry: Registry, policy: QueuePolicy = QueuePolicy.BLOCK) -> StreamMeter:
-    """Give the meter of a stream with two channels."""
+    """Return the meter of a stream with two channels."""
     channels = {
         channel: ChannelMeter(registry, "acme", channel)
         for channel in (Channel.TRADES, Channel.BOOK)
@@ -144,7 +144,7 @@ class Shown:
 
 
 def shown(channel: Channel) -> Shown:
-    """Give a feed that has seen nothing."""
+    """Return a feed that has seen nothing."""
     subscription = Subscription(
         exchange="acme", channel=channel, instrument="BTC-USDT", symbol="BTCUSDT", topic="x"
     )

@@ -9,7 +9,7 @@ EVERY, FLOOR, USUAL = 10.0, 5.0, 60.0
 
 
 def silent(since: float = 100.0) -> CrossChecked:
-    """Give a subscription that was asked for at ``since`` and has brought nothing."""
+    """Return a subscription that was asked for at ``since`` and has brought nothing."""
     checked = CrossChecked(EVERY)
     checked.update(0, since)
     return checked

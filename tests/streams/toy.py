@@ -80,12 +80,12 @@ VENUE = Venue(
 
 
 def venue(**fields: Any) -> Venue:
-    """Give the toy venue with some fields changed."""
+    """Return the toy venue with some fields changed."""
     return replace(VENUE, **fields)
 
 
 def subscriptions(*symbols: str, channel: Channel = Channel.TRADES) -> list[Subscription]:
-    """Give subscriptions to some symbols."""
+    """Return subscriptions to some symbols."""
     return [
         Subscription(
             exchange="toy",

@@ -99,7 +99,7 @@ class Reader:
 
 
 def readers(venue: Venue) -> list[Reader]:
-    """Give all readers; each must have a recorded or documented body."""
+    """Return all readers; each must have a recorded or documented body."""
     needed = [e.name for e in venue.endpoints if e.clock or e.status]
     needed += ["markets"] if venue.read_markets else []
     needed += ["snapshot"] if venue.book and venue.book.read_snapshot else []
@@ -113,5 +113,5 @@ def readers(venue: Venue) -> list[Reader]:
 
 
 def answer(status: int, body: bytes) -> Answer:
-    """Give an answer with that status and body."""
+    """Return an answer with that status and body."""
     return Answer(status=status, headers={}, body=body, new_connection=False, phases={})

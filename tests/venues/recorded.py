@@ -28,7 +28,7 @@ HEADER = ("recorded", "where", "documented", "redacted")
 
 @cache
 def frames(venue: str) -> tuple[bytes, ...]:
-    """Give the recorded frames of a venue; a venue without any fails, and is told what to do."""
+    """Return the recorded frames of a venue; a venue without any fails, and is told what to do."""
     path = FRAMES / f"{venue}.jsonl"
     if not path.exists():
         pytest.fail(
@@ -53,7 +53,7 @@ def _frame(line: bytes) -> bytes:
 
 @cache
 def bodies(venue: str) -> dict[str, bytes]:
-    """Give the recorded REST bodies of a venue by the name of their reader."""
+    """Return the recorded REST bodies of a venue by the name of their reader."""
     path = FRAMES / f"{venue}.rest.json"
     if not path.exists():
         pytest.fail(

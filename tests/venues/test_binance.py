@@ -29,7 +29,7 @@ VENUE = load("binance")
 
 
 def stream(name: str, data: dict[str, object]) -> bytes:
-    """Give a combined stream's frame."""
+    """Return a combined stream's frame."""
     return json.dumps({"stream": name, "data": data}).encode()
 
 

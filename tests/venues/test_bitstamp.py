@@ -33,7 +33,7 @@ BOOK = {
 
 
 def message(event: str, channel: str, data: object) -> bytes:
-    """Give a frame in the order of the recording, where what `data` is comes after it."""
+    """Return a frame in the order of the recording, where what `data` is comes after it."""
     return json.dumps({"data": data, "channel": channel, "event": event}).encode()
 
 

@@ -42,7 +42,7 @@ every_venue = pytest.mark.parametrize("name", names())
 
 
 def spelled(venue: Venue) -> dict[tuple[Channel, str], str]:
-    """Give the topics of a few instruments, by channel and symbol."""
+    """Return the topics of a few instruments, by channel and symbol."""
     symbols = [venue.symbol(instrument) for instrument in INSTRUMENTS]
     return {(c, symbol): venue.topic(c, symbol) for c in venue.topics for symbol in symbols}
 

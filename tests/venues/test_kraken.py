@@ -16,7 +16,7 @@ V1 = load("kraken_v1")
 
 
 def answer(status: int, body: str) -> Answer:
-    """Give an answer with that status and body."""
+    """Return an answer with that status and body."""
     return Answer(status=status, headers={}, body=body.encode(), new_connection=False, phases={})
 
 

@@ -15,7 +15,7 @@ VENUE = load("kucoin")
 
 
 def message(subject: str, topic: str, data: object) -> bytes:
-    """Give a frame in the order of the recording, where what `data` is comes after it."""
+    """Return a frame in the order of the recording, where what `data` is comes after it."""
     return json.dumps(
         {"data": data, "subject": subject, "topic": topic, "type": "message"}
     ).encode()

@@ -81,7 +81,7 @@ def test_trades() -> None:
 
 
 def book(action: str, numbers: str, asks: str = "[]") -> Depth:
-    """Give the event of a book frame."""
+    """Return the event of a book frame."""
     frame = (
         f'{{"arg":{{"channel":"books","instId":"X"}},"action":"{action}","data":'
         f'[{{"asks":{asks},"bids":[],"ts":"1652459225464",{numbers}}}]}}'

@@ -13,14 +13,14 @@ from tests.conftest import shared
 
 
 def expected(path: str) -> dict[str, Any]:
-    """Give what TRUTH.json says of one recording."""
+    """Return what TRUTH.json says of one recording."""
     truth = json.loads(shared("recordings/TRUTH.json").read_bytes())
     found: dict[str, Any] = truth["files"][path]
     return found
 
 
 def frames(path: str) -> list[tuple[float, bytes]]:
-    """Give the received frames of a recording with their receive times."""
+    """Return the received frames of a recording with their receive times."""
     found = []
     for line in shared(f"recordings/{path}").read_bytes().splitlines():
         if line and not line.startswith((b"wss:", b"http")):
@@ -30,14 +30,14 @@ def frames(path: str) -> list[tuple[float, bytes]]:
 
 
 def rest_bodies(path: str) -> list[tuple[str, bytes]]:
-    """Give the URLs and bodies of a recording's REST answers."""
+    """Return the URLs and bodies of a recording's REST answers."""
     lines = shared(f"recordings/{path}").read_bytes().splitlines()
     parted = (line.partition(b" -> ") for line in lines if line.startswith(b"http"))
     return [(url.decode(), rest.partition(b": ")[2]) for url, _, rest in parted]
 
 
 def replayed(venue: Venue, path: str) -> dict[str, Any]:
-    """Give what the venue's reader makes of a recording, in the words of TRUTH.json."""
+    """Return what the venue's reader makes of a recording, in the words of TRUTH.json."""
     kinds: dict[str, Counter[str]] = {"data": Counter(), "meta": Counter()}
     trades: Counter[str] = Counter()
     last: dict[str, Trade] = {}

@@ -52,7 +52,7 @@ TOKENS = (
 
 
 def spots(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Give the path of every value inside, the outermost first."""
+    """Yield the path of every value inside, the outermost first."""
     yield path
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -63,13 +63,13 @@ def spots(value: Any, path: Path = ()) -> Iterator[Path]:
 
 
 def replaced(value: Any, path: Path, token: str) -> bytes:
-    """Give the document with the raw ``token`` where ``path`` leads."""
+    """Return the document with the raw ``token`` where ``path`` leads."""
     text = json.dumps(_put(value, path, _MARK), separators=(",", ":"), ensure_ascii=False)
     return text.replace(json.dumps(_MARK), token).encode(errors="surrogatepass")
 
 
 def dropped(value: Any, path: Path) -> bytes:
-    """Give the document without the key or element that ``path`` leads to."""
+    """Return the document without the key or element that ``path`` leads to."""
     return json.dumps(_drop(value, path), separators=(",", ":")).encode()
 
 
@@ -99,7 +99,7 @@ def _reversed_keys(value: Any) -> Any:
 
 
 def reordered(document: bytes) -> bytes:
-    """Give the document with the keys of every object in the opposite order."""
+    """Return the document with the keys of every object in the opposite order."""
     return json.dumps(_reversed_keys(json.loads(document)), separators=(",", ":")).encode()
 
 
@@ -140,7 +140,7 @@ anything = st.binary(max_size=200) | _values.map(lambda value: json.dumps(value)
 
 
 def monsters(document: bytes) -> Iterator[bytes]:
-    """Give what no schema check should survive by luck: depth, size, emptiness, no UTF-8."""
+    """Yield what no schema check should survive by luck: depth, size, emptiness, no UTF-8."""
     deep = 100_000
     yield b""
     yield b"\xff\xfe" + document

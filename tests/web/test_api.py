@@ -13,7 +13,7 @@ from tests.web.examples import SNAPSHOT
 
 
 def over_the_wire(value: object) -> Any:
-    """Give what a client reads."""
+    """Return what a client reads."""
     return json.loads(msgspec.json.encode(value))
 
 

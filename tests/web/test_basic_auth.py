@@ -23,7 +23,7 @@ def header(name: bytes, password: bytes) -> str:
 
 
 def status(login: BasicAuth, sent: str | None) -> int:
-    """Give 200 or the status of the refusal."""
+    """Return 200 or the status of the refusal."""
     try:
         asyncio.run(login.check(sent))
     except RefusedError as refusal:

@@ -52,7 +52,7 @@ async def serving(
 
 
 def trusting(client: Path | None = None) -> ssl.SSLContext:
-    """Give the TLS context of a client that trusts our authority, perhaps with a certificate."""
+    """Return the TLS context of a client that trusts our authority, perhaps with a certificate."""
     context = ssl.create_default_context(cafile=str(CA))
     if client is not None:
         context.load_cert_chain(client)

@@ -86,7 +86,7 @@ async def _refuses(request: Request) -> object:
 def routes(
     registry: Registry, ready: Callable[[], str | None] = lambda: None
 ) -> dict[str, Handler]:
-    """Give one route of each kind."""
+    """Return one route of each kind."""
     return {
         "/": html_route(_page),
         "/metrics": scrape_route(Exposition(registry)),
@@ -133,7 +133,7 @@ async def get(
 
 
 async def raw(server: Server, sent: bytes, patience: float = 15.0) -> bytes:
-    """Send bytes and give all that comes back until the server closes, or patience ends."""
+    """Send bytes and return all that comes back until the server closes, or patience ends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     try:
         writer.write(sent)

@@ -38,7 +38,7 @@ class Sender:
         self._packer = zlib.compressobj(wbits=-15)
 
     def frames(self, message: bytes, cuts: Sequence[int]) -> list[tuple[int, bytes]]:
-        """Give the first byte and payload of each frame."""
+        """Return the first byte and payload of each frame."""
         if self._forgetful:
             self._packer = zlib.compressobj(wbits=-15)
         squeezed = self._packer.compress(message) + self._packer.flush(zlib.Z_SYNC_FLUSH)

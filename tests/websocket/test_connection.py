@@ -25,7 +25,7 @@ Handler = Callable[[ServerConnection], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(handler: Handler, **settings: Any) -> AsyncIterator[str]:
-    """Serve WebSocket connections; give the URL."""
+    """Serve WebSocket connections; return the URL."""
     async with serve(handler, "127.0.0.1", 0, **settings) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         yield f"ws://127.0.0.1:{port}/feed"

@@ -16,19 +16,19 @@ from exporter.contracts import Detector
 
 @cache
 def every() -> tuple[str, ...]:
-    """Give the names of all detectors, sorted: one for each file that ends in a ``DETECTOR``."""
+    """Return the names of all detectors, sorted: one for each file that ends in a ``DETECTOR``."""
     found = sorted(module.name for module in iter_modules(__path__))
     return tuple(name for name in found if hasattr(_module(name), "DETECTOR"))
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """Give the names of the detectors that run unless told otherwise, sorted."""
+    """Return the names of the detectors that run unless told otherwise, sorted."""
     return tuple(name for name in every() if getattr(_module(name), "BY_DEFAULT", True))
 
 
 def load(name: str) -> Detector:
-    """Give the detector of that name, with its default parameters. Raises KeyError."""
+    """Return the detector of that name, with its default parameters. Raises KeyError."""
     if name not in every():
         raise KeyError(name)
     detector: Detector = _module(name).DETECTOR

@@ -28,7 +28,7 @@ class Cusum:
     minimum: int = 60
 
     def begin(self, n: int) -> Memory:
-        """Give the memory of n series that were never seen."""
+        """Return the memory of n series that were never seen."""
         return {name: np.zeros(n) for name in ("seen", "weight", "mean", "variance")} | {
             "sums": np.zeros((n, 2))
         }

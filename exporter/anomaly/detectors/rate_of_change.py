@@ -25,7 +25,7 @@ class RateOfChange:
     minimum: int = 21
 
     def begin(self, n: int) -> Memory:
-        """Give the memory of n series that were never seen."""
+        """Return the memory of n series that were never seen."""
         jumps = begin_moments(n, self.window)
         # `seen` of the window counts jumps, one less than values.
         return jumps | {"seen": np.zeros(n), "jumps": jumps["seen"], "latest": np.full(n, np.nan)}

@@ -27,7 +27,7 @@ class RobustZ:
     minimum: int = 20
 
     def begin(self, n: int) -> Memory:
-        """Give the memory of n series that were never seen."""
+        """Return the memory of n series that were never seen."""
         return begin(n, self.window)
 
     def score(self, memory: Memory, values: Floats, now: float) -> Floats:

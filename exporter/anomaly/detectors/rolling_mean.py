@@ -22,7 +22,7 @@ class RollingMean:
     minimum: int = 15
 
     def begin(self, n: int) -> Memory:
-        """Give the memory of n series that were never seen."""
+        """Return the memory of n series that were never seen."""
         return begin_moments(n, self.window)
 
     def score(self, memory: Memory, values: Floats, now: float) -> Floats:

@@ -36,7 +36,7 @@ VERDICTS = 16  # series that are looked at more closely per bite
 
 
 def fade(scores: Floats, peaks: Floats, half_life: float) -> tuple[Floats, Floats]:
-    """Damp scores to what is news, and give the peaks that they leave; shape (n,) each.
+    """Damp scores to what is news, and return the peaks that they leave; shape (n,) each.
 
     After an alarm only what is worse is news, until the memory of it has faded: ``half_life``
     counts values. A score of 90 % of the faded peak keeps a third of itself, of 80 % a tenth.
@@ -73,7 +73,7 @@ class IncidentTracker:
         wall: float,
         explain: Callable[[int], tuple[Floats, Mapping[str, float]]],
     ) -> tuple[Verdict, ...]:
-        """Take in one tick and give its verdicts.
+        """Take in one tick and return its verdicts.
 
         ``values``, ``scores`` (of the deciding detector) and ``measured`` have shape (n,); ``now``
         is monotonic, ``wall`` epoch seconds. ``explain`` is asked for the few rows with a verdict:
@@ -115,7 +115,7 @@ class IncidentTracker:
         yield verdicts
 
     def incidents(self) -> dict[Series, IncidentState]:
-        """Give the series that are not quiet, with their states."""
+        """Return the series that are not quiet, with their states."""
         return {self.series[row]: self._states[row] for row in sorted(self._busy)}
 
     def keep(self, series: Sequence[Series]) -> None:
@@ -128,7 +128,7 @@ class IncidentTracker:
         self._busy = {i for i, s in enumerate(self._states) if s.stage is not IncidentStage.QUIET}
 
     def dump(self, now: float) -> bytes:
-        """Give the states as bytes; ``now`` is monotonic."""
+        """Return the states as bytes; ``now`` is monotonic."""
         return b"".join(self.pieces(now))
 
     def pieces(self, now: float) -> Iterator[bytes]:
@@ -217,7 +217,7 @@ class _Row(msgspec.Struct):
 
 
 def _moved(state: IncidentState, by: float) -> IncidentState:
-    """Give a state as it is by a clock that is ahead by so many seconds."""
+    """Return a state as it is by a clock that is ahead by so many seconds."""
     closed = None if state.closed is None else state.closed + by
     return replace(
         state,

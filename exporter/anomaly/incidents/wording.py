@@ -36,7 +36,7 @@ def sentence(
 
 
 def quantity(value: float, unit: str) -> str:
-    """Give a number with its unit as a person would write it: 0.0421 s is "42.1 ms"."""
+    """Return a number with its unit as a person would write it: 0.0421 s is "42.1 ms"."""
     if unit == "s":
         for size, name in _TIMES:
             if abs(value) >= size:
@@ -50,7 +50,7 @@ def quantity(value: float, unit: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """Give a duration in its two largest units: 3725 s is "1 h 2 min"."""
+    """Return a duration in its two largest units: 3725 s is "1 h 2 min"."""
     parts, left = list[str](), max(round(seconds), 0)
     for size, name in _SPANS:
         count, left = divmod(left, int(size))

@@ -14,12 +14,12 @@ from exporter.contracts import Notifier
 
 @cache
 def names() -> tuple[str, ...]:
-    """Give the names of all notifiers, sorted."""
+    """Return the names of all notifiers, sorted."""
     return tuple(sorted(module.name for module in iter_modules(__path__)))
 
 
 def load(name: str) -> Notifier:
-    """Give the notifier of that name. Raises KeyError."""
+    """Return the notifier of that name. Raises KeyError."""
     if name not in names():
         raise KeyError(name)
     notifier: Notifier = import_module(f"{__name__}.{name}").NOTIFIER

@@ -99,7 +99,7 @@ class _Reply(msgspec.Struct):
 
 
 def parse_response(answer: Answer) -> Outcome:
-    """Give the message's id; a rate limit's wait is in seconds, in the header and the body."""
+    """Return the message's id; a rate limit's wait is in seconds, in the header and the body."""
     reply = _read(answer.body)
     reason = f"{answer.status} {reply.message}".strip()[:200]
     match answer.status:
@@ -113,7 +113,7 @@ def parse_response(answer: Answer) -> Outcome:
 
 
 def _pause(answer: Answer) -> float:
-    """Give the seconds until the bucket fills again, when this was its last message."""
+    """Return the seconds until the bucket fills again, when this was its last message."""
     if answer.headers.get("x-ratelimit-remaining") != "0":
         return 0.0
     return _number(answer, "x-ratelimit-reset-after") or 0.0

@@ -105,7 +105,7 @@ class _Used(msgspec.Struct):
 
 
 def read_quota(limit: bytes, used: bytes) -> tuple[float | None, float]:
-    """Give the month's limit (None: there is none) and the messages used. Raises ValueError."""
+    """Return the month's limit (None: there is none) and the messages used. Raises ValueError."""
     most = msgspec.json.decode(limit, type=_Limit)
     spent = msgspec.json.decode(used, type=_Used).totalUsage
     return (None if most.type == "none" else most.value), spent

@@ -24,14 +24,14 @@ _INTERVALS = {"1s": 1, "1m": 60, "3m": 180, "5m": 300, "15m": 900, "1h": 3600, "
 
 
 def error(code: int, message: str, status: int = 400, **headers: str) -> SimulatedReply:
-    """Give an error answer; header names are spelt with underscores."""
+    """Return an error answer; header names are spelt with underscores."""
     body = json.dumps({"code": code, "msg": message}, separators=(",", ":")).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return SimulatedReply(status=status, body=body, headers=named)
 
 
 def limited(desk: VenueServer, wait: float) -> SimulatedReply:
-    """Give a 429."""
+    """Return a 429."""
     limit = desk.wire.quota.limit if desk.wire.quota else 0
     message = (
         f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE. "
@@ -41,7 +41,7 @@ def limited(desk: VenueServer, wait: float) -> SimulatedReply:
 
 
 def banned(desk: VenueServer, wait: float) -> SimulatedReply:
-    """Give a 418."""
+    """Return a 418."""
     until = desk.millis() + int(wait * 1000)
     message = (
         f"Way too much request weight used; IP banned until {until}. "
@@ -51,12 +51,12 @@ def banned(desk: VenueServer, wait: float) -> SimulatedReply:
 
 
 def unavailable(desk: VenueServer) -> SimulatedReply:
-    """Give a 503."""
+    """Return a 503."""
     return error(-1008, "Server is currently overloaded with other requests.", 503)
 
 
 def levels(listing: Listing, levels: Levels) -> str:
-    """Spell levels as an array of text pairs."""
+    """Format levels as an array of text pairs."""
     rows = [f'["{listing.price(p, PAD)}","{listing.size(n, PAD)}"]' for p, n in levels]
     return f"[{','.join(rows)}]"
 
@@ -64,7 +64,7 @@ def levels(listing: Listing, levels: Levels) -> str:
 def of(
     answer: Callable[[VenueServer, Query, Pair], bytes | SimulatedReply],
 ) -> Callable[[VenueServer, Query], bytes | SimulatedReply]:
-    """Give an answer that needs the parameter ``symbol``."""
+    """Return an answer that needs the parameter ``symbol``."""
 
     def checked(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
         symbol = query.get("symbol", "")
@@ -79,7 +79,7 @@ def of(
 
 
 def depth_weight(query: Query) -> int:
-    """Give the weight of a depth request by its limit."""
+    """Return the weight of a depth request by its limit."""
     limit = int(query["limit"]) if query.get("limit", "").isdecimal() else 100
     return 5 if limit <= 100 else 25 if limit <= 500 else 50 if limit <= 1000 else 250
 
@@ -87,7 +87,7 @@ def depth_weight(query: Query) -> int:
 def every(
     row: Callable[[Pair], Mapping[str, object]],
 ) -> Callable[[VenueServer, Query], bytes | SimulatedReply]:
-    """Give one symbol's row, or all rows in an array if none is named."""
+    """Return one symbol's row, or all rows in an array if none is named."""
 
     def answer(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
         if "symbol" not in query:
@@ -99,12 +99,12 @@ def every(
 
 
 def price(pair: Pair) -> Mapping[str, object]:
-    """Give the row of the price ticker."""
+    """Return the row of the price ticker."""
     return {"symbol": pair.listing.symbol, "price": pair.listing.price(pair.print[2], PAD)}
 
 
 def best(pair: Pair) -> Mapping[str, object]:
-    """Give the row of the book ticker."""
+    """Return the row of the book ticker."""
     one = pair.listing
     (bid, bid_size), (ask, ask_size) = pair.bids.top(1)[0], pair.asks.top(1)[0]
     return {
@@ -117,7 +117,7 @@ def best(pair: Pair) -> Mapping[str, object]:
 
 
 def klines(desk: VenueServer, query: Query, pair: Pair) -> bytes | SimulatedReply:
-    """Give the newest one-minute klines."""
+    """Return the newest one-minute klines."""
     if query.get("interval") != "1m":
         return error(-1120, "Invalid interval.")
     one, now = pair.listing, desk.millis()
@@ -174,7 +174,7 @@ def make(desk: VenueServer, name: str, path: str, *, futures: bool) -> Simulated
 
 
 def key(path: str, name: str) -> str:
-    """Give the key of a stream: raw and combined frames of one name differ."""
+    """Return the key of a stream: raw and combined frames of one name differ."""
     return ("stream:" if path.endswith("/stream") else "ws:") + name
 
 
@@ -251,7 +251,7 @@ def _book_ticker(pair: Pair, futures: bool) -> Callable[[Step], str]:
 
 
 def _updates(pair: Pair, slow: bool, futures: bool) -> Callable[[Step], str]:
-    """Give the diff stream; the slow one gathers a second's changes into one frame."""
+    """Return the diff stream; the slow one gathers a second's changes into one frame."""
     one = pair.listing
     bids: dict[int, int] = {}
     asks: dict[int, int] = {}
@@ -410,7 +410,7 @@ def _error_frame(code: int, message: str, number: int | str | None = None) -> st
 
 
 def notice(session: SimulatedSession) -> str:
-    """Give the warning before a planned shutdown."""
+    """Return the warning before a planned shutdown."""
     shutdown = f'{{"e":"serverShutdown","E":{session.desk.millis()}}}'
     return (
         f'{{"stream":"!serverShutdown","data":{shutdown}}}'

@@ -80,7 +80,7 @@ def _shorten(group: dict[str, Any], factor: float) -> None:
 
 
 def alertmanager(path: Path, hook: str, factor: float) -> str:
-    """Give an Alertmanager config that tells ``hook`` instead of the relay, at any hour."""
+    """Return an Alertmanager config that tells ``hook`` instead of the relay, at any hour."""
     config = _yaml(path)
     for receiver in config["receivers"]:
         for each in receiver.get("webhook_configs", ()):
@@ -93,7 +93,7 @@ def alertmanager(path: Path, hook: str, factor: float) -> str:
 
 
 def prometheus(files: Iterable[Path], exporters: Sequence[str], alerts: str, factor: float) -> str:
-    """Give a Prometheus config for these rules; ``alerts`` and each of ``exporters`` are HOST:PORT.
+    """Return a Prometheus config for these rules; ``alerts`` and ``exporters`` are HOST:PORT.
 
     Of several exporters each is at a site of its own.
     """
@@ -117,7 +117,7 @@ def prometheus(files: Iterable[Path], exporters: Sequence[str], alerts: str, fac
 def exporter(
     places: Mapping[str, tuple[str, str]], factor: float, push_to: str | None = None
 ) -> str:
-    """Give a config that watches simulated exchanges: venue name to its REST and stream URL.
+    """Return a config that watches simulated exchanges: venue name to its REST and stream URL.
 
     ``push_to`` is the Alertmanager (HOST:PORT) that is told without waiting for the rules.
     """

@@ -45,7 +45,7 @@ class Spell:
 
 
 def noise(seed: int, venues: Sequence[str], length: float) -> tuple[Fault, ...]:
-    """Give the ordinary noise of ``length`` seconds, in the simulator's words.
+    """Return the ordinary noise of ``length`` seconds, in the simulator's words.
 
     Latency with tails and with busy spells, single requests that fail, clocks a little off, symbols
     that few trade for a while, connections lost without warning, and one planned end of each
@@ -73,7 +73,7 @@ def noise(seed: int, venues: Sequence[str], length: float) -> tuple[Fault, ...]:
 
 
 def _moments(random: Random, an_hour: float, length: float) -> Iterator[float]:
-    """Give moments at random, so many an hour on average, in order."""
+    """Yield moments at random, so many an hour on average, in order."""
     at = random.expovariate(an_hour / _HOUR)
     while at < length:
         yield at
@@ -144,20 +144,20 @@ def healthy(
 
 
 def kept(spells: Sequence[Spell]) -> bool:
-    """Say whether the promise holds: nothing critical, at most one warning, muted or not."""
+    """Return whether the promise holds: nothing critical, at most one warning, muted or not."""
     severities = [spell.severity for spell in spells]
     return "critical" not in severities and severities.count("warning") <= 1
 
 
 def text(spell: Spell) -> str:
-    """Spell a spell: severity, name and the labels that tell it from others."""
+    """Format a spell: severity, name and the labels that tell it from others."""
     plain = {"alertname", "severity", "category", "job", "instance"}
     labels = ", ".join(f"{k}={v}" for k, v in sorted(spell.labels.items()) if k not in plain)
     return f"{spell.severity} {spell.alert} {{{labels}}}"
 
 
 def clock(seconds: float) -> str:
-    """Spell seconds as hours, minutes and seconds."""
+    """Format seconds as hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 

@@ -44,7 +44,7 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Say whether all went as it should."""
+        """Return whether all went as it should."""
         return not self.complaints
 
 
@@ -62,7 +62,7 @@ class _Watch:
     looked: float = field(default_factory=time.monotonic)
 
     def update(self) -> set[str]:
-        """Give the names of the alerts that fire now and did not before."""
+        """Return the names of the alerts that fire now and did not before."""
         now = time.monotonic()
         passed, self.looked = now - self.looked, now
         firing = set()
@@ -95,7 +95,7 @@ class Firing:
 
 
 def firing_alerts(stage: RehearsalStage) -> Iterator[Firing]:
-    """Give each alert that could concern people."""
+    """Yield each alert that could concern people."""
     answer: Any = ask(f"{stage.alertmanager}/api/v2/alerts")
     for alert in answer:
         name, severity = alert["labels"]["alertname"], alert["labels"].get("severity", "")
@@ -239,7 +239,7 @@ def _check_loaded(stage: RehearsalStage, name: str) -> None:
 def _told(
     stage: RehearsalStage, name: str, start: float, end: float
 ) -> tuple[float | None, int | None]:
-    """Give when people were first told of it, and how many notifications left while it lasted."""
+    """Return when people were first told of it, and how many notifications left while it lasted."""
     if stage.told is None:
         return None, None
     posts = [
@@ -257,7 +257,7 @@ def _until(
     say: Callable[[str], None] | None,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> float | None:
-    """Wait; give the seconds it took, or None after ``limit`` seconds."""
+    """Wait; return the seconds it took, or None after ``limit`` seconds."""
     start = time.monotonic()
     said = start
     while (now := time.monotonic()) - start < limit:

@@ -188,7 +188,7 @@ def _await_well(exporter: str) -> None:
 
 
 def _ill(page: str) -> list[str]:
-    """Give the series that must be 1 and are not."""
+    """Return the series that must be 1 and are not."""
     watched = ("exchange_probe_success{", "exchange_stream_connected{")
     lines = [line for line in page.splitlines() if line.startswith(watched)]
     missing = [name for name in watched if not any(line.startswith(name) for line in lines)]
@@ -209,7 +209,7 @@ def _program(names: Sequence[str]) -> str | None:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Give ports that were free a moment ago, all different."""
+    """Return ports that were free a moment ago, all different."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:

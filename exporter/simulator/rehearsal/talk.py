@@ -17,7 +17,7 @@ class RehearsalError(Exception):
 
 
 def ask(url: str, method: str = "GET", body: object = None) -> object:
-    """Send a request; give the JSON of the answer, None for none. Raises RehearsalError."""
+    """Send a request; return the JSON of the answer, None for none. Raises RehearsalError."""
     if not url.startswith(("http://", "https://")):
         raise RehearsalError(f"{url}: expected an http or https URL")
     request = urllib.request.Request(  # noqa: S310 - the scheme has just been looked at
@@ -39,7 +39,7 @@ def ask(url: str, method: str = "GET", body: object = None) -> object:
 
 
 def has_result(prometheus: str, query: str) -> bool:
-    """Say whether a query gives any series now. Raises RehearsalError."""
+    """Return whether a query gives any series now. Raises RehearsalError."""
     answer = ask(f"{prometheus}/api/v1/query?{urlencode({'query': query})}")
     try:
         return bool(answer["data"]["result"])  # type: ignore[index]
@@ -48,7 +48,7 @@ def has_result(prometheus: str, query: str) -> bool:
 
 
 def inject(simulator: str, faults: Sequence[object]) -> list[int]:
-    """Bring faults about; gives the number of each. Raises RehearsalError."""
+    """Bring faults about; return the number of each. Raises RehearsalError."""
     answer = ask(f"{simulator}/control/faults", "POST", faults)
     if not isinstance(answer, dict):
         raise RehearsalError(f"{simulator}: expected the numbers of the faults, was {answer!r:.80}")
@@ -66,7 +66,7 @@ def withdraw(simulator: str, numbers: Iterable[int]) -> None:
 
 
 def text(url: str) -> str:
-    """Give a page as text. Raises RehearsalError."""
+    """Return a page as text. Raises RehearsalError."""
     try:
         with urllib.request.urlopen(url, timeout=_LIMIT) as reply:  # noqa: S310 - our own loopback URLs
             return str(reply.read(_MOST), "utf-8")
@@ -75,7 +75,7 @@ def text(url: str) -> str:
 
 
 def answers(url: str) -> bool:
-    """Say whether a page answers with success."""
+    """Return whether a page answers with success."""
     try:
         with urllib.request.urlopen(url, timeout=_LIMIT):  # noqa: S310 - our own loopback URLs
             return True

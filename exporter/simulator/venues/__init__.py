@@ -11,13 +11,13 @@ from exporter.simulator.spec import VenueSpec
 
 @cache
 def names() -> tuple[str, ...]:
-    """Give the names of all simulated venues, sorted: one for each file of this folder."""
+    """Return the names of all simulated venues, sorted: one for each file of this folder."""
     return tuple(sorted(module.name for module in iter_modules(__path__)))
 
 
 @cache
 def load(name: str) -> VenueSpec:
-    """Give the wire of the venue of that name. Raises KeyError for an unknown one."""
+    """Return the wire of the venue of that name. Raises KeyError for an unknown one."""
     if name not in names():
         raise KeyError(name)
     wire = import_module(f"{__name__}.{name}").WIRE

@@ -200,7 +200,7 @@ def _frame(
 
 
 def _level_one(pair: Pair, key: str, topic: str) -> SimulatedFeed:
-    """Give level 1: snapshots only, one a change, repeated after 3 s without one."""
+    """Return level 1: snapshots only, one a change, repeated after 3 s without one."""
     before: list[object] = [None]
     number, sent = pair.version, 0
 
@@ -223,7 +223,7 @@ def _level_one(pair: Pair, key: str, topic: str) -> SimulatedFeed:
 
 
 def _orderbook(pair: Pair, key: str, topic: str, depth: int) -> SimulatedFeed:
-    """Give a snapshot and then deltas of the best ``depth`` levels a side."""
+    """Return a snapshot and then deltas of the best ``depth`` levels a side."""
     window = PriceWindow(pair, depth)
 
     def steps(step: Step) -> list[bytes]:

@@ -164,7 +164,7 @@ def _updates(pair: Pair, step: Step) -> list[bytes]:
 
 
 def _wanted(asked: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Give (channel, product) for all that a request names. Raises ValueError, TypeError."""
+    """Return (channel, product) for all that a request names. Raises ValueError, TypeError."""
     products, channels = asked.get("product_ids", []), asked["channels"]
     if not isinstance(products, list) or not isinstance(channels, list):
         raise TypeError("lists are expected")

@@ -181,7 +181,7 @@ def _levels(one: Listing, levels: Levels) -> str:
 
 
 def _checksum(one: Listing, bids: Levels, asks: Levels) -> int:
-    """Give the CRC32 of the ten best levels a side, asks first, digits only."""
+    """Return the CRC32 of the ten best levels a side, asks first, digits only."""
 
     def digits(text: str) -> str:
         return text.replace(".", "").lstrip("0")

@@ -44,7 +44,7 @@ def _fault(code: str, message: str, status: int = 200) -> SimulatedReply:
 def _of(
     answer: Callable[[VenueServer, Query, Pair], object],
 ) -> Callable[[VenueServer, Query], bytes | SimulatedReply]:
-    """Give an answer that needs the parameter ``instId``."""
+    """Return an answer that needs the parameter ``instId``."""
 
     def checked(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
         name = query.get("instId", "")
@@ -175,7 +175,7 @@ def _levels(one: Listing, levels: Levels) -> str:
 
 
 def _signed_crc(one: Listing, bids: Levels, asks: Levels) -> int:
-    """Give the checksum of the best 25 levels as it was until June 2026."""
+    """Return the checksum of the best 25 levels as it was until June 2026."""
     parts: list[str] = []
     for pair in zip_longest(bids[:25], asks[:25]):
         parts += [f"{one.price(level[0])}:{one.size(level[1])}" for level in pair if level]
@@ -184,7 +184,7 @@ def _signed_crc(one: Listing, bids: Levels, asks: Levels) -> int:
 
 
 def _books(desk: VenueServer, pair: Pair, key: str, arg: str, depth: int) -> SimulatedFeed:
-    """Give a snapshot and then updates of the best ``depth`` levels a side."""
+    """Return a snapshot and then updates of the best ``depth`` levels a side."""
     one, window = pair.listing, PriceWindow(pair, depth)
     last = pair.last
 
@@ -214,7 +214,7 @@ def _books(desk: VenueServer, pair: Pair, key: str, arg: str, depth: int) -> Sim
 
 
 def _tops(pair: Pair, key: str, arg: str, count: int, channel: str) -> SimulatedFeed:
-    """Give the best levels as a snapshot whenever they have changed."""
+    """Return the best levels as a snapshot whenever they have changed."""
     one = pair.listing
     before: list[Levels] = []
 

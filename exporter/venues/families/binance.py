@@ -405,7 +405,7 @@ FUTURES_TOPICS = {**TOPICS, Channel.TRADES: "{lower}@aggTrade"}
 
 
 def sequences(depth: Continuity) -> tuple[SequenceRule, ...]:
-    """Give the rules of all numbered messages; spot and futures differ in ``depth`` alone."""
+    """Return the rules of all numbered messages; spot and futures differ in ``depth`` alone."""
     return (
         SequenceRule(
             name="trade",
@@ -550,7 +550,7 @@ def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
 
 
 def book_rules(path: str, weight: int) -> BookRules:
-    """Give the rules for a site whose REST book is at ``path`` and costs ``weight``."""
+    """Return the rules for a site whose REST book is at ``path`` and costs ``weight``."""
     return BookRules(levels=levels, snapshot_path=path, read_snapshot=read_snapshot, weight=weight)
 
 
@@ -579,7 +579,7 @@ def read_best(body: bytes) -> MarketState:
 
 
 def cross_checks(base: str, weight: int) -> dict[Channel, CrossCheck]:
-    """Give where a site's tickers are, below ``base``, for one symbol at ``weight``."""
+    """Return where a site's tickers are, below ``base``, for one symbol at ``weight``."""
     path = base + "/ticker/{}?symbol={{symbol}}"
     trades = CrossCheck(path=path.format("price"), read=read_last_price, weight=weight)
     quotes = CrossCheck(path=path.format("bookTicker"), read=read_best, weight=weight)

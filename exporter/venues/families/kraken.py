@@ -45,12 +45,12 @@ _THEIRS = {ours: theirs for theirs, ours in _OURS.items()}
 
 
 def modern(wsname: str) -> str:
-    """Spell a pair as WebSocket v2 does: ``XBT/USD`` becomes ``BTC/USD``."""
+    """Format a pair as WebSocket v2 does: ``XBT/USD`` becomes ``BTC/USD``."""
     return "/".join(_OURS.get(part, part) for part in wsname.split("/"))
 
 
 def frozen(instrument: str) -> str:
-    """Spell an instrument as WebSocket v1 does: ``BTC-USD`` becomes ``XBT/USD``."""
+    """Format an instrument as WebSocket v1 does: ``BTC-USD`` becomes ``XBT/USD``."""
     return "/".join(_THEIRS.get(part, part) for part in instrument.split("-"))
 
 
@@ -175,7 +175,7 @@ def read_best(body: bytes) -> MarketState:
 
 
 def pair(symbol: str) -> str:
-    """Spell a pair as REST does: ``BTC/USD`` becomes ``XBTUSD``."""
+    """Format a pair as REST does: ``BTC/USD`` becomes ``XBTUSD``."""
     return "".join(_THEIRS.get(part, part) for part in symbol.split("/"))
 
 

@@ -192,7 +192,7 @@ def test_only_the_past_matters(stream: Floats, seed: int) -> None:
 
 
 def _size(thing: object) -> int:
-    """Give the bytes of an object and of all that it holds; the shared settings are not its own."""
+    """Return the bytes of an object and of all that it holds, without the shared settings."""
     if isinstance(thing, Ensemble):
         return 0
     parts: list[object] = list(thing) if isinstance(thing, list | tuple) else []
