@@ -49,6 +49,7 @@ class Bank:
         self.series = tuple(series)
         self.detectors = dict(detectors)
         self._signals = {signal.name: signal for signal in signals}
+        self._special: Mapping[Series, Signal] = {}
         self._guard = None if guard is None else list(self.detectors).index(guard)
         self._suspect = suspect
         self._patience = patience
@@ -125,13 +126,19 @@ class Bank:
             return None
         return detector.aspect(self._memories[name], row, score)
 
-    def keep(self, series: Sequence[Series], signals: Sequence[Signal] | None = None) -> None:
+    def keep(
+        self,
+        series: Sequence[Series],
+        signals: Sequence[Signal] | None = None,
+        special: Mapping[Series, Signal] | None = None,
+    ) -> None:
         """Change to these series: those known already keep their memories, the rest begin.
 
-        ``signals`` take the place of those before, if given.
+        ``signals``, and those of ``special`` series, take the place of those before, if given.
         """
         if signals is not None:
             self._signals = {signal.name: signal for signal in signals}
+            self._special = special or {}
         rows = {one: i for i, one in enumerate(self.series)}
         kept = [(i, rows[one]) for i, one in enumerate(series) if one in rows]
         new, old = ([pair[side] for pair in kept] for side in (0, 1))
@@ -214,7 +221,7 @@ class Bank:
 
     def _cut(self) -> None:
         n = len(self.series)
-        known = [self._signals.get(one.signal) for one in self.series]
+        known = [self._special.get(one) or self._signals.get(one.signal) for one in self.series]
         for memory in self._memories.values():
             if "floor" in memory:
                 memory["floor"][:] = [max(s.effect, s.resolution) if s else 0.0 for s in known]

@@ -48,7 +48,8 @@ class AnomalyEngine:
         self._exchanges: Sequence[str] | None = None
         self._stale_after = 0.0
         self._baseline = False
-        self._signals: Mapping[str, Signal] = {signal.name: signal for signal in SIGNALS}
+        self._signals = _by_name(SIGNALS)
+        self._own: Mapping[str, Mapping[str, Signal]] = {}
         self._begin((), with_own=False)
 
     @property
@@ -69,13 +70,16 @@ class AnomalyEngine:
         stale_after: float,
         baseline: bool,
         signals: Sequence[Signal] = SIGNALS,
+        own: Mapping[str, Sequence[Signal]] | None = None,
     ) -> None:
         """Judge these from now on; those known already keep what was learnt of them.
 
         A score that is not renewed for ``stale_after`` seconds leaves the page; ``baseline`` shows
-        what is expected, too. Of ``signals`` those that are left out are not judged.
+        what is expected, too. Of ``signals`` those that are left out are not judged; for exchanges
+        in ``own`` those given there count instead.
         """
-        self._signals = {signal.name: signal for signal in signals}
+        self._signals = _by_name(signals)
+        self._own = {exchange: _by_name(found) for exchange, found in (own or {}).items()}
         before = self._shown
         self._stale_after, self._baseline = stale_after, baseline
         self.judge.rule = rule
@@ -92,7 +96,13 @@ class AnomalyEngine:
         self.scores = None
         self.sampling.keep(exchanges)
         own = self._judged(self.sampling.own) if with_own else ()
-        self._pipeline = Pipeline(exchanges, self._judged(self.sampling.trackers), self.bank, own)
+        trackers = self._judged(self.sampling.trackers)
+        special = {
+            Series(exchange, signal.name): found.get(signal.name)
+            for exchange, found in self._special(exchanges).items()
+            for signal, _ in trackers
+        }
+        self._pipeline = Pipeline(exchanges, trackers, self.bank, own, special)
         self.judge.keep(self.series)
         known = frozenset(self.series)
         self._open = {one: verdict for one, verdict in self._open.items() if one in known}
@@ -108,12 +118,22 @@ class AnomalyEngine:
     def _judged(
         self, trackers: Iterable[tuple[Signal, Tracker]]
     ) -> tuple[tuple[Signal, Tracker], ...]:
-        """Return those of signals that are judged, each with its signal as configured."""
+        """Return those of signals that are judged anywhere, each with its signal as configured."""
+        anywhere = set(self._signals).union(*self._own.values())
         return tuple(
-            (self._signals[signal.name], tracker)
+            (self._signals.get(signal.name, signal), tracker)
             for signal, tracker in trackers
-            if signal.name in self._signals
+            if signal.name in anywhere
         )
+
+    def _special(self, exchanges: Sequence[str]) -> dict[str, Mapping[str, Signal]]:
+        """Return the signals of the exchanges that have their own, or lack one that others have."""
+        some_lack = not self._signals.keys() >= set[str]().union(*self._own.values())
+        return {
+            exchange: self._own.get(exchange, self._signals)
+            for exchange in exchanges
+            if some_lack or exchange in self._own
+        }
 
     async def tick(
         self, exchanges: Iterable[Exchange], deviations: Mapping[tuple[str, str], float]
@@ -206,6 +226,10 @@ class AnomalyEngine:
         known = judge.incidents()
         self._open = {one.series: one for one in opened if one.series in known}
         self.recent.extend(recent)
+
+
+def _by_name(signals: Iterable[Signal]) -> Mapping[str, Signal]:
+    return {signal.name: signal for signal in signals}
 
 
 def _verdicts(pieces: Iterable[bytes]) -> list[Verdict]:

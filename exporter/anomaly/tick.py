@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,8 @@ class Pipeline:
     """The signals of all exchanges and the detectors that judge them.
 
     ``trackers`` pairs each signal with what measures it, every tracker over the same exchanges in
-    the same order. ``own`` are those of this process, over nothing but `OURSELVES`.
+    the same order. ``own`` are those of this process, over nothing but `OURSELVES`. Series in
+    ``special`` are judged by the signal given there, or not at all.
     """
 
     def __init__(
@@ -45,14 +46,20 @@ class Pipeline:
         trackers: Sequence[tuple[Signal, Tracker]],
         bank: Bank,
         own: Sequence[tuple[Signal, Tracker]] = (),
+        special: Mapping[Series, Signal | None] | None = None,
     ) -> None:
+        special = special or {}
         self.series = (
             *(Series(exchange, signal.name) for signal, _ in trackers for exchange in exchanges),
             *(Series(OURSELVES, signal.name) for signal, _ in own),
         )
         self._trackers = tuple(tracker for _, tracker in (*trackers, *own))
         self._bank = bank
-        self._bank.keep(self.series, [signal for signal, _ in (*trackers, *own)])
+        judged = {one: signal for one, signal in special.items() if signal is not None}
+        self._left_out = [
+            row for row, one in enumerate(self.series) if one in special and one not in judged
+        ]
+        self._bank.keep(self.series, [signal for signal, _ in (*trackers, *own)], judged)
 
     def tick(self, now: float, wall: float) -> Iterator[Tick]:
         """Do one tick in bites of a few milliseconds; the last item holds all of it.
@@ -64,5 +71,7 @@ class Pipeline:
             rows.append(tracker.sample(now))
             yield _NOTHING
         values = np.concatenate(rows) if rows else np.empty(0)
+        if self._left_out:
+            values[self._left_out] = np.nan
         for scores in self._bank.steps(values, wall):
             yield Tick(values=values, scores=scores)

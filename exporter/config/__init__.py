@@ -61,7 +61,6 @@ from exporter.config.shape import (
     PricesConfig,
     ProbesConfig,
     ServerSection,
-    SignalConfig,
     StreamsConfig,
 )
 from exporter.config.shares import shares, units
@@ -86,7 +85,6 @@ __all__ = [
     "ProbesConfig",
     "Secret",
     "ServerSection",
-    "SignalConfig",
     "StreamConfig",
     "StreamsConfig",
     "WindowConfig",

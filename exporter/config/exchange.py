@@ -29,6 +29,7 @@ from exporter.config.kinds import (
 )
 from exporter.config.secret import Secret, SecretKind
 from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
+from exporter.config.signals import SIGNAL_TABLE, SignalConfig
 from exporter.config.units import format_duration
 from exporter.contracts import Venue
 from exporter.model import Channel, QueuePolicy
@@ -314,6 +315,9 @@ class ExchangeConfig:
         regex(), None, "Count only maintenance of components whose names match; else any."
     )
     limits: LimitsConfig = key(Section(LimitsConfig), {}, "What probes may use of the rate limits.")
+    signals: Mapping[str, SignalConfig] = key(
+        SIGNAL_TABLE, {}, "How its signals are judged, in place of what `anomaly.signals` says."
+    )
     spread_endpoints: bool = key(
         boolean(),
         False,

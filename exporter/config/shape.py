@@ -20,7 +20,6 @@ from exporter.config.kinds import (
     duration,
     integer,
     member,
-    number,
     ratio,
     size,
     text,
@@ -28,6 +27,7 @@ from exporter.config.kinds import (
 )
 from exporter.config.secret import Secret, SecretKind
 from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
+from exporter.config.signals import SIGNAL_TABLE, SignalConfig
 from exporter.config.units import format_duration
 from exporter.model import QueuePolicy
 
@@ -112,27 +112,6 @@ class StreamsConfig:
             yield Mistake(("max_message",), wrong)
 
 
-SIGNALS = choice(
-    *"probe_latency probe_latency_p95 error_rate message_rate inter_arrival stream_latency"
-    " price_deviation spread clock_offset reconnect_rate resync_rate queue_wait loop_lag".split()
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignalConfig:
-    """How one signal is judged, for all exchanges."""
-
-    enabled: bool = key(boolean(), True, "Judge the signal at all.")
-    sensitivity: float = key(
-        number(0.2, 5.0), 1, "Its scores are multiplied by this: 2 alarms on half the decades."
-    )
-    minimum_effect: float | None = key(
-        number(0.0, 1e6),
-        None,
-        "The smallest departure that matters, in its unit (s, ratio, 1/s); none: the built-in one.",
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnomalyConfig:
     """How unusual behaviour is told from usual."""
@@ -152,7 +131,7 @@ class AnomalyConfig:
         boolean(), False, "Publish what is expected, too: three series for each signal."
     )
     signals: Mapping[str, SignalConfig] = key(
-        TableKind(SIGNALS, Section(SignalConfig), most=13),
+        SIGNAL_TABLE,
         {},
         "What differs for a signal; `backtest --suggest` proposes it from a capture.",
     )

@@ -18,6 +18,7 @@ from exporter.anomaly.incidents import IncidentRule
 from exporter.anomaly.outages import Outages
 from exporter.anomaly.sampling import SIGNALS
 from exporter.config import Config
+from exporter.config.signals import SignalConfig
 from exporter.contracts import Clock
 from exporter.flow.cooperative import in_cooperative_steps
 from exporter.flow.state_file import Parts
@@ -85,7 +86,12 @@ class Anomalies:
                 ),
                 stale_after=max(_STALE_AFTER, 3.0 * longest),
                 baseline=config.anomaly.baseline,
-                signals=_signals(config.anomaly),
+                signals=_signals(config.anomaly.signals),
+                own={
+                    each.name: _signals({**config.anomaly.signals, **each.signals})
+                    for each in config.exchanges
+                    if each.signals
+                },
             )
         else:
             self.judging.stop()
@@ -199,11 +205,11 @@ def _named(labels: Mapping[str, str]) -> Iterator[str]:
     return (labels.get(name, "") for name in ("alertname", "exchange", "signal", "severity"))
 
 
-def _signals(anomaly: settings.AnomalyConfig) -> tuple[Signal, ...]:
+def _signals(configured: Mapping[str, SignalConfig]) -> tuple[Signal, ...]:
     """Return the signals to judge, with what the config says of them."""
     found = []
     for signal in SIGNALS:
-        said = anomaly.signals.get(signal.name, settings.SignalConfig())
+        said = configured.get(signal.name, SignalConfig())
         effect = signal.effect if said.minimum_effect is None else said.minimum_effect
         if said.enabled:
             found.append(replace(signal, effect=effect, sensitivity=said.sensitivity))

@@ -63,19 +63,22 @@ def _live(
     async def live() -> None:
         for tick in range(ticks):
             clock.now += 1.0
-            taken = latency(tick)
-            judging.probed(
-                Probed(
-                    exchange=exchange,
-                    endpoint="time",
-                    time=clock.wall(),
-                    duration=abs(taken),
-                    reason=None if taken >= 0.0 else Reason.READ_TIMEOUT,
-                )
-            )
+            _probe(judging, clock, exchange, latency(tick))
             await judging.tick((), {})
 
     asyncio.run(live())
+
+
+def _probe(judging: AnomalyEngine, clock: Clock, exchange: str, taken: float) -> None:
+    judging.probed(
+        Probed(
+            exchange=exchange,
+            endpoint="time",
+            time=clock.wall(),
+            duration=abs(taken),
+            reason=None if taken >= 0.0 else Reason.READ_TIMEOUT,
+        )
+    )
 
 
 def _parts(judging: AnomalyEngine) -> dict[str, list[bytes]]:
@@ -123,6 +126,46 @@ def test_a_reload_keeps_what_was_learnt_and_forgets_who_is_gone() -> None:
     assert not judging.incidents
     judging.stop()
     assert judging.series == ()
+
+
+def test_an_exchange_is_judged_by_signals_of_its_own() -> None:
+    """What is off for one exchange is judged for the other; its sensitivity is its own."""
+    clock = Clock()
+    judging, heard = _judging(clock, "a", "b", "c")
+    rest = [signal for signal in SIGNALS if not signal.name.startswith("probe_latency")]
+    deaf = [replace(signal, effect=5.0) for signal in SIGNALS]
+    names = ("a", "b", "c")
+    judging.follow(names, RULE, stale_after=60.0, baseline=False, own={"b": rest, "c": deaf})
+
+    def all_of_them(ticks: int, latency: Callable[[int], float]) -> None:
+        for tick in range(ticks):
+            for exchange in names:
+                _probe(judging, clock, exchange, latency(tick))
+            _live(judging, clock, 1, lambda _: latency(tick))  # noqa: B023 - called at once
+
+    all_of_them(300, _calm)
+    all_of_them(60, lambda tick: 0.9 + _calm(tick))
+    assert {one.series.exchange for one in heard} == {"a"}
+    assert judging.scores is not None
+    assert not judging.scores.measured[judging.series.index(replace(LATENCY, exchange="b"))]
+    assert judging.scores.measured[judging.series.index(replace(LATENCY, exchange="c"))]
+
+
+def test_a_signal_may_be_judged_for_one_exchange_alone() -> None:
+    """What is off for all but one is sampled, and a gap for the others."""
+    clock = Clock()
+    judging, _ = _judging(clock, "a", "b")
+    rest = [signal for signal in SIGNALS if not signal.name.startswith("probe_latency")]
+    judging.follow(
+        ("a", "b"), RULE, stale_after=60.0, baseline=False, signals=rest, own={"b": SIGNALS}
+    )
+    for exchange in ("a", "b"):
+        _live(judging, clock, 2, _calm, exchange)
+        assert judging.scores is not None
+        measured = judging.scores.measured[
+            judging.series.index(replace(LATENCY, exchange=exchange))
+        ]
+        assert measured == (exchange == "b")
 
 
 def test_a_restart_in_the_middle_of_an_incident_changes_nothing() -> None:

@@ -166,7 +166,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def _config(stack: ExitStack, there: dict[str, str]) -> str:
     target = f"{{name: away, url: '{there['kraken']}/0/public/Time', interval: 500ms}}"
-    extra = f"control_targets: [{target}]\nanomaly: {{tick: 200ms, baseline: true}}"
+    # Five ticks a second see a step as a slope: twice the sensitivity makes up for it.
+    signals = ", ".join(
+        f"{name}: {{sensitivity: 2}}" for name in ("probe_latency", "stream_latency")
+    )
+    anomaly = f"anomaly: {{tick: 200ms, baseline: true, signals: {{{signals}}}}}"
+    extra = f"control_targets: [{target}]\n{anomaly}"
     # One exchange over TLS and by a name, which must be resolved; one with a short queue, whose
     # silences are held against REST.
     plain = urlsplit(there["kraken"])
