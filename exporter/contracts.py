@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -23,8 +23,6 @@ from exporter.model import (
     Notification,
     Outcome,
     Reason,
-    Refused,
-    Retry,
 )
 
 # --- venues -----------------------------------------------------------------------------------
@@ -356,21 +354,6 @@ class Account:
 
 def _all_at_once(to: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     return (tuple(to),)
-
-
-def untaken(
-    status: int, reason: str, *, after: float | None = None, gone: Collection[int] = (401, 403, 404)
-) -> Retry | Refused:
-    """Say what an answer that is no success means, where the service says nothing special.
-
-    A 429 was never processed; after a 5xx nobody knows. The account or address is not accepted at a
-    status of ``gone``. ``after``: seconds until the next try, if the service named any.
-    """
-    if status == 429:
-        return Retry(reason, after=after)
-    if status >= 500:
-        return Retry(reason, unsure=True)
-    return Refused(reason, gone=status in gone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

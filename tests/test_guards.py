@@ -104,6 +104,16 @@ def test_every_public_function_has_a_caller() -> None:
     assert unused == []
 
 
+def test_a_class_name_is_one_class() -> None:
+    """Whoever searches for a class finds it, and not its namesakes in other files."""
+    declared: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "exporter").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                declared.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: places for name, places in declared.items() if len(places) > 1} == {}
+
+
 def _sections(module: ModuleType) -> Iterator[type]:
     for found in pkgutil.iter_modules(config.__path__):
         yield from vars(importlib.import_module(f"exporter.config.{found.name}")).values()

@@ -78,7 +78,7 @@ def guess(exchange: str, event: Data) -> Subscription:
 
 
 @dataclass(slots=True)
-class _Watch:
+class _Playing:
     """One subscription, and for how many ticks it was silent for too long."""
 
     feed: Feed
@@ -115,7 +115,7 @@ class Playback:
     controls: int = 0
     marks: Counter[str] = field(default_factory=Counter)
     highest: dict[tuple[str, str], Highest] = field(default_factory=dict)
-    _watches: dict[tuple[str, str], _Watch] = field(default_factory=dict)
+    _watches: dict[tuple[str, str], _Playing] = field(default_factory=dict)
     _channels: dict[tuple[str, Channel], ChannelMeter] = field(default_factory=dict)
     _judge: _Judge | None = None
     _start: float = nan  # of the ticks that are counted in `_done`
@@ -141,7 +141,7 @@ class Playback:
         if isfinite(self.now):
             self._tick(self.now)
 
-    def _sorted(self) -> list[_Watch]:
+    def _sorted(self) -> list[_Playing]:
         return sorted(self._watches.values(), key=lambda watch: _place(watch.feed.subscription))
 
     def figures(self) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class Playback:
             watch.feed.rearm()
             watch.liveness.rearm(row.received)
 
-    def _add(self, what: Subscription, rules: Iterable[SequenceRule], now: float) -> _Watch:
+    def _add(self, what: Subscription, rules: Iterable[SequenceRule], now: float) -> _Playing:
         key = what.exchange, what.channel
         if key not in self._channels:
             self._channels[key] = ChannelMeter(self.registry, *key)
@@ -193,7 +193,7 @@ class Playback:
             stale_after=lambda: liveness.stale_after,
             wall=lambda: self.now,
         )
-        watch = self._watches[what.exchange, what.topic] = _Watch(feed, liveness)
+        watch = self._watches[what.exchange, what.topic] = _Playing(feed, liveness)
         return watch
 
     # --- ticks --------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ class _Judge:
         self._latencies: dict[str, list[float]] = {}
         self._spreads: dict[str, list[float]] = {}
 
-    def sample(self, watch: _Watch) -> None:
+    def sample(self, watch: _Playing) -> None:
         """Look at one subscription; of several of an exchange the middle one counts."""
         feed, exchange = watch.feed, watch.feed.subscription.exchange
         self._totals[exchange] += feed.count
@@ -305,7 +305,7 @@ class _Judge:
         return last
 
 
-def _subscription(watch: _Watch) -> dict[str, Any]:
+def _subscription(watch: _Playing) -> dict[str, Any]:
     feed = watch.feed
     what = feed.subscription
     return {

@@ -10,7 +10,7 @@ from exporter.capture.codec import VERSION, CodecError, Decoder, Mark, Row
 from exporter.capture.playback import UNREADABLE, guess, subscribed
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
-from exporter.flow.segments import Content, DamagedError, read, segments
+from exporter.flow.segments import Content, DamagedSegmentError, read, segments
 from exporter.model import Ack, Control
 
 CONTENT = Content("capture", VERSION)
@@ -27,7 +27,7 @@ def captured(path: Path, damaged: Callable[[str], None]) -> Iterator[Row]:
         try:
             for payload in read(segment, CONTENT):
                 yield from decoder.decode(payload).rows()
-        except DamagedError as damage:
+        except DamagedSegmentError as damage:
             damaged(str(damage))
         except CodecError as error:
             damaged(f"{segment}: {error}")

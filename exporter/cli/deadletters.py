@@ -64,10 +64,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _letters(folder: Path, args: argparse.Namespace) -> Iterator[tuple[str, DeadLetter]]:
     from exporter.flow import dead_letters
-    from exporter.flow.segments import DamagedError
+    from exporter.flow.segments import DamagedSegmentError
 
     for name, letter in dead_letters.read(folder):
-        if isinstance(letter, DamagedError):
+        if isinstance(letter, DamagedSegmentError):
             # A torn tail is what a kill leaves, or what is being written this very moment.
             print(f"{name}: {letter}", file=sys.stderr)
         elif args.exchange in (None, letter.exchange) and args.name in (None, name):

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from exporter.flow import segments
-from exporter.flow.segments import Content, DamagedError, ForeignError, Writer
+from exporter.flow.segments import Content, DamagedSegmentError, ForeignError, Writer
 
 CONTENT = Content("dead", 1)
 LONGEST = 1 << 20  # bytes of a frame that are kept
@@ -54,7 +54,7 @@ def encode(letter: DeadLetter) -> bytes:
     return msgspec.msgpack.encode(letter)
 
 
-def read(folder: Path) -> Iterator[tuple[str, DeadLetter | DamagedError]]:
+def read(folder: Path) -> Iterator[tuple[str, DeadLetter | DamagedSegmentError]]:
     """Yield all letters, oldest first, each with its name; in place of what is lost, why.
 
     A name (``3-17``: the segment, the place in it) stays the same as long as its letter is kept.
@@ -69,12 +69,15 @@ def read(folder: Path) -> Iterator[tuple[str, DeadLetter | DamagedError]]:
             for payload in segments.read(path, CONTENT):
                 place += 1
                 yield f"{number}-{place}", _DECODER.decode(payload)
-        except DamagedError as damage:
+        except DamagedSegmentError as damage:
             yield f"{number}-{place + 1}", damage
         except ForeignError as error:
-            yield f"{number}-1", DamagedError(path, 0, f"no dead letters ({error})", torn=False)
+            yield (
+                f"{number}-1",
+                DamagedSegmentError(path, 0, f"no dead letters ({error})", torn=False),
+            )
         except msgspec.DecodeError as error:
-            wrong = DamagedError(path, 0, f"an unreadable letter ({error})", torn=False)
+            wrong = DamagedSegmentError(path, 0, f"an unreadable letter ({error})", torn=False)
             yield f"{number}-{place}", wrong
 
 

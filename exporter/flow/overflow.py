@@ -16,7 +16,7 @@ from typing import TypeAlias
 import msgspec
 
 from exporter.flow import segments
-from exporter.flow.segments import DamagedError, ForeignError
+from exporter.flow.segments import DamagedSegmentError, ForeignError
 from exporter.flow.spill import CONTENT, Spill
 
 Frame: TypeAlias = tuple[float, bytes]
@@ -123,7 +123,7 @@ def left(folder: Path, damaged: Callable[[Path, Exception], None]) -> Iterator[S
             try:
                 for block in segments.read(path, CONTENT):
                     yield _DECODER.decode(block)
-            except (DamagedError, ForeignError, msgspec.DecodeError) as error:
+            except (DamagedSegmentError, ForeignError, msgspec.DecodeError) as error:
                 # A flipped length looks like the torn tail of a kill, so that is told of as well.
                 damaged(path, error)
         shutil.rmtree(own, ignore_errors=True)

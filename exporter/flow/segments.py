@@ -38,7 +38,7 @@ class ForeignError(ValueError):
     """A file that is no segment, or holds other content or another version of it."""
 
 
-class DamagedError(ValueError):
+class DamagedSegmentError(ValueError):
     """A segment ends before its file does. ``offset``: where its last good block ended.
 
     ``torn``: it was being written there, as a kill leaves it; nothing that was complete is lost.
@@ -76,7 +76,7 @@ def segments(directory: Path) -> list[Path]:
 def read(path: Path, content: Content) -> Iterator[bytes]:
     """Yield the payloads of one segment, in order.
 
-    Raises ForeignError at once, DamagedError after the last good payload, OSError.
+    Raises ForeignError at once, DamagedSegmentError after the last good payload, OSError.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -87,17 +87,17 @@ def read(path: Path, content: Content) -> Iterator[bytes]:
         while offset < size:
             head = file.read(_BLOCK.size)
             if len(head) < _BLOCK.size:
-                raise DamagedError(path, offset, "a torn block", torn=True)
+                raise DamagedSegmentError(path, offset, "a torn block", torn=True)
             length, checksum = _BLOCK.unpack(head)
             end = offset + _BLOCK.size + length
             if end > size:
                 # Where the length itself is damaged nobody can tell what else there was.
-                raise DamagedError(path, offset, "a torn block", torn=True)
+                raise DamagedSegmentError(path, offset, "a torn block", torn=True)
             if not 0 < length <= BLOCK_LIMIT:
-                raise DamagedError(path, offset, f"a block of {length} bytes", torn=False)
+                raise DamagedSegmentError(path, offset, f"a block of {length} bytes", torn=False)
             payload = file.read(length)
             if _checksum(number, offset, payload) != checksum:
-                raise DamagedError(path, offset, "a wrong checksum", torn=end == size)
+                raise DamagedSegmentError(path, offset, "a wrong checksum", torn=end == size)
             yield payload
             offset = end
 
@@ -107,16 +107,16 @@ def _checksum(number: int, offset: int, payload: bytes) -> int:
 
 
 def _check_head(path: Path, head: bytes, content: Content) -> int:
-    """Return the segment's number. Raises ForeignError and DamagedError."""
+    """Return the segment's number. Raises ForeignError and DamagedSegmentError."""
     if not MAGIC.startswith(head[: len(MAGIC)]):
         raise ForeignError(f"{path}: no segment")
     if len(head) < HEAD_SIZE:
-        raise DamagedError(path, 0, "a torn head", torn=True)
+        raise DamagedSegmentError(path, 0, "a torn head", torn=True)
     _, form, version, tag, number = _HEAD.unpack_from(head)
     if form != FORMAT:
         raise ForeignError(f"{path}: segment format {form}, expected {FORMAT}")
     if _CRC.unpack_from(head, _HEAD.size)[0] != crc32(head[: _HEAD.size]):
-        raise DamagedError(path, 0, "a damaged head", torn=False)
+        raise DamagedSegmentError(path, 0, "a damaged head", torn=False)
     if tag != content.tag:
         name = tag.rstrip(b"\0").decode("ascii", "replace")
         raise ForeignError(f"{path}: holds {name!r}, expected {content.name!r}")
@@ -128,12 +128,12 @@ def _check_head(path: Path, head: bytes, content: Content) -> int:
 def mend(path: Path, content: Content) -> int:
     """Cut off a torn tail, remove a file whose head is torn or missing; return the bytes that went.
 
-    Raises ForeignError, DamagedError for what is no torn tail, OSError.
+    Raises ForeignError, DamagedSegmentError for what is no torn tail, OSError.
     """
     try:
         for _ in read(path, content):
             pass
-    except DamagedError as damage:
+    except DamagedSegmentError as damage:
         if not damage.torn:
             raise
         size = path.stat().st_size
@@ -201,7 +201,7 @@ class Writer:
     def _mend(self, newest: Path) -> int:
         try:
             return mend(newest, self._content)
-        except (DamagedError, ForeignError):
+        except (DamagedSegmentError, ForeignError):
             return 0  # not what a kill leaves: kept as it is, its reader will say so
 
     @property

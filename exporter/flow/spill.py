@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.flow import segments
-from exporter.flow.segments import Content, DamagedError, ForeignError, Writer
+from exporter.flow.segments import Content, DamagedSegmentError, ForeignError, Writer
 
 CONTENT = Content("spill", 1)
 _SEGMENT = 4 << 20  # bytes
@@ -58,7 +58,7 @@ class Spill:
         while len(taken) < most and self.pending:
             try:
                 item = next(self._reading, None)
-            except (DamagedError, ForeignError):
+            except (DamagedSegmentError, ForeignError):
                 self.damaged += 1
                 item = None
             if item is not None:
@@ -95,6 +95,6 @@ class Spill:
         try:
             for _ in segments.read(path, CONTENT):
                 count += 1
-        except (DamagedError, ForeignError):
+        except (DamagedSegmentError, ForeignError):
             return count  # `take` will come upon it, and count it as damaged
         return count

@@ -32,7 +32,7 @@ SIGNALS = (
 
 
 @dataclass(slots=True)
-class _Window:
+class _LatencyWindow:
     """The durations of one exchange, in order of time and, kept up with each probe, of size.
 
     Sorting them anew at each tick took 14 ms for 830 exchanges: here a tick only looks up.
@@ -75,14 +75,14 @@ class ProbeLatency:
     ) -> None:
         self._probability = probability
         self._window, self._limit = window, limit
-        self._windows: dict[str, _Window] = {}
+        self._windows: dict[str, _LatencyWindow] = {}
         self._fresh: set[str] = set()
         self.keep(exchanges)
 
     def keep(self, exchanges: Sequence[str]) -> None:
         """Measure these from now on; those known already keep their durations."""
         known = self._windows
-        self._windows = {name: known.get(name) or _Window() for name in exchanges}
+        self._windows = {name: known.get(name) or _LatencyWindow() for name in exchanges}
         self._fresh.intersection_update(exchanges)
 
     def observe(self, exchange: str, duration: float, now: float) -> None:

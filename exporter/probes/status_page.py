@@ -36,7 +36,7 @@ class _Component(msgspec.Struct):
     name: str = ""
 
 
-class _Update(msgspec.Struct):
+class _StatusUpdate(msgspec.Struct):
     name: str = ""
     status: str = ""
     scheduled_until: Moment | None = None
@@ -44,7 +44,7 @@ class _Update(msgspec.Struct):
 
 
 class _Page(msgspec.Struct):
-    scheduled_maintenances: list[_Update]
+    scheduled_maintenances: list[_StatusUpdate]
 
 
 _PAGE = msgspec.json.Decoder(_Page)
@@ -70,7 +70,7 @@ def read(body: bytes, components: str | None = None) -> Maintenance:
     )
 
 
-def _concerns(update: _Update, components: str | None) -> bool:
+def _concerns(update: _StatusUpdate, components: str | None) -> bool:
     # An announcement that names no component is about the whole site.
     if components is None or not update.components:
         return True

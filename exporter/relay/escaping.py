@@ -46,6 +46,11 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(0, limit - 1)].rstrip() + ELLIPSIS
 
 
+def utf16_units(text: str) -> int:
+    """Count UTF-16 code units, as several services do: an emoji is two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def link(text: str) -> str:
     """Return ``text`` when it is a plain web address that one may click, else nothing."""
     return text if _LINK.fullmatch(text) else ""

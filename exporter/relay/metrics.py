@@ -174,7 +174,7 @@ def all_families() -> tuple[Family, ...]:
     return tuple(value for value in globals().values() if isinstance(value, Family))
 
 
-class _Channel:
+class _ReceiverSeries:
     """One receiver's children."""
 
     def __init__(self, registry: Registry, name: str) -> None:
@@ -207,7 +207,7 @@ class RelayMeter:
         self._triage_duration = registry.histogram(TRIAGE_DURATION)
         self._tokens = registry.counters(TRIAGE_TOKENS, values=Direction)
         self._registry = registry
-        self._channels: dict[str, _Channel] = {}
+        self._channels: dict[str, _ReceiverSeries] = {}
         self.follow(channels)
         self.depth.set(0)
         self.dead.set(0)
@@ -219,7 +219,7 @@ class RelayMeter:
             self._channels.pop(name).close()
         for name in wanted:
             if name not in self._channels:
-                self._channels[name] = _Channel(self._registry.scope(), name)
+                self._channels[name] = _ReceiverSeries(self._registry.scope(), name)
 
     # What is still told of a receiver that a reload has taken away is lost with its series.
 

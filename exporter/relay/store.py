@@ -40,7 +40,7 @@ class FullError(StoreError):
     """There is no room: on the disk, in the file's bound, or in line."""
 
 
-class DamagedError(sqlite3.DatabaseError):
+class DamagedStoreError(sqlite3.DatabaseError):
     """The file is no database of ours any more."""
 
 
@@ -48,7 +48,7 @@ def _damaged(error: sqlite3.DatabaseError) -> bool:
     """Tell a file that cannot be used from a disk that does not let us, or a newer version."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     # SQLITE_ERROR: a table that we know by another shape.
-    return isinstance(error, DamagedError) or code in (
+    return isinstance(error, DamagedStoreError) or code in (
         sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR
     )  # fmt: skip
 
@@ -141,7 +141,7 @@ class Store:
         try:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
-                raise DamagedError(found)
+                raise DamagedStoreError(found)
             self._begin(connection)
         except BaseException:
             connection.close()

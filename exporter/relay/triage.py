@@ -107,12 +107,12 @@ def _facts(incident: Incident) -> list[str]:
 # --- the answer ---------------------------------------------------------------------------------
 
 
-class _Message(msgspec.Struct):
+class _ModelMessage(msgspec.Struct):
     content: str | None = None
 
 
 class _Choice(msgspec.Struct):
-    message: _Message
+    message: _ModelMessage
 
 
 class _Usage(msgspec.Struct):
@@ -120,7 +120,7 @@ class _Usage(msgspec.Struct):
     completion_tokens: int = 0
 
 
-class _Reply(msgspec.Struct):
+class _ModelReply(msgspec.Struct):
     choices: list[_Choice]
     usage: _Usage | None = None
 
@@ -139,7 +139,8 @@ def read(body: bytes, model: Model) -> Triage:
     if len(body) > _LONGEST:
         raise TriageAnswerError(f"{len(body)} bytes")
     try:
-        reply = msgspec.json.decode(body.strip(), type=_Reply)  # empty lines keep a socket open
+        # Empty lines before the answer keep the socket open.
+        reply = msgspec.json.decode(body.strip(), type=_ModelReply)
         content = reply.choices[0].message.content or ""
     except (msgspec.MsgspecError, ValueError, IndexError) as error:
         raise TriageAnswerError(f"no chat completion: {error}"[:200]) from error

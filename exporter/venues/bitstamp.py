@@ -33,7 +33,7 @@ from exporter.model import (
 _BUY, _SELL = Side.BUY, Side.SELL
 
 
-class _Trade(Struct, gc=False):
+class _BitstampTrade(Struct, gc=False):
     id: int
     microtimestamp: Micros
     amount_str: Size
@@ -41,7 +41,7 @@ class _Trade(Struct, gc=False):
     type: Literal[0, 1]
 
 
-class _Book(Struct, gc=False):
+class _BitstampBook(Struct, gc=False):
     microtimestamp: Micros
     bids: Raw
     asks: Raw
@@ -52,16 +52,16 @@ class _Failure(Struct, gc=False):
     code: int | None = None
 
 
-class _Frame(Struct, gc=False):
+class _BitstampFrame(Struct, gc=False):
     event: str
     channel: str = ""
     data: Raw = Raw(b"null")
 
 
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
-_FRAME = msgspec.json.Decoder(_Frame)
-_TRADE = msgspec.json.Decoder(_Trade, strict=False)
-_BOOK = msgspec.json.Decoder(_Book, strict=False)
+_FRAME = msgspec.json.Decoder(_BitstampFrame)
+_TRADE = msgspec.json.Decoder(_BitstampTrade, strict=False)
+_BOOK = msgspec.json.Decoder(_BitstampBook, strict=False)
 _FAILURE = msgspec.json.Decoder(_Failure)
 
 
@@ -112,7 +112,7 @@ def _trade(channel: str, symbol: str, data: Raw) -> Trade:
     )
 
 
-def _reply(message: _Frame) -> Ack | Control:
+def _reply(message: _BitstampFrame) -> Ack | Control:
     match message.event:
         case "bts:subscription_succeeded":
             return Ack(message.event, topics=(message.channel,))
@@ -176,7 +176,7 @@ def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
 # --- REST -------------------------------------------------------------------------------------
 
 
-class _Pair(Struct):
+class _BitstampPair(Struct):
     trading: str
     url_symbol: str
     name: str
@@ -187,12 +187,12 @@ def read_markets(body: bytes) -> tuple[Market, ...]:
     with reading("bitstamp pairs"):
         return tuple(
             Market(row.url_symbol, row.name.replace("/", "-"))
-            for row in msgspec.json.decode(body, type=list[_Pair])
+            for row in msgspec.json.decode(body, type=list[_BitstampPair])
             if row.trading == "Enabled"
         )
 
 
-class _Ticker(Struct):
+class _BitstampTicker(Struct):
     last: Size
     bid: Size
     ask: Size
@@ -204,17 +204,19 @@ def read_last_price(body: bytes) -> MarketState:
     The volume is of the last 24 hours and changes by itself; ``timestamp`` is the answer's.
     """
     with reading("bitstamp ticker"):
-        return MarketState(state=(msgspec.json.decode(body, type=_Ticker, strict=False).last,))
+        return MarketState(
+            state=(msgspec.json.decode(body, type=_BitstampTicker, strict=False).last,)
+        )
 
 
 def read_best(body: bytes) -> MarketState:
     """Read the best bid and ask."""
     with reading("bitstamp ticker"):
-        ticker = msgspec.json.decode(body, type=_Ticker, strict=False)
+        ticker = msgspec.json.decode(body, type=_BitstampTicker, strict=False)
         return MarketState(state=(ticker.bid, ticker.ask))
 
 
-class _Fault(Struct):
+class _BitstampFault(Struct):
     code: str = ""
 
 
@@ -226,7 +228,7 @@ def fault(answer: Answer) -> Reason | None:
     if answer.status == 429:
         return Reason.RATE_LIMITED
     with suppress(*DOUBTFUL):
-        if msgspec.json.decode(answer.body, type=_Fault).code == "400.002":
+        if msgspec.json.decode(answer.body, type=_BitstampFault).code == "400.002":
             return Reason.RATE_LIMITED
     return None
 

@@ -48,7 +48,7 @@ from exporter.model import (
 _BUY, _SELL = Side.BUY, Side.SELL
 
 
-class _Fill(Struct, gc=False):
+class _BybitFill(Struct, gc=False):
     s: str
     S: Literal["Buy", "Sell"]
     v: Size
@@ -56,40 +56,40 @@ class _Fill(Struct, gc=False):
     seq: Serial | None = None
 
 
-class _Trades(Struct, gc=False):
+class _BybitTrades(Struct, gc=False):
     topic: str
     ts: Millis
-    data: list[_Fill]
+    data: list[_BybitFill]
 
 
-class _Top(Struct, gc=False):
+class _BybitTop(Struct, gc=False):
     s: str
     b: list[tuple[Price, Size]]
     a: list[tuple[Price, Size]]
     u: Serial
 
 
-class _Tops(Struct, gc=False):
+class _BybitTops(Struct, gc=False):
     topic: str
     ts: Millis
-    data: _Top
+    data: _BybitTop
 
 
-class _Levels(Struct, gc=False):
+class _BybitLevels(Struct, gc=False):
     s: str
     b: Raw
     a: Raw
     u: Serial
 
 
-class _Book(Struct, gc=False):
+class _BybitBook(Struct, gc=False):
     topic: str
     ts: Millis
     type: Literal["snapshot", "delta"]
-    data: _Levels
+    data: _BybitLevels
 
 
-class _Candle(Struct, gc=False):
+class _BybitCandle(Struct, gc=False):
     start: Millis
     close: Price
     confirm: bool
@@ -98,7 +98,7 @@ class _Candle(Struct, gc=False):
 class _Klines(Struct, gc=False):
     topic: str
     ts: Millis
-    data: list[_Candle]
+    data: list[_BybitCandle]
 
 
 class _Outcome(Struct, gc=False):
@@ -106,7 +106,7 @@ class _Outcome(Struct, gc=False):
     successTopics: list[str] = []  # noqa: N815
 
 
-class _Reply(Struct, gc=False):
+class _BybitReply(Struct, gc=False):
     op: str = ""
     type: str = ""
     success: bool = True
@@ -115,12 +115,12 @@ class _Reply(Struct, gc=False):
     data: _Outcome | None = None  # options alone
 
 
-class _System(Struct, gc=False):
+class _BybitSystem(Struct, gc=False):
     state: str
 
 
 class _Systems(Struct, gc=False):
-    data: list[_System]
+    data: list[_BybitSystem]
 
 
 class _Topic(Struct, gc=False):
@@ -128,12 +128,12 @@ class _Topic(Struct, gc=False):
 
 
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
-_trades = msgspec.json.Decoder(_Trades, strict=False).decode
-_tops = msgspec.json.Decoder(_Tops, strict=False).decode
-_book = msgspec.json.Decoder(_Book, strict=False).decode
+_trades = msgspec.json.Decoder(_BybitTrades, strict=False).decode
+_tops = msgspec.json.Decoder(_BybitTops, strict=False).decode
+_book = msgspec.json.Decoder(_BybitBook, strict=False).decode
 _klines = msgspec.json.Decoder(_Klines, strict=False).decode
 _systems = msgspec.json.Decoder(_Systems).decode
-_reply = msgspec.json.Decoder(_Reply).decode
+_reply = msgspec.json.Decoder(_BybitReply).decode
 _topic = msgspec.json.Decoder(_Topic).decode
 
 
@@ -182,7 +182,7 @@ def _read_trades(frame: bytes) -> tuple[Event, ...]:
     return tuple(_trade(topic, time, row) for row in rows)
 
 
-def _trade(topic: str, time: float, row: _Fill) -> Trade:
+def _trade(topic: str, time: float, row: _BybitFill) -> Trade:
     side = _BUY if row.S == "Buy" else _SELL
     return Trade("publicTrade", topic, row.s, time, row.p, row.v, side, None, row.seq)
 
@@ -297,7 +297,7 @@ class _TimeBody(Struct):
     result: _Clock
 
 
-class _Window(Struct):
+class _BybitWindow(Struct):
     state: str
     title: str = ""
     end: str = ""
@@ -305,30 +305,30 @@ class _Window(Struct):
     product: list[int] = []  # empty: all
 
 
-class _Windows(Struct):
-    rows: list[_Window] = msgspec.field(name="list")
+class _BybitWindows(Struct):
+    rows: list[_BybitWindow] = msgspec.field(name="list")
 
 
 class _StatusBody(Struct):
-    result: _Windows
+    result: _BybitWindows
 
 
-class _Instrument(Struct):
+class _BybitInstrument(Struct):
     symbol: str
     status: str
     baseCoin: str  # noqa: N815
     quoteCoin: str  # noqa: N815
 
 
-class _Instruments(Struct):
-    rows: list[_Instrument] = msgspec.field(name="list")
+class _BybitInstruments(Struct):
+    rows: list[_BybitInstrument] = msgspec.field(name="list")
 
 
 class _MarketsBody(Struct):
-    result: _Instruments
+    result: _BybitInstruments
 
 
-class _Fault(Struct):
+class _BybitFault(Struct):
     retCode: int  # noqa: N815
 
 
@@ -343,7 +343,7 @@ def read_time(body: bytes) -> float:
 _PRODUCTS = frozenset({1, 2})
 
 
-def _ours(row: _Window) -> bool:
+def _ours(row: _BybitWindow) -> bool:
     return row.env == 1 and (not row.product or not _PRODUCTS.isdisjoint(row.product))
 
 
@@ -374,7 +374,7 @@ def read_markets(body: bytes) -> tuple[Market, ...]:
         )
 
 
-class _Ticker(Struct):
+class _BybitTicker(Struct):
     lastPrice: str  # noqa: N815
     bid1Price: str = ""  # noqa: N815
     bid1Size: str = ""  # noqa: N815
@@ -382,15 +382,15 @@ class _Ticker(Struct):
     ask1Size: str = ""  # noqa: N815
 
 
-class _Tickers(Struct):
-    rows: list[_Ticker] = msgspec.field(name="list")
+class _BybitTickers(Struct):
+    rows: list[_BybitTicker] = msgspec.field(name="list")
 
 
 class _TickerBody(Struct):
-    result: _Tickers
+    result: _BybitTickers
 
 
-def _ticker(body: bytes) -> _Ticker:
+def _ticker(body: bytes) -> _BybitTicker:
     return msgspec.json.decode(body, type=_TickerBody).result.rows[0]
 
 
@@ -421,7 +421,7 @@ def fault(answer: Answer) -> Reason | None:
     if answer.status == 403 and b"too frequent" in answer.body:
         return Reason.BANNED
     try:
-        code = msgspec.json.decode(answer.body, type=_Fault).retCode
+        code = msgspec.json.decode(answer.body, type=_BybitFault).retCode
     except DOUBTFUL:
         return Reason.BODY_INVALID if answer.status == 200 else None
     match code:

@@ -43,7 +43,7 @@ from exporter.model import (
 )
 
 
-class _Match(Struct, gc=False, tag_field="type", tag="match"):
+class _CoinbaseMatch(Struct, gc=False, tag_field="type", tag="match"):
     trade_id: int
     side: Literal["buy", "sell"]
     size: Size
@@ -53,11 +53,11 @@ class _Match(Struct, gc=False, tag_field="type", tag="match"):
     time: Moment
 
 
-class _LastMatch(_Match, gc=False, tag_field="type", tag="last_match"):
+class _LastMatch(_CoinbaseMatch, gc=False, tag_field="type", tag="last_match"):
     """The trade before the subscription began: maybe minutes old."""
 
 
-class _Ticker(Struct, gc=False, tag_field="type", tag="ticker"):
+class _CoinbaseTicker(Struct, gc=False, tag_field="type", tag="ticker"):
     sequence: int
     product_id: str
     best_bid: Size
@@ -67,55 +67,55 @@ class _Ticker(Struct, gc=False, tag_field="type", tag="ticker"):
     best_ask_size: Size | None = None
 
 
-class _Update(Struct, gc=False, tag_field="type", tag="l2update"):
+class _CoinbaseUpdate(Struct, gc=False, tag_field="type", tag="l2update"):
     product_id: str
     changes: Raw
     time: Moment | None = None
 
 
-class _Snapshot(Struct, gc=False, tag_field="type", tag="snapshot"):
+class _CoinbaseSnapshot(Struct, gc=False, tag_field="type", tag="snapshot"):
     product_id: str
     asks: Raw
     bids: Raw
     time: Moment | None = None
 
 
-class _Channel(Struct, gc=False):
+class _CoinbaseChannel(Struct, gc=False):
     name: str
     product_ids: list[str] | None = None  # absent or null for channels without products
 
 
 class _Subscriptions(Struct, gc=False, tag_field="type", tag="subscriptions"):
-    channels: list[_Channel]
+    channels: list[_CoinbaseChannel]
 
 
-class _Heartbeat(Struct, gc=False, tag_field="type", tag="heartbeat"):
+class _CoinbaseHeartbeat(Struct, gc=False, tag_field="type", tag="heartbeat"):
     pass
 
 
-class _Status(Struct, gc=False, tag_field="type", tag="status"):
+class _CoinbaseStatus(Struct, gc=False, tag_field="type", tag="status"):
     pass
 
 
-class _Error(Struct, gc=False, tag_field="type", tag="error"):
+class _CoinbaseError(Struct, gc=False, tag_field="type", tag="error"):
     message: str
     reason: str = ""
 
 
 _Frame = (
-    _Match
+    _CoinbaseMatch
     | _LastMatch
-    | _Ticker
-    | _Update
-    | _Snapshot
+    | _CoinbaseTicker
+    | _CoinbaseUpdate
+    | _CoinbaseSnapshot
     | _Subscriptions
-    | _Heartbeat
-    | _Status
-    | _Error
+    | _CoinbaseHeartbeat
+    | _CoinbaseStatus
+    | _CoinbaseError
 )
 
 
-class _Kind(Struct, gc=False):
+class _CoinbaseKind(Struct, gc=False):
     type: str
 
 
@@ -126,8 +126,8 @@ _UNUSED = frozenset({"received", "open", "done", "change", "activate", "auction"
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
 _FRAME: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Frame, strict=False)
 _UPDATES = b'{"type":"l2update"'
-_read_update = msgspec.json.Decoder(_Update).decode
-_KIND = msgspec.json.Decoder(_Kind)
+_read_update = msgspec.json.Decoder(_CoinbaseUpdate).decode
+_KIND = msgspec.json.Decoder(_CoinbaseKind)
 
 
 def parse(frame: bytes) -> tuple[Event, ...]:
@@ -148,7 +148,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         raise unreadable("coinbase", error) from error
 
 
-def _match(row: _Match) -> Trade:
+def _match(row: _CoinbaseMatch) -> Trade:
     product = row.product_id
     # `side` is the maker's: the taker took the other one.
     side = Side.BUY if row.side == "sell" else Side.SELL
@@ -169,7 +169,7 @@ def _last_match(row: _LastMatch) -> Trade:
     return msgspec.structs.replace(_match(row), label="last_match", snapshot=True)
 
 
-def _ticker(row: _Ticker) -> Quote | Control:
+def _ticker(row: _CoinbaseTicker) -> Quote | Control:
     product = row.product_id
     if not (row.best_bid and row.best_ask):
         return Control("ticker", data=True)  # one side of the book is empty: there is no quote
@@ -186,7 +186,7 @@ def _ticker(row: _Ticker) -> Quote | Control:
     )
 
 
-def _update(row: _Update) -> Depth:
+def _update(row: _CoinbaseUpdate) -> Depth:
     product = row.product_id
     return Depth("l2update", "level2_batch:" + product, product, _known(row.time), row.changes)
 
@@ -196,7 +196,7 @@ def _known(time: datetime | None) -> float | None:
     return None if time is None or time.year == 1 else epoch(time)
 
 
-def _snapshot(row: _Snapshot) -> Depth:
+def _snapshot(row: _CoinbaseSnapshot) -> Depth:
     product = row.product_id
     time = _known(row.time)
     sides = (row.bids, row.asks)
@@ -218,21 +218,21 @@ def _subscriptions(row: _Subscriptions) -> Ack:
     return Ack("subscriptions", topics=tuple(topics))
 
 
-def _error(row: _Error) -> Ack:
+def _error(row: _CoinbaseError) -> Ack:
     text = f"{row.message}: {row.reason}" if row.reason else row.message
     return Ack("error", ok=False, reason=text[:200])
 
 
 _EVENTS: dict[type, Callable[[Any], Event]] = {
-    _Match: _match,
+    _CoinbaseMatch: _match,
     _LastMatch: _last_match,
-    _Ticker: _ticker,
-    _Update: _update,
-    _Snapshot: _snapshot,
+    _CoinbaseTicker: _ticker,
+    _CoinbaseUpdate: _update,
+    _CoinbaseSnapshot: _snapshot,
     _Subscriptions: _subscriptions,
-    _Heartbeat: lambda row: Control("heartbeat"),
-    _Status: lambda row: Control("status"),
-    _Error: _error,
+    _CoinbaseHeartbeat: lambda row: Control("heartbeat"),
+    _CoinbaseStatus: lambda row: Control("status"),
+    _CoinbaseError: _error,
 }
 
 
@@ -295,7 +295,7 @@ def levels(event: Depth) -> tuple[Sequence[tuple[float, float]], Sequence[tuple[
 # --- REST -------------------------------------------------------------------------------------
 
 
-class _Time(Struct):
+class _CoinbaseTime(Struct):
     epoch: float
 
 
@@ -310,7 +310,7 @@ class _Product(Struct):
 def read_time(body: bytes) -> float:
     """Read the venue's clock."""
     with reading("coinbase time"):
-        return seconds(msgspec.json.decode(body, type=_Time).epoch, 1.0)
+        return seconds(msgspec.json.decode(body, type=_CoinbaseTime).epoch, 1.0)
 
 
 def read_markets(body: bytes) -> tuple[Market, ...]:

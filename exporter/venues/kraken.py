@@ -31,7 +31,7 @@ from exporter.venues.families import kraken as family
 _BUY, _SELL = Side.BUY, Side.SELL
 
 
-class _Trade(Struct, gc=False):
+class _KrakenTrade(Struct, gc=False):
     symbol: str
     side: Literal["buy", "sell"]
     price: Price
@@ -40,9 +40,9 @@ class _Trade(Struct, gc=False):
     timestamp: Moment
 
 
-class _Trades(Struct, gc=False, tag_field="channel", tag="trade"):
+class _KrakenTrades(Struct, gc=False, tag_field="channel", tag="trade"):
     type: Literal["snapshot", "update"]
-    data: list[_Trade]
+    data: list[_KrakenTrade]
 
 
 class _Quote(Struct, gc=False):
@@ -59,7 +59,7 @@ class _Quotes(Struct, gc=False, tag_field="channel", tag="ticker"):
     data: list[_Quote]
 
 
-class _Book(Struct, gc=False):
+class _KrakenBook(Struct, gc=False):
     symbol: str
     bids: Raw
     asks: Raw
@@ -67,36 +67,36 @@ class _Book(Struct, gc=False):
     timestamp: Moment | None = None
 
 
-class _Books(Struct, gc=False, tag_field="channel", tag="book"):
+class _KrakenBooks(Struct, gc=False, tag_field="channel", tag="book"):
     type: Literal["snapshot", "update"]
-    data: list[_Book]
+    data: list[_KrakenBook]
 
 
-class _Candle(Struct, gc=False):
+class _KrakenCandle(Struct, gc=False):
     symbol: str
     close: Price
     interval_begin: Moment
 
 
-class _Candles(Struct, gc=False, tag_field="channel", tag="ohlc"):
+class _KrakenCandles(Struct, gc=False, tag_field="channel", tag="ohlc"):
     type: Literal["snapshot", "update"]
-    data: list[_Candle]
+    data: list[_KrakenCandle]
     timestamp: Moment | None = None
 
 
-class _Heartbeat(Struct, gc=False, tag_field="channel", tag="heartbeat"):
+class _KrakenHeartbeat(Struct, gc=False, tag_field="channel", tag="heartbeat"):
     pass
 
 
-class _System(Struct, gc=False):
+class _KrakenSystem(Struct, gc=False):
     system: str
 
 
-class _Status(Struct, gc=False, tag_field="channel", tag="status"):
-    data: list[_System]
+class _KrakenStatus(Struct, gc=False, tag_field="channel", tag="status"):
+    data: list[_KrakenSystem]
 
 
-class _Instruments(Struct, gc=False, tag_field="channel", tag="instrument"):
+class _KrakenInstruments(Struct, gc=False, tag_field="channel", tag="instrument"):
     pass
 
 
@@ -104,27 +104,36 @@ class _Orders(Struct, gc=False, tag_field="channel", tag="level3"):
     pass
 
 
-_Channel = _Instruments | _Orders | _Trades | _Quotes | _Books | _Candles | _Heartbeat | _Status
+_Channel = (
+    _KrakenInstruments
+    | _Orders
+    | _KrakenTrades
+    | _Quotes
+    | _KrakenBooks
+    | _KrakenCandles
+    | _KrakenHeartbeat
+    | _KrakenStatus
+)
 
 
-class _Result(Struct, gc=False):
+class _KrakenResult(Struct, gc=False):
     channel: str
     symbol: str = ""
     depth: int | None = None
 
 
-class _Reply(Struct, gc=False):
+class _KrakenReply(Struct, gc=False):
     method: str = ""
     success: bool = True
     req_id: int | None = None
-    result: _Result | None = None
+    result: _KrakenResult | None = None
     symbol: str = ""
     error: str = ""
     Error: str = ""  # the venue's own spelling when too many messages were sent
 
 
 _CHANNEL: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Channel)
-_REPLY = msgspec.json.Decoder(_Reply)
+_REPLY = msgspec.json.Decoder(_KrakenReply)
 
 
 def parse(frame: bytes) -> tuple[Event, ...]:
@@ -141,7 +150,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         raise unreadable("kraken", error) from error
 
 
-def _trades(message: _Trades) -> tuple[Event, ...]:
+def _trades(message: _KrakenTrades) -> tuple[Event, ...]:
     snapshot = message.type == "snapshot"
     label = "trade.snapshot" if snapshot else "trade.update"
     return tuple(
@@ -177,7 +186,7 @@ def _quote(label: str, row: _Quote) -> Quote | Control:
     return Quote(label, topic, row.symbol, time, row.bid, row.ask, row.bid_qty, row.ask_qty)
 
 
-def _books(message: _Books) -> tuple[Event, ...]:
+def _books(message: _KrakenBooks) -> tuple[Event, ...]:
     snapshot = message.type == "snapshot"
     label = "book.snapshot" if snapshot else "book.update"
     return tuple(
@@ -196,7 +205,7 @@ def _books(message: _Books) -> tuple[Event, ...]:
     )
 
 
-def _candles(message: _Candles) -> tuple[Event, ...]:
+def _candles(message: _KrakenCandles) -> tuple[Event, ...]:
     label = "ohlc.snapshot" if message.type == "snapshot" else "ohlc.update"
     # The rows' own `timestamp` is deprecated, and is the candle's end.
     time = None if message.timestamp is None else epoch(message.timestamp)
@@ -206,21 +215,21 @@ def _candles(message: _Candles) -> tuple[Event, ...]:
     )
 
 
-def _status(message: _Status) -> tuple[Event, ...]:
+def _status(message: _KrakenStatus) -> tuple[Event, ...]:
     # A restricted mode (cancel_only, post_only, limit_only) is no maintenance.
     maintenance = any(row.system == "maintenance" for row in message.data)
     return (Control("status", maintenance=maintenance),)
 
 
 _EVENTS: dict[type, Callable[[Any], tuple[Event, ...]]] = {
-    _Trades: _trades,
+    _KrakenTrades: _trades,
     _Quotes: _quotes,
-    _Books: _books,
-    _Candles: _candles,
-    _Heartbeat: lambda message: (Control("heartbeat"),),
-    _Status: _status,
+    _KrakenBooks: _books,
+    _KrakenCandles: _candles,
+    _KrakenHeartbeat: lambda message: (Control("heartbeat"),),
+    _KrakenStatus: _status,
     # Nothing here asks for these, but anybody's recording may hold them.
-    _Instruments: lambda message: (Control("instrument", data=True),),
+    _KrakenInstruments: lambda message: (Control("instrument", data=True),),
     _Orders: lambda message: (Control("level3", data=True),),
 }
 
@@ -234,7 +243,7 @@ _PARAMS: dict[str, dict[str, object]] = {
 _CHANNELS = tuple(_PARAMS)
 
 
-def _reply(reply: _Reply) -> Ack | Control:
+def _reply(reply: _KrakenReply) -> Ack | Control:
     if reply.Error:
         return Ack("error", ok=False, reason=reply.Error[:200])
     if reply.method in ("pong", "unsubscribe"):
@@ -281,12 +290,12 @@ def ping(number: int) -> str:
 # --- books ------------------------------------------------------------------------------------
 
 
-class _Level(Struct, gc=False):
+class _KrakenLevel(Struct, gc=False):
     price: Raw
     qty: Raw
 
 
-_LEVELS = msgspec.json.Decoder(list[_Level])
+_LEVELS = msgspec.json.Decoder(list[_KrakenLevel])
 
 
 def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -20,7 +20,7 @@ from exporter.venues.families import kraken as family
 Seconds = Annotated[float, Meta(gt=1e9, lt=1e10)]
 
 
-class _Frame(Struct, gc=False, array_like=True):
+class _KrakenV1Frame(Struct, gc=False, array_like=True):
     """``[id, body, channel, pair]``, or ``[id, body, body, channel, pair]``."""
 
     number: Raw
@@ -30,40 +30,40 @@ class _Frame(Struct, gc=False, array_like=True):
     fourth: str = ""
 
 
-class _Trade(Struct, gc=False, array_like=True):
+class _KrakenV1Trade(Struct, gc=False, array_like=True):
     price: Price
     volume: Size
     time: Seconds
     side: Literal["b", "s"]
 
 
-class _Best(Struct, gc=False, array_like=True):
+class _KrakenV1Best(Struct, gc=False, array_like=True):
     price: Size
     whole_lots: Size
     volume: Size
 
 
-class _Ticker(Struct, gc=False):
-    a: _Best
-    b: _Best
+class _KrakenV1Ticker(Struct, gc=False):
+    a: _KrakenV1Best
+    b: _KrakenV1Best
 
 
-class _Level(Struct, gc=False, array_like=True):
+class _KrakenV1Level(Struct, gc=False, array_like=True):
     price: str  # text, because the checksum needs every trailing zero
     volume: str
     time: Seconds
     republished: str = ""  # "r": sent again after a level above it went away; the time is old
 
 
-class _Book(Struct, gc=False):
-    a: list[_Level] = []
-    b: list[_Level] = []
+class _KrakenV1Book(Struct, gc=False):
+    a: list[_KrakenV1Level] = []
+    b: list[_KrakenV1Level] = []
     c: int | None = None
-    as_: list[_Level] | None = msgspec.field(default=None, name="as")
-    bs: list[_Level] | None = None
+    as_: list[_KrakenV1Level] | None = msgspec.field(default=None, name="as")
+    bs: list[_KrakenV1Level] | None = None
 
 
-class _Candle(Struct, gc=False, array_like=True):
+class _KrakenV1Candle(Struct, gc=False, array_like=True):
     time: Seconds
     end: Seconds
     open: Price
@@ -93,11 +93,11 @@ class _Subscription(Struct, gc=False, tag_field="event", tag="subscriptionStatus
     errorMessage: str = ""  # noqa: N815 - the wire's spelling
 
 
-class _System(Struct, gc=False, tag_field="event", tag="systemStatus"):
+class _KrakenV1System(Struct, gc=False, tag_field="event", tag="systemStatus"):
     status: str
 
 
-class _Heartbeat(Struct, gc=False, tag_field="event", tag="heartbeat"):
+class _KrakenV1Heartbeat(Struct, gc=False, tag_field="event", tag="heartbeat"):
     pass
 
 
@@ -105,20 +105,20 @@ class _Pong(Struct, gc=False, tag_field="event", tag="pong"):
     pass
 
 
-class _Error(Struct, gc=False, tag_field="event", tag="error"):
+class _KrakenV1Error(Struct, gc=False, tag_field="event", tag="error"):
     errorMessage: str = ""  # noqa: N815
 
 
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
-_FRAME = msgspec.json.Decoder(_Frame)
+_FRAME = msgspec.json.Decoder(_KrakenV1Frame)
 _TEXT = msgspec.json.Decoder(str)
-_TRADES = msgspec.json.Decoder(list[_Trade], strict=False)
-_TICKER = msgspec.json.Decoder(_Ticker, strict=False)
-_BOOK = msgspec.json.Decoder(_Book, strict=False)
+_TRADES = msgspec.json.Decoder(list[_KrakenV1Trade], strict=False)
+_TICKER = msgspec.json.Decoder(_KrakenV1Ticker, strict=False)
+_BOOK = msgspec.json.Decoder(_KrakenV1Book, strict=False)
 _SPREAD = msgspec.json.Decoder(_Spread, strict=False)
-_CANDLE = msgspec.json.Decoder(_Candle, strict=False)
+_CANDLE = msgspec.json.Decoder(_KrakenV1Candle, strict=False)
 _EVENT: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-    _Subscription | _System | _Heartbeat | _Pong | _Error
+    _Subscription | _KrakenV1System | _KrakenV1Heartbeat | _Pong | _KrakenV1Error
 )
 
 
@@ -167,7 +167,9 @@ def _book(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[Eve
     book = _BOOK.decode(bodies[0])
     if len(bodies) == 2:
         other = _BOOK.decode(bodies[1])
-        book = _Book(book.a or other.a, book.b or other.b, book.c if other.c is None else other.c)
+        book = _KrakenV1Book(
+            book.a or other.a, book.b or other.b, book.c if other.c is None else other.c
+        )
     if book.as_ is not None or book.bs is not None:
         sides = (book.bs or [], book.as_ or [])
         return (Depth("book.snapshot", topic, pair, None, sides, snapshot=True),)
@@ -201,16 +203,16 @@ _EVENTS: dict[str, Callable[[Sequence[Raw], str, str, str], tuple[Event, ...]]] 
 
 
 def _reply(
-    row: _Subscription | _System | _Heartbeat | _Pong | _Error,
+    row: _Subscription | _KrakenV1System | _KrakenV1Heartbeat | _Pong | _KrakenV1Error,
 ) -> Ack | Control:
     match row:
-        case _System(status=status):
+        case _KrakenV1System(status=status):
             return Control("systemStatus", maintenance=status != "online")
-        case _Heartbeat():
+        case _KrakenV1Heartbeat():
             return Control("heartbeat")
         case _Pong():
             return Control("pong")
-        case _Error(errorMessage=text):
+        case _KrakenV1Error(errorMessage=text):
             return Ack("error", ok=False, reason=text[:200])
         case _Subscription(status="unsubscribed"):
             return Control("subscriptionStatus")

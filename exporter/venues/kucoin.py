@@ -53,7 +53,7 @@ from exporter.model import (
 _BUY, _SELL = Side.BUY, Side.SELL
 
 
-class _Match(Struct, gc=False):
+class _KuCoinMatch(Struct, gc=False):
     symbol: str
     sequence: int
     side: str
@@ -62,7 +62,7 @@ class _Match(Struct, gc=False):
     time: Nanos
 
 
-class _Ticker(Struct, gc=False):
+class _KuCoinTicker(Struct, gc=False):
     sequence: int
     time: Millis
     # Null where the side is empty. N815: the wire's spelling, here and below.
@@ -72,7 +72,7 @@ class _Ticker(Struct, gc=False):
     bestAskSize: Size | None = None  # noqa: N815
 
 
-class _Update(Struct, gc=False):
+class _KuCoinUpdate(Struct, gc=False):
     symbol: str
     sequenceStart: int  # noqa: N815
     sequenceEnd: int  # noqa: N815
@@ -86,13 +86,13 @@ class _Prices(Struct, gc=False, array_like=True):
     close: Price
 
 
-class _Candle(Struct, gc=False):
+class _KuCoinCandle(Struct, gc=False):
     symbol: str
     candles: _Prices
     time: Nanos
 
 
-class _Frame(Struct, gc=False):
+class _KuCoinFrame(Struct, gc=False):
     type: str
     topic: str = ""
     subject: str = ""
@@ -102,11 +102,11 @@ class _Frame(Struct, gc=False):
 
 
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
-_FRAME = msgspec.json.Decoder(_Frame)
-_MATCH = msgspec.json.Decoder(_Match, strict=False)
-_TICKER = msgspec.json.Decoder(_Ticker, strict=False)
-_UPDATE = msgspec.json.Decoder(_Update, strict=False)
-_CANDLE = msgspec.json.Decoder(_Candle, strict=False)
+_FRAME = msgspec.json.Decoder(_KuCoinFrame)
+_MATCH = msgspec.json.Decoder(_KuCoinMatch, strict=False)
+_TICKER = msgspec.json.Decoder(_KuCoinTicker, strict=False)
+_UPDATE = msgspec.json.Decoder(_KuCoinUpdate, strict=False)
+_CANDLE = msgspec.json.Decoder(_KuCoinCandle, strict=False)
 
 
 def parse(frame: bytes) -> tuple[Event, ...]:
@@ -199,7 +199,7 @@ _EVENTS: dict[str, Callable[[str, Raw], Event]] = {
 _UNUSED = frozenset({"trade.snapshot", "level1", "level2", "tick", "funding.update"})
 
 
-def _reply(message: _Frame) -> Ack | Control:
+def _reply(message: _KuCoinFrame) -> Ack | Control:
     request = int(message.id) if message.id.isdecimal() else None
     match message.type:
         case "ack":
@@ -280,7 +280,7 @@ def levels(event: Depth) -> tuple[Sequence[tuple[float, float]], Sequence[tuple[
     raise ParseError("levels of another venue")
 
 
-class _Book(_Sides, gc=False):
+class _KuCoinBook(_Sides, gc=False):
     sequence: int = 0
     time: Millis | None = None
 
@@ -288,7 +288,7 @@ class _Book(_Sides, gc=False):
 def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
     """Read the REST book that updates continue."""
     with reading("kucoin book"):
-        book = msgspec.json.decode(_payload(body), type=_Book, strict=False)
+        book = msgspec.json.decode(_payload(body), type=_KuCoinBook, strict=False)
         time = None if book.time is None else book.time / 1e3
         return Depth("book", topic, symbol, time, book, snapshot=True, last=book.sequence)
 
@@ -311,12 +311,12 @@ def _payload(body: bytes) -> Raw:
     return reply.data
 
 
-class _Status(Struct):
+class _KuCoinStatus(Struct):
     status: str
     msg: str | None = None
 
 
-class _Symbol(Struct):
+class _KuCoinSymbol(Struct):
     symbol: str
     baseCurrency: str  # noqa: N815
     quoteCurrency: str  # noqa: N815
@@ -341,14 +341,14 @@ def read_time(body: bytes) -> float:
 def read_status(body: bytes) -> Maintenance:
     """Read what the venue says of itself: ``open``, ``close`` or ``cancelonly``."""
     with reading("kucoin status"):
-        status = msgspec.json.decode(_payload(body), type=_Status)
+        status = msgspec.json.decode(_payload(body), type=_KuCoinStatus)
         return Maintenance(active=status.status != "open", title=(status.msg or "")[:200])
 
 
 def read_markets(body: bytes) -> tuple[Market, ...]:
     """Read the tradable markets. After a rename ``symbol`` no longer says what is traded."""
     with reading("kucoin symbols"):
-        rows = msgspec.json.decode(_payload(body), type=list[_Symbol])
+        rows = msgspec.json.decode(_payload(body), type=list[_KuCoinSymbol])
         return tuple(
             Market(row.symbol, f"{row.baseCurrency}-{row.quoteCurrency}")
             for row in rows

@@ -59,7 +59,7 @@ class _TradeArg(Struct, gc=False):
     instId: str  # noqa: N815
 
 
-class _Fill(Struct, gc=False):
+class _OkxFill(Struct, gc=False):
     instId: str  # noqa: N815
     tradeId: Serial  # noqa: N815
     px: Price
@@ -68,9 +68,9 @@ class _Fill(Struct, gc=False):
     ts: Millis
 
 
-class _Trades(Struct, gc=False):
+class _OkxTrades(Struct, gc=False):
     arg: _TradeArg
-    data: list[_Fill]
+    data: list[_OkxFill]
 
 
 class _BookArg(Struct, gc=False):
@@ -78,7 +78,7 @@ class _BookArg(Struct, gc=False):
     instId: str  # noqa: N815
 
 
-class _Levels(Struct, gc=False):
+class _OkxLevels(Struct, gc=False):
     asks: Raw
     bids: Raw
     ts: Millis
@@ -87,13 +87,13 @@ class _Levels(Struct, gc=False):
     checksum: int = 0
 
 
-class _Books(Struct, gc=False):
+class _OkxBooks(Struct, gc=False):
     arg: _BookArg
-    data: list[_Levels]
+    data: list[_OkxLevels]
     action: Literal["snapshot", "update"] = "snapshot"  # books5 says none and sends it whole
 
 
-class _Level(Struct, gc=False, array_like=True):
+class _OkxLevel(Struct, gc=False, array_like=True):
     price: Price
     size: Size
 
@@ -103,16 +103,16 @@ class _TopArg(Struct, gc=False):
     instId: str  # noqa: N815
 
 
-class _Top(Struct, gc=False):
-    asks: list[_Level]
-    bids: list[_Level]
+class _OkxTop(Struct, gc=False):
+    asks: list[_OkxLevel]
+    bids: list[_OkxLevel]
     ts: Millis
     seqId: Serial | None = None  # noqa: N815
 
 
-class _Tops(Struct, gc=False):
+class _OkxTops(Struct, gc=False):
     arg: _TopArg
-    data: list[_Top]
+    data: list[_OkxTop]
 
 
 class _TickerArg(Struct, gc=False):
@@ -120,7 +120,7 @@ class _TickerArg(Struct, gc=False):
     instId: str  # noqa: N815
 
 
-class _Ticker(Struct, gc=False):
+class _OkxTicker(Struct, gc=False):
     """``""`` stands for the price and size of an empty side."""
 
     askPx: Price | Literal[""]  # noqa: N815
@@ -130,12 +130,12 @@ class _Ticker(Struct, gc=False):
     ts: Millis
 
 
-class _Tickers(Struct, gc=False):
+class _OkxTickers(Struct, gc=False):
     arg: _TickerArg
-    data: list[_Ticker]
+    data: list[_OkxTicker]
 
 
-class _Candle(Struct, gc=False, array_like=True):
+class _OkxCandle(Struct, gc=False, array_like=True):
     start: Millis
     open: str
     high: str
@@ -147,12 +147,12 @@ class _Candle(Struct, gc=False, array_like=True):
     confirm: Literal["0", "1", ""] = ""
 
 
-class _Candles(Struct, gc=False):
+class _OkxCandles(Struct, gc=False):
     arg: _Arg
-    data: list[_Candle]
+    data: list[_OkxCandle]
 
 
-class _Message(Struct, gc=False):
+class _OkxMessage(Struct, gc=False):
     """What tells the kinds of frame apart, whatever the order of keys."""
 
     arg: _Arg | None = None
@@ -163,12 +163,12 @@ class _Message(Struct, gc=False):
 
 
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
-_trades = msgspec.json.Decoder(_Trades, strict=False).decode
-_books = msgspec.json.Decoder(_Books, strict=False).decode
-_tops = msgspec.json.Decoder(_Tops, strict=False).decode
-_tickers = msgspec.json.Decoder(_Tickers, strict=False).decode
-_candles = msgspec.json.Decoder(_Candles, strict=False).decode
-_message = msgspec.json.Decoder(_Message).decode
+_trades = msgspec.json.Decoder(_OkxTrades, strict=False).decode
+_books = msgspec.json.Decoder(_OkxBooks, strict=False).decode
+_tops = msgspec.json.Decoder(_OkxTops, strict=False).decode
+_tickers = msgspec.json.Decoder(_OkxTickers, strict=False).decode
+_candles = msgspec.json.Decoder(_OkxCandles, strict=False).decode
+_message = msgspec.json.Decoder(_OkxMessage).decode
 
 
 def parse(frame: bytes) -> tuple[Event, ...]:
@@ -199,7 +199,7 @@ def _read_trades(frame: bytes) -> tuple[Event, ...]:
     return tuple(_trade(channel, topic, row) for row in rows)
 
 
-def _trade(label: str, topic: str, row: _Fill) -> Trade:
+def _trade(label: str, topic: str, row: _OkxFill) -> Trade:
     side = _BUY if row.side == "buy" else _SELL
     return Trade(label, topic, row.instId, row.ts / 1e3, row.px, row.sz, side, None, row.tradeId)
 
@@ -217,7 +217,7 @@ def _read_books(frame: bytes) -> tuple[Event, ...]:
     return tuple(_depth(label, topic, symbol, snapshot, row) for row in rows)
 
 
-def _depth(label: str, topic: str, symbol: str, snapshot: bool, row: _Levels) -> Depth:
+def _depth(label: str, topic: str, symbol: str, snapshot: bool, row: _OkxLevels) -> Depth:
     # A snapshot follows nothing. An update may go back to a smaller number, a legal reset; one
     # that follows itself is a keepalive.
     previous = None if snapshot else row.prevSeqId
@@ -245,7 +245,7 @@ def _read_tops(frame: bytes) -> tuple[Event, ...]:
     return tuple([_top(topic, symbol, row) for row in message.data])
 
 
-def _top(topic: str, symbol: str, row: _Top) -> Event:
+def _top(topic: str, symbol: str, row: _OkxTop) -> Event:
     if not row.bids or not row.asks:
         return Control("bbo-tbt", data=True)  # an empty side: alive, but nothing to quote
     bid, ask = row.bids[0], row.asks[0]
@@ -269,7 +269,7 @@ def _read_tickers(frame: bytes) -> tuple[Event, ...]:
     return tuple([_ticker(topic, symbol, row) for row in message.data])
 
 
-def _ticker(topic: str, symbol: str, row: _Ticker) -> Event:
+def _ticker(topic: str, symbol: str, row: _OkxTicker) -> Event:
     bid, ask, bid_size, ask_size = row.bidPx, row.askPx, row.bidSz, row.askSz
     if isinstance(bid, str) or isinstance(ask, str):
         return Control("tickers", data=True)
@@ -343,7 +343,7 @@ _UNUSED = frozenset({
 _REFUSED = re.compile(r"channel:([\w-]{1,40}), ?instId:([\w-]{1,80})")
 
 
-def _reply(message: _Message) -> Event:
+def _reply(message: _OkxMessage) -> Event:
     arg = message.arg
     topics = () if arg is None else (f"{arg.channel}:{arg.instId}",)
     match message.event:
@@ -420,26 +420,26 @@ def checksum(bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]]) -
 # --- REST -------------------------------------------------------------------------------------
 
 
-class _Time(Struct):
+class _OkxTime(Struct):
     ts: str
 
 
 class _Times(Struct):
-    data: list[_Time]
+    data: list[_OkxTime]
 
 
-class _Window(Struct):
+class _OkxWindow(Struct):
     state: str
     title: str = ""
     end: str = ""
     env: str = "1"
 
 
-class _Windows(Struct):
-    data: list[_Window]
+class _OkxWindows(Struct):
+    data: list[_OkxWindow]
 
 
-class _Instrument(Struct):
+class _OkxInstrument(Struct):
     instId: str  # noqa: N815
     instType: str  # noqa: N815
     state: str
@@ -447,11 +447,11 @@ class _Instrument(Struct):
     quoteCcy: str = ""  # noqa: N815
 
 
-class _Instruments(Struct):
-    data: list[_Instrument]
+class _OkxInstruments(Struct):
+    data: list[_OkxInstrument]
 
 
-class _Fault(Struct):
+class _OkxFault(Struct):
     code: str
 
 
@@ -464,7 +464,7 @@ def read_time(body: bytes) -> float:
 def read_status(body: bytes) -> Maintenance:
     """Read whether a maintenance of the production system is under way, and until when."""
     with reading("okx status"):
-        rows = msgspec.json.decode(body, type=_Windows).data
+        rows = msgspec.json.decode(body, type=_OkxWindows).data
         ongoing = [row for row in rows if row.state == "ongoing" and row.env == "1"]
         ends = [seconds(row.end, 1e3) for row in ongoing if row.end != ""]
         return Maintenance(
@@ -477,7 +477,7 @@ def read_status(body: bytes) -> Maintenance:
 def read_markets(body: bytes) -> tuple[Market, ...]:
     """Read the tradable markets; what is not spot keeps its own name (``BTC-USDT-SWAP``)."""
     with reading("okx markets"):
-        rows = msgspec.json.decode(body, type=_Instruments).data
+        rows = msgspec.json.decode(body, type=_OkxInstruments).data
         return tuple(
             Market(
                 row.instId,
@@ -488,7 +488,7 @@ def read_markets(body: bytes) -> tuple[Market, ...]:
         )
 
 
-class _Row(Struct):
+class _OkxRow(Struct):
     last: str
     lastSz: str  # noqa: N815
     bidPx: str  # noqa: N815
@@ -498,7 +498,7 @@ class _Row(Struct):
 
 
 class _Rows(Struct):
-    data: list[_Row]
+    data: list[_OkxRow]
 
 
 def read_last_trade(body: bytes) -> MarketState:
@@ -523,7 +523,7 @@ def fault(answer: Answer) -> Reason | None:
     if answer.status == 429:
         return Reason.RATE_LIMITED
     try:
-        code = msgspec.json.decode(answer.body, type=_Fault).code
+        code = msgspec.json.decode(answer.body, type=_OkxFault).code
     except DOUBTFUL:
         return Reason.BODY_INVALID if answer.status == 200 else None
     match code:

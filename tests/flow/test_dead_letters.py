@@ -13,7 +13,7 @@ import pytest
 
 from exporter.flow import dead_letters, segments
 from exporter.flow.dead_letters import DeadLetter
-from exporter.flow.segments import BusyError, DamagedError
+from exporter.flow.segments import BusyError, DamagedSegmentError
 
 
 def letter(number: int, frame: bytes = b"{") -> DeadLetter:
@@ -95,7 +95,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, wait: float)
     letters = [each for each in found if isinstance(each, DeadLetter)]
     assert [each.time for each in letters] == list(range(1, len(letters) + 1))
     assert len(letters) >= acknowledged
-    torn = [each for each in found if isinstance(each, DamagedError)]
+    torn = [each for each in found if isinstance(each, DamagedSegmentError)]
     assert all(each.torn for each in torn)
     again = dead_letters.writer(tmp_path)
     assert bool(again.mended) is bool(torn)

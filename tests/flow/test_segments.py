@@ -20,7 +20,7 @@ from exporter.flow.segments import (
     SMALLEST,
     BusyError,
     Content,
-    DamagedError,
+    DamagedSegmentError,
     ForeignError,
     Writer,
     mend,
@@ -57,7 +57,7 @@ def kept(path: Path, content: Content = CONTENT) -> tuple[list[bytes], Exception
             found.append(next(payloads))
         except StopIteration:
             return found, None
-        except (DamagedError, ForeignError) as error:
+        except (DamagedSegmentError, ForeignError) as error:
             return found, error
 
 
@@ -79,7 +79,7 @@ def test_a_kill_at_any_byte(whole: bytes, tmp_path: Path) -> None:
         if length in (0, *ends):  # of an empty file nothing was lost
             assert error is None
         else:
-            assert isinstance(error, DamagedError)
+            assert isinstance(error, DamagedSegmentError)
             assert error.torn
 
 
@@ -96,7 +96,7 @@ def test_any_bit_flip_is_seen(
     path.write_bytes(damaged)
     found, error = kept(path)
     assert found == PAYLOADS[: len(found)]
-    assert isinstance(error, DamagedError | ForeignError)
+    assert isinstance(error, DamagedSegmentError | ForeignError)
 
 
 def test_a_block_in_a_wrong_place_does_not_verify(whole: bytes, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_mending_leaves_other_damage_alone(whole: bytes, tmp_path: Path) -> None
     damaged = bytearray(whole)
     damaged[HEAD_SIZE + 9] ^= 1
     path.write_bytes(damaged)
-    with pytest.raises(DamagedError, match=f"a wrong checksum at byte {HEAD_SIZE}"):
+    with pytest.raises(DamagedSegmentError, match=f"a wrong checksum at byte {HEAD_SIZE}"):
         mend(path, CONTENT)
     Writer(tmp_path, CONTENT).close()
     assert path.read_bytes() == damaged
@@ -273,7 +273,7 @@ def test_a_killed_process_leaves_what_it_wrote(tmp_path: Path) -> None:
     for path in segments(tmp_path):
         payloads, error = kept(path)
         found += payloads
-        assert error is None or (isinstance(error, DamagedError) and error.torn)
+        assert error is None or (isinstance(error, DamagedSegmentError) and error.torn)
     numbers = [int.from_bytes(payload[:8], "little") for payload in found]
     assert numbers == list(range(len(numbers)))
     assert len(numbers) > 100

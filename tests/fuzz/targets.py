@@ -84,7 +84,7 @@ def _block(data: bytes) -> None:
 
 def _segment(file: Path, content: segments.Content, data: bytes) -> None:
     file.write_bytes(data)
-    with suppress(segments.ForeignError, segments.DamagedError):
+    with suppress(segments.ForeignError, segments.DamagedSegmentError):
         for payload in segments.read(file, content):
             _block(payload)
 

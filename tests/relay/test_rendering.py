@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from exporter.model import Alert, Level, Notification, Occasion
 from exporter.relay import escaping, notifiers, rendering, webhook
+from exporter.relay.escaping import utf16_units
 from exporter.relay.incident import Incident, IncidentRules, advance
-from exporter.relay.notifiers.line import units
 from exporter.relay.notifiers.twilio import segments
 from tests.relay.hostile import TEXTS
 from tests.relay.parts import EPOCH, make, receiver
@@ -114,8 +114,8 @@ def _check_wire(kind: str, note: Notification, body: bytes) -> None:
 )
 def test_splitting_loses_nothing(lines: list[str], limit: int) -> None:
     """Joined again the parts are the whole, in order, and each fits."""
-    parts = rendering.split(lines, limit, units)
-    assert all(units(part) <= limit for part in parts)
+    parts = rendering.split(lines, limit, utf16_units)
+    assert all(utf16_units(part) <= limit for part in parts)
     assert "".join(parts).replace("\n", "") == "".join(lines)
 
 

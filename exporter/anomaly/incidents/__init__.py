@@ -141,7 +141,7 @@ class IncidentTracker:
             rows = slice(start, start + ROWS)
             states, peaks = self._states[rows], self._peaks[rows].tolist()
             kept = [
-                _Row(one, state, peak)
+                _StateRow(one, state, peak)
                 for one, state, peak in zip(self.series[rows], states, peaks, strict=True)
                 if state is not QUIET or peak > 0.0
             ]
@@ -158,7 +158,7 @@ class IncidentTracker:
             head = msgspec.json.decode(first, type=_Head)
             if head.version != _VERSION:
                 raise ValueError(f"version {head.version}, expected {_VERSION}")
-            rows = msgspec.json.Decoder(_Row).decode_lines(rest)
+            rows = msgspec.json.Decoder(_StateRow).decode_lines(rest)
         except ValueError as error:
             raise ValueError(f"unreadable incident state: {error}") from error
         states = {row.series: _moved(row.state, now - head.now) for row in rows}
@@ -210,7 +210,7 @@ class _Head(msgspec.Struct):
     now: float  # of the clock that the states' times are by
 
 
-class _Row(msgspec.Struct):
+class _StateRow(msgspec.Struct):
     series: Series
     state: IncidentState
     peak: float

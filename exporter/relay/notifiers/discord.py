@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.contracts import Account, Notifier, untaken
+from exporter.contracts import Account, Notifier
 from exporter.model import (
     Answer,
     Delivered,
@@ -22,6 +22,7 @@ from exporter.model import (
     Occasion,
     Outcome,
 )
+from exporter.relay.responses import failure, read_json
 
 _COLORS: Final = {Level.CRITICAL: 0x992D22, Level.WARNING: 0xE67E22, Level.INFO: 0x3498DB}
 _RESOLVED: Final = 0x2ECC71
@@ -91,7 +92,7 @@ def _color(note: Notification) -> int:
     return _RESOLVED if note.resolved else _COLORS[note.level]
 
 
-class _Reply(msgspec.Struct):
+class _DiscordReply(msgspec.Struct):
     id: str = ""
     message: str = ""
     code: int = 0
@@ -100,7 +101,7 @@ class _Reply(msgspec.Struct):
 
 def parse_response(answer: Answer) -> Outcome:
     """Return the message's id; a rate limit's wait is in seconds, in the header and the body."""
-    reply = _read(answer.body)
+    reply = read_json(answer, _DiscordReply)
     reason = f"{answer.status} {reply.message}".strip()[:200]
     match answer.status:
         case 200:
@@ -109,7 +110,7 @@ def parse_response(answer: Answer) -> Outcome:
             return Delivered(pause=_pause(answer))
         case status:
             after = reply.retry_after
-            return untaken(status, reason, after=after if after is not None else _number(answer))
+            return failure(status, reason, after=after if after is not None else _number(answer))
 
 
 def _pause(answer: Answer) -> float:
@@ -125,13 +126,6 @@ def _number(answer: Answer, header: str = "retry-after") -> float | None:
     except ValueError:
         return None
     return value if 0.0 <= value < 1e6 else None
-
-
-def _read(body: bytes) -> _Reply:
-    try:
-        return msgspec.json.decode(body, type=_Reply)
-    except (msgspec.MsgspecError, ValueError):
-        return _Reply()
 
 
 NOTIFIER = Notifier(

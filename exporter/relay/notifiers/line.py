@@ -12,17 +12,13 @@ from typing import Final
 
 import msgspec
 
-from exporter.contracts import Account, Notifier, untaken
+from exporter.contracts import Account, Notifier
 from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome, Refused
-from exporter.relay.escaping import defused
+from exporter.relay.escaping import defused, utf16_units
+from exporter.relay.responses import failure, read_json
 
 _MOST_USERS: Final = 500  # of one multicast
 _MOST_TEXTS: Final = 5  # message objects of one request; they count as one message each recipient
-
-
-def units(text: str) -> int:
-    """Count as LINE does: UTF-16 code units, so that an emoji is two."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def batches(to: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -57,14 +53,14 @@ class _Sent(msgspec.Struct):
     id: str = ""
 
 
-class _Reply(msgspec.Struct):
+class _LineReply(msgspec.Struct):
     message: str = ""
     sentMessages: list[_Sent] = []  # noqa: N815 - LINE's spelling
 
 
 def parse_response(answer: Answer) -> Outcome:
     """A 409 means that an earlier try with this key was accepted: that is success."""
-    reply = _read(answer.body)
+    reply = read_json(answer, _LineReply)
     sent = reply.sentMessages[0].id if reply.sentMessages else ""
     reason = f"{answer.status} {reply.message}"[:200].strip()
     match answer.status:
@@ -75,14 +71,7 @@ def parse_response(answer: Answer) -> Outcome:
         case 429 if "monthly limit" in reply.message.lower():
             return Refused(f"quota of the month used up: {reason}")
         case status:
-            return untaken(status, reason, gone=(401, 403))
-
-
-def _read(body: bytes) -> _Reply:
-    try:
-        return msgspec.json.decode(body, type=_Reply)
-    except (msgspec.MsgspecError, ValueError):
-        return _Reply()
+            return failure(status, reason, gone=(401, 403))
 
 
 def quota(account: Account) -> tuple[HttpRequest, HttpRequest]:
@@ -118,7 +107,7 @@ NOTIFIER = Notifier(
     needs=frozenset({"token", "to"}),
     recipient=r"[UCR][0-9a-f]{32}",
     limit=5000,
-    measure=units,
+    measure=utf16_units,
     texts=_MOST_TEXTS,
     batches=batches,
     idempotent=True,

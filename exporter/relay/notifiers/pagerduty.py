@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from exporter.contracts import Account, Notifier, untaken
+from exporter.contracts import Account, Notifier
 from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome
 from exporter.relay.escaping import defused
+from exporter.relay.responses import failure, read_json
 
 _SUMMARY = 1024
 
@@ -45,7 +46,7 @@ def request(note: Notification, account: Account, key: str, edits: str | None) -
     )
 
 
-class _Reply(msgspec.Struct):
+class _PagerDutyReply(msgspec.Struct):
     status: str = ""
     message: str = ""
     dedup_key: str = ""
@@ -54,16 +55,13 @@ class _Reply(msgspec.Struct):
 
 def parse_response(answer: Answer) -> Outcome:
     """202 is taken; a 400 names what is wrong with the event."""
-    try:
-        reply = msgspec.json.decode(answer.body, type=_Reply)
-    except (msgspec.MsgspecError, ValueError):
-        reply = _Reply()
+    reply = read_json(answer, _PagerDutyReply)
     reason = f"{answer.status} {reply.message} {'; '.join(reply.errors)}".strip()[:200]
     match answer.status:
         case 202 | 200:
             return Delivered(id=reply.dedup_key)
         case status:
-            return untaken(status, reason)
+            return failure(status, reason)
 
 
 NOTIFIER = Notifier(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from exporter.contracts import Account, Notifier, untaken
+from exporter.contracts import Account, Notifier
 from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome
+from exporter.relay.responses import failure
 
 _SECTION = 3000  # characters of a section's text
 _HEADER = 150
@@ -45,7 +46,7 @@ def parse_response(answer: Answer) -> Outcome:
         case 200:
             return Delivered()
         case status:
-            return untaken(status, reason, gone=(401, 403, 404, 410))
+            return failure(status, reason, gone=(401, 403, 404, 410))
 
 
 NOTIFIER = Notifier(

@@ -10,15 +10,12 @@ import re
 
 import msgspec
 
-from exporter.contracts import Account, Notifier, untaken
+from exporter.contracts import Account, Notifier
 from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome, Refused, Retry
+from exporter.relay.escaping import utf16_units
+from exporter.relay.responses import failure, read_json
 
 _MOST = 4096  # UTF-16 code units
-
-
-def units(text: str) -> int:
-    """Count as Telegram does: UTF-16 code units."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def escape(text: str) -> str:
@@ -34,8 +31,8 @@ def request(note: Notification, account: Account, key: str, edits: str | None) -
     text = note.texts[0]
     if note.triage:
         text = f"{text}\n\n{note.triage}"
-    while units(text) > _MOST:  # only a triage can make it too long
-        text = text[: len(text) - (units(text) - _MOST)]
+    while utf16_units(text) > _MOST:  # only a triage can make it too long
+        text = text[: len(text) - (utf16_units(text) - _MOST)]
     body: dict[str, object] = {
         "chat_id": account.to[0],
         "text": text,
@@ -57,23 +54,20 @@ class _Parameters(msgspec.Struct):
     migrate_to_chat_id: int | None = None
 
 
-class _Result(msgspec.Struct):
+class _TelegramResult(msgspec.Struct):
     message_id: int = 0
 
 
-class _Reply(msgspec.Struct):
+class _TelegramReply(msgspec.Struct):
     ok: bool = False
     description: str = ""
     parameters: _Parameters = msgspec.field(default_factory=_Parameters)
-    result: _Result = msgspec.field(default_factory=_Result)
+    result: _TelegramResult = msgspec.field(default_factory=_TelegramResult)
 
 
 def parse_response(answer: Answer) -> Outcome:
     """An edit that changes nothing is refused with "message is not modified": it is done."""
-    try:
-        reply = msgspec.json.decode(answer.body, type=_Reply)
-    except (msgspec.MsgspecError, ValueError):
-        reply = _Reply()
+    reply = read_json(answer, _TelegramReply)
     reason = f"{answer.status} {reply.description}"[:200].strip()
     if answer.status == 200 and reply.ok:
         return Delivered(id=str(reply.result.message_id))
@@ -84,7 +78,7 @@ def parse_response(answer: Answer) -> Outcome:
         return Refused(f"{reason}; the group's new id is {new}", gone=True)
     if answer.status == 200:
         return Retry(reason, unsure=True)
-    return untaken(answer.status, reason, after=reply.parameters.retry_after)
+    return failure(answer.status, reason, after=reply.parameters.retry_after)
 
 
 NOTIFIER = Notifier(
@@ -94,7 +88,7 @@ NOTIFIER = Notifier(
     needs=frozenset({"token", "to"}),
     recipient=r"-?[0-9]{1,20}|@[A-Za-z0-9_]{4,40}",
     limit=4000,
-    measure=units,
+    measure=utf16_units,
     batches=lambda to: tuple((each,) for each in to),
     supports_edit=True,
     escape=escape,

@@ -12,9 +12,10 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from exporter.contracts import Account, Notifier, untaken
+from exporter.contracts import Account, Notifier
 from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome
-from exporter.relay.escaping import defused
+from exporter.relay.escaping import defused, utf16_units
+from exporter.relay.responses import failure, read_json
 
 _GSM7: Final = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡"
@@ -28,7 +29,7 @@ def segments(text: str) -> int:
     if all(char in _GSM7 or char in _EXTENDED for char in text):
         septets = len(text) + sum(char in _EXTENDED for char in text)
         return 1 if septets <= 160 else -(-septets // 153)
-    codes = len(text.encode("utf-16-le", "surrogatepass")) // 2
+    codes = utf16_units(text)
     return 1 if codes <= 70 else -(-codes // 67)
 
 
@@ -54,7 +55,7 @@ def request(note: Notification, account: Account, key: str, edits: str | None) -
     )
 
 
-class _Reply(msgspec.Struct):
+class _TwilioReply(msgspec.Struct):
     sid: str = ""
     code: int | None = None
     message: str | None = None
@@ -62,16 +63,13 @@ class _Reply(msgspec.Struct):
 
 def parse_response(answer: Answer) -> Outcome:
     """A 429 was never processed; after a 5xx nobody knows. 201 means queued, not delivered."""
-    try:
-        reply = msgspec.json.decode(answer.body, type=_Reply)
-    except (msgspec.MsgspecError, ValueError):
-        reply = _Reply()
+    reply = read_json(answer, _TwilioReply)
     reason = f"{answer.status} {reply.code or ''} {reply.message or ''}".strip()[:200]
     match answer.status:
         case 200 | 201:
             return Delivered(id=reply.sid)
         case status:
-            return untaken(status, reason)
+            return failure(status, reason)
 
 
 NOTIFIER = Notifier(

@@ -11,8 +11,9 @@ import hmac
 
 import msgspec
 
-from exporter.contracts import Account, Notifier, untaken
+from exporter.contracts import Account, Notifier
 from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome, Retry
+from exporter.relay.responses import failure
 
 _SCHEMA = "exchange-exporter/notification/v1"
 
@@ -61,7 +62,7 @@ def parse_response(answer: Answer) -> Outcome:
         case 408 | 425:
             return Retry(reason)
         case status:
-            return untaken(status, reason, gone=(401, 403, 404, 410))
+            return failure(status, reason, gone=(401, 403, 404, 410))
 
 
 NOTIFIER = Notifier(

@@ -49,7 +49,7 @@ class Result:
 
 
 @dataclass(slots=True)
-class _Watch:
+class _AlertWatch:
     """Looks at Alertmanager, and keeps for how long each alert was heard, in seconds."""
 
     stage: RehearsalStage
@@ -173,7 +173,7 @@ def rehearse(
 
 def _begin(
     stage: RehearsalStage, scenario: Scenario, factor: float, say: Callable[[str], None]
-) -> _Watch:
+) -> _AlertWatch:
     """Wait until the scenario can be played. Raises RehearsalError."""
     name = scenario.alert
     _check_loaded(stage, name)
@@ -187,7 +187,7 @@ def _begin(
     now = list(firing_alerts(stage))
     if name in {each.name for each in now}:
         raise RehearsalError(f"{name} fires already: nothing can be rehearsed")
-    return _Watch(stage, {each.fingerprint for each in now}, say)
+    return _AlertWatch(stage, {each.fingerprint for each in now}, say)
 
 
 def await_quiet(stage: RehearsalStage, limit: float, say: Callable[[str], None]) -> None:

@@ -56,7 +56,7 @@ def _seconds(moment: int) -> float:
     raise ParseError(f"expected a time in ms or µs, got {moment}")
 
 
-class _Trade(Struct, gc=False, tag_field="e", tag="trade"):
+class _BinanceTrade(Struct, gc=False, tag_field="e", tag="trade"):
     E: Instant
     s: str
     t: Serial
@@ -84,7 +84,7 @@ class _Depth(Struct, gc=False, tag_field="e", tag="depthUpdate"):
     pu: Serial | None = None  # futures alone
 
 
-class _Ticker(Struct, gc=False, tag_field="e", tag="bookTicker"):
+class _BinanceTicker(Struct, gc=False, tag_field="e", tag="bookTicker"):
     E: Instant
     s: str
     u: Serial
@@ -94,7 +94,7 @@ class _Ticker(Struct, gc=False, tag_field="e", tag="bookTicker"):
     A: Size
 
 
-class _Candle(Struct, gc=False):
+class _BinanceCandle(Struct, gc=False):
     t: Instant
     c: Price
     x: bool
@@ -104,14 +104,14 @@ class _Candle(Struct, gc=False):
 class _Kline(Struct, gc=False, tag_field="e", tag="kline"):
     E: Instant
     s: str
-    k: _Candle
+    k: _BinanceCandle
 
 
 class _Shutdown(Struct, gc=False, tag_field="e", tag="serverShutdown"):
     E: Instant
 
 
-_Message = _Trade | _AggTrade | _Depth | _Ticker | _Kline | _Shutdown
+_Message = _BinanceTrade | _AggTrade | _Depth | _BinanceTicker | _Kline | _Shutdown
 
 
 class _Stream(Struct, gc=False):
@@ -148,13 +148,13 @@ class _PartialStream(Struct, gc=False):
     data: _Partial
 
 
-class _Kind(Struct, gc=False):
+class _BinanceKind(Struct, gc=False):
     e: str
 
 
 class _KindStream(Struct, gc=False):
     stream: str
-    data: _Kind | list[_Kind]
+    data: _BinanceKind | list[_BinanceKind]
 
 
 class _Refusal(Struct, gc=False):
@@ -162,7 +162,7 @@ class _Refusal(Struct, gc=False):
     msg: str
 
 
-class _Reply(Struct, gc=False, forbid_unknown_fields=True):
+class _BinanceReply(Struct, gc=False, forbid_unknown_fields=True):
     id: int | str | None = None
     result: list[str] | bool | None = None
     code: int | None = None
@@ -178,8 +178,8 @@ _bare_ticker = msgspec.json.Decoder(_SpotTicker, strict=False).decode
 _bare_partial = msgspec.json.Decoder(_Partial).decode
 _partial = msgspec.json.Decoder(_PartialStream).decode
 _kind = msgspec.json.Decoder(_KindStream).decode
-_bare_kind = msgspec.json.Decoder(_Kind | list[_Kind]).decode
-_read_reply = msgspec.json.Decoder(_Reply).decode
+_bare_kind = msgspec.json.Decoder(_BinanceKind | list[_BinanceKind]).decode
+_read_reply = msgspec.json.Decoder(_BinanceReply).decode
 _PARTIAL = "partialDepth"  # our name of what has none
 # Market data that nothing here asks for, but anybody's recording may hold.
 _UNUSED = frozenset({
@@ -204,7 +204,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         message = _stream(frame)
         row = message.data
         # Asking isinstance of what it is not costs 0.1 µs.
-        if type(row) is _Trade:
+        if type(row) is _BinanceTrade:
             side = _SELL if row.m else _BUY
             return (
                 Trade(
@@ -248,8 +248,8 @@ def parse(frame: bytes) -> tuple[Event, ...]:
 
 
 def _event(topic: str, row: _Message) -> Event:
-    if isinstance(row, _Trade | _AggTrade):
-        number = row.t if isinstance(row, _Trade) else row.a
+    if isinstance(row, _BinanceTrade | _AggTrade):
+        number = row.t if isinstance(row, _BinanceTrade) else row.a
         side = _SELL if row.m else _BUY
         return Trade(
             _label(row),
@@ -274,7 +274,7 @@ def _event(topic: str, row: _Message) -> Event:
             row.u,
             row.pu,
         )
-    if isinstance(row, _Ticker):
+    if isinstance(row, _BinanceTicker):
         if not (row.b and row.a and row.B and row.A):
             return Control("bookTicker", data=True)
         return Quote(
@@ -435,16 +435,16 @@ TIMESTAMP = "E, when the event was published (ms)"
 # --- REST -------------------------------------------------------------------------------------
 
 
-class _Time(Struct):
+class _BinanceTime(Struct):
     serverTime: int  # noqa: N815 - the wire's spelling
 
 
-class _Status(Struct):
+class _BinanceStatus(Struct):
     status: Literal[0, 1]
     msg: str = ""
 
 
-class _Symbol(Struct):
+class _BinanceSymbol(Struct):
     symbol: str
     baseAsset: str  # noqa: N815
     quoteAsset: str  # noqa: N815
@@ -454,19 +454,19 @@ class _Symbol(Struct):
 
 
 class _Info(Struct):
-    symbols: list[_Symbol]
+    symbols: list[_BinanceSymbol]
 
 
 def read_time(body: bytes) -> float:
     """Read the venue's clock."""
     with reading("binance time"):
-        return seconds(msgspec.json.decode(body, type=_Time).serverTime, 1e3)
+        return seconds(msgspec.json.decode(body, type=_BinanceTime).serverTime, 1e3)
 
 
 def read_status(body: bytes) -> Maintenance:
     """Read whether the venue says that it is in maintenance."""
     with reading("binance status"):
-        status = msgspec.json.decode(body, type=_Status)
+        status = msgspec.json.decode(body, type=_BinanceStatus)
         return Maintenance(active=status.status != 0, title=status.msg[:200])
 
 
@@ -507,11 +507,11 @@ def fault(answer: Answer) -> Reason | None:
     return None
 
 
-class _Fault(Struct):
+class _BinanceFault(Struct):
     code: int
 
 
-_read_fault = msgspec.json.Decoder(_Fault).decode
+_read_fault = msgspec.json.Decoder(_BinanceFault).decode
 
 
 _read_levels = msgspec.json.Decoder(list[tuple[Price, Size]], strict=False).decode
@@ -527,7 +527,7 @@ def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, f
         raise unreadable("binance levels", error) from error
 
 
-class _Snapshot(Struct):
+class _BinanceSnapshot(Struct):
     lastUpdateId: Serial  # noqa: N815
     bids: Raw
     asks: Raw
@@ -537,7 +537,7 @@ class _Snapshot(Struct):
 def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
     """Read the REST book that deltas continue."""
     with reading("binance depth"):
-        book = msgspec.json.decode(body, type=_Snapshot)
+        book = msgspec.json.decode(body, type=_BinanceSnapshot)
         return Depth(
             "depth",
             topic,
@@ -558,7 +558,7 @@ class _LastPrice(Struct):
     price: Price
 
 
-class _Best(Struct):
+class _BinanceBest(Struct):
     bidPrice: Size  # noqa: N815
     bidQty: Size  # noqa: N815
     askPrice: Size  # noqa: N815
@@ -574,7 +574,7 @@ def read_last_price(body: bytes) -> MarketState:
 def read_best(body: bytes) -> MarketState:
     """Read the best bid and ask."""
     with reading("binance book ticker"):
-        best = msgspec.json.decode(body, type=_Best, strict=False)
+        best = msgspec.json.decode(body, type=_BinanceBest, strict=False)
         return MarketState(state=(best.bidPrice, best.bidQty, best.askPrice, best.askQty))
 
 

@@ -54,13 +54,13 @@ def frozen(instrument: str) -> str:
     return "/".join(_THEIRS.get(part, part) for part in instrument.split("-"))
 
 
-class _Pair(Struct):
+class _KrakenFamilyPair(Struct):
     wsname: str = ""  # dark pools have none
     status: str = "online"  # not sent before 2022
 
 
 class _Pairs(Struct):
-    result: dict[str, _Pair]
+    result: dict[str, _KrakenFamilyPair]
 
 
 def _tradable(body: bytes) -> list[str]:
@@ -85,7 +85,7 @@ class _State(Struct):
     status: str
 
 
-class _Status(Struct):
+class _KrakenFamilyStatus(Struct):
     result: _State
 
 
@@ -105,7 +105,7 @@ def read_status(body: bytes) -> Maintenance:
     Source: public reports as of 2026-11-30 (tests/cases/rest.jsonl).
     """
     with reading("kraken status"):
-        status = msgspec.json.decode(body, type=_Status).result.status
+        status = msgspec.json.decode(body, type=_KrakenFamilyStatus).result.status
         return Maintenance(
             active=status == "maintenance", title=status[:200], mode=_MODES.get(status)
         )
@@ -137,19 +137,19 @@ def fault(answer: Answer) -> Reason | None:
 _TOO_MANY = ("Rate limit", "Too many requests", "EService:Throttled")
 
 
-class _Ticker(Struct):
+class _KrakenFamilyTicker(Struct):
     a: list[str]  # price, whole lots, lots
     b: list[str]
     c: list[str]  # price and size of the last trade
 
 
-class _Tickers(Struct):
-    result: dict[str, _Ticker]
+class _KrakenFamilyTickers(Struct):
+    result: dict[str, _KrakenFamilyTicker]
 
 
-def _ticker(body: bytes) -> _Ticker:
+def _ticker(body: bytes) -> _KrakenFamilyTicker:
     # The pair comes back under another of its names, so it is the only one that counts.
-    (row,) = msgspec.json.decode(body, type=_Tickers).result.values()
+    (row,) = msgspec.json.decode(body, type=_KrakenFamilyTickers).result.values()
     return row
 
 

@@ -24,7 +24,7 @@ from exporter.model import (
     Retry,
 )
 from exporter.relay import notifiers
-from exporter.relay.notifiers.line import units
+from exporter.relay.escaping import utf16_units
 from exporter.relay.notifiers.twilio import segments
 
 NOTE = Notification(
@@ -136,7 +136,7 @@ def test_line() -> None:
     many = line.request(NOTE, Account(url="http://h", to=batches[1]), "key-1", None)
     assert many.url.endswith("/multicast")
     assert json.loads(many.body)["to"] == list(batches[1])
-    assert units("a😀") == 3
+    assert utf16_units("a😀") == 3
     assert line.read_quota is not None
     assert line.read_quota(b'{"type":"limited","value":200}', b'{"totalUsage":57}') == (200, 57)
     assert line.read_quota(b'{"type":"none"}', b'{"totalUsage":57}') == (None, 57)
