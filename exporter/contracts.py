@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from math import nan
+from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from exporter.model import (
     Answer,
@@ -188,6 +189,14 @@ class ConnectionLostError(ConnectionError):
 
 Take: TypeAlias = Callable[[Sequence[tuple[float, bytes]]], bool]
 """Takes a batch of messages, and says whether it has had enough for now."""
+
+HOLE: Final = (nan, b"")
+"""Stands in a batch where messages were dropped: no message has that time, and none is so read."""
+
+
+def is_hole(received: float) -> bool:
+    """Return whether a message of a batch stands for dropped ones, by its time."""
+    return received != received
 
 
 class Socket(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from exporter.contracts import Clock, ConnectionLostError, Take
+from exporter.contracts import HOLE, Clock, ConnectionLostError, Take
 from exporter.model import Lost
 
 T = TypeVar("T")
@@ -76,6 +76,7 @@ Step = bytes | float | ConnectionLostError
 class ScriptedSocket:
     """``contracts.Socket`` that plays a script: frames, pauses in seconds, and an end.
 
+    An empty frame stands for some that were dropped.
     ``answer`` gives what the other side says to a frame of ours, at once, even in a pause of the
     script. Where the script ends there is silence, until we close.
     """
@@ -111,7 +112,8 @@ class ScriptedSocket:
             self._more.clear()
             frames = self._frames()
             if frames:
-                if take([(self._clock.wall(), frame) for frame in frames]):
+                now = self._clock.wall()
+                if take([(now, frame) if frame else HOLE for frame in frames]):
                     return
             elif self._steps and isinstance(self._steps[0], ConnectionLostError):
                 raise self._steps[0]

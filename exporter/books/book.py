@@ -13,7 +13,7 @@ from exporter.books.levels import LIMIT, OrderBook
 from exporter.continuity import STEPS, unruled
 from exporter.contracts import BookRules, SequenceRule
 from exporter.decoding import ParseError
-from exporter.model import Depth, Resync
+from exporter.model import Continuity, Depth, Resync
 
 BUFFER = 2000  # deltas kept while a snapshot is on its way
 CHECKED = 25  # levels a side: no venue's checksum covers more
@@ -44,6 +44,7 @@ class BookSync:
         "_rules",
         "_steps",
         "book",
+        "numbered",
         "overflows",
         "resyncs",
         "wanted",
@@ -60,7 +61,12 @@ class BookSync:
         self._rules = rules
         self._levels = rules.levels
         self._limit = limit
+        sequences = tuple(sequences)
         self._steps = {label: STEPS[r.continuity] for r in sequences for label in r.labels}
+        # Whether the venue's own numbers show that a message is missing.
+        self.numbered = any(
+            r.attribute == "span" and r.continuity is not Continuity.RISING for r in sequences
+        )
         self._buffer: deque[Depth] = deque(maxlen=buffer)
         self._last: int | None = None
         self._fresh = False  # nothing has followed the snapshot yet
@@ -107,6 +113,16 @@ class BookSync:
         self._reason = reason
         self._distrust()
         return reason
+
+    def miss(self) -> Resync | None:
+        """Take that a message may be missing here; return why the book was lost, if it was.
+
+        What waited for a snapshot may have a hole now, and waits no longer.
+        """
+        if self.numbered:
+            return None
+        self._buffer.clear()
+        return self.lose(Resync.GAP) if self.synced else None
 
     def restart(self) -> None:
         """Begin anew because the subscription does; a book that is lost already stays so."""

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from exporter.contracts import HOLE
 from exporter.flow import segments
 from exporter.flow.segments import DamagedSegmentError, ForeignError
 from exporter.flow.spill import CONTENT, Spill
@@ -43,6 +44,7 @@ class SpilledFrames(msgspec.Struct, frozen=True, array_like=True):
     stream: str
     since: float
     frames: list[Frame]
+    holed: bool = False  # whether others, that there was no room for, came before them
 
 
 _DECODER = msgspec.msgpack.Decoder(SpilledFrames)
@@ -60,10 +62,13 @@ class Overflow:
         self._folder, self._origin, self._max = folder, origin, max_bytes
         self._spill: Spill | None = None
 
-    def put(self, frames: list[Frame], since: float) -> bool:
-        """Take frames whose first came at ``since`` (monotonic); False: no room, or no disk."""
+    def put(self, frames: list[Frame], since: float, *, holed: bool = False) -> bool:
+        """Take frames whose first came at ``since`` (monotonic); False: no room, or no disk.
+
+        ``holed`` is whether others came before them that were not taken.
+        """
         own = self._origin
-        load = SpilledFrames(own.exchange, own.venue, own.stream, since, frames)
+        load = SpilledFrames(own.exchange, own.venue, own.stream, since, frames, holed)
         try:
             if self._spill is None:
                 self._spill = Spill(
@@ -76,16 +81,24 @@ class Overflow:
         return taken
 
     def take(self) -> tuple[list[Frame], float] | None:
-        """Return the frames put first, and since when they waited; None when there are no more."""
+        """Return the frames put first, and since when they waited; None when there are no more.
+
+        Then ``frames`` are those that could not be read back. A `HOLE` stands where others are
+        missing.
+        """
+        if self._spill is None:
+            return None
+        damaged = self._spill.damaged
         try:
-            blocks = [] if self._spill is None else self._spill.take(1)
+            blocks = self._spill.take(1)
         except OSError:
             blocks = []  # the disk is gone, and what was there with it
         if not blocks:
-            self.frames = 0
             return None
         load = _DECODER.decode(blocks[0])
         self.frames -= len(load.frames)
+        if load.holed or self._spill.damaged > damaged:
+            load.frames.insert(0, HOLE)
         return load.frames, load.since
 
     def close(self) -> None:

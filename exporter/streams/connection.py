@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from exporter.contracts import Clock, ConnectionLostError, Socket
+from exporter.contracts import Clock, ConnectionLostError, Socket, is_hole
 from exporter.decoding import ParseError
 from exporter.model import Ack, Channel, Control, Data, Event, Lost, Subscription, SubscriptionState
 from exporter.streams.requests import RequestRefused, TopicsRefused, Watched
@@ -26,10 +27,21 @@ Sink: TypeAlias = Callable[[Data, float], None]
 Parse: TypeAlias = Callable[[bytes], tuple[Event, ...]]
 
 _Frame: TypeAlias = tuple[float, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Missed:
+    """In place of the events of a frame that never came or came to nothing: whose they may be."""
+
+    topics: tuple[str, ...]
+
+
+_Events: TypeAlias = tuple[Event, ...] | tuple[_Missed]
 _SLICE = 64  # frames between two looks at the clock
 _TURN = 0.001  # seconds of frames before everyone else has a turn
 _COMPLAINT_EVERY = 60.0  # seconds between two log lines about unreadable frames
 _FLOOR = 0.01  # seconds between two looks at a session
+_NAMED_WITHIN = 500  # bytes at either end of a frame in which it names its topic or symbol
 
 
 def _unkept(frame: bytes, error: Exception) -> None:
@@ -42,6 +54,10 @@ def _uncounted(decoded: bool) -> None:
 
 def _unheard(error: ConnectionLostError, lived: float | None) -> None:
     """Tell nobody."""
+
+
+def _unmissed(topics: Collection[str]) -> None:
+    """Miss nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +81,14 @@ class StreamListener:
     dead: Callable[[bytes, Exception], None] = _unkept  # a frame that came to nothing, and why
     faulted: Callable[[bool], None] = _uncounted  # a fault of ours; was the frame decoded by then
     failed: Callable[[ConnectionLostError, float | None], None] = _unheard  # and seconds it lived
+    missed: Callable[[Collection[str]], None] = _unmissed  # topics that an event may be missing of
 
 
 class StreamConnection:
     """One open connection and what it carries. ``opened`` in monotonic seconds.
 
-    ``shown`` is whether it, and not another link of its stream, reports subscription states.
+    ``shown`` is whether it, and not another link of its stream, reports subscription states;
+    ``missed`` hears, between the events before and after, of which topics one may be missing.
     """
 
     def __init__(
@@ -87,6 +105,7 @@ class StreamConnection:
     ) -> None:
         self.socket, self.session, self.opened = socket, session, opened
         self.shown = False
+        self.missed = meter.missed
         self.renew = asyncio.Event()  # a successor is wanted
         self._name, self._parse, self._subscriptions = name, parse, subscriptions
         self._clock, self._meter = clock, meter
@@ -149,8 +168,10 @@ class StreamConnection:
         """Decode some frames and hand their events over; return the time when that was done."""
         if self._tap is not None:
             for received, frame in frames:
-                self._tap(received, frame)
+                if not is_hole(received):
+                    self._tap(received, frame)
         parse, monotonic = self._parse, self._clock.monotonic
+        parsed: list[_Events]
         try:
             parsed = [parse(frame) for _, frame in frames]
         except Exception:  # noqa: BLE001 - each frame is tried again, and told of, by itself
@@ -163,7 +184,7 @@ class StreamConnection:
         self._meter.processed((decoded - now) / len(frames), (done - decoded) / len(frames))
         return done
 
-    def _apply(self, pairs: Iterator[tuple[_Frame, tuple[Event, ...]]], now: float) -> bool:
+    def _apply(self, pairs: Iterator[tuple[_Frame, _Events]], now: float) -> bool:
         """Hand the events of frames over to their sinks; False when one failed, with more left."""
         routes, unknown = self._routes, 0
         frame = b""
@@ -172,8 +193,8 @@ class StreamConnection:
                 for event in events:
                     try:
                         watched, sink = routes[event.topic]  # type: ignore[union-attr]  # as below
-                    except AttributeError:  # Ack and Control have no topic, and are rare
-                        self._control(event, now)
+                    except AttributeError:  # what has no topic is rare
+                        self._control(event, now)  # type: ignore[arg-type]  # as below
                         continue
                     except KeyError:
                         unknown += 1
@@ -182,20 +203,24 @@ class StreamConnection:
                     sink(event, received)  # type: ignore[arg-type]  # it has a topic: it is Data
         except Exception as error:  # noqa: BLE001 - told of; no item may end the stream
             self._failed(frame, error, now, decoded=True)
+            self.missed(self._topics(frame))  # the frame's other events, if not this one
             return False
         finally:
             if unknown:
                 self._meter.unknown(unknown)
         return True
 
-    def _salvage(self, frames: Sequence[_Frame], now: float) -> list[tuple[Event, ...]]:
-        """Decode frames of which at least one is bad, one by one; those that are give nothing."""
-        parsed: list[tuple[Event, ...]] = []
-        for _, frame in frames:
+    def _salvage(self, frames: Sequence[_Frame], now: float) -> list[_Events]:
+        """Decode frames of which at least one is bad or a hole, one by one."""
+        parsed: list[_Events] = []
+        for received, frame in frames:
+            if is_hole(received):
+                parsed.append((_Missed(tuple(self.session.watched)),))
+                continue
             try:
                 parsed.append(self._parse(frame))
             except Exception as error:  # noqa: BLE001 - as above
-                parsed.append(())
+                parsed.append((_Missed(self._topics(frame)),))
                 self._failed(frame, error, now, decoded=False)
         return parsed
 
@@ -209,12 +234,21 @@ class StreamConnection:
         self._complain(error, now)
 
     def _channel(self, frame: bytes) -> Channel | None:
-        """Guess the channel of a frame that cannot be read: by a topic in it, else the only one."""
-        channels = {one.channel for one in self._subscriptions}
-        if len(channels) == 1:
-            return channels.pop()
-        start = frame[:500]
-        return next((s.channel for s in self._subscriptions if s.topic.encode() in start), None)
+        """Guess the channel of a frame that cannot be read; None where there are several."""
+        suspects = set(self._topics(frame))
+        channels = {one.channel for one in self._subscriptions if one.topic in suspects}
+        return channels.pop() if len(channels) == 1 else None
+
+    def _topics(self, frame: bytes) -> tuple[str, ...]:
+        """Guess whose a frame is that cannot be read: by a topic or a symbol in it, else all."""
+        text = frame[:_NAMED_WITHIN] + frame[_NAMED_WITHIN:][-_NAMED_WITHIN:]
+        named = [one for one in self._subscriptions if one.topic.encode() in text]
+        if not named:
+            text = text.lower()
+            named = [one for one in self._subscriptions if one.symbol.lower().encode() in text]
+            # Where topics are not on the wire, the channel may be: {"channel":"trade", ...
+            named = [one for one in named if all(word in text for word in _words(one))] or named
+        return tuple(dict.fromkeys(one.topic for one in named)) or tuple(self.session.watched)
 
     def _complain(self, error: Exception, now: float) -> None:
         kind = type(error)
@@ -240,8 +274,10 @@ class StreamConnection:
             self._refused = now
             log.warning("stream_request_refused stream=%s reason=%r", self._name, reason[:200])
 
-    def _control(self, event: Event, now: float) -> None:
-        if isinstance(event, Ack | Control):
+    def _control(self, event: Ack | Control | _Missed, now: float) -> None:
+        if isinstance(event, _Missed):
+            self.missed(event.topics)
+        else:
             self._actions += self.session.control(event, now)
             self._meter.control(event)
 
@@ -282,3 +318,9 @@ class StreamConnection:
                     )
                 case RequestRefused(reason):
                     self._complain_request(reason)
+
+
+def _words(subscription: Subscription) -> list[bytes]:
+    """Return the words of a topic beside its symbol, quoted as JSON and in lower case."""
+    rest = subscription.topic.lower().replace(subscription.symbol.lower(), " ")
+    return [b'"%b"' % word.encode() for word in re.findall(r"\w+", rest)]

@@ -87,6 +87,16 @@ class LocalBook:
         if self.keeper is not None:
             self.keeper.restarted()
 
+    def miss(self) -> None:
+        """Take that a message may be missing here, for a frame was dropped or not read."""
+        if self.sync.numbered:
+            return
+        self.sync.miss()
+        if self._shadow is not None:
+            self._shadow.miss()
+        if self.keeper is not None:
+            self.keeper.restarted()  # a snapshot that is on its way may be older than the hole
+
     def update(self, wall: float) -> None:
         """Look once a tick at what passes with time alone; ``wall`` in epoch seconds."""
         sync, now = self.sync, self._clock.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import exp, isnan, nan
@@ -350,6 +350,12 @@ def _stream_meter(
                 if watch is not None and watch.book is not None:
                     watch.book.sync.agree(event.depth)
 
+    def missed(topics: Collection[str]) -> None:
+        for topic in topics:
+            book = state.watches[topic].book
+            if book is not None:
+                book.miss()
+
     return StreamListener(
         attempted=attempted,
         connected=connected,
@@ -362,5 +368,6 @@ def _stream_meter(
         faulted=children.faulted,
         processed=children.processed,
         failed=failed,
+        missed=missed,
         dead=dead,
     )

@@ -7,6 +7,9 @@ lagging a little, still repeats is sifted out.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from math import nan
+
 from exporter.model import Data, Depth, Kline, Quote, Trade
 
 
@@ -29,7 +32,7 @@ class Handover:
 
     def __init__(self, limit: int = 200_000) -> None:
         self._limit = limit
-        self._held: list[tuple[Data, float]] = []
+        self._held: list[tuple[Data | Collection[str], float]] = []
         self._first: dict[str, Data] = {}
         self._last: dict[str, tuple[Data, float]] = {}
 
@@ -47,6 +50,10 @@ class Handover:
         self._held.append((event, received))
         self._first.setdefault(event.topic, event)
 
+    def miss(self, topics: Collection[str]) -> None:
+        """Keep that here an event of some topics may be missing on the new connection."""
+        self._held.append((topics, nan))
+
     def joined(self, topic: str) -> bool:
         """Return whether the new connection's events follow the old one's without a gap."""
         first, last = self._first.get(topic), self._last.get(topic)
@@ -59,10 +66,17 @@ class Handover:
         """Return whether both connections spoke of the topic, and a hole remains between them."""
         return topic in self._first and topic in self._last and not self.joined(topic)
 
-    def release(self) -> list[tuple[Data, float]]:
-        """Return what was held and the old connection had not delivered, in the order it came."""
+    def release(self) -> list[tuple[Data | Collection[str], float]]:
+        """Return what was held and the old connection had not delivered, in the order it came.
+
+        Topics stand where an event of theirs may be missing.
+        """
         held, self._held = self._held, []
-        return [(event, received) for event, received in held if self.fresh(event, received)]
+        return [
+            (event, received)
+            for event, received in held
+            if not isinstance(event, Data) or self.fresh(event, received)
+        ]
 
     def fresh(self, event: Data, received: float) -> bool:
         """Return whether the old connection had not delivered this event of the new one."""

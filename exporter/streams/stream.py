@@ -318,6 +318,7 @@ class Stream:
         handover = Handover()
         self._successor = successor, handover
         successor.route(lambda topic: handover.hold)
+        successor.missed = handover.miss
         link.route(lambda topic: _both(handover.passed, self._sinks[topic]))
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -335,8 +336,12 @@ class Stream:
         self._link = successor
         for topic in filter(handover.torn, self._topics):
             self._meter.armed(topic)
+        successor.missed = self._meter.missed
         for event, received in handover.release():
-            self._sinks[event.topic](event, received)
+            if isinstance(event, Data):
+                self._sinks[event.topic](event, received)
+            else:
+                self._meter.missed(event)
         until = self._clock.wall() + _SIFT_FOR
         successor.route(lambda topic: self._sift(successor, handover, topic, until))
 

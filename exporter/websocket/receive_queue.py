@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exporter.contracts import ConnectionLostError, Take
+from exporter.contracts import HOLE, ConnectionLostError, Take
 from exporter.flow.overflow import Overflow
 from exporter.model import QueuePolicy
 
@@ -60,10 +60,12 @@ class ReceiveQueue:
 
     The transport appends to ``frames`` and says `added` once per read; ``pause`` and ``resume``
     stop and start its reading. After `end`, what waits is still handed over, then the loss raised.
+    A `HOLE` stands wherever frames were dropped.
     """
 
     __slots__ = (
         "_bounds",
+        "_holed",
         "_meter",
         "_most",
         "_most_size",
@@ -97,6 +99,7 @@ class ReceiveQueue:
         self._pause, self._resume = pause, resume
         self._most, self._most_size = bounds.frames, bounds.size  # beyond them it is full
         self._spill: Overflow | None = None  # while something waits there, or may soon
+        self._holed = False  # whether frames were dropped behind the newest that wait there
         self._size = 0  # payload bytes waiting
         self._since = 0.0  # when the oldest waiting frame was added, monotonic
         self._timed = False  # whether `_since` is of a frame that still waits
@@ -123,7 +126,10 @@ class ReceiveQueue:
                 more = frames[self._most :]
                 del frames[self._most :]
                 self._size -= size
-                if not self._spill.put(more, self._now()):
+                if self._spill.put(more, self._now(), holed=self._holed):
+                    self._holed = False
+                else:
+                    self._holed = True
                     self._meter.dropped(len(more))
             self._most, self._most_size = len(frames), self._size
             return
@@ -139,12 +145,17 @@ class ReceiveQueue:
         while excess > bounds.size and count < len(frames) - 1:
             excess -= len(ends[count][1])
             count += 1
+        lost = sum(frame is not HOLE for frame in ends[:count])
         if bounds.policy is QueuePolicy.DROP_OLDEST:
             del frames[:count]
+            at = 0
         else:
             del frames[len(frames) - count :]
+            at = len(frames)
+        if frames[at and -1] is not HOLE:
+            frames.insert(at, HOLE)
         self._size = excess
-        self._meter.dropped(count)
+        self._meter.dropped(lost)
 
     def _read_back(self) -> bool:
         """Take from the disk what came first; False: there is nothing more, memory is next."""
@@ -152,8 +163,11 @@ class ReceiveQueue:
             return False
         load = self._spill.take()
         if load is None:
+            self._meter.dropped(self._spill.frames)  # those that could not be read back
+            if self._spill.frames or self._holed:
+                self.frames.insert(0, HOLE)
             self._spill.close()
-            self._spill, self._timed = None, False
+            self._spill, self._timed, self._holed = None, False, False
             self._most, self._most_size = self._bounds.frames, self._bounds.size
             return False
         self.frames, self._since = load

@@ -69,6 +69,25 @@ def test_lost_frames_cost_the_book_and_it_is_mended() -> None:
     run(test())
 
 
+def test_unreadable_frames_cost_the_book_where_no_number_shows_them() -> None:
+    """It is built anew, by a snapshot in the stream or over REST, and is the venue's again."""
+
+    async def test() -> None:
+        venues = ("bitstamp", "coinbase", "kraken")
+        async with running(venues) as program:
+            for name in venues:
+                await program.wait_equal(name, 2)
+            bad = program.simulator.inject(
+                {"fault": "malformed", "channel": "book", "probability": 0.2}
+            )
+            await wait_until(lambda: all(Resync.GAP in losses(program, name) for name in venues))
+            program.simulator.clear(bad)
+            for name in venues:
+                await program.wait_equal(name)
+
+    run(test())
+
+
 class _Broken:
     """Levels that no reader of ours is prepared for."""
 

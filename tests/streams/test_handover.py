@@ -83,12 +83,22 @@ def test_unnumbered_events_go_by_their_time_then_by_their_arrival() -> None:
         handover.passed(make(10.0), 100.0)
         for time in (9.0, 10.0, 11.0):
             handover.hold(make(time), 99.0)
-        assert [event.time for event, _ in handover.release()] == [11.0]
+        assert [event for event, _ in handover.release()] == [make(11.0)]
     handover = Handover()
     handover.passed(quote(None), 100.0)
     for received in (99.0, 101.0):
         handover.hold(quote(None), received)
     assert [received for _, received in handover.release()] == [101.0]
+
+
+def test_a_hole_on_the_new_connection_keeps_its_place() -> None:
+    """What follows it may not be taken to join on to what came before."""
+    handover = Handover()
+    handover.hold(depth(None, snapshot=True), 1.0)
+    handover.miss(("A",))
+    handover.hold(depth(None), 2.0)
+    released = [event for event, _ in handover.release()]
+    assert released == [depth(None, snapshot=True), ("A",), depth(None)]
 
 
 def test_room_is_bounded() -> None:

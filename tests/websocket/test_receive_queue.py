@@ -163,12 +163,55 @@ def test_bounds_waits_and_depths_are_told(tmp_path: Path) -> None:
         desk.read(2)
         await desk.take()
         assert (desk.depths, desk.waits) == ([6 + 2], [3.0])
+        assert desk.got == desk.put[:6]
         assert desk.dropped == 12
         desk.inbox.discard()
         assert desk.dropped == 14
 
     run_virtual(main())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hole_stands_where_the_disk_had_no_room(tmp_path: Path) -> None:
+    """Between what had found room and what finds it again, and before what follows in memory."""
+
+    async def main() -> None:
+        desk = Desk(tmp_path)
+        for size in (2 << 20, 2 << 20, 10, 2 << 20):  # 12 MB of the second do not fit
+            desk.read(6, size=size)
+        assert desk.dropped == 12
+        for _ in range(3):
+            await desk.take()
+        desk.read(1)
+        await desk.take()
+        assert desk.got == [*desk.put[:6], b"", *desk.put[12:18], b"", *desk.put[24:]]
+
+    run_virtual(main())
+
+
+def test_a_segment_that_rots_on_the_disk_leaves_a_hole_and_is_counted(tmp_path: Path) -> None:
+    """What cannot be read back is dropped, and whoever takes the rest is told where it stood."""
+
+    async def main() -> None:
+        desk = Desk(tmp_path, most=64 << 20)
+        for _ in range(12):
+            desk.read(4, size=1 << 20)
+        second = sorted(tmp_path.glob("*/*.seg"))[1]  # noqa: ASYNC240 - nobody else waits
+        rotten = bytearray(second.read_bytes())
+        rotten[-1] ^= 1
+        second.write_bytes(rotten)
+        while desk.inbox.frames or desk.inbox._spill is not None:
+            await desk.take()
+        desk.read(1)
+        await desk.take()
+        holes = [at for at, frame in enumerate(desk.got) if not frame]
+        missing = [each for each in desk.put if each not in desk.got]
+        assert desk.dropped == len(missing) == 4
+        at = desk.put.index(missing[0])
+        assert holes[0] == at
+        assert [each for each in desk.got if each] == desk.put[:at] + desk.put[at + 4 :]
+
+    run_virtual(main())
 
 
 def test_a_disk_that_refuses_costs_what_it_would_have_held(tmp_path: Path) -> None:
