@@ -69,84 +69,85 @@ def _family(kind: Literal["counter", "gauge"], name: str, text: str, *labels: st
     return Family(name=name, kind=kind, help=text, labels=labels)
 
 
-RECEIVED = _family(
-    "counter", "alert_relay_received_total", "Alerts in the posts that were taken.", "status"
-)
+RECEIVED = _family("counter", "alert_relay_received_total", "Alerts in accepted posts.", "status")
 REFUSED = _family(
-    "counter", "alert_relay_refused_total", "Posts that were not taken, by why.", "reason"
+    "counter", "alert_relay_refused_total", "Posts that were refused, by reason.", "reason"
 )
 UNREADABLE = _family(
     "counter",
     "alert_relay_unreadable_total",
-    "Alerts in posts, and whole posts, that could not be read and were told to nobody.",
+    "Alerts in posts, and whole posts, that could not be read and were not delivered.",
 )
 DEDUPLICATED = _family(
     "counter",
     "alert_relay_deduplicated_total",
-    "Alerts dropped because the same was taken within the dedup window.",
+    "Alerts dropped because the same alert was received within the deduplication window.",
 )
 DELIVERIES = _family(
     "counter",
     "alert_relay_deliveries_total",
-    "Tries to deliver a message, by how they ended; truncated: messages cut to fit;"
-    " dropped: triages given up.",
+    "Delivery attempts, by outcome; truncated: messages shortened to the service's limit;"
+    " dropped: triages that were not sent.",
     "channel",
     "outcome",
 )
 HELD = _family(
     "counter",
     "alert_relay_held_total",
-    "Messages held back, to be told in a digest or later, by why.",
+    "Messages held back, to be sent later or in a digest, by reason.",
     "channel",
     "reason",
 )
 DURATION = Family(
     name="alert_relay_delivery_duration_seconds",
     kind="histogram",
-    help="Time from the post's arrival, or a digest's making, to the provider's confirmation.",
+    help="Time from the arrival of the post, or the creation of a digest, to the confirmation "
+    "by the service.",
     labels=("channel",),
     buckets=_TO_PAGE,
 )
 LAST_SUCCESS = _family(
     "gauge",
     "alert_relay_last_success_timestamp_seconds",
-    "When the provider last confirmed a message.",
+    "Time of the last message confirmed by the service.",
     "channel",
 )
 WATCHDOG = _family(
     "gauge",
     "alert_relay_watchdog_last_received_timestamp_seconds",
-    "When the watchdog alert last came.",
+    "Time of the last watchdog alert received.",
 )
 HEARTBEAT_LOST = _family(
     "gauge",
     "alert_relay_heartbeat_lost",
-    "Whether the watchdog alert has been silent for too long (1) or not (0).",
+    "Whether the watchdog alert has been missing for too long (1) or not (0).",
 )
 DEPTH = _family(
-    "gauge", "alert_relay_queue_depth", "Messages that wait for delivery or are under way."
+    "gauge", "alert_relay_queue_depth", "Messages waiting for delivery or being delivered."
 )
 OLDEST = _family(
     "gauge",
     "alert_relay_oldest_pending_timestamp_seconds",
-    "When the oldest message that is not delivered yet was written.",
+    "Creation time of the oldest message that is not delivered yet.",
 )
 DEAD = _family(
-    "gauge", "alert_relay_dead_letters", "Messages given up and kept, to be retried by hand."
+    "gauge",
+    "alert_relay_dead_letters",
+    "Messages that could not be delivered and are kept for a manual retry.",
 )
 QUOTA_LIMIT = _family(
     "gauge",
     "alert_relay_quota_limit",
-    "Messages that the provider allows in this month; absent where there is no limit.",
+    "Messages that the service allows this month; absent if there is no limit.",
     "channel",
 )
 QUOTA_USED = _family(
-    "gauge", "alert_relay_quota_used", "Messages of this month that are used.", "channel"
+    "gauge", "alert_relay_quota_used", "Messages used of this month's quota.", "channel"
 )
 BREAKER = _family(
     "gauge",
     "alert_relay_circuit_breaker_state",
-    "The circuit of a receiver: 1 for the state it is in.",
+    "State of the receiver's circuit breaker: 1 for the current state, 0 for the others.",
     "channel",
     "state",
 )
@@ -156,16 +157,19 @@ TRIAGE = _family(
 TRIAGE_DURATION = Family(
     name="alert_relay_triage_duration_seconds",
     kind="histogram",
-    help="Time from the question to the model's answer, or to giving up on it.",
+    help="Time from the request to the model's answer, or to the timeout.",
     buckets=_TO_ANSWER,
 )
 TRIAGE_TOKENS = _family(
-    "counter", "alert_relay_triage_tokens_total", "Tokens the model counted.", "direction"
+    "counter",
+    "alert_relay_triage_tokens_total",
+    "Tokens sent to the model and received from it, as counted by the model's server.",
+    "direction",
 )
 OUTBOUND = _family(
     "gauge",
     "alert_relay_outbound_heartbeat_last_success_timestamp_seconds",
-    "When the outbound heartbeat was last answered.",
+    "Time of the last successful outbound heartbeat.",
 )
 
 
