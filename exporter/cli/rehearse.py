@@ -117,8 +117,8 @@ def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
     if all(urls):
         play(given(*urls), factor, names)
     else:
-        for (shorter, sites), together in _stages(plan, names, factor).items():
-            with own(args.rules, shorter, VENUES, sites, _say) as stage:
+        for (shorter, sites, more), together in _stages(plan, names, factor).items():
+            with own(args.rules, shorter, (*VENUES, *more), sites, _say) as stage:
                 _say("letting it run quietly")
                 time.sleep(_QUIET)
                 await_quiet(stage, _UNTIL_QUIET, _say)
@@ -128,12 +128,15 @@ def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
     return FAILED if failed else 0
 
 
-def _stages(plan: Plan, names: list[str], factor: float) -> dict[tuple[float, int], list[str]]:
-    """Put together what can be played on one stage: by how much is shortened, and sites."""
-    found: dict[tuple[float, int], list[str]] = {}
+_Stage = tuple[float, int, tuple[str, ...]]
+
+
+def _stages(plan: Plan, names: list[str], factor: float) -> dict[_Stage, list[str]]:
+    """Put together what can be played on one stage: by how much is shortened, sites, venues."""
+    found: dict[_Stage, list[str]] = {}
     for name in names:
-        scenario = plan.scenarios[name]
-        found.setdefault((min(factor, scenario.compress), scenario.sites), []).append(name)
+        one = plan.scenarios[name]
+        found.setdefault((min(factor, one.compress), one.sites, one.venues), []).append(name)
     return found
 
 

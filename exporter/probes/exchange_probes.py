@@ -103,10 +103,10 @@ class ExchangeProbes:
         return next(going_on, Maintenance(active=False))
 
     def announced(self, source: MaintenanceSource, maintenance: Maintenance) -> None:
-        """Note what one source says of maintenance."""
+        """Note what one source says of maintenance; the venue alone says how it trades."""
         self._announced[source] = maintenance
         self._meter.maintenance(source, maintenance.active, maintenance.end)
-        if maintenance.mode is not None:
+        if source is MaintenanceSource.VENUE:
             self._meter.trading(maintenance.mode)
 
     def page_said(self, maintenance: Maintenance) -> None:

@@ -126,10 +126,10 @@ class ExchangeMeter:
         elif not going_on:
             self._end.set(None)
 
-    def trading(self, mode: TradingMode) -> None:
-        """Show in which mode the venue says that it trades."""
+    def trading(self, mode: TradingMode | None) -> None:
+        """Show in which mode the venue says that it trades; None: it names none just now."""
         for each, child in self._modes.items():
-            child.set(1 if each is mode else 0)
+            child.set(None if mode is None else float(each is mode))
 
     def clock(self, offset: float | None, error: float | None) -> None:
         """Show the venue's clock minus ours and how wrong that may be; seconds, None: unknown."""

@@ -27,6 +27,7 @@ class FaultKind(StrEnum):
     SLOW_BODY = "slow_body"
     ENDLESS_BODY = "endless_body"
     MAINTENANCE = "maintenance"
+    RESTRICTED = "restricted"
     DISCONNECT = "disconnect"
     MUTE = "mute"
     ACK_THEN_MUTE = "ack_then_mute"
@@ -170,6 +171,17 @@ RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
                 "title": Param(default="Scheduled maintenance", meaning="its announced name"),
                 "announced": Param(default=3600.0, meaning="announced length in seconds"),
                 "streams": Param(default=False, meaning="whether open streams are closed"),
+            },
+        ),
+        FaultKind.RESTRICTED: FaultRule(
+            meaning="kraken and coinbase say that they, or one market, take some orders only",
+            filters=_PRICE,
+            params={
+                "mode": Param(
+                    default="cancel_only",
+                    choices=("cancel_only", "limit_only", "post_only"),
+                    meaning="what is left",
+                )
             },
         ),
         FaultKind.DISCONNECT: FaultRule(

@@ -45,6 +45,7 @@ class SimulatedSession:
         self.id = f"{next(_serials):08x}"
         self.feeds: dict[str, SimulatedFeed] = {}
         self.names: list[str] = []  # topics that were acknowledged but do not exist
+        self.told = ""  # the venue's state as this client last heard it
         self.operations = 0  # subscribe and unsubscribe requests so far
         self._transport, self._protocol = transport, protocol
         self._pending: list[bytes] = []

@@ -257,6 +257,15 @@ class VenueServer:
         """Return a fault of this kind that is in force, whatever it covers."""
         return next((a.fault for a in self.faults if a.fault.kind is kind), None)
 
+    def restriction(self, pair: Pair | None) -> str | None:
+        """Give the mode to which trading is restricted: of a market, or None: of all of them."""
+        if pair is not None:
+            fault = self._covering(FaultKind.RESTRICTED, "book", pair)
+        else:
+            found = (a.fault for a in self.faults if a.fault.kind is FaultKind.RESTRICTED)
+            fault = next((each for each in found if each.symbol is None), None)
+        return fault.text("mode") if fault else None
+
     def maintenance(self) -> tuple[Fault, int, int] | None:
         """Return the maintenance in force with its begin and announced end, epoch milliseconds."""
         for active in self.faults:

@@ -63,3 +63,28 @@ def _check(world: World) -> None:
     }
     assert 1700 < ends["kraken"] < 1800
     assert 3500 < ends["binance"] <= 3600
+
+
+def test_a_restricted_mode_is_no_maintenance_and_ends_in_one(tmp_path: Path) -> None:
+    """The mode is shown as the venue says it, and no more once the venue says none, whoever talks.
+
+    The status page and the calendar say nothing about modes, and take nothing away.
+    """
+    with simulated(tmp_path, _config, "--venues=binance,okx,kraken", NO_LIMITS) as (
+        simulator, url, file,
+    ), watched(simulator, url, file) as world:  # fmt: skip
+
+        def shown(mode: str) -> list[float]:
+            return world.scrape().values("exchange_trading_mode", exchange="kraken", mode=mode)
+
+        programs.eventually(lambda: shown("trading") == [1], "Kraken trades")
+        world.inject(fault="restricted", venue="kraken", mode="cancel_only")
+        programs.eventually(lambda: shown("cancel_only") == [1], "the mode is shown")
+        assert shown("trading") == [0]
+        assert world.scrape().total(ACTIVE, exchange="kraken") == 0
+        world.inject(fault="maintenance", venue="kraken", announced=1800)
+        programs.eventually(lambda: shown("cancel_only") == [], "no mode in maintenance")
+        assert world.scrape().total(ACTIVE, exchange="kraken", source="venue") == 1
+        world.clear()
+        programs.eventually(lambda: shown("trading") == [1], "Kraken trades again")
+        assert world.scrape().total(ACTIVE, exchange="binance", source="config") == 1

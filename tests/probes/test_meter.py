@@ -8,7 +8,7 @@ import pytest
 
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip
+from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip, TradingMode
 from exporter.probes.meter import ExchangeMeter, ProbeMeter
 from tests.metrics.test_registry import page, samples
 
@@ -154,3 +154,16 @@ def test_exchange_s_own_figures() -> None:
     meter.banned(None)
     assert samples(registry, end) == []
     assert samples(registry, "exchange_rate_limit_banned_until_timestamp_seconds") == []
+
+
+def test_a_mode_that_is_named_no_more_is_shown_no_more() -> None:
+    """One mode is 1 while the venue names it, and all are absent once it names none."""
+    registry = Registry()
+    meter = ExchangeMeter(registry, "acme")
+    family = "exchange_trading_mode"
+    assert samples(registry, family) == []
+    meter.trading(TradingMode.CANCEL_ONLY)
+    assert value(registry, f'{family}{{exchange="acme",mode="cancel_only"}}') == 1
+    assert value(registry, f'{family}{{exchange="acme",mode="trading"}}') == 0
+    meter.trading(None)
+    assert samples(registry, family) == []

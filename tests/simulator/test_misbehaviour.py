@@ -243,6 +243,32 @@ def test_maintenance_is_announced_where_the_venue_announces_it() -> None:
     asyncio.run(run())
 
 
+def test_a_restriction_is_said_where_the_venue_says_it() -> None:
+    """Kraken's status endpoint and stream, Coinbase's products; of one market that market alone."""
+
+    async def run() -> None:
+        async with Simulator() as simulator, connected(simulator, "kraken", path="/v2") as stream:
+            said = [(await stream.take(1))[0]["data"][0]["system"]]
+            simulator.inject({"fault": "restricted", "symbol": "BTC-USDT", "mode": "post_only"})
+            _, _, pairs = await fetch(simulator, "/kraken/0/public/AssetPairs")
+            _, _, before = await fetch(simulator, "/kraken/0/public/SystemStatus")
+            assert {pair["altname"]: pair["status"] for pair in pairs["result"].values()}[
+                "XBTUSDT"
+            ] == "post_only"
+            _, _, products = await fetch(simulator, "/coinbase/products")
+            assert [each["id"] for each in products if each["post_only"]] == ["BTC-USDT"]
+            simulator.inject({"fault": "restricted", "mode": "cancel_only"})
+            _, _, now = await fetch(simulator, "/kraken/0/public/SystemStatus")
+            assert [before["result"]["status"], now["result"]["status"]] == [
+                "online",
+                "cancel_only",
+            ]
+            said.append((await stream.take(1))[0]["data"][0]["system"])
+            assert said == ["online", "cancel_only"]
+
+    asyncio.run(run())
+
+
 # --- clock and prices -------------------------------------------------------------------------
 
 

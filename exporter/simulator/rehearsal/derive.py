@@ -25,7 +25,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604
 _DURATION = re.compile(r"(\d+)(ms|[smhdw])")
 _RANGE = re.compile(r"\[([0-9smhdw]+)\]")
 _OFFSET = re.compile(r"\boffset ([0-9smhdw]+)")
-CONTROL_VENUE = "kraken"  # stands for places outside all exchanges; not watched as one
+CONTROL_VENUE = "kraken"  # stands for places outside all exchanges
 # The last is there to compare what quote currencies are worth.
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "BTC-USDC")
 
@@ -115,11 +115,15 @@ def prometheus(files: Iterable[Path], exporters: Sequence[str], alerts: str, fac
 
 
 def exporter(
-    places: Mapping[str, tuple[str, str]], factor: float, push_to: str | None = None
+    places: Mapping[str, tuple[str, str]],
+    watched: Collection[str],
+    factor: float,
+    push_to: str | None = None,
 ) -> str:
     """Return a config that watches simulated exchanges: venue name to its REST and stream URL.
 
-    ``push_to`` is the Alertmanager (HOST:PORT) that is told without waiting for the rules.
+    Of these ``watched`` are watched as exchanges. ``push_to`` is the Alertmanager (HOST:PORT) that
+    is told without waiting for the rules.
     """
     config: dict[str, Any] = {
         "exchanges": [
@@ -131,7 +135,7 @@ def exporter(
                 "status_page_url": f"{rest}/statuspage",
             }
             for name, (rest, stream) in places.items()
-            if name != CONTROL_VENUE
+            if name in watched
         ],
         "control_targets": [
             {"name": "control", "url": f"{places[CONTROL_VENUE][0]}/0/public/Time"}

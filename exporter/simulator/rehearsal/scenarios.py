@@ -13,7 +13,7 @@ import yaml
 from exporter.simulator.rehearsal.talk import RehearsalError
 
 _NUMBERS = {"within", "ends", "fixed", "every", "compress", "sites", "notifications"}
-_KEYS = {"faults", "companions", "ready", *_NUMBERS}
+_KEYS = {"faults", "companions", "ready", "venues", *_NUMBERS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,8 @@ class Scenario:
     the faults until it is resolved; ``fixed`` seconds more, of thresholds that no shorter window
     shortens. ``every`` seconds the faults are injected anew, for those that strike once. Windows
     ``compress`` times shorter are the shortest that the rule can bear. The faults begin once the
-    query ``ready`` has a result, and strike the first of ``sites`` places. At most so many
+    query ``ready`` has a result, and strike the first of ``sites`` places. ``venues`` are watched
+    beside the usual ones. At most so many
     ``notifications`` may leave. ``companions`` are alerts that people may be told beside it, each
     with the reason.
     """
@@ -37,6 +38,7 @@ class Scenario:
     every: float | None = None
     compress: float = inf
     sites: int = 1
+    venues: tuple[str, ...] = ()
     ready: str | None = None
     notifications: int | None = None
     companions: Mapping[str, str] = field(default_factory=dict)
@@ -79,9 +81,13 @@ def _scenario(file: Path, name: str, entry: Any) -> Scenario:
     ready = entry.get("ready")
     if not isinstance(ready, str | None):
         raise RehearsalError(f"{place}.ready: expected a PromQL query, was {ready!r}")
+    venues = entry.get("venues", [])
+    if not isinstance(venues, list) or not all(isinstance(each, str) for each in venues):
+        raise RehearsalError(f"{place}.venues: expected a list of venues, was {venues!r}")
     return Scenario(
         alert=name,
         ready=ready,
+        venues=tuple(venues),
         faults=tuple(entry["faults"]),
         companions=dict(entry.get("companions", {})),
         **numbers,

@@ -167,7 +167,7 @@ def _watch(
         *(f"--symbols={','.join(derive.SYMBOLS)}", "--end-with-input"),
     )
     config = folder / f"exporter{suffix}.yml"
-    config.write_text(derive.exporter(_places(f"http://{simulator}"), factor, push_to))
+    config.write_text(derive.exporter(_places(f"http://{simulator}"), venues, factor, push_to))
     start(
         f"exporter{suffix}",
         f"http://{exporter}/-/ready",

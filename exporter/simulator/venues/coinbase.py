@@ -51,15 +51,17 @@ def _time(desk: VenueServer, query: Query) -> bytes:
 
 
 def _products(desk: VenueServer, query: Query) -> bytes:
-    return dump([
-        {"id": p.listing.symbol, "base_currency": p.listing.base,
-         "quote_currency": p.listing.quote, "quote_increment": p.listing.price(1),
-         "base_increment": p.listing.size(1), "display_name": p.listing.symbol.replace("-", "/"),
-         "min_market_funds": "1", "margin_enabled": False, "post_only": False,
-         "limit_only": False, "cancel_only": False, "trading_disabled": False,
-         "status": "online", "status_message": ""}
-        for p in desk.pairs()
-    ])  # fmt: skip
+    return dump([_product(desk, pair) for pair in desk.pairs()])
+
+
+def _product(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
+    one, restriction = pair.listing, desk.restriction(pair)
+    modes = {mode: mode == restriction for mode in ("post_only", "limit_only", "cancel_only")}
+    return {"id": one.symbol, "base_currency": one.base, "quote_currency": one.quote,
+            "quote_increment": one.price(1), "base_increment": one.size(1),
+            "display_name": one.symbol.replace("-", "/"), "min_market_funds": "1",
+            "margin_enabled": False, **modes, "trading_disabled": False, "status": "online",
+            "status_message": ""}  # fmt: skip
 
 
 def _quote(desk: VenueServer, query: Query, pair: Pair) -> object:

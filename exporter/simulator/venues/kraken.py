@@ -56,10 +56,15 @@ def _time(desk: VenueServer, query: Query) -> bytes:
     return _result({"unixtime": now, "rfc1123": formatdate(now, usegmt=True)[:-3] + "+0000"})
 
 
+def _state(desk: VenueServer) -> str:
+    if desk.find(FaultKind.MAINTENANCE):
+        return "maintenance"
+    return desk.restriction(None) or "online"
+
+
 def _status(desk: VenueServer, query: Query) -> bytes:
-    state = "maintenance" if desk.find(FaultKind.MAINTENANCE) else "online"
     moment = iso(desk.millis())[:19] + "Z"
-    return _result({"status": state, "timestamp": moment, "upcoming_maintenance": [],
+    return _result({"status": _state(desk), "timestamp": moment, "upcoming_maintenance": [],
                     "emergency": []})  # fmt: skip
 
 
@@ -91,7 +96,7 @@ def _pairs(desk: VenueServer, query: Query) -> bytes:
             "aclass_base": "currency", "base": _OLD.get(p.listing.base, p.listing.base),
             "aclass_quote": "currency", "quote": p.listing.quote,
             "pair_decimals": p.listing.price_decimals, "lot_decimals": _SIZE,
-            "tick_size": p.listing.price(1), "status": "online",
+            "tick_size": p.listing.price(1), "status": desk.restriction(p) or "online",
         }
         for p in desk.pairs()
     })  # fmt: skip
@@ -238,9 +243,9 @@ def _candles(pair: Pair, key: str, topic: str, interval: int) -> SimulatedFeed:
                 opening=lambda m: [frame(pair.kline(length, m), "snapshot", m)])  # fmt: skip
 
 
-def _opened(session: SimulatedSession) -> None:
-    busy = "maintenance" if session.desk.find(FaultKind.MAINTENANCE) else "online"
-    row = {"version": "2.0.10", "system": busy, "api_version": "v2",
+def _tell_state(session: SimulatedSession) -> None:
+    session.told = _state(session.desk)
+    row = {"version": "2.0.10", "system": session.told, "api_version": "v2",
            "connection_id": 1743042658499070000 + int(session.id, 16),
            "upcoming_maintenance": [], "emergency": []}  # fmt: skip
     session.reply(dump({"channel": "status", "type": "update", "data": [row]}).decode())
@@ -288,6 +293,8 @@ def _received(session: SimulatedSession, text: str) -> None:
 
 
 def _tended(session: SimulatedSession, now: float) -> None:
+    if session.told != _state(session.desk):
+        _tell_state(session)
     if session.feeds and now - session.pushed >= 1.0:
         session.reply('{"channel":"heartbeat"}')
 
@@ -311,7 +318,7 @@ WIRE = VenueSpec(
     ),
     quota=Quota(limit=25, window=5.0),
     sockets=lambda path: path == "/v2",
-    opened=_opened,
+    opened=_tell_state,
     received=_received,
     tended=_tended,
     idle_limit=60.0,
