@@ -42,7 +42,6 @@ from exporter.config.plan import (
     breaker_rules,
     budget_share,
     connections,
-    rest_limits,
     status_page,
     subscriptions,
     targets,
@@ -64,6 +63,7 @@ from exporter.config.shape import (
     StreamsConfig,
 )
 from exporter.config.shares import shares, units
+from exporter.config.weights import rest_limits
 from exporter.contracts import Venue
 
 __all__ = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from zoneinfo import ZoneInfo
 
-from exporter.config import calendar
+from exporter.config import calendar, weights
 from exporter.config.kinds import (
     Mistake,
     Reading,
@@ -333,6 +333,7 @@ class ExchangeConfig:
         venue = reading.venue(self.venue)
         yield from self._endpoint_mistakes(venue)
         yield from self._stream_mistakes(venue)
+        yield from weights.mistakes(self, venue)
         own = [stream.symbols or () for stream in self.streams if stream is not None]
         named = {*self.symbols, *chain.from_iterable(own)}
         for instrument in self.symbol_overrides:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from math import ceil, floor
 from zoneinfo import ZoneInfo
 
@@ -11,6 +10,7 @@ from exporter.config import calendar
 from exporter.config.exchange import EndpointConfig, ExchangeConfig, StreamConfig
 from exporter.config.secret import Secret
 from exporter.config.shape import ProbesConfig
+from exporter.config.weights import weight_of
 from exporter.contracts import Endpoint as VenueEndpoint
 from exporter.contracts import RestLimit, Venue
 from exporter.flow import breaker
@@ -56,7 +56,6 @@ def _target(
     # A venue's slower endpoints keep their proportion to the usual pace.
     pace = own.interval / _USUAL if own else 1.0
     interval = endpoint.interval or probes.interval * pace
-    weight = endpoint.weight if endpoint.weight is not None else (own.weight if own else 1)
     return Target(
         exchange=exchange.name,
         endpoint=endpoint.name,
@@ -74,7 +73,7 @@ def _target(
             for each in endpoint.expect
         ),
         body_limit=probes.body_limit,
-        weight=weight,
+        weight=weight_of(endpoint, venue),
     )
 
 
@@ -120,17 +119,6 @@ def status_page(exchange: ExchangeConfig, venue: Venue) -> str | None:
         return None
     own = venue.status_page if exchange.rest_url in (None, venue.rest_url) else None
     return (exchange.status_page_url or own or "").rstrip("/") or None
-
-
-def rest_limits(exchange: ExchangeConfig, venue: Venue) -> tuple[RestLimit, ...]:
-    """Return the limits that count: the venue's, the first one scaled where the config says so."""
-    weight = exchange.limits.weight
-    if weight is None:
-        return venue.rest_limits
-    if not venue.rest_limits:
-        return (RestLimit(name="config", weight=weight, window=60.0),)
-    first, *rest = venue.rest_limits
-    return replace(first, weight=max(1, int(weight * first.window / 60.0))), *rest
 
 
 def budget_share(exchange: ExchangeConfig, probes: ProbesConfig) -> float:

@@ -168,8 +168,9 @@ class ExchangeProbes:
         own = {each.name: each for each in self._venue.endpoints}.get(target.endpoint)
         pace: tuple[rate_limit.RateBudget, ...] = ()
         if own and own.pace:
+            weight = max(1, target.weight)
             limit = rate_limit.RateLimitRules(
-                weight=target.weight, window=_APART * own.pace, share=1.0, heaviest=target.weight
+                weight=weight, window=_APART * own.pace, share=1.0, heaviest=weight
             )
             pace = (rate_limit.RateBudget(limit, self._clock, self.ban),)
         return EndpointState(target, Breaker(rules, meter.circuit), meter, own, pace)
@@ -202,6 +203,8 @@ class ExchangeProbes:
         skipped: Callable[[Target, Skip], None] | None = None,
     ) -> None:
         own = state.own
+        # What costs nothing is held off by a ban alone.
+        allowances = self.allowances if state.target.weight else (self.ban,)
         await how(
             state.target,
             fetch=self._around.fetch,
@@ -214,7 +217,7 @@ class ExchangeProbes:
             slots=self._around.slots,
             gates=probe.Gates(
                 breaker=state.breaker,
-                budgets=(*self.allowances, *state.pace),
+                budgets=(*allowances, *state.pace),
                 online=self._around.online,
                 maintenance=lambda: self._paused,
                 banned=lambda: not self.ban.admit(),

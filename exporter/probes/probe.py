@@ -320,14 +320,11 @@ def _leave(target: Target, gates: Gates, now: float) -> Permit | Skip:
 
 async def _wait_admitted(target: Target, gates: Gates, until: float, clock: Clock) -> Skip | None:
     """Take the probe's weight of every budget, in turn; say what stood against it until then."""
-    if all(budget.admits(target.weight) for budget in gates.budgets):
-        for budget in gates.budgets:
-            budget.admit(target.weight)
-        return None
-    if until > clock.monotonic():
+    weight = max(1, target.weight)  # what costs nothing has its own pace alone
+    if until > clock.monotonic() or all(budget.admits(weight) for budget in gates.budgets):
         try:
             for budget in gates.budgets:
-                await budget.wait_acquired(target.weight, until - clock.monotonic())
+                await budget.wait_acquired(weight, until - clock.monotonic())
         except TimeoutError:
             pass
         else:

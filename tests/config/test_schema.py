@@ -27,6 +27,7 @@ BEYOND = {
     "laughs",
     "tabs",
     "two_documents",
+    "weights",
 }
 BEYOND |= {"unclosed", "control_characters", "tags", "deep", "empty"}
 
