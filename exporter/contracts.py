@@ -36,6 +36,7 @@ class Endpoint:
     name: str
     path: str  # joined to the base URL; `{symbol}` stands for the first configured symbol
     method: str = "GET"
+    json: object = None  # body to send as JSON
     weight: int = 1
     interval: float = 10.0
     pace: float = 0.0  # between two requests at least, where the venue limits this one by itself
@@ -139,7 +140,8 @@ class Venue:
     stream_urls: tuple[str, ...]  # the first is preferred, the others are for failover
     routes: Mapping[Channel, str] = field(default_factory=dict)  # path appended to the base URL
     topics: Mapping[Channel, str]  # templates with {symbol} and {lower}
-    subscribe: Callable[[Sequence[str], int], str]  # topics, request id → frame
+    # topics, request id → frame, "" where nothing needs to be said
+    subscribe: Callable[[Sequence[str], int], str]
     unsubscribe: Callable[[Sequence[str], int], str]
     parse: Callable[[bytes], tuple[Event, ...]]
     decode: Callable[[bytes], bytes] | None = None  # undoes the venue's own compression, bounded
@@ -147,6 +149,8 @@ class Venue:
     book: BookRules | None = None
     cross_checks: Mapping[Channel, CrossCheck] = field(default_factory=dict)
     prelude: Prelude | None = None
+    opening: tuple[str, ...] = ()  # frames to send first, once on each connection
+    asks: bool = True  # False: nothing is asked for, and only another connection mends a silence
     welcomed: bool = False  # wait for Control.ready before the first request
     acks: bool = True  # False: subscribe requests are not answered, data alone says that they took
     answers_numbered: bool = True  # False: no id in answers, so one request at a time is asked
@@ -244,20 +248,6 @@ class FetchFailedError(Exception):
 
 class Fetch(Protocol):
     """One HTTP request over a shared, bounded pool. Raises FetchFailedError."""
-
-    async def __call__(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        timeout: float,
-        body_limit: int,
-    ) -> Answer: ...
-
-
-class Send(Protocol):
-    """As Fetch, with a body to send. Raises FetchFailedError."""
 
     async def __call__(
         self,

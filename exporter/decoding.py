@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from math import inf
 from typing import Annotated, Any
 
@@ -96,6 +97,28 @@ def epoch(moment: datetime) -> float:
     if _EARLIEST < time < _LATEST:
         return time
     raise ParseError(f"expected a time between 2001 and 2286, got {moment.isoformat()}")
+
+
+_NUMBER = re.compile(r"\d{1,30}(\.\d{0,30})?", re.ASCII)
+_SCALES = ((1e9, 1.0), (1e12, 1e3), (1e15, 1e6), (1e18, 1e9))  # from s to ns: ten years apart
+
+
+def any_time(value: object) -> float:
+    """Return a time in whatever form it stands as epoch seconds: s, ms, us, ns, or ISO 8601.
+
+    A text without a zone is UTC. Raises ParseError.
+    """
+    if isinstance(value, str):
+        with reading("time"):
+            if not _NUMBER.fullmatch(value):
+                moment = datetime.fromisoformat(value)
+                return epoch(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+            value = float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        for least, per_second in _SCALES:
+            if least < value < least * 10:
+                return float(value / per_second)
+    raise ParseError(f"expected a time between 2001 and 2286, got {str(value)[:40]!r}")
 
 
 def json_value(body: bytes | str) -> Any:

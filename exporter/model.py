@@ -26,6 +26,10 @@ class Channel(StrEnum):
     QUOTES = "quotes"
     BOOK = "book"
     KLINES = "klines"
+    MESSAGES = "messages"  # of a stream of which nothing is known but its address
+
+
+MARKET_DATA = (Channel.TRADES, Channel.QUOTES, Channel.BOOK, Channel.KLINES)
 
 
 class Side(Enum):
@@ -100,6 +104,15 @@ class Kline(msgspec.Struct, frozen=True, gc=False):
     closed: bool | None = None
 
 
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A frame that shows a stream to be alive, whose content is not read."""
+
+    label: str
+    topic: str
+    symbol: str
+    time: float | None = None
+
+
 class Ack(msgspec.Struct, frozen=True, gc=False):
     """The answer to a subscribe request: names the ``request``, the ``topics``, or both.
 
@@ -130,7 +143,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     data: bool = False
 
 
-Data: TypeAlias = Trade | Quote | Depth | Kline
+Data: TypeAlias = Trade | Quote | Depth | Kline | Message
 Event: TypeAlias = Data | Ack | Control
 
 
@@ -246,14 +259,36 @@ class Circuit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What an answer's body must satisfy: a JSON path equal to a value, or a regex found in it.
+    """What an answer must satisfy: one test of its body, of what stands at a path or in a header.
 
-    ``path`` is dotted, list positions as numbers (``result.list.0.symbol``).
+    ``path`` is dotted, list positions as numbers (``result.list.0.symbol``). ``within`` (seconds)
+    is how old or far ahead a time may be.
     """
 
     path: str | None = None
+    header: str | None = None  # in lower case
     equals: object = None
+    exists: bool | None = None
+    less_than: float | None = None
+    within: float | None = None
+    contains: str | None = None
     matches: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSource:
+    """Where an answer tells the time: at a path of its JSON, else in its Date header."""
+
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceRule:
+    """What an answer says while there is maintenance; ``title`` and ``end`` are paths."""
+
+    when: Expectation
+    title: str | None = None
+    end: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,8 +304,19 @@ class Target:
     timeout: float = 5.0
     statuses: frozenset[int] = frozenset({200})
     expect: tuple[Expectation, ...] = ()
+    body: bytes | None = None
+    sent: tuple[str, ...] = ()  # what else of the request may be secret
     body_limit: int = 1 << 20
     weight: int = 1
+    listed: bool = False  # one of the venue's own, by its name
+    apart: bool = False  # at an address of its own: judged by `expect` alone, charged to no limit
+    clock: ClockSource | None = None
+    maintenance: MaintenanceRule | None = None
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """What no text about an answer may repeat."""
+        return (*self.headers.values(), *self.sent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

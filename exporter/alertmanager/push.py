@@ -20,7 +20,7 @@ from random import random
 
 import msgspec
 
-from exporter.contracts import Clock, FetchFailedError, Send
+from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.flow import backoff
 from exporter.flow.fan_out import batches
 
@@ -31,7 +31,6 @@ FRESH = 30.0  # seconds in which a new alert is sent again every `_AGAIN` second
 # Prometheus says for a quarter of an hour that an alert of before has ended, until its rule sees
 # the new outage, too: what that undoes must be done again before Alertmanager's group_wait is over.
 _AGAIN = 2.0
-_ALIVE = 60.0  # seconds: with nothing to tell an empty request shows that the way is open
 _SET_ASIDE = 900.0  # seconds without an alert that Alertmanager does not take
 _AT_ONCE = 256  # alerts a request
 _BODY_LIMIT = 1 << 16  # bytes of an answer
@@ -173,7 +172,7 @@ class Push:
     """Keeps one Alertmanager told. `run` until cancelled."""
 
     def __init__(
-        self, to: Recipient, alerts: Alerts, *, send: Send, clock: Clock, report: Report
+        self, to: Recipient, alerts: Alerts, *, send: Fetch, clock: Clock, report: Report
     ) -> None:
         self._to, self._alerts = to, alerts
         self._send, self._clock, self._report = send, clock, report
@@ -182,13 +181,11 @@ class Push:
         self._first: dict[tuple[Key, float], float] = {}  # by key and start: when first sent
         self._bad: dict[Key, float] = {}  # what it will not take, until when (monotonic)
         self._complained: str | None = None
-        self._asked = clock.monotonic()
 
     async def run(self) -> None:
         """Tell all that fires at every change and every ``repeat`` seconds; after failures sooner.
 
-        In between what is fresh is told again and again; where there is nothing to tell, a request
-        without alerts once a minute shows that the way is open, before it is needed.
+        In between what is fresh is told again and again.
         """
         self._alerts.listen(self._news.set)
         state, left = backoff.BackoffState(), 0.0  # seconds until all is told again
@@ -196,9 +193,9 @@ class Push:
             while True:
                 whole = left <= 0.0 or self._news.is_set()
                 self._news.clear()
-                if await self.notify(only_fresh=not whole) and await self.show_alive():
+                if await self.notify(only_fresh=not whole):
                     state, left = backoff.BackoffState(), self._to.repeat if whole else left
-                    wait = min(left, _AGAIN if self._fresh() else _ALIVE)
+                    wait = min(left, _AGAIN) if self._fresh() else left
                 else:
                     # Lived for nothing: the wait grows until one request succeeds.
                     state, pause = backoff.step(state, 0.0, _RETRY, random())
@@ -220,12 +217,6 @@ class Push:
             if not await self._tell(some):
                 return False
         return True
-
-    async def show_alive(self) -> bool:
-        """Send a request without alerts unless one went lately; say whether the way is open."""
-        if self._clock.monotonic() - self._asked < _ALIVE:
-            return True
-        return self._note(*await self._ask(()))
 
     def _fresh(self) -> list[tuple[Key, float]]:
         now = self._clock.monotonic()
@@ -264,7 +255,7 @@ class Push:
 
     async def _ask(self, alerts: Sequence[Pushed]) -> tuple[int, str]:
         """Send one request; return the status, 0 for none, and why it was not taken."""
-        to, self._asked = self._to, self._clock.monotonic()
+        to = self._to
         try:
             answer = await self._send(
                 "POST",

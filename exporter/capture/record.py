@@ -291,7 +291,10 @@ def _parts(
     for exchange in config.exchanges:
         venue = venues.load(exchange.venue)
         for wanted in exchange.streams:
-            parts = spread(settings.subscriptions(exchange, wanted, venue), venue)
+            carried = settings.subscriptions(exchange, wanted, venue)
+            # Of a stream that is known only by its address nothing is read that could be kept.
+            known = [each for each in carried if each.channel is not Channel.MESSAGES]
+            parts = spread(known, venue)
             for number, part in enumerate(parts, start=1):
                 name = wanted.name if len(parts) == 1 else f"{wanted.name}-{number}"
                 yield exchange, f"{exchange.name}/{name}", venue, part

@@ -125,7 +125,7 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
 
 def weights(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Weight]:
     """Hold the probes of one exchange against each of its limits."""
-    targets = settings.targets(exchange, venue, config.probes)
+    targets = [t for t in settings.targets(exchange, venue, config.probes) if not t.apart]
     share = settings.budget_share(exchange, config.probes)
     return [
         Weight(

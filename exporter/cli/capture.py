@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         proxy.environment()
-        config = settings.load(args.config, venues.names(), venues.load)
+        config = settings.load(args.config, venues.choices(), venues.load)
     except proxy.ProxyError as error:
         print(f"exchange-exporter capture: {error}", file=sys.stderr)
         return serve.UNUSABLE

@@ -54,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check one file and return the exit status."""
     try:
-        config, places = settings.load_placed(args.file, venues.names(), venues.load)
+        config, places = settings.load_placed(args.file, venues.choices(), venues.load)
     except ConfigError as error:
         print("\n".join(error.complaints), file=sys.stderr)
         if error.unreadable:

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         if not url:
             print("exchange-exporter: the simulator did not start", file=sys.stderr)
             return serve.UNUSABLE
-        config = settings.read(document(places), "demo", venues.names(), venues.load)
+        config = settings.read(document(places), "demo", venues.choices(), venues.load)
         return serve.serve(config, args, ready=lambda port: _greet(port, url))
 
 

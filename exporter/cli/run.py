@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from exporter import venues
 
     def load() -> settings.Config:
-        return settings.load(args.config, venues.names(), venues.load)
+        return settings.load(args.config, venues.choices(), venues.load)
 
     try:
         config = load()

@@ -30,7 +30,7 @@ def text(which: str) -> str:
         from exporter import venues
         from exporter.config import json_schema
 
-        schema = json_schema(_names(venues.__path__))
+        schema = json_schema(venues.choices())
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

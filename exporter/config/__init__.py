@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from exporter.config import tree
+from exporter.config.endpoint import EndpointConfig, ExpectConfig
 from exporter.config.exchange import (
     BreakerConfig,
-    EndpointConfig,
     ExchangeConfig,
-    ExpectConfig,
     LimitsConfig,
     StreamConfig,
     WindowConfig,
@@ -49,7 +48,6 @@ from exporter.config.plan import (
 )
 from exporter.config.secret import Secret
 from exporter.config.section import Section
-from exporter.config.server import ServerConfig
 from exporter.config.shape import (
     AlertingConfig,
     AlertmanagerConfig,
@@ -60,6 +58,7 @@ from exporter.config.shape import (
     MetricsConfig,
     PricesConfig,
     ProbesConfig,
+    ServerSection,
     StreamsConfig,
 )
 from exporter.config.shares import shares, units
@@ -84,7 +83,7 @@ __all__ = [
     "PricesConfig",
     "ProbesConfig",
     "Secret",
-    "ServerConfig",
+    "ServerSection",
     "StreamConfig",
     "StreamsConfig",
     "WindowConfig",

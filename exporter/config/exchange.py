@@ -10,6 +10,7 @@ from itertools import chain
 from zoneinfo import ZoneInfo
 
 from exporter.config import calendar, weights
+from exporter.config.endpoint import HEADER_NAME, NAME, EndpointConfig, ExpectConfig
 from exporter.config.kinds import (
     Mistake,
     Reading,
@@ -20,7 +21,6 @@ from exporter.config.kinds import (
     duration,
     integer,
     member,
-    plain,
     quoted,
     ratio,
     regex,
@@ -46,102 +46,9 @@ def _instrument_meant(found: str) -> str:
 
 _INSTRUMENT = r"[A-Z0-9.]{1,20}-[A-Z0-9.]{1,20}(-[A-Z0-9]{1,20})?"
 INSTRUMENT = text("an instrument such as BTC-USDT", _INSTRUMENT, _instrument_meant)
-NAME = text(
-    "a name of letters, digits, dots, dashes and underscores, at most 64",
-    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
-)
+FRAME = text("a text of 1 to 10000 characters", r"(?s:.{1,10000})")
 SYMBOL = text("the venue's spelling of a symbol", r"[!-~]{1,64}")
-CHANNEL = member(Channel)
-HEADER_NAME = text("the name of an HTTP header", r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-HEADER = text("printable text of at most 1000 characters", r"[ -~]{0,1000}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpectConfig:
-    """What an answer's body must satisfy: a JSON path equal to a value, or a regex found in it."""
-
-    path: str | None = key(
-        text("a dotted path such as result.list.0.symbol", r"[^\s.]+(\.[^\s.]+)*"),
-        None,
-        "Dotted path into the JSON body; list positions are numbers.",
-    )
-    equals: str | int | float | bool | None = key(plain(), None, "Value required at the path.")
-    matches: str | None = key(
-        regex(), None, "Regular expression that must match somewhere in the body."
-    )
-
-    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain unless it is one whole expectation."""
-        pair = self.path is not None and self.equals is not None
-        if not (pair and self.matches is None) and not (
-            self.path is None and self.equals is None and self.matches is not None
-        ):
-            given = [
-                name for name in ("path", "equals", "matches") if getattr(self, name) is not None
-            ]
-            what = " and ".join(given) or "nothing"
-            yield Mistake((), f"found {what}, expected either path and equals, or matches")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointConfig:
-    """A REST endpoint to probe: one of the venue's own by name, or any by path or URL."""
-
-    name: str = key(
-        NAME,
-        REQUIRED,
-        "The value of the label endpoint, or the name of one of the venue's own endpoints.",
-    )
-    path: str | None = key(
-        text("a path that begins with /, without spaces", r"/[^\s#]{0,500}"),
-        None,
-        "Path below the exchange's REST URL; {symbol} is replaced by its first symbol.",
-    )
-    url: str | None = key(url("http", "https"), None, "Full URL, instead of a path.")
-    method: str | None = key(
-        choice("GET", "HEAD", "POST"), None, "HTTP method. Default: the venue's own, else GET."
-    )
-    headers: Mapping[str, str | Secret] = key(
-        TableKind(HEADER_NAME, SecretKind(HEADER), most=30),
-        {},
-        "Request headers; values may be secrets.",
-    )
-    interval: float | None = key(
-        duration("100ms", "1d"),
-        None,
-        "Time between probes. Default: probes.interval, longer for the venue's slower endpoints.",
-    )
-    timeout: float | None = key(
-        duration("10ms", "5m"), None, "Timeout of a whole probe. Default: probes.timeout."
-    )
-    statuses: tuple[int, ...] = key(
-        ListKind(integer(100, 599), most=50, least=1),
-        [200],
-        "HTTP status codes that count as success.",
-    )
-    expect: tuple[ExpectConfig, ...] = key(
-        ListKind(Section(ExpectConfig), most=20, unique=None),
-        [],
-        "Conditions on the body; all must hold.",
-    )
-    weight: int | None = key(
-        integer(0, 10_000),
-        None,
-        "Weight against the venue's rate limit. Default: the venue's own, else 1.",
-    )
-    slow_after: float | None = key(
-        duration("1ms", "5m"),
-        None,
-        "A probe that takes longer is slow. Default: the breaker's slow_after.",
-    )
-
-    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of a probe that would overlap itself, and of two addresses."""
-        if self.path is not None and self.url is not None:
-            yield Mistake(("url",), "found beside path, expected one of the two")
-        if self.interval is not None and self.timeout is not None and self.timeout > self.interval:
-            found, most = format_duration(self.timeout), format_duration(self.interval)
-            yield Mistake(("timeout",), f"found {found}, expected at most the interval, {most}")
+CHANNEL = member(Channel, Channel.MESSAGES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,37 +58,20 @@ class BreakerConfig:
     mode: str = key(
         choice("consecutive", "ratio", "slow"),
         "consecutive",
-        "What opens the breaker: consecutive failures, the share of failures, or the share of "
-        "slow probes.",
+        "What opens it: failures in a row, the share of failures, or the share of slow probes.",
     )
-    failures: int = key(
-        integer(1, 1000), 5, "Consecutive failures that open the breaker (consecutive)."
-    )
-    ratio: float = key(
-        ratio("1%", "100%"),
-        "50%",
-        "Share of failures or slow probes that opens the breaker (ratio, slow).",
-    )
-    slow_after: float = key(
-        duration("1ms", "5m"), "2s", "A probe that takes longer is slow (slow)."
-    )
-    window: float = key(duration("1s", "1d"), "2m", "Time window of the shares (ratio, slow).")
+    failures: int = key(integer(1, 1000), 5, "Failures in a row that open it (consecutive).")
+    ratio: float = key(ratio("1%", "100%"), "50%", "Share that opens it (ratio, slow).")
+    slow_after: float = key(duration("1ms", "5m"), "2s", "A longer probe is slow (slow).")
+    window: float = key(duration("1s", "1d"), "2m", "How far back shares look (ratio, slow).")
     minimum: int = key(
-        integer(1, 1000),
-        10,
-        "Minimum number of probes in the window before a share counts (ratio, slow).",
+        integer(1, 1000), 10, "Probes in the window before a share means anything (ratio, slow)."
     )
     recovery: float = key(
-        duration("100ms", "1h"),
-        "10s",
-        "Time an open breaker waits before a trial; doubles after each failed trial.",
+        duration("100ms", "1h"), "10s", "Time until a trial, doubled each time that fails."
     )
-    recovery_cap: float = key(duration("100ms", "1d"), "25s", "Maximum of that time.")
-    trials: int = key(
-        integer(1, 100),
-        1,
-        "Trials admitted while half open, and successes needed to close the breaker.",
-    )
+    recovery_cap: float = key(duration("100ms", "1d"), "25s", "What that time grows to at most.")
+    trials: int = key(integer(1, 100), 1, "Trials let through, and successes needed to close it.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of a first recovery beyond the last."""
@@ -195,57 +85,96 @@ class LimitsConfig:
     """What probes may use of the exchange's rate limits."""
 
     share: float | None = key(
-        ratio("0.1%", "100%"),
-        None,
-        "Share of the rate limits for probes. Default: probes.budget_share.",
+        ratio("0.1%", "100%"), None, "Share for probes; else probes.budget_share."
     )
     weight: int | None = key(
         integer(1, 10_000_000),
         None,
-        "Weight allowed per minute, in place of the venue's first documented limit.",
+        "Weight allowed a minute, instead of the venue's first documented limit.",
     )
+    window: float | None = key(
+        duration("1s", "1d"),
+        None,
+        "Allow that weight in so long, instead of all that the venue documents.",
+    )
+    used_header: str | None = key(
+        HEADER_NAME, None, "Header in which answers name the weight used in the window."
+    )
+    remaining_header: str | None = key(
+        HEADER_NAME, None, "Header in which answers name the weight left in the window."
+    )
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain of what only a limit of one's own can have."""
+        for name in ("window", "used_header", "remaining_header"):
+            if getattr(self, name) is not None and self.weight is None:
+                yield Mistake((name,), "found without weight, expected both")
+        for name in ("used_header", "remaining_header"):
+            if getattr(self, name) is not None and self.window is None:
+                yield Mistake((name,), "found without window, expected both")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamConfig:
     """Market data to consume: some channels of some symbols."""
 
-    name: str = key(NAME, "market", "Value of the label stream.")
+    name: str = key(NAME, "market", "A name for the label stream.")
     channels: tuple[Channel, ...] = key(
         ListKind(CHANNEL, most=10, least=1),
         ["trades", "quotes", "book"],
-        "Channels to subscribe to; of the default, those that the venue offers.",
+        "What to subscribe to; of the default, as much as the venue offers.",
     )
     symbols: tuple[str, ...] | None = key(
-        ListKind(INSTRUMENT, most=2000, least=1), None, "Instruments. Default: all of the exchange."
+        ListKind(INSTRUMENT, most=2000, least=1), None, "Instruments; else all of the exchange."
     )
     book: bool = key(
-        boolean(),
-        True,
-        "Build order books from the book channel; false: only count and time its messages.",
+        boolean(), True, "Build order books from the book channel; false only counts and times it."
     )
     book_audit: float | None = key(
         duration("10s", "1d"),
         None,
-        "Interval at which each book is compared with a REST snapshot, if the venue has one. "
-        "Default: never.",
+        "Hold each book against a REST snapshot so often, where the venue has one; else never.",
     )
     cross_check: float | None = key(
         duration("5s", "1h"),
         None,
-        "Interval at which REST is asked about each silent subscription, whether its market has "
-        "moved. Default: never.",
+        "Ask REST so often about each silent subscription whether its market moved; else never.",
     )
     queue: int | None = key(
-        integer(16, 10_000_000), None, "Maximum number of queued frames. Default: streams.queue."
+        integer(16, 10_000_000), None, "Frames that may wait; else streams.queue."
     )
     queue_policy: QueuePolicy | None = key(
         member(QueuePolicy, QueuePolicy.COALESCE),
         None,
-        "What a full queue does. Default: streams.queue_policy.",
+        "What a full queue does; else streams.queue_policy.",
     )
+    send: tuple[str | Secret, ...] = key(
+        ListKind(SecretKind(FRAME), most=50, unique=None, or_one=True),
+        [],
+        "Frames to send once connected, as text; only for venue: websocket, as the four below.",
+    )
+    alive: ExpectConfig | None = key(
+        Section(ExpectConfig), None, "What a frame must be like to show life; any frame does else."
+    )
+    silence: float | None = key(
+        duration("1s", "1d"), None, "Without such a frame for so long connect anew; else 1m."
+    )
+    ping: str | None = key(FRAME, None, "A text to send again and again, as a keepalive.")
+    ping_every: float | None = key(duration("1s", "1h"), None, "How often; else 20s.")
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain of what no frame can show."""
+        if self.alive is not None:
+            for name in ("header", "within"):
+                if getattr(self.alive, name) is not None:
+                    wrong = "found here, expected only for endpoints"
+                    yield Mistake(("alive", name), wrong)
+        if self.ping_every is not None and self.ping is None:
+            yield Mistake(("ping_every",), "found without ping, expected both")
 
 
+_SOCKET_KEYS = ("send", "alive", "silence", "ping")
+_MARKET_KEYS = ("symbols", "book_audit", "cross_check")
 _MOMENT = text("a local date and time such as 2026-12-01T06:00", r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 
@@ -256,19 +185,17 @@ class WindowConfig:
     cron: str | None = key(
         text("five fields: minute hour day month weekday", r"\S+( +\S+){4}"),
         None,
-        "Start of a recurring maintenance: minute hour day month weekday.",
+        "When it begins, again and again: minute hour day month weekday.",
     )
-    duration: float | None = key(
-        duration("1m", "7d"), None, "Duration of a recurring maintenance (cron)."
-    )
-    start: str | None = key(_MOMENT, None, "Start of a single maintenance.")
-    end: str | None = key(_MOMENT, None, "End of a single maintenance (start).")
+    duration: float | None = key(duration("1m", "7d"), None, "How long it lasts (cron).")
+    start: str | None = key(_MOMENT, None, "When it begins, once.")
+    end: str | None = key(_MOMENT, None, "When it ends (start).")
     zone: str = key(
         text("a time zone such as Asia/Tokyo", r"[A-Za-z0-9_+/-]{1,64}"),
         "UTC",
-        "Time zone of these times.",
+        "The time zone of all these.",
     )
-    pause: bool = key(boolean(), False, "Send no probes during the maintenance.")
+    pause: bool = key(boolean(), False, "Send no probes meanwhile.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of half a window, of two, and of one that never is."""
@@ -304,66 +231,57 @@ class WindowConfig:
 class ExchangeConfig:
     """A configured target: one venue's protocol at one address, under one name."""
 
-    name: str = key(NAME, None, "Value of the label exchange. Default: the venue's name.")
-    venue: str = key(VenueName(), REQUIRED, "The venue whose protocol the exchange uses.")
+    name: str = key(NAME, None, "The label exchange; the venue's name when left out.")
+    venue: str = key(VenueName(), REQUIRED, "The venue whose protocol it speaks.")
     symbols: tuple[str, ...] = key(
         ListKind(INSTRUMENT, most=2000),
         [],
-        "Instruments such as BTC-USDT, for streams and for {symbol} in paths.",
+        "Instruments such as BTC-USDT, for streams and {symbol}.",
     )
     symbol_overrides: Mapping[str, str] = key(
-        TableKind(INSTRUMENT, SYMBOL, most=2000),
-        {},
-        "The venue's symbol of an instrument, where the usual rule does not fit.",
+        TableKind(INSTRUMENT, SYMBOL, most=2000), {}, "The venue's spelling of odd instruments."
     )
-    rest_url: str | None = key(
-        url("http", "https"), None, "Base URL of the REST API. Default: the venue's."
-    )
+    rest_url: str | None = key(url("http", "https"), None, "Base URL of REST; else the venue's.")
     stream_url: tuple[str, ...] = key(
         ListKind(url("ws", "wss"), most=10, or_one=True),
         [],
-        "WebSocket URL, or several for failover. Default: the venue's.",
+        "WebSocket URL, or several for failover; else the venue's.",
     )
     endpoints: tuple[EndpointConfig, ...] | None = key(
         ListKind(Section(EndpointConfig), most=200, unique="name"),
         None,
-        "Endpoints to probe. Default: the venue's own; [] for none.",
+        "What to probe; the venue's own endpoints when left out, [] for none.",
     )
     streams: tuple[StreamConfig, ...] = key(
         ListKind(Section(StreamConfig), most=100, unique="name"),
         [{"name": "market"}],
-        "Streams to consume. Default: trades, quotes and book of all symbols; [] for none.",
+        "What to consume; trades, quotes and book of all symbols when left out, [] for none.",
     )
-    breaker: BreakerConfig = key(Section(BreakerConfig), {}, "Circuit breaker of each endpoint.")
+    breaker: BreakerConfig = key(Section(BreakerConfig), {}, "When to leave an endpoint alone.")
     maintenance: tuple[WindowConfig, ...] = key(
         ListKind(Section(WindowConfig), most=100, unique=None),
         [],
-        "Planned maintenance.",
+        "Maintenance that is known beforehand.",
     )
     status_page: bool = key(
-        boolean(), True, "Follow the status page: status_page_url, else the venue's own."
+        boolean(), True, "Follow its status page: status_page_url, else the venue's own."
     )
     status_page_url: str | None = key(
         url("http", "https"),
         None,
-        "Base URL of a statuspage.io site; required if rest_url is not the venue's.",
+        "Base URL of a statuspage.io site; needed where rest_url is not the venue's.",
     )
     status_components: str | None = key(
-        regex(),
-        None,
-        "Count only maintenance of components whose names match this expression. Default: all.",
+        regex(), None, "Count only maintenance of components whose names match; else any."
     )
-    limits: LimitsConfig = key(
-        Section(LimitsConfig), {}, "Share of the rate limits that probes may use."
-    )
+    limits: LimitsConfig = key(Section(LimitsConfig), {}, "What probes may use of the rate limits.")
     signals: Mapping[str, SignalConfig] = key(
-        SIGNAL_TABLE, {}, "Settings of this exchange's signals, in place of `anomaly.signals`."
+        SIGNAL_TABLE, {}, "How its signals are judged, in place of what `anomaly.signals` says."
     )
     spread_endpoints: bool = key(
         boolean(),
         False,
-        "Let several shards (`run --shard`) divide this exchange's endpoints, each with a part of"
-        " the limits.",
+        "Let shards (`run --shard`) share its endpoints too, each with a part of the limits.",
     )
 
     def __post_init__(self) -> None:
@@ -385,28 +303,50 @@ class ExchangeConfig:
                 yield Mistake(("symbol_overrides", instrument), wrong + near)
 
     def _endpoint_mistakes(self, venue: Venue) -> Iterator[Mistake]:
+        if not (self.endpoints or venue.endpoints or venue.topics):
+            yield Mistake(("endpoints",), f"found none, expected one: {self.venue} has no own")
         own = {endpoint.name: endpoint.path for endpoint in venue.endpoints}
         for index, endpoint in enumerate(self.endpoints or ()):
             if endpoint is None:
                 continue
             place = ("endpoints", index)
             path = endpoint.path
+            if path is not None and not (self.rest_url or venue.rest_url):
+                wrong = f"found {quoted(path)}, expected rest_url in the exchange to append it to"
+                yield Mistake((*place, "path"), wrong)
+                continue
             if path is None and endpoint.url is None:
                 path = own.get(endpoint.name)
                 if path is None:
                     wrong = f"found {quoted(endpoint.name)} without path or url, expected one of "
                     near = did_you_mean(endpoint.name, own)
-                    offered = f"{self.venue}'s own endpoints ({', '.join(own)})"
+                    offered = f"{self.venue}'s own endpoints ({', '.join(own) or 'it has none'})"
                     yield Mistake(place, wrong + offered + near)
             if "{symbol}" in (path or endpoint.url or "") and not self.symbols:
                 wrong = "found {symbol}, expected symbols in the exchange to take the first of"
                 yield Mistake((*place, "path"), wrong)
 
     def _stream_mistakes(self, venue: Venue) -> Iterator[Mistake]:
+        if not venue.topics:
+            if self.streams not in ((), (StreamConfig(),)):
+                yield Mistake(("streams",), f"found some, expected none: {self.venue} has none")
+            return
+        if self.streams and not (self.stream_url or venue.stream_urls or venue.prelude):
+            wrong = f"found none, expected one: {self.venue} has no address of its own"
+            yield Mistake(("stream_url",), wrong)
         for index, stream in enumerate(self.streams):
             if stream is None:
                 continue
             place = ("streams", index)
+            bare = not venue.asks
+            for name in _MARKET_KEYS if bare else _SOCKET_KEYS:
+                if getattr(stream, name) not in (None, ()):
+                    wrong = "found here, expected only for venue: websocket"
+                    if bare:
+                        wrong = f"found here, expected none: {self.venue} knows no symbols"
+                    yield Mistake((*place, name), wrong)
+            if bare:
+                continue
             if not (self.symbols if stream.symbols is None else stream.symbols):
                 wrong = f"found none for the stream {stream.name}, expected at least one instrument"
                 yield Mistake(("symbols",), f"{wrong} (or streams: [])")

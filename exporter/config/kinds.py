@@ -338,6 +338,46 @@ def plain() -> One[str | int | float | bool]:
     return One("a text, a number, true or false", lambda value: value, shape)
 
 
+def statuses() -> One[int | str]:
+    """An HTTP status code, or a class of them such as 2xx."""
+
+    def convert(value: str | int | float | bool) -> int | str:
+        if isinstance(value, str):
+            if re.fullmatch("[1-5]xx", value):
+                return value
+            raise _No("; write it without quotes" if value.isdecimal() else "")
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise _No
+        _within(value, 100, 599)
+        return value
+
+    number = {"type": "integer", "minimum": 100, "maximum": 599}
+    shape = {"anyOf": [number, {"type": "string", "pattern": "^[1-5]xx$"}]}
+    return One("a status from 100 to 599 or a class such as 2xx", convert, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonKind:
+    """Any YAML value, as the JSON that it spells."""
+
+    def read(self, reading: Reading, place: Place, node: Node) -> Any:
+        match node:
+            case Scalar():
+                return node.value
+            case Items():
+                return [self.read(reading, place, each) for each in node.items]
+        value: dict[str, Any] = {}
+        for name, each in node.pairs:
+            if not isinstance(name, Scalar) or name.text in value:
+                wrong = f"found the key {found(name)}, expected a text that stands there once"
+                raise reading.complain(name.line, place, wrong)
+            value[name.text] = self.read(reading, place, each)
+        return value
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Authorities:
     """A PEM file of certificates, relative to the config; its value is the path to open."""

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from math import ceil, floor
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from exporter.config import calendar
-from exporter.config.exchange import EndpointConfig, ExchangeConfig, StreamConfig
+from exporter.config.endpoint import EndpointConfig, ExpectConfig
+from exporter.config.exchange import ExchangeConfig, StreamConfig
 from exporter.config.secret import Secret
 from exporter.config.shape import ProbesConfig
 from exporter.config.weights import weight_of
 from exporter.contracts import Endpoint as VenueEndpoint
 from exporter.contracts import RestLimit, Venue
 from exporter.flow import breaker
-from exporter.model import Expectation, Subscription, Target
+from exporter.model import (
+    Channel,
+    ClockSource,
+    Expectation,
+    MaintenanceRule,
+    Subscription,
+    Target,
+)
 
 _USUAL = VenueEndpoint(name="usual", path="/").interval
 
@@ -56,25 +67,69 @@ def _target(
     # A venue's slower endpoints keep their proportion to the usual pace.
     pace = own.interval / _USUAL if own else 1.0
     interval = endpoint.interval or probes.interval * pace
+    headers, form = _revealed(endpoint.headers), _revealed(endpoint.form or {})
+    body, kind = _body(endpoint, own, form)
+    if kind and "content-type" not in map(str.lower, headers):
+        headers["Content-Type"] = kind
+    clock, rule = endpoint.clock, endpoint.maintenance
     return Target(
         exchange=exchange.name,
         endpoint=endpoint.name,
         url=url,
-        method=endpoint.method or (own.method if own else "GET"),
-        headers={
-            name: value.reveal() if isinstance(value, Secret) else value
-            for name, value in endpoint.headers.items()
-        },
+        method=endpoint.method or (own.method if own else ("GET" if body is None else "POST")),
+        headers=headers,
+        body=body,
+        sent=tuple(form.values()),
         interval=interval,
         timeout=endpoint.timeout or min(probes.timeout, interval),
-        statuses=frozenset(endpoint.statuses),
-        expect=tuple(
-            Expectation(path=each.path, equals=each.equals, matches=each.matches)
-            for each in endpoint.expect
-        ),
+        statuses=frozenset(chain.from_iterable(map(_statuses, endpoint.statuses))),
+        expect=tuple(map(expectation, endpoint.expect)),
         body_limit=probes.body_limit,
         weight=weight_of(endpoint, venue),
+        listed=own is not None,
+        apart=endpoint.url is not None,
+        clock=None if clock is None else ClockSource(path=clock.path),
+        maintenance=None
+        if rule is None
+        else MaintenanceRule(when=expectation(rule.when), title=rule.title, end=rule.end),
     )
+
+
+def _statuses(wanted: int | str) -> Iterable[int]:
+    if isinstance(wanted, int):
+        return (wanted,)
+    first = int(wanted[0]) * 100
+    return range(first, first + 100)
+
+
+def expectation(wanted: ExpectConfig) -> Expectation:
+    """Return what an answer must satisfy, as probes judge by it."""
+    return Expectation(
+        path=wanted.path,
+        header=None if wanted.header is None else wanted.header.lower(),
+        equals=wanted.equals,
+        exists=wanted.exists,
+        less_than=wanted.less_than,
+        within=wanted.within,
+        contains=wanted.contains,
+        matches=wanted.matches,
+    )
+
+
+def _revealed(table: Mapping[str, str | Secret]) -> dict[str, str]:
+    return {n: v.reveal() if isinstance(v, Secret) else v for n, v in table.items()}
+
+
+def _body(
+    endpoint: EndpointConfig, own: VenueEndpoint | None, form: Mapping[str, str]
+) -> tuple[bytes | None, str]:
+    """Return what to send, and its type."""
+    if endpoint.form is not None:
+        return urlencode(form).encode(), "application/x-www-form-urlencoded"
+    content = endpoint.json if own is None or endpoint.json is not None else own.json
+    if content is not None:
+        return json.dumps(content, ensure_ascii=False).encode(), "application/json"
+    return None, ""
 
 
 def breaker_rules(exchange: ExchangeConfig, endpoint: str) -> breaker.BreakerRules:
@@ -149,6 +204,17 @@ def subscriptions(
     """
     spelled = {**(symbols or {}), **exchange.symbol_overrides}
     instruments = exchange.symbols if stream.symbols is None else stream.symbols
+    if not venue.asks:  # of no symbol: the stream stands for itself
+        name = stream.name
+        return (
+            Subscription(
+                exchange=exchange.name,
+                channel=Channel.MESSAGES,
+                instrument=name,
+                symbol=name,
+                topic=venue.topic(Channel.MESSAGES, name),
+            ),
+        )
     return tuple(
         Subscription(
             exchange=exchange.name,

@@ -57,4 +57,8 @@ def _loose(exchange: ExchangeConfig, venue: Venue) -> list[str]:
     if not exchange.spread_endpoints:
         return []
     read = {each.name for each in venue.endpoints if each.clock or each.status}
-    return [each.name for each in wanted(exchange, venue) if each.name not in read]
+    return [
+        each.name
+        for each in wanted(exchange, venue)
+        if each.name not in read and each.clock is None and each.maintenance is None
+    ]

@@ -10,18 +10,32 @@ from exporter.config.kinds import Mistake, Place
 from exporter.contracts import RestLimit, Venue
 
 if TYPE_CHECKING:  # their module asks this one for mistakes
-    from exporter.config.exchange import EndpointConfig, ExchangeConfig
+    from exporter.config.endpoint import EndpointConfig
+    from exporter.config.exchange import ExchangeConfig
 
 
 def rest_limits(exchange: ExchangeConfig, venue: Venue) -> tuple[RestLimit, ...]:
     """Return the limits that count: the venue's, the first scaled where the config says so."""
-    weight = exchange.limits.weight
+    wanted = exchange.limits
+    weight = wanted.weight
     if weight is None:
         return venue.rest_limits
-    if not venue.rest_limits:
-        return (RestLimit(name="config", weight=weight, window=60.0),)
+    if wanted.window is not None or not venue.rest_limits:
+        return (
+            RestLimit(
+                name="config",
+                weight=weight,
+                window=wanted.window or 60.0,
+                used_header=_lower(wanted.used_header),
+                remaining_header=_lower(wanted.remaining_header),
+            ),
+        )
     first, *rest = venue.rest_limits
     return replace(first, weight=max(1, int(weight * first.window / 60.0))), *rest
+
+
+def _lower(header: str | None) -> str | None:
+    return None if header is None else header.lower()
 
 
 def weight_of(endpoint: EndpointConfig, venue: Venue) -> int:
@@ -50,6 +64,8 @@ def _requests(exchange: ExchangeConfig, venue: Venue) -> Iterator[tuple[Place, s
     if exchange.endpoints is None:
         yield from ((own, each.name, each.weight) for each in venue.endpoints if each.default)
     for index, endpoint in enumerate(exchange.endpoints or ()):
+        if endpoint.url is not None:
+            continue  # charged to no limit
         place = own if endpoint.weight is None else ("endpoints", index, "weight")
         yield place, endpoint.name, weight_of(endpoint, venue)
     for stream in exchange.streams:

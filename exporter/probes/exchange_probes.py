@@ -15,7 +15,7 @@ from exporter.flow import rate_limit
 from exporter.flow.breaker import Breaker
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Circuit, Maintenance, Phase, Probed, Skip, Target
+from exporter.model import Answer, Maintenance, Phase, Probed, Skip, Target
 from exporter.probes import probe
 from exporter.probes.attribution import Symptom, of_probe
 from exporter.probes.clock_offset import ClockOffset, Skew
@@ -28,7 +28,6 @@ from exporter.probes.meter import ExchangeMeter, ProbeMeter
 _APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
 _TRIES, _PAUSE = 6, 1.0  # of what is asked out of turn: how often, seconds between
 _CLOCK_RESOLUTION = 0.001  # seconds; venues cut their server time to milliseconds
-_OUTDATED = 2.0  # intervals after which a result says nothing of now
 
 
 @dataclass(slots=True)
@@ -38,13 +37,13 @@ class EndpointState:
     target: Target
     breaker: Breaker
     meter: ProbeMeter
+    readers: probe.Readers
     own: Endpoint | None = None  # what the venue says of it, if the venue names it
     pace: tuple[rate_limit.RateBudget, ...] = ()  # its own limit, beside those of the exchange
     history: History = field(default_factory=History)
     last: Probed | None = None
-    heard: float = 0.0  # when `last` came, monotonic seconds
-    read: float = 0.0  # when the last good answer came, likewise
     last_success: float | None = None  # when it ended, epoch seconds
+    told: Maintenance | None = None  # what its last answer to tell of maintenance said
     skipped: Skip | None = None  # why the last turn was not taken, if it was not
     failures: deque[ProbeFailure] = field(default_factory=lambda: deque(maxlen=KEPT))
 
@@ -129,31 +128,7 @@ class ExchangeProbes:
         self._meter.banned(self.ban.until if self.ban.until > now else None)
         for limit, each in self.budgets.items():
             self._meter.used(limit.name, each.used_ratio())
-        self._forget()
         self._look_up(now)
-
-    def _forget(self) -> None:
-        """Take what endpoints said too long ago off the page.
-
-        A failure stands while its breaker is why nobody asks again: the endpoint is down.
-        """
-        now = self._clock.monotonic()
-        recent = list[Endpoint]()  # whose last good answer still counts
-        for state in self.endpoints.values():
-            oldest = now - _OUTDATED * state.target.interval
-            down = state.last is not None and not state.last.ok
-            if state.heard < oldest and not (
-                down and state.breaker.state.circuit is not Circuit.CLOSED
-            ):
-                state.meter.outdated()
-            if state.read < oldest:
-                state.meter.unread()
-            elif state.own is not None:
-                recent.append(state.own)
-        if not any(each.clock for each in recent):
-            self._meter.clock(None, None)
-        if not any(each.status for each in recent):
-            self._meter.trading(None)
 
     def _look_up(self, now: float) -> None:
         """See whether the config's calendar has a window open."""
@@ -192,7 +167,8 @@ class ExchangeProbes:
             phases_of_reused=self._around.config.metrics.phases == "all",
         )
         rules = settings.breaker_rules(self._configured, target.endpoint)
-        own = {each.name: each for each in self._venue.endpoints}.get(target.endpoint)
+        listed = {each.name: each for each in self._venue.endpoints}
+        own = listed[target.endpoint] if target.listed else None
         pace: tuple[rate_limit.RateBudget, ...] = ()
         if own and own.pace:
             weight = max(1, target.weight)
@@ -200,7 +176,14 @@ class ExchangeProbes:
                 weight=weight, window=_APART * own.pace, share=1.0, heaviest=weight
             )
             pace = (rate_limit.RateBudget(limit, self._clock, self.ban),)
-        return EndpointState(target, Breaker(rules, meter.circuit), meter, own, pace)
+        readers = probe.Readers()
+        if not target.apart:
+            readers = probe.Readers(
+                fault=self._venue.fault,
+                clock=own.clock if own else None,
+                status=own.status if own else None,
+            )
+        return EndpointState(target, Breaker(rules, meter.circuit), meter, readers, own, pace)
 
     async def ask_now(self) -> None:
         """Probe every endpoint once, out of turn: something else of the exchange has failed.
@@ -223,31 +206,32 @@ class ExchangeProbes:
                 return
             await self._clock.sleep(_PAUSE)
 
+    def _allowances(self, target: Target) -> tuple[probe.Allowance, ...]:
+        """Return what must admit a probe; what costs nothing is held off by a ban alone."""
+        if target.apart:
+            return ()
+        return self.allowances if target.weight else (self.ban,)
+
     async def _probe(
         self,
         state: EndpointState,
         how: Callable[..., Awaitable[None]],
         skipped: Callable[[Target, Skip], None] | None = None,
     ) -> None:
-        own = state.own
-        # What costs nothing is held off by a ban alone.
-        allowances = self.allowances if state.target.weight else (self.ban,)
         await how(
             state.target,
             fetch=self._around.fetch,
             clock=self._clock,
-            readers=probe.Readers(
-                fault=self._venue.fault,
-                clock=own.clock if own else None,
-                status=own.status if own else None,
-            ),
+            readers=state.readers,
             slots=self._around.slots,
             gates=probe.Gates(
                 breaker=state.breaker,
-                budgets=(*allowances, *state.pace),
+                budgets=()
+                if state.target.apart
+                else (*self._allowances(state.target), *state.pace),
                 online=self._around.online,
                 maintenance=lambda: self._paused,
-                banned=lambda: not self.ban.admit(),
+                banned=lambda: not state.target.apart and not self.ban.admit(),
             ),
             listeners=probe.Listeners(
                 report=partial(self._probed, state),
@@ -261,29 +245,41 @@ class ExchangeProbes:
 
     def _probed(self, state: EndpointState, done: Probed) -> None:
         now = self._clock.monotonic()
-        state.last, state.heard, state.skipped = done, now, None
+        state.last, state.skipped = done, None
         state.meter.probed(done)
         state.history.add(now, done.duration if done.ok else None)
         if done.ok:
-            state.last_success, state.read = done.time + done.duration, now
+            state.last_success = done.time + done.duration
         else:
             state.failures.append(of_failed_probe(done, state.target))
         if done.answer is not None:
-            self.answered(done.answer)
+            if not state.target.apart:
+                self.answered(done.answer)
             if done.clock is not None:
-                self._set_clock(done.clock, done, done.answer.phases, now)
+                source = state.target.clock
+                whole = source is not None and source.path is None
+                resolution = 1.0 if whole else _CLOCK_RESOLUTION
+                self._set_clock(done.clock, done, done.answer.phases, resolution, now)
         if done.maintenance is not None:
-            self.announced(MaintenanceSource.VENUE, done.maintenance)
+            state.told = done.maintenance
+            told = [each.told for each in self.endpoints.values() if each.told is not None]
+            active = next((each for each in told if each.active), done.maintenance)
+            self.announced(MaintenanceSource.VENUE, active)
         self._around.probed(done)
 
     def _set_clock(
-        self, said: float, done: Probed, phases: Mapping[Phase, float], now: float
+        self,
+        said: float,
+        done: Probed,
+        phases: Mapping[Phase, float],
+        resolution: float,
+        now: float,
     ) -> None:
         # The venue read its clock after the handshakes and before the body. When just between, the
         # phases do not prove: we may have been late to write, and late to hear of the answer.
         before = sum(phases.get(each, 0.0) for each in (Phase.RESOLVE, Phase.CONNECT, Phase.TLS))
         round_trip = done.duration - before - phases.get(Phase.TRANSFER, 0.0)
         sent = done.time + before
-        offset = self.offset.observe(said, sent, round_trip, _CLOCK_RESOLUTION, now)
+        offset = self.offset.observe(said, sent, round_trip, resolution, now)
         self.skew.offset = offset.value
         self._meter.clock(offset.value, offset.error)

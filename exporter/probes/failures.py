@@ -45,9 +45,9 @@ class StreamFailure:
 
 
 def of_probe(done: Probed, target: Target) -> ProbeFailure:
-    """Return what to keep of a probe that failed. What we sent as a header is blacked out."""
+    """Return what to keep of a probe that failed. What we sent is blacked out."""
     reason, answer = done.reason or Reason.OTHER, done.answer
-    veil = Redactor(target.headers.values())
+    veil = Redactor(target.hidden)
     detail = veil.over(done.detail)[:_DETAIL]
     if answer is None:
         return ProbeFailure(

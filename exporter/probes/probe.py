@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from math import floor
 from typing import Protocol
 
 from exporter.contracts import Clock, Fetch, FetchFailedError
-from exporter.decoding import DOUBTFUL, json_path, json_value
+from exporter.decoding import DOUBTFUL
 from exporter.flow.backoff import http_date, retry_after
 from exporter.flow.breaker import Breaker, Permit
 from exporter.model import (
@@ -22,6 +21,8 @@ from exporter.model import (
     Skip,
     Target,
 )
+from exporter.probes import expectations
+from exporter.probes.expectations import Document
 from exporter.redact import Redactor
 
 _READ = 4096  # bytes of a body in which secrets are looked for before it is cut
@@ -35,7 +36,10 @@ def _nothing_wrong(answer: Answer) -> Reason | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readers:
-    """What a venue knows of its answers: hidden faults, its clock, its state."""
+    """What a venue knows of its answers: hidden faults, its clock, its state.
+
+    What the config says of an endpoint's clock and maintenance comes first.
+    """
 
     fault: Callable[[Answer], Reason | None] = _nothing_wrong
     clock: Callable[[bytes], float] | None = None
@@ -58,6 +62,7 @@ async def probe(
             headers=target.headers,
             timeout=target.timeout,
             body_limit=target.body_limit,
+            body=target.body,
         )
     except FetchFailedError as error:
         duration = clock.monotonic() - begun
@@ -65,7 +70,7 @@ async def probe(
     else:
         duration = max(0.0, clock.monotonic() - begun - answer.unread)
         end = answer.certificate_end
-        reason, detail, seen = _judge(target, answer, readers)
+        reason, detail, seen = _judge(target, answer, readers, time)
     return Probed(
         exchange=target.exchange,
         endpoint=target.endpoint,
@@ -89,24 +94,38 @@ class _Seen:
 
 
 def _judge(
-    target: Target, answer: Answer, readers: Readers
+    target: Target, answer: Answer, readers: Readers, wall: float
 ) -> tuple[Reason | None, str, _Seen | None]:
-    """Say what is wrong with an answer, if anything, and read what a sound one tells."""
+    """Say what is wrong with an answer, if anything, and read what it tells."""
+    document, rule = Document(answer.body, answer.headers), target.maintenance
+    told = None if rule is None else expectations.maintenance(rule, document, wall)
+    unsound = None if told is None else _Seen(None, told)
     try:
-        reason = readers.fault(answer) or _status_reason(answer.status, target)
+        reason = _fault(target, answer, readers) or _status_reason(answer.status, target)
         if reason is not None:
-            return reason, f"status {answer.status}: {_excerpt(answer.body, target)}", None
-        complaint = _unmet(target, answer.body)
+            return reason, f"status {answer.status}: {_excerpt(answer.body, target)}", unsound
+        complaint = expectations.unmet(target.expect, document, wall, target.hidden)
         if complaint:
-            return Reason.BODY_INVALID, complaint, None
-        seen = _Seen(
-            None if readers.clock is None else readers.clock(answer.body),
-            None if readers.status is None else readers.status(answer.body),
-        )
+            return Reason.BODY_INVALID, complaint, unsound
+        seen = _Seen(_clock(target, answer, document, readers), told)
+        if told is None and readers.status is not None:
+            seen = _Seen(seen.clock, readers.status(answer.body))
     except DOUBTFUL as error:
-        wrong = Redactor(target.headers.values()).over(str(error))[:100]
-        return Reason.BODY_INVALID, f"{wrong}: {_excerpt(answer.body, target)}"[:300], None
+        wrong = Redactor(target.hidden).over(str(error))[:100]
+        return Reason.BODY_INVALID, f"{wrong}: {_excerpt(answer.body, target)}"[:300], unsound
     return None, "", seen
+
+
+def _fault(target: Target, answer: Answer, readers: Readers) -> Reason | None:
+    """Ask the venue what an answer hides; the answer to HEAD has no body that could hide much."""
+    reason = readers.fault(answer)
+    return None if reason is Reason.BODY_INVALID and target.method == "HEAD" else reason
+
+
+def _clock(target: Target, answer: Answer, document: Document, readers: Readers) -> float | None:
+    if target.clock is not None:
+        return expectations.clock(target.clock, document)
+    return None if readers.clock is None else readers.clock(answer.body)
 
 
 def _status_reason(status: int, target: Target) -> Reason | None:
@@ -122,32 +141,7 @@ def _status_reason(status: int, target: Target) -> Reason | None:
 def _excerpt(body: bytes, target: Target) -> str:
     """Return a body's beginning, without what we sent: hidden before it is cut."""
     text = body[:_READ].decode("utf-8", "replace")
-    return repr(Redactor(target.headers.values()).over(text)[:200])
-
-
-def _unmet(target: Target, body: bytes) -> str:
-    """Name the first expectation that the body does not meet; empty when it meets all.
-
-    Raises ParseError where a path is asked of what is no JSON, or breaks off.
-    """
-    document = None
-    for expected in target.expect:
-        text = body.decode("utf-8", "replace")
-        if expected.path is not None:
-            document = json_value(body) if document is None else document
-            value = json_path(document, expected.path)
-            if expected.equals is not None and not _same(value, expected.equals):
-                got = Redactor(target.headers.values()).over(repr(value))
-                return f"{expected.path}: expected {expected.equals!r}, got {got}"[:300]
-            text = value if isinstance(value, str) else repr(value)
-        if expected.matches is not None and re.search(expected.matches, text) is None:
-            return f"nothing matches {expected.matches!r}"[:300]
-    return ""
-
-
-def _same(value: object, expected: object) -> bool:
-    # In JSON true is no 1.
-    return value == expected and isinstance(value, bool) == isinstance(expected, bool)
+    return repr(Redactor(target.hidden).over(text)[:200])
 
 
 def _retry_after(answer: Answer, wall: float) -> float | None:

@@ -20,7 +20,7 @@ from exporter import __version__, logs
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, config_hash
 from exporter.config.secret import revealed
-from exporter.contracts import Clock, FetchFailedError, Send
+from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
 from exporter.metrics.process import ExporterMeter
@@ -34,6 +34,7 @@ from exporter.relay.runtime import RelayRuntime, ended
 from exporter.relay.store import FullError, Store, StoreError
 from exporter.relay.unreadable import UnreadableNotice
 from exporter.relay.watchdog import Watchdog
+from exporter.web.administration import limits
 from exporter.web.security import WebSecurity
 from exporter.web.server import Server
 
@@ -152,8 +153,7 @@ class Relay:
         server = Server(
             self._options.listen_address,
             RelayRoutes(self).routes(),
-            limits=self.config.server,
-            body=self.config.intake.body_limit,
+            limits=limits(self.config.server, self.config.intake.body_limit),
             security=None if web is None else web.security,
             refused=own.connections_refused,
             expired=own.connections_expired,
@@ -304,7 +304,7 @@ def _make_room(db: sqlite3.Connection) -> int:
     return outbox.shed(db) if outbox.full(db) else 0
 
 
-async def _asked(send: Send, request: HttpRequest) -> Answer:
+async def _asked(send: Fetch, request: HttpRequest) -> Answer:
     return await send(
         request.method, request.url, headers=request.headers, timeout=10.0, body_limit=65_536
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from exporter.contracts import Account, Clock, FetchFailedError, Send
+from exporter.contracts import Account, Clock, Fetch, FetchFailedError
 from exporter.flow import backoff, breaker
 from exporter.model import Answer, Circuit, Delivered, Outcome, Reason, Refused, Retry
 from exporter.relay import outbox
@@ -83,7 +83,7 @@ class DeliveryWorker:
         policy: DeliveryPolicy,
         *,
         store: Disk,
-        send: Send,
+        send: Fetch,
         clock: Clock,
         meter: DeliveryMeter,
         chance: Callable[[], float],

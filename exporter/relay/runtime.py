@@ -11,7 +11,7 @@ from random import random
 from typing import Final, TypeAlias
 
 from exporter.config.reload import Changes
-from exporter.contracts import Clock, Notifier, Send
+from exporter.contracts import Clock, Fetch, Notifier
 from exporter.model import Circuit
 from exporter.redact import Redactor
 from exporter.relay import delivery, incident_store, notifiers, outbox, rendering
@@ -50,7 +50,7 @@ async def ended(tasks: Collection[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _nobody(notifier: Notifier) -> Send:
+def _nobody(notifier: Notifier) -> Fetch:
     raise RuntimeError("no config is in force yet")
 
 
@@ -69,7 +69,7 @@ class RelayRuntime:
         self._store, self._clock, self._meter = store, clock, meter
         self._group, self._start = group, start
         self._edges = AsyncExitStack()
-        self.carrier: Callable[[Notifier], Send] = _nobody
+        self.carrier: Callable[[Notifier], Fetch] = _nobody
         self._config: RelayConfig | None = None
         self._couriers: list[DeliveryWorker] = []
         self._workers: dict[DeliveryWorker, asyncio.Task[None]] = {}

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from exporter.clock import SystemClock
 from exporter.config.secret import Secret, revealed
-from exporter.contracts import Account, FetchFailedError, Notifier, Send
+from exporter.contracts import Account, Fetch, FetchFailedError, Notifier
 from exporter.flow import backoff, breaker
 from exporter.http.client import HttpClient
 from exporter.http.proxy import environment
@@ -135,15 +135,15 @@ def model_of(config: settings.TriageConfig) -> triage.Model:
 
 
 @asynccontextmanager
-async def sending(config: RelayConfig) -> AsyncIterator[Callable[[Notifier], Send]]:
+async def sending(config: RelayConfig) -> AsyncIterator[Callable[[Notifier], Fetch]]:
     """Open what carries requests: one pool for HTTP, the library for whom it speaks."""
     ca_file, veil = config.http.ca_file, veil_of(config)
     async with HttpClient(limit=config.http.connections, ca_file=ca_file) as client:
 
-        def carrier(notifier: Notifier) -> Send:
+        def carrier(notifier: Notifier) -> Fetch:
             if notifier.name != "apprise":
                 return veiled(client, veil)
-            send: Send = import_module("exporter.relay.apprise_client").send
+            send: Fetch = import_module("exporter.relay.apprise_client").send
             return veiled(send, veil)
 
         yield carrier
@@ -154,7 +154,7 @@ def veil_of(config: RelayConfig) -> Redactor:
     return Redactor([*revealed(config), *environment().secrets])
 
 
-def veiled(send: Send, veil: Redactor) -> Send:
+def veiled(send: Fetch, veil: Redactor) -> Fetch:
     """Hide what we sent from all that reads the answer: services repeat it in errors and ids."""
 
     async def asked(

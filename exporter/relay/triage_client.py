@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import quote
 
-from exporter.contracts import Clock, FetchFailedError, Send
+from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.decoding import DOUBTFUL
 from exporter.flow import breaker
 from exporter.model import Reason
@@ -61,7 +61,7 @@ class TriageClient:
         model: triage.Model,
         rules: TriageRules,
         *,
-        send: Send,
+        send: Fetch,
         clock: Clock,
         fence: Callable[[], str],
     ) -> None:

@@ -176,13 +176,20 @@ class Runtime:
             log.warning("status_pages_left_out exchanges=%d", left_out)
 
     async def _fetch(
-        self, method: str, url: str, *, headers: Mapping[str, str], timeout: float, body_limit: int
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout: float,
+        body_limit: int,
+        body: bytes | None = None,
     ) -> Answer:
         """Ask over the client in force. Raises FetchFailedError."""
         if self._client is None:
             raise FetchFailedError(Reason.OTHER, "not open yet")
         return await self._client(
-            method, url, headers=headers, timeout=timeout, body_limit=body_limit
+            method, url, headers=headers, timeout=timeout, body_limit=body_limit, body=body
         )
 
     async def _close_client(self) -> None:

@@ -61,6 +61,7 @@ def _endpoint(state: EndpointState, monotonic: float) -> shown.EndpointView:
     last = state.last
     return shown.EndpointView(
         name=state.target.endpoint,
+        apart=state.target.apart,
         ok=last.ok if last else None,
         reason=last.reason or "" if last else "",
         circuit=state.breaker.state.circuit,

@@ -25,6 +25,7 @@ from exporter.streams.connection import Sink, StreamListener
 from exporter.streams.cross_check import CrossChecks
 from exporter.streams.exchange_books import ExchangeBooks, LocalBook
 from exporter.streams.feed import Feed
+from exporter.streams.frames import SILENCE, spoken
 from exporter.streams.liveness import Liveness, Patience
 from exporter.streams.meter import ChannelMeter, FeedMeter
 from exporter.streams.meter import StreamMeter as StreamChildren
@@ -196,7 +197,7 @@ class ExchangeStreams:
         if policy is QueuePolicy.SPILL and self._around.spill is not None:
             origin = SpillOrigin(exchange=self.name, venue=self._venue.name, stream=name)
             spill = partial(self._around.spill, origin)
-        watches = {each.topic: self._watch(each) for each in part}
+        watches = {each.topic: self._watch(each, wanted) for each in part}
         state = StreamState(name, watches)
         if wanted.book and self._venue.book is not None:
             self._build(state, wanted)
@@ -207,7 +208,7 @@ class ExchangeStreams:
                 )
         state.stream = Stream(
             f"{self.name}/{name}",
-            self._venue,
+            spoken(self._venue, wanted),
             part,
             connect=self._around.dial(
                 ReceiveQueueBounds(
@@ -234,10 +235,15 @@ class ExchangeStreams:
         )
         self.streams.append(state)
 
-    def _watch(self, subscription: Subscription) -> WatchedSubscription:
+    def _watch(
+        self, subscription: Subscription, wanted: settings.StreamConfig
+    ) -> WatchedSubscription:
         limits, now = self._around.config.streams, self._clock.wall()
         channel = self._channels[subscription.channel]
         patience = Patience(floor=limits.stale_floor, ceiling=limits.stale_ceiling)
+        if subscription.channel is Channel.MESSAGES:
+            silence = wanted.silence or SILENCE
+            patience = Patience(floor=silence, ceiling=silence)
         watch = WatchedSubscription(
             Feed(
                 subscription,

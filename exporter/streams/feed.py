@@ -78,9 +78,10 @@ class Feed:
             bid, ask = event.bid, event.ask
             price = (bid + ask) / 2
             self.spread = (ask - bid) / price
-        else:
-            assert isinstance(event, Kline)  # noqa: S101 - the last of the four
+        elif type(event) is Kline:
             price = event.close
+        else:
+            price = self.mid  # a message has none
         if price != self.mid and price == price:
             self.mid = price
             self.changed = received

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from math import nan
 
-from exporter.model import Data, Depth, Kline, Quote, Trade
+from exporter.model import Data, Depth, Kline, Message, Quote, Trade
 
 
 def position(event: Data) -> float | None:
@@ -23,7 +23,7 @@ def position(event: Data) -> float | None:
             return number if number is not None else event.time
         case Quote():
             return event.sequence if event.sequence is not None else event.time
-        case Kline():
+        case Kline() | Message():
             return event.time
 
 

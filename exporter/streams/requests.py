@@ -140,16 +140,16 @@ class Requests:
             request = self._halve(request)
             frame = spell(request.topics, self._number)
         request.sent = now
-        if venue.acks:
+        if venue.acks and frame:
             self._asked[self._number] = request
         for topic in request.topics if request.join else ():
             watched = self._watched[topic]
             watched.asked = now
             if watched.armed is None:
                 watched.armed = now
-            if not venue.acks and watched.state is SubscriptionState.REQUESTED:
+            if not (venue.acks and frame) and watched.state is SubscriptionState.REQUESTED:
                 watched.state = SubscriptionState.ACKED
-        return frame
+        return frame or None
 
     def _halve(self, request: _Request) -> _Request:
         """Put the second half of a request first in the queue; return the first half."""

@@ -7,7 +7,7 @@ and on the `Watched` subscription once an event, and `Session.tick` looks at tho
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -108,6 +108,7 @@ class Session:
             refused_retry=timing.refused_retry,
         )
         self._pings = 0
+        self._opening = deque(venue.opening)
         self._next_request = now
         self._next_ping = now + venue.ping_every
         self._renewed = False
@@ -139,7 +140,7 @@ class Session:
     def wait(self, now: float) -> float:
         """Return how long nothing can become due, at most 1 s (the grain of all staleness)."""
         due = now + 1.0
-        if self._ready and self._requests.waiting:
+        if self._ready and (self._requests.waiting or self._opening):
             # While an answer is awaited first, look for it as often as we could ask.
             turn = 0.0 if self._requests.free else 1.0 / self._venue.requests_per_second
             due = max(self._next_request, now + turn)
@@ -185,6 +186,8 @@ class Session:
     def _next_frame(self, now: float) -> str | None:
         """Return the one frame that may be sent now: a ping that is due comes first."""
         venue = self._venue
+        if self._opening:
+            return self._opening.popleft()
         if venue.ping is not None and now >= self._next_ping:
             self._pings += 1
             self._next_ping = now + venue.ping_every
@@ -227,6 +230,11 @@ class Session:
             patience = limit * 2.0 ** max(0, watched.tries - 1)
             if now - since <= min(patience, max(limit, LONGEST_RETRY)):
                 continue
+            if not self._venue.asks:
+                detail = f"nothing that shows {topic} to be alive for {now - since:.1f} s"
+                reason = Lost.IDLE if self.heard <= since else Lost.STALE_SUBSCRIPTION
+                actions.append(self._close(reason, detail))
+                return
             if watched.tries and topic not in self._blamed:
                 self._give_up(watched, since, actions)
                 return

@@ -7,6 +7,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from exporter.contracts import Venue
+from exporter.venues.families.services import SERVICES
 
 
 @cache
@@ -14,6 +15,11 @@ def names() -> tuple[str, ...]:
     """Return the names of all venues, sorted: one for each file of this folder."""
     found = iter_modules(__path__)
     return tuple(sorted(module.name for module in found if not module.ispkg))  # not `families`
+
+
+def choices() -> tuple[str, ...]:
+    """Return all that a config may name: the venues, and services of which nothing is known."""
+    return (*names(), *SERVICES)
 
 
 def by_url(url: str) -> Venue | None:
@@ -31,6 +37,8 @@ def by_url(url: str) -> Venue | None:
 @cache
 def load(name: str) -> Venue:
     """Return the venue of that name. Raises KeyError for an unknown one."""
+    if name in SERVICES:
+        return SERVICES[name]
     if name not in names():
         raise KeyError(name)
     venue = import_module(f"{__name__}.{name}").VENUE

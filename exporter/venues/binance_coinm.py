@@ -7,7 +7,7 @@ two share.
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue
-from exporter.model import Channel, Continuity
+from exporter.model import MARKET_DATA, Continuity
 from exporter.venues.families import binance as wire
 
 
@@ -51,7 +51,7 @@ VENUE = Venue(
     requests_per_second=8.0,  # the limit is 10 a second
     symbol=spell,
     hosts=("dstream.binance.com", "dapi.binance.com"),
-    timestamps=dict.fromkeys(Channel, wire.TIMESTAMP),
+    timestamps=dict.fromkeys(MARKET_DATA, wire.TIMESTAMP),
     source="recorded traffic of July 2021; USD-M pages read 2026-07 for what the two share",
     checked="recording",
     unsure=(

@@ -28,6 +28,7 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.model import (
+    MARKET_DATA,
     Ack,
     Answer,
     Channel,
@@ -491,7 +492,7 @@ VENUE = Venue(
     symbol=lambda instrument: instrument.replace("-", ""),
     # The retired v2 protocol had other paths on the same hosts.
     hosts=("stream.bybit.com/v5", "api.bybit.com/v5", "api.bytick.com/v5"),
-    timestamps=dict.fromkeys(Channel, "ts, when the frame was generated (ms)"),
+    timestamps=dict.fromkeys(MARKET_DATA, "ts, when the frame was generated (ms)"),
     source="bybit-exchange/docs v5 at 072c197, read 2026-07-24",
     checked="documentation",
     unsure=(

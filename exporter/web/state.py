@@ -35,6 +35,7 @@ class EndpointView:
     name: str
     ok: bool | None = None  # the last probe; None before the first
     reason: str = ""  # why it failed, from the closed set
+    apart: bool = False  # at an address of its own: judged by `expect` alone
     circuit: Circuit = Circuit.CLOSED
     probes: int = 0  # within the window
     mean: float | None = None

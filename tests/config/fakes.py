@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from exporter.config import Config, ConfigError, read
 from exporter.contracts import Endpoint, RestLimit, Venue
-from exporter.model import Channel
+from exporter.model import MARKET_DATA, Channel
+from exporter.venues.families.services import SERVICES
 
 _BINANCE = Venue(
     name="binance",
@@ -24,7 +25,7 @@ _BINANCE = Venue(
     ),
     stream_urls=("wss://binance.example/stream",),
     routes={Channel.BOOK: "/public", Channel.TRADES: "/market"},
-    topics={channel: f"{{lower}}@{channel}" for channel in Channel},
+    topics={channel: f"{{lower}}@{channel}" for channel in MARKET_DATA},
     subscribe=lambda topics, request: "",
     unsubscribe=lambda topics, request: "",
     parse=lambda frame: (),
@@ -33,6 +34,7 @@ _BINANCE = Venue(
     source="made for tests",
 )
 VENUES = {
+    **SERVICES,
     "binance": _BINANCE,
     "bybit": replace(_BINANCE, name="bybit", rest_limits=()),
     "okx": replace(_BINANCE, name="okx", topics={Channel.TRADES: "trades:{symbol}"}),

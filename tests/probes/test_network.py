@@ -27,6 +27,7 @@ class World:
         headers: Mapping[str, str],
         timeout: float,
         body_limit: int,
+        body: bytes | None = None,
     ) -> Answer:
         self.asked.append((asyncio.get_running_loop().time(), url))
         if url in self.down:

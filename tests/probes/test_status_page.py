@@ -85,6 +85,7 @@ class Site:
         headers: Mapping[str, str],
         timeout: float,
         body_limit: int,
+        body: bytes | None = None,
     ) -> Answer:
         self.asked.append((asyncio.get_running_loop().time(), url, headers))
         if not self.status:

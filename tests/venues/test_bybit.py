@@ -7,7 +7,18 @@ import json
 import pytest
 
 from exporter.decoding import ParseError
-from exporter.model import Ack, Answer, Channel, Control, Depth, Kline, Quote, Reason, Side, Trade
+from exporter.model import (
+    MARKET_DATA,
+    Ack,
+    Answer,
+    Control,
+    Depth,
+    Kline,
+    Quote,
+    Reason,
+    Side,
+    Trade,
+)
 from exporter.venues import load
 
 VENUE = load("bybit")
@@ -133,7 +144,7 @@ def test_what_is_not_documented_is_refused(frame: str) -> None:
 
 def test_subscribing() -> None:
     """At most ten topics a request, each spelled with channel and symbol."""
-    topics = [VENUE.topic(channel, VENUE.symbol("BTC-USDT")) for channel in Channel]
+    topics = [VENUE.topic(channel, VENUE.symbol("BTC-USDT")) for channel in MARKET_DATA]
     assert json.loads(VENUE.subscribe(topics, 3)) == {
         "req_id": "3",
         "op": "subscribe",

@@ -1,0 +1,175 @@
+# ruff: noqa: RUF009 - `key` gives a dataclass field, it is not evaluated later
+"""The keys of one REST endpoint: what to ask, and what its answer must be like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.config.kinds import (
+    JsonKind,
+    Mistake,
+    Reading,
+    boolean,
+    choice,
+    duration,
+    integer,
+    number,
+    plain,
+    regex,
+    statuses,
+    text,
+    url,
+)
+from exporter.config.secret import Secret, SecretKind
+from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
+from exporter.config.units import format_duration
+
+NAME = text(
+    "a name of letters, digits, dots, dashes and underscores, at most 64",
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+)
+HEADER_NAME = text("the name of an HTTP header", r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+HEADER = text("printable text of at most 1000 characters", r"[ -~]{0,1000}")
+PATH = text("a dotted path such as result.list.0.symbol", r"[^\s.]+(\.[^\s.]+)*")
+_TESTS = ("equals", "exists", "less_than", "within", "contains", "matches")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectConfig:
+    """What an answer must satisfy: one test of its body, of a path in it, or of a header."""
+
+    path: str | None = key(
+        PATH, None, "Dotted path into the JSON body, list positions as numbers; else all of it."
+    )
+    header: str | None = key(HEADER_NAME, None, "Look at this header instead of the body.")
+    equals: str | int | float | bool | None = key(plain(), None, "What must stand there.")
+    exists: bool | None = key(boolean(), None, "Whether anything but null must stand there.")
+    less_than: float | None = key(
+        number(-1e18, 1e18), None, "A number that what stands there must be below."
+    )
+    within: float | None = key(
+        duration("1ms", "365d"),
+        None,
+        "How old, or far ahead, the time there may be: epoch in s, ms, us or ns, ISO 8601, or an "
+        "HTTP date.",
+    )
+    contains: str | None = key(
+        text("a text of 1 to 500 characters", r"(?s:.{1,500})"), None, "A text to be found there."
+    )
+    matches: str | None = key(regex(), None, "Regular expression to be found there.")
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain unless it is one whole expectation."""
+        tests = [name for name in _TESTS if getattr(self, name) is not None]
+        if len(tests) != 1:
+            what = " and ".join(tests) or "nothing"
+            yield Mistake((), f"found {what}, expected one of {', '.join(_TESTS)}")
+        elif self.path is not None and self.header is not None:
+            yield Mistake(("header",), "found beside path, expected one of the two")
+        elif self.path is self.header is None and tests[0] not in ("contains", "matches"):
+            wrong = f"found {tests[0]} alone, expected a path or header beside it"
+            yield Mistake((tests[0],), wrong)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockConfig:
+    """Where an answer tells the time of who sent it."""
+
+    path: str | None = key(
+        PATH, None, "Path of a time in the JSON body: epoch in s, ms, us or ns, or ISO 8601."
+    )
+    header: str | None = key(
+        choice("Date", "date"), None, "The Date header, which has whole seconds."
+    )
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain unless there is one source."""
+        if (self.path is None) == (self.header is None):
+            what = "nothing" if self.path is None else "path and header"
+            yield Mistake((), f"found {what}, expected either a path or header: Date")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceRuleConfig:
+    """What an answer says while there is maintenance, whatever its status."""
+
+    when: ExpectConfig = key(Section(ExpectConfig), REQUIRED, "What holds meanwhile.")
+    title: str | None = key(PATH, None, "Path of what it is about.")
+    end: str | None = key(PATH, None, "Path of the time at which it ends.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointConfig:
+    """A REST endpoint to probe: one of the venue's own by name, or any by path or URL."""
+
+    name: str = key(
+        NAME, REQUIRED, "A name for the label endpoint, or of the venue's own endpoint."
+    )
+    path: str | None = key(
+        text("a path that begins with /, without spaces", r"/[^\s#]{0,500}"),
+        None,
+        "Path below the exchange's REST URL; {symbol} stands for its first symbol.",
+    )
+    url: str | None = key(
+        url("http", "https"),
+        None,
+        "Whole URL, instead of a path: judged by expect alone, charged to no limit of the venue.",
+    )
+    method: str | None = key(
+        choice("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"),
+        None,
+        "HTTP method; the venue's own, POST with a body, else GET.",
+    )
+    headers: Mapping[str, str | Secret] = key(
+        TableKind(HEADER_NAME, SecretKind(HEADER), most=30),
+        {},
+        "Request headers; values may be secrets.",
+    )
+    json: Any = key(JsonKind(), None, "Body to send as JSON.")
+    form: Mapping[str, str | Secret] | None = key(
+        TableKind(HEADER, SecretKind(HEADER), most=50),
+        None,
+        "Body to send as a form; values may be secrets.",
+    )
+    interval: float | None = key(
+        duration("100ms", "1d"),
+        None,
+        "Time between probes; else probes.interval, stretched for the venue's slower endpoints.",
+    )
+    timeout: float | None = key(
+        duration("10ms", "5m"), None, "Limit of a whole probe; else probes.timeout."
+    )
+    statuses: tuple[int | str, ...] = key(
+        ListKind(statuses(), most=50, least=1, or_one=True),
+        [200],
+        "HTTP status codes that are a success, or whole classes of them: 2xx.",
+    )
+    expect: tuple[ExpectConfig, ...] = key(
+        ListKind(Section(ExpectConfig), most=20, unique=None),
+        [],
+        "What the answer must satisfy, all of it.",
+    )
+    clock: ClockConfig | None = key(
+        Section(ClockConfig), None, "Where the answer tells the time; else the venue's own."
+    )
+    maintenance: MaintenanceRuleConfig | None = key(
+        Section(MaintenanceRuleConfig), None, "What an answer says while there is maintenance."
+    )
+    weight: int | None = key(
+        integer(0, 10_000), None, "Cost against the venue's rate limit; the venue's own, else 1."
+    )
+    slow_after: float | None = key(
+        duration("1ms", "5m"), None, "A longer probe is slow; else the breaker's slow_after."
+    )
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain of a probe that would overlap itself, of two addresses and of two bodies."""
+        if self.path is not None and self.url is not None:
+            yield Mistake(("url",), "found beside path, expected one of the two")
+        if self.json is not None and self.form is not None:
+            yield Mistake(("form",), "found beside json, expected one of the two")
+        if self.interval is not None and self.timeout is not None and self.timeout > self.interval:
+            found, most = format_duration(self.timeout), format_duration(self.interval)
+            yield Mistake(("timeout",), f"found {found}, expected at most the interval, {most}")
