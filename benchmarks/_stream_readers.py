@@ -109,10 +109,12 @@ class Ours:
 def assemble(port: int, *, books: bool = False) -> Ours:
     """Put the whole path together: receive, decode, count, latency, sequence, price, staleness."""
     from exporter.clock import SystemClock
+    from exporter.flow.rate_limit import Ban
     from exporter.metrics import families
     from exporter.metrics.children import CounterChild, HistogramChild
     from exporter.model import Channel, Subscription
     from exporter.probes.clock_offset import Skew
+    from exporter.streams.admission import ConnectAdmission
     from exporter.streams.connection import StreamListener
     from exporter.streams.feed import Feed
     from exporter.streams.stream import Stream
@@ -169,6 +171,7 @@ def assemble(port: int, *, books: bool = False) -> Ours:
         sinks=local or feeds,
         stale_after=lambda topic: 60.0,
         chance=random.random,
+        admission=ConnectAdmission(exchange="x", clock=clock, ban=Ban(clock)),
         urls=[f"ws://127.0.0.1:{port}/stream"],
     )
     return Ours(stream, venue, clock, feeds, local, lost)

@@ -63,6 +63,7 @@ class Prelude:
     path: str
     method: str
     read: Callable[[bytes], str]  # body → URL to connect to
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +139,7 @@ class Venue:
     status_page: str | None = None  # base URL of a statuspage.io site
     # WebSocket
     stream_urls: tuple[str, ...]  # the first is preferred, the others are for failover
+    connection_limit: RestLimit | None = None  # attempts to connect, of one client address
     routes: Mapping[Channel, str] = field(default_factory=dict)  # path appended to the base URL
     topics: Mapping[Channel, str]  # templates with {symbol} and {lower}
     # topics, request id → frame, "" where nothing needs to be said
@@ -182,13 +184,23 @@ class Venue:
 
 
 class ConnectionLostError(ConnectionError):
-    """A connection ended or could not be made. ``code`` is the WebSocket close code, if any."""
+    """A connection ended or could not be made. ``code`` is the WebSocket close code, if any.
 
-    def __init__(self, reason: Lost, detail: str = "", code: int | None = None) -> None:
+    ``answer`` is what came instead of a connection, to the handshake or to what precedes it.
+    """
+
+    def __init__(
+        self,
+        reason: Lost,
+        detail: str = "",
+        code: int | None = None,
+        answer: Answer | None = None,
+    ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
         self.detail = detail
         self.code = code
+        self.answer = answer
 
 
 Take: TypeAlias = Callable[[Sequence[tuple[float, bytes]]], bool]

@@ -26,6 +26,7 @@ from exporter.clock import SystemClock
 from exporter.contracts import Clock, Connect, Fetch, Venue
 from exporter.decoding import DOUBTFUL
 from exporter.flow import backoff
+from exporter.flow.rate_limit import Ban, RateBudget
 from exporter.flow.segments import Writer
 from exporter.http.client import HttpClient
 from exporter.model import (
@@ -39,6 +40,7 @@ from exporter.model import (
     QueuePolicy,
     Subscription,
 )
+from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import Sink, StreamListener
 from exporter.streams.exchange_streams import timing
 from exporter.streams.stream import Stream, spread
@@ -140,6 +142,7 @@ class Capture:
         self.config = config
         self.connected: dict[str, bool] = {}  # by stream
         self._progress = progress
+        self._admissions: dict[str, ConnectAdmission] = {}  # by exchange
         self._parts = list(_parts(config))
         writer = Writer(directory, CONTENT, segment_size=segment_size, max_bytes=max_bytes)
         carried = [(one, venue) for *_, venue, part in self._parts for one in part]
@@ -212,6 +215,7 @@ class Capture:
             sinks={one.topic: self._sink(exchange.name) for one in part},
             stale_after=lambda topic: limits.stale_ceiling,
             chance=random,
+            admission=self._admission(exchange.name, venue),
             urls=exchange.stream_url,
             fetch=fetch,
             rest_url=exchange.rest_url,
@@ -219,6 +223,19 @@ class Capture:
             timing=timing(limits, venue),
         )
         return name, stream
+
+    def _admission(self, exchange: str, venue: Venue) -> ConnectAdmission:
+        """Return what all streams of one exchange share."""
+        if exchange not in self._admissions:
+            ban, rules = Ban(self.clock), settings.connection_rules(venue)
+            self._admissions[exchange] = ConnectAdmission(
+                exchange=exchange,
+                clock=self.clock,
+                ban=ban,
+                attempts=None if rules is None else RateBudget(rules, self.clock, ban),
+                fault=venue.fault,
+            )
+        return self._admissions[exchange]
 
     def _connect(self, exchange: str) -> Connect:
         limits = self.config.streams

@@ -118,7 +118,7 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
         symbols=len({each.instrument for each in wanted}),
         books=len(books),
         checksums=len(books) if venue.book and venue.book.checksum else 0,
-        limits=len(settings.rest_limits(exchange, venue)),
+        limits=len(settings.rest_limits(exchange, venue)) + (venue.connection_limit is not None),
         probes_per_second=sum(1.0 / target.interval for target in targets),
     )
 

@@ -18,6 +18,7 @@ from exporter.config.weights import weight_of
 from exporter.contracts import Endpoint as VenueEndpoint
 from exporter.contracts import RestLimit, Venue
 from exporter.flow import breaker
+from exporter.flow.rate_limit import RateLimitRules
 from exporter.model import (
     Channel,
     ClockSource,
@@ -179,6 +180,17 @@ def status_page(exchange: ExchangeConfig, venue: Venue) -> str | None:
 def budget_share(exchange: ExchangeConfig, probes: ProbesConfig) -> float:
     """Return the share of those limits that probes may use."""
     return probes.budget_share if exchange.limits.share is None else exchange.limits.share
+
+
+_ATTEMPTS = 0.5  # of a limit of connections: whoever else has our address connects, too
+
+
+def connection_rules(venue: Venue) -> RateLimitRules | None:
+    """Return what streams may use of the venue's limit of attempts to connect, if it has one."""
+    limit = venue.connection_limit
+    if limit is None:
+        return None
+    return RateLimitRules(weight=limit.weight, window=limit.window, share=_ATTEMPTS)
 
 
 _BOOKS = 0.8  # of the probes' share: probes never wait for a limit, books do

@@ -29,13 +29,15 @@ class Exchange:
         self._registry = registry = around.registry.scope()
         checked = any(stream.cross_check is not None for stream in configured.streams)
         heaviest = max(
-            weight_of(venue, configured.streams), cross_check.weight_of(venue, wanted=checked)
+            weight_of(venue, configured.streams),
+            cross_check.weight_of(venue, wanted=checked),
+            1 if venue.prelude is None else venue.prelude.weight,
         )
         self.probing = ExchangeProbes(configured, venue, around, registry, heaviest)
         self.books = ExchangeBooks(configured, venue, around, registry, self.probing)
         self._checks = CrossChecks(configured, venue, around, registry, self.probing)
         self._streams = ExchangeStreams(
-            configured, venue, around, registry, self.probing.skew, self.books, self._checks
+            configured, venue, around, registry, self.probing, self.books, self._checks
         )
         self._mailbox: Mailbox[Callable[[], object], object] = Mailbox()
         self.domain: Domain | None = None  # where the fault lies, if anything fails

@@ -63,7 +63,8 @@ class ExchangeProbes:
         self._name, self._configured, self._venue = configured.name, configured, venue
         self._around, self._clock, self._registry = around, around.clock, registry
         limits = settings.rest_limits(configured, venue)
-        self._meter = ExchangeMeter(registry, self._name, [limit.name for limit in limits])
+        counted = limits if venue.connection_limit is None else (*limits, venue.connection_limit)
+        self._meter = ExchangeMeter(registry, self._name, [limit.name for limit in counted])
         targets = settings.targets(configured, venue, around.config.probes)
         share = settings.budget_share(configured, around.config.probes)
         heaviest = max([heaviest, *(target.weight for target in targets)])
@@ -72,6 +73,11 @@ class ExchangeProbes:
             self._clock, bans.of(self._name), partial(bans.record, self._name)
         )
         self.budgets = {limit: self._budget(limit, share, heaviest) for limit in limits}
+        # Of attempts to connect: probes have no part in it, streams share it.
+        rules = settings.connection_rules(venue)
+        self.attempts = (
+            None if rules is None else rate_limit.RateBudget(rules, self._clock, self.ban)
+        )
         self.endpoints = {target.endpoint: self._endpoint(target) for target in targets}
         self.offset = ClockOffset()
         self.skew = Skew()
@@ -128,6 +134,8 @@ class ExchangeProbes:
         self._meter.banned(self.ban.until if self.ban.until > now else None)
         for limit, each in self.budgets.items():
             self._meter.used(limit.name, each.used_ratio())
+        if self.attempts is not None and self._venue.connection_limit is not None:
+            self._meter.used(self._venue.connection_limit.name, self.attempts.used_ratio())
         self._look_up(now)
 
     def _look_up(self, now: float) -> None:

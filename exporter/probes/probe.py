@@ -13,6 +13,7 @@ from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.decoding import DOUBTFUL
 from exporter.flow.backoff import http_date, retry_after
 from exporter.flow.breaker import Breaker, Permit
+from exporter.flow.rate_limit import Ban
 from exporter.model import (
     Answer,
     Maintenance,
@@ -331,6 +332,25 @@ def _verdict(done: Probed | None) -> bool | None:
     if done is None or done.reason in _PAUSES:
         return None
     return done.ok
+
+
+def heed(answer: Answer, fault: Callable[[Answer], Reason | None], ban: Ban, wall: float) -> float:
+    """Have the exchange rest if an answer that no probe asked for says so; return for how long.
+
+    In seconds, also where only whoever asked must rest. ``wall`` is now, in epoch seconds.
+    """
+    try:
+        reason = fault(answer)
+    except DOUBTFUL:
+        reason = None
+    if reason is None and answer.status == 429:
+        reason = Reason.RATE_LIMITED
+    named = _retry_after(answer, wall)
+    if reason not in _PAUSES:
+        return named or 0.0
+    pause = _PAUSES[reason] if named is None else named
+    ban.ban(pause)
+    return pause
 
 
 def rest(done: Probed, budgets: Iterable[Allowance]) -> float:

@@ -18,9 +18,10 @@ from exporter.flow.overflow import SpillOrigin
 from exporter.metrics.children import HistogramChild
 from exporter.metrics.registry import Registry
 from exporter.model import Ack, Channel, Control, Lost, QueuePolicy, Subscription, SubscriptionState
-from exporter.probes.clock_offset import Skew
 from exporter.probes.context import ExchangeContext, Task
+from exporter.probes.exchange_probes import ExchangeProbes
 from exporter.probes.failures import KEPT, StreamFailure, of_stream
+from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import Sink, StreamListener
 from exporter.streams.cross_check import CrossChecks
 from exporter.streams.exchange_books import ExchangeBooks, LocalBook
@@ -133,13 +134,22 @@ class ExchangeStreams:
         venue: Venue,
         around: ExchangeContext,
         registry: Registry,
-        skew: Skew,
+        probing: ExchangeProbes,
         books: ExchangeBooks,
         checks: CrossChecks,
     ) -> None:
         self.name, self._configured, self._venue = configured.name, configured, venue
         self._around, self._clock, self._registry = around, around.clock, registry
-        self._skew, self._books, self._checks = skew, books, checks
+        self._skew, self._books, self._checks = probing.skew, books, checks
+        self._admission = ConnectAdmission(
+            exchange=configured.name,
+            clock=around.clock,
+            ban=probing.ban,
+            attempts=probing.attempts,
+            requests=tuple(probing.budgets.values()),
+            fault=venue.fault,
+            answered=probing.answered,
+        )
         self.streams: list[StreamState] = []
         self._queue_wait: HistogramChild | None = None  # all streams share one
         self.priced: list[Feed] = []
@@ -227,6 +237,7 @@ class ExchangeStreams:
             sinks={topic: watch.sink for topic, watch in watches.items()},
             stale_after=lambda topic: watches[topic].stale_after,
             chance=random,
+            admission=self._admission,
             urls=self._configured.stream_url,
             fetch=self._around.fetch,
             rest_url=self._configured.rest_url,

@@ -25,6 +25,7 @@ from exporter.contracts import (
 from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.model import Data, Lost, Subscription, SubscriptionState
+from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import Parse, Sink, StreamConnection, StreamListener
 from exporter.streams.handover import Handover
 from exporter.streams.session import Session, Timing
@@ -71,6 +72,7 @@ class Stream:
     in seconds, None for no limit. ``timing.lifetime`` (seconds, jitter included) is when a
     successor is connected, before the venue ends the connection by rule. ``urls`` are tried in
     turn, the first again after every connection that lived. ``chance`` draws from [0, 1).
+    ``admission`` is what all streams of the exchange share.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Stream:
         sinks: Mapping[str, Sink],
         stale_after: Callable[[str], float | None],
         chance: Callable[[], float],
+        admission: ConnectAdmission,
         urls: Sequence[str] = (),
         fetch: Fetch | None = None,
         rest_url: str | None = None,
@@ -98,6 +101,8 @@ class Stream:
         self._topics = tuple(self._symbols)
         self._connect, self._clock, self._meter = connect, clock, meter
         self._sinks, self._stale_after, self._chance = sinks, stale_after, chance
+        self._admission = admission
+        self._rest = 0.0  # seconds that the venue's last refusal asked for
         route = next((venue.routes.get(one.channel, "") for one in subscriptions), "")
         self._urls = tuple(url + route for url in (urls or venue.stream_urls))
         self._fetch, self._rest_url = fetch, rest_url or venue.rest_url
@@ -181,9 +186,12 @@ class Stream:
 
     async def _open(self) -> StreamConnection:
         """Open one connection. Raises ConnectionLostError, counted and logged."""
+        await self._admission.wait_attempt()
         try:
             socket = await self._connect(await self._url())
         except ConnectionLostError as error:
+            if error.answer is not None:
+                self._rest = self._admission.refused(error.answer)
             self._meter.attempted(False)
             self._meter.failed(error, None)
             log.warning("stream_refused stream=%s reason=%r", self._name, str(error)[:300])
@@ -217,6 +225,7 @@ class Stream:
         return self._urls[self._backoff.attempt % len(self._urls)]
 
     async def _ask(self, prelude: Prelude, fetch: Fetch) -> str:
+        await self._admission.wait_request(prelude.weight)
         try:
             answer = await fetch(
                 prelude.method,
@@ -225,8 +234,10 @@ class Stream:
                 timeout=_PRELUDE_TIMEOUT,
                 body_limit=_PRELUDE_LIMIT,
             )
-            if answer.status != 200:
-                raise ConnectionLostError(Lost.NETWORK, f"prelude: HTTP {answer.status}")
+            if answer.status != 200 or self._venue.fault(answer) is not None:
+                detail = f"prelude: HTTP {answer.status}: {answer.body[:100]!r}"
+                raise ConnectionLostError(Lost.NETWORK, detail, answer=answer)
+            self._admission.answered(answer)
             return prelude.read(answer.body)
         except FetchFailedError as error:
             raise ConnectionLostError(Lost.NETWORK, f"prelude: {error}") from error
@@ -235,7 +246,12 @@ class Stream:
 
     async def _wait_backoff(self, lived: float) -> None:
         self._backoff, wait = backoff.step(self._backoff, lived, self._rules, self._chance())
-        await self._clock.sleep(self._rules.cap if wait is None else wait)
+        await self._pause(wait)
+
+    async def _pause(self, wait: float | None) -> None:
+        """Wait before the next attempt, no less than the venue has asked for."""
+        rest, self._rest = self._rest, 0.0
+        await self._clock.sleep(max(rest, self._rules.cap if wait is None else wait))
 
     # --- one connection -----------------------------------------------------------------------
 
@@ -311,7 +327,7 @@ class Stream:
             else:
                 await self._warm(link, successor)
             state, wait = backoff.step(state, 0.0, self._rules, self._chance())
-            await self._clock.sleep(self._rules.cap if wait is None else wait)
+            await self._pause(wait)
 
     async def _warm(self, link: StreamConnection, successor: StreamConnection) -> None:
         """Hold a successor's events until they join on to those of ``link``, or it is lost."""

@@ -35,6 +35,7 @@ VENUE = Venue(
     markets_path="/api/v3/exchangeInfo",
     read_markets=wire.read_markets,
     stream_urls=("wss://stream.binance.com:9443/stream", "wss://data-stream.binance.vision/stream"),
+    connection_limit=wire.CONNECTION_LIMIT,
     topics=wire.TOPICS,
     subscribe=wire.subscribe,
     unsubscribe=wire.unsubscribe,

@@ -38,6 +38,7 @@ VENUE = Venue(
     markets_path="/dapi/v1/exchangeInfo",
     read_markets=wire.read_markets,
     stream_urls=("wss://dstream.binance.com/stream",),
+    connection_limit=wire.CONNECTION_LIMIT,
     topics=wire.FUTURES_TOPICS,
     subscribe=wire.subscribe,
     unsubscribe=wire.unsubscribe,
@@ -55,6 +56,7 @@ VENUE = Venue(
     source="recorded traffic of July 2021; USD-M pages read 2026-07 for what the two share",
     checked="recording",
     unsure=(
+        "limit of connections: that of spot",
         "body and weight of ticker/bookTicker",
         "limits of topics, requests and life of a connection: taken from USD-M",
         "whether the stream address stayed single when USD-M's was split in 2026",

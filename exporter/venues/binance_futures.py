@@ -32,6 +32,7 @@ VENUE = Venue(
     markets_path="/fapi/v1/exchangeInfo",
     read_markets=wire.read_markets,
     stream_urls=("wss://fstream.binance.com",),
+    connection_limit=wire.CONNECTION_LIMIT,
     # A stream asked on the wrong route stays silent, so each channel names its own.
     routes={
         Channel.TRADES: "/market/stream",
@@ -61,6 +62,7 @@ VENUE = Venue(
     source="developers.binance.info USD-M pages, read 2026-07; recorded traffic of July 2021",
     checked="recording",
     unsure=(
+        "limit of connections: that of spot",
         "body and weight of ticker/bookTicker",
         "what a stream asked on the wrong route does; taken as silence",
         "Retry-After on 418 and 429",

@@ -31,6 +31,7 @@ VENUE = Venue(
     markets_path="/api/v3/exchangeInfo",
     read_markets=wire.read_markets,
     stream_urls=("wss://stream.binance.us:9443/stream",),
+    connection_limit=wire.CONNECTION_LIMIT,
     topics=wire.TOPICS,
     subscribe=wire.subscribe,
     unsubscribe=wire.unsubscribe,
@@ -53,6 +54,7 @@ VENUE = Venue(
     source="recorded traffic of 2021; binance-spot-api-docs at a5e0bc3 for what was not recorded",
     checked="recording",
     unsure=(
+        "limit of connections: that of spot",
         "REST weight per minute: 1200 was Binance's own in 2021",
         "limits of topics, requests and life of a connection: taken from Binance",
         "an unknown stream name is acked like any other and stays silent",

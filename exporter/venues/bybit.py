@@ -452,6 +452,7 @@ VENUE = Venue(
     markets_path="/v5/market/instruments-info?category=spot",  # spot comes in one page
     read_markets=read_markets,
     stream_urls=("wss://stream.bybit.com/v5/public/spot",),
+    connection_limit=RestLimit(name="connections_5m", weight=500, window=300.0),
     topics={
         Channel.TRADES: "publicTrade.{symbol}",
         # Every 10 ms on change and every 3 s without: quicker than `tickers`, which on spot has no

@@ -366,6 +366,7 @@ VENUE = Venue(
     read_markets=read_markets,
     status_page="https://status.exchange.coinbase.com",
     stream_urls=("wss://ws-feed.exchange.coinbase.com",),
+    connection_limit=RestLimit(name="connections_1s", weight=8, window=1.0),
     topics={
         Channel.TRADES: "matches:{symbol}",
         Channel.QUOTES: "ticker:{symbol}",

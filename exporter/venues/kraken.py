@@ -324,6 +324,7 @@ VENUE = Venue(
     read_markets=family.read_markets,
     status_page=family.STATUS_PAGE,
     stream_urls=("wss://ws.kraken.com/v2",),
+    connection_limit=family.CONNECTION_LIMIT,
     topics={
         Channel.TRADES: "trade:{symbol}",
         Channel.QUOTES: "ticker:{symbol}",

@@ -279,6 +279,7 @@ VENUE = Venue(
     read_markets=family.read_frozen_markets,
     status_page=family.STATUS_PAGE,
     stream_urls=("wss://ws.kraken.com",),
+    connection_limit=family.CONNECTION_LIMIT,
     topics={
         Channel.TRADES: "trade:{symbol}",
         Channel.QUOTES: "ticker:{symbol}",

@@ -430,7 +430,8 @@ VENUE = Venue(
     markets_path="/api/v2/symbols",
     read_markets=read_markets,
     stream_urls=("wss://ws-api-spot.kucoin.com",),
-    prelude=Prelude(path="/api/v1/bullet-public", method="POST", read=read_address),
+    connection_limit=RestLimit(name="connections_1m", weight=30, window=60.0),
+    prelude=Prelude(path="/api/v1/bullet-public", method="POST", read=read_address, weight=10),
     welcomed=True,
     topics={
         Channel.TRADES: "/market/match:{symbol}",

@@ -558,6 +558,7 @@ VENUE = Venue(
     read_markets=read_markets,
     status_page=None,  # www.okx.com/status is for people
     stream_urls=("wss://ws.okx.com/ws/v5",),
+    connection_limit=RestLimit(name="connections_1s", weight=3, window=1.0),
     routes={
         Channel.TRADES: "/public",
         Channel.QUOTES: "/public",

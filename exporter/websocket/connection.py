@@ -12,6 +12,7 @@ Source: RFC 6455, sections 5.2 (framing), 5.5 (control frames), 7.4 (close codes
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -28,7 +29,7 @@ from exporter.contracts import Clock, ConnectionLostError, Take
 from exporter.http.proxy import Proxies, environment, through
 from exporter.http.read_buffer import piece
 from exporter.http.tls import tls_context
-from exporter.model import Lost
+from exporter.model import Answer, Lost
 from exporter.websocket.assembler import DATA_HEADS, MessageAssembler, MessageError
 from exporter.websocket.keepalive import Keepalive
 from exporter.websocket.receive_queue import (
@@ -142,8 +143,10 @@ class WebSocket(asyncio.BufferedProtocol):
             return
         status = data[: data.find(b"\r")][:60]
         if not status.startswith(b"HTTP/1.1 101"):
-            # Its body is of no use, and may never end.
-            self._fail(Lost.NETWORK, f"handshake refused: {status.decode('latin-1')!r}")
+            # Of its body what came with the head must do: it may never end.
+            detail = f"handshake refused: {status.decode('latin-1')!r}"
+            self._lost(Lost.NETWORK, detail, answer=_refusal(data[:end], data[end:]))
+            self._fail(Lost.NETWORK, detail)
             return
         if end < 4:
             self._fail(Lost.PROTOCOL_ERROR, f"handshake: more than {_HEAD_LIMIT} bytes of headers")
@@ -277,8 +280,10 @@ class WebSocket(asyncio.BufferedProtocol):
 
     # --- ending -------------------------------------------------------------------------------
 
-    def _lost(self, reason: Lost, detail: str, code: int | None = None) -> None:
-        lost = ConnectionLostError(reason, detail, code)
+    def _lost(
+        self, reason: Lost, detail: str, code: int | None = None, answer: Answer | None = None
+    ) -> None:
+        lost = ConnectionLostError(reason, detail, code, answer)
         if not self.opened.done():
             self.opened.set_exception(lost)
         self._inbox.end(lost)
@@ -433,6 +438,17 @@ async def connect(
         if socket is not None and not _open(socket):
             socket.abort()
     return socket
+
+
+def _refusal(head: bytes, body: bytes) -> Answer | None:
+    """Read the answer that refuses a handshake; None where it is no HTTP."""
+    status, *lines = head.decode("latin-1").split("\r\n")
+    found = re.match(r"HTTP/1\.[01] ([1-9]\d\d)(?:\s|$)", status)
+    if found is None:
+        return None
+    fields = (line.partition(":") for line in lines if ":" in line)
+    headers = {name.strip().lower(): value.strip() for name, _, value in fields}
+    return Answer(status=int(found[1]), headers=headers, body=body, new_connection=True, phases={})
 
 
 def _open(socket: WebSocket) -> bool:

@@ -15,7 +15,9 @@ from exporter import venues
 from exporter.books.book import BookSync
 from exporter.contracts import HOLE, BookRules, Socket
 from exporter.decoding import ParseError
+from exporter.flow.rate_limit import Ban
 from exporter.model import Channel, Data, Depth, Subscription
+from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import StreamConnection, StreamListener
 from exporter.streams.session import Session, Timing
 from exporter.streams.stream import Stream
@@ -136,6 +138,7 @@ def test_a_book_in_step_is_the_venue_s_whatever_became_of_frames(
         stream = Stream(
             "coinbase", COINBASE, [BOOK], connect=connect, clock=clock, meter=book.listener,
             sinks={BOOK.topic: book.sink}, stale_after=lambda topic: None, chance=lambda: 0.5,
+            admission=ConnectAdmission(exchange="x", clock=clock, ban=Ban(clock)),
         )  # fmt: skip
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(stream.run())

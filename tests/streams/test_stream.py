@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from exporter.contracts import ConnectionLostError, FetchFailedError, Prelude, Socket, Venue
+from exporter.contracts import Clock, ConnectionLostError, FetchFailedError, Prelude, Socket, Venue
 from exporter.decoding import ParseError
 from exporter.flow import backoff
+from exporter.flow.rate_limit import Ban
 from exporter.model import (
     Ack,
     Answer,
@@ -27,6 +28,7 @@ from exporter.model import (
     SubscriptionState,
     Trade,
 )
+from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import StreamListener
 from exporter.streams.session import Timing
 from exporter.streams.stream import Stream, spread
@@ -50,8 +52,14 @@ class World:
         fetch: Callable[..., Coroutine[Any, Any, Answer]] | None = None,
         subscriptions: list[Subscription] | None = None,
         clock: FakeClock | None = None,
+        admission: Callable[[Clock], ConnectAdmission] | None = None,
     ) -> None:
         self.clock = clock or FakeClock()
+        self.admission = (
+            ConnectAdmission(exchange="toy", clock=self.clock, ban=Ban(self.clock))
+            if admission is None
+            else admission(self.clock)
+        )
         self.scripts: list[list[Step] | ConnectionLostError] = []  # one an attempt; then obliging
         self.answer: Answers = toy.obliging
         self.sockets: list[ScriptedSocket] = []
@@ -82,6 +90,7 @@ class World:
             sinks={one.topic: self.take for one in wanted},
             stale_after=stale_after,
             chance=lambda: 0.999,
+            admission=self.admission,
             fetch=fetch,
             rules=backoff.BackoffRules(base=1.0, cap=8.0),
             timing=timing,

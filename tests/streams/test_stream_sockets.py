@@ -12,7 +12,9 @@ from websockets.exceptions import ConnectionClosed
 
 from exporter.clock import SystemClock
 from exporter.flow import backoff
+from exporter.flow.rate_limit import Ban
 from exporter.model import Data, Lost
+from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import StreamListener
 from exporter.streams.stream import Stream
 from exporter.websocket import connection
@@ -68,6 +70,7 @@ async def witness(
             sinks={"t.A": take},
             stale_after=lambda topic: 0.5,
             chance=lambda: 0.1,
+            admission=ConnectAdmission(exchange="x", clock=clock, ban=Ban(clock)),
             urls=[f"ws://127.0.0.1:{port}"],
             rules=backoff.BackoffRules(base=0.1, cap=0.2),
         )

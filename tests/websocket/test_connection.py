@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 
 from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError, Socket
-from exporter.model import Lost, QueuePolicy
+from exporter.model import Answer, Lost, QueuePolicy
 from exporter.websocket.connection import connect
 from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
@@ -330,6 +330,29 @@ def test_dropping_is_bounded_and_counted(policy: QueuePolicy, frames: int, size:
     assert kept == (
         [*range(100), -1] if policy is QueuePolicy.DROP_NEWEST else [-1, *range(total - 100, total)]
     )
+
+
+def test_a_refused_handshake_keeps_the_answer() -> None:
+    """Status, headers and the body that came along: what they mean is the venue's to say."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 429 Too Many Requests\r\nRetry-After:  30\r\nServer: x\r\n\r\n"
+            b"access too frequent"
+        )
+        await writer.drain()
+
+    async def main() -> Answer | None:
+        async with raw(refuse) as url:
+            with pytest.raises(ConnectionLostError) as lost:
+                await connect(url, clock=SystemClock())
+            return lost.value.answer
+
+    answer = run(main())
+    assert answer is not None
+    assert (answer.status, answer.body) == (429, b"access too frequent")
+    assert answer.headers == {"retry-after": "30", "server": "x"}
 
 
 def test_absurd_bounds_are_refused() -> None:

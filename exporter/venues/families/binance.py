@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, CrossCheck, SequenceRule
+from exporter.contracts import BookRules, CrossCheck, RestLimit, SequenceRule
 from exporter.decoding import (
     DOUBTFUL,
     Instant,
@@ -430,6 +430,10 @@ def sequences(depth: Continuity) -> tuple[SequenceRule, ...]:
 
 
 TIMESTAMP = "E, when the event was published (ms)"
+
+# Source: web-socket-streams.md at a5e0bc3, "General WSS information", read 2026-07-21: attempts of
+# one address. The futures' pages say nothing; keeping to it there costs nothing.
+CONNECTION_LIMIT = RestLimit(name="connections_5m", weight=300, window=300.0)
 
 
 # --- REST -------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ MARKETS_PATH = "/0/public/AssetPairs"
 STATUS_PAGE = "https://status.kraken.com"
 # No number is published: clients that ask each second are left in peace.
 REST_LIMITS = (RestLimit(name="public_1s", weight=1, window=1.0),)
+CONNECTION_LIMIT = RestLimit(name="connections_10m", weight=150, window=600.0)
 DEPTH = 10  # of 10, 25, 100, 500, 1000: the checksum covers ten levels a side whatever the depth
 
 UNSURE = (
