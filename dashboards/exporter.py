@@ -68,9 +68,11 @@ _ANYTHING = Row(
         ),
         stat(
             "Last reload",
-            """Whether the last attempt to load the config succeeded. If it was refused, the old one
-            is still in force: run check on the file, it says what is wrong and where.""",
-            "min(exchange_exporter_config_last_reload_successful{@process})",
+            """Whether the last attempt to load config and web config succeeded. If one was refused,
+            the old one is still in force: run check on the file, it says what is wrong and
+            where.""",
+            """min(exchange_exporter_config_last_reload_successful{@process})
+            * (min(exchange_exporter_web_config_last_reload_successful{@process}) or vector(1))""",
             words={0: ("refused", BAD), 1: ("fine", GOOD)},
         ),
         stat(
@@ -325,6 +327,23 @@ _PUBLISHES = Row(
                 increase(exchange_exporter_http_connections_expired_total{@process}[10m]))""",
                 "{{instance}} too slow",
             ),
+        ),
+        series(
+            "Not written to the disk",
+            """Within an hour: times that state could not be saved, and unreadable frames that were
+            not kept. Anything lasting: make room where storage.path points, or mend its rights.""",
+            Query(
+                """sum by (instance) (
+                increase(exchange_exporter_state_save_failures_total{@process}[1h]))""",
+                "{{instance}} state",
+            ),
+            Query(
+                """sum by (instance) (
+                increase(exchange_exporter_dead_letters_lost_total{@process}[1h]))""",
+                "{{instance}} dead letters",
+            ),
+            least=0,
+            none="no storage.path",
         ),
         series(
             "Garbage collections",

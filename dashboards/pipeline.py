@@ -26,8 +26,9 @@ _ANYTHING = Row(
     panels=[
         stat(
             "Programs up",
-            """The least of what the relay, Alertmanager and Prometheus answer. If anything is down,
-            alerts may reach nobody: restart it, and read Alertmanager's page meanwhile.""",
+            """The least of what the relay, Alertmanager, Prometheus and exporters that push answer.
+            If anything is down, alerts may reach nobody: restart it, and read Alertmanager's page
+            meanwhile.""",
             "min(up{@process})",
             words={0: ("down", BAD), 1: ("all up", GOOD)},
             width=3,
@@ -274,6 +275,39 @@ _TRIAGE = Row(
     ],
 )
 
+_PUSHED = Row(
+    title="Pushed by exporters themselves",
+    panels=[
+        series(
+            "Pushes",
+            """Requests that push alerts to each Alertmanager, within five minutes; without alerts
+            it is one a minute. Bad is failed or refused above the line: see its address and login,
+            pages come by the rules alone meanwhile.""",
+            Query(
+                """sum by (alertmanager, outcome) (
+                increase(exchange_exporter_alert_pushes_total{@process}[5m])) > 0""",
+                "{{alertmanager}} {{outcome}}",
+            ),
+            limits=rising(warning=limit("ExchangeExporterPushFailing")),
+            none="nothing is pushed",
+        ),
+        series(
+            "Since the last push",
+            """Since an Alertmanager last took what was pushed to it. A line that climbs past a
+            minute is a way that is closed, or a task that hangs: read the log.""",
+            Query(
+                """time() - max by (instance, alertmanager) (
+                exchange_exporter_alert_push_last_success_timestamp_seconds{@process})""",
+                "{{instance}} {{alertmanager}}",
+            ),
+            unit="s",
+            limits=rising(warning=limit("ExchangeExporterPushStale", place=0)),
+            least=0,
+            none="nothing is pushed",
+        ),
+    ],
+)
+
 _BEFORE = Row(
     title="Prometheus and Alertmanager",
     panels=[
@@ -323,14 +357,14 @@ PAGE = Page(
     title="Alert pipeline",
     about="""Whether an alert reaches anybody: Prometheus evaluates rules, Alertmanager groups and
     routes, the relay delivers. The variables here are its own: other jobs than the exporter's.""",
-    rows=[_ANYTHING, _RELAY, _BEFORE, _TRIAGE],
+    rows=[_ANYTHING, _RELAY, _PUSHED, _BEFORE, _TRIAGE],
     exchanges=False,
     variables=[
         Variable(
             name="job",
             label="Job",
             query='label_values({__name__=~"alert_relay_queue_depth|alertmanager_alerts|'
-            'prometheus_notifications_dropped_total"}, job)',
+            'prometheus_notifications_dropped_total|exchange_exporter_alert_pushes_total"}, job)',
         ),
         Variable(
             name="instance", label="Instance", query='label_values(up{job=~"$job"}, instance)'

@@ -31,6 +31,7 @@ FRESH = 30.0  # seconds in which a new alert is sent again every `_AGAIN` second
 # Prometheus says for a quarter of an hour that an alert of before has ended, until its rule sees
 # the new outage, too: what that undoes must be done again before Alertmanager's group_wait is over.
 _AGAIN = 2.0
+_ALIVE = 60.0  # seconds: with nothing to tell an empty request shows that the way is open
 _SET_ASIDE = 900.0  # seconds without an alert that Alertmanager does not take
 _AT_ONCE = 256  # alerts a request
 _BODY_LIMIT = 1 << 16  # bytes of an answer
@@ -181,11 +182,13 @@ class Push:
         self._first: dict[tuple[Key, float], float] = {}  # by key and start: when first sent
         self._bad: dict[Key, float] = {}  # what it will not take, until when (monotonic)
         self._complained: str | None = None
+        self._asked = clock.monotonic()
 
     async def run(self) -> None:
         """Tell all that fires at every change and every ``repeat`` seconds; after failures sooner.
 
-        In between what is fresh is told again and again.
+        In between what is fresh is told again and again; where there is nothing to tell, a request
+        without alerts once a minute shows that the way is open, before it is needed.
         """
         self._alerts.listen(self._news.set)
         state, left = backoff.BackoffState(), 0.0  # seconds until all is told again
@@ -193,9 +196,9 @@ class Push:
             while True:
                 whole = left <= 0.0 or self._news.is_set()
                 self._news.clear()
-                if await self.notify(only_fresh=not whole):
+                if await self.notify(only_fresh=not whole) and await self.show_alive():
                     state, left = backoff.BackoffState(), self._to.repeat if whole else left
-                    wait = min(left, _AGAIN) if self._fresh() else left
+                    wait = min(left, _AGAIN if self._fresh() else _ALIVE)
                 else:
                     # Lived for nothing: the wait grows until one request succeeds.
                     state, pause = backoff.step(state, 0.0, _RETRY, random())
@@ -217,6 +220,12 @@ class Push:
             if not await self._tell(some):
                 return False
         return True
+
+    async def show_alive(self) -> bool:
+        """Send a request without alerts unless one went lately; say whether the way is open."""
+        if self._clock.monotonic() - self._asked < _ALIVE:
+            return True
+        return self._note(*await self._ask(()))
 
     def _fresh(self) -> list[tuple[Key, float]]:
         now = self._clock.monotonic()
@@ -255,7 +264,7 @@ class Push:
 
     async def _ask(self, alerts: Sequence[Pushed]) -> tuple[int, str]:
         """Send one request; return the status, 0 for none, and why it was not taken."""
-        to = self._to
+        to, self._asked = self._to, self._clock.monotonic()
         try:
             answer = await self._send(
                 "POST",

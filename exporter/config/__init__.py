@@ -49,6 +49,7 @@ from exporter.config.plan import (
 )
 from exporter.config.secret import Secret
 from exporter.config.section import Section
+from exporter.config.server import ServerConfig
 from exporter.config.shape import (
     AlertingConfig,
     AlertmanagerConfig,
@@ -59,7 +60,6 @@ from exporter.config.shape import (
     MetricsConfig,
     PricesConfig,
     ProbesConfig,
-    ServerSection,
     StreamsConfig,
 )
 from exporter.config.shares import shares, units
@@ -84,7 +84,7 @@ __all__ = [
     "PricesConfig",
     "ProbesConfig",
     "Secret",
-    "ServerSection",
+    "ServerConfig",
     "StreamConfig",
     "StreamsConfig",
     "WindowConfig",

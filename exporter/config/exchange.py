@@ -58,20 +58,37 @@ class BreakerConfig:
     mode: str = key(
         choice("consecutive", "ratio", "slow"),
         "consecutive",
-        "What opens it: failures in a row, the share of failures, or the share of slow probes.",
+        "What opens the breaker: consecutive failures, the share of failures, or the share of "
+        "slow probes.",
     )
-    failures: int = key(integer(1, 1000), 5, "Failures in a row that open it (consecutive).")
-    ratio: float = key(ratio("1%", "100%"), "50%", "Share that opens it (ratio, slow).")
-    slow_after: float = key(duration("1ms", "5m"), "2s", "A longer probe is slow (slow).")
-    window: float = key(duration("1s", "1d"), "2m", "How far back shares look (ratio, slow).")
+    failures: int = key(
+        integer(1, 1000), 5, "Consecutive failures that open the breaker (consecutive)."
+    )
+    ratio: float = key(
+        ratio("1%", "100%"),
+        "50%",
+        "Share of failures or slow probes that opens the breaker (ratio, slow).",
+    )
+    slow_after: float = key(
+        duration("1ms", "5m"), "2s", "A probe that takes longer is slow (slow)."
+    )
+    window: float = key(duration("1s", "1d"), "2m", "Time window of the shares (ratio, slow).")
     minimum: int = key(
-        integer(1, 1000), 10, "Probes in the window before a share means anything (ratio, slow)."
+        integer(1, 1000),
+        10,
+        "Minimum number of probes in the window before a share counts (ratio, slow).",
     )
     recovery: float = key(
-        duration("100ms", "1h"), "10s", "Time until a trial, doubled each time that fails."
+        duration("100ms", "1h"),
+        "10s",
+        "Time an open breaker waits before a trial; doubles after each failed trial.",
     )
-    recovery_cap: float = key(duration("100ms", "1d"), "25s", "What that time grows to at most.")
-    trials: int = key(integer(1, 100), 1, "Trials let through, and successes needed to close it.")
+    recovery_cap: float = key(duration("100ms", "1d"), "25s", "Maximum of that time.")
+    trials: int = key(
+        integer(1, 100),
+        1,
+        "Trials admitted while half open, and successes needed to close the breaker.",
+    )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of a first recovery beyond the last."""
@@ -85,12 +102,14 @@ class LimitsConfig:
     """What probes may use of the exchange's rate limits."""
 
     share: float | None = key(
-        ratio("0.1%", "100%"), None, "Share for probes; else probes.budget_share."
+        ratio("0.1%", "100%"),
+        None,
+        "Share of the rate limits for probes. Default: probes.budget_share.",
     )
     weight: int | None = key(
         integer(1, 10_000_000),
         None,
-        "Weight allowed a minute, instead of the venue's first documented limit.",
+        "Weight allowed per minute, in place of the venue's first documented limit.",
     )
     window: float | None = key(
         duration("1s", "1d"),
@@ -118,35 +137,39 @@ class LimitsConfig:
 class StreamConfig:
     """Market data to consume: some channels of some symbols."""
 
-    name: str = key(NAME, "market", "A name for the label stream.")
+    name: str = key(NAME, "market", "Value of the label stream.")
     channels: tuple[Channel, ...] = key(
         ListKind(CHANNEL, most=10, least=1),
         ["trades", "quotes", "book"],
-        "What to subscribe to; of the default, as much as the venue offers.",
+        "Channels to subscribe to; of the default, those that the venue offers.",
     )
     symbols: tuple[str, ...] | None = key(
-        ListKind(INSTRUMENT, most=2000, least=1), None, "Instruments; else all of the exchange."
+        ListKind(INSTRUMENT, most=2000, least=1), None, "Instruments. Default: all of the exchange."
     )
     book: bool = key(
-        boolean(), True, "Build order books from the book channel; false only counts and times it."
+        boolean(),
+        True,
+        "Build order books from the book channel; false: only count and time its messages.",
     )
     book_audit: float | None = key(
         duration("10s", "1d"),
         None,
-        "Hold each book against a REST snapshot so often, where the venue has one; else never.",
+        "Interval at which each book is compared with a REST snapshot, if the venue has one. "
+        "Default: never.",
     )
     cross_check: float | None = key(
         duration("5s", "1h"),
         None,
-        "Ask REST so often about each silent subscription whether its market moved; else never.",
+        "Interval at which REST is asked about each silent subscription, whether its market has "
+        "moved. Default: never.",
     )
     queue: int | None = key(
-        integer(16, 10_000_000), None, "Frames that may wait; else streams.queue."
+        integer(16, 10_000_000), None, "Maximum number of queued frames. Default: streams.queue."
     )
     queue_policy: QueuePolicy | None = key(
         member(QueuePolicy, QueuePolicy.COALESCE),
         None,
-        "What a full queue does; else streams.queue_policy.",
+        "What a full queue does. Default: streams.queue_policy.",
     )
     send: tuple[str | Secret, ...] = key(
         ListKind(SecretKind(FRAME), most=50, unique=None, or_one=True),
@@ -185,17 +208,19 @@ class WindowConfig:
     cron: str | None = key(
         text("five fields: minute hour day month weekday", r"\S+( +\S+){4}"),
         None,
-        "When it begins, again and again: minute hour day month weekday.",
+        "Start of a recurring maintenance: minute hour day month weekday.",
     )
-    duration: float | None = key(duration("1m", "7d"), None, "How long it lasts (cron).")
-    start: str | None = key(_MOMENT, None, "When it begins, once.")
-    end: str | None = key(_MOMENT, None, "When it ends (start).")
+    duration: float | None = key(
+        duration("1m", "7d"), None, "Duration of a recurring maintenance (cron)."
+    )
+    start: str | None = key(_MOMENT, None, "Start of a single maintenance.")
+    end: str | None = key(_MOMENT, None, "End of a single maintenance (start).")
     zone: str = key(
         text("a time zone such as Asia/Tokyo", r"[A-Za-z0-9_+/-]{1,64}"),
         "UTC",
-        "The time zone of all these.",
+        "Time zone of these times.",
     )
-    pause: bool = key(boolean(), False, "Send no probes meanwhile.")
+    pause: bool = key(boolean(), False, "Send no probes during the maintenance.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of half a window, of two, and of one that never is."""
@@ -231,57 +256,66 @@ class WindowConfig:
 class ExchangeConfig:
     """A configured target: one venue's protocol at one address, under one name."""
 
-    name: str = key(NAME, None, "The label exchange; the venue's name when left out.")
-    venue: str = key(VenueName(), REQUIRED, "The venue whose protocol it speaks.")
+    name: str = key(NAME, None, "Value of the label exchange. Default: the venue's name.")
+    venue: str = key(VenueName(), REQUIRED, "The venue whose protocol the exchange uses.")
     symbols: tuple[str, ...] = key(
         ListKind(INSTRUMENT, most=2000),
         [],
-        "Instruments such as BTC-USDT, for streams and {symbol}.",
+        "Instruments such as BTC-USDT, for streams and for {symbol} in paths.",
     )
     symbol_overrides: Mapping[str, str] = key(
-        TableKind(INSTRUMENT, SYMBOL, most=2000), {}, "The venue's spelling of odd instruments."
+        TableKind(INSTRUMENT, SYMBOL, most=2000),
+        {},
+        "The venue's symbol of an instrument, where the usual rule does not fit.",
     )
-    rest_url: str | None = key(url("http", "https"), None, "Base URL of REST; else the venue's.")
+    rest_url: str | None = key(
+        url("http", "https"), None, "Base URL of the REST API. Default: the venue's."
+    )
     stream_url: tuple[str, ...] = key(
         ListKind(url("ws", "wss"), most=10, or_one=True),
         [],
-        "WebSocket URL, or several for failover; else the venue's.",
+        "WebSocket URL, or several for failover. Default: the venue's.",
     )
     endpoints: tuple[EndpointConfig, ...] | None = key(
         ListKind(Section(EndpointConfig), most=200, unique="name"),
         None,
-        "What to probe; the venue's own endpoints when left out, [] for none.",
+        "Endpoints to probe. Default: the venue's own; [] for none.",
     )
     streams: tuple[StreamConfig, ...] = key(
         ListKind(Section(StreamConfig), most=100, unique="name"),
         [{"name": "market"}],
-        "What to consume; trades, quotes and book of all symbols when left out, [] for none.",
+        "Streams to consume. Default: trades, quotes and book of all symbols; [] for none.",
     )
-    breaker: BreakerConfig = key(Section(BreakerConfig), {}, "When to leave an endpoint alone.")
+    breaker: BreakerConfig = key(Section(BreakerConfig), {}, "Circuit breaker of each endpoint.")
     maintenance: tuple[WindowConfig, ...] = key(
         ListKind(Section(WindowConfig), most=100, unique=None),
         [],
-        "Maintenance that is known beforehand.",
+        "Planned maintenance.",
     )
     status_page: bool = key(
-        boolean(), True, "Follow its status page: status_page_url, else the venue's own."
+        boolean(), True, "Follow the status page: status_page_url, else the venue's own."
     )
     status_page_url: str | None = key(
         url("http", "https"),
         None,
-        "Base URL of a statuspage.io site; needed where rest_url is not the venue's.",
+        "Base URL of a statuspage.io site; required if rest_url is not the venue's.",
     )
     status_components: str | None = key(
-        regex(), None, "Count only maintenance of components whose names match; else any."
+        regex(),
+        None,
+        "Count only maintenance of components whose names match this expression. Default: all.",
     )
-    limits: LimitsConfig = key(Section(LimitsConfig), {}, "What probes may use of the rate limits.")
+    limits: LimitsConfig = key(
+        Section(LimitsConfig), {}, "Share of the rate limits that probes may use."
+    )
     signals: Mapping[str, SignalConfig] = key(
-        SIGNAL_TABLE, {}, "How its signals are judged, in place of what `anomaly.signals` says."
+        SIGNAL_TABLE, {}, "Settings of this exchange's signals, in place of `anomaly.signals`."
     )
     spread_endpoints: bool = key(
         boolean(),
         False,
-        "Let shards (`run --shard`) share its endpoints too, each with a part of the limits.",
+        "Let several shards (`run --shard`) divide this exchange's endpoints, each with a part of"
+        " the limits.",
     )
 
     def __post_init__(self) -> None:

@@ -90,7 +90,7 @@ class SecretKind:
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         definitions["Secret"] = {
-            "description": "A secret, from the environment or from a file.",
+            "description": "A secret, read from the environment or from a file.",
             "type": "object",
             "minProperties": 1,
             "maxProperties": 1,

@@ -168,6 +168,19 @@ def key(kind: ValueKind[Any], default: object, doc: str) -> Any:
     return field(default=value, metadata=metadata)
 
 
+def redeclared(
+    section: type[Any],
+    name: str,
+    default: object = None,
+    *,
+    kind: ValueKind[Any] | None = None,
+    doc: str = "",
+) -> Any:
+    """Declare a field of ``section`` once more, with what differs."""
+    known = keys(section)[name]
+    return key(kind or known.kind, known.default if default is None else default, doc or known.doc)
+
+
 def _default(kind: ValueKind[Any], default: Any) -> Any:
     match kind:
         case ListKind():

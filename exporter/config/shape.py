@@ -28,6 +28,7 @@ from exporter.config.kinds import (
 )
 from exporter.config.secret import Secret, SecretKind
 from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
+from exporter.config.server import ServerConfig
 from exporter.config.signals import SIGNAL_TABLE, SignalConfig
 from exporter.config.units import format_duration
 from exporter.model import QueuePolicy
@@ -37,68 +38,86 @@ BUCKETS = ListKind(duration("0.1ms", "5m"), most=40, least=1, unique=None, risin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbesConfig:
-    """How REST endpoints are probed."""
+    """Probes of REST endpoints."""
 
     interval: float = key(duration("100ms", "1d"), "10s", "Time between two probes of an endpoint.")
     timeout: float = key(
-        duration("10ms", "5m"), "5s", "Limit of a whole probe; never beyond its interval."
+        duration("10ms", "5m"), "5s", "Timeout of a whole probe; at most its interval."
     )
-    concurrency: int = key(integer(1, 10_000), 50, "Probes in flight at once, over all exchanges.")
-    connections: int = key(integer(1, 10_000), 100, "Open connections, over all hosts.")
-    connections_per_host: int = key(integer(1, 1000), 10, "Open connections to one host.")
-    dns_cache: float = key(duration("0s", "1h"), "60s", "How long a resolved name is believed.")
-    body_limit: int = key(size("1KiB", "64MiB"), "1MiB", "An answer's body is cut here.")
+    concurrency: int = key(
+        integer(1, 10_000), 50, "Maximum number of concurrent probes, over all exchanges."
+    )
+    connections: int = key(
+        integer(1, 10_000), 100, "Maximum number of open connections, over all hosts."
+    )
+    connections_per_host: int = key(
+        integer(1, 1000), 10, "Maximum number of open connections to one host."
+    )
+    dns_cache: float = key(
+        duration("0s", "1h"), "60s", "Time for which a resolved host name is cached."
+    )
+    body_limit: int = key(
+        size("1KiB", "64MiB"), "1MiB", "Maximum size of a response body; the rest is not read."
+    )
     budget_share: float = key(
         ratio("0.1%", "100%"), "10%", "Share of each exchange's rate limits that probes may use."
     )
     ca_file: str | None = key(
-        Authorities(), None, "Authorities to trust instead of the system's, PEM."
+        Authorities(), None, "Certificate authorities to trust instead of the system's, PEM."
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamsConfig:
-    """How WebSocket streams are consumed."""
+    """WebSocket streams."""
 
     connect_timeout: float = key(
-        duration("100ms", "5m"), "10s", "Limit of connecting, TLS included."
+        duration("100ms", "5m"), "10s", "Timeout of connecting, including TLS."
     )
     ack_timeout: float = key(
-        duration("100ms", "5m"), "10s", "Limit of a subscribe request's answer."
+        duration("100ms", "5m"), "10s", "Timeout of the answer to a subscribe request."
     )
     idle_timeout: float = key(
-        duration("1s", "1h"), "30s", "Without any frame for so long, the connection is given up."
+        duration("1s", "1h"), "30s", "Time without any frame after which the connection is closed."
     )
-    ping_interval: float = key(duration("1s", "1h"), "20s", "Time between our WebSocket pings.")
+    ping_interval: float = key(duration("1s", "1h"), "20s", "Time between two WebSocket pings.")
     ping_timeout: float = key(
-        duration("100ms", "5m"), "10s", "Without a pong for so long, the connection is given up."
+        duration("100ms", "5m"), "10s", "Time without a pong after which the connection is closed."
     )
-    compression: bool = key(boolean(), True, "Offer permessage-deflate: less traffic, more CPU.")
+    compression: bool = key(
+        boolean(), True, "Offer compression (permessage-deflate): less traffic, more CPU."
+    )
     stale_floor: float = key(
-        duration("100ms", "1h"), "5s", "Never call a subscription stale after less silence."
+        duration("100ms", "1h"),
+        "5s",
+        "Shortest silence after which a subscription can count as stale.",
     )
     stale_ceiling: float = key(
-        duration("1s", "1d"), "5m", "Always call a subscription stale after more silence."
+        duration("1s", "1d"), "5m", "Silence after which a subscription always counts as stale."
     )
     backoff_base: float = key(
-        duration("10ms", "5m"), "500ms", "First bound of the reconnect delay."
+        duration("10ms", "5m"), "500ms", "Upper bound of the first reconnect delay."
     )
-    backoff_cap: float = key(duration("100ms", "1h"), "30s", "Last bound of the reconnect delay.")
-    queue: int = key(integer(16, 10_000_000), 10_000, "Frames that may wait to be read, a stream.")
+    backoff_cap: float = key(duration("100ms", "1h"), "30s", "Upper bound of any reconnect delay.")
+    queue: int = key(integer(16, 10_000_000), 10_000, "Maximum number of queued frames per stream.")
     queue_bytes: int = key(
-        size("64KiB", "4GiB"), "64MiB", "Bytes that may wait to be read, a stream."
+        size("64KiB", "4GiB"), "64MiB", "Maximum number of queued bytes per stream."
     )
     queue_policy: QueuePolicy = key(
         member(QueuePolicy, QueuePolicy.COALESCE),
         "block",
-        "What a full queue does with one frame more; spill needs run's --storage.path.",
+        "What a full queue does with a new frame; spill requires run's --storage.path.",
     )
     spill_bytes: int = key(
-        size("8MiB", "64GiB"), "256MiB", "Bytes on disk that a spilling queue may hold."
+        size("8MiB", "64GiB"), "256MiB", "Maximum size on disk of a spilling queue."
     )
-    max_message: int = key(size("1KiB", "256MiB"), "4MiB", "A longer message ends the connection.")
+    max_message: int = key(
+        size("1KiB", "256MiB"),
+        "4MiB",
+        "Maximum size of a message; a longer one ends the connection.",
+    )
     ca_file: str | None = key(
-        Authorities(), None, "Authorities to trust instead of the system's, PEM."
+        Authorities(), None, "Certificate authorities to trust instead of the system's, PEM."
     )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
@@ -115,26 +134,32 @@ class StreamsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnomalyConfig:
-    """How unusual behaviour is told from usual."""
+    """Anomaly detection."""
 
-    enabled: bool = key(boolean(), True, "Score signals at all.")
+    enabled: bool = key(boolean(), True, "Run the anomaly detection.")
     tick: float = key(duration("100ms", "1m"), "1s", "Time between two samples of all signals.")
     hold: float = key(
-        duration("0s", "1h"), "2s", "A score must stay above 1 for so long to open an incident."
+        duration("0s", "1h"), "2s", "Time for which a score must stay above 1 to open an incident."
     )
     clear: float = key(
-        duration("0s", "1h"), "1m", "A score must stay below 0.7 for so long to close it."
+        duration("0s", "1h"),
+        "1m",
+        "Time for which a score must stay below 0.7 to close the incident.",
     )
     cooldown: float = key(
-        duration("0s", "1d"), "5m", "So soon after its end a warning belongs to the same incident."
+        duration("0s", "1d"),
+        "5m",
+        "Time after the end of an incident in which a new warning belongs to the same incident.",
     )
     baseline: bool = key(
-        boolean(), False, "Publish what is expected, too: three series for each signal."
+        boolean(),
+        False,
+        "Publish the expected value and range of each signal, too: three more series each.",
     )
     signals: Mapping[str, SignalConfig] = key(
         SIGNAL_TABLE,
         {},
-        "What differs for a signal; `backtest --suggest` proposes it from a capture.",
+        "Settings of single signals; `backtest --suggest` proposes them from a capture.",
     )
 
 
@@ -143,30 +168,40 @@ class PricesConfig:
     """How exchanges' prices of one instrument are compared."""
 
     freshness: float = key(
-        duration("100ms", "1h"), "10s", "An exchange without news for so long takes no part."
+        duration("100ms", "1h"),
+        "10s",
+        "Time without news after which an exchange is left out of the comparison.",
     )
     peers: int = key(
-        integer(1, 100), 2, "Other fresh exchanges that it takes to say which one deviates."
+        integer(1, 100),
+        2,
+        "Number of other exchanges with fresh data needed to decide which one deviates.",
     )
     still: float = key(
-        duration("1s", "1d"), "60s", "A price unchanged for so long while its peers move is frozen."
+        duration("1s", "1d"),
+        "60s",
+        "Time after which an unchanged price counts as frozen while other exchanges' prices move.",
     )
     reference: str = key(
         text("a currency such as USD", r"[A-Z0-9.]{1,20}"),
         "USD",
-        "The quote currency that others are held against (a depeg of USDT, say).",
+        "Quote currency to compare the others with (to see a depeg of USDT, for example).",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsConfig:
-    """What is published, and how much of it."""
+    """Published metrics and their limits."""
 
     series_limit: int = key(
-        integer(100, 1_000_000), 15_000, "Series beyond this are refused and counted."
+        integer(100, 1_000_000),
+        15_000,
+        "Maximum number of series; further ones are not published, and counted.",
     )
     phases: str = key(
-        choice("all", "new"), "all", "Publish phases of all probes, or of new connections only."
+        choice("all", "new"),
+        "all",
+        "Publish the phases of all probes, or of those on new connections only.",
     )
     probe_buckets: tuple[float, ...] = key(
         BUCKETS,
@@ -181,34 +216,15 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSection:
-    """What the web server allows. Its address and TLS are flags of the command line."""
-
-    connections: int = key(integer(1, 10_000), 128, "Open connections; more are refused.")
-    connections_per_client: int = key(
-        integer(1, 10_000), 64, "Of one client address; its longest idle one makes room."
-    )
-    requests_per_second: int = key(
-        integer(1, 100_000), 100, "Of one client address; more are answered 429."
-    )
-    requests: int = key(integer(1, 10_000), 32, "Requests at once; more are answered 503.")
-    header_limit: int = key(size("1KiB", "64KiB"), "8KiB", "Longest request line or header.")
-    body_limit: int = key(size("1KiB", "16MiB"), "64KiB", "Longest request body.")
-    header_timeout: float = key(duration("100ms", "5m"), "5s", "Limit of sending a request's head.")
-    request_timeout: float = key(duration("100ms", "10m"), "15s", "Limit of request and answer.")
-    idle_timeout: float = key(duration("1s", "1h"), "2m", "An unused connection is closed then.")
-    api: bool = key(boolean(), True, "Serve what is known under /api/v1, read only.")
-    changes: bool = key(
-        boolean(), False, "Allow requests that change something: /-/reload and /api/v1/jobs."
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertmanagerConfig:
     """An Alertmanager that verdicts are pushed to."""
 
-    url: str = key(url("http", "https"), REQUIRED, "Its base URL; /api/v2/alerts is appended.")
-    timeout: float = key(duration("100ms", "1m"), "5s", "Limit of one push.")
+    url: str = key(
+        url("http", "https"),
+        REQUIRED,
+        "The base URL of the Alertmanager; /api/v2/alerts is appended.",
+    )
+    timeout: float = key(duration("100ms", "1m"), "5s", "Timeout of one push.")
     bearer_token: Secret | None = key(SecretKind(), None, "Sent as Authorization: Bearer.")
     username: str | None = key(
         text("printable text without a colon", r"[!-9;-~]{1,200}"),
@@ -237,7 +253,7 @@ class AlertingConfig:
     job: str = key(
         text("printable text of at most 200 characters", r"[ -~]{1,200}"),
         "exchange-exporter",
-        "The label job: the name of the scrape job that Prometheus reads us by.",
+        "Value of the label job: the name of the scrape job of this exporter in Prometheus.",
     )
     external_labels: Mapping[str, str] = key(
         TableKind(
@@ -246,20 +262,23 @@ class AlertingConfig:
             most=20,
         ),
         {},
-        "What Prometheus adds to every alert: its global.external_labels.",
+        "Labels added to every alert, as Prometheus does: copy its global.external_labels.",
     )
     site: str | None = key(
         text("printable text of at most 200 characters", r"[ -~]{1,200}"),
         None,
-        "The label site of alerts about one place, where the scrape config sets one.",
+        "Value of the label site of alerts about one place, if the scrape config sets it.",
     )
     generator_url: str | None = key(
-        url("http", "https"), None, "Where people reach our status page: an alert's source link."
+        url("http", "https"),
+        None,
+        "URL under which people reach the status page; the source link of alerts.",
     )
     repeat: float = key(
         duration("100ms", "10m"),
         "1m",
-        "A firing alert is sent again so often, as a lease of four times that.",
+        "Interval at which a firing alert is sent again; it ends at Alertmanager after four "
+        "intervals.",
     )
 
 
@@ -267,18 +286,22 @@ class AlertingConfig:
 class ControlTargetConfig:
     """A place outside all exchanges; when it fails too, the fault is on our side."""
 
-    name: str = key(NAME, REQUIRED, "The label target.")
+    name: str = key(NAME, REQUIRED, "The value of the label target.")
     url: str = key(url("http", "https"), REQUIRED, "A URL that answers with status 200 or 204.")
-    interval: float = key(duration("100ms", "1h"), "5s", "Time between two requests to it.")
-    timeout: float = key(duration("10ms", "1m"), "2s", "Limit of a whole request.")
+    interval: float = key(duration("100ms", "1h"), "5s", "Time between two requests.")
+    timeout: float = key(duration("10ms", "1m"), "2s", "Timeout of a whole request.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """What is logged to standard error."""
 
-    level: str = key(choice("debug", "info", "warning", "error"), "info", "The least that is told.")
-    format: str = key(choice("logfmt", "json"), "logfmt", "One line an event, in this form.")
+    level: str = key(
+        choice("debug", "info", "warning", "error"), "info", "Lowest level that is logged."
+    )
+    format: str = key(
+        choice("logfmt", "json"), "logfmt", "Format of log lines; one line per event."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,27 +313,23 @@ class Config:
         REQUIRED,
         "The exchanges to watch; [{venue: binance, symbols: [BTC-USDT]}] is enough.",
     )
-    probes: ProbesConfig = key(Section(ProbesConfig), {}, "How REST endpoints are probed.")
-    streams: StreamsConfig = key(Section(StreamsConfig), {}, "How WebSocket streams are consumed.")
-    anomaly: AnomalyConfig = key(
-        Section(AnomalyConfig), {}, "How unusual behaviour is told from usual."
-    )
-    prices: PricesConfig = key(Section(PricesConfig), {}, "How exchanges' prices are compared.")
-    metrics: MetricsConfig = key(
-        Section(MetricsConfig), {}, "What is published, and how much of it."
-    )
-    server: ServerSection = key(Section(ServerSection), {}, "What the web server allows.")
+    probes: ProbesConfig = key(Section(ProbesConfig), {}, "Probes of REST endpoints.")
+    streams: StreamsConfig = key(Section(StreamsConfig), {}, "WebSocket streams.")
+    anomaly: AnomalyConfig = key(Section(AnomalyConfig), {}, "Anomaly detection.")
+    prices: PricesConfig = key(Section(PricesConfig), {}, "Comparison of prices between exchanges.")
+    metrics: MetricsConfig = key(Section(MetricsConfig), {}, "Published metrics and their limits.")
+    server: ServerConfig = key(Section(ServerConfig), {}, "Limits of the web server.")
     alertmanagers: tuple[AlertmanagerConfig, ...] = key(
         ListKind(Section(AlertmanagerConfig), most=20, unique="url"),
         [],
-        "Where verdicts are pushed to.",
+        "Alertmanagers to push the detectors' alerts to.",
     )
     alerting: AlertingConfig = key(
-        Section(AlertingConfig), {}, "What the alerts that we push look like."
+        Section(AlertingConfig), {}, "Labels and links of pushed alerts."
     )
     control_targets: tuple[ControlTargetConfig, ...] = key(
         ListKind(Section(ControlTargetConfig), most=20, unique="name"),
         [],
-        "Places outside all exchanges that tell a fault on our side from theirs.",
+        "URLs independent of all exchanges; they show whether the local network works.",
     )
-    log: LogConfig = key(Section(LogConfig), {}, "What is logged.")
+    log: LogConfig = key(Section(LogConfig), {}, "Logging.")

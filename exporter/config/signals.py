@@ -28,14 +28,17 @@ _SIGNALS = choice(  # those of `exporter/anomaly/sampling.py`, which a test comp
 class SignalConfig:
     """How one signal is judged."""
 
-    enabled: bool = key(boolean(), True, "Judge the signal at all.")
+    enabled: bool = key(boolean(), True, "Detect anomalies of the signal.")
     sensitivity: float = key(
-        number(0.2, 5.0), 1, "Its scores are multiplied by this: 2 alarms on half the decades."
+        number(0.2, 5.0),
+        1,
+        "Factor of the signal's scores; with 2, half of the usual rarity (in decades) raises an "
+        "alarm.",
     )
     minimum_effect: float | None = key(
         number(0.0, 1e6),
         None,
-        "The smallest departure that matters, in its unit (s, ratio, 1/s); none: the built-in one.",
+        "Smallest deviation that matters, in the signal's unit (s, ratio, 1/s). Default: built in.",
     )
 
 

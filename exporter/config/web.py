@@ -77,25 +77,31 @@ class Hash:
 class WebTlsConfig:
     """Our certificate, and whose we ask for."""
 
-    cert_file: str = key(_FILE, REQUIRED, "Our certificate and its chain, PEM.")
-    key_file: str = key(_FILE, REQUIRED, "Its private key, PEM.")
+    cert_file: str = key(_FILE, REQUIRED, "The server's certificate and its chain, PEM.")
+    key_file: str = key(_FILE, REQUIRED, "The private key of the certificate, PEM.")
     client_auth_type: str = key(
         choice("NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"),
         "NoClientCert",
-        "Whether clients show a certificate.",
+        "Whether clients must present a certificate.",
     )
-    client_ca_file: str | None = key(_FILE, None, "Authorities of the clients' certificates, PEM.")
+    client_ca_file: str | None = key(
+        _FILE, None, "Certificate authorities of the clients' certificates, PEM."
+    )
     client_allowed_sans: tuple[str, ...] = key(
         ListKind(text("a name", r"[!-~]{1,300}"), most=1000),
         [],
-        "Names of which a client's certificate must have one.",
+        "Names, one of which a client's certificate must contain.",
     )
-    min_version: str = key(choice("TLS12", "TLS13"), "TLS12", "Lowest version.")
-    max_version: str = key(choice("TLS12", "TLS13"), "TLS13", "Highest version.")
+    min_version: str = key(choice("TLS12", "TLS13"), "TLS12", "Lowest TLS version.")
+    max_version: str = key(choice("TLS12", "TLS13"), "TLS13", "Highest TLS version.")
     cipher_suites: tuple[str, ...] = key(
-        ListKind(choice(*SUITES), most=len(SUITES)), [], "Suites of TLS 1.2; none: the usual ones."
+        ListKind(choice(*SUITES), most=len(SUITES)),
+        [],
+        "Cipher suites of TLS 1.2. Default: the usual ones.",
     )
-    prefer_server_cipher_suites: bool = key(boolean(), True, "Our order of suites counts.")
+    prefer_server_cipher_suites: bool = key(
+        boolean(), True, "Use the server's order of cipher suites."
+    )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of what does not go together."""
@@ -116,9 +122,13 @@ class WebTlsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebHttpConfig:
-    """How answers look."""
+    """HTTP responses."""
 
-    http2: bool = key(boolean(), True, "Read for the format's sake: we speak HTTP/1.1.")
+    http2: bool = key(
+        boolean(),
+        True,
+        "Accepted for compatibility of the format, without effect: the server uses HTTP/1.1.",
+    )
     headers: Mapping[str, str] = key(
         TableKind(
             choice(
@@ -132,7 +142,8 @@ class WebHttpConfig:
             most=5,
         ),
         {},
-        "Sent with every answer, instead of our own value; an empty one leaves ours.",
+        "Headers of every response, in place of the server's own values; an empty value keeps its"
+        " own.",
     )
 
 
@@ -140,12 +151,12 @@ class WebHttpConfig:
 class WebConfig:
     """Web security in the format of the exporter toolkit."""
 
-    tls_server_config: WebTlsConfig | None = key(Section(WebTlsConfig), None, "Serve HTTPS alone.")
-    http_server_config: WebHttpConfig = key(Section(WebHttpConfig), {}, "How answers look.")
+    tls_server_config: WebTlsConfig | None = key(Section(WebTlsConfig), None, "Serve HTTPS only.")
+    http_server_config: WebHttpConfig = key(Section(WebHttpConfig), {}, "HTTP responses.")
     basic_auth_users: Mapping[str, str] = key(
         TableKind(text("a name without a colon", r"[^:\x00-\x1f\x7f]{1,200}"), Hash(), most=1000),
         {},
-        "Who may read, by name: the bcrypt hash of the password. None: everybody.",
+        "Users and the bcrypt hashes of their passwords. Default: no login is required.",
     )
 
 

@@ -78,7 +78,8 @@ _REQUEST_PHASE = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0)
 
 PROBE_SUCCESS = _gauge(
     "exchange_probe_success",
-    "Whether the endpoint's last probe succeeded (1) or not (0).",
+    "Whether the endpoint's last probe succeeded (1) or not (0); absent if it ended more than two "
+    "intervals ago, except for a failure while the open circuit breaker prevents new probes.",
     "exchange",
     "endpoint",
 )
@@ -535,14 +536,14 @@ class PushOutcome(StrEnum):
 
 ALERT_PUSHES = _counter(
     "exchange_exporter_alert_pushes_total",
-    "Requests that push alerts to an Alertmanager, by outcome.",
+    "Requests that push alerts to an Alertmanager, by outcome; while no alert fires, one empty "
+    "request per minute checks the connection.",
     "alertmanager",
     "outcome",
 )
 ALERT_PUSH_SUCCESS_TIME = _gauge(
     "exchange_exporter_alert_push_last_success_timestamp_seconds",
-    "Time at which an Alertmanager last accepted all pushed alerts; absent before the "
-    "first success.",
+    "Time at which an Alertmanager last accepted a request; absent before the first success.",
     "alertmanager",
 )
 

@@ -15,7 +15,7 @@ from exporter.flow import rate_limit
 from exporter.flow.breaker import Breaker
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Maintenance, Phase, Probed, Skip, Target
+from exporter.model import Answer, Circuit, Maintenance, Phase, Probed, Skip, Target
 from exporter.probes import probe
 from exporter.probes.attribution import Symptom, of_probe
 from exporter.probes.clock_offset import ClockOffset, Skew
@@ -28,6 +28,7 @@ from exporter.probes.meter import ExchangeMeter, ProbeMeter
 _APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
 _TRIES, _PAUSE = 6, 1.0  # of what is asked out of turn: how often, seconds between
 _CLOCK_RESOLUTION = 0.001  # seconds; venues cut their server time to milliseconds
+_OUTDATED = 2.0  # intervals after which a result says nothing of now
 
 
 @dataclass(slots=True)
@@ -42,6 +43,8 @@ class EndpointState:
     pace: tuple[rate_limit.RateBudget, ...] = ()  # its own limit, beside those of the exchange
     history: History = field(default_factory=History)
     last: Probed | None = None
+    heard: float = 0.0  # when `last` came, monotonic seconds
+    read: float = 0.0  # when the last good answer came, likewise
     last_success: float | None = None  # when it ended, epoch seconds
     told: Maintenance | None = None  # what its last answer to tell of maintenance said
     skipped: Skip | None = None  # why the last turn was not taken, if it was not
@@ -136,7 +139,31 @@ class ExchangeProbes:
             self._meter.used(limit.name, each.used_ratio())
         if self.attempts is not None and self._venue.connection_limit is not None:
             self._meter.used(self._venue.connection_limit.name, self.attempts.used_ratio())
+        self._forget()
         self._look_up(now)
+
+    def _forget(self) -> None:
+        """Take what endpoints said too long ago off the page.
+
+        A failure stands while its breaker is why nobody asks again: the endpoint is down.
+        """
+        now = self._clock.monotonic()
+        recent = list[Endpoint]()  # whose last good answer still counts
+        for state in self.endpoints.values():
+            oldest = now - _OUTDATED * state.target.interval
+            down = state.last is not None and not state.last.ok
+            if state.heard < oldest and not (
+                down and state.breaker.state.circuit is not Circuit.CLOSED
+            ):
+                state.meter.outdated()
+            if state.read < oldest:
+                state.meter.unread()
+            elif state.own is not None:
+                recent.append(state.own)
+        if not any(each.clock for each in recent):
+            self._meter.clock(None, None)
+        if not any(each.status for each in recent):
+            self._meter.trading(None)
 
     def _look_up(self, now: float) -> None:
         """See whether the config's calendar has a window open."""
@@ -253,11 +280,11 @@ class ExchangeProbes:
 
     def _probed(self, state: EndpointState, done: Probed) -> None:
         now = self._clock.monotonic()
-        state.last, state.skipped = done, None
+        state.last, state.heard, state.skipped = done, now, None
         state.meter.probed(done)
         state.history.add(now, done.duration if done.ok else None)
         if done.ok:
-            state.last_success = done.time + done.duration
+            state.last_success, state.read = done.time + done.duration, now
         else:
             state.failures.append(of_failed_probe(done, state.target))
         if done.answer is not None:

@@ -60,6 +60,14 @@ class ProbeMeter:
         if result.answer is not None:
             self._answered(result.answer, result.duration)
 
+    def outdated(self) -> None:
+        """Show no longer whether the last probe succeeded: that was too long ago."""
+        self._success.set(None)
+
+    def unread(self) -> None:
+        """Show no longer what the last good answer told: that was too long ago."""
+        self._addresses.set(None)
+
     def skipped(self, reason: Skip) -> None:
         """Count a probe that was due and not sent."""
         self._skips[reason].inc()
@@ -79,10 +87,11 @@ class ProbeMeter:
         self._code(answer.status)
         if answer.addresses:
             addresses = frozenset(answer.addresses)
-            self._addresses.set(len(addresses))
             if self._known_addresses and addresses != self._known_addresses:
                 self._address_changes.inc()
             self._known_addresses = addresses
+        if self._known_addresses:
+            self._addresses.set(len(self._known_addresses))
 
     def _code(self, status: int) -> None:
         child = self._codes.get(status)

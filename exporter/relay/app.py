@@ -34,7 +34,6 @@ from exporter.relay.runtime import RelayRuntime, ended
 from exporter.relay.store import FullError, Store, StoreError
 from exporter.relay.unreadable import UnreadableNotice
 from exporter.relay.watchdog import Watchdog
-from exporter.web.administration import limits
 from exporter.web.security import WebSecurity
 from exporter.web.server import Server
 
@@ -153,7 +152,8 @@ class Relay:
         server = Server(
             self._options.listen_address,
             RelayRoutes(self).routes(),
-            limits=limits(self.config.server, self.config.intake.body_limit),
+            limits=self.config.server,
+            body=self.config.intake.body_limit,
             security=None if web is None else web.security,
             refused=own.connections_refused,
             expired=own.connections_expired,

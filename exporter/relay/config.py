@@ -34,6 +34,7 @@ from exporter.config.kinds import (
 )
 from exporter.config.secret import Secret, SecretKind
 from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
+from exporter.config.server import RelayServerConfig
 from exporter.config.shape import LogConfig
 from exporter.config.tree import Node, Scalar
 from exporter.contracts import Notifier, Venue
@@ -99,8 +100,12 @@ class TextFile:
 class StormConfig:
     """When single messages become too many."""
 
-    messages: int = key(integer(1, 10_000), 20, "Messages within the window; then a digest.")
-    window: float = key(duration("1s", "1d"), "1m", "The window.")
+    messages: int = key(
+        integer(1, 10_000),
+        20,
+        "The number of messages within the window, after which they are sent as a digest.",
+    )
+    window: float = key(duration("1s", "1d"), "1m", "Length of the window.")
     digest_every: float = key(duration("1s", "1h"), "1m", "Time between two digests.")
 
 
@@ -108,19 +113,27 @@ class StormConfig:
 class BudgetConfig:
     """How many messages there may be at most; what is beyond waits for the next digest."""
 
-    messages: int = key(integer(1, 1_000_000), REQUIRED, "Messages within the window.")
-    window: float = key(duration("1m", "31d"), "1d", "The window.")
+    messages: int = key(
+        integer(1, 1_000_000), REQUIRED, "The number of messages within the window."
+    )
+    window: float = key(duration("1m", "31d"), "1d", "Length of the window.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryConfig:
-    """How a delivery that failed is tried again."""
+    """Retries of failed deliveries."""
 
-    base: float = key(duration("10ms", "10m"), "1s", "First bound of the wait.")
-    cap: float = key(duration("100ms", "1h"), "30s", "Last bound of the wait.")
-    give_up: float = key(duration("1s", "30d"), "1d", "Then it goes to the dead letters.")
-    failures: int = key(integer(1, 1000), 5, "In a row; then the receiver is left alone a while.")
-    recovery: float = key(duration("100ms", "1h"), "5s", "How long it is left alone at first.")
+    base: float = key(duration("10ms", "10m"), "1s", "Upper bound of the first wait.")
+    cap: float = key(duration("100ms", "1h"), "30s", "Upper bound of any wait.")
+    give_up: float = key(
+        duration("1s", "30d"), "1d", "Time after which the message becomes a dead letter."
+    )
+    failures: int = key(
+        integer(1, 1000),
+        5,
+        "Consecutive failures after which nothing is sent to the receiver for a while.",
+    )
+    recovery: float = key(duration("100ms", "1h"), "5s", "Length of the first such pause.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of bounds in the wrong order."""
@@ -132,18 +145,20 @@ class RetryConfig:
 class ReceiverConfig:
     """Someone to be told."""
 
-    name: str = key(_NAME, REQUIRED, "Its name; the label channel.")
+    name: str = key(_NAME, REQUIRED, "The name of the receiver; the value of the label channel.")
     type: str = key(Type(), REQUIRED, "The service: line, discord, twilio and so on.")
     url: Secret | str | None = key(
         SecretKind(url("http", "https")),
         None,
-        "The webhook's address (often a secret), or another base URL of the service.",
+        "URL of the webhook (often a secret), or another base URL of the service.",
     )
     token: Secret | None = key(
         SecretKind(), None, "Access token, bot token, routing key, or key to sign webhooks with."
     )
     user: Secret | str | None = key(SecretKind(_WORD), None, "Account or key SID (Twilio).")
-    sender: str | None = key(_WORD, None, "Number or service that messages come from (Twilio).")
+    sender: str | None = key(
+        _WORD, None, "Number or messaging service that sends the messages (Twilio)."
+    )
     to: tuple[str, ...] = key(
         ListKind(_WORD, most=500, or_one=True), [], "Recipients: user or group ids, chats, numbers."
     )
@@ -152,38 +167,49 @@ class ReceiverConfig:
         {},
         "Further settings of the service.",
     )
-    language: str = key(text("a language code", r"[a-z]{2}"), "en", "Language of its messages.")
+    language: str = key(text("a language code", r"[a-z]{2}"), "en", "Language of the messages.")
     levels: tuple[Level, ...] = key(
         ListKind(member(Level), most=3, least=1),
         ["critical", "warning", "info"],
-        "The levels it is told of.",
+        "Severities to send.",
     )
     routes: tuple[str, ...] = key(
-        ListKind(_WORD, most=100), [], "Alertmanager's receivers it serves; none: all of them."
+        ListKind(_WORD, most=100), [], "Names of the Alertmanager receivers to serve. Default: all."
     )
-    resolved: bool = key(boolean(), True, "Tell of ends too.")
-    triage: bool = key(boolean(), True, "Pass the model's triage on.")
+    resolved: bool = key(boolean(), True, "Send a message when an incident ends, too.")
+    triage: bool = key(boolean(), True, "Add the model's triage to messages.")
     when_unsure: str = key(
         choice("resend", "give_up"),
         "resend",
-        "After a try that may have succeeded, where the service knows no retry key.",
+        "What to do after an attempt that may have succeeded, if the service has no idempotency "
+        "key.",
     )
-    segments: int = key(integer(1, 10), 1, "SMS segments that a message may take; it is cut.")
+    segments: int = key(
+        integer(1, 10), 1, "Maximum number of SMS segments of a message; a longer one is cut."
+    )
     cooldown: float = key(
-        duration("0s", "1d"), "1m", "Between two messages of one incident that goes on."
+        duration("0s", "1d"), "1m", "Minimum time between two messages about the same incident."
     )
-    storm: StormConfig = key(Section(StormConfig), {}, "When single messages become a digest.")
-    budget: BudgetConfig | None = key(
-        Section(BudgetConfig), None, "How many messages there may be at most."
+    storm: StormConfig = key(
+        Section(StormConfig),
+        {},
+        "Number of messages after which further ones are combined into a digest.",
     )
+    budget: BudgetConfig | None = key(Section(BudgetConfig), None, "Maximum number of messages.")
     listed: int = key(
-        integer(1, 500), 30, "Alerts told one by one; of more than that, numbers by name."
+        integer(1, 500),
+        30,
+        "Maximum number of alerts listed one by one; above that, counts by name.",
     )
-    template: str | None = key(TextFile(), None, "Jinja2 file: title in the first line, then text.")
-    body: str | None = key(TextFile(), None, "Jinja2 file of the whole request body (webhook).")
-    timeout: float = key(duration("100ms", "5m"), "10s", "Limit of one try.")
-    parallel: int = key(integer(1, 64), 4, "Incidents told at once.")
-    retry: RetryConfig = key(Section(RetryConfig), {}, "How a delivery that failed is tried again.")
+    template: str | None = key(
+        TextFile(), None, "Jinja2 template file: title in the first line, then text."
+    )
+    body: str | None = key(
+        TextFile(), None, "Jinja2 template file of the whole request body (webhook)."
+    )
+    timeout: float = key(duration("100ms", "5m"), "10s", "Timeout of one attempt.")
+    parallel: int = key(integer(1, 64), 4, "Maximum number of concurrent deliveries.")
+    retry: RetryConfig = key(Section(RetryConfig), {}, "Retries of failed deliveries.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of what the notifier needs and does not get, or gets and cannot use."""
@@ -215,16 +241,18 @@ class ReceiverConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookConfig:
-    """Who may post, and how much."""
+    """Incoming posts: authentication and size."""
 
-    bearer_token: Secret | None = key(SecretKind(), None, "Expected as Authorization: Bearer.")
+    bearer_token: Secret | None = key(
+        SecretKind(), None, "Token expected as Authorization: Bearer."
+    )
     username: str | None = key(
         text("printable text without a colon", r"[!-9;-~]{1,200}"),
         None,
         "For basic authentication.",
     )
     password: Secret | None = key(SecretKind(), None, "For basic authentication.")
-    body_limit: int = key(size("1KiB", "64MiB"), "8MiB", "Longest post.")
+    body_limit: int = key(size("1KiB", "64MiB"), "8MiB", "Maximum size of a post.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of half a login, and of two."""
@@ -240,27 +268,40 @@ class SpoolConfig:
     """Where messages wait until they are delivered, and are remembered."""
 
     path: str = key(_WORD, "relay.db", "SQLite file, relative to the config; made if absent.")
-    size: int = key(size("64KiB", "64GiB"), "512MiB", "Its bound; 503 when there is no room.")
-    keep: float = key(duration("1h", "3650d"), "30d", "How long what ended is remembered.")
+    size: int = key(
+        size("64KiB", "64GiB"),
+        "512MiB",
+        "Maximum size of the file; posts are answered 503 when it is full.",
+    )
+    keep: float = key(
+        duration("1h", "3650d"),
+        "30d",
+        "Time for which delivered messages and ended incidents are kept.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentsConfig:
-    """How alerts become incidents."""
+    """Grouping of alerts into incidents."""
 
     dedup_window: float = key(
-        duration("1s", "1d"), "5m", "The same alert again within it is dropped and counted."
+        duration("1s", "1d"), "5m", "Time within which the same alert again is dropped and counted."
     )
     flap_window: float = key(
-        duration("1s", "1d"), "10m", "A start so soon after the end continues the incident."
+        duration("1s", "1d"),
+        "10m",
+        "Time after the end of an incident in which a new start continues it.",
     )
     flap_changes: int = key(
-        integer(2, 100), 4, "Starts and ends within the window that make it flapping."
+        integer(2, 100),
+        4,
+        "Number of starts and ends within the window from which an incident is flapping.",
     )
     no_data_alerts: tuple[str, ...] = key(
         ListKind(_ALERT, most=100),
         ["ExchangeExporterDown", "DatasourceNoData"],
-        "While one of them fires, what ends is lost rather than resolved.",
+        "Alerts that mean loss of data: while one of them fires, an alert that ends is reported "
+        "as lost, not as resolved.",
     )
 
 
@@ -268,11 +309,11 @@ class IncidentsConfig:
 class HeartbeatConfig:
     """Signs of life: of the path to the relay, and of the relay."""
 
-    enabled: bool = key(boolean(), True, "Page by itself when the watchdog alert is silent.")
-    alertname: str = key(_ALERT, "Watchdog", "The alert that fires always.")
-    timeout: float = key(duration("1s", "1d"), "5m", "Its longest silence.")
+    enabled: bool = key(boolean(), True, "Page when the watchdog alert is missing.")
+    alertname: str = key(_ALERT, "Watchdog", "Name of the alert that always fires.")
+    timeout: float = key(duration("1s", "1d"), "5m", "Maximum time without the watchdog alert.")
     ping_url: Secret | str | None = key(
-        SecretKind(url("http", "https")), None, "Asked with GET while the relay works."
+        SecretKind(url("http", "https")), None, "URL requested with GET as long as the relay works."
     )
     ping_every: float = key(duration("1s", "1d"), "1m", "Time between two such requests.")
 
@@ -281,33 +322,43 @@ class HeartbeatConfig:
 class TriageConfig:
     """What a model thinks of urgent incidents; no page waits for it."""
 
-    enabled: bool = key(boolean(), False, "Ask at all.")
+    enabled: bool = key(boolean(), False, "Request triages.")
     base_url: str | None = key(
-        url("http", "https"), None, "OpenAI-compatible API; alerts leave the house for it."
+        url("http", "https"),
+        None,
+        "Base URL of an OpenAI-compatible API; alert texts are sent there.",
     )
-    model: str | None = key(_WORD, None, "The model's name.")
-    api_key: Secret | None = key(SecretKind(), None, "Its API key.")
+    model: str | None = key(_WORD, None, "Name of the model.")
+    api_key: Secret | None = key(SecretKind(), None, "API key.")
     levels: tuple[Level, ...] = key(
-        ListKind(member(Level), most=3, least=1), ["critical"], "The levels it is asked about."
+        ListKind(member(Level), most=3, least=1),
+        ["critical"],
+        "Severities for which a triage is requested.",
     )
-    temperature_percent: int = key(integer(0, 200), 30, "Hundred times the temperature.")
-    tokens: int = key(integer(16, 8192), 200, "The most tokens of an answer.")
+    temperature_percent: int = key(integer(0, 200), 30, "Temperature of the model, times 100.")
+    tokens: int = key(integer(16, 8192), 200, "Maximum number of tokens of an answer.")
     tokens_key: str = key(
-        choice("max_tokens", "max_completion_tokens"), "max_tokens", "What the API calls that."
+        choice("max_tokens", "max_completion_tokens"),
+        "max_tokens",
+        "Name of the API's parameter for that number.",
     )
     language: str = key(choice("en", "th", "zh", "ja"), "en", "Language of the answer.")
     words: int = key(
-        integer(10, 1000), 100, "The most words; where there are no spaces, as many characters as"
-        " they take."
+        integer(10, 1000), 100, "Maximum number of words; for languages without spaces, the "
+                                "equivalent number of characters."
     )  # fmt: skip
-    deadline: float = key(duration("100ms", "5m"), "20s", "Limit of all of it.")
+    deadline: float = key(duration("100ms", "5m"), "20s", "Timeout of a triage.")
     grace: float = key(
-        duration("0s", "30s"), "1.5s", "A billed message waits so long for it, no other does."
+        duration("0s", "30s"),
+        "1.5s",
+        "Time for which a billed message waits for the triage; other messages do not wait.",
     )
-    per_hour: int = key(integer(0, 10_000), 20, "Questions an hour.")
-    per_day: int = key(integer(0, 100_000), 100, "Questions a day.")
+    per_hour: int = key(integer(0, 10_000), 20, "Maximum number of requests per hour.")
+    per_day: int = key(integer(0, 100_000), 100, "Maximum number of requests per day.")
     evidence_url: str | None = key(
-        url("http", "https"), None, "An exporter that is asked what it knows of the exchange."
+        url("http", "https"),
+        None,
+        "Base URL of an exporter that is asked for its state of the exchange.",
     )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
@@ -319,31 +370,14 @@ class TriageConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpConfig:
-    """How services are reached."""
+    """HTTP connections to services."""
 
     ca_file: str | None = key(
-        Authorities(), None, "Authorities to trust instead of the system's, PEM."
+        Authorities(), None, "Certificate authorities to trust instead of the system's, PEM."
     )
-    connections: int = key(integer(1, 10_000), 100, "Open connections, over all services.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelayServerSection:
-    """What the web server allows. Its address and TLS are flags of the command line."""
-
-    connections: int = key(integer(1, 10_000), 512, "Open connections; more are refused.")
-    connections_per_client: int = key(
-        integer(1, 10_000), 256, "Of one client address; its longest idle one makes room."
+    connections: int = key(
+        integer(1, 10_000), 100, "Maximum number of open connections, over all services."
     )
-    requests_per_second: int = key(
-        integer(1, 100_000), 1000, "Of one client address; more are answered 429."
-    )
-    requests: int = key(integer(1, 10_000), 256, "Requests at once; more are answered 503.")
-    header_limit: int = key(size("1KiB", "64KiB"), "8KiB", "Longest request line or header.")
-    header_timeout: float = key(duration("100ms", "5m"), "5s", "Limit of sending a request's head.")
-    request_timeout: float = key(duration("6s", "10m"), "15s", "Limit of request and answer.")
-    idle_timeout: float = key(duration("1s", "1h"), "2m", "An unused connection is closed then.")
-    changes: bool = key(boolean(), False, "Allow /-/reload.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,18 +387,24 @@ class RelayConfig:
     receivers: tuple[ReceiverConfig, ...] = key(
         ListKind(Section(ReceiverConfig), most=100, least=1, unique="name"),
         REQUIRED,
-        "Who is told.",
+        "The receivers of messages.",
     )
-    intake: WebhookConfig = key(Section(WebhookConfig), {}, "Who may post, and how much.")
-    spool: SpoolConfig = key(Section(SpoolConfig), {}, "Where messages wait.")
-    incidents: IncidentsConfig = key(Section(IncidentsConfig), {}, "How alerts become incidents.")
-    heartbeat: HeartbeatConfig = key(Section(HeartbeatConfig), {}, "Signs of life.")
+    intake: WebhookConfig = key(
+        Section(WebhookConfig), {}, "Incoming posts: authentication and size."
+    )
+    spool: SpoolConfig = key(Section(SpoolConfig), {}, "Storage of incidents and messages.")
+    incidents: IncidentsConfig = key(
+        Section(IncidentsConfig), {}, "Grouping of alerts into incidents."
+    )
+    heartbeat: HeartbeatConfig = key(
+        Section(HeartbeatConfig), {}, "Heartbeats: the watchdog alert, and the outbound heartbeat."
+    )
     triage: TriageConfig = key(
-        Section(TriageConfig), {}, "What a model thinks of urgent incidents."
+        Section(TriageConfig), {}, "Triage of urgent incidents by a language model."
     )
-    http: HttpConfig = key(Section(HttpConfig), {}, "How services are reached.")
-    server: RelayServerSection = key(Section(RelayServerSection), {}, "Bounds of the web server.")
-    log: LogConfig = key(Section(LogConfig), {}, "What is logged.")
+    http: HttpConfig = key(Section(HttpConfig), {}, "HTTP connections to services.")
+    server: RelayServerConfig = key(Section(RelayServerConfig), {}, "Limits of the web server.")
+    log: LogConfig = key(Section(LogConfig), {}, "Logging.")
 
 
 def _no_venue(name: str) -> Venue:

@@ -38,7 +38,6 @@ from exporter.runtime.routes import ExporterRoutes
 from exporter.runtime.runtime import PATIENCE, Runtime
 from exporter.runtime.storage import Storage, StorageError, wants_storage
 from exporter.streams.dead_letters import DeadLetterWriter
-from exporter.web.administration import limits
 from exporter.web.server import Server
 
 if TYPE_CHECKING:
@@ -114,7 +113,8 @@ class App:
             server = Server(
                 self.options.listen_address,
                 ExporterRoutes(self).routes(),
-                limits=limits(self.config.server, self.config.server.body_limit),
+                limits=self.config.server,
+                body=self.config.server.body_limit,
                 security=None if self.options.web is None else self.options.web.security,
                 refused=self.meter.connections_refused,
                 expired=self.meter.connections_expired,

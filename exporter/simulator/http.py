@@ -109,7 +109,7 @@ class Peer(asyncio.Protocol):
                     self._refuse(431)
                 return
             try:
-                request, length = _head(bytes(self._buffer[:end]), self.client)
+                request, length = _head(bytes(self._buffer[:end]), self.client, self.venue)
             except ValueError:
                 self._refuse(400)
                 return
@@ -237,8 +237,12 @@ class Peer(asyncio.Protocol):
             self.transport.close()
 
 
-def _head(head: bytes, client: str) -> tuple[SimulatedRequest, int]:
-    """Read a request's head; return it and its body's length. Raises ValueError."""
+def _head(head: bytes, client: str, venue: str | None) -> tuple[SimulatedRequest, int]:
+    """Read a request's head; return it and its body's length. Raises ValueError.
+
+    On its own listener a venue's paths stand at the root, too, as at the real one: some clients
+    join a base URL and a path in a way that loses a prefix.
+    """
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, version = first.split(" ")
     if not version.startswith("HTTP/1.") or not target.startswith("/"):
@@ -254,8 +258,11 @@ def _head(head: bytes, client: str) -> tuple[SimulatedRequest, int]:
         raise ValueError("only bodies of known length are taken")
     path, _, query = target.partition("?")
     pairs = dict(parse_qsl(query, keep_blank_values=True))
+    path = unquote(path)
+    if venue is not None and path.split("/", 2)[1] not in (venue, "control"):
+        path = f"/{venue}{path}"
     return SimulatedRequest(
-        method=method, path=unquote(path), query=pairs, headers=headers, client=client
+        method=method, path=path, query=pairs, headers=headers, client=client
     ), length
 
 

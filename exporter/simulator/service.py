@@ -124,8 +124,10 @@ class Simulator:
         return f"http://{self._host}:{self._ports[None]}"
 
     def rest_url(self, venue: str) -> str:
-        """Return a venue's REST base, on its own port if it has one."""
-        return f"http://{self._host}:{self._ports.get(venue, self._ports[None])}/{venue}"
+        """Return a venue's REST base, on its own port and without a path if it has one."""
+        if venue in self._ports:
+            return f"http://{self._host}:{self._ports[venue]}"
+        return f"{self.url}/{venue}"
 
     def stream_url(self, venue: str, path: str = "") -> str:
         """Return the URL of a venue's WebSocket path."""

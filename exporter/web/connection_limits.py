@@ -1,4 +1,4 @@
-"""The connections of the web server: how many there may be, and how long each may dawdle.
+"""The connections of the web server: how many there may be, and how long each may keep us waiting.
 
 aiohttp bounds the size of a request's head and the idle time between requests, but neither the
 number of connections nor the time that a head may take to trickle in. This stands in front of it.
@@ -18,7 +18,7 @@ _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: 21\r\nConnection: close\r\n\r\ntoo many connections\n"
 )
-_LOOK = 0.25  # seconds between two looks at who dawdles
+_LOOK = 0.25  # seconds between two looks at slow requests
 
 
 def abort(transport: asyncio.BaseTransport) -> None:
@@ -35,8 +35,8 @@ def abort(transport: asyncio.BaseTransport) -> None:
 class ConnectionLimiter(asyncio.Protocol):
     """One connection: passes everything on, and notes since when it keeps us waiting."""
 
-    def __init__(self, doors: ConnectionLimiters, inner: asyncio.Protocol) -> None:
-        self._doors = doors
+    def __init__(self, limiters: ConnectionLimiters, inner: asyncio.Protocol) -> None:
+        self._limiters = limiters
         self._inner = inner
         self.transport: asyncio.Transport | None = None
         self.address = ""  # of the client, without its port
@@ -49,20 +49,20 @@ class ConnectionLimiter(asyncio.Protocol):
         """Take the connection on, or turn it away."""
         transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self.address = address_of(transport)
-        self.idle_since = self._doors.now()
-        if not self._doors.enter(self, transport):
+        self.idle_since = self._limiters.now()
+        if not self._limiters.enter(self, transport):
             transport.write(_FULL)
             transport.close()
             return
         self.transport = transport
-        self.waiting_since = self._doors.now()
+        self.waiting_since = self._limiters.now()
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on."""
         if self.transport is not None:
             if not self._working and self.waiting_since is None:
-                self.waiting_since = self._doors.now()
+                self.waiting_since = self._limiters.now()
             self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -72,7 +72,7 @@ class ConnectionLimiter(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the connection go."""
         if self.transport is not None:
-            self._doors.leave(self.transport)
+            self._limiters.leave(self.transport)
             self.transport = None
             self._inner.connection_lost(exc)
 
@@ -92,7 +92,7 @@ class ConnectionLimiter(asyncio.Protocol):
     def end(self) -> None:
         """The answer is sent: from here the idle timeout holds."""
         self._working = False
-        self.idle_since = self._doors.now()
+        self.idle_since = self._limiters.now()
 
     @property
     def working(self) -> bool:
@@ -129,22 +129,23 @@ class ConnectionLimiters:
         self._refused = refused
         self._expired = expired
         self._open: dict[asyncio.BaseTransport, ConnectionLimiter] = {}
+        self._held: Counting[str] = Counting()  # connections by client
         self._timer: asyncio.TimerHandle | None = None
         self.now: Callable[[], float] = asyncio.get_running_loop().time
 
-    def door(self, inner: asyncio.Protocol) -> ConnectionLimiter:
-        """Put a door in front of one connection's protocol."""
+    def limited(self, inner: asyncio.Protocol) -> ConnectionLimiter:
+        """Return the protocol of one connection with a limiter in front of it."""
         return ConnectionLimiter(self, inner)
 
     def of(self, transport: asyncio.BaseTransport | None) -> ConnectionLimiter | None:
-        """Return the door of a connection, None once that is lost."""
+        """Return the limiter of a connection, None once that is lost."""
         return None if transport is None else self._open.get(transport)
 
-    def enter(self, door: ConnectionLimiter, transport: asyncio.Transport) -> bool:
-        """Let a connection in if there is room or room can be made; count it if not."""
-        held = Counting(each.address for each in self._open.values())
-        if held[door.address] >= self._per_client:
-            admitted = self._make_room(door.address)
+    def enter(self, limiter: ConnectionLimiter, transport: asyncio.Transport) -> bool:
+        """Admit a connection if there is room or room can be made; count it as refused if not."""
+        held = self._held
+        if held[limiter.address] >= self._per_client:
+            admitted = self._make_room(limiter.address)
         elif len(self._open) >= self._limit:
             admitted = self._make_room(held.most_common(1)[0][0])
         else:
@@ -152,7 +153,8 @@ class ConnectionLimiters:
         if not admitted:
             self._refused.inc()
             return False
-        self._open[transport] = door
+        self._open[transport] = limiter
+        held[limiter.address] += 1
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look)
         return True
@@ -167,18 +169,23 @@ class ConnectionLimiters:
         oldest = min(idle, key=lambda each: each.idle_since)
         if oldest.transport is not None:
             self._expired.inc()
-            self._open.pop(oldest.transport)
-            abort(oldest.transport)
+            transport = oldest.transport
+            self.leave(transport)
+            abort(transport)
         return True
 
     def leave(self, transport: asyncio.BaseTransport) -> None:
         """Forget a connection."""
-        self._open.pop(transport, None)
+        limiter = self._open.pop(transport, None)
+        if limiter is not None:
+            self._held[limiter.address] -= 1
+            if not self._held[limiter.address]:
+                del self._held[limiter.address]
 
     def retire(self) -> None:
         """Let every connection have one more answer and then end."""
-        for door in self._open.values():
-            door.retired = True
+        for limiter in self._open.values():
+            limiter.retired = True
 
     def close(self) -> None:
         """End every connection at once."""
@@ -190,9 +197,9 @@ class ConnectionLimiters:
     def _look(self) -> None:
         """End the connections whose request takes too long to arrive."""
         latest = self.now() - self._head_timeout
-        for door in list(self._open.values()):
-            if door.waiting_since is not None and door.waiting_since < latest and door.transport:
+        for each in list(self._open.values()):
+            if each.waiting_since is not None and each.waiting_since < latest and each.transport:
                 self._expired.inc()
-                abort(door.transport)
+                abort(each.transport)
         again = asyncio.get_running_loop().call_later
         self._timer = again(_LOOK, self._look) if self._open else None

@@ -14,13 +14,13 @@ import socket
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from math import ceil
 from types import TracebackType
 
 import msgspec
 from aiohttp import web
 
+from exporter.config.server import ServerLimits
 from exporter.contracts import Counter
 from exporter.flow.rate_limit import Bucket, TokenBucket
 from exporter.web.connection_limits import ConnectionLimiters, abort, address_of
@@ -34,6 +34,8 @@ _unlogged = logging.getLogger(f"{__name__}.protocol")
 _unlogged.disabled = True
 
 _CLIENTS = 4096  # addresses whose share is remembered
+_PATH = 1024  # characters
+_BODY = 64 * 1024  # bytes
 
 _SECURITY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; "
@@ -48,22 +50,6 @@ _SECURITY = {
 
 class ListenError(Exception):
     """The address cannot be listened on; the text is one line for the user."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerLimits:
-    """The server's bounds: durations in seconds, sizes in bytes."""
-
-    connections: int = 128
-    connections_per_client: int = 64  # of one address
-    requests_per_second: int = 100  # of one address, twice as many at once; more get 429
-    requests: int = 32  # at the same time; the next one is answered 503
-    header: int = 8190  # each line
-    path: int = 1024
-    body: int = 64 * 1024
-    head_timeout: float = 5.0  # from the first byte of a request to the last of its head
-    request_timeout: float = 15.0  # from there to the last byte of the answer
-    idle_timeout: float = 120.0  # longer than any usual scrape interval
 
 
 def listen_address(text: str) -> tuple[str, int]:
@@ -86,7 +72,8 @@ class Server:
     """Serves a table of routes from entering the context until leaving it.
 
     ``routes`` maps a path, or a method and a path (``POST /-/reload``), to a handler; a path alone
-    answers GET and HEAD. A path may hold ``{names}``. Entering raises ListenError.
+    answers GET and HEAD. A path may hold ``{names}``. ``body``: of a request, in bytes at most.
+    Entering raises ListenError.
     """
 
     def __init__(
@@ -95,6 +82,7 @@ class Server:
         routes: Mapping[str, Handler],
         *,
         limits: ServerLimits | None = None,
+        body: int = _BODY,
         security: Security | None = None,
         refused: Counter | None = None,
         expired: Counter | None = None,
@@ -103,6 +91,7 @@ class Server:
         self._address = address
         self._routes = Routes(routes)
         self._limits = limits or ServerLimits()
+        self._body = body
         self._security = security or Security()
         self._refused: Counter = refused or _Uncounted()
         self._expired: Counter = expired or _Uncounted()
@@ -111,7 +100,7 @@ class Server:
         self._rate = TokenBucket(2 * self._limits.requests_per_second, 2.0)
         self._clients: OrderedDict[str, Bucket] = OrderedDict()  # the latest last
         self._stack = AsyncExitStack()
-        self._doors: ConnectionLimiters | None = None
+        self._limiters: ConnectionLimiters | None = None
         self.port = 0  # the bound port, once entered
 
     async def __aenter__(self) -> Server:
@@ -125,33 +114,33 @@ class Server:
             handler_cancellation=True,
             keepalive_timeout=limits.idle_timeout,
             lingering_time=1.0,
-            max_line_size=limits.header,
-            max_field_size=limits.header,
+            max_line_size=limits.header_limit,
+            max_field_size=limits.header_limit,
         )
-        doors = self._doors = ConnectionLimiters(
+        limiters = self._limiters = ConnectionLimiters(
             limit=limits.connections,
             per_client=limits.connections_per_client,
-            head_timeout=limits.head_timeout,
+            head_timeout=limits.header_timeout,
             refused=self._refused,
             expired=self._expired,
         )
         self._stack.callback(sock.close)
-        await self._listen(doors, serve)
+        await self._listen(limiters, serve)
         # Left in reverse: stop listening, let running answers end for a second, cut the rest.
-        self._stack.callback(doors.close)
+        self._stack.callback(limiters.close)
         self._stack.push_async_callback(serve.shutdown, 1.0)
         self._stack.callback(serve.pre_shutdown)
         self._stack.callback(self._deafen)
         return self
 
-    async def _listen(self, doors: ConnectionLimiters, serve: web.Server) -> None:
+    async def _listen(self, limiters: ConnectionLimiters, serve: web.Server) -> None:
         """Take connections over the security in force, each over a copy of the one socket."""
         tls = self._security.tls
         self._listener = await asyncio.get_running_loop().create_server(
-            lambda: doors.door(serve()),
+            lambda: limiters.limited(serve()),
             sock=self._socket.dup(),
             ssl=tls,
-            ssl_handshake_timeout=self._limits.head_timeout if tls else None,
+            ssl_handshake_timeout=self._limits.header_timeout if tls else None,
         )
 
     def _deafen(self) -> None:
@@ -163,12 +152,12 @@ class Server:
         Open connections have their next answer over the old TLS, and are closed with it.
         """
         before, self._security = self._security, security
-        if before.tls is security.tls or self._doors is None:
+        if before.tls is security.tls or self._limiters is None:
             return
         listener = self._listener
-        await self._listen(self._doors, self._server)
+        await self._listen(self._limiters, self._server)
         listener.close()
-        self._doors.retire()
+        self._limiters.retire()
 
     async def __aexit__(
         self,
@@ -180,16 +169,16 @@ class Server:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        door = self._doors.of(request.transport) if self._doors else None
-        if door is not None:
-            door.begin()
+        limiter = self._limiters.of(request.transport) if self._limiters else None
+        if limiter is not None:
+            limiter.begin()
         self._working += 1
         try:
             return await self._send(request, await self._reply(request))
         finally:
             self._working -= 1
-            if door is not None:
-                door.end()
+            if limiter is not None:
+                limiter.end()
 
     async def _reply(self, request: web.BaseRequest) -> Response:
         """Find the route and run its handler within the deadline; never raises but cancelled."""
@@ -229,7 +218,7 @@ class Server:
 
     async def _handle(self, request: web.BaseRequest) -> Response:
         path = request.path
-        if len(path) > self._limits.path:
+        if len(path) > _PATH:
             raise RefusedError(414, "path too long")
         methods, parameters = self._routes.find(path)
         handler = methods.get(request.method)
@@ -239,12 +228,12 @@ class Server:
         body = b""
         if request.body_exists:
             try:
-                while len(body) <= self._limits.body and (piece := await request.content.readany()):
+                while len(body) <= self._body and (piece := await request.content.readany()):
                     body += piece
             except web.RequestPayloadError as error:
                 raise RefusedError(400, "the body is not what its headers say") from error
-            if len(body) > self._limits.body:
-                raise RefusedError(413, f"at most {self._limits.body} bytes")
+            if len(body) > self._body:
+                raise RefusedError(413, f"at most {self._body} bytes")
         return await handler(
             Request(
                 path=path,
@@ -260,8 +249,8 @@ class Server:
         headers = _SECURITY | dict(self._security.headers) | dict(reply.headers)
         response = web.StreamResponse(status=reply.status, headers=headers)
         response.content_length = sum(map(len, reply.pieces))
-        door = self._doors.of(request.transport) if self._doors else None
-        if door is not None and door.retired:
+        limiter = self._limiters.of(request.transport) if self._limiters else None
+        if limiter is not None and limiter.retired:
             response.force_close()
         try:
             async with asyncio.timeout(self._limits.request_timeout):

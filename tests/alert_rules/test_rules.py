@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.simulator import faults
+from exporter.simulator import faults, venues
 from exporter.simulator.rehearsal import load as load_plan
 from exporter.simulator.rehearsal.derive import seconds
 from tests.alert_rules.catalogue import catalogue
@@ -334,7 +334,7 @@ def test_runbook_faults_are_the_simulators() -> None:
     ]
     assert len(posted) > 20
     for _, body in posted:
-        faults.read(body, ("binance", "bybit", "okx"))
+        faults.read(body, venues.names())
     for name, scenario in load_plan(FOLDER / "rehearsals" / "exchanges.yml").scenarios.items():
         text = (FOLDER / "runbooks" / f"{name}.md").read_text()
         assert f"exchange-exporter rehearse {name}\n" in text

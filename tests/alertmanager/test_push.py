@@ -202,6 +202,27 @@ def test_news_is_told_at_once() -> None:
     asyncio.run(story())
 
 
+def test_the_way_is_shown_to_be_open_while_nothing_fires() -> None:
+    """A minute without any request is followed by one without alerts: its failure is counted."""
+    alerts, clock, status = Alerts(), Now(), [200]
+    server = Server(answer=lambda sent: status[0])
+    push, count = _push(alerts, server, clock)
+    told = []
+    for passed, answered in ((59.0, 200), (1.0, 200), (59.0, 200), (1.0, 503), (60.0, 400)):
+        clock.time += passed
+        status[0] = answered
+        assert asyncio.run(push.notify())
+        told.append(asyncio.run(push.show_alive()))
+    assert told == [True, True, True, False, False]
+    assert [sent for _, sent in server.posts] == [[], [], []]
+    assert (count.taken, count.refused, count.failed) == (1, 1, 1)
+    alerts.fire(DOWN, {}, 1.0)
+    status[0] = 200
+    assert asyncio.run(push.notify())
+    assert asyncio.run(push.show_alive())
+    assert [each["labels"] for each in server.posts[-1][1]] == [DOWN]
+
+
 def test_logins_are_sent_and_not_shown() -> None:
     """Bearer or basic, as configured; neither stands in what is printed of the recipient."""
     bearer = Recipient(url="http://a", bearer="t0ken")

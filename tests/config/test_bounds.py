@@ -27,7 +27,7 @@ from exporter.probes.context import ExchangeContext
 from exporter.runtime.anomalies import Anomalies
 from exporter.runtime.local_health import ControlTargets
 from exporter.runtime.storage import wants_storage
-from exporter.web.administration import limits
+from exporter.web.server import Server
 from tests.fakes import FakeClock, ScriptedSocket, run_virtual
 
 BASE: Final[dict[str, Any]] = {
@@ -49,7 +49,7 @@ LASTING: Final = 8.0  # virtual seconds: the first round of probes, and some of 
 
 
 def places(section: Section[Any], place: Place, within: Any) -> Iterator[tuple[Place, Any]]:
-    """Give every key that the base reaches with each of the values on its bounds."""
+    """Yield every key that the base reaches with each of the values on its bounds."""
     for name, each in keys(section.of).items():
         yield from _of_kind(each.kind, (*place, name), (within or {}).get(name))
 
@@ -130,7 +130,7 @@ async def _work(config: Config) -> None:
         online=lambda: True,
         bans=Bans(),
     )
-    limits(config.server, config.server.body_limit)
+    Server("127.0.0.1:0", {}, limits=config.server, body=config.server.body_limit)
     Prices(config.prices, registry)
     exchanges = [Exchange(each, venues.load(each.venue), around) for each in config.exchanges]
     controls = ControlTargets(config.control_targets, registry, fetch, clock)

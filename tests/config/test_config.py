@@ -18,7 +18,7 @@ from exporter.config import (
     MetricsConfig,
     ProbesConfig,
     Secret,
-    ServerSection,
+    ServerConfig,
     StreamConfig,
     StreamsConfig,
     breaker_rules,
@@ -62,7 +62,7 @@ def test_full_example_shows_the_defaults() -> None:
     )
     assert (config.metrics, config.server, config.log) == (
         MetricsConfig(),
-        ServerSection(),
+        ServerConfig(),
         LogConfig(),
     )
     assert config.exchanges[0].breaker == BreakerConfig()

@@ -54,8 +54,8 @@ def test_an_empty_file_secures_nothing(text: str) -> None:
     [
         (
             "tls_server_config: {cert_file: a.pem}",
-            "web.yml:1: tls_server_config.key_file: found no such key, expected its private key, "
-            "PEM",
+            "web.yml:1: tls_server_config.key_file: found no such key, expected the private key of "
+            "the certificate, PEM",
         ),
         (
             "tls_server_config: {cert_file: a, key_file: b, min_version: TLS10}",

@@ -8,9 +8,10 @@ from random import Random
 
 import pytest
 
+from exporter.config.server import ServerLimits
 from exporter.web.connection_limits import abort
 from exporter.web.routes import Request, Response, health_route, text_reply
-from exporter.web.server import Server, ServerLimits
+from exporter.web.server import Server
 from tests.fuzz.loop import Finding, fuzz
 from tests.fuzz.mutate import wounded
 from tests.fuzz.targets import Target, targets
@@ -73,7 +74,7 @@ def test_wounded_requests_leave_the_server_as_it_was(caplog: pytest.LogCaptureFi
 
     async def main() -> int:
         routes = {"/-/healthy": health_route(lambda: None), "POST /echo": _echo}
-        limits = ServerLimits(head_timeout=0.2, request_timeout=1.0, connections=80, requests=80)
+        limits = ServerLimits(header_timeout=0.2, request_timeout=1.0, connections=80, requests=80)
         count = 0
         async with Server("127.0.0.1:0", routes, limits=limits) as server:
             for _ in range(20):

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -186,6 +187,26 @@ def test_timeout_reset_and_refusal_are_three_things() -> None:
             await asyncio.sleep(0.05)
             async with http.get(url) as answer:
                 assert answer.status == 200
+
+    asyncio.run(run())
+
+
+def test_a_venue_with_a_port_of_its_own_stands_at_the_root() -> None:
+    """Without the prefix and with it: clients that lose a base URL's path reach it, too."""
+
+    async def run() -> None:
+        async with Simulator(own_ports=True) as simulator, aiohttp.ClientSession() as http:
+            bare = simulator.rest_url("okx")
+            assert urlsplit(bare).path == ""
+            for base in (bare, f"{bare}/okx"):
+                async with http.get(f"{base}/api/v5/public/time") as answer:
+                    assert (answer.status, (await answer.json())["code"]) == (200, "0")
+                url = base.replace("http", "ws", 1) + "/ws/v5/public"
+                async with http.ws_connect(url) as socket:
+                    await socket.send_str("ping")
+                    assert (await socket.receive()).data == "pong"
+            async with http.get(f"{bare}/binance/api/v3/ping") as answer:
+                assert answer.status == 404
 
     asyncio.run(run())
 

@@ -13,6 +13,7 @@ import aiohttp
 import bcrypt
 import pytest
 
+from exporter.config.server import ServerLimits
 from exporter.metrics import families as f
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import Registry
@@ -31,7 +32,7 @@ from exporter.web.routes import (
     scrape_route,
     text_reply,
 )
-from exporter.web.server import ListenError, Server, ServerLimits, listen_address
+from exporter.web.server import ListenError, Server, listen_address
 from exporter.web.tls import Security
 from tests.http.test_requests import CERTIFICATES
 
@@ -108,13 +109,19 @@ def serve(
     limits: ServerLimits | None = None,
     refused: Tally | None = None,
     expired: Tally | None = None,
+    body: int = 64 * 1024,
 ) -> None:
     """Run ``talk`` against a server on loopback; the whole may take 50 s."""
 
     async def main() -> None:
         async with asyncio.timeout(50):
             async with Server(
-                "127.0.0.1:0", routes(Registry()), limits=limits, refused=refused, expired=expired
+                "127.0.0.1:0",
+                routes(Registry()),
+                limits=limits,
+                body=body,
+                refused=refused,
+                expired=expired,
             ) as server:
                 await talk(server)
 
@@ -261,7 +268,7 @@ def test_bodies_are_bounded() -> None:
         answer = await raw(server, head + b"7d0\r\n" + b"x" * 2000 + b"\r\n")
         assert answer.startswith(b"HTTP/1.1 413 ")
 
-    serve(talk, ServerLimits(body=1000))
+    serve(talk, body=1000)
 
 
 def test_slow_handlers_are_cut_off() -> None:
@@ -299,7 +306,7 @@ def test_trickling_request_is_cut_off() -> None:
             await reader.readexactly(1)
         writer.close()
 
-    serve(talk, ServerLimits(head_timeout=0.5), expired=expired)
+    serve(talk, ServerLimits(header_timeout=0.5), expired=expired)
     assert expired.value == 4
 
 
@@ -314,7 +321,7 @@ def test_idle_connection_is_kept_and_reused() -> None:
             await asyncio.sleep(0.8)
         writer.close()
 
-    serve(talk, ServerLimits(head_timeout=0.2))
+    serve(talk, ServerLimits(header_timeout=0.2))
 
 
 def test_reader_that_stalls_is_cut_off() -> None:
@@ -388,20 +395,20 @@ def test_another_client_loses_nothing_to_who_holds_the_most() -> None:
             self.aborted = True
 
     async def main() -> None:
-        doors = ConnectionLimiters(
+        limiters = ConnectionLimiters(
             limit=4, per_client=3, head_timeout=5.0, refused=Tally(), expired=Tally()
         )
         alone, *many = [Transport(f"192.0.2.{last}") for last in (1, 7, 7, 7, 7)]
         for each in (alone, *many):
-            doors.door(asyncio.Protocol()).connection_made(each)
+            limiters.limited(asyncio.Protocol()).connection_made(each)
         newcomer = Transport("192.0.2.8")
-        doors.door(asyncio.Protocol()).connection_made(newcomer)
+        limiters.limited(asyncio.Protocol()).connection_made(newcomer)
         assert [each.aborted for each in many] == [True, True, False, False]
         late = Transport("192.0.2.9")
-        doors.door(asyncio.Protocol()).connection_made(late)
+        limiters.limited(asyncio.Protocol()).connection_made(late)
         assert [each.aborted for each in many] == [True, True, True, False]
         assert [each.aborted for each in (alone, newcomer, late)] == [False, False, False]
-        doors.close()
+        limiters.close()
 
     asyncio.run(main())
 
@@ -457,7 +464,7 @@ def test_what_is_no_request_is_answered_400_and_not_logged(
         assert b"Content-Type: text/plain" in answer
         assert (await get(server, "/-/healthy"))[0] == 200
 
-    serve(talk, ServerLimits(head_timeout=1.0))
+    serve(talk, ServerLimits(header_timeout=1.0))
     assert caplog.records == []
 
 

@@ -7,6 +7,7 @@ at a5e0bc3, read 2026-07-21; frames checked against traffic recorded in October 
 from __future__ import annotations
 
 from exporter.simulator.families import binance as family
+from exporter.simulator.families import binance_rest
 from exporter.simulator.families.binance import PAD
 from exporter.simulator.kinds import FaultKind
 from exporter.simulator.market import Pair
@@ -98,6 +99,7 @@ WIRE = VenueSpec(
         "/api/v3/ticker/bookTicker": Route(
             answer=family.every(family.best), weight=lambda query: 2 if "symbol" in query else 4
         ),
+        **binance_rest.routes("/api/v3", futures=False),
         "/sapi/v1/system/status": Route(answer=_status, always=True),
     },
     refusals=Refusals(

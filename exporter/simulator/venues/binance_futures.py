@@ -7,6 +7,7 @@ Source: developers.binance.com (USD-M futures: market streams, change notice of 
 from __future__ import annotations
 
 from exporter.simulator.families import binance as family
+from exporter.simulator.families import binance_rest
 from exporter.simulator.families.binance import PAD
 from exporter.simulator.market import Pair
 from exporter.simulator.session import SimulatedSession
@@ -63,7 +64,8 @@ def _best(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
 
 def _make(session: SimulatedSession, name: str) -> SimulatedFeed | None:
     # Since 2026-04-23 a stream asked on the wrong one of the two paths stays silent.
-    public = "@bookTicker" in name or "@depth" in name
+    # Single trades are on the public one: so ccxt 4.5.90 asks for them (`get_future_ws_category`).
+    public = "@bookTicker" in name or "@depth" in name or name.endswith("@trade")
     if public != session.path.startswith("/public/"):
         return None
     return family.make(session.desk, name, session.path, futures=True)
@@ -86,6 +88,7 @@ WIRE = VenueSpec(
         "/fapi/v1/klines": Route(answer=family.of(family.klines)),
         "/fapi/v1/ticker/price": Route(answer=family.every(family.price)),
         "/fapi/v1/ticker/bookTicker": Route(answer=_best, weight=lambda query: 2),
+        **binance_rest.routes("/fapi/v1", futures=True),
     },
     refusals=Refusals(
         unknown_path=lambda desk, path: family.error(-5000, f"Path {path[:80]} is invalid", 404),

@@ -83,6 +83,46 @@ def _pairs(desk: VenueServer, query: Query) -> bytes:
     ])  # fmt: skip
 
 
+def _markets(desk: VenueServer, query: Query) -> bytes:
+    return dump([
+        {"name": f"{p.listing.base}/{p.listing.quote}", "market_symbol": p.listing.symbol,
+         "base_currency": p.listing.base, "base_decimals": _SIZE,
+         "counter_currency": p.listing.quote, "counter_decimals": p.listing.price_decimals,
+         "minimum_order_value": "10", "trading": "Enabled", "instant_order_counter_decimals": 2,
+         "instant_and_market_orders": "Enabled",
+         "description": f"{p.listing.base} / {p.listing.quote}", "market_type": "SPOT"}
+        for p in desk.pairs()
+    ])  # fmt: skip
+
+
+def _currencies(desk: VenueServer, query: Query) -> bytes:
+    known = {name for p in desk.pairs() for name in (p.listing.base, p.listing.quote)}
+    return dump([
+        {"name": name, "currency": name, "type": "crypto", "symbol": None, "decimals": _SIZE,
+         "logo": "", "available_supply": None, "deposit": "Enabled", "withdrawal": "Enabled",
+         "networks": []}
+        for name in sorted(known)
+    ])  # fmt: skip
+
+
+def _transactions(desk: VenueServer, pair: Pair) -> object:
+    return [
+        {"date": str(millis // 1000), "tid": str(n * 5), "amount": pair.listing.size(q, _SIZE),
+         "type": "0" if buy else "1", "price": pair.listing.price(p)}
+        for (n, buy, p, q), millis in reversed(pair.recent)
+    ]  # fmt: skip
+
+
+def _candles(desk: VenueServer, pair: Pair) -> object:
+    one = pair.listing
+    rows = [
+        {"timestamp": str(c.start // 1000), "open": one.price(c.open), "high": one.price(c.high),
+         "low": one.price(c.low), "close": one.price(c.close), "volume": one.size(c.volume, _SIZE)}
+        for c in (*pair.closed, pair.kline(60_000, desk.millis()))
+    ]  # fmt: skip
+    return {"data": {"ohlc": rows, "pair": f"{one.base}/{one.quote}"}}
+
+
 # --- WebSocket --------------------------------------------------------------------------------
 
 
@@ -165,6 +205,10 @@ WIRE = VenueSpec(
         "/api/v2/order_book/{symbol}/": Route(answer=_of(_rest_book)),
         "/api/v2/order_book/{symbol}": Route(answer=_of(_rest_book)),
         "/api/v2/trading-pairs-info/": Route(answer=_pairs),
+        "/api/v2/markets/": Route(answer=_markets),
+        "/api/v2/currencies/": Route(answer=_currencies),
+        "/api/v2/transactions/{symbol}/": Route(answer=_of(_transactions)),
+        "/api/v2/ohlc/{symbol}/": Route(answer=_of(_candles)),
         **statuspage.ROUTES,
     },
     refusals=Refusals(

@@ -105,15 +105,54 @@ def _ticker(pair: Pair) -> dict[str, str]:
 
 
 def _instruments(desk: VenueServer, query: Query, pair: Pair | None) -> object:
+    linear = query["category"] == "linear"
     rows = [
         {"symbol": p.listing.symbol, "baseCoin": p.listing.base, "quoteCoin": p.listing.quote,
-         "innovation": "0", "status": "Trading", "marginTrading": "both",
-         "lotSizeFilter": {"basePrecision": p.listing.size(1), "quotePrecision": "0.0000001"},
-         "priceFilter": {"tickSize": p.listing.price(1)}}
+         "status": "Trading", "priceFilter": {"tickSize": p.listing.price(1)},
+         **(_contract(p) if linear else _spot(p))}
         for p in ([pair] if pair else desk.pairs())
     ]  # fmt: skip
-    page = {"nextPageCursor": ""} if query["category"] == "linear" else {}
+    page = {"nextPageCursor": ""} if linear else {}
     return {"category": query["category"], "list": rows, **page}
+
+
+def _spot(pair: Pair) -> Mapping[str, object]:
+    sizes = {"basePrecision": pair.listing.size(1), "quotePrecision": "0.0000001"}
+    return {"innovation": "0", "marginTrading": "both", "lotSizeFilter": sizes}
+
+
+def _contract(pair: Pair) -> Mapping[str, object]:
+    one = pair.listing
+    return {"contractType": "LinearPerpetual", "launchTime": "1584230400000", "deliveryTime": "0",
+            "deliveryFeeRate": "", "priceScale": str(one.price_decimals),
+            "settleCoin": one.quote, "unifiedMarginTrade": True, "fundingInterval": 480,
+            "copyTrading": "none", "isPreListing": False, "preListingInfo": None,
+            "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
+            "lotSizeFilter": {"maxOrderQty": "1190.000", "minOrderQty": one.size(1),
+                              "qtyStep": one.size(1), "minNotionalValue": "5"}}  # fmt: skip
+
+
+def _recent(desk: VenueServer, query: Query, pair: Pair | None) -> object:
+    assert pair is not None  # noqa: S101 - `needs_symbol`
+    one = pair.listing
+    rows = [
+        {"execId": f"{n:036x}", "symbol": one.symbol, "price": one.price(p), "size": one.size(q),
+         "side": "Buy" if buy else "Sell", "time": str(millis), "isBlockTrade": False,
+         "isRPITrade": False, "seq": str(n * 3)}
+        for (n, buy, p, q), millis in reversed(pair.recent)
+    ]  # fmt: skip
+    return {"category": query["category"], "list": rows}
+
+
+def _candles(desk: VenueServer, query: Query, pair: Pair | None) -> object:
+    assert pair is not None  # noqa: S101 - `needs_symbol`
+    one, candles = pair.listing, [*pair.closed, pair.kline(60_000, desk.millis())]
+    rows = [
+        [str(c.start), *(one.price(p) for p in (c.open, c.high, c.low, c.close)),
+         one.size(c.volume), f"{float(one.size(c.volume)) * float(one.price(c.close)):.8f}"]
+        for c in reversed(candles)
+    ]  # fmt: skip
+    return {"category": query["category"], "symbol": one.symbol, "list": rows}
 
 
 def _book(desk: VenueServer, query: Query, pair: Pair | None) -> object:
@@ -297,7 +336,9 @@ def _received(session: SimulatedSession, text: str) -> None:
         asked = None
     operation = asked.get("op") if isinstance(asked, dict) else None
     linear = session.path.endswith("/linear")
-    number = {"req_id": asked["req_id"]} if isinstance(asked, dict) and "req_id" in asked else {}
+    # A number comes back as text: so the clients expect it that send one.
+    given = asked.get("req_id") if isinstance(asked, dict) else None
+    number = {} if given is None else {"req_id": str(given)}
 
     def reply(good: bool, message: str, *, keepalive: bool = False) -> None:
         frame = {"success": good, "ret_msg": message, "conn_id": session.id, **number,
@@ -358,6 +399,8 @@ WIRE = VenueSpec(
         "/v5/market/tickers": Route(answer=_market(_tickers, needs_symbol=False)),
         "/v5/market/instruments-info": Route(answer=_market(_instruments, needs_symbol=False)),
         "/v5/market/orderbook": Route(answer=_market(_book, needs_symbol=True)),
+        "/v5/market/recent-trade": Route(answer=_market(_recent, needs_symbol=True)),
+        "/v5/market/kline": Route(answer=_market(_candles, needs_symbol=True)),
     },
     refusals=Refusals(
         unknown_path=lambda desk, path: _fault(desk, 10017, "route not found.", 404),

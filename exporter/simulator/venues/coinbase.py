@@ -81,6 +81,42 @@ def _book(desk: VenueServer, query: Query, pair: Pair) -> object:
     return {"bids": bids, "asks": asks, "sequence": pair.last, "time": iso(desk.millis())}
 
 
+def _currencies(desk: VenueServer, query: Query) -> bytes:
+    known = {name for p in desk.pairs() for name in (p.listing.base, p.listing.quote)}
+    return dump([
+        {"id": name, "name": name, "min_size": "0.00000001", "status": "online", "message": "",
+         "max_precision": "0.00000001", "convertible_to": [], "details": {"type": "crypto"},
+         "default_network": "", "supported_networks": []}
+        for name in sorted(known)
+    ])  # fmt: skip
+
+
+def _stats(desk: VenueServer, query: Query, pair: Pair) -> object:
+    one = pair.listing
+    return {"open": one.price(pair.day_open), "high": one.price(pair.day_high),
+            "low": one.price(pair.day_low), "last": one.price(pair.print[2]),
+            "volume": one.size(pair.day_volume),
+            "volume_30day": one.size(pair.day_volume)}  # fmt: skip
+
+
+def _trades(desk: VenueServer, query: Query, pair: Pair) -> object:
+    return [
+        {"trade_id": n, "side": "sell" if buy else "buy", "size": pair.listing.size(q),
+         "price": pair.listing.price(p), "time": iso(millis)}
+        for (n, buy, p, q), millis in reversed(pair.recent)
+    ]  # fmt: skip
+
+
+def _candles(desk: VenueServer, query: Query, pair: Pair) -> object:
+    one = pair.listing
+    candles = [*pair.closed, pair.kline(60_000, desk.millis())]
+    return [
+        [c.start // 1000, *(float(one.price(p)) for p in (c.low, c.high, c.open, c.close)),
+         float(one.size(c.volume))]
+        for c in reversed(candles)
+    ]  # fmt: skip
+
+
 # --- WebSocket --------------------------------------------------------------------------------
 
 
@@ -239,6 +275,10 @@ WIRE = VenueSpec(
         "/products": Route(answer=_products),
         "/products/{symbol}/ticker": Route(answer=_of(_quote)),
         "/products/{symbol}/book": Route(answer=_of(_book)),
+        "/products/{symbol}/stats": Route(answer=_of(_stats)),
+        "/products/{symbol}/trades": Route(answer=_of(_trades)),
+        "/products/{symbol}/candles": Route(answer=_of(_candles)),
+        "/currencies": Route(answer=_currencies),
         **statuspage.ROUTES,
     },
     refusals=Refusals(

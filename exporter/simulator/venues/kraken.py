@@ -7,22 +7,16 @@ checked against a capture of October 2026.
 from __future__ import annotations
 
 import json
-from binascii import crc32
 from collections.abc import Callable, Mapping, Sequence
-from email.utils import formatdate
 from functools import partial
 
-from exporter.simulator import statuspage
-from exporter.simulator.kinds import FaultKind
+from exporter.simulator.families import kraken as family
+from exporter.simulator.families.kraken import SIZE
 from exporter.simulator.market import Candle, Levels, Listing, Pair, PriceWindow, Print, Step
 from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import (
-    Query,
     Quota,
-    Refusals,
-    Route,
     SimulatedFeed,
-    SimulatedReply,
     VenueSpec,
     dump,
     iso,
@@ -30,76 +24,8 @@ from exporter.simulator.spec import (
 )
 from exporter.simulator.venue_server import VenueServer
 
-_SIZE = 8  # decimals of a quantity, which the checksum counts
 _DEPTHS = (10, 25, 100, 500, 1000)
 _INTERVALS = (1, 5, 15, 30, 60, 240, 1440)
-_OLD = {"BTC": "XBT", "DOGE": "XDG"}
-
-
-# --- REST -------------------------------------------------------------------------------------
-
-
-def _result(result: object) -> bytes:
-    return dump({"error": [], "result": result})
-
-
-def _error(text: str, status: int = 200) -> SimulatedReply:
-    return SimulatedReply(status=status, body=dump({"error": [text]}))
-
-
-def _altname(one: Listing) -> str:
-    return _OLD.get(one.base, one.base) + one.quote
-
-
-def _time(desk: VenueServer, query: Query) -> bytes:
-    now = desk.nanos() // 10**9
-    return _result({"unixtime": now, "rfc1123": formatdate(now, usegmt=True)[:-3] + "+0000"})
-
-
-def _state(desk: VenueServer) -> str:
-    if desk.find(FaultKind.MAINTENANCE):
-        return "maintenance"
-    return desk.restriction(None) or "online"
-
-
-def _status(desk: VenueServer, query: Query) -> bytes:
-    moment = iso(desk.millis())[:19] + "Z"
-    return _result({"status": _state(desk), "timestamp": moment, "upcoming_maintenance": [],
-                    "emergency": []})  # fmt: skip
-
-
-def _ticker(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
-    wanted = query.get("pair", "")
-    found = [p for p in desk.pairs() if wanted in (_altname(p.listing), p.listing.symbol)]
-    if not found:
-        return _error("EQuery:Unknown asset pair")
-    pair, one = found[0], found[0].listing
-    (bid, bid_size), (ask, ask_size) = pair.bids.top(1)[0], pair.asks.top(1)[0]
-    price = partial(one.price, decimals=5)
-    last, volume = price(pair.print[2]), one.size(pair.day_volume, _SIZE)
-    return _result({
-        _altname(one): {
-            "a": [price(ask), "1", one.size(ask_size, 3)],
-            "b": [price(bid), "1", one.size(bid_size, 3)],
-            "c": [last, one.size(pair.print[3], _SIZE)], "v": [volume, volume], "p": [last, last],
-            "t": [pair.number, pair.number], "l": [price(pair.day_low)] * 2,
-            "h": [price(pair.day_high)] * 2, "o": price(pair.day_open),
-        }
-    })  # fmt: skip
-
-
-def _pairs(desk: VenueServer, query: Query) -> bytes:
-    return _result({
-        _altname(p.listing): {
-            "altname": _altname(p.listing),
-            "wsname": f"{_OLD.get(p.listing.base, p.listing.base)}/{p.listing.quote}",
-            "aclass_base": "currency", "base": _OLD.get(p.listing.base, p.listing.base),
-            "aclass_quote": "currency", "quote": p.listing.quote,
-            "pair_decimals": p.listing.price_decimals, "lot_decimals": _SIZE,
-            "tick_size": p.listing.price(1), "status": desk.restriction(p) or "online",
-        }
-        for p in desk.pairs()
-    })  # fmt: skip
 
 
 # --- WebSocket --------------------------------------------------------------------------------
@@ -136,7 +62,7 @@ def _row(one: Listing, row: Print, moment: str) -> str:
     number, buy, price, size = row
     return (
         f'{{"symbol":"{one.symbol}","side":"{"buy" if buy else "sell"}","price":{one.price(price)},'
-        f'"qty":{one.size(size, _SIZE)},"ord_type":"limit","trade_id":{number},'
+        f'"qty":{one.size(size, SIZE)},"ord_type":"limit","trade_id":{number},'
         f'"timestamp":"{moment}"}}'
     )
 
@@ -158,9 +84,9 @@ def _quote(pair: Pair, kind: str, millis: int) -> bytes:
     change = one.price(last - pair.day_open)
     return (
         f'{{"channel":"ticker","type":"{kind}","data":[{{"symbol":"{one.symbol}",'
-        f'"bid":{one.price(bid)},"bid_qty":{one.size(bid_size, _SIZE)},"ask":{one.price(ask)},'
-        f'"ask_qty":{one.size(ask_size, _SIZE)},"last":{one.price(last)},'
-        f'"volume":{one.size(pair.day_volume, _SIZE)},"vwap":{one.price(last)},'
+        f'"bid":{one.price(bid)},"bid_qty":{one.size(bid_size, SIZE)},"ask":{one.price(ask)},'
+        f'"ask_qty":{one.size(ask_size, SIZE)},"last":{one.price(last)},'
+        f'"volume":{one.size(pair.day_volume, SIZE)},"vwap":{one.price(last)},'
         f'"low":{one.price(pair.day_low)},"high":{one.price(pair.day_high)},"change":{change},'
         f'"change_pct":{100 * (last - pair.day_open) / pair.day_open:.2f},"trades":{pair.number},'
         f'"timestamp":"{iso(millis)}"}}]}}'
@@ -181,18 +107,8 @@ def _quotes(pair: Pair) -> Callable[[Step], list[bytes]]:
 
 
 def _levels(one: Listing, levels: Levels) -> str:
-    rows = [f'{{"price":{one.price(p)},"qty":{one.size(n, _SIZE) if n else 0}}}' for p, n in levels]
+    rows = [f'{{"price":{one.price(p)},"qty":{one.size(n, SIZE) if n else 0}}}' for p, n in levels]
     return f"[{','.join(rows)}]"
-
-
-def _checksum(one: Listing, bids: Levels, asks: Levels) -> int:
-    """Return the CRC32 of the ten best levels a side, asks first, digits only."""
-
-    def digits(text: str) -> str:
-        return text.replace(".", "").lstrip("0")
-
-    rows = [digits(one.price(p)) + digits(one.size(n, _SIZE)) for p, n in [*asks[:10], *bids[:10]]]
-    return crc32("".join(rows).encode())
 
 
 def _books(desk: VenueServer, pair: Pair, key: str, topic: str, depth: int) -> SimulatedFeed:
@@ -207,12 +123,12 @@ def _books(desk: VenueServer, pair: Pair, key: str, topic: str, depth: int) -> S
 
     def steps(step: Step) -> list[bytes]:
         bids, asks = window.changes()
-        right = _checksum(one, pair.bids.top(10), pair.asks.top(10))
+        right = family.checksum(one, pair.bids.top(10), pair.asks.top(10))
         return [frame("update", step.millis, bids, asks, desk.checksum(pair, right))]
 
     def opening(millis: int) -> list[bytes]:
         bids, asks = window.levels()
-        right = _checksum(one, bids, asks)
+        right = family.checksum(one, bids, asks)
         return [frame("snapshot", millis, bids, asks, desk.checksum(pair, right))]
 
     return SimulatedFeed(
@@ -228,7 +144,7 @@ def _candles(pair: Pair, key: str, topic: str, interval: int) -> SimulatedFeed:
             f'{{"channel":"ohlc","type":"{kind}","timestamp":"{iso(millis)}","data":[{{'
             f'"symbol":"{one.symbol}","open":{one.price(c.open)},"high":{one.price(c.high)},'
             f'"low":{one.price(c.low)},"close":{one.price(c.close)},"trades":{c.count},'
-            f'"volume":{one.size(c.volume, _SIZE)},"vwap":{one.price(c.close)},'
+            f'"volume":{one.size(c.volume, SIZE)},"vwap":{one.price(c.close)},'
             f'"interval_begin":"{iso(c.start)}","interval":{interval},'
             f'"timestamp":"{iso(c.start + length)}"}}]}}'
         ).encode()
@@ -244,7 +160,7 @@ def _candles(pair: Pair, key: str, topic: str, interval: int) -> SimulatedFeed:
 
 
 def _tell_state(session: SimulatedSession) -> None:
-    session.told = _state(session.desk)
+    session.told = family.state(session.desk)
     row = {"version": "2.0.10", "system": session.told, "api_version": "v2",
            "connection_id": 1743042658499070000 + int(session.id, 16),
            "upcoming_maintenance": [], "emergency": []}  # fmt: skip
@@ -293,7 +209,7 @@ def _received(session: SimulatedSession, text: str) -> None:
 
 
 def _tended(session: SimulatedSession, now: float) -> None:
-    if session.told != _state(session.desk):
+    if session.told != family.state(session.desk):
         _tell_state(session)
     if session.feeds and now - session.pushed >= 1.0:
         session.reply('{"channel":"heartbeat"}')
@@ -303,20 +219,9 @@ WIRE = VenueSpec(
     name="kraken",
     symbol=lambda instrument: instrument.replace("-", "/"),
     lists=lambda instruments: listed(instruments, "USD"),
-    routes={
-        "/0/public/Time": Route(answer=_time),
-        "/0/public/SystemStatus": Route(answer=_status, always=True),
-        "/0/public/Ticker": Route(answer=_ticker),
-        "/0/public/AssetPairs": Route(answer=_pairs),
-        **statuspage.ROUTES,
-    },
-    refusals=Refusals(
-        unknown_path=lambda desk, path: _error("EGeneral:Unknown method"),
-        limited=lambda desk, wait: _error("EGeneral:Too many requests"),
-        banned=lambda desk, wait: _error("EGeneral:Temporary lockout", 403),
-        unavailable=lambda desk: _error("EService:Unavailable", 503),
-    ),
-    quota=Quota(limit=25, window=5.0),
+    routes=family.ROUTES,
+    refusals=family.REFUSALS,
+    quota=family.QUOTA,
     sockets=lambda path: path == "/v2",
     opened=_tell_state,
     received=_received,

@@ -29,6 +29,7 @@ from exporter.simulator.venue_server import VenueServer
 _TOKEN = "2neAiuYvAU61ZDXANAGAsiL4-iAExhsBXZxftpOeh_55i3Ysy2q2LEsEWU64mdzUOPusi34M=="  # noqa: S105 - public
 _INTERVALS = {"1min": 60, "5min": 300, "15min": 900, "1hour": 3600, "1day": 86_400}
 _MOST_TOPICS = 300
+_SNAPSHOT_STEPS = 20  # the venue says every two seconds
 _PING_EVERY, _PING_TIMEOUT = 18.0, 10.0
 
 
@@ -101,6 +102,52 @@ def _headers(desk: VenueServer, usage: Usage) -> Mapping[str, str]:
             "gw-ratelimit-reset": str(max(0, int((usage.reset - now) * 1000)))}  # fmt: skip
 
 
+def _currencies(desk: VenueServer, query: Query) -> bytes:
+    known = {name for p in desk.pairs() for name in (p.listing.base, p.listing.quote)}
+    return _ok([
+        {"currency": name, "name": name, "fullName": name, "precision": 8, "confirms": None,
+         "contractAddress": None, "isMarginEnabled": False, "isDebitEnabled": False, "chains": []}
+        for name in sorted(known)
+    ])  # fmt: skip
+
+
+def _day(pair: Pair) -> Mapping[str, object]:
+    """Return what the day's answers and the snapshot topic have in common."""
+    one, change = pair.listing, pair.print[2] - pair.day_open
+    return {"symbol": one.symbol, "buy": one.price(pair.bids.best),
+            "sell": one.price(pair.asks.best), "changeRate": f"{change / pair.day_open:.4f}",
+            "changePrice": one.price(change), "high": one.price(pair.day_high),
+            "low": one.price(pair.day_low), "vol": one.size(pair.day_volume), "volValue": "0",
+            "last": one.price(pair.print[2]), "averagePrice": one.price(pair.print[2]),
+            "takerFeeRate": "0.001", "makerFeeRate": "0.001", "takerCoefficient": "1",
+            "makerCoefficient": "1"}  # fmt: skip
+
+
+def _all_tickers(desk: VenueServer, query: Query) -> bytes:
+    rows = [{**_day(pair), "symbolName": pair.listing.symbol} for pair in desk.pairs()]
+    return _ok({"time": desk.millis(), "ticker": rows})
+
+
+def _histories(desk: VenueServer, query: Query, pair: Pair) -> object:
+    return [
+        {"sequence": str(n * 3), "price": pair.listing.price(p), "size": pair.listing.size(q),
+         "side": "buy" if buy else "sell", "time": millis * 1_000_000}
+        for (n, buy, p, q), millis in pair.recent
+    ]  # fmt: skip
+
+
+def _candle_row(pair: Pair, c: Candle) -> list[str]:
+    volume = pair.listing.size(c.volume)
+    amount = f"{float(volume) * float(pair.listing.price(c.close)):.8f}"
+    prices = [pair.listing.price(p) for p in (c.open, c.close, c.high, c.low)]
+    return [str(c.start // 1000), *prices, volume, amount]
+
+
+def _rest_candles(desk: VenueServer, query: Query, pair: Pair) -> object:
+    candles = [*pair.closed, pair.kline(60_000, desk.millis())]
+    return [_candle_row(pair, c) for c in reversed(candles)]
+
+
 # --- WebSocket --------------------------------------------------------------------------------
 
 
@@ -124,6 +171,16 @@ def _make(desk: VenueServer, topic: str) -> SimulatedFeed | None:
         case "/market/level2":
             return SimulatedFeed(key=topic, topic=topic, channel="book", pair=pair,
                         steps=partial(_updates, pair, topic))  # fmt: skip
+        case "/market/snapshot":
+            return SimulatedFeed(key=topic, topic=topic, channel="ticker", pair=pair,
+                        steps=partial(_snapshots, pair, topic))  # fmt: skip
+        case "/spotMarket/level1":
+            return SimulatedFeed(key=topic, topic=topic, channel="quotes", pair=pair,
+                        steps=partial(_best, pair, topic))  # fmt: skip
+        case "/spotMarket/level2Depth5" | "/spotMarket/level2Depth50":
+            count = int(channel.rpartition("Depth")[2])
+            return SimulatedFeed(key=topic, topic=topic, channel="book", pair=pair,
+                        steps=partial(_tops, pair, topic, count))  # fmt: skip
     return None
 
 
@@ -169,15 +226,38 @@ def _updates(pair: Pair, topic: str, step: Step) -> list[bytes]:
     return [_message(topic, "trade.l2update", row)]
 
 
+def _tops(pair: Pair, topic: str, count: int, step: Step) -> list[bytes]:
+    one = pair.listing
+    bids, asks = (
+        [[one.price(p), one.size(n)] for p, n in side.top(count)] for side in (pair.bids, pair.asks)
+    )
+    return [_message(topic, "level2", {"asks": asks, "bids": bids, "timestamp": step.millis})]
+
+
+def _best(pair: Pair, topic: str, step: Step) -> list[bytes]:
+    one = pair.listing
+    (bid, bid_size), (ask, ask_size) = pair.bids.top(1)[0], pair.asks.top(1)[0]
+    row = {"asks": [one.price(ask), one.size(ask_size)], "timestamp": step.millis,
+           "bids": [one.price(bid), one.size(bid_size)]}  # fmt: skip
+    return [_message(topic, "level1", row)]
+
+
+def _snapshots(pair: Pair, topic: str, step: Step) -> list[bytes]:
+    if step.number % _SNAPSHOT_STEPS:
+        return []
+    one = pair.listing
+    row = {**_day(pair), "baseCurrency": one.base, "quoteCurrency": one.quote, "board": 0,
+           "datetime": step.millis, "lastTradedPrice": one.price(pair.print[2]), "mark": 0,
+           "market": one.quote, "markets": [one.quote], "open": one.price(pair.day_open),
+           "sort": 100, "trading": True}  # fmt: skip
+    return [_message(topic, "trade.snapshot", {"sequence": str(step.last), "data": row})]
+
+
 def _candles(pair: Pair, topic: str, seconds: int) -> SimulatedFeed:
     one, length = pair.listing, seconds * 1000
 
     def frame(c: Candle, millis: int, subject: str) -> bytes:
-        volume = one.size(c.volume)
-        amount = f"{float(volume) * float(one.price(c.close)):.8f}"
-        row = [str(c.start // 1000), *(one.price(p) for p in (c.open, c.close, c.high, c.low)),
-               volume, amount]  # fmt: skip
-        nanos = millis * 1_000_000
+        row, nanos = _candle_row(pair, c), millis * 1_000_000
         return _message(topic, subject, {"symbol": one.symbol, "candles": row, "time": nanos})
 
     def steps(step: Step) -> list[bytes]:
@@ -256,6 +336,14 @@ WIRE = VenueSpec(
         "/api/v3/market/orderbook/level2": Route(answer=_of(_book)),
         "/api/v1/symbols": Route(answer=_symbols),
         "/api/v2/symbols": Route(answer=_symbols),
+        "/api/v1/currencies": Route(answer=_currencies),
+        "/api/v3/currencies": Route(answer=_currencies),
+        "/api/v1/market/allTickers": Route(answer=_all_tickers),
+        "/api/v1/market/stats": Route(
+            answer=_of(lambda desk, query, pair: {"time": desk.millis(), **_day(pair)})
+        ),
+        "/api/v1/market/histories": Route(answer=_of(_histories)),
+        "/api/v1/market/candles": Route(answer=_of(_rest_candles)),
         "/api/v1/bullet-public": Route(answer=_bullet, method="POST"),
     },
     refusals=Refusals(

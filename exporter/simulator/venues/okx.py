@@ -124,6 +124,20 @@ def _candles(desk: VenueServer, query: Query, pair: Pair) -> object:
     return [_candle_row(pair.listing, c) for c in reversed(candles)][:100]
 
 
+def _recent(desk: VenueServer, query: Query, pair: Pair) -> object:
+    one = pair.listing
+    return [
+        {"instId": one.symbol, "side": "buy" if buy else "sell", "sz": one.size(q),
+         "px": one.price(p), "tradeId": str(n), "ts": str(millis), "source": "0"}
+        for (n, buy, p, q), millis in reversed(pair.recent)
+    ]  # fmt: skip
+
+
+def _all_tickers(desk: VenueServer, query: Query) -> bytes:
+    kind, now = query.get("instType"), desk.millis()
+    return _envelope([_ticker(pair, now) for pair in desk.pairs() if kind == "SPOT"])
+
+
 # --- WebSocket --------------------------------------------------------------------------------
 
 
@@ -332,6 +346,8 @@ WIRE = VenueSpec(
         "/api/v5/market/ticker": Route(
             answer=_of(lambda desk, query, pair: [_ticker(pair, desk.millis())]), quota=_EACH
         ),
+        "/api/v5/market/tickers": Route(answer=_all_tickers, quota=_EACH),
+        "/api/v5/market/trades": Route(answer=_of(_recent), quota=Quota(limit=100, window=2.0)),
         "/api/v5/market/books": Route(answer=_of(_book), quota=Quota(limit=40, window=2.0)),
         "/api/v5/market/candles": Route(answer=_of(_candles), quota=Quota(limit=40, window=2.0)),
         "/api/v5/public/instruments": Route(answer=_instruments, quota=_EACH),

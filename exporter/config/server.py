@@ -1,0 +1,76 @@
+"""The limits of a web server, the exporter's or the relay's: durations in seconds, sizes in bytes.
+
+Each of the two configs adds keys of its own, and the relay its own defaults. This is the one place
+where a dataclass of ours inherits: it takes over declarations of keys, and no behaviour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exporter.config.kinds import boolean, duration, integer, size
+from exporter.config.section import key, redeclared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """Limits of a web server. Its address and TLS are flags of the command line."""
+
+    connections: int = key(
+        integer(1, 10_000), 128, "Maximum number of open connections; more are refused."
+    )
+    connections_per_client: int = key(
+        integer(1, 10_000),
+        64,
+        "Maximum number of open connections of one client address; a new one closes the longest "
+        "idle one.",
+    )
+    requests_per_second: int = key(
+        integer(1, 100_000),
+        100,
+        "Maximum rate of requests of one client address, twice as many at once; more are answered "
+        "429.",
+    )
+    requests: int = key(
+        integer(1, 10_000), 32, "Maximum number of concurrent requests; more are answered 503."
+    )
+    header_limit: int = key(
+        size("1KiB", "64KiB"), "8KiB", "Maximum size of the request line or a header."
+    )
+    header_timeout: float = key(
+        duration("100ms", "5m"), "5s", "Timeout for receiving a request's head."
+    )
+    request_timeout: float = key(
+        duration("100ms", "10m"), "15s", "Timeout of a request and its response."
+    )
+    idle_timeout: float = key(
+        duration("1s", "1h"),
+        "2m",
+        "Time after which an unused connection is closed; longer than the scrape interval.",
+    )
+    changes: bool = key(boolean(), False, "Allow requests that change something: /-/reload.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig(ServerLimits):
+    """Limits of the exporter's web server. Its address and TLS are flags of the command line."""
+
+    body_limit: int = key(size("1KiB", "16MiB"), "64KiB", "Maximum size of a request body.")
+    api: bool = key(boolean(), True, "Serve the state as JSON under /api/v1, read-only.")
+    changes: bool = redeclared(
+        ServerLimits,
+        "changes",
+        doc="Allow requests that change something: /-/reload and /api/v1/jobs.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayServerConfig(ServerLimits):
+    """Limits of the relay's web server. Its address and TLS are flags of the command line."""
+
+    connections: int = redeclared(ServerLimits, "connections", 512)
+    connections_per_client: int = redeclared(ServerLimits, "connections_per_client", 256)
+    requests_per_second: int = redeclared(ServerLimits, "requests_per_second", 1000)
+    requests: int = redeclared(ServerLimits, "requests", 256)
+    # A post waits up to 5 s for the disk before it is answered.
+    request_timeout: float = redeclared(ServerLimits, "request_timeout", kind=duration("6s", "10m"))
