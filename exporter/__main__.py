@@ -20,8 +20,8 @@ PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 EXAMPLES = f"""\
 examples:
-  {PROGRAM} demo                                   simulated exchanges, nothing to configure
-  {PROGRAM} check exchanges.yml                    mistakes, and what the config will cost
+  {PROGRAM} demo                                   simulated exchanges, without any config
+  {PROGRAM} check exchanges.yml                    check a config, and print its cost
   {PROGRAM} run --config.file=exchanges.yml        http://localhost:9717/metrics
   {PROGRAM} run --config.file=exchanges.yml --web.listen-address=127.0.0.1:9717 --log.level=debug
 
@@ -29,7 +29,7 @@ the smallest config:
   exchanges:
     - {{venue: binance, symbols: [BTC-USDT]}}
 
-`{PROGRAM} COMMAND --help` says more of a command.
+`{PROGRAM} COMMAND --help` describes a command.
 """
 
 
@@ -75,7 +75,7 @@ def overview() -> str:
     return (
         f"usage: {PROGRAM} COMMAND [flags]\n\n"
         "Watches crypto exchanges: probes their REST endpoints, consumes their WebSocket market\n"
-        "data and publishes what it sees for Prometheus.\n\n"
+        "data and publishes metrics for Prometheus.\n\n"
         f"commands:\n{listed}\n\n"
         "flags:\n  --help, -h  show this text\n  --version   show the version\n\n"
         f"{EXAMPLES}"
@@ -111,7 +111,7 @@ def _main(argv: list[str]) -> int:
         known = flags if name.startswith("-") else commands.names()
         what = "flag" if name.startswith("-") else "command"
         hint = did_you_mean(name, known) or (
-            "; a command comes first" if what == "flag" else f"; known are {', '.join(known)}"
+            "; a command comes first" if what == "flag" else f"; known commands: {', '.join(known)}"
         )
         print(f"{PROGRAM}: unknown {what} {name[:80]!r}{hint} (try --help)", file=sys.stderr)
         return USAGE_ERROR

@@ -1,4 +1,4 @@
-"""What a config will cost: series, probes, request weight, connections. Estimates, no bounds."""
+"""Estimate what a config costs: series, probes, request weight, connections."""
 
 from __future__ import annotations
 

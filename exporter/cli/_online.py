@@ -1,4 +1,4 @@
-"""Holds the symbols of a config against what the exchanges list."""
+"""Compare the symbols of a config with the markets that the exchanges list."""
 
 from __future__ import annotations
 

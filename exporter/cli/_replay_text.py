@@ -1,4 +1,4 @@
-"""What a replay saw, laid out for people."""
+"""The figures of a replay as text."""
 
 from __future__ import annotations
 

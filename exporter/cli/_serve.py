@@ -1,4 +1,4 @@
-"""What `run` and `demo` share: the flags of a serving program, and serving itself."""
+"""The flags of the serving commands `run` and `demo`, and serving itself."""
 
 from __future__ import annotations
 
@@ -32,40 +32,41 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="listen",
         metavar="HOST:PORT",
         default=":9717",
-        help="where to serve, port 0 for any free one (default :9717)",
+        help="address to listen on; port 0 picks a free port (default :9717)",
     )
     parser.add_argument(
         "--storage.path",
         dest="storage",
         metavar="DIR",
         type=Path,
-        help="directory for what outlives the process: bans, what the detectors have learnt, "
-        "dead letters, spilled frames (default: nothing is kept)",
+        help="directory for persistent state: bans, detector state, dead letters, spilled frames "
+        "(default: nothing is stored)",
     )
     parser.add_argument(
         "--web.config.file",
         dest="web",
         metavar="FILE",
-        help="TLS, logins and headers, in the exporter toolkit's format; changes are followed",
+        help="web config file with TLS, logins and headers, in the format of the Prometheus "
+        "exporter toolkit; reloaded when it changes",
     )
     parser.add_argument(
         "--shard",
         metavar="I/N",
         type=_shard,
-        help="watch a share of the exchanges: the I-th of N, from 0/N to N-1/N; `check --shards=N` "
-        "says which",
+        help="watch a part of the exchanges: shard I of N, from 0/N to N-1/N; `check --shards=N` "
+        "lists them",
     )
     parser.add_argument(
         "--log.level",
         dest="log_level",
         choices=("debug", "info", "warning", "error"),
-        help="the least that is told, instead of the config's log.level",
+        help="lowest level that is logged, instead of the config's log.level",
     )
     parser.add_argument(
         "--log.format",
         dest="log_format",
         choices=("logfmt", "json"),
-        help="one line an event in this form, instead of the config's log.format",
+        help="format of log lines, instead of the config's log.format",
     )
 
 

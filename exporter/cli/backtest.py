@@ -21,19 +21,21 @@ if TYPE_CHECKING:
     from exporter.model import Signal
 
 HELP = """\
-Puts series through the same bank, guard and judge as the running program, with one setting for
-all of them and every value scored before it is learnt, and holds what it says against the labels.
+Runs series through the same detectors and incident rules as the running program, with one setting
+for all of them, and compares the alarms with the labels. Every value is scored before it is
+learnt.
 
-FILE is a CSV with the columns timestamp and value, and label (1 or 0) where each row knows whether
-it belongs to an incident; or a capture (a directory of segments, or one), of which every signal is
-a series named CAPTURE/EXCHANGE/SIGNAL. --labels names the incidents of the others, in the layout of
-the Numenta Anomaly Benchmark: {"folder/name.csv": [["2014-04-11 00:00:00", "2014-04-12 00:00:00"]]}
-with any end of the name, and ISO 8601 in UTC or epoch seconds.
+FILE is a CSV file with the columns timestamp and value, and optionally label (1 or 0: the row
+belongs to an incident or not); or a capture (a segment or a directory of them), of which every
+signal is a series named CAPTURE/EXCHANGE/SIGNAL. --labels gives the incidents of files without
+labels, in the layout of the Numenta Anomaly Benchmark, with any end of the name, and times in
+ISO 8601 (UTC) or epoch seconds:
+  {"folder/name.csv": [["2014-04-11 00:00:00", "2014-04-12 00:00:00"]]}
 
-An incident is found when an alarm opens within its window; an alarm outside of all windows is a
-false one. Precision is the share of incidents found among these and the false alarms.
+An incident is found if an alarm starts within its window; an alarm outside of all windows is
+false. Precision is found incidents divided by found incidents plus false alarms.
 
-exit status: 0 scored, 1 a file cannot be used, 2 the flags cannot
+exit status: 0 scored, 1 a file cannot be used, 2 the flags are wrong
 """
 _PROGRESS_EVERY = 1.0  # seconds between two lines of progress
 _QUIET_FOR = 3.0  # seconds that a run may take without any
@@ -42,47 +44,53 @@ _QUIET_FOR = 3.0  # seconds that a run may take without any
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("file", nargs="*", type=Path, metavar="FILE", help="CSV file or capture")
-    parser.add_argument("--labels", type=Path, metavar="JSON", help="windows of the incidents")
+    parser.add_argument(
+        "--labels", type=Path, metavar="JSON", help="file with the windows of the incidents"
+    )
     parser.add_argument(
         "--own-incidents",
         action="store_true",
-        help="score the incidents of our own: 880 labelled cases from seeds, half of them healthy,"
-        " and 44 healthy series with the tails and the memory that real ones have",
+        help="score the built-in cases: 880 generated labelled cases, half of them healthy, and "
+        "44 healthy series with realistic tails and autocorrelation",
     )
     parser.add_argument(
         "--days",
         type=float,
         default=1.0,
         metavar="DAYS",
-        help="length of those healthy series (default 1)",
+        help="length of the healthy series, in days (default 1)",
     )
     parser.add_argument(
         "--detector",
         choices=detectors.every(),
         default="ensemble",
-        help="who decides (default ensemble, as in the running program)",
+        help="detector that decides (default ensemble, as in the running program)",
     )
     parser.add_argument(
         "--signal",
         metavar="NAME",
-        help="the signal that CSV files hold, for its smallest effect (default: any departure)",
+        help="signal that the CSV files contain, for its smallest relevant deviation (default: "
+        "any deviation counts)",
     )
     parser.add_argument(
         "--grace",
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="time after an incident in which an alarm still belongs to it (default 0)",
+        help="time after an incident in which an alarm still counts for it (default 0)",
     )
     parser.add_argument(
         "--suggest",
         action="store_true",
-        help="print what to set under anomaly.signals so that the alarms on a capture of calm days"
-        " would not have been",
+        help="print settings for anomaly.signals that would have avoided the alarms of a capture "
+        "without incidents",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
-        "--plots", type=Path, metavar="DIR", help="draw a PNG of each series (extra `plots`)"
+        "--plots",
+        type=Path,
+        metavar="DIR",
+        help="write a PNG plot of each series (needs the extra `plots`)",
     )
 
 
@@ -92,11 +100,11 @@ def run(args: argparse.Namespace) -> int:
         print("exchange-exporter: expected either FILE or --own-incidents", file=sys.stderr)
         return 2
     if args.plots is not None and (args.own_incidents or not plots.available()):
-        why = "--plots goes with FILE" if args.own_incidents else plots.MISSING
+        why = "--plots requires FILE" if args.own_incidents else plots.MISSING
         print(f"exchange-exporter: {why}", file=sys.stderr)
         return 2
     if args.suggest and (args.own_incidents or args.json):
-        print("exchange-exporter: --suggest goes with FILE, and prints YAML", file=sys.stderr)
+        print("exchange-exporter: --suggest requires FILE, and prints YAML", file=sys.stderr)
         return 2
     if args.own_incidents:
         return _own(args.days, as_json=args.json)
@@ -105,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     known = {signal.name: signal for signal in SIGNALS}
     if args.signal is not None and args.signal not in known:
         print(
-            f"exchange-exporter: no signal {args.signal!r}; there are {', '.join(known)}",
+            f"exchange-exporter: no signal {args.signal!r}; known signals: {', '.join(known)}",
             file=sys.stderr,
         )
         return 2

@@ -1,4 +1,4 @@
-"""Record the configured streams in compact binary form, to be replayed."""
+"""Record the configured streams in a compact binary form, for replay."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
 HELP = """\
 Connects to the streams of a config and records every event: trades, best prices, book updates,
-candles, and what the venues say beside them. DIR is filled with numbered segments of checksummed
-blocks; `exchange-exporter replay DIR` puts them through the same feeds, signals and detectors.
+candles, and control messages. DIR is filled with numbered segments of checksummed blocks;
+`exchange-exporter replay DIR` runs them through the same feeds, signals and detectors.
 
-Events are written every quarter of a second. A kill, at whatever byte, costs what was not written
-yet: the torn tail is recognised, and cut off when the directory is next written to. The disk is
-told to keep what it has once a second, and at the end of a segment; a power cut costs that much.
-Prices and sizes are kept exactly, but as numbers: book checksums cannot be verified from a capture.
+Events are written every quarter of a second. A killed process loses only what was not written yet:
+an incomplete last block is detected, and removed when the directory is next written to. Files are
+synced to disk once a second and at the end of each segment; a power failure loses at most that
+much. Prices and sizes are stored exactly, but as numbers: book checksums cannot be verified from a
+capture.
 
 SIGTERM and Ctrl-C end it cleanly.
 
-exit status: 0 ended as told, 1 the directory cannot be written, 2 the config cannot be used
+exit status: 0 ended by --duration or a signal, 1 DIR cannot be written, 2 the config cannot be
+used
 """
 FAILED = 1
 _LOG_EVERY = 10.0  # seconds
@@ -38,14 +40,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("--config.file", dest="config", metavar="FILE", required=True, help="YAML")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="where to; made if it is not there"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="directory to write to; created if missing",
     )
     parser.add_argument(
         "--for",
         dest="duration",
         type=_seconds,
         metavar="TIME",
-        help="end after so long, 90s or 1h30m (default: when told to)",
+        help="stop after this time, such as 90s or 1h30m (default: when interrupted)",
     )
     parser.add_argument(
         "--segment.size",
@@ -53,14 +59,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_bytes,
         default=64 << 20,
         metavar="SIZE",
-        help="begin a new segment after so much (default 64MiB)",
+        help="start a new segment at this size (default 64MiB)",
     )
     parser.add_argument(
         "--max.bytes",
         dest="max_bytes",
         type=_bytes,
         metavar="SIZE",
-        help="remove the oldest segments to stay below this, two segments at least (default: none)",
+        help="remove the oldest segments to stay below this total size, at least two segments "
+        "(default: no limit)",
     )
 
 
@@ -75,7 +82,9 @@ def _bytes(text: str) -> int:
     try:
         return size(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"found {text[:40]!r}, expected 64MiB or so") from None
+        raise argparse.ArgumentTypeError(
+            f"found {text[:40]!r}, expected a size such as 64MiB"
+        ) from None
 
 
 def run(args: argparse.Namespace) -> int:

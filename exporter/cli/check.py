@@ -1,4 +1,4 @@
-"""Check a config, and say what it will cost before anything starts.
+"""Check a config, and print what it costs.
 
 Reads the file as `run` would. Asks nobody on the network but with --online.
 """
@@ -19,19 +19,19 @@ from exporter.config.units import format_duration
 from exporter.http.proxy import ProxyError
 
 HELP = """\
-Checks a config file the way `run` reads it, and prints what it will cost: series, probes per
-second, request weight against each exchange's limits, connections and subscriptions.
+Checks a config file exactly as `run` reads it, and prints its cost: series, probes per second,
+request weight against each exchange's limits, connections and subscriptions.
 
 Each mistake is one line: file, line, key, what was found, what was expected. Nothing in the file
-is expanded (no ${VAR}); secrets come from {env: NAME} or {file: PATH} and must be there.
+is expanded (no ${VAR}); secrets come from {env: NAME} or {file: PATH} and must exist.
 
 With --shards=N it prints instead which exchanges each of N processes would watch.
 
-With --online it also asks each exchange for its markets, and refuses symbols that are not among
-them. An exchange that gives no answer is named, and what is known of the others still counts.
+With --online it also asks each exchange for its markets, and rejects symbols that are not listed.
+An exchange that does not answer is named; the others are still checked.
 
-exit status: 0 the config is good, 1 it has mistakes, 2 it cannot be read, 3 it may be good, but
-an exchange could not be asked
+exit status: 0 the config is valid, 1 it has mistakes, 2 it cannot be read, 3 no mistakes were
+found, but an exchange could not be asked
 """
 MISTAKES, UNREADABLE, UNSURE = 1, 2, 3
 _SLOW_START = 5.0  # minutes
@@ -39,15 +39,17 @@ _SLOW_START = 5.0  # minutes
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("file", metavar="FILE", help="the config, YAML")
+    parser.add_argument("file", metavar="FILE", help="config file, YAML")
     parser.add_argument(
-        "--online", action="store_true", help="ask the exchanges whether they list the symbols"
+        "--online",
+        action="store_true",
+        help="ask each exchange whether it lists the configured symbols",
     )
     parser.add_argument(
         "--shards",
         type=_count_of_shards,
         metavar="N",
-        help="print which exchanges each of N processes would watch (`run --shard=I/N`)",
+        help="print which exchanges each of N shards would watch (`run --shard=I/N`)",
     )
 
 
@@ -127,8 +129,8 @@ def report(file: str, config: Config) -> list[str]:
         if minutes > _SLOW_START:
             warnings.append(
                 f"{exchange.name}: {load.books} order books take about {minutes:.0f} minutes to "
-                "begin, for each needs a snapshot over REST (raise limits.share, or build fewer: "
-                "book: false)"
+                "start, because each needs a snapshot over REST (raise limits.share, or build "
+                "fewer: book: false)"
             )
         for weight in estimate.weights(exchange, venue, config):
             window = format_duration(weight.window)
@@ -155,7 +157,7 @@ def report(file: str, config: Config) -> list[str]:
             f"about {sums[-1]:.0f} series, and metrics.series_limit is "
             f"{config.metrics.series_limit}; those beyond it will be refused"
         )
-    head = f"{file} is good: config hash {settings.config_hash(config)}"
+    head = f"{file} is valid: config hash {settings.config_hash(config)}"
     series = f"about {sums[-1]:.0f} series of at most {config.metrics.series_limit}"
     lines = [head, "", *aligned(rows), "", series]
     if len(limits) > 1:

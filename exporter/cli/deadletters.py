@@ -1,4 +1,4 @@
-"""Look at the frames that could not be read, and read them once more."""
+"""List, show, replay or purge the frames that could not be parsed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from exporter.flow.dead_letters import DeadLetter
 
 HELP = """\
-`run --storage.path=DIR` writes down each frame that its venue's reader refuses, that came to
-nothing by a fault of ours, or that a killed process had spilled to disk, with the reason.
+`run --storage.path=DIR` stores each frame that the venue's parser rejects, that was dropped because
+of an internal error, or that a killed process had spilled to disk, with the reason.
 
-  list     one line each, oldest first
-  show     one of them in full, by its name in the list
-  replay   have today's readers try them again; says which are understood now
-  purge    remove them all; not while `run` writes there
+  list     print one line per frame, oldest first
+  show     print one frame in full, by its name in the list
+  replay   parse all frames again with the current parsers, and print the result
+  purge    remove all frames; not while `run` writes there
 
-exit status: 0 done, 1 replay found frames that still cannot be read, 2 it could not be done
+exit status: 0 done, 1 replay found frames that still cannot be parsed, 2 the command failed
 """
 UNREADABLE, UNUSABLE = 1, 2
 
@@ -29,11 +29,16 @@ UNREADABLE, UNUSABLE = 1, 2
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("action", choices=("list", "show", "replay", "purge"))
-    parser.add_argument("name", nargs="?", help="of a letter, as `list` has it (show, replay)")
+    parser.add_argument("name", nargs="?", help="name of a dead letter, from `list` (show, replay)")
     parser.add_argument(
-        "--storage.path", dest="storage", metavar="DIR", type=Path, required=True, help="as of run"
+        "--storage.path",
+        dest="storage",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="storage directory, as of `run`",
     )
-    parser.add_argument("--exchange", help="only letters of this exchange")
+    parser.add_argument("--exchange", help="only dead letters of this exchange")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
     folder = args.storage / "deadletters"
     if args.action == "show" and not args.name:
-        return _fail("show: which one? `deadletters list` has their names")
+        return _fail("show: name one; `deadletters list` lists the names")
     try:
         match args.action:
             case "list":
@@ -103,7 +108,7 @@ def _replay(folder: Path, args: argparse.Namespace) -> int:
             if letter.venue not in known:
                 raise ParseError(f"no venue {letter.venue}")
             if letter.size > len(letter.frame):
-                raise ParseError("only its beginning was kept")
+                raise ParseError("only its beginning was stored")
             venue = venues.load(letter.venue)
             frame = letter.frame if venue.decode is None else venue.decode(letter.frame)
             events = venue.parse(frame)

@@ -1,4 +1,4 @@
-"""Watch simulated exchanges: nothing to configure, prints what to open."""
+"""Watch simulated exchanges, without any config."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from exporter.cli import _serve as serve
 
 HELP = """\
-Starts the simulated exchanges as a process of its own and watches them like real ones. Prints the
-pages to open, and how to make an exchange misbehave. Ctrl-C ends both.
+Starts simulated exchanges in a separate process and watches them like real ones. Prints the pages
+to open, and a command that makes an exchange misbehave. Ctrl-C stops both.
 
-Takes the flags of `run`, but for the config.
+Takes the flags of `run`, except for the config.
 """
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 
@@ -28,7 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="binance,bybit,okx",
         help="simulated venues to watch (default %(default)s); `simulate` lists all",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the simulated market (default 1)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of the simulated market (default 1)"
+    )
     serve.arguments(parser)
 
 
@@ -87,11 +89,11 @@ def _greet(port: int, simulator: str) -> None:
   Metrics        {here}/metrics
   Simulator      {simulator}/control/state
 
-  Make OKX's trades fall silent for a minute, and watch the page:
+  Stop OKX's trades for a minute, and watch the status page:
     curl -X POST {simulator}/control/faults -H 'Content-Type: application/json' \\
       -d '{{"venue": "okx", "fault": "mute", "channel": "trades", "for": "60s"}}'
 
-  Ctrl-C ends it.
+  Ctrl-C stops it.
 """,
         flush=True,
     )

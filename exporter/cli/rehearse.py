@@ -1,4 +1,4 @@
-"""Make simulated exchanges misbehave, and see that the right alerts come and go."""
+"""Inject faults into simulated exchanges, and check which alerts fire and resolve."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from exporter.simulator.rehearsal import Plan, RehearsalStage, Result
 
 HELP = """\
-Starts simulated exchanges, the exporter, Prometheus and Alertmanager with the shipped rules, brings
-about each alert by its faults, ends them, and says: fired and resolved after how long, how soon
-people were told, what else fired. The exporter pushes to Alertmanager beside the rules. A rehearsal
-fails if anything is told twice, or in the quarter of an hour after the end. The rules look back and
-wait 20 times less than shipped (--compress=20), in a folder of their own; --compress=1 takes them
-as they are.
+Starts simulated exchanges, the exporter, Prometheus and Alertmanager with the shipped rules,
+causes each alert by injecting its faults, ends the faults, and prints: the time until the alert
+fired and resolved, the time until the notification, and which other alerts fired. The exporter
+pushes alerts to Alertmanager as well. A rehearsal fails if a notification is repeated, or sent
+within 15 minutes after the end. Time windows and waits of the rules are 20 times shorter than
+shipped (--compress=20), in a copy; --compress=1 uses them unchanged.
 
-With --prometheus.url, --alertmanager.url and --simulator.url it uses a staging environment of
-yours, whose exporter watches that simulator.
+With --prometheus.url, --alertmanager.url and --simulator.url it uses your staging environment,
+whose exporter watches that simulator.
 
-exit status: 0 all passed, 1 one failed, 2 it cannot begin, 130 Ctrl-C
+exit status: 0 all passed, 1 at least one failed, 2 it cannot start, 130 Ctrl-C
 """
 FAILED, UNUSABLE = 1, 2
 _URLS = ("prometheus", "alertmanager", "simulator")
@@ -38,37 +38,42 @@ VENUES = ("binance", "bybit", "okx")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add = parser.add_argument
-    add("alerts", nargs="*", metavar="ALERT", help="which to rehearse (default: all)")
-    add("--list", action="store_true", help="print what there is, and why others are not there")
+    add("alerts", nargs="*", metavar="ALERT", help="alerts to rehearse (default: all)")
+    add("--list", action="store_true", help="list the rehearsals, and why other alerts have none")
     add(
         "--rules",
         type=Path,
         metavar="DIR",
         default=Path("alert_rules"),
-        help="folder of the rules, alertmanager.yml and rehearsals/ (default: %(default)s)",
+        help="directory with the rules, alertmanager.yml and rehearsals/ (default: %(default)s)",
     )
     add(
         "--compress",
         type=_factor,
         metavar="N",
-        help="divide windows and waits by this (default 20; 1 with --prometheus.url)",
+        help="divide time windows and waits by this factor (default 20; 1 with --prometheus.url)",
     )
     add(
         "--healthy",
         type=_length,
         metavar="TIME",
-        help="let so much healthy traffic pass, noise and all (such as 2h), at the shipped "
-        "windows: nothing critical and at most one warning may fire",
+        help="run healthy traffic with ordinary noise for this time (such as 2h), with the "
+        "shipped windows: nothing critical and at most one warning may fire",
     )
     add(
         "--for",
         dest="lasting",
         type=_length,
         metavar="TIME",
-        help="end the faults after this time, such as 90s (default: once people were told)",
+        help="end the faults after this time, such as 90s (default: when a notification was sent)",
     )
-    add("--times", type=int, default=1, help="play each so often in a row (default: %(default)s)")
-    add("--seed", type=int, default=1, help="of the noise of --healthy (default: %(default)s)")
+    add(
+        "--times",
+        type=int,
+        default=1,
+        help="number of repetitions of each rehearsal (default: %(default)s)",
+    )
+    add("--seed", type=int, default=1, help="seed of the noise of --healthy (default: %(default)s)")
     for name in _URLS:
         add(f"--{name}.url", dest=name, metavar="URL", help=f"use this {name}")
 
@@ -80,17 +85,17 @@ def run(args: argparse.Namespace) -> int:
 
     urls = [getattr(args, name) for name in _URLS]
     if any(urls) and not all(urls):
-        print("rehearse: give all three URLs or none", file=sys.stderr)
+        print("rehearse: give all three URLs, or none", file=sys.stderr)
         return UNUSABLE
     if args.healthy is not None and (args.alerts or args.compress):
-        print("rehearse: --healthy goes with neither alerts nor --compress", file=sys.stderr)
+        print("rehearse: --healthy cannot be combined with alerts or --compress", file=sys.stderr)
         return UNUSABLE
     try:
         plan = load(args.rules / _FILE)
         if args.list:
             return _list(plan)
         if unknown := [name for name in args.alerts if name not in plan.scenarios]:
-            why = plan.left_out.get(unknown[0], "unknown; --list prints all")
+            why = plan.left_out.get(unknown[0], "unknown alert; --list prints all")
             raise RehearsalError(f"{unknown[0]}: {why}")
         signal.signal(signal.SIGTERM, _end)
         if args.healthy is not None:
@@ -119,7 +124,7 @@ def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
     else:
         for (shorter, sites, more), together in _stages(plan, names, factor).items():
             with own(args.rules, shorter, (*VENUES, *more), sites, _say) as stage:
-                _say("letting it run quietly")
+                _say("running without faults")
                 time.sleep(_QUIET)
                 await_quiet(stage, _UNTIL_QUIET, _say)
                 play(stage, shorter, together)
@@ -204,7 +209,7 @@ def _length(text: str) -> float:
 
     value = duration(text)
     if value is None or not 1 <= value <= 7 * 86_400:
-        raise argparse.ArgumentTypeError(f"expected a time such as 2h or 90m, was {text!r}")
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a duration such as 2h or 90m")
     return value
 
 
@@ -214,5 +219,5 @@ def _factor(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 1 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to 100, was {text!r}")
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 1 to 100")
     return value

@@ -1,4 +1,4 @@
-"""Tell people: Alertmanager posts in; LINE, Discord, SMS, webhooks and more out.
+"""Deliver alerts from Alertmanager to people: LINE, Discord, SMS, webhooks and more.
 
 `relay outbox` and `relay audit` read the spool of a relay that runs, or of one that does not.
 """
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from exporter.relay.outbox import OutboxRow
 
 HELP = """\
-Takes alerts from Alertmanager (POST /api/v1/alertmanager), Grafana (POST /api/v1/grafana) or by
-hand (POST /api/v1/alert), keeps them on the disk and tells the configured receivers: one incident,
-one message, each with proof of delivery.
+Receives alerts from Alertmanager (POST /api/v1/alertmanager), Grafana (POST /api/v1/grafana) or by
+hand (POST /api/v1/alert), stores them on disk and sends them to the configured receivers: one
+message per incident, each confirmed by the service.
   /            recent incidents     /metrics    for Prometheus
-  /-/healthy   the process lives    /-/ready    the spool takes writes
+  /-/healthy   process is alive     /-/ready    posts are accepted
 
-SIGHUP reads the config anew, and so does POST /-/reload where the config has `server: {changes:
-true}`: receivers that did not change work on, and a config that is wrong is refused while the old
-one stays in force.
+SIGHUP reloads the config, and so does POST /-/reload if the config has `server: {changes: true}`.
+Receivers whose settings did not change keep working; a config with mistakes is rejected, and the
+old one stays active.
 
-  relay --check relay.yml                                is the config good?
+  relay --check relay.yml                                check the config
   relay --config.file=relay.yml                          run
-  relay --config.file=relay.yml test oncall              one marked message; prints the answer
+  relay --config.file=relay.yml test oncall              send one test message; print the response
   relay --config.file=relay.yml outbox list --state=dead
   relay --config.file=relay.yml outbox retry 17          or show, drop; `all` for all dead ones
-  relay --config.file=relay.yml audit                    who was told what and when, as JSON lines
+  relay --config.file=relay.yml audit                    what was sent to whom and when, JSON lines
 
 exit status: 0 done, 1 the config has mistakes or a delivery failed, 2 it cannot be read or used
 """
@@ -47,48 +47,55 @@ FAILED, UNUSABLE = 1, 2
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add = parser.add_argument
-    add("--config.file", dest="config", metavar="FILE", help="the relay's config, YAML")
-    add("--check", metavar="FILE", help="say whether a config is good, and do nothing else")
+    add("--config.file", dest="config", metavar="FILE", help="config file of the relay, YAML")
+    add("--check", metavar="FILE", help="check a config file, and do nothing else")
     add(
         "--web.listen-address",
         dest="listen",
         metavar="HOST:PORT",
         default="127.0.0.1:9719",
-        help="where to serve, port 0 for any free one (default %(default)s); other than loopback"
-        " only with a login in the config",
+        help="address to listen on; port 0 picks a free port (default %(default)s); other "
+        "addresses than loopback require a login in the config",
     )
     add(
         "--web.config.file",
         dest="web",
         metavar="FILE",
-        help="TLS, logins and headers, in the exporter toolkit's format; changes are followed",
+        help="web config file with TLS, logins and headers, in the format of the Prometheus "
+        "exporter toolkit; reloaded when it changes",
     )
     add(
         "--storage.path",
         dest="storage",
         metavar="DIR",
-        help="directory in which a relative spool.path begins (default: the config's)",
+        help="base directory of a relative spool.path (default: the config's directory)",
     )
     add("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"))
     add("--log.format", dest="log_format", choices=("logfmt", "json"))
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     test = actions.add_parser("test", help="send one marked test message")
     test.add_argument("receiver", metavar="RECEIVER")
-    box = actions.add_parser("outbox", help="deliveries: list, show, retry, drop")
+    box = actions.add_parser("outbox", help="list, show, retry or drop deliveries")
     acts = box.add_subparsers(dest="act", metavar="ACT", required=True)
-    listed = acts.add_parser("list", help="the newest first")
+    listed = acts.add_parser("list", help="newest first")
     listed.add_argument(
         "--state",
         action="append",
         choices=("waiting", "sending", "delivered", "dead", "dropped"),
-        help="only these (repeatable); default: all but delivered",
+        help="only this state (repeatable; default: all but delivered)",
     )
     listed.add_argument("--receiver", metavar="NAME")
     listed.add_argument("--limit", type=int, default=100, metavar="N")
-    for name, what in (("show", "all of one"), ("retry", "dead ones again"), ("drop", "give up")):
+    for name, what in (
+        ("show", "all details of one delivery"),
+        ("retry", "try dead deliveries again"),
+        ("drop", "drop deliveries"),
+    ):
         act = acts.add_parser(name, help=what)
         act.add_argument("id", metavar="ID" if name == "show" else "ID|all")
-    audit = actions.add_parser("audit", help="who was told what, when, with which id")
+    audit = actions.add_parser(
+        "audit", help="print the audit log: what was sent to whom, when, with which id"
+    )
     audit.add_argument("--limit", type=int, default=1000, metavar="N")
 
 
@@ -127,7 +134,7 @@ def _fail(line: str, status: int = UNUSABLE) -> int:
 def _report(file: str, config: RelayConfig) -> Iterable[str]:
     from exporter.config.units import format_duration
 
-    yield f"{file} is good"
+    yield f"{file} is valid"
     for each in config.receivers:
         storm = each.storm
         levels = ", ".join(level.value for level in each.levels)
@@ -140,8 +147,8 @@ def _report(file: str, config: RelayConfig) -> Iterable[str]:
     yield f"  triage: {f'{ask.model}, {ask.language}' if ask.enabled else 'off'}"
     if not (config.intake.bearer_token or config.intake.password):
         yield (
-            "warning: anyone who reaches the port can post alerts; without --web.config.file only "
-            "loopback is served"
+            "warning: anyone who can reach the port can post alerts; without --web.config.file "
+            "the relay listens on loopback only"
         )
 
 
@@ -181,7 +188,7 @@ def _serve(config: RelayConfig, file: str, args: argparse.Namespace) -> int:
             return None
         if host in ("127.0.0.1", "::1", "localhost"):
             return None
-        return f"{args.listen} is no loopback address: give intake.bearer_token or a login"
+        return f"{args.listen} is not a loopback address: configure intake.bearer_token or a login"
 
     def reload() -> RelayConfig:
         found = relay_settings.load(file)
@@ -246,7 +253,7 @@ def _test(config: RelayConfig, name: str) -> int:
         return _fail(str(error))
     except KeyError:
         known = ", ".join(each.name for each in config.receivers)
-        return _fail(f"no receiver {name!r}; there are {known}")
+        return _fail(f"no receiver {name!r}; known receivers: {known}")
     for each in results:
         print(f"{name}{f' to {each.target}' if each.target else ''}: {each.outcome}")
         print(f"  status {each.status}: {_shown(each.answer)}")
@@ -295,7 +302,7 @@ def _outbox(db: sqlite3.Connection, args: argparse.Namespace) -> int:
         return 0
     ids = _ids(db, args.id)
     if ids is None:
-        return _fail(f"expected a delivery's number, was {args.id[:40]!r}")
+        return _fail(f"found {args.id[:40]!r}, expected the number of a delivery")
     if args.act == "show":
         found = outbox.one(db, ids[0]) if ids else None
         if found is None:
@@ -305,7 +312,7 @@ def _outbox(db: sqlite3.Connection, args: argparse.Namespace) -> int:
     now = datetime.now(UTC).timestamp()
     act = outbox.revive if args.act == "retry" else outbox.drop
     done = [number for number in ids if act(db, number, now)]
-    what = "in line again" if args.act == "retry" else "dropped"
+    what = "queued again" if args.act == "retry" else "dropped"
     print(f"{len(done)} {what}: {', '.join(map(str, done[:50])) or '-'}")
     return 0 if done or args.id == "all" else FAILED
 

@@ -1,4 +1,4 @@
-"""Replay captures and recordings: counts, gaps, silences and anomalies, as the past had them.
+"""Replay captures and recordings: counts, gaps, silences and anomalies of that time.
 
 Reads captures, and raw text recordings whose venue is found from the URL of the connection.
 """
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
     from exporter.capture.playback import Playback
 
 HELP = """\
-Puts captures (directories of segments, or one segment) and raw text recordings through the same
-feeds, signals and detectors as the running program. Time is what the recording says, so the same
-file always gives the same figures; --speed only says how long that takes.
+Runs captures (a segment or a directory of segments) and raw text recordings through the same feeds,
+signals and detectors as the running program. Time is taken from the recording, so the same file
+always gives the same results; --speed only sets how long the replay takes.
 
---summary=text     what was seen of each subscription, and the highest score of each signal
+--summary=text     figures of each subscription, and the highest score of each signal
 --summary=json     the same as JSON; for a raw text recording its message counts, event times,
-                   latencies, trades, sequence continuity and book checksums, for more than one
-                   FILE by file name
---summary=metrics  the page that Prometheus would have scraped at the end
+                   latencies, trades, sequence continuity and book checksums, by file name if there
+                   are several FILEs
+--summary=metrics  /metrics as it would be scraped at the end
 
 exit status: 0 replayed (damaged ends are named on stderr), 1 a file cannot be read
 """
@@ -61,33 +61,36 @@ class UnknownVenueError(ValueError):
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("file", nargs="+", type=Path, metavar="FILE", help="capture or recording")
+    parser.add_argument(
+        "file", nargs="+", type=Path, metavar="FILE", help="capture or raw text recording"
+    )
     parser.add_argument(
         "--summary",
         default="text",
         choices=("text", "json", "metrics"),
-        help="what to print at the end (default text)",
+        help="output at the end (default text)",
     )
     parser.add_argument(
         "--speed",
         type=_speed,
         default=None,
         metavar="max|N",
-        help="N times as fast as it was recorded (default max: as fast as it goes)",
+        help="replay N times as fast as recorded (default max: as fast as possible)",
     )
     parser.add_argument(
         "--venue",
         choices=venues.names(),
         metavar="NAME",
-        help="the protocol, where the file names no URL (default: recognised by its frames)",
+        help="venue whose protocol the file uses, if it names no URL (default: detected from its "
+        "frames)",
     )
     parser.add_argument(
         "--drop-every",
         type=_step,
         default=0,
         metavar="N",
-        help="leave out every N-th received frame (every N-th event, unless the summary is one of"
-        " messages), to see the gaps found",
+        help="omit every N-th received frame (every N-th event, unless the summary counts "
+        "messages), to see whether the gaps are found",
     )
 
 
@@ -251,11 +254,11 @@ def recognise(items: Iterable[Item]) -> Venue | None:
     able = [name for name in venues.names() if faults[name][0] == least]
     if least > len(frames) // 2:
         raise UnknownVenueError(
-            "the file names no URL and no venue understands it; say --venue=NAME"
+            "the file names no URL and no venue's parser accepts it; give --venue=NAME"
         )
     if len({venues.load(name).parse for name in able}) > 1:
-        several = f"{', '.join(able)} all understand it"
-        raise UnknownVenueError(f"the file names no URL and {several}; say --venue=NAME")
+        several = f"{', '.join(able)} all accept it"
+        raise UnknownVenueError(f"the file names no URL and {several}; give --venue=NAME")
     # One house's sites share a wire; how they number their messages tells them apart, and those
     # that number alike give the same figures.
     return venues.load(min(able, key=lambda name: faults[name]))

@@ -1,4 +1,4 @@
-"""Watch the configured exchanges: probe, consume, publish."""
+"""Watch the configured exchanges: probe endpoints, consume streams, publish metrics."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import sys
 from exporter.cli import _serve as serve
 
 HELP = """\
-Probes the exchanges' REST endpoints, consumes their WebSocket market data and serves what it sees:
+Probes the exchanges' REST endpoints, consumes their WebSocket market data and serves the results:
   /            status page          /metrics    for Prometheus (text or OpenMetrics)
-  /-/healthy   the process lives    /-/ready    every probe and stream had its first turn
+  /-/healthy   process is alive     /-/ready    every probe and stream has had its first attempt
 
-SIGTERM and Ctrl-C end it; the second one at once. SIGHUP reads the config anew, and so does
-POST /-/reload where the config has `server: {changes: true}`: exchanges whose settings did not
-change run on, and a config that is wrong is refused while the old one stays in force.
-`exchange-exporter check FILE` says first what a config costs.
+SIGTERM and Ctrl-C stop it; a second one stops it immediately. SIGHUP reloads the config, and so
+does POST /-/reload if the config has `server: {changes: true}`. Exchanges whose settings did not
+change keep running; a config with mistakes is rejected, and the old one stays active.
+`exchange-exporter check FILE` prints beforehand what a config costs.
 
-exit status: 0 ended as told, 1 so too, but something did not stop in time, 2 the config or the
-address cannot be used (said in one line or list)
+exit status: 0 stopped by a signal, 1 stopped by a signal, but not in time, 2 the config or the
+address cannot be used
 """
 
 

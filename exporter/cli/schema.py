@@ -11,7 +11,9 @@ HELP = "Print the JSON Schema of the exporter's or the relay's config"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("which", choices=("config", "relay"), help="whose config")
+    parser.add_argument(
+        "which", choices=("config", "relay"), help="program whose config schema to print"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Run the simulated exchanges alone, with a control API to make them misbehave."""
+"""Run simulated exchanges alone, with a control API to inject faults."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from exporter.simulator import Fault, Simulator
 
 HELP = """\
-Runs simulated exchanges over real HTTP and WebSocket sockets, in their exact wire formats, and
-makes them misbehave on command. Prints each venue's URLs for rest_url and stream_url, then
-`ready URL`.
+Runs simulated exchanges over real HTTP and WebSocket sockets, in the venues' exact wire formats,
+and injects faults on request. Prints each venue's URLs for rest_url and stream_url, then `ready
+URL`.
 
-  GET    /control/kinds        what can go wrong, with parameters and defaults
+  GET    /control/kinds        the kinds of faults, with parameters and defaults
   POST   /control/faults       {"fault": "mute", "venue": "okx", "channel": "trades", "for": "60s"}
-  DELETE /control/faults[/ID]  end all of them, or one
+  DELETE /control/faults[/ID]  end all faults, or one
   GET    /control/state, /control/truth, /control/stats
 
-exit status: 0 ended as told, 2 it cannot begin
+exit status: 0 stopped by a signal, 2 it cannot start
 """
 _MOST_SCENARIO = 1 << 20  # bytes
 
@@ -36,36 +36,46 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="127.0.0.1:9718",
         metavar="HOST:PORT",
         type=_address,
-        help="where to listen; port 0 picks a free one (default: %(default)s)",
+        help="address to listen on; port 0 picks a free port (default: %(default)s)",
     )
     add("--venues", type=_names, metavar="A,B", help="venues to simulate (default: all)")
-    add("--symbols", type=_names, metavar="A,B", help="instruments (default: BTC-USDT and others)")
-    add("--seed", type=int, default=1, help="the same seed gives the same market")
+    add(
+        "--symbols",
+        type=_names,
+        metavar="A,B",
+        help="instruments to trade (default: BTC-USDT and others)",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=1,
+        help="seed of the market; the same seed gives the same market",
+    )
     add(
         "--rate",
         type=_positive,
         default=5.0,
         metavar="N",
-        help="trades a second of each market (default: %(default)s)",
+        help="trades per second of each market (default: %(default)s)",
     )
     add(
         "--book-rate",
         type=_positive,
         default=10.0,
         metavar="N",
-        help="book updates a second of each market (default: %(default)s)",
+        help="book updates per second of each market (default: %(default)s)",
     )
-    add("--scenario", type=Path, metavar="FILE", help="YAML list of faults and their times")
+    add("--scenario", type=Path, metavar="FILE", help="YAML file with faults and their times")
     add(
         "--own-ports",
         action="store_true",
-        help="a port for each venue too, so that it can refuse connections",
+        help="use one more port for each venue, so that it can refuse connections",
     )
     add(
         "--lifetime",
         type=_positive,
         metavar="SECONDS",
-        help="cut each stream at this age (default: as the venue does)",
+        help="close each stream at this age (default: as the venue does)",
     )
     add(
         "--no-limits",
@@ -76,7 +86,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--end-with-input",
         action="store_true",
-        help="end when standard input closes, for programs that start this one",
+        help="exit when standard input closes, for programs that start this one",
     )
 
 
@@ -149,7 +159,7 @@ def _fail(message: str) -> int:
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65_535:
-        raise argparse.ArgumentTypeError(f"expected HOST:PORT, was {text!r}")
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected HOST:PORT")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
@@ -166,5 +176,5 @@ def _positive(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= 1e6:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, up to 1e6, was {text!r}")
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0, up to 1e6")
     return value

@@ -129,7 +129,7 @@ def test_flags_that_do_not_go_together(tmp_path: Path, capsys: pytest.CaptureFix
     assert _command() == 2
     assert _command("--own-incidents", file) == 2
     assert _command("--signal=weather", file) == 2
-    assert "no signal 'weather'; there are probe_latency," in capsys.readouterr().err
+    assert "no signal 'weather'; known signals: probe_latency," in capsys.readouterr().err
 
 
 def test_every_signal_of_a_capture_is_a_series(

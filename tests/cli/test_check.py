@@ -24,7 +24,7 @@ def test_examples_are_good(file: Path, capsys: pytest.CaptureFixture[str]) -> No
     """What we show is accepted, on standard output, with status 0."""
     assert main(["check", str(file)]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith(f"{file} is good: config hash ")
+    assert out.startswith(f"{file} is valid: config hash ")
     assert err == ""
 
 
@@ -98,7 +98,7 @@ def test_books_that_begin_late_are_warned_of(tmp_path: Path) -> None:
     file.write_text(f"exchanges: [{{venue: binance, symbols: [{names}]}}]\n")
     lines = report(str(file), load(file, venues.names(), venues.load))
     (warned,) = [line for line in lines if "order books" in line]
-    assert warned.startswith("warning: binance: 100 order books take about 9 minutes to begin")
+    assert warned.startswith("warning: binance: 100 order books take about 9 minutes to start")
     file.write_text("exchanges: [{venue: okx, symbols: [A-USDT, B-USDT]}]\n")
     lines = report(str(file), load(file, venues.names(), venues.load))
     assert not [line for line in lines if "order books" in line]

@@ -38,7 +38,7 @@ def test_listed_symbols_are_good(tmp_path: Path, capsys: pytest.CaptureFixture[s
     )
     out, err = capsys.readouterr()
     assert (status, err) == (0, "")
-    assert "is good: config hash" in out
+    assert "is valid: config hash" in out
     assert [line.split() for line in out.splitlines()[-3:]] == [
         ["exchange", "markets", "symbols"],
         ["binance", "2", "2"],

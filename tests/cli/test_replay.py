@@ -165,7 +165,7 @@ def test_a_recording_of_nobody_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownVenueError, match=r"stream\.example\.com"):
         summarise(path)
     path.write_text('{"nobody": "knows"}\n')
-    with pytest.raises(UnknownVenueError, match="no venue understands it"):
+    with pytest.raises(UnknownVenueError, match="no venue's parser accepts it"):
         summarise(path)
 
 

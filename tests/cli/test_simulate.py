@@ -78,7 +78,7 @@ def test_what_it_cannot_do_is_one_clear_line(tmp_path: Path) -> None:
             ([f"--scenario={wrong}"], f"{wrong}:2: faults[1]: fault: unknown 'mte'; did you mean"),
             ([f"--scenario={tmp_path}/none"], f"{tmp_path}/none: No such file"),
             ([f"--scenario={refused}"], "refuse: needs a port for each venue"),
-            (["--listen-address=nowhere"], "expected HOST:PORT, was 'nowhere'"),
+            (["--listen-address=nowhere"], "found 'nowhere', expected HOST:PORT"),
             (["--rate=-1"], "expected a number above 0"),
         ):
             ended = subprocess.run(

@@ -66,7 +66,7 @@ def test_ctrl_c_leaves_nothing_behind() -> None:
     """All programs it started end with it."""
     program("prometheus"), program("prometheus-alertmanager", "alertmanager")
     with command("rehearse", f"--rules={FOLDER}", "ExchangeDown") as running:
-        running.wait_line("letting it run quietly")
+        running.wait_line("running without faults")
         children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
         assert len(children) == 4
         assert running.end(signal.SIGINT) == 130

@@ -46,11 +46,11 @@ def test_outbox_of_a_running_relay(tmp_path: Path, capsys: pytest.CaptureFixture
             assert "title:     [CRITICAL] A0 okx" in shown
             assert "detail:    400" in shown
             del providers.fault["webhook"]
-            assert run("outbox", "retry", "1") == (0, "1 in line again: 1\n")
+            assert run("outbox", "retry", "1") == (0, "1 queued again: 1\n")
             eventually(lambda: len(providers.of("webhook")) == 1, "sent again")
             assert run("outbox", "drop", "2") == (0, "1 dropped: 2\n")
             assert run("outbox", "drop", "2")[0] == 1
-            assert run("outbox", "retry", "all") == (0, "1 in line again: 3\n")
+            assert run("outbox", "retry", "all") == (0, "1 queued again: 3\n")
             eventually(lambda: len(providers.of("webhook")) == 2, "the other")
             assert run("outbox", "show", "99")[0] == 1
             assert run("outbox", "retry", "x")[0] == 2

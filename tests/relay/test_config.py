@@ -110,7 +110,7 @@ def test_check_and_listen_address(
     file = tmp_path / "relay.yml"
     file.write_text("receivers: [{name: a, type: webhook, url: 'http://h'}]")
     assert main(["relay", f"--config.file={file}", "--web.listen-address=:0"]) == 2
-    assert "is no loopback address" in capsys.readouterr().err
+    assert "is not a loopback address" in capsys.readouterr().err
     file.write_text("receivers: [{name: a, tipe: webhook}]")
     assert main(["relay", "--check", str(file)]) == 1
     assert 'did you mean "type"?' in capsys.readouterr().err
