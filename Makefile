@@ -36,6 +36,10 @@ sequences: ## Hold the relay's state machine to its promises over a hundred thou
 	@scripts/setup dev
 	RELAY_SEQUENCES=100000 $(BIN)/pytest -q --timeout=0 tests/relay/test_transitions.py $(ARGS)
 
+schedules: ## Run twenty thousand random schedules through bans and restarts: no endpoint starves
+	@scripts/setup dev
+	SCHEDULES=20000 $(BIN)/pytest -q --timeout=0 tests/probes/test_schedule.py $(ARGS)
+
 soak: ## Let ten simulated exchanges misbehave for an hour: memory, tasks and descriptors stay flat
 	@scripts/setup dev
 	$(BIN)/python scripts/benchmarks/chaos.py --soak --for=3600 $(ARGS)
@@ -86,4 +90,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: help demo stack test fast-test fuzz soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean
+.PHONY: help demo stack test fast-test fuzz schedules soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean

@@ -235,6 +235,7 @@ class Skip(StrEnum):
     BREAKER_OPEN = "breaker_open"
     RATE_BUDGET = "rate_budget"  # no room in the limits until its next turn
     BANNED = "banned"  # the exchange told us to stay away
+    QUEUE_FULL = "queue_full"  # no slot of ours (probes.concurrency) came free until its next turn
     LOCAL_NETWORK = "local_network"
     MAINTENANCE = "maintenance"
 

@@ -15,11 +15,10 @@ from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_cooperative_steps
 from exporter.model import Circuit, Skip
 from exporter.probes.attribution import Domain, Symptom, of_probe
-from exporter.probes.exchange_probes import EndpointState
+from exporter.probes.exchange_probes import OUT_OF_TURN, EndpointState
 
 audit = logging.getLogger("exporter.audit")
 
-_ASK_AGAIN = 10.0  # seconds between two questions out of turn to one exchange
 _AFTERMATH = 120.0  # seconds in which those that were out with all others are not told one by one
 _NEARLY_ALL = 0.75  # a greater share than this is out: our side, the path, or what they share
 
@@ -154,7 +153,7 @@ class Outages:
 
     def _doubt(self, exchange: Exchange, now: float) -> None:
         asked = self._asked.get(exchange.name)
-        if (asked is None or now - asked >= _ASK_AGAIN) and not self._doubts.full():
+        if (asked is None or now - asked >= OUT_OF_TURN) and not self._doubts.full():
             self._asked[exchange.name] = now
             self._doubts.put_nowait(exchange)
 

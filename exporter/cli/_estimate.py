@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from exporter import config as settings
+from exporter.cli._requests import requests_of
 from exporter.config import Config, ExchangeConfig
 from exporter.contracts import Venue
 from exporter.metrics import families as known
@@ -124,15 +125,15 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
 
 
 def weights(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Weight]:
-    """Hold the probes of one exchange against each of its limits."""
-    targets = [t for t in settings.targets(exchange, venue, config.probes) if not t.apart]
+    """Hold the requests to one exchange, but those out of turn, against each of its limits."""
     share = settings.budget_share(exchange, config.probes)
+    asked = [each for each in requests_of(exchange, venue, config) if each.limited and each.steady]
     return [
         Weight(
             exchange=exchange.name,
             limit=limit.name,
             window=limit.window,
-            used=sum(target.weight * limit.window / target.interval for target in targets),
+            used=sum(each.weight for each in asked) * limit.window,
             allowed=limit.weight * share,
             whole=limit.weight,
         )

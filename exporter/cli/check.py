@@ -14,6 +14,7 @@ from exporter import config as settings
 from exporter import venues
 from exporter.cli import _estimate as estimate
 from exporter.cli import _online as online
+from exporter.cli import _requests as requests
 from exporter.config import Config, ConfigError, placement
 from exporter.config.units import format_duration
 from exporter.http.proxy import ProxyError
@@ -105,7 +106,8 @@ def report(file: str, config: Config) -> list[str]:
     """Return the lines that describe a good config, warnings last."""
     rows = [["exchange", "venue", "endpoints", "probes/s"]]
     rows[0] += ["streams", "connections", "subscriptions", "series"]
-    limits = [["exchange", "limit", "probes use", "may use", "venue allows"]]
+    limits = [["exchange", "limit", "we use", "may use", "venue allows"]]
+    asked = [["exchange", "requests", "at most", "weight"]]
     warnings: list[str] = []
     instruments: set[str] = set()
     sums = [0.0] * 6
@@ -132,6 +134,13 @@ def report(file: str, config: Config) -> list[str]:
                 "start, because each needs a snapshot over REST (raise limits.share, or build "
                 "fewer: book: false)"
             )
+        for each in requests.requests_of(exchange, venue, config):
+            if each.rate and each.what != "probes":
+                per = f"{each.rate * 60.0:.3g} per 1m"
+                weighs = (
+                    f"{each.weight * 60.0:.4g} per 1m" if each.limited else "none: another site"
+                )
+                asked.append([exchange.name, each.what, per, weighs])
         for weight in estimate.weights(exchange, venue, config):
             window = format_duration(weight.window)
             limits.append(
@@ -149,6 +158,7 @@ def report(file: str, config: Config) -> list[str]:
                     f"{weight.allowed:.4g} that {weight.limit} leaves them per {window}; those "
                     "beyond it will be skipped (raise intervals or probes.budget_share)"
                 )
+        warnings += requests.warnings_of(exchange, venue, config)
     shared = estimate.series_shared(len(instruments), config)
     sums[-1] += shared
     rows += [["(exporter)", *[""] * 6, str(shared)], ["total", "", *_figures(sums)]]
@@ -160,8 +170,8 @@ def report(file: str, config: Config) -> list[str]:
     head = f"{file} is valid: config hash {settings.config_hash(config)}"
     series = f"about {sums[-1]:.0f} series of at most {config.metrics.series_limit}"
     lines = [head, "", *aligned(rows), "", series]
-    if len(limits) > 1:
-        lines += ["", *aligned(limits, numbers=0)]
+    lines += ["", *aligned(limits, numbers=0)] if len(limits) > 1 else []
+    lines += ["", *aligned(asked, numbers=0)] if len(asked) > 1 else []
     return [*lines, *(["", *(f"warning: {each}" for each in warnings)] if warnings else [])]
 
 

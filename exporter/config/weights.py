@@ -67,7 +67,8 @@ def _requests(exchange: ExchangeConfig, venue: Venue) -> Iterator[tuple[Place, s
         if endpoint.url is not None:
             continue  # charged to no limit
         place = own if endpoint.weight is None else ("endpoints", index, "weight")
-        yield place, endpoint.name, weight_of(endpoint, venue)
+        if endpoint.url is None:  # an address of its own is charged to no limit
+            yield place, endpoint.name, weight_of(endpoint, venue)
     for stream in exchange.streams:
         if stream.cross_check is not None:
             checks = (venue.cross_checks.get(channel) for channel in stream.channels)

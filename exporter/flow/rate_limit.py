@@ -230,10 +230,6 @@ class Ban:
         """Return whether something may be asked now, whatever its weight."""
         return self.left() <= 0.0
 
-    def admits(self, weight: int = 1) -> bool:
-        """Say the same as `admit`, which takes nothing here."""
-        return self.admit(weight)
-
     async def wait_acquired(self, weight: int, timeout: float) -> None:
         """Wait for its end. Raises TimeoutError at once when that is ``timeout`` seconds away."""
         while (left := self.left()) > 0.0:
@@ -259,12 +255,6 @@ class RateBudget:
     def admit(self, weight: int = 1) -> bool:
         """Take ``weight`` now or not at all. Nobody overtakes those who wait in line."""
         return not self._line.locked() and self._take(weight) == 0.0
-
-    def admits(self, weight: int = 1) -> bool:
-        """Return whether `admit` would take ``weight`` now; takes nothing."""
-        if self._line.locked() or self.banned.left() > 0.0:
-            return False
-        return take(self.state, weight, self._clock.monotonic(), self.rules)[1] == 0.0
 
     async def wait_acquired(self, weight: int, timeout: float) -> None:
         """Take ``weight`` in turn. Raises TimeoutError when that takes ``timeout`` seconds."""

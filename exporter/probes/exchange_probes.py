@@ -16,7 +16,7 @@ from exporter.flow.breaker import Breaker
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Circuit, Maintenance, Phase, Probed, Skip, Target
-from exporter.probes import probe
+from exporter.probes import probe, schedule
 from exporter.probes.attribution import Symptom, of_probe
 from exporter.probes.clock_offset import ClockOffset, Skew
 from exporter.probes.context import ExchangeContext, Task
@@ -25,8 +25,9 @@ from exporter.probes.failures import of_probe as of_failed_probe
 from exporter.probes.history import History
 from exporter.probes.meter import ExchangeMeter, ProbeMeter
 
-_APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
-_TRIES, _PAUSE = 6, 1.0  # of what is asked out of turn: how often, seconds between
+APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
+OUT_OF_TURN = 10.0  # seconds between two rounds of questions out of turn, at least
+_PATIENCE = 6.0  # seconds that such a question waits for room in the limits
 _CLOCK_RESOLUTION = 0.001  # seconds; venues cut their server time to milliseconds
 _OUTDATED = 2.0  # intervals after which a result says nothing of now
 
@@ -49,6 +50,16 @@ class EndpointState:
     told: Maintenance | None = None  # what its last answer to tell of maintenance said
     skipped: Skip | None = None  # why the last turn was not taken, if it was not
     failures: deque[ProbeFailure] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+
+def limit_rules(limit: RestLimit, share: float, heaviest: int) -> rate_limit.RateLimitRules:
+    """Return what we may use of a limit; one request of the ``heaviest`` weight always fits."""
+    return rate_limit.RateLimitRules(
+        weight=limit.weight,
+        window=limit.window,
+        share=share,
+        heaviest=min(heaviest, limit.weight),
+    )
 
 
 class ExchangeProbes:
@@ -75,7 +86,10 @@ class ExchangeProbes:
         self.ban = rate_limit.Ban(
             self._clock, bans.of(self._name), partial(bans.record, self._name)
         )
-        self.budgets = {limit: self._budget(limit, share, heaviest) for limit in limits}
+        self.budgets = {
+            limit: rate_limit.RateBudget(limit_rules(limit, share, heaviest), self._clock, self.ban)
+            for limit in limits
+        }
         # Of attempts to connect: probes have no part in it, streams share it.
         rules = settings.connection_rules(venue)
         self.attempts = (
@@ -90,11 +104,14 @@ class ExchangeProbes:
 
     def tasks(self) -> Iterator[Task]:
         """Yield everything that must run."""
+        places = schedule.phases([state.target for state in self.endpoints.values()])
         for state in self.endpoints.values():
             yield (
                 "probe",
                 f"{self._name}/{state.target.endpoint}",
-                partial(self._probe, state, probe.run),
+                partial(
+                    self._probe, state, partial(probe.run, place=places[state.target.endpoint])
+                ),
             )
 
     @property
@@ -185,15 +202,6 @@ class ExchangeProbes:
             elif left.isdecimal() and len(left) < 10:
                 each.reconcile(max(0, limit.weight - int(left)))
 
-    def _budget(self, limit: RestLimit, share: float, heaviest: int) -> rate_limit.RateBudget:
-        rules = rate_limit.RateLimitRules(
-            weight=limit.weight,
-            window=limit.window,
-            share=share,
-            heaviest=min(heaviest, limit.weight),
-        )
-        return rate_limit.RateBudget(rules, self._clock, self.ban)
-
     def _endpoint(self, target: Target) -> EndpointState:
         meter = ProbeMeter(
             self._registry,
@@ -208,7 +216,7 @@ class ExchangeProbes:
         if own and own.pace:
             weight = max(1, target.weight)
             limit = rate_limit.RateLimitRules(
-                weight=weight, window=_APART * own.pace, share=1.0, heaviest=weight
+                weight=weight, window=APART * own.pace, share=1.0, heaviest=weight
             )
             pace = (rate_limit.RateBudget(limit, self._clock, self.ban),)
         readers = probe.Readers()
@@ -223,23 +231,16 @@ class ExchangeProbes:
     async def ask_now(self) -> None:
         """Probe every endpoint once, out of turn: something else of the exchange has failed.
 
-        What the budget forbids is tried again for a few seconds. Nothing was due: what is not sent
-        is no skipped probe.
+        It waits some seconds for room in the limits. Nothing was due: what is not sent is no
+        skipped probe.
         """
         now = self._clock.wall()
+        how = partial(probe.once, patience=_PATIENCE)
         async with asyncio.TaskGroup() as probes:
             for state in self.endpoints.values():
                 last, pace = state.last, state.own.pace if state.own else 0.0
-                if last is None or (last.retry_after is None and now - last.time > _APART * pace):
-                    probes.create_task(self._ask(state))
-
-    async def _ask(self, state: EndpointState) -> None:
-        for _ in range(_TRIES):
-            stood_against: list[Skip] = []
-            await self._probe(state, probe.once, lambda _, skip: stood_against.append(skip))  # noqa: B023
-            if stood_against not in ([Skip.RATE_BUDGET], [Skip.BANNED]):
-                return
-            await self._clock.sleep(_PAUSE)
+                if last is None or (last.retry_after is None and now - last.time > APART * pace):
+                    probes.create_task(self._probe(state, how, lambda _, skip: None))
 
     def _allowances(self, target: Target) -> tuple[probe.Allowance, ...]:
         """Return what must admit a probe; what costs nothing is held off by a ban alone."""
@@ -261,9 +262,7 @@ class ExchangeProbes:
             slots=self._around.slots,
             gates=probe.Gates(
                 breaker=state.breaker,
-                budgets=()
-                if state.target.apart
-                else (*self._allowances(state.target), *state.pace),
+                budgets=(*state.pace, *self._allowances(state.target)),
                 online=self._around.online,
                 maintenance=lambda: self._paused,
                 banned=lambda: not state.target.apart and not self.ban.admit(),

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from exporter.contracts import Clock, Fetch
 from exporter.model import Probed, Target
-from exporter.probes.probe import Readers, phase, probe
+from exporter.probes.probe import Readers, probe
+from exporter.probes.schedule import phase
 
 _STATUSES = frozenset({200, 204})
 _BODY = 64 << 10  # bytes; nobody reads them

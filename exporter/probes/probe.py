@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from hashlib import blake2b
 from math import floor
 from typing import Protocol
 
@@ -24,6 +24,8 @@ from exporter.model import (
 )
 from exporter.probes import expectations
 from exporter.probes.expectations import Document
+from exporter.probes.schedule import first_due, first_turn
+from exporter.probes.schedule import phase as phase
 from exporter.redact import Redactor
 
 _READ = 4096  # bytes of a body in which secrets are looked for before it is cut
@@ -158,11 +160,7 @@ def _retry_after(answer: Answer, wall: float) -> float | None:
 
 
 class Allowance(Protocol):
-    """A rate budget as probes see it: weight now, or in turn within a time, and a ban."""
-
-    def admits(self, weight: int = 1) -> bool: ...
-
-    def admit(self, weight: int = 1) -> bool: ...
+    """A rate budget as probes see it: weight in turn within a time, and a ban."""
 
     async def wait_acquired(self, weight: int, timeout: float) -> None: ...
 
@@ -190,13 +188,6 @@ class Listeners:
 
 # Where a venue refuses without saying for how long. Binance bans for 2 minutes at least.
 _PAUSES = {Reason.RATE_LIMITED: 30.0, Reason.BANNED: 120.0}
-_RAMP = 0.5  # seconds over which the first round is spread
-
-
-def phase(exchange: str, endpoint: str) -> float:
-    """Return the place of an endpoint in its interval, from 0 to 1: the same after every start."""
-    digest = blake2b(f"{exchange}/{endpoint}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 async def run(
@@ -208,21 +199,21 @@ async def run(
     slots: AbstractAsyncContextManager[None],
     gates: Gates,
     listeners: Listeners,
+    place: float | None = None,
 ) -> None:
     """Probe for ever, once an interval; ``slots`` bounds the probes of all targets at once.
 
-    The due times stand fixed on the clock. A probe that outlasts its interval is followed at once
+    The due times stand fixed on the clock, at ``place`` (0 to 1) in each interval, else where the
+    name puts them. A probe that outlasts its interval is followed at once
     by one that counts as late from the first due time it missed; the other missed ones are let
     go, so that a stall never ends in a burst. A probe for which the limits have no room waits for
     it in line, and so comes a little later; its turn is skipped only when the next one would have
     come before.
     """
-    share, interval = phase(target.exchange, target.endpoint), target.interval
-    start = clock.monotonic()
+    share = phase(target.exchange, target.endpoint) if place is None else place
+    start, interval = clock.monotonic(), target.interval
     anchor = start + share * interval  # turn n is due at anchor + n * interval
-    # The first round comes soon, so that a start shows everything; then each waits for its place.
-    due = start + share * min(_RAMP, interval)
-    turn = 0 if anchor - due >= interval / 2 else 1
+    due, turn = start + first_due(share, interval), first_turn(share, interval)
     held_until = 0.0
     while True:
         await clock.sleep(due - clock.monotonic())
@@ -251,10 +242,11 @@ async def once(
     slots: AbstractAsyncContextManager[None],
     gates: Gates,
     listeners: Listeners,
+    patience: float = 0.0,
 ) -> None:
-    """Probe once, now, if nothing stands against it."""
+    """Probe once, now, if nothing stands against it; ``patience``: for the limits, in seconds."""
     now = clock.monotonic()
-    await _attempt(target, now, now, fetch, clock, readers, slots, gates, listeners)
+    await _attempt(target, now, now + patience, fetch, clock, readers, slots, gates, listeners)
 
 
 async def _attempt(
@@ -290,15 +282,32 @@ async def _attempt(
     due += clock.monotonic() - asked
     done: Probed | None = None
     begun = clock.monotonic()
+    last = max(until, begun + target.timeout)
     try:
-        async with slots:
-            begun = clock.monotonic()
-            done = await probe(target, fetch, clock, readers, late=max(0.0, begun - due))
+        async with AsyncExitStack() as held:
+            if await _slot_taken(slots, held, last - begun):
+                begun = clock.monotonic()
+                done = await probe(target, fetch, clock, readers, late=max(0.0, begun - due))
     finally:
         now = clock.monotonic()
         gates.breaker.release(leave, _verdict(done), now - begun, now)
+    if done is None:
+        listeners.skipped(target, Skip.QUEUE_FULL)
+        return 0.0
     listeners.report(done)
     return now + rest(done, gates.budgets)
+
+
+async def _slot_taken(
+    slots: AbstractAsyncContextManager[None], held: AsyncExitStack, timeout: float
+) -> bool:
+    """Take a slot into ``held``; say whether one was free within ``timeout`` seconds."""
+    try:
+        async with asyncio.timeout(timeout):
+            await held.enter_async_context(slots)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _leave(target: Target, gates: Gates, now: float) -> Permit | Skip:
@@ -316,15 +325,12 @@ def _leave(target: Target, gates: Gates, now: float) -> Permit | Skip:
 async def _wait_admitted(target: Target, gates: Gates, until: float, clock: Clock) -> Skip | None:
     """Take the probe's weight of every budget, in turn; say what stood against it until then."""
     weight = max(1, target.weight)  # what costs nothing has its own pace alone
-    if until > clock.monotonic() or all(budget.admits(weight) for budget in gates.budgets):
-        try:
-            for budget in gates.budgets:
-                await budget.wait_acquired(weight, until - clock.monotonic())
-        except TimeoutError:
-            pass
-        else:
-            return None
-    return Skip.BANNED if gates.banned() else Skip.RATE_BUDGET
+    try:
+        for budget in gates.budgets:
+            await budget.wait_acquired(weight, until - clock.monotonic())
+    except TimeoutError:
+        return Skip.BANNED if gates.banned() else Skip.RATE_BUDGET
+    return None
 
 
 def _verdict(done: Probed | None) -> bool | None:

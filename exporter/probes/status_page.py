@@ -22,6 +22,7 @@ from exporter.model import Answer, Maintenance
 log = logging.getLogger(__name__)
 
 PATH = "/api/v2/scheduled-maintenances/active.json"
+PAGE_INTERVAL = 120.0  # seconds between two requests to one page, usually
 LEAST_INTERVAL = 60.0  # seconds between two requests to one page
 MOST_PAGES = 50  # of one program
 _LONGEST = 3600.0  # seconds until a page that fails is asked again
@@ -95,7 +96,7 @@ class Page:
 class StatusPages:
     """All pages, each asked once an interval however many exchanges share it."""
 
-    def __init__(self, fetch: Fetch, clock: Clock, interval: float = 120.0) -> None:
+    def __init__(self, fetch: Fetch, clock: Clock, interval: float = PAGE_INTERVAL) -> None:
         self._fetch, self._clock = fetch, clock
         self._interval = max(interval, LEAST_INTERVAL)
         self.pages: dict[str, Page] = {}

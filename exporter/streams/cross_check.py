@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 1.0  # seconds between two looks at who is silent
 _GRACE = 1.0  # seconds in which the stream may still bring what REST has shown
+LEAST_APART = _LOOK_EVERY + _GRACE  # seconds between two questions to one exchange
 _TIMEOUT, _BODY = 5.0, 1 << 20  # seconds, bytes
 
 

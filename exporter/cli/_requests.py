@@ -1,0 +1,140 @@
+"""What a config asks of others over REST: how often, at what weight, and what will be late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter import config as settings
+from exporter.config import Config, ExchangeConfig
+from exporter.config.units import format_duration
+from exporter.contracts import Venue
+from exporter.flow.rate_limit import RateLimitRules
+from exporter.model import Channel
+from exporter.probes import schedule
+from exporter.probes.exchange_probes import APART, OUT_OF_TURN, limit_rules
+from exporter.probes.schedule import Foreseen, Turns
+from exporter.probes.status_page import PAGE_INTERVAL
+from exporter.streams import cross_check
+from exporter.streams.exchange_books import weight_of
+
+_LATE = 1.5  # intervals between two probes: more than that is said
+_NAMED = 5  # endpoints of one exchange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestKind:
+    """One kind of request that an exchange is asked: how many a second, and the weight of all."""
+
+    what: str
+    rate: float  # a second
+    weight: float  # a second
+    limited: bool = True  # whether it counts against the limits of the exchange
+    steady: bool = True  # False: only while something fails
+
+
+def requests_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> Iterator[RequestKind]:
+    """Yield all kinds of requests on behalf of one exchange; rates are the most there can be."""
+    turns = _probes(exchange, venue, config)
+    yield RequestKind(
+        what="probes",
+        rate=sum(1.0 / each.interval for each in turns),
+        weight=sum(each.weight / each.interval for each in turns),
+    )
+    for each in (*_audits(exchange, venue), *_checks(exchange, venue)):
+        yield RequestKind(
+            what=each.name, rate=1.0 / each.interval, weight=each.weight / each.interval
+        )
+    if settings.status_page(exchange, venue) is not None:
+        yield RequestKind(what="status page", rate=1.0 / PAGE_INTERVAL, weight=0.0, limited=False)
+    yield RequestKind(
+        what="probes out of turn, while it fails",
+        rate=len(turns) / OUT_OF_TURN,
+        weight=sum(each.weight for each in turns) / OUT_OF_TURN,
+        steady=False,
+    )
+
+
+def late(exchange: ExchangeConfig, venue: Venue, config: Config) -> dict[str, Foreseen]:
+    """Return the endpoints that the limits will keep waiting for more than half an interval."""
+    probes = _probes(exchange, venue, config)
+    others = [*_audits(exchange, venue), *_checks(exchange, venue)]
+    found = schedule.foresee([*probes, *others], rules_of(exchange, venue, config))
+    names = {each.name for each in probes}
+    return {
+        name: each
+        for name, each in found.items()
+        if name in names and (each.skipped or each.gap > _LATE * each.interval)
+    }
+
+
+def warnings_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> Iterator[str]:
+    """Yield a line about each endpoint that will be late, and one about the rest of many."""
+    found = late(exchange, venue, config)
+    for name, each in list(found.items())[:_NAMED]:
+        skipped = f", and {each.skipped} of {each.turns} turns skipped" if each.skipped else ""
+        yield (
+            f"{exchange.name}: {name} would go up to {format_duration(round(each.gap, 1))} without "
+            f"a probe, and its interval is {format_duration(each.interval)}: the rate limits have "
+            f"no room{skipped} (raise intervals, or the share of the limits)"
+        )
+    if len(found) > _NAMED:
+        yield f"{exchange.name}: so would {len(found) - _NAMED} more of its endpoints"
+
+
+def rules_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[RateLimitRules]:
+    """Return what we may use of each limit, as the running program will have it."""
+    share = settings.budget_share(exchange, config.probes)
+    checked = any(stream.cross_check is not None for stream in exchange.streams)
+    weights = [each.weight for each in settings.targets(exchange, venue, config.probes)]
+    weights += [weight_of(venue, exchange.streams), cross_check.weight_of(venue, wanted=checked)]
+    return [
+        limit_rules(limit, share, max(weights)) for limit in settings.rest_limits(exchange, venue)
+    ]
+
+
+def _probes(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Turns]:
+    targets = settings.targets(exchange, venue, config.probes)
+    places = schedule.phases(targets)
+    paces = {each.name: APART * each.pace for each in venue.endpoints}
+    return [
+        Turns(
+            name=each.endpoint,
+            interval=each.interval,
+            weight=each.weight,
+            place=places[each.endpoint],
+            pace=paces[each.endpoint] if each.listed else 0.0,
+        )
+        for each in targets
+        if not each.apart  # it is charged to no limit
+    ]
+
+
+def _audits(exchange: ExchangeConfig, venue: Venue) -> Iterator[Turns]:
+    for stream in exchange.streams:
+        every, rules = stream.book_audit, venue.book
+        if every is None or rules is None or not stream.book:
+            continue
+        wanted = settings.subscriptions(exchange, stream, venue)
+        books = sum(each.channel is Channel.BOOK for each in wanted)
+        if books:
+            name = f"book audits of {stream.name}"
+            yield Turns(name=name, interval=every / books, weight=rules.weight, place=0.0)
+
+
+def _checks(exchange: ExchangeConfig, venue: Venue) -> Iterator[Turns]:
+    """Yield cross-checks as if every subscription were silent; one is asked about at a time."""
+    for stream in exchange.streams:
+        if stream.cross_check is None:
+            continue
+        wanted = settings.subscriptions(exchange, stream, venue)
+        asked = [venue.cross_checks[each.channel] for each in wanted
+                 if each.channel in venue.cross_checks]  # fmt: skip
+        if asked:
+            least = cross_check.LEAST_APART
+            yield Turns(
+                name=f"cross-checks of {stream.name}",
+                interval=max(least, stream.cross_check / len(asked)),
+                weight=max(each.weight for each in asked),
+                place=0.0,
+            )
