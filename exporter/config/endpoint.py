@@ -58,7 +58,11 @@ class ExpectConfig:
     contains: str | None = key(
         text("a text of 1 to 500 characters", r"(?s:.{1,500})"), None, "A text to be found there."
     )
-    matches: str | None = key(regex(), None, "Regular expression to be found there.")
+    matches: str | None = key(
+        regex(),
+        None,
+        "Regular expression (RE2) to be found there; in a frame, within its first 4 KiB.",
+    )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain unless it is one whole expectation."""

@@ -303,7 +303,7 @@ class ExchangeConfig:
     status_components: str | None = key(
         regex(),
         None,
-        "Count only maintenance of components whose names match this expression. Default: all.",
+        "Count only maintenance of components whose match this expression (RE2). Default: all.",
     )
     limits: LimitsConfig = key(
         Section(LimitsConfig), {}, "Share of the rate limits that probes may use."

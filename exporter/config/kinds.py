@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from exporter.config import units
 from exporter.config.tree import Items, Node, Pairs, Scalar
 from exporter.contracts import Venue
+from exporter.flow.patterns import LONGEST, PatternError, compiled
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -318,18 +319,20 @@ def url(*schemes: str) -> One[str]:
 
 
 def regex() -> One[str]:
-    """A regular expression of Python."""
+    """A regular expression of RE2, whose searches take no more than linear time."""
 
     def convert(value: str | int | float | bool) -> str:
-        if not isinstance(value, str) or not 0 < len(value) <= 500:
+        if not isinstance(value, str) or not 0 < len(value) <= LONGEST:
             raise _No
         try:
-            re.compile(value.encode())
-        except (re.error, RecursionError, OverflowError) as error:
+            compiled(value)
+        except PatternError as error:
             raise _No(f" ({error})") from error
         return value
 
-    return One("a regular expression", convert, {"type": "string", "minLength": 1})
+    return One(
+        "a regular expression", convert, {"type": "string", "minLength": 1, "maxLength": LONGEST}
+    )
 
 
 def plain() -> One[str | int | float | bool]:

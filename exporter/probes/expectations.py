@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from exporter.decoding import ParseError, any_time, json_path, json_value
 from exporter.flow.backoff import http_date
+from exporter.flow.patterns import occurs
 from exporter.model import ClockSource, Expectation, Maintenance, MaintenanceRule
 from exporter.redact import Redactor
 
@@ -16,10 +16,18 @@ _MISSING: Final = object()
 
 
 class Document:
-    """An answer's body and headers, or a frame: parsed once and when first asked for."""
+    """An answer's body and headers, or a frame: parsed once and when first asked for.
 
-    def __init__(self, body: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> None:
-        self._body, self.headers = body, headers
+    Patterns are looked for in the first ``searched`` characters; None: in all.
+    """
+
+    def __init__(
+        self,
+        body: bytes,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        searched: int | None = None,
+    ) -> None:
+        self._body, self.headers, self.searched = body, headers, searched
         self._json: Any = _MISSING
 
     def at(self, path: str) -> Any:
@@ -58,7 +66,7 @@ def unmet(
                 return f"{where}: expected {'something' if expected.exists else 'nothing'} there"
             continue
         value = document.subject(expected)
-        if wrong := _wrong(expected, value, wall):
+        if wrong := _wrong(expected, value, wall, document.searched):
             return Redactor(hidden).over(f"{where}: {wrong}")[:300]
     return ""
 
@@ -70,7 +78,7 @@ def _exists(expected: Expectation, document: Document) -> bool:
         return False
 
 
-def _wrong(expected: Expectation, value: Any, wall: float) -> str:
+def _wrong(expected: Expectation, value: Any, wall: float, searched: int | None) -> str:
     """Say what is wrong with what stands there; empty for nothing."""
     if expected.equals is not None:
         found = same(value, expected.equals)
@@ -88,7 +96,7 @@ def _wrong(expected: Expectation, value: Any, wall: float) -> str:
     text = value if isinstance(value, str) else repr(value)
     if expected.contains is not None:
         return "" if expected.contains in text else f"does not contain {expected.contains!r}"
-    if expected.matches is not None and re.search(expected.matches, text) is None:
+    if expected.matches is not None and not occurs(expected.matches, text[:searched]):
         return f"nothing matches {expected.matches!r}"
     return ""
 

@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from math import floor
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.decoding import DOUBTFUL
 from exporter.flow.backoff import http_date, retry_after
 from exporter.flow.breaker import Breaker, Permit
+from exporter.flow.patterns import AT_ONCE, SEARCHES
 from exporter.flow.rate_limit import Ban
+from exporter.flow.workers import WorkersBusyError
 from exporter.model import (
     Answer,
     Maintenance,
@@ -73,7 +76,7 @@ async def probe(
     else:
         duration = max(0.0, clock.monotonic() - begun - answer.unread)
         end = answer.certificate_end
-        reason, detail, seen = _judge(target, answer, readers, time)
+        reason, detail, seen = await _judged(target, answer, readers, time)
     return Probed(
         exchange=target.exchange,
         endpoint=target.endpoint,
@@ -96,9 +99,26 @@ class _Seen:
     maintenance: Maintenance | None
 
 
-def _judge(
-    target: Target, answer: Answer, readers: Readers, wall: float
-) -> tuple[Reason | None, str, _Seen | None]:
+_Judgement: TypeAlias = tuple[Reason | None, str, _Seen | None]
+
+
+async def _judged(target: Target, answer: Answer, readers: Readers, wall: float) -> _Judgement:
+    """Judge an answer; beside the event loop where patterns are looked for in a long one."""
+    judge = partial(_judge, target, answer, readers, wall)
+    searched = any(each.matches is not None for each in target.expect) or (
+        target.maintenance is not None and target.maintenance.when.matches is not None
+    )
+    if not searched or len(answer.body) <= AT_ONCE:
+        return judge()
+    try:
+        async with asyncio.timeout(target.timeout):
+            return await SEARCHES.run(judge)
+    except (TimeoutError, WorkersBusyError) as error:
+        why = str(error) or "looking for the patterns of the config takes longer than the timeout"
+        return Reason.BODY_INVALID, why, None
+
+
+def _judge(target: Target, answer: Answer, readers: Readers, wall: float) -> _Judgement:
     """Say what is wrong with an answer, if anything, and read what it tells."""
     document, rule = Document(answer.body, answer.headers), target.maintenance
     told = None if rule is None else expectations.maintenance(rule, document, wall)

@@ -6,9 +6,9 @@ Source: the pages' own API description, /api/v2 ("Scheduled Maintenances: active
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -17,6 +17,8 @@ from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.decoding import Moment, ParseError, epoch, reading
 from exporter.flow.backoff import retry_after
 from exporter.flow.fan_out import fan_out
+from exporter.flow.patterns import AT_ONCE, SEARCHES, occurs
+from exporter.flow.workers import WorkersBusyError
 from exporter.model import Answer, Maintenance
 
 log = logging.getLogger(__name__)
@@ -58,16 +60,16 @@ def read(body: bytes, components: str | None = None) -> Maintenance:
     Of several that go on at once the last end counts. Raises ParseError.
     """
     with reading("statuspage"):
-        found = [
+        updates = [
             update
             for update in _PAGE.decode(body).scheduled_maintenances
             if update.status in _GOING_ON and _concerns(update, components)
         ]
-        ends = [epoch(update.scheduled_until) for update in found if update.scheduled_until]
+        ends = [epoch(update.scheduled_until) for update in updates if update.scheduled_until]
     return Maintenance(
-        active=bool(found),
+        active=bool(updates),
         end=max(ends, default=None),
-        title="; ".join(update.name for update in found)[:_TITLE],
+        title="; ".join(update.name for update in updates)[:_TITLE],
     )
 
 
@@ -75,7 +77,7 @@ def _concerns(update: _StatusUpdate, components: str | None) -> bool:
     # An announcement that names no component is about the whole site.
     if components is None or not update.components:
         return True
-    return any(re.search(components, component.name) for component in update.components)
+    return any(occurs(components, component.name) for component in update.components)
 
 
 Listener: TypeAlias = Callable[[Maintenance], None]
@@ -150,12 +152,15 @@ class StatusPages:
         elif answer.status != 200:
             self._failed(page, f"HTTP {answer.status}", answer)
         else:
-            self._heard(page, answer)
+            await self._heard(page, answer)
 
-    def _heard(self, page: Page, answer: Answer) -> None:
+    async def _heard(self, page: Page, answer: Answer) -> None:
         try:
-            told = [(tell, read(answer.body, components)) for components, tell in page.listeners]
-        except ParseError as error:
+            if len(answer.body) <= AT_ONCE:
+                told = _told(page, answer.body)
+            else:
+                told = await SEARCHES.run(partial(_told, page, answer.body))
+        except (ParseError, WorkersBusyError) as error:
             self._failed(page, str(error), None)
             return
         page.failures = 0
@@ -174,6 +179,10 @@ class StatusPages:
         log.warning(
             "status_page_failed url=%s reason=%r retry_in_s=%.0f", page.url, why[:200], wait
         )
+
+
+def _told(page: Page, body: bytes) -> list[tuple[Listener, Maintenance]]:
+    return [(tell, read(body, components)) for components, tell in page.listeners]
 
 
 def _conditions(page: Page) -> dict[str, str]:

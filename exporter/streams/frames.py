@@ -9,6 +9,7 @@ from exporter.config import Secret, StreamConfig
 from exporter.config.plan import expectation
 from exporter.contracts import Venue
 from exporter.decoding import DOUBTFUL
+from exporter.flow.patterns import AT_ONCE
 from exporter.model import Channel, Control, Event, Expectation, Message
 from exporter.probes.expectations import Document, unmet
 
@@ -41,7 +42,7 @@ def _reader(topic: str, alive: Expectation | None) -> Callable[[bytes], tuple[Ev
 
     def parse(frame: bytes) -> tuple[Event, ...]:
         try:
-            return other if unmet((alive,), Document(frame), 0.0) else shown
+            return other if unmet((alive,), Document(frame, searched=AT_ONCE), 0.0) else shown
         except DOUBTFUL:
             return other
 

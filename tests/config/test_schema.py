@@ -25,6 +25,7 @@ BEYOND = {
     "duplicates",
     "endless_alias",
     "laughs",
+    "patterns",
     "tabs",
     "two_documents",
     "weights",
