@@ -9,11 +9,13 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from math import ceil
 
 from exporter import config as settings
 from exporter import venues
 from exporter.cli import _estimate as estimate
 from exporter.cli import _online as online
+from exporter.cli import _promise as promise
 from exporter.cli import _requests as requests
 from exporter.config import Config, ConfigError, placement
 from exporter.config.units import format_duration
@@ -21,7 +23,8 @@ from exporter.http.proxy import ProxyError
 
 HELP = """\
 Checks a config file exactly as `run` reads it, and prints its cost: series, probes per second,
-request weight against each exchange's limits, connections and subscriptions.
+request weight against each exchange's limits, connections and subscriptions; and within how long
+people are told that an exchange is down, by the shipped rules and a scrape every 5 s.
 
 Each mistake is one line: file, line, key, what was found, what was expected. Nothing in the file
 is expanded (no ${VAR}); secrets come from {env: NAME} or {file: PATH} and must exist.
@@ -105,7 +108,7 @@ async def _ask(config: Config, places: settings.Places) -> online.Findings:
 def report(file: str, config: Config) -> list[str]:
     """Return the lines that describe a good config, warnings last."""
     rows = [["exchange", "venue", "endpoints", "probes/s"]]
-    rows[0] += ["streams", "connections", "subscriptions", "series"]
+    rows[0] += ["streams", "connections", "subscriptions", "series", "told within"]
     limits = [["exchange", "limit", "we use", "may use", "venue allows"]]
     asked = [["exchange", "requests", "at most", "weight"]]
     warnings: list[str] = []
@@ -123,7 +126,9 @@ def report(file: str, config: Config) -> list[str]:
             estimate.series_of(load, config),
         ]
         sums = [sum(pair) for pair in zip(sums, figures, strict=True)]
-        rows.append([exchange.name, exchange.venue, *_figures(figures)])
+        told = promise.told_within(exchange, venue, config)
+        within = "-" if told is None else f"{ceil(told)} s"
+        rows.append([exchange.name, exchange.venue, *_figures(figures), within])
         for stream in exchange.streams:
             wanted = settings.subscriptions(exchange, stream, venue)
             instruments |= {each.instrument for each in wanted}
@@ -161,7 +166,10 @@ def report(file: str, config: Config) -> list[str]:
         warnings += requests.warnings_of(exchange, venue, config)
     shared = estimate.series_shared(len(instruments), config)
     sums[-1] += shared
-    rows += [["(exporter)", *[""] * 6, str(shared)], ["total", "", *_figures(sums)]]
+    rows += [
+        ["(exporter)", *[""] * 6, str(shared), ""],
+        ["total", "", *_figures(sums), ""],
+    ]
     if sums[-1] > config.metrics.series_limit:
         warnings.append(
             f"about {sums[-1]:.0f} series, and metrics.series_limit is "
@@ -169,7 +177,7 @@ def report(file: str, config: Config) -> list[str]:
         )
     head = f"{file} is valid: config hash {settings.config_hash(config)}"
     series = f"about {sums[-1]:.0f} series of at most {config.metrics.series_limit}"
-    lines = [head, "", *aligned(rows), "", series]
+    lines = [head, "", *aligned(rows, numbers=7), "", series]
     lines += ["", *aligned(limits, numbers=0)] if len(limits) > 1 else []
     lines += ["", *aligned(asked, numbers=0)] if len(asked) > 1 else []
     return [*lines, *(["", *(f"warning: {each}" for each in warnings)] if warnings else [])]

@@ -27,7 +27,7 @@ from exporter.probes.meter import ExchangeMeter, ProbeMeter
 
 APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
 OUT_OF_TURN = 10.0  # seconds between two rounds of questions out of turn, at least
-_PATIENCE = 6.0  # seconds that such a question waits for room in the limits
+_PATIENCE = 6.0  # seconds that such a question waits for room in the limits, or for its pace
 _CLOCK_RESOLUTION = 0.001  # seconds; venues cut their server time to milliseconds
 _OUTDATED = 2.0  # intervals after which a result says nothing of now
 
@@ -234,12 +234,10 @@ class ExchangeProbes:
         It waits some seconds for room in the limits. Nothing was due: what is not sent is no
         skipped probe.
         """
-        now = self._clock.wall()
         how = partial(probe.once, patience=_PATIENCE)
         async with asyncio.TaskGroup() as probes:
             for state in self.endpoints.values():
-                last, pace = state.last, state.own.pace if state.own else 0.0
-                if last is None or (last.retry_after is None and now - last.time > APART * pace):
+                if state.last is None or state.last.retry_after is None:
                     probes.create_task(self._probe(state, how, lambda _, skip: None))
 
     def _allowances(self, target: Target) -> tuple[probe.Allowance, ...]:

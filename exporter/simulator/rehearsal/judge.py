@@ -164,6 +164,7 @@ def rehearse(
         muted=tuple(sorted(watch.seen - heard - {name})),
         complaints=(
             *(() if short else _complaints(scenario, fired, resolved, count, unexpected)),
+            *late(scenario, factor, told),
             *people.complaints(
                 name, since, None if resolved is None else quiet, scenario.companions
             ),
@@ -227,6 +228,13 @@ def _complaints(
     most = scenario.notifications
     if most is not None and notifications is not None and notifications > most:
         yield f"at most {most} notification(s) were expected"
+
+
+def late(scenario: Scenario, factor: float, told: float | None) -> Iterator[str]:
+    """Complain of a page that came later than promised; shorter windows promise nothing."""
+    promised = scenario.told
+    if factor == 1 and promised is not None and told is not None and told > promised:
+        yield f"told after {told:.1f} s, promised within {promised:.0f} s"
 
 
 def _check_loaded(stage: RehearsalStage, name: str) -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from exporter.simulator.rehearsal.talk import RehearsalError
 
-_NUMBERS = {"within", "ends", "fixed", "every", "compress", "sites", "notifications"}
+_NUMBERS = {"within", "ends", "fixed", "every", "compress", "sites", "notifications", "told"}
 _KEYS = {"faults", "companions", "ready", "venues", *_NUMBERS}
 
 
@@ -26,7 +26,8 @@ class Scenario:
     ``compress`` times shorter are the shortest that the rule can bear. The faults begin once the
     query ``ready`` has a result, and strike the first of ``sites`` places. ``venues`` are watched
     beside the usual ones. At most so many
-    ``notifications`` may leave. ``companions`` are alerts that people may be told beside it, each
+    ``notifications`` may leave, and the first within ``told`` seconds of the faults, at the shipped
+    windows. ``companions`` are alerts that people may be told beside it, each
     with the reason.
     """
 
@@ -41,6 +42,7 @@ class Scenario:
     venues: tuple[str, ...] = ()
     ready: str | None = None
     notifications: int | None = None
+    told: float | None = None
     companions: Mapping[str, str] = field(default_factory=dict)
 
 
