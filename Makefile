@@ -40,6 +40,10 @@ schedules: ## Run twenty thousand random schedules through bans and restarts: no
 	@scripts/setup dev
 	SCHEDULES=20000 $(BIN)/pytest -q --timeout=0 tests/probes/test_schedule.py $(ARGS)
 
+matrix: ## Rehearse outages of 20 s to 20 min at the shipped windows, twice in a row (ARGS=exchanges, hours)
+	@scripts/setup dev
+	PATH="$(abspath $(VENV))/newer/bin:$$PATH" PYTHONPATH=. $(BIN)/python scripts/rehearse_matrix.py $(or $(ARGS),exchanges)
+
 soak: ## Let ten simulated exchanges misbehave for an hour: memory, tasks and descriptors stay flat
 	@scripts/setup dev
 	$(BIN)/python scripts/benchmarks/chaos.py --soak --for=3600 $(ARGS)
@@ -90,4 +94,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: help demo stack test fast-test fuzz schedules soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean
+.PHONY: help demo stack test fast-test fuzz sequences schedules matrix soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean

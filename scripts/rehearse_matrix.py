@@ -61,7 +61,7 @@ class Outage:
 def outages(what: str, length: float, watched: Sequence[str]) -> list[Outage]:
     """Return what goes on at the same time in one round."""
     if what == "all_down":
-        faults = [{"fault": "timeout", "venue": venue} for venue in watched]
+        faults: list[dict[str, Any]] = [{"fault": "timeout", "venue": venue} for venue in watched]
         faults += [{"fault": "disconnect", "venue": venue, "code": 1006} for venue in watched]
         return [Outage(alert=ALL_DOWN, exchange="", seconds=length, faults=faults)]
     if what == "anomalies":
