@@ -216,15 +216,20 @@ class Reason(StrEnum):
     DNS = "dns"
     CONNECT_REFUSED = "connect_refused"
     CONNECT_TIMEOUT = "connect_timeout"
+    UNREACHABLE = "unreachable"  # no way to its network, as a router or our own system says
     TLS = "tls"
     CERT_EXPIRED = "cert_expired"
     READ_TIMEOUT = "read_timeout"
+    RESET = "reset"  # it, or somebody on the way, broke the connection off
+    CLOSED = "closed"  # it closed the connection without an answer
+    REDIRECT = "redirect"  # 301, 302, 303, 307 or 308: it is elsewhere
     HTTP_4XX = "http_4xx"
     RATE_LIMITED = "rate_limited"
     BANNED = "banned"
     REGION_REFUSED = "region_refused"
     HTTP_5XX = "http_5xx"
     BODY_INVALID = "body_invalid"
+    BARE_LINE_FEED = "bare_line_feed"  # lines of its head end in LF where CR LF belongs
     LOCAL_RESOURCE = "local_resource"  # descriptors, buffers or ports of our own ran out
     OTHER = "other"
 

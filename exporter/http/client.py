@@ -31,7 +31,7 @@ from yarl import URL
 from exporter.contracts import FetchFailedError
 from exporter.http.connection import TcpConnection, connect, resolve
 from exporter.http.proxy import Proxies, Proxy, ask, environment
-from exporter.http.response import ParsedResponse, ResponseError
+from exporter.http.response import BareLineFeedError, ParsedResponse, ResponseError
 from exporter.http.tls import certificate_end, tls_context
 from exporter.model import Answer, Phase, Reason
 
@@ -40,6 +40,10 @@ _ORIGINS = 1000  # routes remembered
 _SECOND_LOOK = 3.0  # seconds for fetching the certificate of a handshake that failed
 _SAFE = ("GET", "HEAD")  # may be sent again when a reused connection turns out to be dead
 _CERT_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED, see the manual page X509_STORE_CTX_get_error
+
+
+class ClosedError(ConnectionError):
+    """The other side closed the connection before it answered."""
 
 
 @dataclass(slots=True)
@@ -223,7 +227,7 @@ class HttpClient:
                     course.answered = True
                     response.feed(data)
                 elif not response.begun:
-                    raise ConnectionResetError("closed without an answer")
+                    raise ClosedError("closed without an answer")
                 else:
                     response.end()
                 if response.begun and course.phase is Phase.PROCESSING:
@@ -366,6 +370,13 @@ _LATE = {
 _ERRNO = {
     errno.ECONNREFUSED: Reason.CONNECT_REFUSED,
     errno.ETIMEDOUT: Reason.CONNECT_TIMEOUT,
+    errno.ENETUNREACH: Reason.UNREACHABLE,
+    errno.EHOSTUNREACH: Reason.UNREACHABLE,
+    errno.ENETDOWN: Reason.UNREACHABLE,
+    errno.EHOSTDOWN: Reason.UNREACHABLE,
+    errno.ECONNRESET: Reason.RESET,
+    errno.ECONNABORTED: Reason.RESET,
+    errno.EPIPE: Reason.RESET,
 }
 # What we have run out of ourselves says nothing of the other side, in whatever phase.
 _LOCAL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL)
@@ -378,12 +389,18 @@ def _reason(error: Exception, course: RequestTiming) -> Reason:
             error, socket.gaierror | ssl.SSLError
         ):  # whose numbers are of other tables
             return Reason.LOCAL_RESOURCE
+        case BareLineFeedError():
+            return Reason.BARE_LINE_FEED
         case ResponseError():
             return Reason.BODY_INVALID
+        case ClosedError():
+            return Reason.CLOSED
         case socket.gaierror():
             return Reason.DNS
         case ssl.SSLCertVerificationError() if error.verify_code == _CERT_EXPIRED:
             return Reason.CERT_EXPIRED
+        case ssl.SSLEOFError() if course.phase is Phase.PROCESSING:
+            return Reason.CLOSED
         case ssl.SSLError():
             return Reason.TLS
         case TimeoutError() if error.errno is None:

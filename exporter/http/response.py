@@ -20,6 +20,10 @@ class ResponseError(ValueError):
     """What came back is no sound answer, or larger than allowed."""
 
 
+class BareLineFeedError(ResponseError):
+    """A line ends in LF alone. RFC 9112, section 2.2, lets us take it for an end; we do not."""
+
+
 class _Part(Enum):
     HEAD = auto()
     LENGTH = auto()  # a body of known length
@@ -111,6 +115,11 @@ class ParsedResponse:
 
     def _line(self) -> bytes | None:
         end = self._buffer.find(b"\r\n", self._at)
+        if (
+            self._part is not _Part.CHUNK_END
+        ):  # where anything may stand that is one chunk's too much
+            last = min(self._at + _LINE_LIMIT, len(self._buffer) if end < 0 else end)
+            _refuse_bare(self._buffer[self._at : last], "between chunks")
         if (len(self._buffer) if end < 0 else end) - self._at > _LINE_LIMIT:
             raise ResponseError("a line between chunks is too long")
         if end < 0:
@@ -125,6 +134,7 @@ class ParsedResponse:
             raise ResponseError(f"more than {HEAD_LIMIT} bytes of headers")
         if not b"HTTP/1.".startswith(head[:7]):
             raise ResponseError(f"no HTTP: {head[:40]!r}")
+        _refuse_bare(head, "of the head")
         if end < 0:
             return False
         self._at = end + 4
@@ -202,6 +212,11 @@ class ParsedResponse:
             raise ResponseError("the compressed body is cut short")
         if self._at < len(self._buffer):
             self.reusable = False  # bytes that nobody asked for
+
+
+def _refuse_bare(text: bytes, where: str) -> None:
+    if text.count(b"\n") != text.count(b"\r\n"):
+        raise BareLineFeedError(f"a line {where} ends in a bare line feed: {text[:40]!r}")
 
 
 def _headers(lines: list[str]) -> dict[str, str]:

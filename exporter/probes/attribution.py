@@ -27,7 +27,10 @@ class Symptom(StrEnum):
 
 
 _REFUSED = (Reason.RATE_LIMITED, Reason.BANNED, Reason.REGION_REFUSED)
-_ANSWERED = (Reason.HTTP_4XX, Reason.HTTP_5XX, Reason.BODY_INVALID, Reason.CERT_EXPIRED)
+_ANSWERED = (
+    Reason.HTTP_4XX, Reason.HTTP_5XX, Reason.REDIRECT, Reason.BODY_INVALID, Reason.BARE_LINE_FEED,
+    Reason.CERT_EXPIRED,
+)  # fmt: skip
 _SILENT = (Lost.NETWORK, Lost.IDLE, Lost.PING_TIMEOUT)
 
 

@@ -12,7 +12,7 @@ from exporter.redact import Redactor
 KEPT = 20  # of each endpoint and stream
 _EXCERPT = 500  # characters
 _DETAIL = 300
-_HEADERS = ("content-type", "date", "server", "retry-after", "via", "cf-ray", "x-cache")
+_HEADERS = ("content-type", "date", "server", "location", "retry-after", "via", "cf-ray", "x-cache")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from exporter.probes.schedule import first_due, first_turn
 from exporter.probes.schedule import phase as phase
 from exporter.redact import Redactor
 
+_REDIRECTS = (301, 302, 303, 307, 308)  # RFC 9110, section 15.4, those with a Location to follow
 _READ = 4096  # bytes of a body in which secrets are looked for before it is cut
 
 # --- one probe ----------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ def _judge(target: Target, answer: Answer, readers: Readers, wall: float) -> _Ju
     try:
         reason = _fault(target, answer, readers) or _status_reason(answer.status, target)
         if reason is not None:
-            return reason, f"status {answer.status}: {_excerpt(answer.body, target)}", unsound
+            return reason, _said(answer, target), unsound
         complaint = expectations.unmet(target.expect, document, wall, target.hidden)
         if complaint:
             return Reason.BODY_INVALID, complaint, unsound
@@ -156,9 +157,18 @@ def _status_reason(status: int, target: Target) -> Reason | None:
         return None
     if status == 429:
         return Reason.RATE_LIMITED
+    if status in _REDIRECTS:
+        return Reason.REDIRECT
     if 400 <= status < 500:
         return Reason.HTTP_4XX
     return Reason.HTTP_5XX if 500 <= status < 600 else Reason.OTHER
+
+
+def _said(answer: Answer, target: Target) -> str:
+    """Return what a refusal says in short: its status, where it leads, how its body begins."""
+    where = answer.headers.get("location")
+    leads = "" if where is None else f" to {Redactor(target.hidden).over(where)[:200]}"
+    return f"status {answer.status}{leads}: {_excerpt(answer.body, target)}"
 
 
 def _excerpt(body: bytes, target: Target) -> str:

@@ -211,7 +211,7 @@ def test_only_safe_methods_are_sent_again() -> None:
     assert asyncio.run(main("GET")).status == 200
     with pytest.raises(FetchFailedError) as caught:
         asyncio.run(main("POST"))
-    assert caught.value.reason is Reason.OTHER
+    assert caught.value.reason is Reason.CLOSED
 
 
 def test_headers_replace_ours_and_cannot_break_out() -> None:

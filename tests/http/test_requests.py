@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 import ssl
+import struct
 import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -44,9 +45,23 @@ def say(*replies: bytes, before: float = 0.0, between: float = 0.0) -> Handler:
 
 
 async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Take the request and reset the connection."""
+    """Take the request and drop the connection."""
     await reader.readuntil(b"\r\n\r\n")
     abort(writer.transport)
+
+
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take the request and reset the connection, as a firewall would."""
+    await reader.readuntil(b"\r\n\r\n")
+    opened = writer.get_extra_info("socket")
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    abort(writer.transport)
+
+
+async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take the request and close the connection in good order."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.close()
 
 
 class Server:
@@ -285,7 +300,15 @@ def test_refused_and_unknown_hosts() -> None:
     [
         (say(OK, before=5.0), Reason.READ_TIMEOUT),
         (say(OK[:-2], OK[-2:], between=5.0), Reason.READ_TIMEOUT),
-        (hang_up, Reason.OTHER),
+        (hang_up, Reason.CLOSED),
+        (leave, Reason.CLOSED),
+        (reset, Reason.RESET),
+        (say(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"), Reason.BARE_LINE_FEED),
+        (say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\n\r\nok"), Reason.BARE_LINE_FEED),
+        (
+            say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nok\n0\n\n"),
+            Reason.BARE_LINE_FEED,
+        ),
         (say(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), Reason.BODY_INVALID),
         (say(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n"), Reason.BODY_INVALID),
         (say(b"HTTP/1.1 200 OK\r\nContent-Length: nine\r\n\r\n"), Reason.BODY_INVALID),
@@ -302,6 +325,32 @@ def test_refused_and_unknown_hosts() -> None:
 def test_failures_have_their_reason(handler: Handler, reason: Reason) -> None:
     """Slow, rude and broken servers each fail in their own way, within the timeout."""
     assert failure(handler, timeout=0.3).reason is reason
+
+
+@pytest.mark.parametrize("certificate", [None, "valid.pem"])
+def test_closed_without_an_answer_is_no_broken_tls(certificate: str | None) -> None:
+    """Who hangs up on a request is said to have, over TLS too, with or without its goodbye."""
+
+    async def main() -> None:
+        ca = str(CERTIFICATES / "ca.pem")
+        async with Server(leave, certificate) as server, HttpClient(ca_file=ca) as client:
+            await get(client, server.url)
+
+    with pytest.raises(FetchFailedError) as caught:
+        asyncio.run(main())
+    assert caught.value.reason is Reason.CLOSED
+
+
+def test_no_way_to_a_network_is_said() -> None:
+    """The system's word that there is no route is a reason of its own."""
+
+    async def main() -> None:
+        async with HttpClient(address="ff0e::1") as client:  # no machine connects to a multicast
+            await get(client, "http://venue.example/")
+
+    with pytest.raises(FetchFailedError) as caught:
+        asyncio.run(main())
+    assert caught.value.reason is Reason.UNREACHABLE
 
 
 def test_cut_off_body_is_invalid() -> None:

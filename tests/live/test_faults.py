@@ -96,7 +96,7 @@ CASES = (
         ),
     ),
     Case("timeout", {"fault": "timeout"}, fails("read_timeout")),
-    Case("reset", {"fault": "reset", "endpoint": "*"}, fails("other")),
+    Case("reset", {"fault": "reset", "endpoint": "*"}, fails("reset")),
     Case(
         "refuse",
         {"fault": "refuse"},

@@ -74,7 +74,7 @@ def test_every_reason_tells_something() -> None:
     silent = {reason for reason in Reason if of_probe(reason) is Symptom.UNREACHED}
     assert silent == {
         Reason.DNS, Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.TLS,
-        Reason.READ_TIMEOUT, Reason.OTHER,
+        Reason.READ_TIMEOUT, Reason.UNREACHABLE, Reason.RESET, Reason.CLOSED, Reason.OTHER,
     }  # fmt: skip
     mute = {lost for lost in (None, *Lost) if of_stream(lost) is Symptom.UNREACHED}
     assert mute == {None, Lost.NETWORK, Lost.IDLE, Lost.PING_TIMEOUT}

@@ -27,6 +27,7 @@ from exporter.model import (
     Skip,
     Target,
 )
+from exporter.probes.failures import of_probe
 from exporter.probes.probe import Gates, Listeners, Readers, phase, probe, run
 from tests.fakes import FakeClock, run_virtual
 
@@ -92,7 +93,9 @@ def judged(
     ("status", "reason"),
     [
         (200, None),
-        (301, Reason.OTHER),
+        (301, Reason.REDIRECT),
+        (304, Reason.OTHER),
+        (308, Reason.REDIRECT),
         (404, Reason.HTTP_4XX),
         (418, Reason.HTTP_4XX),
         (429, Reason.RATE_LIMITED),
@@ -104,6 +107,17 @@ def judged(
 def test_status_gives_reason(status: int, reason: Reason | None) -> None:
     """Every status outside those expected fails the probe, with a reason of the closed set."""
     assert judged(answer(status)).reason is reason
+
+
+def test_a_redirect_says_where_it_leads() -> None:
+    """Whoever reads the failure sees the new place, without what we had sent along."""
+    target = replace(TARGET, headers={"X-Key": "hunter2hunter2"})
+    done = judged(answer(301, b"", location="https://new.example/?k=hunter2hunter2"), target)
+    assert done.detail.startswith("status 301 to https://new.example/?k=")
+    assert "hunter2" not in done.detail
+    kept = of_probe(done, target)
+    assert kept.headers["location"].startswith("https://new.example/")
+    assert "hunter2" not in str(kept)
 
 
 def test_expected_status_may_be_any() -> None:
