@@ -289,14 +289,34 @@ _TRADABLE = Row(
             width=12,
         ),
         states(
-            "Maintenance over time",
-            """Announced by the venue or by our calendar. Bad is maintenance that nobody announced,
-            or that lasts beyond its announced end.""",
+            "Maintenance, restrictions and incidents over time",
+            """Maintenance as the venue or our calendar says, and what else the venue says of
+            itself. Bad is maintenance that nobody announced or that lasts beyond its announced end,
+            and any restricted mode or incident: those mute nothing.""",
             Query(
                 "max by (exchange, source) (exchange_maintenance_active{@exchange})",
                 "{{exchange}} {{source}}",
             ),
-            words={0: ("none", GOOD), 1: ("maintenance", IDLE)},
+            Query(
+                """3 * (min by (exchange)
+                (exchange_maintenance_start_timestamp_seconds{@exchange}) - time() < bool 86400)""",
+                "{{exchange}} next",
+            ),
+            Query(
+                """2 * max by (exchange, mode)
+                (exchange_trading_mode{@exchange, mode!="trading"})""",
+                "{{exchange}} {{mode}}",
+            ),
+            Query(
+                "2 * max by (exchange) (exchange_incident_active{@exchange})",
+                "{{exchange}} incident",
+            ),
+            words={
+                0: ("none", GOOD),
+                1: ("maintenance", IDLE),
+                2: ("restricted or failing", BAD),
+                3: ("announced within a day", IDLE),
+            },
         ),
     ],
 )

@@ -24,9 +24,16 @@ from exporter.model import (
     Notification,
     Outcome,
     Reason,
+    WatchedMarkets,
 )
 
 # --- venues -----------------------------------------------------------------------------------
+
+
+class ReadStatus(Protocol):
+    """Reads what a venue says of itself, as far as it concerns what is watched."""
+
+    def __call__(self, body: bytes, watched: WatchedMarkets = ...) -> Maintenance: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +48,7 @@ class Endpoint:
     interval: float = 10.0
     pace: float = 0.0  # between two requests at least, where the venue limits this one by itself
     clock: Callable[[bytes], float] | None = None  # body → the venue's time, epoch seconds
-    status: Callable[[bytes], Maintenance] | None = None
+    status: ReadStatus | None = None
     default: bool = True  # probed when the config names no endpoints
 
 

@@ -139,7 +139,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     reply: str | None = None
     ready: bool = False
     reconnect: bool = False
-    maintenance: bool | None = None
+    maintenance: Maintenance | None = None
     data: bool = False
 
 
@@ -189,22 +189,37 @@ class MarketState:
 
 
 class TradingMode(StrEnum):
-    """What an exchange as a whole lets its customers do; a restriction is no maintenance."""
+    """What customers may do, from all to least; a restriction is no maintenance."""
 
     TRADING = "trading"
-    POST_ONLY = "post_only"
     LIMIT_ONLY = "limit_only"
+    POST_ONLY = "post_only"
     CANCEL_ONLY = "cancel_only"
+    HALTED = "halted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedMarkets:
+    """What an exchange watches of its venue, so that notices can be matched with it."""
+
+    instruments: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()  # the same in the venue's spelling
+    stream_url: str = ""  # which names the product at some venues
+
+
+EVERYTHING = WatchedMarkets()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:
-    """What a venue says of itself. ``end`` in epoch seconds, None when it does not say."""
+    """What a venue says of itself; times in epoch seconds, None when it does not say."""
 
     active: bool
     end: float | None = None
     title: str = ""
-    mode: TradingMode | None = None  # None where this source does not say
+    mode: TradingMode | None = None  # the most restricted of what is watched
+    start: float | None = None  # of the next one that is announced
+    incident: str = ""  # faults that the venue admits: no maintenance, whatever it calls them
 
 
 # --- probes -----------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ from exporter.config.plan import (
     status_page,
     subscriptions,
     targets,
+    watched,
     windows,
 )
 from exporter.config.secret import Secret
@@ -104,6 +105,7 @@ __all__ = [
     "subscriptions",
     "targets",
     "units",
+    "watched",
     "windows",
 ]
 

@@ -26,6 +26,7 @@ from exporter.model import (
     MaintenanceRule,
     Subscription,
     Target,
+    WatchedMarkets,
 )
 
 _USUAL = VenueEndpoint(name="usual", path="/").interval
@@ -163,6 +164,15 @@ def windows(exchange: ExchangeConfig) -> tuple[tuple[calendar.CalendarWindow, bo
         )
         for each in exchange.maintenance
         for zone in (ZoneInfo(each.zone),)
+    )
+
+
+def watched(exchange: ExchangeConfig, venue: Venue) -> WatchedMarkets:
+    """Return what an exchange watches, for notices to be matched with."""
+    return WatchedMarkets(
+        instruments=exchange.symbols,
+        symbols=tuple(symbol(exchange, venue, each) for each in exchange.symbols),
+        stream_url=(exchange.stream_url or venue.stream_urls)[0],
     )
 
 

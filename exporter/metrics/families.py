@@ -194,13 +194,25 @@ MAINTENANCE_ACTIVE = _gauge(
 TRADING_MODE = _gauge(
     "exchange_trading_mode",
     "Trading mode published by the venue: 1 for the current mode, 0 for the others; "
-    "absent if the venue publishes none. A restricted mode is not a maintenance.",
+    "absent if the venue publishes none. Of modes per market the most restricted one among the "
+    "configured symbols. A restricted mode is not a maintenance.",
     "exchange",
     "mode",
 )
 MAINTENANCE_END = _gauge(
     "exchange_maintenance_end_timestamp_seconds",
     "Announced end of the current maintenance; absent if no end was announced.",
+    "exchange",
+)
+MAINTENANCE_START = _gauge(
+    "exchange_maintenance_start_timestamp_seconds",
+    "Start of the next maintenance that the venue has announced; absent if none is announced.",
+    "exchange",
+)
+INCIDENT_ACTIVE = _gauge(
+    "exchange_incident_active",
+    "Whether the venue itself reports an unplanned incident (1) or none (0); absent until it was "
+    "asked. An incident is not a maintenance.",
     "exchange",
 )
 CLOCK_OFFSET = _gauge(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from exporter import config as settings
@@ -15,7 +16,7 @@ from exporter.flow import rate_limit
 from exporter.flow.breaker import Breaker
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Circuit, Maintenance, Phase, Probed, Skip, Target
+from exporter.model import Answer, Circuit, Maintenance, Phase, Probed, Skip, Target, TradingMode
 from exporter.probes import probe, schedule
 from exporter.probes.attribution import Symptom, of_probe
 from exporter.probes.clock_offset import ClockOffset, Skew
@@ -24,6 +25,8 @@ from exporter.probes.failures import KEPT, ProbeFailure
 from exporter.probes.failures import of_probe as of_failed_probe
 from exporter.probes.history import History
 from exporter.probes.meter import ExchangeMeter, ProbeMeter
+
+log = logging.getLogger(__name__)
 
 APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
 OUT_OF_TURN = 10.0  # seconds between two rounds of questions out of turn, at least
@@ -99,8 +102,10 @@ class ExchangeProbes:
         self.offset = ClockOffset()
         self.skew = Skew()
         self._windows = settings.windows(configured)
+        self._watched = settings.watched(configured, venue)
         self._paused = False
         self._announced: dict[MaintenanceSource, Maintenance] = {}
+        self._on_stream: Maintenance | None = None  # where no status endpoint is probed
 
     def tasks(self) -> Iterator[Task]:
         """Yield everything that must run."""
@@ -135,7 +140,41 @@ class ExchangeProbes:
         self._announced[source] = maintenance
         self._meter.maintenance(source, maintenance.active, maintenance.end)
         if source is MaintenanceSource.VENUE:
-            self._meter.trading(maintenance.mode)
+            self._meter.said(maintenance)
+
+    def stream_said(self, maintenance: Maintenance) -> None:
+        """Note what the venue says of itself on a stream: as its status endpoint would, sooner.
+
+        What a stream leaves out is as the endpoint said.
+        """
+        asked = [each for each in self.endpoints.values() if each.own and each.own.status]
+        for state in asked:
+            before = state.told or maintenance
+            state.told = replace(
+                maintenance,
+                start=maintenance.start or before.start,
+                incident=maintenance.incident or before.incident,
+            )
+        if not asked:
+            self._on_stream = maintenance
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Tell what all that the venue says of itself comes to."""
+        told = [each.told for each in self.endpoints.values()]
+        found = _together(each for each in (*told, self._on_stream) if each is not None)
+        before = self.said
+        if (found.incident, found.mode) != (before.incident, before.mode):
+            log.info(
+                "venue_said exchange=%s mode=%s incident=%r title=%r",
+                self._name, found.mode, found.incident, found.title,
+            )  # fmt: skip
+        self.announced(MaintenanceSource.VENUE, found)
+
+    @property
+    def said(self) -> Maintenance:
+        """What the venue itself said last."""
+        return self._announced.get(MaintenanceSource.VENUE, Maintenance(active=False))
 
     def page_said(self, maintenance: Maintenance) -> None:
         """Note what the status page says of maintenance."""
@@ -175,12 +214,13 @@ class ExchangeProbes:
                 state.meter.outdated()
             if state.read < oldest:
                 state.meter.unread()
+                if state.told is not None and _bare(state.told) != state.told:
+                    state.told = _bare(state.told)
+                    self._sum_up()
             elif state.own is not None:
                 recent.append(state.own)
         if not any(each.clock for each in recent):
             self._meter.clock(None, None)
-        if not any(each.status for each in recent):
-            self._meter.trading(None)
 
     def _look_up(self, now: float) -> None:
         """See whether the config's calendar has a window open."""
@@ -224,7 +264,7 @@ class ExchangeProbes:
             readers = probe.Readers(
                 fault=self._venue.fault,
                 clock=own.clock if own else None,
-                status=own.status if own else None,
+                status=partial(own.status, watched=self._watched) if own and own.status else None,
             )
         return EndpointState(target, Breaker(rules, meter.circuit), meter, readers, own, pace)
 
@@ -294,9 +334,7 @@ class ExchangeProbes:
                 self._set_clock(done.clock, done, done.answer.phases, resolution, now)
         if done.maintenance is not None:
             state.told = done.maintenance
-            told = [each.told for each in self.endpoints.values() if each.told is not None]
-            active = next((each for each in told if each.active), done.maintenance)
-            self.announced(MaintenanceSource.VENUE, active)
+            self._sum_up()
         self._around.probed(done)
 
     def _set_clock(
@@ -315,3 +353,25 @@ class ExchangeProbes:
         offset = self.offset.observe(said, sent, round_trip, resolution, now)
         self.skew.offset = offset.value
         self._meter.clock(offset.value, offset.error)
+
+
+_MODES = tuple(TradingMode)  # from all to least
+
+
+def _bare(said: Maintenance) -> Maintenance:
+    """Return what counts of a statement however old: a maintenance may take the endpoint too."""
+    return replace(said, mode=None, start=None, incident="")
+
+
+def _together(said: Iterable[Maintenance]) -> Maintenance:
+    """Sum up what endpoints say: any maintenance, the most restricted mode, the next beginning."""
+    found = list(said)
+    active = next((each for each in found if each.active), Maintenance(active=False))
+    modes = [_MODES.index(each.mode) for each in found if each.mode is not None]
+    return replace(
+        active,
+        title=active.title or "; ".join(each.title for each in found if each.title)[:200],
+        mode=_MODES[max(modes)] if modes else None,
+        start=min((each.start for each in found if each.start is not None), default=None),
+        incident="; ".join(each.incident for each in found if each.incident)[:200],
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip, TradingMode
+from exporter.model import Answer, Circuit, Maintenance, Phase, Probed, Reason, Skip, TradingMode
 
 _CODES = 12  # series of exchange_probe_http_responses_total per endpoint, "other" among them
 
@@ -114,6 +114,8 @@ class ExchangeMeter:
             f.MAINTENANCE_ACTIVE, exchange, values=f.MaintenanceSource, start=0
         )
         self._end = registry.gauge(f.MAINTENANCE_END, exchange)
+        self._start = registry.gauge(f.MAINTENANCE_START, exchange)
+        self._incident = registry.gauge(f.INCIDENT_ACTIVE, exchange)
         self._modes = registry.gauges(f.TRADING_MODE, exchange, values=TradingMode, start=None)
         self._offset = registry.gauge(f.CLOCK_OFFSET, exchange)
         self._offset_error = registry.gauge(f.CLOCK_OFFSET_ERROR, exchange)
@@ -135,10 +137,16 @@ class ExchangeMeter:
         elif not going_on:
             self._end.set(None)
 
-    def trading(self, mode: TradingMode | None) -> None:
-        """Show in which mode the venue says that it trades; None: it names none just now."""
+    def said(self, maintenance: Maintenance) -> None:
+        """Show what the venue says of itself beside its maintenance; what it leaves out is absent.
+
+        The mode is the most restricted of what is watched.
+        """
+        mode = maintenance.mode
         for each, child in self._modes.items():
             child.set(None if mode is None else float(each is mode))
+        self._start.set(maintenance.start)
+        self._incident.set(1.0 if maintenance.incident else 0.0)
 
     def clock(self, offset: float | None, error: float | None) -> None:
         """Show the venue's clock minus ours and how wrong that may be; seconds, None: unknown."""

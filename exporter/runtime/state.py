@@ -53,6 +53,9 @@ def _exchange(exchange: Exchange, now: float, monotonic: float) -> shown.Exchang
         banned_until=banned if banned > now else None,
         maintenance=exchange.probing.maintenance.active,
         maintenance_end=exchange.probing.maintenance.end,
+        maintenance_start=exchange.probing.said.start,
+        mode=exchange.probing.said.mode or "",
+        incident=exchange.probing.said.incident,
     )
 
 

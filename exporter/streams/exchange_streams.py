@@ -17,7 +17,16 @@ from exporter.flow.dead_letters import LONGEST, DeadLetter
 from exporter.flow.overflow import SpillOrigin
 from exporter.metrics.children import HistogramChild
 from exporter.metrics.registry import Registry
-from exporter.model import Ack, Channel, Control, Lost, QueuePolicy, Subscription, SubscriptionState
+from exporter.model import (
+    Ack,
+    Channel,
+    Control,
+    Lost,
+    Maintenance,
+    QueuePolicy,
+    Subscription,
+    SubscriptionState,
+)
 from exporter.probes.context import ExchangeContext, Task
 from exporter.probes.exchange_probes import ExchangeProbes
 from exporter.probes.failures import KEPT, StreamFailure, of_stream
@@ -150,6 +159,7 @@ class ExchangeStreams:
             fault=venue.fault,
             answered=probing.answered,
         )
+        self._said = probing.stream_said
         self.streams: list[StreamState] = []
         self._queue_wait: HistogramChild | None = None  # all streams share one
         self.priced: list[Feed] = []
@@ -233,7 +243,7 @@ class ExchangeStreams:
                 children.ping_rtt,
             ),
             clock=clock,
-            meter=_stream_meter(state, children, clock, partial(self._dead, name)),
+            meter=_stream_meter(state, children, clock, partial(self._dead, name), self._said),
             sinks={topic: watch.sink for topic, watch in watches.items()},
             stale_after=lambda topic: watches[topic].stale_after,
             chance=random,
@@ -329,6 +339,7 @@ def _stream_meter(
     children: StreamChildren,
     clock: Clock,
     dead: Callable[[bytes, Exception], None],
+    said: Callable[[Maintenance], None],
 ) -> StreamListener:
     """Tell both the metrics and the state that pages show."""
 
@@ -361,6 +372,8 @@ def _stream_meter(
 
     def control(event: Ack | Control) -> None:
         children.control(event)
+        if isinstance(event, Control) and event.maintenance is not None:
+            said(event.maintenance)
         if isinstance(event, Ack) and event.depth is not None:
             for topic in event.topics:
                 watch = state.watches.get(topic)

@@ -28,6 +28,7 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.model import (
+    EVERYTHING,
     MARKET_DATA,
     Ack,
     Answer,
@@ -44,7 +45,9 @@ from exporter.model import (
     Reason,
     Side,
     Trade,
+    WatchedMarkets,
 )
+from exporter.venues.families import windows
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
@@ -116,14 +119,6 @@ class _BybitReply(Struct, gc=False):
     data: _Outcome | None = None  # options alone
 
 
-class _BybitSystem(Struct, gc=False):
-    state: str
-
-
-class _Systems(Struct, gc=False):
-    data: list[_BybitSystem]
-
-
 class _Topic(Struct, gc=False):
     topic: str | None = None
 
@@ -133,7 +128,6 @@ _trades = msgspec.json.Decoder(_BybitTrades, strict=False).decode
 _tops = msgspec.json.Decoder(_BybitTops, strict=False).decode
 _book = msgspec.json.Decoder(_BybitBook, strict=False).decode
 _klines = msgspec.json.Decoder(_Klines, strict=False).decode
-_systems = msgspec.json.Decoder(_Systems).decode
 _reply = msgspec.json.Decoder(_BybitReply).decode
 _topic = msgspec.json.Decoder(_Topic).decode
 
@@ -160,8 +154,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         if topic.startswith("kline."):
             return _read_klines(frame)
         if topic.startswith("system.status"):
-            active = any(row.state == "ongoing" for row in _systems(frame).data)
-            return (Control("system.status", maintenance=active),)
+            return (Control("system.status"),)
         label = topic.partition(".")[0]
         if label in _UNUSED:
             return (Control(label, data=True),)
@@ -298,12 +291,11 @@ class _TimeBody(Struct):
     result: _Clock
 
 
-class _BybitWindow(Struct):
-    state: str
-    title: str = ""
-    end: str = ""
+class _BybitWindow(windows.Window, kw_only=True):
     env: int = 1
-    product: list[int] = []  # empty: all
+    product: list[int] | None = None  # none: all
+    serviceTypes: list[int] | None = None  # noqa: N815
+    maintainType: int = 1  # noqa: N815
 
 
 class _BybitWindows(Struct):
@@ -340,27 +332,41 @@ def read_time(body: bytes) -> float:
         return seconds(clock.timeNano, 1e9)
 
 
-# Futures and spot, which are read here; 3 are options, 4 spreads. Only 3 is confirmed.
-_PRODUCTS = frozenset({1, 2})
+_FUTURES, _SPOT, _OPTIONS = 1, 2, 3  # 4 are spreads
+_BY_ROUTE = {"spot": _SPOT, "linear": _FUTURES, "inverse": _FUTURES, "option": _OPTIONS}
+_SERVICES = frozenset(
+    {1, 5}
+)  # trading as a whole and market data; others take orders, or are private
+_PRODUCTION, _INCIDENT = 1, 3
 
 
-def _ours(row: _BybitWindow) -> bool:
-    return row.env == 1 and (not row.product or not _PRODUCTS.isdisjoint(row.product))
+def _products(watched: WatchedMarkets) -> frozenset[int]:
+    """Return the numbers of the products that are watched."""
+    route = _BY_ROUTE.get(watched.stream_url.rstrip("/").rpartition("/")[2], _SPOT)
+    found = {_product(each, route) for each in watched.instruments}
+    return frozenset(found or {_SPOT, _FUTURES})
 
 
-def read_status(body: bytes) -> Maintenance:
-    """Read whether a maintenance of spot or futures is under way, and until when.
+def _product(instrument: str, route: int) -> int:
+    match instrument.split("-")[2:]:  # after base and quote
+        case []:
+            return route
+        case [*_, "C" | "P"]:
+            return _OPTIONS
+    return _FUTURES
 
-    Source: Bybit v5, "Get System Status", fields of the answer, read 2026-11-30.
-    """
+
+def read_status(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenance:
+    """Read what goes on and what is announced of the products that are watched."""
     with reading("bybit status"):
-        rows = msgspec.json.decode(body, type=_StatusBody).result.rows
-        ongoing = [row for row in rows if row.state == "ongoing" and _ours(row)]
-        ends = [seconds(row.end, 1e3) for row in ongoing if row.end not in ("", "0")]
-        return Maintenance(
-            active=bool(ongoing),
-            end=max(ends, default=None),
-            title="; ".join(row.title for row in ongoing)[:200],
+        rows = msgspec.json.decode(body, type=_StatusBody, strict=False).result.rows
+        products = _products(watched)
+        return windows.summed_up(
+            (row, row.maintainType == _INCIDENT)
+            for row in rows
+            if row.env == _PRODUCTION
+            and not products.isdisjoint(row.product or products)
+            and not _SERVICES.isdisjoint(row.serviceTypes or _SERVICES)
         )
 
 
@@ -496,8 +502,5 @@ VENUE = Venue(
     timestamps=dict.fromkeys(MARKET_DATA, "ts, when the frame was generated (ms)"),
     source="bybit-exchange/docs v5 at 072c197, read 2026-07-24",
     checked="documentation",
-    unsure=(
-        "whether u of orderbook.50 rises by exactly 1; another step counts as a gap",
-        "products 1, 2 and 4 of /v5/system/status, taken as futures, spot and spreads",
-    ),
+    unsure=("whether u of orderbook.50 rises by exactly 1; another step counts as a gap",),
 )

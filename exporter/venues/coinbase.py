@@ -27,6 +27,7 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.model import (
+    EVERYTHING,
     Ack,
     Answer,
     Channel,
@@ -34,12 +35,15 @@ from exporter.model import (
     Control,
     Depth,
     Event,
+    Maintenance,
     Market,
     MarketState,
     Quote,
     Reason,
     Side,
     Trade,
+    TradingMode,
+    WatchedMarkets,
 )
 
 
@@ -304,7 +308,43 @@ class _Product(Struct):
     base_currency: str
     quote_currency: str
     status: str
-    trading_disabled: bool = False
+    trading_disabled: bool | None = None
+    cancel_only: bool | None = None
+    post_only: bool | None = None
+    limit_only: bool | None = None
+
+    @property
+    def mode(self) -> TradingMode:
+        """What may be done there, the least that is said."""
+        if self.trading_disabled:
+            return TradingMode.HALTED
+        if self.cancel_only:
+            return TradingMode.CANCEL_ONLY
+        if self.post_only:
+            return TradingMode.POST_ONLY
+        return TradingMode.LIMIT_ONLY if self.limit_only else TradingMode.TRADING
+
+
+_MODES = tuple(TradingMode)  # from all to least
+
+
+def read_status(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenance:
+    """Read the most restricted mode of the products that are watched; no maintenance is told.
+
+    Of all together, where none is named, the least restricted counts: some product always is.
+    Products that are not online are for discovery to leave out.
+    Source: bodies of /products recorded in April 2021.
+    """
+    with reading("coinbase products"):
+        rows = msgspec.json.decode(body, type=list[_Product])
+    modes = {row.id: _MODES.index(row.mode) for row in rows if row.status == "online"}
+    found = [modes[symbol] for symbol in watched.symbols if symbol in modes]
+    if not watched.symbols and modes:
+        found = [min(modes.values())]
+    if not found:
+        return Maintenance(active=False)
+    restricted = [symbol for symbol in watched.symbols if modes.get(symbol)]
+    return Maintenance(active=False, title=", ".join(restricted)[:200], mode=_MODES[max(found)])
 
 
 def read_time(body: bytes) -> float:
@@ -358,6 +398,7 @@ VENUE = Venue(
     rest_url="https://api.exchange.coinbase.com",
     endpoints=(
         Endpoint(name="time", path="/time", clock=read_time),
+        Endpoint(name="status", path="/products", interval=60.0, status=read_status),
         Endpoint(name="ticker", path=_TICKER, default=False),
     ),
     fault=fault,

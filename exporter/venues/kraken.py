@@ -88,12 +88,8 @@ class _KrakenHeartbeat(Struct, gc=False, tag_field="channel", tag="heartbeat"):
     pass
 
 
-class _KrakenSystem(Struct, gc=False):
-    system: str
-
-
 class _KrakenStatus(Struct, gc=False, tag_field="channel", tag="status"):
-    data: list[_KrakenSystem]
+    data: list[family.State]
 
 
 class _KrakenInstruments(Struct, gc=False, tag_field="channel", tag="instrument"):
@@ -216,9 +212,7 @@ def _candles(message: _KrakenCandles) -> tuple[Event, ...]:
 
 
 def _status(message: _KrakenStatus) -> tuple[Event, ...]:
-    # A restricted mode (cancel_only, post_only, limit_only) is no maintenance.
-    maintenance = any(row.system == "maintenance" for row in message.data)
-    return (Control("status", maintenance=maintenance),)
+    return tuple(Control("status", maintenance=family.said(row)) for row in message.data)
 
 
 _EVENTS: dict[type, Callable[[Any], tuple[Event, ...]]] = {

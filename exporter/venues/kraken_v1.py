@@ -207,7 +207,7 @@ def _reply(
 ) -> Ack | Control:
     match row:
         case _KrakenV1System(status=status):
-            return Control("systemStatus", maintenance=status != "online")
+            return Control("systemStatus", maintenance=family.said(family.State(status=status)))
         case _KrakenV1Heartbeat():
             return Control("heartbeat")
         case _Pong():

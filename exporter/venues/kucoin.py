@@ -33,6 +33,7 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.model import (
+    EVERYTHING,
     Ack,
     Answer,
     Channel,
@@ -48,6 +49,8 @@ from exporter.model import (
     Reason,
     Side,
     Trade,
+    TradingMode,
+    WatchedMarkets,
 )
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -338,11 +341,21 @@ def read_time(body: bytes) -> float:
         return seconds(msgspec.json.decode(_payload(body), type=int), 1e3)
 
 
-def read_status(body: bytes) -> Maintenance:
-    """Read what the venue says of itself: ``open``, ``close`` or ``cancelonly``."""
+_MODES = {"open": TradingMode.TRADING, "cancelonly": TradingMode.CANCEL_ONLY}
+
+
+def read_status(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenance:
+    """Read what the venue says of itself: ``open``, ``close`` or ``cancelonly``.
+
+    Where only cancels are taken is no maintenance, which would silence the pages that tell of it.
+    """
     with reading("kucoin status"):
-        status = msgspec.json.decode(_payload(body), type=_KuCoinStatus)
-        return Maintenance(active=status.status != "open", title=(status.msg or "")[:200])
+        found = msgspec.json.decode(_payload(body), type=_KuCoinStatus)
+        return Maintenance(
+            active=found.status == "close",
+            title=(found.msg or "")[:200],
+            mode=_MODES.get(found.status),
+        )
 
 
 def read_markets(body: bytes) -> tuple[Market, ...]:

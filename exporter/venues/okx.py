@@ -29,6 +29,7 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.model import (
+    EVERYTHING,
     Ack,
     Answer,
     Channel,
@@ -44,7 +45,9 @@ from exporter.model import (
     Reason,
     Side,
     Trade,
+    WatchedMarkets,
 )
+from exporter.venues.families import windows
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
@@ -428,11 +431,10 @@ class _Times(Struct):
     data: list[_OkxTime]
 
 
-class _OkxWindow(Struct):
-    state: str
-    title: str = ""
-    end: str = ""
-    env: str = "1"
+class _OkxWindow(windows.Window, kw_only=True):
+    env: str | None = None
+    serviceType: str | None = None  # noqa: N815
+    maintType: str | None = None  # noqa: N815
 
 
 class _OkxWindows(Struct):
@@ -461,16 +463,33 @@ def read_time(body: bytes) -> float:
         return seconds(msgspec.json.decode(body, type=_Times).data[0].ts, 1e3)
 
 
-def read_status(body: bytes) -> Maintenance:
-    """Read whether a maintenance of the production system is under way, and until when."""
+# 0 are the streams, 5 is trading, which has no prices without it, by accounts (8) or products (9).
+# 1 to 4 were spot, futures, perpetuals and options in older answers. What is left out: block
+# trading, bots, spreads, copy trading, and "others", such as a part of the instruments.
+_SERVICES = frozenset({"", "0", "5", "8", "9"})
+_KINDS = {"1": "SPOT", "2": "FUTURES", "3": "SWAP", "4": "OPTION"}
+
+
+def _kind(symbol: str) -> str:
+    match symbol.split("-")[2:]:
+        case []:
+            return "SPOT"
+        case ["SWAP"]:
+            return "SWAP"
+        case [_]:
+            return "FUTURES"
+    return "OPTION"
+
+
+def read_status(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenance:
+    """Read what goes on and what is announced of the services that are watched."""
     with reading("okx status"):
-        rows = msgspec.json.decode(body, type=_OkxWindows).data
-        ongoing = [row for row in rows if row.state == "ongoing" and row.env == "1"]
-        ends = [seconds(row.end, 1e3) for row in ongoing if row.end != ""]
-        return Maintenance(
-            active=bool(ongoing),
-            end=max(ends, default=None),
-            title="; ".join(row.title for row in ongoing)[:200],
+        kinds = {_kind(symbol) for symbol in watched.symbols} or set(_KINDS.values())
+        services = _SERVICES | {service for service, kind in _KINDS.items() if kind in kinds}
+        return windows.summed_up(
+            (row, row.maintType == "3")
+            for row in msgspec.json.decode(body, type=_OkxWindows).data
+            if row.env in (None, "", "1") and (row.serviceType or "") in services
         )
 
 
@@ -545,7 +564,7 @@ VENUE = Venue(
         Endpoint(name="time", path="/api/v5/public/time", clock=read_time),
         Endpoint(
             name="status",
-            path="/api/v5/system/status?state=ongoing",
+            path="/api/v5/system/status",  # without a state: all but what is over
             interval=30.0,
             pace=5.0,
             status=read_status,

@@ -143,6 +143,14 @@ class ExchangeView:
     banned_until: float | None = None
     maintenance: bool = False
     maintenance_end: float | None = None
+    maintenance_start: float | None = None  # of the next one that is announced
+    mode: str = ""  # in which the venue trades, empty where it does not say
+    incident: str = ""  # in the venue's words
+
+    @property
+    def restricted(self) -> bool:
+        """Whether the venue takes some orders only."""
+        return self.mode not in ("", "trading")
 
     @property
     def health(self) -> Health:
@@ -154,7 +162,7 @@ class ExchangeView:
             return Health.PENDING
         if all(health is Health.DOWN for health in known):
             return Health.DOWN
-        calm = not self.maintenance and self.banned_until is None
+        calm = not (self.maintenance or self.restricted or self.incident or self.banned_until)
         return Health.UP if calm and set(known) == {Health.UP} else Health.DEGRADED
 
 

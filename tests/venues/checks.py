@@ -109,6 +109,8 @@ def readers(venue: Venue) -> list[Reader]:
     found = bodies(venue.name)
     # Most venues answer one ticker, whatever channel it is held against.
     found = {**{label: found["ticker"] for label in needed if "." in label}, **found}
+    if "status" not in found:  # told by the list of markets
+        found["status"] = found["markets"]
     return [Reader(label, found[label], venue) for label in needed]
 
 

@@ -189,7 +189,7 @@ def test_maintenance() -> None:
     assert read(b'{"status":0,"msg":"normal"}').active is False
     assert read(b'{"status":1,"msg":"system_maintenance"}').active is True
     with pytest.raises(ParseError):
-        read(b'{"status":7,"msg":"?"}')
+        read(b'{"status":"?","msg":"?"}')
 
 
 @pytest.mark.shared

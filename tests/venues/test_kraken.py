@@ -92,11 +92,6 @@ def test_candles_and_signs_of_life() -> None:
         "ohlc.update", "ohlc:BTC/USD", "BTC/USD", 1786562924.084233, 1786562880.0, 63297.7
     )
     assert V2.parse(b'{"channel":"heartbeat"}') == (Control("heartbeat"),)
-    status = b'{"channel":"status","type":"update","data":[{"system":"%s","version":"2.0.10"}]}'
-    assert V2.parse(status % b"online") == (Control("status", maintenance=False),)
-    assert V2.parse(status % b"maintenance") == (Control("status", maintenance=True),)
-    for mode in (b"cancel_only", b"post_only", b"limit_only", b"some_mode_of_2027"):
-        assert V2.parse(status % mode) == (Control("status", maintenance=False),)
 
 
 def test_replies_name_the_topic_even_where_the_venue_does_not() -> None:

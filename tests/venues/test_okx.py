@@ -252,4 +252,5 @@ def test_maintenance() -> None:
 
     assert state(row % ("ongoing", "1")) == (True, 1672825980.0, "Upgrade")
     assert state() == state(row % ("scheduled", "1")) == (False, None, "")
+    assert state(row % ("pre_open", "1")) == (True, 1672825980.0, "Upgrade")
     assert state(row % ("ongoing", "2")) == (False, None, "")

@@ -151,6 +151,9 @@ DOWN = ExchangeView(
     ),
     maintenance=True,
     maintenance_end=NOW + 1800,
+    maintenance_start=NOW + 86400,
+    mode="cancel_only",
+    incident="Trading halted for <XRP>",
     banned_until=NOW + 95,
 )
 SLOW = VerdictView(

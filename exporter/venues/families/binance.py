@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -26,6 +26,7 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.model import (
+    EVERYTHING,
     Ack,
     Answer,
     Channel,
@@ -41,6 +42,7 @@ from exporter.model import (
     Reason,
     Side,
     Trade,
+    WatchedMarkets,
 )
 
 _LAST_MILLIS, _FIRST_MICROS = 10**13, 10**15  # of the years 2001 to 2286
@@ -444,8 +446,8 @@ class _BinanceTime(Struct):
 
 
 class _BinanceStatus(Struct):
-    status: Literal[0, 1]
-    msg: str = ""
+    status: int
+    msg: str | None = None
 
 
 class _BinanceSymbol(Struct):
@@ -467,11 +469,14 @@ def read_time(body: bytes) -> float:
         return seconds(msgspec.json.decode(body, type=_BinanceTime).serverTime, 1e3)
 
 
-def read_status(body: bytes) -> Maintenance:
-    """Read whether the venue says that it is in maintenance."""
+def read_status(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenance:
+    """Read whether the venue says that it is in maintenance, 1; another number says nothing.
+
+    Source: developers.binance.com, Wallet, "System Status", read 2026-11-30.
+    """
     with reading("binance status"):
         status = msgspec.json.decode(body, type=_BinanceStatus)
-        return Maintenance(active=status.status != 0, title=status.msg[:200])
+        return Maintenance(active=status.status == 1, title=(status.msg or "")[:200])
 
 
 def read_markets(body: bytes) -> tuple[Market, ...]:

@@ -6,16 +6,27 @@ checksum agrees with all 2120 of a v1 recording and all 5 of a v2 capture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from zlib import crc32
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from exporter.contracts import CrossCheck, Endpoint, RestLimit
-from exporter.decoding import DOUBTFUL, reading
-from exporter.model import Answer, Channel, Maintenance, Market, MarketState, Reason, TradingMode
+from exporter.decoding import DOUBTFUL, Moment, ParseError, epoch, reading
+from exporter.model import (
+    EVERYTHING,
+    Answer,
+    Channel,
+    Maintenance,
+    Market,
+    MarketState,
+    Reason,
+    TradingMode,
+    WatchedMarkets,
+)
 
 REST_URL = "https://api.kraken.com"
 MARKETS_PATH = "/0/public/AssetPairs"
@@ -82,12 +93,27 @@ def read_frozen_markets(body: bytes) -> tuple[Market, ...]:
     return tuple(Market(wsname, modern(wsname).replace("/", "-")) for wsname in names)
 
 
-class _State(Struct):
-    status: str
+class Notice(Struct):
+    """An announced maintenance or an emergency; every field may be absent or null."""
+
+    title: str | None = None
+    name: str | None = None
+    expected_start_utc: Moment | None = None
+    start: Moment | None = None
+    affected_services: list[str] | None = None
+
+
+class State(Struct):
+    """What the venue says of itself; the stream calls the status ``system``."""
+
+    status: str = ""
+    system: str = ""
+    upcoming_maintenance: list[Raw] | None = None
+    emergency: list[Raw] | None = None
 
 
 class _KrakenFamilyStatus(Struct):
-    result: _State
+    result: State
 
 
 _MODES = {
@@ -96,20 +122,52 @@ _MODES = {
     "limit_only": TradingMode.LIMIT_ONLY,
     "cancel_only": TradingMode.CANCEL_ONLY,
 }
+# Of what a notice may affect: the rest is FIX, and the futures of another venue.
+_OURS_AFFECTED = frozenset({"spot_ws", "spot_rest", "spot_trading", "all", "unspecified"})
 
 
-def read_status(body: bytes) -> Maintenance:
-    """Read whether maintenance goes on now.
+def said(state: State) -> Maintenance:
+    """Say what a state means, over REST and on the streams.
 
     A restricted mode (``cancel_only``, ``post_only``, ``limit_only``) is no maintenance: it is how
-    the venue shows an emergency, and must silence nothing. ``upcoming_maintenance`` is announced.
-    Source: public reports as of 2026-11-30 (tests/cases/rest.jsonl).
+    the venue shows an emergency, and must silence nothing. Both lists are absent, null or empty
+    where there is nothing to tell, and what they hold may not spoil the status.
+    Raises ParseError.
+
+    Source: docs.kraken.com, "Get System Status", "Get Maintenance Schedule" and the channel
+    "status", read 2026-11-30; ``limit_only``: docs.rs/kraken_client, read 2026-11-30.
     """
+    status = state.status or state.system
+    if not status:
+        raise ParseError("a state without a status")
+    begins = [
+        epoch(begin)
+        for each in _notices(state.upcoming_maintenance)
+        if (begin := each.expected_start_utc or each.start) is not None
+    ]
+    emergencies = [each.title or each.name or "?" for each in _notices(state.emergency)]
+    return Maintenance(
+        active=status == "maintenance",
+        title=status[:200],
+        mode=_MODES.get(status),
+        start=min(begins, default=None),
+        incident="; ".join(emergencies)[:200],
+    )
+
+
+def _notices(rows: list[Raw] | None) -> Iterator[Notice]:
+    for row in rows or ():
+        with suppress(*DOUBTFUL):
+            notice = msgspec.json.decode(row, type=Notice)
+            affected = notice.affected_services
+            if not affected or not _OURS_AFFECTED.isdisjoint(affected):
+                yield notice
+
+
+def read_status(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenance:
+    """Read whether maintenance goes on now, is announced, or an emergency is."""
     with reading("kraken status"):
-        status = msgspec.json.decode(body, type=_KrakenFamilyStatus).result.status
-        return Maintenance(
-            active=status == "maintenance", title=status[:200], mode=_MODES.get(status)
-        )
+        return said(msgspec.json.decode(body, type=_KrakenFamilyStatus).result)
 
 
 class _Errors(Struct):
