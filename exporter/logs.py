@@ -19,9 +19,10 @@ from exporter.redact import Redactor
 
 _PAIR = re.compile(r"(\w+)=(%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|[^\s%]*)")
 _EVENT = re.compile(rf"(\w+)((?: {_PAIR.pattern})*)")
-# What is secret by its name, wherever a library may have put it.
+# What is secret by its name, wherever a library may have put it. A name is looked for once, from
+# its beginning: from each of its words on, a long line would take quadratic time.
 _NAMED = re.compile(
-    r"(?i)\b((?:proxy-)?authorization|cookie|x-[\w-]*key|[\w-]*(?:token|secret|password|passwd"
+    r"(?i)(?<![\w-])(x-[\w-]*key|[\w-]*(?:authorization|cookie|token|secret|password|passwd"
     r"|api[_-]?key))(\"?\s*[=:]\s*\"?)((?:bearer |basic )?[^\s&\"',;)}]+)"
 )
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+(?=@)")

@@ -70,11 +70,13 @@ def defused(text: str, gap: str = "\N{WORD JOINER}") -> str:
 
 # --- what a model may not see -------------------------------------------------------------------
 
+# What is open at its beginning is looked for once in a run of such letters: else a long text of
+# strangers would take quadratic time.
 _SECRETS = re.compile(
     r"(?ix)"
     r"-----BEGIN[\s\S]{0,8000}?-----END[^-]{0,40}-----"
     r"|\b(?:bearer|basic)\s+[\w.~+/=-]{6,}"
-    r"|\b[\w-]*(?:api[_-]?key|secret|token|passw(?:or)?d|passwd|authorization|cookie|signature)"
+    r"|(?<![\w-])[\w-]*(?:api[_-]?key|secret|token|passw(?:or)?d|passwd|authorization|cookie|signature)"
     r"[\"']?\s*[:=]\s*[\"']?[^\s\"',;&}]{3,}"
     r"|\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"  # JSON Web Token
     r"|\b(?:sk|pk|rk|ghp|gho|xox[abprs])[-_][\w-]{10,}"
@@ -83,7 +85,7 @@ _SECRETS = re.compile(
     r"|\b(?:bc1|tb1|ltc1|addr1)[0-9a-z]{20,100}\b"
     r"|\b[13LMDrT][1-9A-HJ-NP-Za-km-z]{25,43}\b"  # Base58 addresses
     r"|\b[0-9a-f]{24,}\b"
-    r"|\b(?=[\w+/-]*[0-9])(?=[\w+/-]*[A-Za-z])[\w+/-]{32,}={0,2}"
+    r"|(?<![\w+/-])(?=[\w+/-]*[0-9])(?=[\w+/-]*[A-Za-z])[\w+/-]{32,}={0,2}"
 )
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _USERINFO = re.compile(r"(?<=://)[^/@\s]{1,200}@")

@@ -186,9 +186,9 @@ def _parts(content: str) -> dict[str, str]:
     }
 
 
-_LINKED = re.compile(r"(?i)\[([^\]]*)\]\([^)]*\)|<?(?:h(?:tt|xx)ps?|ftp)\s?:[^\s>]+>?|\bwww\.\S+")
+_LINKED = re.compile(r"(?i)\[([^\[\]]*)\]\([^)]*\)|<?(?:h(?:tt|xx)ps?|ftp)\s?:[^\s>]+>?|\bwww\.\S+")
 _DOMAIN = re.compile(
-    r"(?i)\b[\w-]+(?:\.[\w-]+)*"
+    r"(?i)(?<![\w-])(?<![\w-]\.)[\w-]+(?:\.[\w-]+)*"
     r"\.(?:com|net|org|io|xyz|app|dev|me|gg|ly|co|info|site|top|ru|cn|th)\b\S*"
 )
 _MARKUP = re.compile(r"[*_`~#<>|\[\]]+")
