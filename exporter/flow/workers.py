@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from threading import Condition, Thread
 from typing import Any, Final, TypeVar
 
@@ -34,25 +33,29 @@ class Workers:
         self._free = 0
 
     async def run(self, call: Callable[[], T]) -> T:
-        """Give what a call gives, or raise what it raises. Raises WorkersBusyError."""
+        """Return what a call returns, or raise what it raises. Raises WorkersBusyError."""
+        future = self.submit(call)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            with self._changed:
+                self._line = deque(task for task in self._line if task[0] is not future)
+            raise
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """Begin a call as soon as a thread is free. Raises WorkersBusyError."""
         future: Future[T] = Future()
-        task = (future, call)
         with self._changed:
             if len(self._line) >= self.waiting:
                 raise WorkersBusyError(f"{self.waiting} calls wait for threads of {self.name}")
-            self._line.append(task)
+            self._line.append((future, call))
             if self._free >= len(self._line):
                 self._changed.notify()
             elif self._threads < self.limit:
                 self._threads += 1
                 name = f"{self.name}-{self._threads}"
                 Thread(target=self._work, name=name, daemon=True).start()
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            with self._changed, suppress(ValueError):  # else it has begun
-                self._line.remove(task)
-            raise
+        return future
 
     def _work(self) -> None:
         while (task := self._next()) is not None:

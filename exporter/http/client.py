@@ -29,8 +29,9 @@ from typing import Final
 from yarl import URL
 
 from exporter.contracts import FetchFailedError
-from exporter.http.connection import TcpConnection, connect, resolve
+from exporter.http.connection import TcpConnection, connect
 from exporter.http.proxy import Proxies, Proxy, ask, environment
+from exporter.http.resolver import resolve
 from exporter.http.response import BareLineFeedError, ParsedResponse, ResponseError
 from exporter.http.tls import certificate_end, tls_context
 from exporter.model import Answer, Phase, Reason
@@ -278,7 +279,7 @@ class HttpClient:
         name = host.name if host.proxy is None else host.proxy.host
         if not host.addresses or now - host.resolved > self._dns_ttl:
             now = course.begin(Phase.RESOLVE, None, 0.0)
-            host.addresses = await resolve(name, near.port)
+            host.addresses = await resolve(name)
             host.resolved = monotonic()
             if not _is_address(name):
                 course.phases[Phase.RESOLVE] = host.resolved - now
@@ -314,7 +315,7 @@ class HttpClient:
 async def addresses(url: str) -> tuple[str, ...]:
     """Return all addresses of the name in a URL, in the system's order. Raises OSError."""
     parsed = URL(url)
-    return tuple(address for _, address in await resolve(parsed.raw_host or "", parsed.port or 0))
+    return tuple(address for _, address in await resolve(parsed.raw_host or ""))
 
 
 def proxied(url: str) -> bool:

@@ -223,12 +223,6 @@ def _arrived(notes: list[tuple[int, int, bytes]]) -> float:
     return now
 
 
-async def resolve(name: str, port: int) -> tuple[tuple[int, str], ...]:
-    """Return all addresses of a name with their families, in the system's order. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys((int(family), str(at[0])) for family, _, _, _, at in found))
-
-
 async def connect(addresses: Sequence[tuple[int, str]], port: int) -> TcpConnection:
     """Connect to the first address that lets us. Raises OSError, that of the last address."""
     for family, address in addresses[:-1]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import errno
 import os
+import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,7 +22,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from exporter.http.connection import TcpConnection, connect, resolve
+from exporter.http.connection import TcpConnection, connect
+from exporter.http.resolver import resolve
 
 _HEAD_LIMIT: Final = 16 << 10  # bytes of a proxy's answer to CONNECT
 _NEVER: Final = ("localhost", "127.0.0.0/8", "::1")
@@ -132,13 +134,20 @@ def authority(host: str, port: int) -> str:
 
 async def through(proxy: Proxy, host: str, port: int) -> TcpConnection:
     """Have a proxy connect to a host. Raises OSError."""
-    wire = await connect(await resolve(proxy.host, proxy.port), proxy.port)
+    wire = await connect(await resolve(proxy.host), proxy.port)
     try:
         await ask(wire, proxy, host, port)
     except BaseException:
         wire.close()
         raise
     return wire
+
+
+async def tunnel(proxy: Proxy | None, host: str, port: int) -> socket.socket:
+    """Connect to a host, over a proxy where there is one. Raises OSError."""
+    if proxy is None:
+        return (await connect(await resolve(host), port)).detach()
+    return (await through(proxy, host, port)).detach()
 
 
 async def ask(wire: TcpConnection, proxy: Proxy, host: str, port: int) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from datetime import UTC, datetime
 
-from exporter.http.proxy import Proxy, through
+from exporter.http.proxy import Proxy, tunnel
 
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 
@@ -63,15 +63,10 @@ async def certificate_end(
     context.verify_mode = ssl.CERT_NONE  # nothing is sent over it; only the certificate is read
     try:
         async with asyncio.timeout(timeout):
-            if proxy is None:
-                _, writer = await asyncio.open_connection(
-                    host, port, ssl=context, server_hostname=host
-                )
-            else:
-                tunnel = (await through(proxy, host, port)).detach()
-                _, writer = await asyncio.open_connection(
-                    sock=tunnel, ssl=context, server_hostname=host
-                )
+            opened = await tunnel(proxy, host, port)
+            _, writer = await asyncio.open_connection(
+                sock=opened, ssl=context, server_hostname=host
+            )
             try:
                 der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             finally:

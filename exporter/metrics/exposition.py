@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from exporter.flow.workers import Workers
 from exporter.metrics.registry import Registry
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -19,6 +21,7 @@ _EOF = b"# EOF\n"
 _SLICE = 0.002  # seconds of rendering before other tasks get their turn
 _BATCH = 64  # children between two looks at the clock: at most 0.3 ms, were all of them histograms
 _PIECE = 1 << 16  # characters
+_COMPRESSING = Workers("compression", limit=2, waiting=64)
 _COMPRESSION = 1  # of 9; a page shrinks to 4 % as it is, 6 gives 3 % for three times the time
 
 
@@ -96,7 +99,7 @@ class Exposition:
         }
         if gzip_accepted(accept_encoding):
             headers["Content-Encoding"] = "gzip"
-            pieces = await asyncio.to_thread(_compressed, pieces)
+            pieces = await _COMPRESSING.run(partial(_compressed, pieces))
         return headers, pieces
 
     async def render(self, openmetrics: bool) -> list[bytes]:

@@ -9,12 +9,16 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from functools import partial
+from typing import Final
 
 import apprise
 
 from exporter.contracts import FetchFailedError
+from exporter.flow.workers import Workers, WorkersBusyError
 from exporter.model import Answer, Reason
 
+_CALLS: Final = Workers("apprise", limit=16, waiting=200)
 logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs addresses with their secrets
 
 
@@ -33,7 +37,9 @@ async def send(
     """
     try:
         async with asyncio.timeout(timeout):
-            return _answer(await asyncio.to_thread(_notify, url, body or b"{}"))
+            return _answer(await _CALLS.run(partial(_notify, url, body or b"{}")))
+    except WorkersBusyError as error:
+        raise FetchFailedError(Reason.LOCAL_RESOURCE, str(error)) from error
     except TimeoutError as error:
         raise FetchFailedError(Reason.READ_TIMEOUT, "the service took too long") from error
 

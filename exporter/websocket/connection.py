@@ -26,7 +26,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from exporter.contracts import Clock, ConnectionLostError, Take
-from exporter.http.proxy import Proxies, environment, through
+from exporter.http.proxy import Proxies, environment, tunnel
 from exporter.http.read_buffer import piece
 from exporter.http.tls import tls_context
 from exporter.model import Answer, Lost
@@ -418,15 +418,13 @@ async def connect(
     socket: WebSocket | None = None
     try:
         async with asyncio.timeout(timeout):
-            loop = asyncio.get_running_loop()
-            if proxy is None:
-                _, socket = await loop.create_connection(make, uri.host, uri.port, ssl=context)
-            else:
-                tunnel = (await through(proxy, uri.host, uri.port)).detach()
-                name = uri.host if context is not None else None
-                _, socket = await loop.create_connection(
-                    make, sock=tunnel, ssl=context, server_hostname=name
-                )
+            opened = await tunnel(proxy, uri.host, uri.port)
+            _, socket = await asyncio.get_running_loop().create_connection(
+                make,
+                sock=opened,
+                ssl=context,
+                server_hostname=uri.host if context is not None else None,
+            )
             await socket.opened
     except TimeoutError as error:
         raise ConnectionLostError(Lost.NETWORK, f"not open after {timeout:g} s") from error
