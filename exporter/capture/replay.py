@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,10 @@ def captured(path: Path, damaged: Callable[[str], None]) -> Iterator[Row]:
     ``damaged`` is told of each segment that ends early; the next one stands on its own. Raises
     OSError, and ForeignError for a file that is none of ours or of another version.
     """
-    for segment in segments(path) if path.is_dir() else [path]:
+    found = segments(path) if path.is_dir() else [path]
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, "No segment of a capture in the directory", str(path))
+    for segment in found:
         decoder = Decoder()
         try:
             for payload in read(segment, CONTENT):

@@ -69,7 +69,12 @@ def late(exchange: ExchangeConfig, venue: Venue, config: Config) -> dict[str, Fo
 
 
 def warnings_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> Iterator[str]:
-    """Yield a line about each endpoint that will be late, and one about the rest of many."""
+    """Yield what the schedule makes of timeouts, and each endpoint that will be late."""
+    if cut := settings.cut_timeouts(exchange, venue, config.probes):
+        yield (
+            f"{exchange.name}: probes of {', '.join(cut)} time out after their interval, which is "
+            f"shorter than probes.timeout, {format_duration(config.probes.timeout)}"
+        )
     found = late(exchange, venue, config)
     for name, each in list(found.items())[:_NAMED]:
         skipped = f", and {each.skipped} of {each.turns} turns skipped" if each.skipped else ""

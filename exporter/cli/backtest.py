@@ -56,7 +56,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--days",
         type=float,
-        default=1.0,
         metavar="DAYS",
         help="length of the healthy series, in days (default 1)",
     )
@@ -107,7 +106,14 @@ def run(args: argparse.Namespace) -> int:
         print("exchange-exporter: --suggest requires FILE, and prints YAML", file=sys.stderr)
         return 2
     if args.own_incidents:
-        return _own(args.days, as_json=args.json)
+        for flag in ("labels", "signal", "grace"):
+            if getattr(args, flag):
+                print(f"exchange-exporter: --{flag} requires FILE", file=sys.stderr)
+                return 2
+        return _own(1.0 if args.days is None else args.days, as_json=args.json)
+    if args.days is not None:
+        print("exchange-exporter: --days requires --own-incidents", file=sys.stderr)
+        return 2
     from exporter.anomaly.sampling import SIGNALS
 
     known = {signal.name: signal for signal in SIGNALS}

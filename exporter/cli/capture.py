@@ -103,6 +103,9 @@ def run(args: argparse.Namespace) -> int:
     except settings.ConfigError as error:
         print("\n".join(error.complaints), file=sys.stderr)
         return serve.UNUSABLE
+    if not any(exchange.streams for exchange in config.exchanges):
+        print(f"exchange-exporter capture: {args.config}: no streams to record", file=sys.stderr)
+        return serve.UNUSABLE
     logs.setup("json" if config.log.format == "json" else "logfmt", "warning")
     try:
         capture = Capture(

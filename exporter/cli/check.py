@@ -20,6 +20,7 @@ from exporter.cli import _requests as requests
 from exporter.config import Config, ConfigError, placement
 from exporter.config.units import format_duration
 from exporter.http.proxy import ProxyError
+from exporter.model import QueuePolicy
 
 HELP = """\
 Checks a config file exactly as `run` reads it, and prints its cost: series, probes per second,
@@ -175,6 +176,9 @@ def report(file: str, config: Config) -> list[str]:
             f"about {sums[-1]:.0f} series, and metrics.series_limit is "
             f"{config.metrics.series_limit}; those beyond it will be refused"
         )
+    policies = {stream.queue_policy for each in config.exchanges for stream in each.streams}
+    if QueuePolicy.SPILL in {config.streams.queue_policy, *policies}:
+        warnings.append("queue_policy: spill: `run` refuses it without --storage.path")
     head = f"{file} is valid: config hash {settings.config_hash(config)}"
     series = f"about {sums[-1]:.0f} series of at most {config.metrics.series_limit}"
     lines = [head, "", *aligned(rows, numbers=7), "", series]

@@ -49,11 +49,22 @@ def run(args: argparse.Namespace) -> int:
     folder = args.storage / "deadletters"
     if args.action == "show" and not args.name:
         return _fail("show: name one; `deadletters list` lists the names")
+    if args.action in ("list", "purge") and args.name:
+        return _fail(f"{args.action}: takes no name, found {args.name[:40]!r}")
+    if args.action == "purge" and args.exchange:
+        return _fail("purge: removes all frames; --exchange does not apply")
+    if not args.storage.is_dir():
+        return _fail(f"{args.storage}: no such directory")
     try:
         match args.action:
             case "list":
+                found = False
                 for name, letter in _letters(folder, args):
                     print(f"{name:>8}  {_line(letter)}")
+                    found = True
+                if not found:
+                    of = f" of {args.exchange}" if args.exchange else ""
+                    print(f"no dead letters{of} in {folder}", file=sys.stderr)
             case "show":
                 return _show(folder, args)
             case "replay":
@@ -120,6 +131,8 @@ def _replay(folder: Path, args: argparse.Namespace) -> int:
             read += 1
             kinds = ", ".join(type(event).__name__ for event in events) or "nothing"
             print(f"{name:>8}  read: {kinds}")
+    if args.name and not read + refused:
+        return _fail(f"no letter {args.name}")
     print(f"{read} read, {refused} still unreadable")
     return UNREADABLE if refused else 0
 

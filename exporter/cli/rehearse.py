@@ -69,13 +69,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--times",
-        type=int,
+        type=_count,
         default=1,
         help="number of repetitions of each rehearsal (default: %(default)s)",
     )
     add("--seed", type=int, default=1, help="seed of the noise of --healthy (default: %(default)s)")
     for name in _URLS:
         add(f"--{name}.url", dest=name, metavar="URL", help=f"use this {name}")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"found {text[:40]!r}, expected a number from 1 to 1000")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -297,8 +297,13 @@ def _outbox(db: sqlite3.Connection, args: argparse.Namespace) -> int:
         states = states or [
             each for each in outbox.DeliveryState if each is not outbox.DeliveryState.DELIVERED
         ]
-        for row in outbox.listed(db, states, max(1, args.limit), args.receiver):
+        rows = list(outbox.listed(db, states, max(1, args.limit), args.receiver))
+        for row in rows:
             print(_line(row))
+        if not rows:
+            of = f" of a receiver {args.receiver}" if args.receiver else ""
+            names = ", ".join(each.value for each in states)
+            print(f"no deliveries{of} that are {names}", file=sys.stderr)
         return 0
     ids = _ids(db, args.id)
     if ids is None:

@@ -59,6 +59,10 @@ class UnknownVenueError(ValueError):
     """A recording whose venue nobody can tell."""
 
 
+class EmptyError(ValueError):
+    """A file in which nothing is recorded."""
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument(
@@ -95,10 +99,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _step(text: str) -> int:
-    number = int(text)
-    if number < 2:
-        raise argparse.ArgumentTypeError("expected 2 or more")
-    return number
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"found {text[:40]!r}, expected a number of 2 or more")
+    return int(text)
 
 
 def _speed(text: str) -> float | None:
@@ -117,11 +120,13 @@ def run(args: argparse.Namespace) -> int:
     found: dict[str, dict[str, Any]] = {}
     for path in args.file:
         try:
+            if not is_capture(path):
+                _check_recorded(path)
             if json_wanted and not is_capture(path):
                 found[str(path)] = summarise(path, venue, args.drop_every)
                 continue
             seen = play(path, venue, args.drop_every, args.speed)
-        except (OSError, UnknownVenueError, ForeignError) as error:
+        except (OSError, EmptyError, UnknownVenueError, ForeignError) as error:
             print(f"exchange-exporter replay: {path}: {error}", file=sys.stderr)
             return 1
         if json_wanted:
@@ -178,6 +183,12 @@ def _rows(path: Path, venue: Venue | None) -> Iterator[Row]:
     if venue is not None:
         with path.open("rb") as lines:
             yield from replay.recorded(read(lines), venue)
+
+
+def _check_recorded(path: Path) -> None:
+    with path.open("rb") as lines:
+        if all(isinstance(item, Blank) for item in read(lines)):
+            raise EmptyError("nothing is recorded in it")
 
 
 def _complain(damage: str) -> None:

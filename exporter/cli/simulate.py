@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--venues", type=_names, metavar="A,B", help="venues to simulate (default: all)")
     add(
         "--symbols",
-        type=_names,
+        type=_instruments,
         metavar="A,B",
         help="instruments to trade (default: BTC-USDT and others)",
     )
@@ -178,3 +178,17 @@ def _positive(text: str) -> float:
     if not 0 < value <= 1e6:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0, up to 1e6")
     return value
+
+
+def _instruments(text: str) -> list[str]:
+    # Loaded when the flag is used: the config's readers cost more than the rest of --help.
+    from exporter.config.exchange import instrument
+
+    names = _names(text)
+    for name in names:
+        near = instrument(name)
+        if near != name:
+            hint = f"; did you mean {near}?" if near else ""
+            wrong = f"found {name[:40]!r}, expected an instrument such as BTC-USDT{hint}"
+            raise argparse.ArgumentTypeError(wrong)
+    return names

@@ -16,6 +16,7 @@ from exporter.config.kinds import (
     duration,
     integer,
     number,
+    placeholder,
     plain,
     regex,
     statuses,
@@ -117,7 +118,7 @@ class EndpointConfig:
         "Path below the exchange's REST URL; {symbol} stands for its first symbol.",
     )
     url: str | None = key(
-        url("http", "https"),
+        url("http", "https", known=("{symbol}",)),
         None,
         "Whole URL, instead of a path: judged by expect alone, charged to no limit of the venue.",
     )
@@ -177,3 +178,10 @@ class EndpointConfig:
         if self.interval is not None and self.timeout is not None and self.timeout > self.interval:
             found, most = format_duration(self.timeout), format_duration(self.interval)
             yield Mistake(("timeout",), f"found {found}, expected at most the interval, {most}")
+        if wrong := placeholder(self.path or "", "{symbol}"):
+            yield Mistake(("path",), f"found {wrong}, expected no placeholder but {{symbol}}")
+        if self.method == "HEAD":
+            for index, each in enumerate(self.expect):
+                if each is not None and each.header is None:
+                    wrong = "found a test of the body, expected none: HEAD is answered without one"
+                    yield Mistake(("expect", index), wrong)

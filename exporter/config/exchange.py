@@ -37,7 +37,8 @@ from exporter.model import Channel, QueuePolicy
 _QUOTES = "USDT|USDC|FDUSD|TUSD|BUSD|USD|EUR|GBP|JPY|KRW|TRY|BRL|BTC|ETH"
 
 
-def _instrument_meant(found: str) -> str:
+def instrument(found: str) -> str:
+    """Return the instrument that a text means, itself if it is one; nothing when none is near."""
     joined = re.sub(r"[/_: ]", "-", found).upper()
     if split := re.fullmatch(rf"([A-Z0-9]+?)-?({_QUOTES})", joined):
         return "-".join(split.groups())
@@ -45,7 +46,7 @@ def _instrument_meant(found: str) -> str:
 
 
 _INSTRUMENT = r"[A-Z0-9.]{1,20}-[A-Z0-9.]{1,20}(-[A-Z0-9]{1,20})?"
-INSTRUMENT = text("an instrument such as BTC-USDT", _INSTRUMENT, _instrument_meant)
+INSTRUMENT = text("an instrument such as BTC-USDT", _INSTRUMENT, instrument)
 FRAME = text("a text of 1 to 10000 characters", r"(?s:.{1,10000})")
 SYMBOL = text("the venue's spelling of a symbol", r"[!-~]{1,64}")
 CHANNEL = member(Channel, Channel.MESSAGES)
@@ -269,7 +270,7 @@ class ExchangeConfig:
         "The venue's symbol of an instrument, where the usual rule does not fit.",
     )
     rest_url: str | None = key(
-        url("http", "https"), None, "Base URL of the REST API. Default: the venue's."
+        url("http", "https", base=True), None, "Base URL of the REST API. Default: the venue's."
     )
     stream_url: tuple[str, ...] = key(
         ListKind(url("ws", "wss"), most=10, or_one=True),
@@ -296,7 +297,7 @@ class ExchangeConfig:
         boolean(), True, "Follow the status page: status_page_url, else the venue's own."
     )
     status_page_url: str | None = key(
-        url("http", "https"),
+        url("http", "https", base=True),
         None,
         "Base URL of a statuspage.io site; required if rest_url is not the venue's.",
     )

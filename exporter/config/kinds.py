@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
@@ -298,7 +298,18 @@ def text(expected: str, pattern: str, hint: Callable[[str], str] = lambda value:
     return One(expected, convert, {"type": "string", "pattern": f"^{pattern}$"})
 
 
-def url(*schemes: str) -> One[str]:
+def placeholder(text: str, *known: str) -> str:
+    """Return the first placeholder that is not ``known``, or lone brace, quoted; else nothing.
+
+    No URL has braces of its own: RFC 3986, section 2.
+    """
+    for each in known:
+        text = text.replace(each, "")
+    found = re.search(r"\{[^{}]*\}?|\}", text)
+    return quoted(found[0]) if found else ""
+
+
+def url(*schemes: str, known: Sequence[str] = (), base: bool = False) -> One[str]:
     """An absolute URL without query or fragment trouble: scheme, host, perhaps port and path."""
 
     def convert(value: str | int | float | bool) -> str:
@@ -310,6 +321,10 @@ def url(*schemes: str) -> One[str]:
             raise _No(f'; did you mean "{schemes[-1]}://{value}"?' if bare else "")
         if parts.username is not None or parts.password is not None:
             raise _No(" without credentials; a header may be a secret", secret=True)
+        if wrong := placeholder(value, *known):
+            raise _No(f"; {wrong} stands for nothing here")
+        if base and "?" in value:
+            raise _No("; paths are appended to it, so it has no query")
         _ = parts.port  # raises ValueError beyond 65535
         return value
 

@@ -46,6 +46,16 @@ def targets(exchange: ExchangeConfig, venue: Venue, probes: ProbesConfig) -> tup
     )
 
 
+def cut_timeouts(exchange: ExchangeConfig, venue: Venue, probes: ProbesConfig) -> list[str]:
+    """Return the endpoints whose probes are given up at their interval, before probes.timeout."""
+    timeouts = {each.name: each.timeout for each in wanted(exchange, venue)}
+    return [
+        each.endpoint
+        for each in targets(exchange, venue, probes)
+        if timeouts[each.endpoint] is None and each.timeout < probes.timeout
+    ]
+
+
 def wanted(exchange: ExchangeConfig, venue: Venue) -> tuple[EndpointConfig, ...]:
     """Return the endpoints of an exchange: those of its config, else the venue's usual ones."""
     if exchange.endpoints is not None:

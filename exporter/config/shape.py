@@ -220,7 +220,7 @@ class AlertmanagerConfig:
     """An Alertmanager that verdicts are pushed to."""
 
     url: str = key(
-        url("http", "https"),
+        url("http", "https", base=True),
         REQUIRED,
         "The base URL of the Alertmanager; /api/v2/alerts is appended.",
     )

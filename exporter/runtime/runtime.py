@@ -93,6 +93,13 @@ class Runtime:
             spill = partial(self._overflows.open, max_bytes=config.streams.spill_bytes)
 
         def make(configured: settings.ExchangeConfig) -> Exchange:
+            venue = venues.load(configured.venue)
+            if cut := settings.cut_timeouts(configured, venue, config.probes):
+                log.warning(
+                    "probe_timeout_is_interval exchange=%s endpoints=%s",
+                    configured.name,
+                    ",".join(cut),
+                )
             around = ExchangeContext(
                 config=config,
                 registry=self._registry,
@@ -106,7 +113,7 @@ class Runtime:
                 post=self._post,
                 spill=spill,
             )
-            return Exchange(configured, venues.load(configured.venue), around)
+            return Exchange(configured, venue, around)
 
         try:
             changes = await self._fleet.change(

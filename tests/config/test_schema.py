@@ -25,6 +25,7 @@ BEYOND = {
     "duplicates",
     "endless_alias",
     "laughs",
+    "placeholders",
     "patterns",
     "tabs",
     "two_documents",
