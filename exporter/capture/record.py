@@ -297,8 +297,9 @@ class Capture:
 
 
 def _policy(wanted: QueuePolicy) -> QueuePolicy:
-    """Have the sender wait instead of spilling: whoever records for long has the disk for that."""
-    return QueuePolicy.BLOCK if wanted is QueuePolicy.SPILL else wanted
+    """Have the sender wait instead of spilling or coalescing: a recording leaves nothing out."""
+    left_out = (QueuePolicy.SPILL, QueuePolicy.COALESCE)
+    return QueuePolicy.BLOCK if wanted in left_out else wanted
 
 
 def _parts(

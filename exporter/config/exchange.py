@@ -168,7 +168,7 @@ class StreamConfig:
         integer(16, 10_000_000), None, "Maximum number of queued frames. Default: streams.queue."
     )
     queue_policy: QueuePolicy | None = key(
-        member(QueuePolicy, QueuePolicy.COALESCE),
+        member(QueuePolicy),
         None,
         "What a full queue does. Default: streams.queue_policy.",
     )

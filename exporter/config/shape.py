@@ -104,9 +104,10 @@ class StreamsConfig:
         size("64KiB", "4GiB"), "64MiB", "Maximum number of queued bytes per stream."
     )
     queue_policy: QueuePolicy = key(
-        member(QueuePolicy, QueuePolicy.COALESCE),
+        member(QueuePolicy),
         "block",
-        "What a full queue does with a new frame; spill requires run's --storage.path.",
+        "What a full queue does; coalesce keeps the newest quote and book snapshot of each topic, "
+        "spill requires run's --storage.path.",
     )
     spill_bytes: int = key(
         size("8MiB", "64GiB"), "256MiB", "Maximum size on disk of a spilling queue."

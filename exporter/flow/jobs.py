@@ -18,6 +18,7 @@ import msgspec
 from exporter.contracts import Clock
 from exporter.flow import backoff
 from exporter.flow.queue import Queue
+from exporter.flow.stage import PipelineStage
 
 
 class JobStatus(StrEnum):
@@ -104,7 +105,7 @@ class Jobs:
     ) -> None:
         self._clock, self._chance = clock, chance
         self._failures: tuple[type[Exception], ...] = (TimeoutError, _TooLargeError, *expected)
-        self._workers, self._waiting, self._largest = workers, waiting, largest
+        self._waiting, self._largest = waiting, largest
         self._rules = rules or backoff.BackoffRules()
         self._heard = heard
         self._live: dict[int, Job] = {}
@@ -113,6 +114,9 @@ class Jobs:
         # Room for those too whose try failed while others took their places.
         self._line: Queue[Job] = Queue(
             waiting + workers, priority=lambda job: job.priority, now=clock.monotonic
+        )
+        self._stage = PipelineStage(
+            "job worker", self._line, self._try, dead=self._broke, workers=workers
         )
 
     def submit(
@@ -174,13 +178,7 @@ class Jobs:
 
     async def run(self) -> None:
         """Work until cancelled; what ran then is cancelled too, what waits stays in line."""
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(self._workers):
-                tasks.create_task(self._work(), name=f"job worker {number + 1}")
-
-    async def _work(self) -> None:
-        while True:
-            await self._try(await self._line.get())
+        await self._stage.run()
 
     async def _try(self, job: Job) -> None:
         job.status, job.tries, job.started = JobStatus.RUNNING, job.tries + 1, self._clock.wall()
@@ -192,15 +190,16 @@ class Jobs:
                 raise _TooLargeError(f"a result of {len(result)} bytes, {self._largest} at most")
         except self._failures as error:
             self._failed(job, error)
-        except asyncio.CancelledError:
-            self._end(job, JobStatus.CANCELLED, "stopped")
-            raise
-        except BaseException:
-            self._end(job, JobStatus.FAILED, "internal error, see the log")
-            raise
         else:
             job.result = msgspec.Raw(result)
             self._end(job, JobStatus.COMPLETED)
+
+    def _broke(self, job: Job, error: BaseException) -> None:
+        """End a job that was stopped, or that an internal error ended."""
+        if isinstance(error, asyncio.CancelledError):
+            self._end(job, JobStatus.CANCELLED, "stopped")
+        else:
+            self._end(job, JobStatus.FAILED, "internal error, see the log")
 
     def _failed(self, job: Job, error: Exception) -> None:
         if job.unwanted:

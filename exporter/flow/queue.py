@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from exporter.model import QueuePolicy
@@ -30,11 +30,8 @@ class Queue(Generic[T]):
     equal ones the first that came in.
 
     Full, `QueuePolicy.BLOCK` makes `put` wait, in turn; `DROP_OLDEST` and `DROP_NEWEST` drop and
-    count;
-    `COALESCE` lets an item take the place of the one with the same ``key`` at any depth, and drops
-    the oldest when there is none. What is dropped is always of the least priority that there is,
-    the newcomer's among them. ``dropped`` counts by the policy that named the victim. ``now`` is a
-    monotonic clock; ``waited`` hears how many seconds each item lay here.
+    count. What is dropped is always of the least priority that there is, the newcomer's among them.
+    ``now`` is a monotonic clock; ``waited`` hears how many seconds each item lay here.
     """
 
     def __init__(
@@ -42,26 +39,20 @@ class Queue(Generic[T]):
         capacity: int,
         policy: QueuePolicy = QueuePolicy.BLOCK,
         *,
-        key: Callable[[T], Hashable] | None = None,
         priority: Callable[[T], int] = _alike,
         now: Callable[[], float],
         waited: Callable[[float], None] = _nothing,
     ) -> None:
         if capacity < 1:
             raise ValueError(f"expected a capacity of at least 1, got {capacity}")
-        if policy is QueuePolicy.SPILL:
-            raise ValueError("a queue of items in memory cannot spill")
-        if (policy is QueuePolicy.COALESCE) is (key is None):
-            raise ValueError("a key is for coalescing, and coalescing needs one")
+        if policy in (QueuePolicy.SPILL, QueuePolicy.COALESCE):
+            raise ValueError(f"a queue of items in memory cannot {policy}")
         self.capacity, self.policy = capacity, policy
-        self.dropped = dict.fromkeys(
-            (QueuePolicy.DROP_OLDEST, QueuePolicy.DROP_NEWEST, QueuePolicy.COALESCE), 0
-        )
+        self.dropped = 0
         self.closed = False
-        self._key, self._priority, self._now, self._waited = key, priority, now, waited
+        self._priority, self._now, self._waited = priority, now, waited
         # By priority, none of them empty; with the moment at which each item came.
-        self._levels: dict[int, OrderedDict[Hashable, tuple[T, float]]] = {}
-        self._count = 0  # the keys of items that have none of their own
+        self._levels: dict[int, deque[tuple[T, float]]] = {}
         # In the order they came; a cancelled one may leave from the middle.
         self._blocked: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self._promised = 0  # places kept for those that were told to go on, and have not yet
@@ -76,16 +67,10 @@ class Queue(Generic[T]):
         """Put an item without waiting; return whether it was taken. Raises QueueClosedError."""
         if self.closed:
             raise QueueClosedError
-        key = self._own_key(item)
-        for level in self._levels.values() if self._key is not None else ():
-            if key in level:
-                level[key] = (item, level[key][1])  # its wait began with the first of its kind
-                self.dropped[QueuePolicy.COALESCE] += 1
-                return True
         full = self.depth + self._promised >= self.capacity
         if full and (self.policy is QueuePolicy.BLOCK or not self._make_room(self._priority(item))):
             return False
-        self._take_in(key, item)
+        self._take_in(item)
         return True
 
     def remove(self, item: T) -> bool:
@@ -94,9 +79,9 @@ class Queue(Generic[T]):
         level = self._levels.get(priority)
         if level is None:
             return False
-        for key, (held, _) in level.items():
+        for place, (held, _) in enumerate(level):
             if held is item:
-                del level[key]
+                del level[place]
                 self._tidy(priority)
                 self._admit()
                 return True
@@ -106,16 +91,16 @@ class Queue(Generic[T]):
         """Drop one item; False: it is the newcomer."""
         least = min(self._levels)
         newest = self.policy is QueuePolicy.DROP_NEWEST
-        self.dropped[QueuePolicy.DROP_NEWEST if newest else QueuePolicy.DROP_OLDEST] += 1
+        self.dropped += 1
         if priority < least or (newest and priority == least):
             return False
-        self._levels[least].popitem(last=newest)
+        level = self._levels[least]
+        level.pop() if newest else level.popleft()
         self._tidy(least)
         return True
 
-    def _take_in(self, key: Hashable, item: T) -> None:
-        level = self._levels.setdefault(self._priority(item), OrderedDict())
-        level[key] = (item, self._now())
+    def _take_in(self, item: T) -> None:
+        self._levels.setdefault(self._priority(item), deque()).append((item, self._now()))
         self._wake_getter()
 
     def _tidy(self, priority: int) -> None:
@@ -144,7 +129,7 @@ class Queue(Generic[T]):
         self._promised -= 1
         if self.closed:
             raise QueueClosedError
-        self._take_in(self._own_key(item), item)
+        self._take_in(item)
 
     async def get(self) -> T:
         """Take the first item. Cancelled, it takes none. Raises QueueClosedError at the end."""
@@ -162,7 +147,7 @@ class Queue(Generic[T]):
             finally:
                 self._getters.pop(awake, None)
         first = max(self._levels)
-        _, (item, since) = self._levels[first].popitem(last=False)
+        item, since = self._levels[first].popleft()
         self._tidy(first)
         self._waited(self._now() - since)
         self._admit()
@@ -178,12 +163,6 @@ class Queue(Generic[T]):
                 turn.set_result(None)
         while self._getters:
             self._wake_getter()
-
-    def _own_key(self, item: T) -> Hashable:
-        if self._key is not None:
-            return self._key(item)
-        self._count += 1
-        return self._count
 
     def _admit(self) -> None:
         """Let the longest waiting `put` finish, now that there is room."""

@@ -16,8 +16,8 @@ class PipelineStage(Generic[T]):
 
     ``work`` hands on by putting into the next stage's queue, which makes it wait when that is
     full. An ``expected`` error, and taking longer than ``timeout`` seconds, is told to ``dead``
-    with its item and stops nothing; any other error is told too, and then ends `run`: it is a
-    fault of ours.
+    with its item and stops nothing; any other error is told too, and then ends `run`: it is an
+    internal error. Without a ``timeout`` the work bounds itself.
     """
 
     def __init__(
@@ -27,9 +27,9 @@ class PipelineStage(Generic[T]):
         work: Callable[[T], Awaitable[None]],
         *,
         dead: Callable[[T, BaseException], None],
-        expected: tuple[type[Exception], ...],
+        expected: tuple[type[Exception], ...] = (),
         workers: int = 1,
-        timeout: float = 30.0,
+        timeout: float | None = None,
     ) -> None:
         if workers < 1:
             raise ValueError(f"expected at least 1 worker, got {workers}")

@@ -38,7 +38,12 @@ class DeadLetterWriter:
         )
         self._ended = asyncio.Event()
         self._stage = PipelineStage(
-            "dead letters", self._queue, self._write, dead=self._failed, expected=(OSError,)
+            "dead letters",
+            self._queue,
+            self._write,
+            dead=self._failed,
+            expected=(OSError,),
+            timeout=30.0,
         )
 
     def post(self, letter: DeadLetter) -> None:

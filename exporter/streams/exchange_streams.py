@@ -42,6 +42,7 @@ from exporter.streams.meter import StreamMeter as StreamChildren
 from exporter.streams.session import Timing
 from exporter.streams.silence import CrossChecked
 from exporter.streams.stream import Stream, spread
+from exporter.streams.superseded import superseding
 from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
 # A forced disconnect is not awaited: a successor is up some minutes before, not all at once.
@@ -213,6 +214,7 @@ class ExchangeStreams:
             policy=policy,
         )
         self._queue_wait = children.queue_wait
+        venue = spoken(self._venue, wanted)
         spill = None
         if policy is QueuePolicy.SPILL and self._around.spill is not None:
             origin = SpillOrigin(exchange=self.name, venue=self._venue.name, stream=name)
@@ -228,16 +230,21 @@ class ExchangeStreams:
                 )
         state.stream = Stream(
             f"{self.name}/{name}",
-            spoken(self._venue, wanted),
+            venue,
             part,
             connect=self._around.dial(
                 ReceiveQueueBounds(
-                    frames=capacity, size=limits.queue_bytes, policy=policy, spill=spill
+                    frames=capacity,
+                    size=limits.queue_bytes,
+                    policy=policy,
+                    spill=spill,
+                    key=superseding(venue) if policy is QueuePolicy.COALESCE else None,
                 ),
                 ReceiveQueueMeter(
                     received=children.received_bytes,
                     depth=children.queue_depth,
                     dropped=children.queue_dropped,
+                    coalesced=children.queue_coalesced,
                     waited=children.queue_waited,
                 ),
                 children.ping_rtt,

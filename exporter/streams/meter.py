@@ -14,7 +14,7 @@ from exporter.model import Ack, Channel, Control, Lost, QueuePolicy, Subscriptio
 _DROPPED = {
     QueuePolicy.DROP_OLDEST: f.Dropped.OLDEST,
     QueuePolicy.DROP_NEWEST: f.Dropped.NEWEST,
-    QueuePolicy.COALESCE: f.Dropped.COALESCED,
+    QueuePolicy.COALESCE: f.Dropped.OLDEST,  # what coalescing found no room for
 }
 
 
@@ -64,6 +64,7 @@ class StreamMeter:
         self.queue_depth = registry.gauge(f.QUEUE_DEPTH, *names).set
         self.queue_wait = registry.histogram(f.QUEUE_WAIT, exchange)  # shared by all its streams
         self.queue_waited = self.queue_wait.observe
+        self.queue_coalesced = drops[f.Dropped.COALESCED].inc
         self.queue_dropped = drops[_DROPPED.get(policy, f.Dropped.NEWEST)].inc
 
     def attempted(self, ok: bool) -> None:

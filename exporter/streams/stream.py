@@ -107,7 +107,7 @@ class Stream:
         self._urls = tuple(url + route for url in (urls or venue.stream_urls))
         self._fetch, self._rest_url = fetch, rest_url or venue.rest_url
         self._rules, self._timing = rules or backoff.BackoffRules(), timing or Timing()
-        self._parse = _reader(venue)
+        self._parse = reader(venue)
         self._blamed: set[str] = set()
         self._backoff = backoff.BackoffState()
         self._link: StreamConnection | None = None
@@ -424,7 +424,8 @@ def _first(group: BaseExceptionGroup[ConnectionLostError]) -> ConnectionLostErro
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _reader(venue: Venue) -> Parse:
+def reader(venue: Venue) -> Parse:
+    """Return what turns a frame as it was received into events."""
     parse, decode = venue.parse, venue.decode
     if decode is None:
         return parse

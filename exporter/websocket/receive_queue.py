@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from exporter.contracts import HOLE, ConnectionLostError, Take
 from exporter.flow.overflow import Overflow
 from exporter.model import QueuePolicy
+
+Superseding: TypeAlias = Callable[[bytes], tuple[str, bool] | None]
+"""Returns whose state a frame carries, by topic, and whether it is the whole of it; else None."""
 
 
 def _nothing(_: float) -> None:
@@ -19,12 +23,14 @@ def _nothing(_: float) -> None:
 class ReceiveQueueMeter:
     """Where an inbox reports to, once per read or batch.
 
-    Bytes received, frames that waited, frames dropped, seconds that the oldest waited.
+    Bytes received, frames that waited, frames dropped, frames that a newer one made needless,
+    seconds that the oldest waited.
     """
 
     received: Callable[[float], None] = _nothing
     depth: Callable[[float], None] = _nothing
     dropped: Callable[[float], None] = _nothing
+    coalesced: Callable[[float], None] = _nothing
     waited: Callable[[float], None] = _nothing
 
 
@@ -38,19 +44,23 @@ class ReceiveQueueBounds:
     `QueuePolicy.BLOCK` stops reading from the network, so that TCP holds the sender back and
     nothing is lost; one read (64 KiB of the default transport) may overshoot the bounds.
     `QueuePolicy.SPILL` reads on and puts what comes then into what ``spill`` gives, until it is
-    read back.
+    read back. `QueuePolicy.COALESCE` drops what a newer frame of the same topic, as ``key`` tells,
+    makes needless: an older quote, or what came before a snapshot of the book. If more than half of
+    the queue is still full then, the oldest frames make room for half of it, so that the frames are
+    not all looked at again with the next read.
     """
 
     frames: int = 100_000
     size: int = 32 << 20  # bytes
     policy: QueuePolicy = QueuePolicy.BLOCK
     spill: Callable[[], Overflow] | None = None
+    key: Superseding | None = None
 
     def __post_init__(self) -> None:
         if self.frames < 1 or self.size < 1:
             raise ValueError(f"an inbox needs room: frames={self.frames} size={self.size}")
-        if self.policy is QueuePolicy.COALESCE:
-            raise ValueError("an inbox holds undecoded frames, which have no key to coalesce by")
+        if (self.policy is QueuePolicy.COALESCE) is (self.key is None):
+            raise ValueError("a key is for coalescing, and coalescing needs one")
         if (self.policy is QueuePolicy.SPILL) is (self.spill is None):
             raise ValueError("an overflow is for spilling, and spilling needs one")
 
@@ -138,24 +148,51 @@ class ReceiveQueue:
                 self.paused = True
                 self._pause()
             return
-        count = max(0, len(frames) - bounds.frames)
-        ends = frames if bounds.policy is QueuePolicy.DROP_OLDEST else frames[::-1]
+        most, most_size = bounds.frames, bounds.size
+        if bounds.key is not None:
+            self._coalesce(bounds.key)
+            if len(frames) > most // 2 or self._size > most_size // 2:
+                most, most_size = max(1, most // 2), most_size // 2
+        newest = bounds.policy is QueuePolicy.DROP_NEWEST
+        count = max(0, len(frames) - most)
+        if not count and self._size <= most_size:
+            return
+        ends = frames[::-1] if newest else frames
         excess = self._size - sum(len(frame) for _, frame in ends[:count])
         # The frame at the other end always stays: a lone one was held to the size of a message.
-        while excess > bounds.size and count < len(frames) - 1:
+        while excess > most_size and count < len(frames) - 1:
             excess -= len(ends[count][1])
             count += 1
         lost = sum(frame is not HOLE for frame in ends[:count])
-        if bounds.policy is QueuePolicy.DROP_OLDEST:
-            del frames[:count]
-            at = 0
-        else:
+        if newest:
             del frames[len(frames) - count :]
             at = len(frames)
+        else:
+            del frames[:count]
+            at = 0
         if frames[at and -1] is not HOLE:
             frames.insert(at, HOLE)
         self._size = excess
         self._meter.dropped(lost)
+
+    def _coalesce(self, key: Superseding) -> None:
+        """Drop the frames that a newer one makes needless; what remains keeps its order."""
+        kept: list[tuple[float, bytes]] = []
+        newer: set[str] = set()  # topics of which a whole state came later
+        size = 0
+        for waiting in reversed(self.frames):
+            state = None if waiting is HOLE else key(waiting[1])
+            if state is not None:
+                topic, whole = state
+                if topic in newer:
+                    continue
+                if whole:
+                    newer.add(topic)
+            kept.append(waiting)
+            size += len(waiting[1])
+        self._meter.coalesced(len(self.frames) - len(kept))
+        self.frames[:] = reversed(kept)
+        self._size = size
 
     def _read_back(self) -> bool:
         """Take from the disk what came first; False: there is nothing more, memory is next."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import deque
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -16,13 +16,11 @@ from exporter.flow.queue import Queue, QueueClosedError
 from exporter.model import QueuePolicy
 from tests.fakes import run_virtual
 
-DROPPING = (QueuePolicy.DROP_OLDEST, QueuePolicy.DROP_NEWEST, QueuePolicy.COALESCE)
+DROPPING = (QueuePolicy.DROP_OLDEST, QueuePolicy.DROP_NEWEST)
 OPS = st.lists(st.one_of(st.just("get"), st.integers(0, 9)), max_size=60)
 
 
 def queue(capacity: int, policy: QueuePolicy = QueuePolicy.BLOCK, **more: Any) -> Queue[Any]:
-    if policy is QueuePolicy.COALESCE:
-        more.setdefault("key", lambda item: item[0])
     return Queue(capacity, policy, now=lambda: asyncio.get_running_loop().time(), **more)
 
 
@@ -49,7 +47,7 @@ def test_what_is_not_dropped_comes_out(policy: QueuePolicy, capacity: int, ops: 
                 await held.put((op, put))
                 put += 1
             assert held.depth <= capacity
-            assert put == got + held.depth + sum(held.dropped.values())
+            assert put == got + held.depth + held.dropped
 
     run_virtual(main())
 
@@ -84,26 +82,6 @@ def test_drop_newest_keeps_the_oldest(capacity: int, ops: list[Any]) -> None:
             elif model:
                 assert await held.get() == model.pop(0)
         assert await drain(held) == model
-
-    run_virtual(main())
-
-
-@given(st.integers(1, 5), OPS)
-def test_coalescing_keeps_the_last_of_each_key(capacity: int, ops: list[Any]) -> None:
-    """It behaves as an ordered mapping of bounded size that loses its oldest key."""
-
-    async def main() -> None:
-        held, model = queue(capacity, QueuePolicy.COALESCE), dict[int, tuple[int, int]]()
-        for number, op in enumerate(ops):
-            if op == "get":
-                if model:
-                    assert await held.get() == model.pop(next(iter(model)))
-                continue
-            held.offer((op, number))
-            if op not in model and len(model) == capacity:
-                del model[next(iter(model))]
-            model[op] = (op, number)
-        assert await drain(held) == list(model.values())
 
     run_virtual(main())
 
@@ -150,7 +128,7 @@ def _play_priorities(policy: QueuePolicy, capacity: int, ops: list[Any]) -> None
 
 
 def _inside(held: Queue[Any]) -> list[Any]:
-    return [item for level in held._levels.values() for item, _ in level.values()]
+    return [item for level in held._levels.values() for item, _ in level]
 
 
 def _victim(
@@ -210,7 +188,7 @@ def test_blocking_loses_nothing_even_when_cancelled(
         assert sorted(got) == sorted(set(accepted) | (set(got) & refused))
         assert set(accepted) <= set(got)
         assert len(got) == len(set(got))
-        assert sum(held.dropped.values()) == 0
+        assert held.dropped == 0
 
     run_virtual(main())
 
@@ -296,8 +274,7 @@ async def _refused(call: Any) -> bool:
 
 
 def test_the_wait_of_each_item_is_told() -> None:
-    """From being put to being got, also for one that had to wait for room; coalesced: from the
-    first of its kind."""
+    """From being put to being got, also for one that had to wait for room."""
 
     async def main(policy: QueuePolicy, items: list[Any]) -> list[float]:
         waits: list[float] = []
@@ -310,16 +287,15 @@ def test_the_wait_of_each_item_is_told() -> None:
         return waits
 
     assert run_virtual(main(QueuePolicy.BLOCK, [1, 2])) == [2.0, 1.0]
-    assert run_virtual(main(QueuePolicy.COALESCE, [(1, "a"), (1, "b")])) == [2.0]
 
 
 def test_absurd_queues_are_refused() -> None:
-    """No room, a key for nothing, no key to coalesce by: said at once."""
+    """No room, or a policy for frames: said at once."""
     with pytest.raises(ValueError, match="capacity of at least 1"):
         queue(0)
-    for policy, key in ((QueuePolicy.BLOCK, lambda item: item), (QueuePolicy.COALESCE, None)):
-        with pytest.raises(ValueError, match="coalescing needs one"):
-            queue(1, policy, key=key)
+    for policy in (QueuePolicy.SPILL, QueuePolicy.COALESCE):
+        with pytest.raises(ValueError, match="in memory cannot"):
+            queue(1, policy)
 
 
 # --- tests of the tests ---------------------------------------------------------------------------
@@ -334,7 +310,7 @@ def _overfull(self: Queue[Any], item: Any) -> bool:
 
 
 def _drops_quietly(self: Queue[Any], item: Any) -> bool:
-    before = dict(self.dropped)
+    before = self.dropped
     taken = _offer(self, item)
     self.dropped = before
     return taken
@@ -359,9 +335,9 @@ def _wakes_nobody(self: Queue[Any]) -> None:
 
 def _drops_the_urgent(self: Queue[Any], priority: int) -> bool:
     most = max(self._levels)
-    self._levels[most].popitem(last=False)
+    self._levels[most].popleft()
     self._tidy(most)
-    self.dropped[self.policy] += 1
+    self.dropped += 1
     return True
 
 
@@ -369,8 +345,8 @@ def _pushes_equals_out(self: Queue[Any], priority: int) -> bool:
     return _make_room(self, priority + 1)
 
 
-def _one_level(self: Queue[Any], key: Any, item: Any) -> None:
-    self._levels.setdefault(0, OrderedDict())[key] = (item, self._now())
+def _one_level(self: Queue[Any], item: Any) -> None:
+    self._levels.setdefault(0, deque()).append((item, self._now()))
     self._wake_getter()
 
 
@@ -394,7 +370,7 @@ def test_broken_priorities_are_caught(
 ) -> None:
     """What comes out first, and what is dropped, is held against a sorted list."""
     monkeypatch.setattr(Queue, name, mutant)
-    with pytest.raises((AssertionError, KeyError)):
+    with pytest.raises((AssertionError, KeyError, IndexError)):
         _play_many(Random(7))
 
 
@@ -455,7 +431,7 @@ async def _play(policy: QueuePolicy, capacity: int, steps: list[tuple[str, float
         await asyncio.sleep(1.0)
         assert held.depth == 0
         held.close()
-    dropped = sum(held.dropped.values())
+    dropped = held.dropped
     assert len(put) == len(got) + dropped
     assert len(set(got)) == len(got)
     assert set(got) <= set(put)

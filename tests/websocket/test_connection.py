@@ -359,7 +359,7 @@ def test_absurd_bounds_are_refused() -> None:
     """No room, or a policy that needs decoded messages: said at the start."""
     with pytest.raises(ValueError, match="needs room"):
         ReceiveQueueBounds(frames=0)
-    with pytest.raises(ValueError, match="no key"):
+    with pytest.raises(ValueError, match="needs one"):
         ReceiveQueueBounds(policy=QueuePolicy.COALESCE)
 
 
