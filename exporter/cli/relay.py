@@ -235,7 +235,7 @@ async def _until_told(relay: Relay) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, relay.hangup)
+    loop.add_signal_handler(signal.SIGHUP, relay.read_anew)
     await relay.run(stop)
 
 

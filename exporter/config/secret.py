@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Final
 
 from exporter.config.kinds import HIDDEN, One, Place, Reading, Schema, found
@@ -16,6 +17,7 @@ class Secret:
 
     source: str
     _value: str = field(repr=False)
+    path: Path | None = field(default=None, repr=False, compare=False)  # of the file it is in
 
     def reveal(self) -> str:
         """Return the secret itself, for the wire and for nothing else."""
@@ -45,6 +47,15 @@ def revealed(config: object) -> Iterator[str]:
 
 
 _LONGEST_SECRET: Final = 64 * 1024
+
+
+def read_secret(path: Path) -> str:
+    """Read the secret out of a file. Raises OSError and ValueError."""
+    with path.open("rb") as file:
+        secret = file.read(_LONGEST_SECRET + 1).decode().strip("\r\n")
+    if not secret or len(secret) > _LONGEST_SECRET:
+        raise ValueError("empty" if not secret else "too long")
+    return secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +89,13 @@ class SecretKind:
         try:
             if not isinstance(value, str):
                 raise ValueError("no path")
-            with (reading.folder / value).open("rb") as file:
-                secret = file.read(_LONGEST_SECRET + 1).decode().strip("\r\n")
-            if not secret or len(secret) > _LONGEST_SECRET:
-                raise ValueError("empty" if not secret else "too long")
+            path = reading.folder / value
+            secret = read_secret(path)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "not a short text"
             wrong = f"found {found(node)} ({why}), expected a readable file with the secret"
             raise reading.complain(node.line, place, wrong) from error
-        return Secret(f"file {value}", secret)
+        return Secret(f"file {value}", secret, path)
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         definitions["Secret"] = {

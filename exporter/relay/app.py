@@ -18,7 +18,7 @@ import msgspec
 
 from exporter import __version__, logs
 from exporter.clock import SystemClock
-from exporter.config import ConfigError, config_hash
+from exporter.config import ConfigError, config_hash, credentials
 from exporter.config.secret import revealed
 from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.flow.mailbox import Mailbox, MailboxFullError
@@ -89,7 +89,7 @@ class Relay:
         self.obstacle: str | None = "starting"  # what keeps us from being ready
         self._version: int | None = None  # of the spool, as another process changes it
         self.dead = 0
-        self.reloads: Mailbox[None, object] = Mailbox(capacity=4)
+        self.reloads: Mailbox[bool, object] = Mailbox(capacity=4)
         self.port = 0
 
     @property
@@ -140,6 +140,15 @@ class Relay:
                 self._start("ping", partial(self.watchdog.ping, lambda: self.obstacle is None)),
                 self._start("quota", self._watch_quotas),
                 self._start("reload", partial(self.reloads.serve, self._reload)),
+                self._start(
+                    "reload",
+                    partial(
+                        credentials.follow,
+                        clock,
+                        lambda: self.config,
+                        partial(self.read_anew, credentials=True),
+                    ),
+                ),
             ]
             await self._serve(stop, background)
             await force.stop()
@@ -173,19 +182,25 @@ class Relay:
 
     # --- the config in force --------------------------------------------------------------------
 
-    def hangup(self) -> None:
-        """Read the config anew, as at SIGHUP."""
+    def read_anew(self, *, credentials: bool = False) -> None:
+        """Read the config anew, as at SIGHUP, or only the files of its secrets."""
         try:
-            self.reloads.post(None)
+            self.reloads.post(credentials)
         except MailboxFullError:
             log.warning("reload_ignored reason=%r", "several wait already")
 
-    async def _reload(self, _: None) -> object:
-        """Read the config anew and follow it. Raises ConfigError; the old one stays in force."""
-        if self._options.reload is None:
+    async def _reload(self, only_credentials: bool) -> object:
+        """Read the config anew, or the files of its secrets, and follow it.
+
+        Raises ConfigError; the old one stays in force.
+        """
+        read = self._options.reload
+        if only_credentials:
+            read = partial(credentials.renewed, self.config)
+        if read is None:
             raise ValueError("this relay was started without a config file")
         try:
-            config = await asyncio.to_thread(self._options.reload)
+            config = await asyncio.to_thread(read)
         except ConfigError as error:
             self._own.config_refused()
             for complaint in error.complaints:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from exporter import __version__, logs, venues
 from exporter import config as settings
 from exporter.clock import SystemClock
-from exporter.config import Config, config_hash
+from exporter.config import Config, config_hash, credentials
 from exporter.config.placement import Shard
 from exporter.config.reload import Changes
 from exporter.config.secret import revealed
@@ -96,7 +96,7 @@ class App:
         self.lateness = Lateness(self.clock)
         self.bans = Bans()
         self._dead: DeadLetterWriter | None = None  # where there is a storage path
-        self.reloads: Mailbox[None, object] = Mailbox(capacity=4)
+        self.reloads: Mailbox[bool, object] = Mailbox(capacity=4)
         self.diagnostics: Diagnostics | None = None
         self._force: Runtime | None = None  # both once there is a group to run it in
 
@@ -122,7 +122,7 @@ class App:
             )
             await edges.enter_async_context(server)
             stop = asyncio.Event()
-            with _signals(stop, self._hangup):
+            with _signals(stop, self._read_anew):
                 async with asyncio.TaskGroup() as tasks:
                     start = partial(self._start, tasks)
                     self._force = force = Runtime(
@@ -203,6 +203,9 @@ class App:
         if storage is not None:
             yield "state", "state", partial(storage.run, self.bans, self.anomalies.snapshot)
         yield "reload", "reload", partial(self.reloads.serve, partial(self._reload, force))
+        changed = partial(self._read_anew, credentials=True)
+        follow = partial(credentials.follow, self.clock, lambda: self.config, changed)
+        yield "reload", "credentials", follow
 
     def _web(self, server: Server, web: WebSecurity) -> Task:
         self.meter.web_config_loaded(True)
@@ -237,18 +240,24 @@ class App:
 
     # --- the config in force ------------------------------------------------------------------
 
-    def _hangup(self) -> None:
+    def _read_anew(self, *, credentials: bool = False) -> None:
         try:
-            self.reloads.post(None)
+            self.reloads.post(credentials)
         except MailboxFullError:
             log.warning("reload_ignored reason=%r", "several wait already")
 
-    async def _reload(self, force: Runtime, _: None) -> object:
-        """Read the config anew and follow it. Raises ConfigError; the old one stays in force."""
-        if self.options.reload is None:
+    async def _reload(self, force: Runtime, only_credentials: bool) -> object:
+        """Read the config anew, or the files of its secrets, and follow it.
+
+        Raises ConfigError; the old one stays in force.
+        """
+        read = (
+            partial(credentials.renewed, self.config) if only_credentials else self.options.reload
+        )
+        if read is None:
             raise ValueError("this program was started without a config file")
         try:
-            config = await asyncio.to_thread(self.options.reload)
+            config = await asyncio.to_thread(read)
             if self.options.storage is None and (missing := wants_storage(config)):
                 raise settings.ConfigError((missing,))
             logs.hide(revealed(config))

@@ -21,10 +21,10 @@ def allow_change(server: ServerLimits, request: Request, *, login: bool) -> None
     refuse_foreign(request, login=login)
 
 
-async def reload(reloads: Mailbox[None, object], server: ServerLimits) -> object:
+async def reload(reloads: Mailbox[bool, object], server: ServerLimits) -> object:
     """Read the config anew; return what came of it. Raises RefusedError."""
     try:
-        return await reloads.ask(None, server.request_timeout)
+        return await reloads.ask(False, server.request_timeout)
     except ValueError as error:  # a ConfigError: its lines say what is wrong
         raise RefusedError(500, f"failed to reload config, the old one stays: {error}") from error
     except (MailboxFullError, UnansweredError) as error:

@@ -17,7 +17,17 @@ import pytest
 from tests.http.test_requests import CERTIFICATES
 from tests.live.programs import command, eventually, get
 from tests.relay import fakes
-from tests.relay.programs import SECRETS, alert, metric, post_of, receiver, relay, send, write
+from tests.relay.programs import (
+    SECRETS,
+    alert,
+    inside,
+    metric,
+    post_of,
+    receiver,
+    relay,
+    send,
+    write,
+)
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 
@@ -197,3 +207,21 @@ def test_tls_and_logins_of_the_web_config(tmp_path: Path) -> None:
             web.write_text("tls_server_config: {cert_file: own.pem}\n")
             eventually(lambda: "event=web_config_refused" in running.output, "said")
             assert ask(intake, wrong, post) == 401
+
+
+def test_a_token_in_a_file_is_read_anew(tmp_path: Path) -> None:
+    """Whoever posts must show the token that the file holds now; nobody has to say so."""
+    token = tmp_path / "token"
+    token.write_text("first-token")
+    with fakes.serving() as providers:
+        intake = {"bearer_token": {"file": str(token)}}
+        file = write(tmp_path, [receiver("webhook", providers.url)], intake=intake)
+        with inside(file) as url:
+
+            def posted(word: str) -> int:
+                return send(url, post_of(alert()), headers={"Authorization": f"Bearer {word}"})
+
+            assert (posted("first-token"), posted("other-token")) == (200, 401)
+            token.write_text("other-token")
+            eventually(lambda: posted("other-token") == 200, "the new token is known")
+            assert posted("first-token") == 401
