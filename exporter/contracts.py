@@ -118,6 +118,14 @@ class CrossCheck:
     weight: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueSite:
+    """Where the customers of one region reach a venue. Of several addresses each serves all."""
+
+    rest_urls: tuple[str, ...]  # the first is probed, the others are for failover
+    stream_urls: tuple[str, ...]  # the first is preferred, the others are for failover
+
+
 def _all_together(topic: str) -> str:
     return ""
 
@@ -138,6 +146,10 @@ class Venue:
     title: str
     # REST
     rest_url: str
+    other_rest_urls: tuple[str, ...] = ()  # each serves all that the first does: for failover
+    regions: Mapping[str, VenueSite] = field(
+        default_factory=dict
+    )  # sites of other regions, by name
     endpoints: tuple[Endpoint, ...]
     fault: Callable[[Answer], Reason | None] = _nothing_wrong  # what an HTTP 200 may hide
     rest_limits: tuple[RestLimit, ...] = ()

@@ -204,7 +204,7 @@ class Capture:
         part: tuple[Subscription, ...],
         fetch: Fetch,
     ) -> tuple[str, Stream]:
-        limits = self.config.streams
+        limits, site = self.config.streams, settings.site(exchange, venue)
         stream = Stream(
             name,
             venue,
@@ -216,9 +216,9 @@ class Capture:
             stale_after=lambda topic: limits.stale_ceiling,
             chance=random,
             admission=self._admission(exchange.name, venue),
-            urls=exchange.stream_url,
+            urls=site.stream_urls,
             fetch=fetch,
-            rest_url=exchange.rest_url,
+            rest_url=site.rest_urls[0],
             rules=backoff.BackoffRules(base=limits.backoff_base, cap=limits.backoff_cap),
             timing=timing(limits, venue),
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from exporter import venues
-from exporter.config import Config, ExchangeConfig, Places
+from exporter.config import Config, ExchangeConfig, Places, site
 from exporter.config.kinds import Place, quoted
 from exporter.contracts import Clock, Fetch, Venue
 from exporter.model import Market
@@ -34,7 +34,7 @@ async def look_up(config: Config, places: Places, fetch: Fetch, clock: Clock) ->
         if venue.markets_path is None or venue.read_markets is None:
             found.unasked.append(f"{exchange.name}: {exchange.venue} lists no markets over REST")
             continue
-        url = (exchange.rest_url or venue.rest_url).rstrip("/") + venue.markets_path
+        url = site(exchange, venue).rest_urls[0] + venue.markets_path
         questions[index] = Question(url=url, read=venue.read_markets, fault=venue.fault)
     answers = await discover(questions.values(), fetch, clock)
     lines: list[tuple[int, str]] = []

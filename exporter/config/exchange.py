@@ -269,6 +269,11 @@ class ExchangeConfig:
         {},
         "The venue's symbol of an instrument, where the usual rule does not fit.",
     )
+    region: str | None = key(
+        text("the name of a region", r"[a-z][a-z0-9_]{0,30}"),
+        None,
+        "The venue's site of that region, with addresses of its own. Default: the global one.",
+    )
     rest_url: str | None = key(
         url("http", "https", base=True), None, "Base URL of the REST API. Default: the venue's."
     )
@@ -326,6 +331,11 @@ class ExchangeConfig:
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of what the venue does not offer, and of streams without symbols."""
         venue = reading.venue(self.venue)
+        if self.region is not None and self.region not in venue.regions:
+            known = ", ".join(venue.regions)
+            wrong = f"found {quoted(self.region)}, expected a region of {self.venue}"
+            wrong += f" ({known or 'it has none'}){did_you_mean(self.region, venue.regions)}"
+            yield Mistake(("region",), wrong)
         yield from self._endpoint_mistakes(venue)
         yield from self._stream_mistakes(venue)
         yield from weights.mistakes(self, venue)

@@ -16,7 +16,7 @@ from exporter.config.secret import Secret
 from exporter.config.shape import ProbesConfig
 from exporter.config.weights import weight_of
 from exporter.contracts import Endpoint as VenueEndpoint
-from exporter.contracts import RestLimit, Venue
+from exporter.contracts import RestLimit, Venue, VenueSite
 from exporter.flow import breaker
 from exporter.flow.rate_limit import RateLimitRules
 from exporter.model import (
@@ -35,6 +35,20 @@ _USUAL = VenueEndpoint(name="usual", path="/").interval
 def symbol(exchange: ExchangeConfig, venue: Venue, instrument: str) -> str:
     """Format an instrument the venue's way."""
     return exchange.symbol_overrides.get(instrument) or venue.symbol(instrument)
+
+
+def site(exchange: ExchangeConfig, venue: Venue) -> VenueSite:
+    """Return where an exchange is reached: by its config, else by the venue, in its region."""
+    own = VenueSite(
+        rest_urls=(venue.rest_url, *venue.other_rest_urls), stream_urls=venue.stream_urls
+    )
+    if exchange.region is not None:
+        own = venue.regions[exchange.region]
+    rest = own.rest_urls if exchange.rest_url is None else (exchange.rest_url,)
+    return VenueSite(
+        rest_urls=tuple(url.rstrip("/") for url in rest),
+        stream_urls=exchange.stream_url or own.stream_urls,
+    )
 
 
 def targets(exchange: ExchangeConfig, venue: Venue, probes: ProbesConfig) -> tuple[Target, ...]:
@@ -73,7 +87,7 @@ def _target(
     if endpoint.path is not None or endpoint.url is not None:
         own = None  # the same name at another address is another endpoint
     path = endpoint.path or (own.path if own else "")
-    url = endpoint.url or (exchange.rest_url or venue.rest_url).rstrip("/") + path
+    url = endpoint.url or site(exchange, venue).rest_urls[0] + path
     if "{symbol}" in url:
         url = url.replace("{symbol}", symbol(exchange, venue, exchange.symbols[0]))
     # A venue's slower endpoints keep their proportion to the usual pace.

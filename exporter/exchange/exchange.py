@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from exporter import config as settings
 from exporter.contracts import Venue
+from exporter.flow.addresses import Addresses
 from exporter.flow.mailbox import Mailbox
 from exporter.metrics import families
 from exporter.probes.attribution import Domain, Symptom, of_stream
 from exporter.probes.context import ExchangeContext, Task
 from exporter.probes.exchange_probes import ExchangeProbes
+from exporter.probes.failover import FailoverFetch
 from exporter.streams import cross_check
 from exporter.streams.cross_check import CrossChecks
 from exporter.streams.exchange_books import ExchangeBooks, weight_of
@@ -34,6 +37,9 @@ class Exchange:
             1 if venue.prelude is None else venue.prelude.weight,
         )
         self.probing = ExchangeProbes(configured, venue, around, registry, heaviest)
+        rest = settings.site(configured, venue).rest_urls
+        addresses = Addresses(f"{self.name}/rest", rest, around.clock.monotonic)
+        around = replace(around, fetch=FailoverFetch(around.fetch, rest[0], addresses))
         self.books = ExchangeBooks(configured, venue, around, registry, self.probing)
         self._checks = CrossChecks(configured, venue, around, registry, self.probing)
         self._streams = ExchangeStreams(

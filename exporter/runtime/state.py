@@ -82,6 +82,7 @@ def _endpoint(state: EndpointState, monotonic: float) -> shown.EndpointView:
 def _stream(state: StreamState) -> shown.StreamView:
     return shown.StreamView(
         name=state.name,
+        address=state.address.partition("?")[0],  # without a token
         connected=state.connected,
         attempted=state.attempts > 0,
         since=state.since,

@@ -102,8 +102,9 @@ class StreamConnection:
         clock: Clock,
         meter: StreamListener,
         opened: float,
+        url: str,
     ) -> None:
-        self.socket, self.session, self.opened = socket, session, opened
+        self.socket, self.session, self.opened, self.url = socket, session, opened, url
         self.shown = False
         self.missed = meter.missed
         self.renew = asyncio.Event()  # a successor is wanted

@@ -60,7 +60,7 @@ class CrossChecks:
     ) -> None:
         self._name, self._venue, self._around = configured.name, venue, around
         self._registry, self._probing = registry, probing
-        self._url = (configured.rest_url or venue.rest_url).rstrip("/")
+        self._url = settings.site(configured, venue).rest_urls[0]
         self._watched: list[_Silent] = []
         # What refuses us is left alone for a while, as every endpoint is.
         self._breaker = Breaker(settings.breaker_rules(configured, "cross_check"))

@@ -156,7 +156,7 @@ class ExchangeBooks:
         clock = around.clock
         self.snapshots = Snapshots(
             exchange=configured.name,
-            url=(configured.rest_url or venue.rest_url).rstrip("/"),
+            url=settings.site(configured, venue).rest_urls[0],
             rules=rules,
             fetch=around.fetch,
             clock=clock,

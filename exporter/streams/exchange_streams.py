@@ -115,6 +115,11 @@ class StreamState:
         """Say how far one subscription has come."""
         return SubscriptionState.REQUESTED if self.stream is None else self.stream.state(topic)
 
+    @property
+    def address(self) -> str:
+        """The URL that it is connected to, or tries to."""
+        return "" if self.stream is None else self.stream.address
+
     def refusal(self, topic: str) -> str:
         """Return the venue's own words for refusing one subscription; empty where it does not."""
         return "" if self.stream is None else self.stream.refusal(topic)
@@ -151,6 +156,7 @@ class ExchangeStreams:
         self.name, self._configured, self._venue = configured.name, configured, venue
         self._around, self._clock, self._registry = around, around.clock, registry
         self._skew, self._books, self._checks = probing.skew, books, checks
+        self._site = settings.site(configured, venue)
         self._admission = ConnectAdmission(
             exchange=configured.name,
             clock=around.clock,
@@ -255,9 +261,9 @@ class ExchangeStreams:
             stale_after=lambda topic: watches[topic].stale_after,
             chance=random,
             admission=self._admission,
-            urls=self._configured.stream_url,
+            urls=self._site.stream_urls,
             fetch=self._around.fetch,
-            rest_url=self._configured.rest_url,
+            rest_url=self._site.rest_urls[0],
             rules=backoff.BackoffRules(base=limits.backoff_base, cap=limits.backoff_cap),
             timing=timing(limits, self._venue),
         )

@@ -24,7 +24,8 @@ from exporter.contracts import (
 )
 from exporter.decoding import ParseError
 from exporter.flow import backoff
-from exporter.model import Data, Lost, Subscription, SubscriptionState
+from exporter.flow.addresses import Addresses
+from exporter.model import Answer, Data, Lost, Subscription, SubscriptionState
 from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import Parse, Sink, StreamConnection, StreamListener
 from exporter.streams.handover import Handover
@@ -37,6 +38,7 @@ _JOIN_LOOK = 0.05  # seconds between two looks at how far it is
 _SIFT_FOR = 5.0  # seconds for which a successor may repeat what its predecessor said
 _PRELUDE_TIMEOUT, _PRELUDE_LIMIT = 10.0, 1 << 20  # seconds, bytes
 _NO_FAULT = (Lost.PLANNED, Lost.SHUTDOWN)
+_DEAF = (Lost.IDLE, Lost.PING_TIMEOUT)  # nothing comes through, however long it did
 
 
 def spread(
@@ -70,8 +72,9 @@ class Stream:
 
     ``sinks`` has one entry per topic. ``stale_after`` gives the longest normal silence of a topic
     in seconds, None for no limit. ``timing.lifetime`` (seconds, jitter included) is when a
-    successor is connected, before the venue ends the connection by rule. ``urls`` are tried in
-    turn, the first again after every connection that lived. ``chance`` draws from [0, 1).
+    successor is connected, before the venue ends the connection by rule. ``urls`` are equal, the
+    first preferred: the next is tried where one is dead, and that one again some minutes later.
+    ``chance`` draws from [0, 1).
     ``admission`` is what all streams of the exchange share.
     """
 
@@ -104,7 +107,10 @@ class Stream:
         self._admission = admission
         self._rest = 0.0  # seconds that the venue's last refusal asked for
         route = next((venue.routes.get(one.channel, "") for one in subscriptions), "")
-        self._urls = tuple(url + route for url in (urls or venue.stream_urls))
+        self._addresses = Addresses(
+            name, [url + route for url in urls or venue.stream_urls] or [""], clock.monotonic
+        )
+        self.address = self._addresses.current  # the URL connected to, or tried last
         self._fetch, self._rest_url = fetch, rest_url or venue.rest_url
         self._rules, self._timing = rules or backoff.BackoffRules(), timing or Timing()
         self._parse = reader(venue)
@@ -188,15 +194,19 @@ class Stream:
         """Open one connection. Raises ConnectionLostError, counted and logged."""
         await self._admission.wait_attempt()
         try:
-            socket = await self._connect(await self._url())
+            await self._choose()
+            socket = await self._connect(self.address)
         except ConnectionLostError as error:
             if error.answer is not None:
                 self._rest = self._admission.refused(error.answer)
+            if error.answer is None or _gone(error.answer):
+                self._addresses.failed(self.address)
             self._meter.attempted(False)
             self._meter.failed(error, None)
             log.warning("stream_refused stream=%s reason=%r", self._name, str(error)[:300])
             raise
         self._meter.attempted(True)
+        url = self.address
         now = self._clock.monotonic()
         session = Session(
             self._venue,
@@ -216,13 +226,16 @@ class Stream:
             clock=self._clock,
             meter=self._meter,
             opened=now,
+            url=url,
         )
 
-    async def _url(self) -> str:
+    async def _choose(self) -> None:
+        """Find out where to connect to. Raises ConnectionLostError."""
         prelude = self._venue.prelude
         if prelude is not None and self._fetch is not None:
-            return await self._ask(prelude, self._fetch)
-        return self._urls[self._backoff.attempt % len(self._urls)]
+            self.address = await self._ask(prelude, self._fetch)
+        else:
+            self.address = self._addresses.pick()
 
     async def _ask(self, prelude: Prelude, fetch: Fetch) -> str:
         await self._admission.wait_request(prelude.weight)
@@ -286,6 +299,10 @@ class Stream:
         lived = self._clock.monotonic() - link.opened
         if lost.reason not in _NO_FAULT:
             self._meter.failed(lost, lived)
+            if lived < self._rules.reset_after or lost.reason in _DEAF:
+                self._addresses.failed(link.url)
+            else:
+                self._addresses.worked(link.url)
         log.log(
             logging.INFO if lost.reason in _NO_FAULT else logging.WARNING,
             "stream_lost stream=%s reason=%s code=%s detail=%r lived_s=%.1f",
@@ -384,6 +401,11 @@ async def _wait_joined(successor: StreamConnection, handover: Handover, clock: C
             break
         await clock.sleep(_JOIN_LOOK)
     raise _SuccessionError
+
+
+def _gone(answer: Answer) -> bool:
+    """Return whether an address serves no streams, rather than us none."""
+    return answer.status in (404, 410) or answer.status >= 500
 
 
 def _both(first: Sink, second: Sink) -> Sink:

@@ -14,6 +14,16 @@ VENUE = Venue(
     name="binance",
     title="Binance",
     rest_url="https://api.binance.com",
+    # Source: rest-api.md and web-socket-streams.md at a5e0bc3, "General Information", 2026-07-21.
+    # The last of each serves market data alone, which is all that is asked of it here.
+    other_rest_urls=(
+        "https://api-gcp.binance.com",
+        "https://api1.binance.com",
+        "https://api2.binance.com",
+        "https://api3.binance.com",
+        "https://api4.binance.com",
+        "https://data-api.binance.vision",
+    ),
     endpoints=(
         Endpoint(name="ping", path="/api/v3/ping"),
         Endpoint(name="time", path="/api/v3/time", clock=wire.read_time),
@@ -34,7 +44,11 @@ VENUE = Venue(
     ),
     markets_path="/api/v3/exchangeInfo",
     read_markets=wire.read_markets,
-    stream_urls=("wss://stream.binance.com:9443/stream", "wss://data-stream.binance.vision/stream"),
+    stream_urls=(
+        "wss://stream.binance.com:9443/stream",
+        "wss://stream.binance.com:443/stream",
+        "wss://data-stream.binance.vision/stream",
+    ),
     connection_limit=wire.CONNECTION_LIMIT,
     topics=wire.TOPICS,
     subscribe=wire.subscribe,

@@ -15,7 +15,15 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.contracts import (
+    BookRules,
+    CrossCheck,
+    Endpoint,
+    RestLimit,
+    SequenceRule,
+    Venue,
+    VenueSite,
+)
 from exporter.decoding import (
     DOUBTFUL,
     Millis,
@@ -444,6 +452,25 @@ def fault(answer: Answer) -> Reason | None:
             return Reason.BODY_INVALID if answer.status == 200 else None
 
 
+def _site(rest: str, stream: str = "stream.bybit.com") -> VenueSite:
+    return VenueSite(
+        rest_urls=(f"https://{rest}",), stream_urls=(f"wss://{stream}/v5/public/spot",)
+    )
+
+
+# Source: bybit-exchange/docs, wss-authentication.mdx at 1760380 (streams), and the page
+# "Integration Guidance" of bybit-exchange.github.io (REST), read 2026-11-30. Sites without a stream
+# of their own take the global one.
+_REGIONS = {
+    "ae": _site("api.bybit.ae"),
+    "eu": _site("api.bybit.eu"),
+    "ge": _site("api.bybitgeorgia.ge", "stream.bybitgeorgia.ge"),
+    "id": _site("api.bybit.id", "stream.bybit.id"),
+    "kz": _site("api.bybit.kz", "stream.bybit.kz"),
+    "nl": _site("api.bybit.nl"),
+    "tr": _site("api.bybit-tr.com", "stream.bybit.tr"),
+}
+
 VENUE = Venue(
     name="bybit",
     title="Bybit",
@@ -457,6 +484,8 @@ VENUE = Venue(
     rest_limits=(RestLimit(name="requests_5s", weight=600, window=5.0),),
     markets_path="/v5/market/instruments-info?category=spot",  # spot comes in one page
     read_markets=read_markets,
+    other_rest_urls=("https://api.bytick.com",),
+    regions=_REGIONS,
     stream_urls=("wss://stream.bybit.com/v5/public/spot",),
     connection_limit=RestLimit(name="connections_5m", weight=500, window=300.0),
     topics={
@@ -498,9 +527,21 @@ VENUE = Venue(
     request_length=21_000,
     symbol=lambda instrument: instrument.replace("-", ""),
     # The retired v2 protocol had other paths on the same hosts.
-    hosts=("stream.bybit.com/v5", "api.bybit.com/v5", "api.bytick.com/v5"),
+    hosts=(
+        "stream.bybit.com/v5",
+        "api.bybit.com/v5",
+        "api.bytick.com/v5",
+        *(
+            url.partition("://")[2].removesuffix("/public/spot")
+            for site in _REGIONS.values()
+            for url in (*site.rest_urls, *site.stream_urls)
+        ),
+    ),
     timestamps=dict.fromkeys(MARKET_DATA, "ts, when the frame was generated (ms)"),
     source="bybit-exchange/docs v5 at 072c197, read 2026-07-24",
     checked="documentation",
-    unsure=("whether u of orderbook.50 rises by exactly 1; another step counts as a gap",),
+    unsure=(
+        "that the regions ae, eu and nl take the global streams",
+        "whether u of orderbook.50 rises by exactly 1; another step counts as a gap",
+    ),
 )

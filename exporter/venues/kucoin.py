@@ -20,6 +20,7 @@ from exporter.contracts import (
     RestLimit,
     SequenceRule,
     Venue,
+    VenueSite,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -442,6 +443,9 @@ VENUE = Venue(
     ),
     markets_path="/api/v2/symbols",
     read_markets=read_markets,
+    # Source: clients that name KuCoin EU's REST address (found 2026-11-30); its token names the
+    # stream's.
+    regions={"eu": VenueSite(rest_urls=("https://api.kucoin.eu",), stream_urls=())},
     stream_urls=("wss://ws-api-spot.kucoin.com",),
     connection_limit=RestLimit(name="connections_1m", weight=30, window=60.0),
     prelude=Prelude(path="/api/v1/bullet-public", method="POST", read=read_address, weight=10),
@@ -502,6 +506,7 @@ VENUE = Venue(
         "push-private.kucoin.com",
         "push.kucoin.com",
         "api.kucoin.com",
+        "api.kucoin.eu",
     ),
     timestamps={
         Channel.TRADES: "time of the match (ns)",
@@ -513,6 +518,7 @@ VENUE = Venue(
     checked="recording",
     unsure=(
         "wording of subscription errors",
+        "the address of the region eu, and that it lists the same markets",
         "limits per pool and the gw-ratelimit headers",
         "weights of the REST endpoints",
         "one candles request for several symbols",

@@ -16,7 +16,15 @@ from zlib import crc32
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.contracts import (
+    BookRules,
+    CrossCheck,
+    Endpoint,
+    RestLimit,
+    SequenceRule,
+    Venue,
+    VenueSite,
+)
 from exporter.decoding import (
     DOUBTFUL,
     Millis,
@@ -576,6 +584,18 @@ VENUE = Venue(
     markets_path="/api/v5/public/instruments?instType=SPOT",
     read_markets=read_markets,
     status_page=None,  # www.okx.com/status is for people
+    # Source of the second REST address and of both regions: a client's table of "Regional API
+    # routing" (github.com/tiagosiebler/okx-api, README, read 2026-11-30). That port 443 serves
+    # the regions as it does the global site: clients' own reports, the venue's page was not read.
+    other_rest_urls=("https://openapi.okx.com",),
+    regions={
+        "eea": VenueSite(
+            rest_urls=("https://eea.okx.com",), stream_urls=("wss://wseea.okx.com/ws/v5",)
+        ),
+        "us": VenueSite(
+            rest_urls=("https://us.okx.com",), stream_urls=("wss://wsus.okx.com/ws/v5",)
+        ),
+    },
     stream_urls=("wss://ws.okx.com/ws/v5",),
     connection_limit=RestLimit(name="connections_1s", weight=3, window=1.0),
     routes={
@@ -622,7 +642,18 @@ VENUE = Venue(
     request_length=60_000,  # of 64 KiB
     requests_per_second=2.0,  # 480 requests an hour at most
     symbol=lambda instrument: instrument,
-    hosts=("ws.okx.com", "wsaws.okx.com", "ws.okex.com", "www.okx.com", "www.okex.com"),
+    hosts=(
+        "ws.okx.com",
+        "wseea.okx.com",
+        "wsus.okx.com",
+        "wsaws.okx.com",
+        "ws.okex.com",
+        "www.okx.com",
+        "openapi.okx.com",
+        "eea.okx.com",
+        "us.okx.com",
+        "www.okex.com",
+    ),
     timestamps={
         Channel.TRADES: "ts, when the trade was matched (ms)",
         Channel.QUOTES: "ts, when the frame was generated (ms)",
@@ -635,6 +666,6 @@ VENUE = Venue(
         "bodies of /api/v5/public/time and /api/v5/system/status, and the REST limit",
         "wording of error 60018, from which the refused topic is read",
         "book frames whose seqId equals prevSeqId, taken as keepalives",
-        "addresses outside of the global site (my.okx.com, app.okx.com)",
+        "addresses of the regions eea and us, and openapi.okx.com: other clients name them",
     ),
 )

@@ -111,6 +111,7 @@ class StreamView:
     """One connection and its subscriptions."""
 
     name: str
+    address: str = ""  # the URL that it is connected to, or tries to
     connected: bool = False
     attempted: bool = False
     since: float | None = None  # when the connection was made

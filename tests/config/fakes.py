@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.config import Config, ConfigError, read
-from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.contracts import Endpoint, RestLimit, Venue, VenueSite
 from exporter.model import MARKET_DATA, Channel
 from exporter.venues.families.services import SERVICES
 
@@ -37,7 +37,16 @@ VENUES = {
     **SERVICES,
     "binance": _BINANCE,
     "bybit": replace(_BINANCE, name="bybit", rest_limits=()),
-    "okx": replace(_BINANCE, name="okx", topics={Channel.TRADES: "trades:{symbol}"}),
+    "okx": replace(
+        _BINANCE,
+        name="okx",
+        topics={Channel.TRADES: "trades:{symbol}"},
+        regions={
+            "eea": VenueSite(
+                rest_urls=("https://eea.example",), stream_urls=("wss://eea.example/ws",)
+            )
+        },
+    ),
 }
 
 

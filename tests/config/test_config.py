@@ -30,6 +30,7 @@ from exporter.config import (
     targets,
     tree,
 )
+from exporter.config import site as site_of
 from exporter.config.section import ListKind, Section, keys
 from exporter.model import Channel, QueuePolicy
 from tests.config.fakes import VENUES, complaints, load_text
@@ -227,6 +228,23 @@ exchanges:
     assert (ping.interval, ping.timeout, ping.weight) == (10.0, 1.0, 1)
     assert (more.url, more.statuses) == ("https://binance.example/more", frozenset({200, 204}))
     assert (more.expect[0].path, more.expect[0].equals) == ("a.0", 1)
+
+
+def test_a_region_is_a_site_with_addresses_of_its_own() -> None:
+    """What the config says of an address wins; the rest is the region's, or the global site's."""
+    keys = ("", ", region: eea", ", region: eea, rest_url: 'https://mine.example/'")
+    found = []
+    for more in keys:
+        exchange = load_text(f"exchanges: [{{venue: okx, symbols: [A-B]{more}}}]").exchanges[0]
+        site = site_of(exchange, VENUES["okx"])
+        found.append((site.rest_urls, site.stream_urls))
+        urls = {each.url for each in targets(exchange, VENUES["okx"], ProbesConfig())}
+        assert all(url.startswith(site.rest_urls[0] + "/") for url in urls)
+    assert found == [
+        (("https://binance.example",), ("wss://binance.example/stream",)),
+        (("https://eea.example",), ("wss://eea.example/ws",)),
+        (("https://mine.example",), ("wss://eea.example/ws",)),
+    ]
 
 
 def test_subscriptions_are_what_the_venue_offers() -> None:

@@ -27,6 +27,7 @@ BEYOND = {
     "laughs",
     "placeholders",
     "patterns",
+    "regions",
     "tabs",
     "two_documents",
     "weights",

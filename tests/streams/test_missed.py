@@ -169,7 +169,7 @@ def connection(venue: str, wanted: Sequence[Subscription], heard: Heard) -> Stre
     )
     made = StreamConnection(
         venue, ScriptedSocket(FakeClock()), session, parse=own.parse, subscriptions=wanted,
-        clock=FakeClock(), meter=heard.listener, opened=0.0,
+        clock=FakeClock(), meter=heard.listener, opened=0.0, url="ws://x",
     )  # fmt: skip
     made.route(lambda topic: lambda event, received: None)
     return made

@@ -354,6 +354,36 @@ def test_waits_grow_to_the_cap_and_the_urls_take_turns() -> None:
     assert world.of("attempted") == [False] * 7 + [True]
 
 
+def test_a_dead_address_is_left_for_the_next_and_tried_again_later() -> None:
+    """The first is preferred as soon as it has rested five minutes, at the next reconnect."""
+    world = World()
+    dead = gone()
+    lives: list[Step] = [100.0, gone()]
+    world.scripts = [dead, lives, lives, lives, lives, []]
+    world.play(500.0)
+    hosts = [url.removesuffix(".example") for _, url in world.attempts]
+    assert hosts == ["ws://one", "ws://two", "ws://two", "ws://two", "ws://one", "ws://one"]
+    assert world.stream.address == "ws://one.example"
+
+
+def test_an_address_that_serves_no_streams_is_as_good_as_dead() -> None:
+    """It answers, with 404 or a failure of its own; a refusal that is meant for us is none."""
+    for status, second in ((404, "two"), (502, "two"), (403, "one")):
+        world = World()
+        refused = Answer(status=status, headers={}, body=b"", new_connection=True, phases={})
+        world.scripts = [ConnectionLostError(Lost.NETWORK, "refused", answer=refused)]
+        world.play(20.0)
+        assert [url for _, url in world.attempts] == ["ws://one.example", f"ws://{second}.example"]
+
+
+def test_a_connection_that_goes_deaf_is_made_elsewhere() -> None:
+    """Nothing came through for as long as is allowed: that address has stopped serving."""
+    world = World(stale_after=lambda topic: 20.0)
+    world.scripts = [[30.0, toy.trade("t.A", 1)]]
+    world.play(120.0)
+    assert [url for _, url in world.attempts][:2] == ["ws://one.example", "ws://two.example"]
+
+
 def test_only_ten_seconds_of_life_reset_the_backoff() -> None:
     """Accepted and dropped at once is no recovery."""
     world = World()
@@ -361,7 +391,7 @@ def test_only_ten_seconds_of_life_reset_the_backoff() -> None:
     world.play(60.0)
     times = [time for time, _ in world.attempts]
     assert [round(b - a) for a, b in pairwise(times)] == [1, 2, 4, 12]
-    assert world.attempts[-1][1] == "ws://two.example"  # one failure since it lived
+    assert world.attempts[-1][1] == "ws://two.example"  # which lived, where the other never did
 
 
 def test_a_mute_connection_is_given_up() -> None:

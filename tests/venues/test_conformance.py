@@ -95,7 +95,12 @@ def test_addresses_are_encrypted_and_known(name: str) -> None:
     assert not (venue.routes and any(url.endswith("/") for url in venue.stream_urls))
     assert all(route.startswith("/") for route in venue.routes.values())
     assert set(venue.routes) in (set(), set(venue.topics))
-    for url in venue.stream_urls:
+    sites = venue.regions.values()
+    rest = [*venue.other_rest_urls, *(url for site in sites for url in site.rest_urls)]
+    assert all(url.startswith("https://") and not url.endswith("/") for url in rest)
+    streams = [*venue.stream_urls, *(url for site in sites for url in site.stream_urls)]
+    for url in streams:
+        assert url.startswith("wss://")
         place = re.sub(r"^wss://([^/:]+)(:\d+)?", r"\1", url)
         assert any(place.startswith(host) for host in venue.hosts), f"{place} is in no `hosts`"
 

@@ -59,6 +59,7 @@ BOOK = replace(
 )
 STREAM = StreamView(
     name="binance/1",
+    address="wss://stream.binance.com:9443/stream",
     connected=True,
     attempted=True,
     since=NOW - 8040,

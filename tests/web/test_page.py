@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from exporter.model import Circuit, SubscriptionState
+from exporter.web import api
 from exporter.web.page import (
     age,
     duration,
@@ -111,6 +112,14 @@ def test_page_can_be_read_without_eyes() -> None:
         if (target := attributes.get("aria-labelledby")) is not None:
             assert target in ids
     assert {"up", "degraded", "down", "stale", "disconnected"} <= set(outline.words)
+
+
+def test_a_stream_names_the_address_that_serves_it() -> None:
+    """After a failover nobody need guess which of several it is; the API says it as well."""
+    assert "wss://stream.binance.com:9443/stream" in render(SNAPSHOT)
+    streams = api.exchange(HEALTHY)["streams"]
+    assert isinstance(streams, tuple)
+    assert streams[0]["address"] == "wss://stream.binance.com:9443/stream"
 
 
 def test_text_is_never_markup() -> None:
