@@ -40,6 +40,12 @@ def wsname(one: Listing) -> str:
     return f"{_OLD.get(one.base, one.base)}/{one.quote}"
 
 
+def frozen(instrument: str) -> str:
+    """Return the name of our instrument there."""
+    base, _, quote = instrument.partition("-")
+    return f"{_OLD.get(base, base)}/{quote}"
+
+
 def _time(desk: VenueServer, query: Query) -> bytes:
     now = desk.nanos() // 10**9
     return _result({"unixtime": now, "rfc1123": formatdate(now, usegmt=True)[:-3] + "+0000"})
@@ -175,13 +181,19 @@ def _candles(desk: VenueServer, query: Query, pair: Pair) -> Mapping[str, object
     return {altname(one): rows, "last": candles[-1].start // 1000 - 60}
 
 
-def checksum(one: Listing, bids: Levels, asks: Levels) -> int:
-    """Return the CRC32 of the ten best levels a side, asks first, digits only."""
+def checksum(one: Listing, bids: Levels, asks: Levels, decimals: int | None = None) -> int:
+    """Return the CRC32 of the ten best levels a side, asks first, digits only.
+
+    ``decimals`` is how many a price is sent with, None for those of the market.
+    """
 
     def digits(text: str) -> str:
         return text.replace(".", "").lstrip("0")
 
-    rows = [digits(one.price(p)) + digits(one.size(n, SIZE)) for p, n in [*asks[:10], *bids[:10]]]
+    rows = [
+        digits(one.price(p, decimals)) + digits(one.size(n, SIZE))
+        for p, n in [*asks[:10], *bids[:10]]
+    ]
     return crc32("".join(rows).encode())
 
 

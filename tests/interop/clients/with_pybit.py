@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from functools import partial
 from typing import Any
 
 from pybit.unified_trading import HTTP, WebSocket
@@ -25,7 +26,7 @@ def _rest(base: str, category: str) -> None:
         ("get_public_trade_history", named),
         ("get_kline", {**named, "interval": "1"}),
     ):
-        once(VENUE, f"{name} {category}", lambda n=name, a=arguments: _asked(client, n, a))
+        once(VENUE, f"{name} {category}", partial(_asked, client, name, arguments))
 
 
 def _asked(client: Any, name: str, arguments: Any) -> str:
@@ -34,7 +35,7 @@ def _asked(client: Any, name: str, arguments: Any) -> str:
 
 
 def _streams(base: str, category: str) -> None:
-    class Redirected(WebSocket):  # type: ignore[misc]  # the client has no types
+    class Redirected(WebSocket):
         """The client, which takes its address from a constant."""
 
         def _connect(self, url: str) -> None:
@@ -49,8 +50,7 @@ def _streams(base: str, category: str) -> None:
         ("orderbook_stream", (1, SYMBOL)),
     ):
         depth = f" {arguments[0]}" if name == "orderbook_stream" else ""
-        once(VENUE, f"{name}{depth} {category}",
-             lambda n=name, a=arguments: _watched(socket, n, a))  # fmt: skip
+        once(VENUE, f"{name}{depth} {category}", partial(_watched, socket, name, arguments))
     socket.exit()
 
 

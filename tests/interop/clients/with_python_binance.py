@@ -63,8 +63,6 @@ async def _futures(client: Any, sockets: Any, venue: str, symbol: str, kind: Any
         await attempt(venue, name, call)
     made = sockets.aggtrade_futures_socket(symbol, futures_type=kind)
     await attempt(venue, "aggtrade socket", _receive(made, "aggTrade"))
-    made = sockets.kline_futures_socket(symbol, futures_type=kind, contract_type=None)
-    del made  # continuous contracts are not simulated
     made = sockets.symbol_ticker_futures_socket(symbol, futures_type=kind)
     await attempt(venue, "book ticker socket", _receive(made, "bookTicker"))
 

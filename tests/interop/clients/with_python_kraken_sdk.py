@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from kraken.base_api import SpotClient
@@ -36,7 +38,7 @@ async def _book(url: str, wanted: int) -> None:
     """Follow a book for a while: the client refuses a wrong checksum itself."""
     updates: asyncio.Queue[Any] = asyncio.Queue()
 
-    class Book(SpotOrderBookClient):  # type: ignore[misc]  # the client has no types
+    class Book(SpotOrderBookClient):
         WS_URL = url
 
         async def on_book_update(self, pair: str, message: Any) -> None:
@@ -53,12 +55,16 @@ async def _book(url: str, wanted: int) -> None:
     await client.close()
 
 
+def _asked(call: Callable[..., object], arguments: Mapping[str, str]) -> str:
+    return "" if call(**arguments) else "empty"
+
+
 async def main() -> None:
     """Try each answer and channel that is simulated."""
     base = addresses()[VENUE]
     SpotClient.URL = base  # for the market that the book's client makes itself
     market = Market(url=base)
-    for name, arguments in (
+    asked: tuple[tuple[str, dict[str, str]], ...] = (
         ("get_assets", {}),
         ("get_asset_pairs", {}),
         ("get_ticker", {"pair": "XBTUSD"}),
@@ -66,8 +72,9 @@ async def main() -> None:
         ("get_order_book", {"pair": "XBTUSD"}),
         ("get_recent_trades", {"pair": "XBTUSD"}),
         ("get_system_status", {}),
-    ):
-        once(VENUE, name, lambda n=name, a=arguments: None if getattr(market, n)(**a) else "empty")
+    )
+    for name, arguments in asked:
+        once(VENUE, name, partial(_asked, getattr(market, name), arguments))
     url = base.replace("http", "ws", 1)
     for channel, wanted in (("trade", 5), ("ticker", 5), ("ohlc", 2)):
         await attempt(VENUE, f"{channel} socket", _watched(url, channel, wanted))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import warnings
+from functools import partial
 from typing import Any
 
 import websockets
@@ -19,7 +20,7 @@ from tests.interop.clients.cells import PATIENCE, addresses, attempt, once
 VENUE, SYMBOL = "okx", "BTC-USDT"
 
 
-class PlainFactory(WebSocketFactory):  # type: ignore[misc]  # the client has no types
+class PlainFactory(WebSocketFactory):
     """The client's way to connect, without the TLS that it insists on."""
 
     async def connect(self) -> Any:
@@ -63,7 +64,7 @@ async def main() -> None:
         ("get_candlesticks", lambda: market.get_candlesticks(SYMBOL)),
         ("get_trades", lambda: market.get_trades(SYMBOL)),
     ):
-        once(VENUE, name, lambda c=call: _asked(c))
+        once(VENUE, name, partial(_asked, call))
     status = StatusAPI(flag="0", domain=base)
     once(VENUE, "status", lambda: "" if status.status()["code"] == "0" else "refused")
     stream = base.replace("http", "ws", 1) + "/ws/v5"
