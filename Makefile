@@ -44,11 +44,6 @@ matrix: ## Rehearse outages of 20 s to 20 min at the shipped windows, twice in a
 	@scripts/setup dev
 	PATH="$(abspath $(VENV))/newer/bin:$$PATH" PYTHONPATH=. $(BIN)/python scripts/rehearse_matrix.py $(or $(ARGS),exchanges)
 
-interop: ## Set other people's clients on the simulated venues; prints client by venue (ARGS=--record)
-	@scripts/setup dev
-	@scripts/tools interop
-	$(BIN)/python -m tests.interop $(ARGS)
-
 soak: ## Let ten simulated exchanges misbehave for an hour: memory, tasks and descriptors stay flat
 	@scripts/setup dev
 	$(BIN)/python scripts/benchmarks/chaos.py --soak --for=3600 $(ARGS)
@@ -65,6 +60,7 @@ generate: ## Write anew what is generated from code: config schema, README table
 	@scripts/setup dev
 	$(BIN)/exchange-exporter schema config > exporter/config.schema.json
 	$(BIN)/exchange-exporter schema relay > exporter/relay.schema.json
+	$(BIN)/exchange-exporter schema venue > exporter/venue.schema.json
 	$(BIN)/python -m dashboards
 	$(BIN)/python scripts/readme
 	$(BIN)/python scripts/chart

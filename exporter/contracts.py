@@ -191,6 +191,7 @@ class Venue:
     # Documentation
     timestamps: Mapping[Channel, str] = field(default_factory=dict)  # which clock `time` reads
     source: str
+    edition: str = ""  # of a definition: another whenever its file is
     checked: str = "documentation"  # "recording", "documentation" or "unsure"
     unsure: tuple[str, ...] = ()
 

@@ -306,13 +306,14 @@ def _parts(
     config: settings.Config,
 ) -> Iterator[tuple[settings.ExchangeConfig, str, Venue, tuple[Subscription, ...]]]:
     """Yield exchange, name, venue and subscriptions of every connection."""
+    known = venues.within(config)
     for exchange in config.exchanges:
-        venue = venues.load(exchange.venue)
+        venue = known(exchange.venue)
         for wanted in exchange.streams:
             carried = settings.subscriptions(exchange, wanted, venue)
             # Of a stream that is known only by its address nothing is read that could be kept.
-            known = [each for each in carried if each.channel is not Channel.MESSAGES]
-            parts = spread(known, venue)
+            readable = [each for each in carried if each.channel is not Channel.MESSAGES]
+            parts = spread(readable, venue)
             for number, part in enumerate(parts, start=1):
                 name = wanted.name if len(parts) == 1 else f"{wanted.name}-{number}"
                 yield exchange, f"{exchange.name}/{name}", venue, part

@@ -25,10 +25,10 @@ class Findings:
 
 async def look_up(config: Config, places: Places, fetch: Fetch, clock: Clock) -> Findings:
     """Ask every exchange of the config that has symbols, each site once."""
-    found = Findings()
+    found, venue_of = Findings(), venues.within(config)
     questions: dict[int, Question] = {}
     for index, exchange in enumerate(config.exchanges):
-        venue = venues.load(exchange.venue)
+        venue = venue_of(exchange.venue)
         if not any(True for _ in _instruments(exchange)):
             continue
         if venue.markets_path is None or venue.read_markets is None:
@@ -44,7 +44,7 @@ async def look_up(config: Config, places: Places, fetch: Fetch, clock: Clock) ->
             why = f"{answer.reason} ({answer.detail[:200]})" if answer.detail else answer.reason
             found.unasked.append(f"{exchange.name}: {question.url}: {why}")
             continue
-        wrong = list(_mistakes(index, exchange, venues.load(exchange.venue), answer))
+        wrong = list(_mistakes(index, exchange, venue_of(exchange.venue), answer))
         lines += [places.complaint(*each) for each in wrong]
         known = len({instrument for _, instrument in _instruments(exchange)})
         found.rows.append((exchange.name, str(len(answer)), str(known)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.cli import _serve as serve
+from exporter.cli import _venues
 from exporter.config.units import duration, format_size, size
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _LOG_EVERY = 10.0  # seconds
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("--config.file", dest="config", metavar="FILE", required=True, help="YAML")
+    _venues.arguments(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -90,13 +92,13 @@ def _bytes(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Record until told to stop; return the exit status."""
     from exporter import config as settings
-    from exporter import logs, venues
+    from exporter import logs
     from exporter.capture.record import Capture
     from exporter.http import proxy
 
     try:
         proxy.environment()
-        config = settings.load(args.config, venues.choices(), venues.load)
+        config = _venues.load(args.config, args.venues_dir)[0]
     except proxy.ProxyError as error:
         print(f"exchange-exporter capture: {error}", file=sys.stderr)
         return serve.UNUSABLE

@@ -17,6 +17,7 @@ from exporter.cli import _estimate as estimate
 from exporter.cli import _online as online
 from exporter.cli import _promise as promise
 from exporter.cli import _requests as requests
+from exporter.cli import _venues
 from exporter.config import Config, ConfigError, placement
 from exporter.config.units import format_duration
 from exporter.http.proxy import ProxyError
@@ -45,6 +46,7 @@ _SLOW_START = 5.0  # minutes
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("file", metavar="FILE", help="config file, YAML")
+    _venues.arguments(parser)
     parser.add_argument(
         "--online",
         action="store_true",
@@ -61,7 +63,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check one file and return the exit status."""
     try:
-        config, places = settings.load_placed(args.file, venues.choices(), venues.load)
+        config, places = _venues.load(args.file, args.venues_dir)
     except ConfigError as error:
         print("\n".join(error.complaints), file=sys.stderr)
         if error.unreadable:
@@ -116,7 +118,7 @@ def report(file: str, config: Config) -> list[str]:
     instruments: set[str] = set()
     sums = [0.0] * 6
     for exchange in config.exchanges:
-        venue = venues.load(exchange.venue)
+        venue = venues.within(config)(exchange.venue)
         load = estimate.load_of(exchange, venue, config)
         figures = [
             load.endpoints,
@@ -197,13 +199,14 @@ def _count_of_shards(text: str) -> int:
 
 def shares(config: Config, count: int) -> list[str]:
     """Return the lines that say what each of ``count`` shards would watch."""
-    placed = settings.units(config, count, venues.load)
-    parts = settings.shares(config, count, venues.load)
+    known = venues.within(config)
+    placed = settings.units(config, count, known)
+    parts = settings.shares(config, count, known)
     rows: list[Sequence[str]] = [("shard", "exchanges", "endpoints", "subscriptions")]
     lines: list[str] = []
     for index in range(count):
         own = parts[index]
-        loads = [estimate.load_of(each, venues.load(each.venue), config) for each in own]
+        loads = [estimate.load_of(each, known(each.venue), config) for each in own]
         name = f"{index}/{count}"
         figures = (
             len(own),

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from exporter.cli import _serve as serve
+from exporter.cli import _venues
 
 HELP = """\
 Probes the exchanges' REST endpoints, consumes their WebSocket market data and serves the results:
@@ -25,16 +26,16 @@ address cannot be used
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("--config.file", dest="config", metavar="FILE", required=True, help="YAML")
+    _venues.arguments(parser)
     serve.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; return the exit status."""
     from exporter import config as settings
-    from exporter import venues
 
     def load() -> settings.Config:
-        return settings.load(args.config, venues.choices(), venues.load)
+        return _venues.load(args.config, args.venues_dir)[0]
 
     try:
         config = load()

@@ -1,4 +1,4 @@
-"""Print the JSON Schema of a config, for editors and linters."""
+"""Print the JSON Schema of a config or a venue definition, for editors and linters."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import json
 from pkgutil import iter_modules
 
-HELP = "Print the JSON Schema of the exporter's or the relay's config"
+HELP = "Print the JSON Schema of the exporter's or the relay's config, or of a venue's definition"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument(
-        "which", choices=("config", "relay"), help="program whose config schema to print"
+        "which", choices=("config", "relay", "venue"), help="what to describe: a config, or a venue"
     )
 
 
@@ -28,6 +28,10 @@ def text(which: str) -> str:
         from exporter.relay import config, notifiers
 
         schema = config.json_schema(tuple(_names(notifiers.__path__)))
+    elif which == "venue":
+        from exporter.venues import definition
+
+        schema = definition.json_schema()
     else:
         from exporter import venues
         from exporter.config import json_schema

@@ -10,11 +10,11 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from exporter.config import tree
 from exporter.config.endpoint import EndpointConfig, ExpectConfig
@@ -27,6 +27,7 @@ from exporter.config.exchange import (
 )
 from exporter.config.kinds import (
     MOST_COMPLAINTS,
+    DefinedVenue,
     EnoughError,
     Place,
     Reading,
@@ -77,6 +78,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ControlTargetConfig",
+    "DefinedVenue",
     "EndpointConfig",
     "ExchangeConfig",
     "ExpectConfig",
@@ -143,14 +145,23 @@ class Places:
         return line, f"{self.name}:{line}: {spelled(place)}{': ' if place else ''}{wrong}"
 
 
+Define: TypeAlias = Callable[[Path], Venue | tuple[str, ...]]
+"""Compiles a definition's file: the venue, or all that is wrong with it."""
+
+
 def load(
     file: str | Path,
     venues: Collection[str],
     venue: Callable[[str], Venue],
     environ: Mapping[str, str] = os.environ,
+    define: Define | None = None,
+    folder: Iterable[DefinedVenue] = (),
 ) -> Config:
-    """Read a config file. ``venues`` are all names that ``venue`` knows. Raises ConfigError."""
-    return load_placed(file, venues, venue, environ)[0]
+    """Read a config file. ``venues`` are all names that ``venue`` knows. Raises ConfigError.
+
+    ``define`` reads what ``venue_files`` names; ``folder`` are venues defined elsewhere.
+    """
+    return load_placed(file, venues, venue, environ, define, folder)[0]
 
 
 def load_placed(
@@ -158,9 +169,11 @@ def load_placed(
     venues: Collection[str],
     venue: Callable[[str], Venue],
     environ: Mapping[str, str] = os.environ,
+    define: Define | None = None,
+    folder: Iterable[DefinedVenue] = (),
 ) -> tuple[Config, Places]:
     """Read a config file, and keep where everything in it stands. Raises ConfigError."""
-    return _read(text_of(file), str(file), venues, venue, environ)
+    return _read(text_of(file), str(file), venues, venue, environ, define, folder)
 
 
 def text_of(file: str | Path) -> str:
@@ -188,9 +201,10 @@ def read(
     venues: Collection[str],
     venue: Callable[[str], Venue],
     environ: Mapping[str, str] = os.environ,
+    define: Define | None = None,
 ) -> Config:
     """Read a config's text; ``name`` is its file's, for complaints. Raises ConfigError."""
-    return _read(text, name, venues, venue, environ)[0]
+    return _read(text, name, venues, venue, environ, define)[0]
 
 
 def _read(
@@ -199,10 +213,23 @@ def _read(
     venues: Collection[str],
     venue: Callable[[str], Venue],
     environ: Mapping[str, str],
+    define: Define | None,
+    folder: Iterable[DefinedVenue] = (),
 ) -> tuple[Config, Places]:
-    reading = Reading(folder=Path(name).parent, environ=environ, venues=venues, venue=venue)
+    elsewhere = {each.name: each for each in folder}
+    reading = Reading(
+        folder=Path(name).parent,
+        environ=environ,
+        venues=venues,
+        venue=venue,
+        define=define,
+        defined={each.name: each.venue for each in elsewhere.values()},
+    )
     config = read_as(Config, text, name, reading, "exchanges: [{venue: ..., symbols: [...]}]")
-    return config, Places(name, reading.lines)
+    for each in config.venue_files:  # what the config names itself comes first
+        elsewhere.pop(each.name, None)
+    files = (*config.venue_files, *elsewhere.values())
+    return dataclasses.replace(config, venue_files=files), Places(name, reading.lines)
 
 
 def read_as(section: type[S], text: str, name: str, reading: Reading, least: str) -> S:
@@ -235,7 +262,8 @@ def read_as(section: type[S], text: str, name: str, reading: Reading, least: str
 
 def json_schema(venues: Collection[str]) -> Schema:
     """Describe the config as JSON Schema, so that editors complete and check it."""
-    definitions: dict[str, Schema] = {"Venue": {"enum": sorted(venues)}}
+    own = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,30}$"}
+    definitions: dict[str, Schema] = {"Venue": {"anyOf": [{"enum": sorted(venues)}, own]}}
     return schema_of(Config, "exchange-exporter config", definitions)
 
 
@@ -265,6 +293,8 @@ def _plain(value: Any) -> Any:
             return {"secret": value.source}
         case Enum():
             return value.value
+        case DefinedVenue():
+            return {"name": value.name, "edition": value.edition}
         case tuple() | list():
             return [_plain(each) for each in value]
         case Mapping():

@@ -330,7 +330,7 @@ class ExchangeConfig:
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of what the venue does not offer, and of streams without symbols."""
-        venue = reading.venue(self.venue)
+        venue = reading.venue_named(self.venue)
         if self.region is not None and self.region not in venue.regions:
             known = ", ".join(venue.regions)
             wrong = f"found {quoted(self.region)}, expected a region of {self.venue}"

@@ -108,7 +108,7 @@ def _target(
         sent=tuple(form.values()),
         interval=interval,
         timeout=endpoint.timeout or min(probes.timeout, interval),
-        statuses=frozenset(chain.from_iterable(map(_statuses, endpoint.statuses))),
+        statuses=frozenset(chain.from_iterable(map(status_codes, endpoint.statuses))),
         expect=tuple(map(expectation, endpoint.expect)),
         body_limit=probes.body_limit,
         weight=weight_of(endpoint, venue),
@@ -121,7 +121,8 @@ def _target(
     )
 
 
-def _statuses(wanted: int | str) -> Iterable[int]:
+def status_codes(wanted: int | str) -> Iterable[int]:
+    """Return the HTTP status codes that a code, or a class of them, stands for."""
     if isinstance(wanted, int):
         return (wanted,)
     first = int(wanted[0]) * 100
@@ -196,7 +197,7 @@ def watched(exchange: ExchangeConfig, venue: Venue) -> WatchedMarkets:
     return WatchedMarkets(
         instruments=exchange.symbols,
         symbols=tuple(symbol(exchange, venue, each) for each in exchange.symbols),
-        stream_url=(exchange.stream_url or venue.stream_urls)[0],
+        stream_url=next(iter((*exchange.stream_url, *venue.stream_urls)), ""),
     )
 
 

@@ -230,7 +230,12 @@ class Section(Generic[T]):
         """Return what was read, and the names of keys of which nothing more should be said."""
         values: dict[str, Any] = {}
         doubtful: set[str] = set()
-        for name, here, value in named(reading, place, node):
+        order = {name: at for at, name in enumerate(known)}  # what is declared later looks back
+
+        def declared(row: tuple[str, Place, Node]) -> int:
+            return order.get(row[0], order.get(row[0].removesuffix("_file"), len(order)))
+
+        for name, here, value in sorted(named(reading, place, node), key=declared):
             bare = name.removesuffix("_file")
             from_file = bare in known and isinstance(known[bare].kind, SecretKind)
             try:

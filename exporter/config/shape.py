@@ -14,8 +14,10 @@ from exporter.config.endpoint import NAME
 from exporter.config.exchange import ExchangeConfig
 from exporter.config.kinds import (
     Authorities,
+    DefinedVenue,
     Mistake,
     Reading,
+    VenueFile,
     boolean,
     choice,
     duration,
@@ -309,6 +311,11 @@ class LogConfig:
 class Config:
     """Configuration of exchange-exporter's `run` command."""
 
+    venue_files: tuple[DefinedVenue, ...] = key(
+        ListKind(VenueFile(), most=200, unique="name", or_one=True),
+        [],
+        "Files that define venues in YAML, relative to the config; see docs/any-exchange.md.",
+    )
     exchanges: tuple[ExchangeConfig, ...] = key(
         ListKind(Section(ExchangeConfig), most=500, least=1, unique="name"),
         REQUIRED,

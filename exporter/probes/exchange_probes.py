@@ -98,11 +98,11 @@ class ExchangeProbes:
         self.attempts = (
             None if rules is None else rate_limit.RateBudget(rules, self._clock, self.ban)
         )
+        self._watched = settings.watched(configured, venue)
         self.endpoints = {target.endpoint: self._endpoint(target) for target in targets}
         self.offset = ClockOffset()
         self.skew = Skew()
         self._windows = settings.windows(configured)
-        self._watched = settings.watched(configured, venue)
         self._paused = False
         self._announced: dict[MaintenanceSource, Maintenance] = {}
         self._on_stream: Maintenance | None = None  # where no status endpoint is probed

@@ -10,8 +10,10 @@ from functools import partial
 from math import floor
 from typing import Protocol, TypeAlias
 
+from exporter import expectations
 from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.decoding import DOUBTFUL
+from exporter.expectations import Document
 from exporter.flow.backoff import http_date, retry_after
 from exporter.flow.breaker import Breaker, Permit
 from exporter.flow.patterns import AT_ONCE, SEARCHES
@@ -25,8 +27,6 @@ from exporter.model import (
     Skip,
     Target,
 )
-from exporter.probes import expectations
-from exporter.probes.expectations import Document
 from exporter.probes.schedule import first_due, first_turn
 from exporter.probes.schedule import phase as phase
 from exporter.redact import Redactor

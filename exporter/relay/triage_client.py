@@ -13,7 +13,7 @@ from urllib.parse import quote
 from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.decoding import DOUBTFUL
 from exporter.flow import breaker
-from exporter.model import HttpRequest, Reason
+from exporter.model import Reason
 from exporter.relay import triage
 from exporter.relay.evidence import summary
 from exporter.relay.incident import Incident
@@ -46,10 +46,9 @@ class TriageRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What asking came to. ``seconds`` from the question to the answer; ``reason`` it failed."""
+    """What asking came to. ``seconds`` from the question to the answer."""
 
     outcome: TriageOutcome
-    reason: str = ""
     seconds: float = 0.0
     found: triage.Triage | None = None
 
@@ -71,13 +70,8 @@ class TriageClient:
         self._breaker = breaker.Breaker(breaker.BreakerRules(failures=3, recovery=30.0))
         self._places = asyncio.Semaphore(rules.parallel)
 
-    async def ask(
-        self, incident: Incident, asked: Callable[[HttpRequest], None] = lambda request: None
-    ) -> Advice:
-        """Ask once about an incident; whatever goes wrong is an outcome, no exception.
-
-        ``asked`` is told of the request before it is sent.
-        """
+    async def ask(self, incident: Incident) -> Advice:
+        """Ask once about an incident; whatever goes wrong is an outcome, no exception."""
         started = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._rules.deadline), self._places:
@@ -86,7 +80,7 @@ class TriageClient:
                     return Advice(outcome=TriageOutcome.ERROR)
                 ok: bool | None = False  # a deadline that passes is the model's fault
                 try:
-                    found = await self._answer(incident, started, asked)
+                    found = await self._answer(incident, started)
                     ok = True
                 finally:
                     now = self._clock.monotonic()
@@ -104,15 +98,11 @@ class TriageClient:
 
     def _failed(self, outcome: TriageOutcome, reason: str, started: float) -> Advice:
         log.warning("triage_failed outcome=%s reason=%s", outcome, reason)
-        seconds = self._clock.monotonic() - started
-        return Advice(outcome=outcome, reason=reason, seconds=seconds)
+        return Advice(outcome=outcome, seconds=self._clock.monotonic() - started)
 
-    async def _answer(
-        self, incident: Incident, started: float, asked: Callable[[HttpRequest], None]
-    ) -> triage.Triage:
+    async def _answer(self, incident: Incident, started: float) -> triage.Triage:
         evidence = await self._evidence(incident)
         request = triage.request(self._model, incident, evidence, self._fence())
-        asked(request)
         left = self._rules.deadline - (self._clock.monotonic() - started)
         answer = await self._send(
             request.method,

@@ -298,7 +298,8 @@ class App:
         if shard is None:
             return config
         return replace(
-            config, exchanges=settings.shares(config, shard.count, venues.load)[shard.index]
+            config,
+            exchanges=settings.shares(config, shard.count, venues.within(config))[shard.index],
         )
 
     # --- what runs ----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from exporter import config as settings
 from exporter.config.reload import Changes
+from exporter.contracts import Venue
 from exporter.exchange.exchange import Exchange
 from exporter.probes.context import Task
 
@@ -36,6 +37,7 @@ class Fleet:
         self,
         wanted: Sequence[settings.ExchangeConfig],
         make: Callable[[settings.ExchangeConfig], Exchange],
+        venue: Callable[[str], Venue],
         *,
         all_anew: bool,
         patience: float,
@@ -52,6 +54,7 @@ class Fleet:
             if not all_anew
             and each.name in self._units
             and self._units[each.name].configured == each
+            and self._units[each.name].exchange.venue.edition == venue(each.venue).edition
         }
         made: dict[str, tuple[settings.ExchangeConfig, Exchange]] = {}
         try:

@@ -92,8 +92,10 @@ class Runtime:
         if self._overflows is not None:
             spill = partial(self._overflows.open, max_bytes=config.streams.spill_bytes)
 
+        known = venues.within(config)
+
         def make(configured: settings.ExchangeConfig) -> Exchange:
-            venue = venues.load(configured.venue)
+            venue = known(configured.venue)
             if cut := settings.cut_timeouts(configured, venue, config.probes):
                 log.warning(
                     "probe_timeout_is_interval exchange=%s endpoints=%s",
@@ -117,7 +119,7 @@ class Runtime:
 
         try:
             changes = await self._fleet.change(
-                config.exchanges, make, all_anew=probes or streams, patience=PATIENCE
+                config.exchanges, make, known, all_anew=probes or streams, patience=PATIENCE
             )
         except BaseException:
             if client is not self._client:

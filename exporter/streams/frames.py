@@ -9,9 +9,9 @@ from exporter.config import Secret, StreamConfig
 from exporter.config.plan import expectation
 from exporter.contracts import Venue
 from exporter.decoding import DOUBTFUL
+from exporter.expectations import Document, unmet
 from exporter.flow.patterns import AT_ONCE
 from exporter.model import Channel, Control, Event, Expectation, Message
-from exporter.probes.expectations import Document, unmet
 
 SILENCE = 60.0  # seconds without life, where the config does not say
 

@@ -1,20 +1,26 @@
-"""One exchange's public protocol a file; found by name, loaded when first asked for."""
+"""One exchange's public protocol a file, Python or YAML; found by name, loaded when asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 
+from exporter.config import Config, ConfigError, DefinedVenue
 from exporter.contracts import Venue
 from exporter.venues.families.services import SERVICES
+
+_YAML = (".yml", ".yaml")
 
 
 @cache
 def names() -> tuple[str, ...]:
     """Return the names of all venues, sorted: one for each file of this folder."""
-    found = iter_modules(__path__)
-    return tuple(sorted(module.name for module in found if not module.ispkg))  # not `families`
+    modules = [module.name for module in iter_modules(__path__) if not module.ispkg]
+    definitions = [file.stem for file in _folder().glob("*.yml")]
+    return tuple(sorted([*modules, *definitions]))
 
 
 def choices() -> tuple[str, ...]:
@@ -41,6 +47,52 @@ def load(name: str) -> Venue:
         return SERVICES[name]
     if name not in names():
         raise KeyError(name)
+    file = _folder() / f"{name}.yml"
+    if file.exists():
+        from exporter.venues import definition
+
+        return definition.load(file)
     venue = import_module(f"{__name__}.{name}").VENUE
     assert isinstance(venue, Venue)  # noqa: S101 - a venue file that ends in anything else is our bug
     return venue
+
+
+def _folder() -> Path:
+    return Path(__file__).parent
+
+
+# --- venues that the config brings --------------------------------------------------------------
+
+
+def within(config: Config) -> Callable[[str], Venue]:
+    """Return what loads a venue by its name in a config: one of its own definitions, or ours."""
+    defined = {each.name: each.venue for each in config.venue_files}
+    return lambda name: defined[name] if name in defined else load(name)
+
+
+def define(file: Path) -> Venue | tuple[str, ...]:
+    """Compile a definition: the venue, or all that is wrong with it."""
+    from exporter.venues import definition
+
+    try:
+        return definition.load(file)
+    except ConfigError as error:
+        return error.complaints
+
+
+def folder(directory: Path) -> Iterator[DefinedVenue | tuple[str, ...]]:
+    """Compile each definition of a folder, in the order of names: a venue, or what is wrong.
+
+    Of two files that define one name the second is wrong. Raises OSError.
+    """
+    found = dict[str, Path]()
+    for file in sorted(each for each in directory.iterdir() if each.suffix in _YAML):
+        made = define(file)
+        if isinstance(made, tuple):
+            yield made
+        elif made.name in choices() or made.name in found:
+            holder = found.get(made.name, "a venue of the program")
+            yield (f"{file}:1: name: found {made.name}, which {holder} has, expected another",)
+        else:
+            found[made.name] = file
+            yield DefinedVenue(str(file), made.name, made.edition, made)

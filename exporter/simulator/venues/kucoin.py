@@ -298,8 +298,7 @@ def _received(session: SimulatedSession, text: str) -> None:
         session.reply(_fail(number, 404, f"type {kind} is not supported"))
         return
     channel, _, names = topic.partition(":")
-    # cryptofeed 2.4.1 puts a space before each name; taken for harmless, unconfirmed.
-    topics = [f"{channel}:{name.strip()}" for name in names.split(",")]
+    topics = [f"{channel}:{name}" for name in names.split(",")]
     ack = dump({"id": number, "type": "ack"}).decode()
     if kind == "unsubscribe":
         for one in topics:

@@ -1,0 +1,210 @@
+"""A venue told in YAML: read, checked and compiled into the value that a venue's file makes."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from exporter import config as settings
+from exporter.config.kinds import Reading, Schema
+from exporter.contracts import BookRules, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.decoding import ParseError
+from exporter.model import Channel, Continuity
+from exporter.venues.definition import frames, levels, requests, rest
+from exporter.venues.definition.shape import ChannelShape, RestEndpoint, StreamShape, VenueShape
+
+_LARGEST = 16 << 20  # bytes of a message that the venue compressed
+_SMALLEST_FORM = "name, source, rest: {url: ...}"
+
+
+def load(file: str | Path) -> Venue:
+    """Read and compile a definition. Raises ConfigError with all that is wrong with it."""
+    return compiled(settings.text_of(file), str(file))
+
+
+@lru_cache(maxsize=64)  # a reload of what did not change gives the same value
+def compiled(text: str, name: str) -> Venue:
+    """Compile a definition's text; ``name`` is its file's, for complaints. Raises ConfigError."""
+    reading = Reading(folder=Path(name).parent, environ={}, venues=(), venue=_no_venue)
+    shape = settings.read_as(VenueShape, text, name, reading, _SMALLEST_FORM)
+    try:
+        return _venue(shape, hashlib.sha256(text.encode()).hexdigest()[:16])
+    except frames.ContradictionError as error:
+        _, line = settings.Places(name, reading.lines).complaint(error.place, str(error))
+        raise settings.ConfigError((line,)) from error
+
+
+def json_schema() -> Schema:
+    """Describe a definition as JSON Schema, so that editors complete and check it."""
+    return settings.schema_of(VenueShape, "exchange-exporter venue definition", {})
+
+
+def _no_venue(name: str) -> Venue:
+    raise KeyError(name)
+
+
+def _venue(shape: VenueShape, edition: str) -> Venue:
+    stream = shape.stream
+    spoken: dict[str, Any] = _no_stream() if stream is None else _stream(shape, stream)
+    base, listing = shape.rest, shape.rest.markets
+    urls = () if stream is None else stream.urls
+    return Venue(
+        name=shape.name,
+        title=shape.title or shape.name,
+        edition=edition,
+        rest_url=base.url.rstrip("/"),
+        endpoints=tuple(_endpoint(shape.name, each) for each in base.endpoints),
+        fault=rest.fault(base.faults),
+        rest_limits=tuple(
+            RestLimit(
+                name=each.name,
+                weight=each.weight,
+                window=each.window,
+                used_header=each.used_header and each.used_header.lower(),
+                remaining_header=each.remaining_header and each.remaining_header.lower(),
+            )
+            for each in base.limits
+        ),
+        markets_path=None if listing is None else listing.path,
+        read_markets=None if listing is None else rest.markets(shape.name, listing, shape.symbols),
+        status_page=base.status_page,
+        symbol=rest.speller(shape.symbols),
+        hosts=tuple(dict.fromkeys(urlsplit(url).netloc for url in (*urls, base.url))),
+        source=shape.source,
+        checked=shape.checked,
+        unsure=shape.unsure,
+        **spoken,
+    )
+
+
+def _endpoint(venue: str, shape: RestEndpoint) -> Endpoint:
+    return Endpoint(
+        name=shape.name,
+        path=shape.path,
+        method=shape.method or ("GET" if shape.json is None else "POST"),
+        json=shape.json,
+        weight=shape.weight,
+        interval=shape.interval,
+        pace=shape.pace,
+        clock=None if shape.clock is None else rest.clock(venue, shape.clock),
+        status=None if shape.status is None else rest.status(venue, shape.status),
+        default=shape.default,
+    )
+
+
+def _no_stream() -> dict[str, Any]:
+    def parse(frame: bytes) -> Any:
+        raise ParseError("this venue has no stream")
+
+    nothing = requests.request(None, lambda topic: ("", "", None))
+    return {
+        "stream_urls": (),
+        "topics": {},
+        "subscribe": nothing,
+        "unsubscribe": nothing,
+        "parse": parse,
+    }
+
+
+def _stream(shape: VenueShape, stream: StreamShape) -> dict[str, Any]:
+    channels = {Channel(name): each for name, each in shape.channels.given.items()}
+    named = {*requests.places(stream.subscribe), *requests.places(stream.unsubscribe)}
+    single = any(not requests.PLACES[each] for each in named)
+    arguments = partial(_arguments, shape)
+    grouped = bool(named & {"channel", "symbols"})
+    ping, numbered = stream.ping, all(each.request for each in stream.acks)
+    return {
+        "stream_urls": stream.urls,
+        "routes": {name: each.route for name, each in channels.items() if each.route is not None},
+        "topics": {name: each.topic for name, each in channels.items()},
+        "subscribe": requests.request(stream.subscribe, arguments),
+        "unsubscribe": requests.request(stream.unsubscribe, arguments),
+        "parse": frames.parser(shape),
+        "decode": _decompressor(stream.compression),
+        "sequences": tuple(_rules(channels)),
+        "book": _book(channels),
+        "opening": tuple(map(requests.frame_text, stream.opening or ())),
+        "welcomed": stream.welcomed,
+        "acks": bool(stream.acks),
+        "answers_numbered": numbered or any(each.topic or each.topics for each in stream.acks),
+        "ping": None if ping is None else _ping(ping.send),
+        "ping_every": 20.0 if ping is None else ping.every,
+        "lifetime": stream.lifetime,
+        "topics_per_request": 1 if single else stream.topics_per_request,
+        "topics_per_connection": stream.topics_per_connection,
+        "request_length": stream.request_length,
+        "requests_per_second": stream.requests_per_second,
+        "timestamps": {name: _clocks(each) for name, each in channels.items()},
+        **({"request_group": lambda topic: arguments(topic)[0]} if grouped else {}),
+    }
+
+
+def _arguments(shape: VenueShape, topic: str) -> tuple[str, str, Any]:
+    """Return channel, symbol and argument of a topic, as requests name them."""
+    channels = shape.channels.given
+    name, symbol = frames.channel_of(channels, topic)
+    channel = channels[name]
+    called = channel.name or name
+    values = {"topic": topic, "symbol": symbol, "channel": called}
+    template = "$topic" if channel.argument is None else channel.argument
+    return called, symbol, requests.fill(template, values.__getitem__)
+
+
+def _ping(template: Any) -> Callable[[int], str]:
+    def ping(number: int) -> str:
+        values = {"id": number, "id_text": str(number)}
+        return requests.frame_text(requests.fill(template, values.__getitem__))
+
+    return ping
+
+
+def _clocks(channel: ChannelShape) -> str:
+    times = [each.time for each in channel.frames if each.time is not None]
+    return "; ".join(dict.fromkeys(f"{e.path} ({e.unit})" for e in times)) or "none is sent"
+
+
+def _rules(channels: dict[Channel, ChannelShape]) -> Iterator[SequenceRule]:
+    for name, channel in channels.items():
+        if channel.continuity != "none":
+            yield SequenceRule(
+                name=name,
+                labels=tuple(dict.fromkeys(each.label or name for each in channel.frames)),
+                continuity=Continuity(channel.continuity),
+                attribute="span" if name is Channel.BOOK else "sequence",
+            )
+
+
+def _book(channels: dict[Channel, ChannelShape]) -> BookRules | None:
+    channel = channels.get(Channel.BOOK)
+    if channel is None:
+        return None
+    summed = next((each.checksum for each in channel.frames if each.checksum is not None), None)
+    return BookRules(
+        levels=levels.levels, checksum=None if summed is None else levels.checksum(summed)
+    )
+
+
+def _decompressor(kind: str) -> Callable[[bytes], bytes] | None:
+    """Return what undoes the venue's own compression, bounded; frames that have none pass."""
+    if kind == "none":
+        return None
+    bits = 31 if kind == "gzip" else -zlib.MAX_WBITS
+
+    def decode(frame: bytes) -> bytes:
+        if frame.startswith((b"{", b"[")):
+            return frame
+        inflater = zlib.decompressobj(wbits=bits)
+        try:
+            text = inflater.decompress(frame, _LARGEST)
+        except zlib.error as error:
+            raise ParseError(f"compressed: {error}") from error
+        if not inflater.eof:
+            raise ParseError(f"compressed: cut off, or more than {_LARGEST >> 20} MiB")
+        return text
+
+    return decode

@@ -1,0 +1,308 @@
+"""Tells frames apart, and hands each to its reader: the `parse` of a defined venue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeAlias, Union
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from exporter.config.kinds import Place
+from exporter.decoding import DOUBTFUL, ParseError, json_path, json_value, unreadable
+from exporter.model import Ack, Channel, Control, Event
+from exporter.venues.definition.conditions import Condition, conditions, hold, listed
+from exporter.venues.definition.paths import Leaf, Missing, Tree, take_all
+from exporter.venues.definition.readers import READERS, SCALAR, Make, Reader, bare
+from exporter.venues.definition.requests import fill, frame_text
+from exporter.venues.definition.shape import (
+    AnswerShape,
+    ChannelShape,
+    ControlShape,
+    StreamShape,
+    VenueShape,
+)
+
+_REMEMBERED = 4096  # kinds of frames; where the symbol tells them apart there are many
+_LONGEST_TEXT = 200  # characters of a frame that is no JSON
+_PLACE = re.compile(r"\{([^{}]+)\}")
+
+
+Parse: TypeAlias = Callable[[bytes], tuple[Event, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _FrameKind:
+    """One kind of frame of market data, as the definition has it."""
+
+    place: Place
+    conditions: tuple[Condition, ...]
+    reader: Reader
+
+
+class _FrameRows(NamedTuple):
+    """How a kind of frame is read: where its rows stand, how many, and what they make."""
+
+    at: Callable[[Any], Any] | None
+    decode: Callable[[Any], Any]
+    many: bool
+    backwards: bool
+    make: Make
+
+
+class ContradictionError(ValueError):
+    """Paths of a definition contradict each other; ``place`` is where."""
+
+    def __init__(self, place: Place, error: ValueError) -> None:
+        super().__init__(f"found {error}; expected one or the other")
+        self.place = place
+
+
+def parser(shape: VenueShape) -> Parse:
+    """Compile the reader of frames. Raises ContradictionError.
+
+    A frame is parsed once for its envelope, which tells its kind, and its rows once more, typed;
+    where one key of the frame tells all kinds apart, it is parsed once. What no kind of market
+    data fits is a control frame or an answer, and rare.
+    """
+    assert shape.stream is not None  # noqa: S101 - who compiles frames has looked
+    envelope = Tree(missing=Missing.EMPTY)
+    kinds: list[_FrameKind] = []
+    for name, channel in shape.channels.given.items():
+        for index, frame in enumerate(channel.frames):
+            place = ("channels", name, "frames", index)
+            with _placed(place):
+                reader = READERS[Channel(name)](channel, frame, frame.label or name, envelope)
+            kinds.append(_FrameKind(place, conditions(frame.when), reader))
+    control = _control(shape.name, shape.stream)
+    key = _tag(shape)
+    if key is not None:
+        return _tagged(shape.name, key, kinds, control)
+    return _enveloped(shape.name, envelope, kinds, control)
+
+
+def _tag(shape: VenueShape) -> str | None:
+    """Return the one key of a frame whose text alone tells all kinds apart, if there is one."""
+    frames = [frame for channel in shape.channels.given.values() for frame in channel.frames]
+    keys = {path for frame in frames for path in frame.when}
+    values = [each for frame in frames for key in frame.when for each in listed(frame.when[key])]
+    plain = all(isinstance(each, str) and "*" not in each for each in values)
+    flat = not any(frame.row or frame.rows for frame in frames)
+    single = len(keys) == 1 and not any("." in key for key in keys)
+    return keys.pop() if flat and single and plain and len({*values}) == len(values) else None
+
+
+def _tagged(name: str, key: str, kinds: Sequence[_FrameKind], control: Parse) -> Parse:
+    makes: dict[type[Any], Make] = {}
+    for kind in kinds:
+        with _placed(kind.place):
+            for value in kind.conditions[0].values:
+                fields = kind.reader.source.fields
+                fields.tree.children.pop(key, None)
+                makes[fields.struct((key, value))] = kind.reader.bind()
+    decode = msgspec.json.Decoder(Union[tuple(makes)], strict=False).decode  # noqa: UP007 - made at run time
+
+    def parse(frame: bytes) -> tuple[Event, ...]:
+        try:
+            try:
+                row = decode(frame)
+                return makes[type(row)](None, (row,), frame)
+            except DOUBTFUL:
+                with suppress(*DOUBTFUL):
+                    return control(frame)
+                raise
+        except DOUBTFUL as error:
+            raise unreadable(name, error) from error
+
+    return parse
+
+
+def _enveloped(name: str, envelope: Tree, kinds: Sequence[_FrameKind], control: Parse) -> Parse:
+    asked: dict[str, bool] = {}  # path → whether only its being there is asked for
+    for kind in kinds:
+        for each in kind.conditions:
+            asked[each.path] = asked.get(each.path, True) and each.exists is not None
+    with _placed(("channels",)):
+        for path, exists in asked.items():
+            envelope.add(path, Leaf(Raw if exists else SCALAR, UNSET))
+        decode = msgspec.json.Decoder(envelope.struct("Envelope")).decode
+    rows: list[_FrameRows] = []
+    for kind in kinds:
+        with _placed(kind.place):
+            rows.append(_rows(kind.reader, envelope))
+    values_of = _values(envelope, asked)
+    known: dict[tuple[Any, ...], _FrameRows] = {}
+
+    def choose(values: tuple[Any, ...]) -> _FrameRows | None:
+        found = dict(zip(asked, values, strict=False))  # beside them `take_all` may have more
+        for kind, read in zip(kinds, rows, strict=True):
+            if all(_met(each, found[each.path], asked[each.path]) for each in kind.conditions):
+                if len(known) >= _REMEMBERED:
+                    known.clear()
+                known[values] = read
+                return read
+        return None
+
+    def parse(frame: bytes) -> tuple[Event, ...]:
+        try:
+            try:
+                outside = decode(frame)
+                values = values_of(outside)
+                read = known.get(values) or choose(values)
+                if read is None:
+                    return control(frame)
+                at, decoded, many, backwards, make = read
+                found = decoded(frame if at is None else at(outside))
+                if backwards:
+                    found.reverse()
+                return make(outside, found if many else (found,), frame)
+            except DOUBTFUL:  # perhaps an answer, which names what market data is told apart by
+                with suppress(*DOUBTFUL):
+                    return control(frame)
+                raise
+        except DOUBTFUL as error:
+            raise unreadable(name, error) from error
+
+    return parse
+
+
+def _rows(reader: Reader, envelope: Tree) -> _FrameRows:
+    shape, many = reader.source.shape, reader.source.shape.rows is not None
+    place = shape.row or shape.rows
+    return _FrameRows(
+        None if place is None else attrgetter(envelope.attribute(bare(place))),
+        reader.source.fields.decoder(many=many).decode,
+        many,
+        many and shape.newest_first,
+        reader.bind(),
+    )
+
+
+@contextmanager
+def _placed(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ContradictionError(place, error) from error
+
+
+def _met(condition: Condition, value: Any, presence: bool) -> bool:
+    """Whether a condition is met by what the envelope holds, or by its being there at all."""
+    if condition.exists is None:
+        return condition.test(value)
+    there = bool(value) if presence else value is not UNSET and value is not None
+    return there is condition.exists
+
+
+def _values(envelope: Tree, asked: Mapping[str, bool]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what takes out of an envelope all that frames are told apart by."""
+    paths = [envelope.attribute(path) for path in asked]
+    if not any(asked.values()):
+        return take_all(paths)
+    takes = [attrgetter(path) for path in paths]
+    there = [*asked.values()]
+
+    def values(outside: Any) -> tuple[Any, ...]:
+        return tuple(
+            _there(take(outside)) if presence else take(outside)
+            for take, presence in zip(takes, there, strict=True)
+        )
+
+    return values
+
+
+def _there(value: Any) -> bool:
+    return value is not UNSET and bytes(value) != b"null"
+
+
+# --- answers and control frames -----------------------------------------------------------------
+
+
+def _control(venue: str, stream: StreamShape) -> Parse:
+    texts = {
+        each.text.encode(): (_event(each, None),)
+        for each in stream.controls
+        if each.text is not None
+    }
+    answers = [
+        *((conditions(each.when), each, True) for each in stream.acks),
+        *((conditions(each.when), each, False) for each in stream.refusals),
+    ]
+    others = [(conditions(each.when), each) for each in stream.controls if each.text is None]
+
+    def read(frame: bytes) -> tuple[Event, ...]:
+        if len(frame) <= _LONGEST_TEXT and frame in texts:
+            return texts[frame]
+        document = json_value(frame)
+        for wanted, answer, ok in answers:
+            if hold(wanted, document):
+                return (_ack(answer, ok, document),)
+        for wanted, control in others:
+            if hold(wanted, document):
+                return (_event(control, document),)
+        raise ParseError(f"{venue}: a frame of no kind that is defined")
+
+    return read
+
+
+def _event(shape: ControlShape, document: Any) -> Control:
+    reply = None if shape.reply is None else frame_text(fill(shape.reply, _from(document)))
+    return Control(
+        shape.label or shape.text or "control",
+        reply=reply,
+        ready=shape.ready,
+        reconnect=shape.reconnect,
+        data=shape.data,
+    )
+
+
+def _from(document: Any) -> Callable[[str], Any]:
+    return lambda path: json_path(document, path)
+
+
+def _ack(shape: AnswerShape, ok: bool, document: Any) -> Ack:
+    topics: tuple[str, ...] = ()
+    if shape.topic is not None:
+        topics = (_PLACE.sub(lambda m: str(json_path(document, m[1])), shape.topic),)
+    elif shape.topics is not None:
+        found = json_path(document, shape.topics)
+        topics = tuple(map(str, found if isinstance(found, list) else [found]))
+    request = None if shape.request is None else _optional(document, shape.request)
+    reason = "" if shape.reason is None else str(_optional(document, shape.reason) or "")
+    return Ack(
+        "ack" if ok else "refusal",
+        ok=ok,
+        request=_number(request),
+        topics=topics,
+        reason=reason[:200],
+    )
+
+
+def _optional(document: Any, path: str) -> Any:
+    try:
+        return json_path(document, path)
+    except ParseError:
+        return None
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, str) and value.isdecimal() and len(value) < 19:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def channel_of(channels: Mapping[str, ChannelShape], topic: str) -> tuple[str, str]:
+    """Return channel and symbol of a topic. Raises KeyError for one that none can have made."""
+    found: list[tuple[int, str, str]] = []
+    for name, channel in channels.items():
+        before, _, after = re.sub(r"\{(symbol|lower)\}", "\n", channel.topic).partition("\n")
+        if topic.startswith(before) and topic.endswith(after):
+            symbol = topic[len(before) : len(topic) - len(after)]
+            found.append((len(before) + len(after), name, symbol))
+    if not found:
+        raise KeyError(topic)
+    return max(found)[1:]

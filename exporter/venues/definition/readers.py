@@ -1,0 +1,369 @@
+"""Readers of market data: from the row's fields to events, one reader for each kind of frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from operator import attrgetter
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import NODEFAULT, UNSET, Meta, Raw
+
+from exporter.decoding import ParseError, Price, Serial, Size, epoch
+from exporter.model import Channel, Control, Depth, Event, Kline, Quote, Side, Trade
+from exporter.venues.definition.conditions import listed
+from exporter.venues.definition.levels import spread_levels
+from exporter.venues.definition.paths import Fields, Leaf, Missing, Tree
+from exporter.venues.definition.shape import ChannelShape, FrameShape, SideField, TimeField
+
+Make: TypeAlias = Callable[[Any, Sequence[Any], bytes], tuple[Event, ...]]
+"""Makes events of a frame's envelope, its decoded rows, and the frame itself."""
+
+SCALAR = str | int | float | bool | None
+PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_MOST_NAMES = 20_000  # symbols that are remembered; no venue lists so many
+_SIGNED = Annotated[float, Meta(gt=-1e24, lt=1e24)]
+_UNIX = {
+    unit: Annotated[float, Meta(gt=1e9 * per, lt=1e10 * per)] for unit, per in PER_SECOND.items()
+}
+
+
+class Names(dict[Any, tuple[str, str]]):
+    """Symbol and topic for each text that holds a symbol, made when first seen."""
+
+    def __init__(self, channel: ChannelShape, within: str | None) -> None:
+        super().__init__()
+        self._topic = channel.topic
+        self._before, _, self._after = (within or "{symbol}").partition("{symbol}")
+
+    def __missing__(self, text: Any) -> tuple[str, str]:
+        before, after = self._before, self._after
+        if not isinstance(text, str) or not (text.startswith(before) and text.endswith(after)):
+            raise ParseError(f"no symbol: {str(text)[:60]!r}")
+        symbol = text[len(before) : len(text) - len(after)]
+        if not symbol:
+            raise ParseError(f"no symbol: {text[:60]!r}")
+        if len(self) >= _MOST_NAMES:
+            self.clear()
+        self[text] = found = symbol, self._topic.format(symbol=symbol, lower=symbol.lower())
+        return found
+
+
+class Signs(dict[Any, Side | None]):
+    """Buyer or seller, by the sign of a number."""
+
+    def __missing__(self, value: Any) -> Side:
+        return Side.BUY if value > 0 else Side.SELL
+
+
+def sides(shape: SideField | None) -> dict[Any, Side | None]:
+    """Return which side each value stands for; without any, nothing stands for none."""
+    if shape is None:
+        return {None: None}
+    if shape.sign:
+        return Signs()
+    buyers = dict.fromkeys(listed(shape.buy), Side.BUY)
+    return {**buyers, **dict.fromkeys(listed(shape.sell), Side.SELL)}
+
+
+def moment(shape: TimeField | None) -> tuple[Any, Callable[[Any], float | None]]:
+    """Return the type of a time on the wire, and what makes epoch seconds of it."""
+    if shape is None:
+        return None, lambda value: None
+    if shape.unit != "iso":
+        per = PER_SECOND[shape.unit]
+        return _UNIX[shape.unit], lambda value: value / per
+    zone = UTC if shape.zone is None else _zone(shape.zone)
+
+    def convert(value: datetime) -> float:
+        return epoch(value if value.tzinfo is not None else value.replace(tzinfo=zone))
+
+    return datetime, convert
+
+
+def _zone(text: str) -> timezone:
+    hours, minutes = text[1:].split(":")
+    away = timedelta(hours=int(hours), minutes=int(minutes))
+    return timezone(-away if text[0] == "-" else away)
+
+
+@dataclass(slots=True)
+class Source:
+    """Where a frame's fields stand: in its rows, or in the envelope (`$.`), and how many rows.
+
+    Made in two steps: first all that is wanted is told, to the envelope's tree too, then readers
+    are bound, once the envelope's type is known. In a frame that is its own row all is row.
+    """
+
+    shape: FrameShape
+    envelope: Tree
+    fields: Fields
+    outer: dict[str, str]
+
+    @classmethod
+    def of(cls, shape: FrameShape, envelope: Tree, missing: Missing = Missing.REFUSED) -> Source:
+        """Begin with where the rows stand."""
+        if (place := shape.row or shape.rows) is not None:
+            envelope.add(bare(place), Leaf(Raw, UNSET))
+        return cls(shape, envelope, Fields(missing), {})
+
+    def want(self, name: str, path: str | None, type_: Any, default: Any = NODEFAULT) -> None:
+        """Want one field. In the envelope it is any scalar, for frames of other kinds share it."""
+        if path is not None and path.startswith("$."):
+            path = bare(path)
+            if self.shape.row or self.shape.rows:
+                self.outer[name] = self.envelope.add(path, Leaf(SCALAR, UNSET))
+                path = None
+        self.fields.want(path, type_, default)
+
+    def from_envelope(self, name: str) -> Callable[[Any], Any] | None:
+        """Return what takes a field out of the envelope; None where it stands in the rows."""
+        path = self.outer.get(name)
+        return None if path is None else attrgetter(self.envelope.attribute(path))
+
+
+def bare(path: str) -> str:
+    """Return a path without the sign that it begins in the frame."""
+    return path.removeprefix("$.")
+
+
+class Common:
+    """What frames of all channels have: the symbol and the time, in the rows or the envelope."""
+
+    def __init__(self, channel: ChannelShape, source: Source) -> None:
+        shape = source.shape
+        self.names = Names(channel, shape.symbol.within)
+        self._type, self.convert = moment(shape.time)
+        source.want("symbol", shape.symbol.path, str)
+        source.want("time", None if shape.time is None else shape.time.path, self._type)
+        self._source = source
+
+    def symbol_at(self) -> Callable[[Any], Any] | None:
+        """Return what takes the symbol out of the envelope; None where it stands in the rows."""
+        return self._source.from_envelope("symbol")
+
+    def time_at(self) -> Callable[[Any], float | None] | None:
+        """Return what reads the time in the envelope; None where it stands in the rows."""
+        take, type_, convert = self._source.from_envelope("time"), self._type, self.convert
+        if take is None:
+            return None
+        return lambda envelope: convert(msgspec.convert(take(envelope), type_, strict=False))
+
+    @property
+    def per_second(self) -> float | None:
+        """What a row's time is divided by, where that is all there is to do."""
+        shape = self._source.shape.time
+        if shape is None or "time" in self._source.outer:
+            return None
+        return PER_SECOND.get(shape.unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A reader that was begun: its fields, and what makes it once the envelope is known."""
+
+    source: Source
+    bind: Callable[[], Make]
+
+
+def trades(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -> Reader:
+    """Begin a reader of trades."""
+    source = Source.of(shape, envelope)
+    common = Common(channel, source)
+    signed = shape.side is not None and shape.side.sign
+    source.want("price", shape.price, Price)
+    source.want("size", shape.size, _SIGNED if signed else Size)
+    side = None if shape.side is None else shape.side.path
+    source.want("side", side, _SIGNED if signed else SCALAR)
+    source.want("sequence", shape.sequence, Serial)
+    if shape.id is not None:
+        source.fields.tree.add(bare(shape.id), Leaf(Raw))
+
+    def bind() -> Make:
+        symbol_at, time_at = common.symbol_at(), common.time_at()
+        number_at, per = source.from_envelope("sequence"), common.per_second
+        get, side_of = source.fields.getter(), sides(shape.side)
+        names, convert, snapshot = common.names, common.convert, shape.snapshot
+
+        def usual(outside: Any, rows: Sequence[Any], frame: bytes) -> tuple[Event, ...]:
+            named = None if symbol_at is None else names[symbol_at(outside)]
+            if len(rows) == 1:  # nearly always; a list and a loop cost 0.2 µs
+                text, time, price, size, side, number = get(rows[0])
+                symbol, topic = named or names[text]
+                time /= per
+                return (
+                    Trade(
+                        label, topic, symbol, time, price, size, side_of[side], number, None,
+                        snapshot,
+                    ),
+                )  # fmt: skip
+            events = []
+            for row in rows:
+                text, time, price, size, side, number = get(row)
+                symbol, topic = named or names[text]
+                time /= per
+                events.append(
+                    Trade(
+                        label, topic, symbol, time, price, size, side_of[side], number, None,
+                        snapshot,
+                    )
+                )  # fmt: skip
+            return tuple(events)
+
+        def unusual(outside: Any, rows: Sequence[Any], frame: bytes) -> tuple[Event, ...]:
+            named = None if symbol_at is None else names[symbol_at(outside)]
+            when = None if time_at is None else time_at(outside)
+            outer = None if number_at is None else _serial(number_at(outside))
+            events = []
+            for row in rows:
+                text, time, price, size, side, number = get(row)
+                symbol, topic = named or names[text]
+                stamp = convert(time) if time_at is None else when
+                number = number if outer is None else outer
+                events.append(
+                    Trade(
+                        label, topic, symbol, stamp, price, abs(size), side_of[side], number, None,
+                        snapshot,
+                    )
+                )  # fmt: skip
+            return tuple(events)
+
+        return unusual if signed or number_at is not None or per is None else usual
+
+    return Reader(source, bind)
+
+
+def quotes(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -> Reader:
+    """Begin a reader of quotes; a side that is empty, or not there, makes no quote."""
+    source = Source.of(shape, envelope, Missing.NONE)
+    common = Common(channel, source)
+    for name in ("bid", "ask", "bid_size", "ask_size"):
+        source.want(name, getattr(shape, name), Size | None, None)
+    source.want("sequence", shape.sequence, Serial)
+
+    def bind() -> Make:
+        symbol_at, time_at = common.symbol_at(), common.time_at()
+        number_at, get = source.from_envelope("sequence"), source.fields.getter()
+        names, convert = common.names, common.convert
+
+        def make(outside: Any, rows: Sequence[Any], frame: bytes) -> tuple[Event, ...]:
+            named = None if symbol_at is None else names[symbol_at(outside)]
+            when = None if time_at is None else time_at(outside)
+            events: list[Event] = []
+            for row in rows:
+                try:
+                    text, time, bid, ask, bid_size, ask_size, number = get(row)
+                except AttributeError:  # null where a side would stand
+                    bid = ask = None
+                if not (bid and ask):
+                    events.append(Control(label, data=True))
+                    continue
+                symbol, topic = named or names[text]
+                stamp = convert(time) if time_at is None else when
+                if number_at is not None:
+                    number = _serial(number_at(outside))
+                events.append(
+                    Quote(label, topic, symbol, stamp, bid, ask, bid_size, ask_size, number)
+                )
+            return tuple(events)
+
+        return make
+
+    return Reader(source, bind)
+
+
+def book(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -> Reader:
+    """Begin a reader of books; their levels stay undecoded."""
+    source = Source.of(shape, envelope)
+    common = Common(channel, source)
+    for name in ("first", "last", "previous"):
+        if shape.snapshot:  # it may have none
+            source.want(name, getattr(shape, name), Serial | None, None)
+        else:
+            source.want(name, getattr(shape, name), Serial)
+    checksum = shape.checksum
+    source.want("checksum", None if checksum is None else checksum.path, int | None, None)
+    for name in ("bids", "asks"):
+        source.want(name, getattr(shape, name), Raw, Raw(b"[]"))
+    source.want("changes", shape.changes or shape.pairs, Raw)
+
+    def bind() -> Make:
+        symbol_at, time_at = common.symbol_at(), common.time_at()
+        numbers_at = [source.from_envelope(name) for name in ("first", "last", "previous")]
+        outer, get = any(numbers_at), source.fields.getter()
+        names, convert, snapshot = common.names, common.convert, shape.snapshot
+        spread, in_row = spread_levels(shape, sides)
+        whole = attrgetter(envelope.attribute(bare(shape.row))) if shape.row else None
+
+        def make(outside: Any, rows: Sequence[Any], frame: bytes) -> tuple[Event, ...]:
+            named = None if symbol_at is None else names[symbol_at(outside)]
+            when = None if time_at is None else time_at(outside)
+            events: list[Event] = []
+            for row in rows:
+                text, time, first, last, previous, summed, bids, asks, changes = get(row)
+                if outer:
+                    first, last, previous = (
+                        known if at is None else _serial(at(outside))
+                        for at, known in zip(numbers_at, (first, last, previous), strict=True)
+                    )
+                symbol, topic = named or names[text]
+                if in_row:
+                    changes = frame if whole is None else whole(outside)
+                stamp = convert(time) if time_at is None else when
+                held = (spread, bids, asks) if changes is None else (spread, changes)
+                events.append(
+                    Depth(
+                        label, topic, symbol, stamp, held, snapshot, first, last, previous, None,
+                        summed or None,
+                    )
+                )  # fmt: skip
+            return tuple(events)
+
+        return make
+
+    return Reader(source, bind)
+
+
+def klines(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -> Reader:
+    """Begin a reader of candles."""
+    source = Source.of(shape, envelope)
+    common = Common(channel, source)
+    type_, beginning = moment(shape.start)
+    source.want("start", None if shape.start is None else shape.start.path, type_)
+    source.want("close", shape.close, Price)
+    source.want("closed", shape.closed, bool)
+
+    def bind() -> Make:
+        symbol_at, time_at = common.symbol_at(), common.time_at()
+        get, names, convert = source.fields.getter(), common.names, common.convert
+
+        def make(outside: Any, rows: Sequence[Any], frame: bytes) -> tuple[Event, ...]:
+            named = None if symbol_at is None else names[symbol_at(outside)]
+            when = None if time_at is None else time_at(outside)
+            events: list[Event] = []
+            for row in rows:
+                text, time, start, close, closed = get(row)
+                symbol, topic = named or names[text]
+                stamp = convert(time) if time_at is None else when
+                first = beginning(start)
+                assert first is not None  # noqa: S101 - a frame of candles has a start
+                events.append(Kline(label, topic, symbol, stamp, first, close, closed))
+            return tuple(events)
+
+        return make
+
+    return Reader(source, bind)
+
+
+def _serial(value: Any) -> int:
+    return msgspec.convert(value, Serial, strict=False)
+
+
+READERS: dict[Channel, Callable[[ChannelShape, FrameShape, str, Tree], Reader]] = {
+    Channel.TRADES: trades,
+    Channel.QUOTES: quotes,
+    Channel.BOOK: book,
+    Channel.KLINES: klines,
+}

@@ -1,0 +1,161 @@
+"""Readers of REST answers: the clock, the state, hidden errors and the list of markets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from exporter.config.plan import expectation, status_codes
+from exporter.contracts import ReadStatus
+from exporter.decoding import ParseError, any_time, json_path, json_value, reading
+from exporter.expectations import Document, same, unmet
+from exporter.flow.patterns import AT_ONCE
+from exporter.model import (
+    EVERYTHING,
+    Answer,
+    Expectation,
+    Maintenance,
+    Market,
+    Reason,
+    TradingMode,
+    WatchedMarkets,
+)
+from exporter.venues.definition.conditions import conditions, hold, listed
+from exporter.venues.definition.shape import (
+    FaultShape,
+    MarketsShape,
+    StatusShape,
+    SymbolsShape,
+)
+
+
+def clock(venue: str, path: str) -> Callable[[bytes], float]:
+    """Return what reads the venue's time in an answer."""
+
+    def read(body: bytes) -> float:
+        with reading(f"{venue} time"):
+            return any_time(json_path(json_value(body), path))
+
+    return read
+
+
+def status(venue: str, shape: StatusShape) -> ReadStatus:
+    """Return what reads the venue's state in an answer."""
+    modes = {
+        TradingMode.POST_ONLY: listed(shape.post_only),
+        TradingMode.LIMIT_ONLY: listed(shape.limit_only),
+        TradingMode.CANCEL_ONLY: listed(shape.cancel_only),
+        TradingMode.TRADING: listed(shape.trading),
+    }
+    closed = listed(shape.maintenance)
+
+    def read(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenance:
+        with reading(f"{venue} status"):
+            document = json_value(body)
+            word = json_path(document, shape.path)
+            active = any(same(word, each) for each in closed)
+            found = (m for m, words in modes.items() if any(same(word, each) for each in words))
+            mode = next(found, None)
+            if not active and mode is None and modes[TradingMode.TRADING]:
+                raise ParseError(f"{venue}: the state {str(word)[:60]!r}")
+            title = _optional(document, shape.title)
+            end = _optional(document, shape.end)
+            return Maintenance(
+                active=active,
+                end=any_time(end) if active and end else None,
+                title=str(title)[:200] if title else "",
+                mode=mode,
+            )
+
+    return read
+
+
+def fault(shapes: Iterable[FaultShape]) -> Callable[[Answer], Reason | None]:
+    """Return what finds the error that an answer hides."""
+    rules = [
+        (
+            frozenset(code for each in shape.statuses for code in status_codes(each)),
+            None if shape.when is None else expectation(shape.when),
+            None if shape.unless is None else expectation(shape.unless),
+            shape.reason,
+        )
+        for shape in shapes
+    ]
+
+    def find(answer: Answer) -> Reason | None:
+        document = Document(answer.body, answer.headers, AT_ONCE)
+        for codes, when, unless, reason in rules:
+            if (
+                answer.status in codes
+                and (when is None or _holds(when, document))
+                and (unless is None or not _holds(unless, document))
+            ):
+                return reason
+        return None
+
+    return find
+
+
+def _holds(expected: Expectation, document: Document) -> bool:
+    try:
+        return not unmet((expected,), document, 0.0)
+    except ParseError:
+        return False
+
+
+def speller(shape: SymbolsShape) -> Callable[[str], str]:
+    """Return what spells an instrument the venue's way."""
+
+    def spell(instrument: str) -> str:
+        base, quote, *_ = instrument.split("-")
+        found = shape.form.format(
+            base=shape.rename.get(base, base), quote=shape.rename.get(quote, quote)
+        )
+        return found.lower() if shape.lower else found
+
+    return spell
+
+
+def markets(
+    venue: str, shape: MarketsShape, symbols: SymbolsShape
+) -> Callable[[bytes], tuple[Market, ...]]:
+    """Return what reads the list of markets."""
+    wanted = conditions(shape.only)
+    ours = {theirs: name for name, theirs in symbols.rename.items()}
+
+    def read(body: bytes) -> tuple[Market, ...]:
+        with reading(f"{venue} markets"):
+            document = json_value(body)
+            rows = document if shape.rows is None else json_path(document, shape.rows)
+            rows = [*rows.values()] if isinstance(rows, dict) else rows
+            return tuple(market(row) for row in rows if hold(wanted, row))
+
+    def market(row: Any) -> Market:
+        symbol = str(json_path(row, shape.symbol))
+        if shape.pair is None:
+            base, quote = (str(json_path(row, path or "")) for path in (shape.base, shape.quote))
+        else:
+            base, quote = apart(str(json_path(row, shape.pair)))
+        base, quote = base.upper(), quote.upper()
+        return Market(symbol, f"{ours.get(base, base)}-{ours.get(quote, quote)}")
+
+    def apart(pair: str) -> tuple[str, str]:
+        return _apart(symbols.form, pair)
+
+    return read
+
+
+def _apart(form: str, pair: str) -> tuple[str, str]:
+    """Take a pair apart by the text between base and quote. Raises ParseError."""
+    between = form.partition("}")[2].partition("{")[0]
+    first, found, second = pair.partition(between) if between else (pair, "", "")
+    if not found:
+        raise ParseError(f"no pair: {pair[:60]!r}")
+    return (second, first) if form.index("{quote}") < form.index("{base}") else (first, second)
+
+
+def _optional(document: Any, path: str | None) -> Any:
+    try:
+        return None if path is None else json_path(document, path)
+    except ParseError:
+        return None
