@@ -79,9 +79,10 @@ def warnings_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> Itera
     for name, each in list(found.items())[:_NAMED]:
         skipped = f", and {each.skipped} of {each.turns} turns skipped" if each.skipped else ""
         yield (
-            f"{exchange.name}: {name} would go up to {format_duration(round(each.gap, 1))} without "
-            f"a probe, and its interval is {format_duration(each.interval)}: the rate limits have "
-            f"no room{skipped} (raise intervals, or the share of the limits)"
+            f"{exchange.name}: {name} may go up to {format_duration(round(each.gap, 1))} without a "
+            f"probe, and its interval is {format_duration(each.interval)}: after a start or a ban "
+            f"all probes come at once, and the rate limits have no room{skipped} (raise intervals, "
+            "or the share of the limits)"
         )
     if len(found) > _NAMED:
         yield f"{exchange.name}: so would {len(found) - _NAMED} more of its endpoints"

@@ -16,7 +16,7 @@ _RAMP = 0.5  # seconds over which the first round is spread
 _PLACES = 64  # in an interval, of which the one farthest from all others is taken
 _MOST_TURNS = 4000  # that are foreseen
 _LEAST_ROUNDS, _WINDOWS = 4, 3  # how far ahead, where that takes no more turns
-_BAN = 30.0  # seconds: what is foreseen includes one ban
+_BANS, _BAN = 6, 30.0  # what is foreseen includes so many bans of so many seconds
 
 
 def phase(exchange: str, endpoint: str) -> float:
@@ -88,7 +88,7 @@ class Foreseen:
 
 
 def foresee(turns: Sequence[Turns], limits: Sequence[RateLimitRules]) -> dict[str, Foreseen]:
-    """Return what comes of a schedule by the limits, from a start on and over one ban.
+    """Return what comes of a schedule by the limits, from a start on and over some bans.
 
     It is `probe.run` with answers that take no time: who finds no room waits in line, limit by
     limit, until its next turn comes.
@@ -123,8 +123,10 @@ class _Foresight:
         rate = sum(1.0 / each.interval for each in turns)
         far = _LEAST_ROUNDS * max(each.interval for each in turns)
         far = max(far, _WINDOWS * max((limit.window for limit in limits), default=0.0))
-        self._end = min(2.0 * far + _BAN, _MOST_TURNS / rate)
-        self._banned = (self._end / 2.0, self._end / 2.0 + _BAN)
+        self._end = min((_BANS + 1) * (far / 2.0 + _BAN), _MOST_TURNS / rate)
+        # Each begins in another moment of the intervals, and after it all come at once.
+        apart = self._end / (_BANS + 1) + min(each.interval for each in turns) / _BANS
+        self._bans = [(apart * n, apart * n + _BAN) for n in range(1, _BANS + 1)]
 
     def run(self) -> None:
         """Take turn after turn, in the order in which they join the lines."""
@@ -167,7 +169,7 @@ class _Foresight:
             return now if now <= until else None
         now = max(now, self._free[line])
         while now <= until:
-            wait = self._banned[1] - now if self._banned[0] <= now < self._banned[1] else 0.0
+            wait = max((end - now for begin, end in self._bans if begin <= now < end), default=0.0)
             if wait <= 0.0:
                 self._states[line], wait = rate_limit.take(
                     self._states[line], each.weight, now, self._limits[line]
@@ -186,10 +188,11 @@ class _Foresight:
         self._sent[number] = self._last[number] = now
 
     def _count_gap(self, number: int, found: Foreseen, now: float) -> None:
-        begun, (start, end) = self._last[number], self._banned
-        if begun < end and now > start:
-            begun = max(begun, min(end, now))
+        begun = self._last[number]
+        for start, end in self._bans:  # what a ban costs is the ban's, not the schedule's
+            if begun < end and now > start:
+                begun = max(begun, min(end, now))
         found.gap = max(found.gap, now - begun)
 
     def _overlaps_ban(self, begin: float, end: float) -> bool:
-        return begin < self._banned[1] and end > self._banned[0]
+        return any(begin < stop and end > start for start, stop in self._bans)
