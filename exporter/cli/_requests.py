@@ -18,7 +18,7 @@ from exporter.probes.status_page import PAGE_INTERVAL
 from exporter.streams import cross_check
 from exporter.streams.exchange_books import weight_of
 
-_LATE = 1.5  # intervals between two probes: more than that is said
+_GAP, _LATE = 1.5, 0.75  # intervals between two probes, and behind its place: more is said
 _NAMED = 5  # endpoints of one exchange
 
 
@@ -56,7 +56,7 @@ def requests_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> Itera
 
 
 def late(exchange: ExchangeConfig, venue: Venue, config: Config) -> dict[str, Foreseen]:
-    """Return the endpoints that the limits will keep waiting for more than half an interval."""
+    """Return the endpoints that the limits will keep waiting for most of an interval."""
     probes = _probes(exchange, venue, config)
     others = [*_audits(exchange, venue), *_checks(exchange, venue)]
     found = schedule.foresee([*probes, *others], rules_of(exchange, venue, config))
@@ -64,7 +64,8 @@ def late(exchange: ExchangeConfig, venue: Venue, config: Config) -> dict[str, Fo
     return {
         name: each
         for name, each in found.items()
-        if name in names and (each.skipped or each.gap > _LATE * each.interval)
+        if name in names
+        and (each.skipped or each.gap > _GAP * each.interval or each.late > _LATE * each.interval)
     }
 
 
