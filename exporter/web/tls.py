@@ -98,9 +98,11 @@ class Security:
     client_names: frozenset[str] = frozenset()  # of which a certificate must have one; none: any
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    async def admit(self, authorization: str | None, certificate: Mapping[str, Any] | None) -> None:
+    async def admit(
+        self, authorization: str | None, certificate: Mapping[str, Any] | None, address: str = ""
+    ) -> None:
         """Let one request through. Raises RefusedError."""
         if self.client_names and not self.client_names & names_of(certificate):
             raise RefusedError(403, "no name in your certificate is allowed here")
         if self.login is not None:
-            await self.login.check(authorization)
+            await self.login.check(authorization, address)

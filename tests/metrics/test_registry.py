@@ -90,7 +90,7 @@ def test_closed_set_is_complete_from_the_start() -> None:
     registry = Registry()
     children = registry.counters(f.PROBE_FAILURES, "acme", "ping", values=Reason)
     assert set(children) == set(Reason)
-    assert len(samples(registry, "exchange_probe_failures_total")) == len(Reason) == 14
+    assert len(samples(registry, "exchange_probe_failures_total")) == len(Reason)
     assert all(line.endswith(" 0") for line in samples(registry, "exchange_probe_failures_total"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 
 import bcrypt
 import pytest
@@ -130,3 +131,93 @@ def test_a_flood_of_guesses_is_turned_away_and_known_users_pass() -> None:
     answers = asyncio.run(main())
     assert answers.count(401) == 8
     assert answers.count(429) == 42
+
+
+def refused(login: BasicAuth, sent: str, address: str) -> tuple[int, str]:
+    """Return the status of a login from an address, and when to come again."""
+
+    async def main() -> tuple[int, str]:
+        try:
+            await login.check(sent, address)
+        except RefusedError as refusal:
+            return refusal.status, refusal.headers.get("Retry-After", "")
+        return 200, ""
+
+    return asyncio.run(main())
+
+
+def test_who_guesses_waits_and_nobody_else_does(costs: list[int]) -> None:
+    """Six wrong logins of one address are judged; the next is not, and costs no hash."""
+    login = BasicAuth({"alice": hashed()})
+    for n in range(6):
+        assert refused(login, header(b"alice", b"%d" % n), "192.0.2.1") == (401, "")
+    assert refused(login, header(b"alice", b"again"), "192.0.2.1") == (429, "1")
+    assert len(costs) == 6
+    assert refused(login, header(b"alice", PASSWORD), "192.0.2.2") == (200, "")
+    assert refused(login, header(b"alice", PASSWORD), "192.0.2.1") == (200, ""), "remembered"
+
+
+def test_a_right_login_never_waits_behind_guesses() -> None:
+    """Who was right before has a thread apart, and guesses of one address are few in line."""
+    gate = threading.Event()
+
+    def held(password: bytes, hashed: bytes) -> bool:
+        if password != PASSWORD + b"2":
+            assert gate.wait(30)
+        return password == PASSWORD + b"2"
+
+    async def main(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
+        login = BasicAuth({"alice": hashed()})
+        await login.check(header(b"alice", PASSWORD), "192.0.2.1")
+        monkeypatch.setattr("exporter.web.basic_auth._matches", held)
+        answers: list[tuple[int, str]] = []
+
+        async def guess(n: int) -> None:
+            try:
+                await login.check(header(b"alice", b"%d" % n), f"198.51.100.{n % 5}")
+            except RefusedError as refusal:
+                answers.append((refusal.status, refusal.reason))
+
+        async with asyncio.TaskGroup() as group:
+            for n in range(50):
+                group.create_task(guess(n))
+            await asyncio.sleep(0)
+            await login.check(header(b"alice", PASSWORD + b"2"), "192.0.2.1")
+            gate.set()
+        return answers
+
+    with pytest.MonkeyPatch.context() as patched:
+        answers = asyncio.run(main(patched))
+    busy = (429, "too many logins at a time")
+    assert answers.count(busy) >= 40
+    assert set(answers) == {busy, (401, "wrong name or password")}
+
+
+def test_who_hangs_up_leaves_the_line() -> None:
+    """Guessers that let go before they are judged keep no place and cost no further hash."""
+    gate, judged = threading.Event(), list[bytes]()
+
+    def held(password: bytes, hashed: bytes) -> bool:
+        judged.append(password)
+        assert gate.wait(30)
+        return password == PASSWORD
+
+    async def main() -> None:
+        login = BasicAuth({"alice": hashed()})
+        async with asyncio.TaskGroup() as group:
+            for n in range(100):
+                task = group.create_task(login.check(header(b"alice", b"%d" % n), f"192.0.2.{n}"))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])
+            right = group.create_task(login.check(header(b"alice", PASSWORD), "198.51.100.1"))
+            await asyncio.sleep(0)
+            gate.set()
+            await right
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("exporter.web.basic_auth._matches", held)
+        asyncio.run(main())
+    assert judged[-1] == PASSWORD
+    assert len(judged) <= 2, "one that had begun, and the one that stayed"
