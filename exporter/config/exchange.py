@@ -21,6 +21,7 @@ from exporter.config.kinds import (
     duration,
     integer,
     member,
+    prose,
     quoted,
     ratio,
     regex,
@@ -47,7 +48,7 @@ def instrument(found: str) -> str:
 
 _INSTRUMENT = r"[A-Z0-9.]{1,20}-[A-Z0-9.]{1,20}(-[A-Z0-9]{1,20})?"
 INSTRUMENT = text("an instrument such as BTC-USDT", _INSTRUMENT, instrument)
-FRAME = text("a text of 1 to 10000 characters", r"(?s:.{1,10000})")
+FRAME = prose(10_000)
 SYMBOL = text("the venue's spelling of a symbol", r"[!-~]{1,64}")
 CHANNEL = member(Channel, Channel.MESSAGES)
 

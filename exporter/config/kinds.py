@@ -306,6 +306,23 @@ def text(expected: str, pattern: str, hint: Callable[[str], str] = lambda value:
     return One(expected, convert, {"type": "string", "pattern": f"^{pattern}$"})
 
 
+def prose(most: int) -> One[str]:
+    """A text of at least one character and at most ``most``, of any form.
+
+    Go's regexp, which Helm reads schemas by, counts to 1000 at most: so there is no pattern.
+    """
+
+    def convert(value: str | int | float | bool) -> str:
+        if not isinstance(value, str):
+            raise _No("; quote it")
+        if not 0 < len(value) <= most:
+            raise _No("")
+        return value
+
+    schema = {"type": "string", "minLength": 1, "maxLength": most}
+    return One(f"a text of 1 to {most} characters", convert, schema)
+
+
 def placeholder(text: str, *known: str) -> str:
     """Return the first placeholder that is not ``known``, or lone brace, quoted; else nothing.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,18 @@ def test_the_committed_schema_is_what_the_code_says() -> None:
 def test_the_schema_is_one() -> None:
     """It obeys the meta-schema of its draft."""
     Draft202012Validator.check_schema(json.loads(schema.text("config")))
+
+
+@pytest.mark.parametrize("which", ["config", "relay"])
+def test_patterns_are_those_of_go(which: str) -> None:
+    """Helm compiles every pattern with Go's regexp, which repeats a thousand times at most."""
+    counts = [
+        int(number)
+        for pattern in re.findall(r'"pattern": "(.*)"', schema.text(which))
+        for number in re.findall(r"\{\d*,?(\d+)\}", pattern)
+    ]
+    assert counts
+    assert max(counts) <= 1000
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
