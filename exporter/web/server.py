@@ -211,11 +211,8 @@ class Server:
         """Let through who may ask anything at all. Raises RefusedError."""
         shown = None if request.transport is None else request.transport.get_extra_info("peercert")
         try:
-            authorization, address = (
-                request.headers.get("Authorization"),
-                address_of(request.transport),
-            )
-            await self._security.admit(authorization, shown, address)
+            login, address = request.headers.get("Authorization"), address_of(request.transport)
+            await self._security.admit(login, shown, address)
         except RefusedError:
             self._unauthorized.inc()
             raise
