@@ -57,6 +57,18 @@ def load(name: str) -> Venue:
     return venue
 
 
+def named(text: str) -> Venue:
+    """Return the venue of that name, or the one that a file of that path defines.
+
+    Raises KeyError for neither, ConfigError for a definition that is wrong.
+    """
+    if Path(text).suffix in _YAML:
+        from exporter.venues import definition
+
+        return definition.load(text)
+    return load(text)
+
+
 def _folder() -> Path:
     return Path(__file__).parent
 

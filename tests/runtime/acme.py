@@ -97,8 +97,13 @@ class Acme:
                     await socket.send_json(
                         {"topic": topic, "data": {**row, **sides, "n": self.number}}
                     )
-                else:
+                elif topic.startswith("book"):
                     await self._book(socket, topic, "change")
+                else:
+                    start = int(self.now // 60 * 60)
+                    candle = [start, price, price, price, f"{price}", False]
+                    micros = int(self.now * 1e6)
+                    await socket.send_json({"topic": topic, "us": micros, "data": [candle]})
 
     async def _book(self, socket: web.WebSocketResponse, topic: str, kind: str) -> None:
         row: dict[str, Any] = {"pair": "XBT_USDT", "n": self.number, "from": self.number}

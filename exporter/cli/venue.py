@@ -1,0 +1,216 @@
+"""Check, try or begin a venue of your own: a definition in YAML, or an installed package."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exporter.config import ExchangeConfig
+    from exporter.contracts import Venue
+
+HELP = """\
+  check    hold a venue to what every venue must keep: its tables, its requests, junk, and with
+           --recording the frames of a recording, whole and wounded
+  try      connect, subscribe and print each frame as it is understood, or why not; with --out
+           write a recording and a test to begin with; with --recording read that instead
+  new      write a commented definition to begin with, from a few answers and a sample frame
+
+VENUE is the path of a definition, or the name of a venue that the program knows.
+
+exit status: 0 all is well, 1 something is wrong with the venue, 2 the command failed
+"""
+WRONG, UNUSABLE = 1, 2
+_QUESTIONS: Mapping[str, str] = {
+    "title": "What people call it",
+    "source": "Where its facts come from, and when they were read",
+    "rest": "Base URL of its REST API (https://...)",
+    "ping": "A path there that answers quickly (/v1/ping)",
+    "stream": "Address of its WebSocket (wss://...)",
+    "subscribe": "A subscribe frame, with $topics for the list of topics and $id for a number",
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("action", choices=("check", "try", "new"))
+    parser.add_argument("venue", metavar="VENUE", help="file of a definition, or a name")
+    parser.add_argument(
+        "--symbol", default="BTC-USDT", help="instrument to subscribe to (default BTC-USDT)"
+    )
+    parser.add_argument("--url", metavar="URL", help="WebSocket address, instead of the venue's")
+    parser.add_argument("--rest.url", dest="rest", metavar="URL", help="REST address, likewise")
+    parser.add_argument(
+        "--recording", type=Path, metavar="FILE", help="text recording to read (check, try)"
+    )
+    parser.add_argument(
+        "--for", dest="seconds", type=float, default=10.0, metavar="SECONDS",
+        help="how long to listen (try; default 10)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write a recording and a test there (try)"
+    )
+    parser.add_argument("--sample", metavar="FRAME", help="a trade's frame, as JSON (new)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; return the exit status."""
+    if args.action == "new":
+        return _new(args)
+    from exporter import venues
+    from exporter.config import ConfigError
+
+    try:
+        venue = venues.named(args.venue)
+    except ConfigError as error:
+        print("\n".join(error.complaints), file=sys.stderr)
+        return UNUSABLE if error.unreadable else WRONG
+    except KeyError:
+        known = ", ".join(venues.names())
+        return _fail(f"{args.venue}: no such file, and no venue of that name ({known})")
+    try:
+        return _check(args, venue) if args.action == "check" else _try(args, venue)
+    except OSError as error:
+        return _fail(f"{error.filename or args.out}: {error.strerror or error}")
+
+
+def _fail(why: str) -> int:
+    print(f"exchange-exporter venue: {why}", file=sys.stderr)
+    return UNUSABLE
+
+
+def _check(args: argparse.Namespace, venue: Venue) -> int:
+    from exporter.capture import text_recording
+    from exporter.cli import _conformance as conformance
+
+    frames: list[bytes] = []
+    if args.recording is not None:
+        with args.recording.open("rb") as lines:
+            items = text_recording.read(lines)
+            frames = [item.frame for item in items if isinstance(item, text_recording.Received)]
+    found = list(conformance.complaints(venue, frames))
+    for line in found:
+        print(f"{args.venue}: {line}", file=sys.stderr)
+    if found:
+        return WRONG
+    channels = ", ".join(venue.topics) or "no market data"
+    print(
+        f"{args.venue} keeps what every venue must keep: {len(venue.endpoints)} endpoints, "
+        f"{channels}; {len(frames)} frames read"
+    )
+    return 0
+
+
+# --- try ----------------------------------------------------------------------------------------
+
+
+def _try(args: argparse.Namespace, venue: Venue) -> int:
+    from exporter.cli._try import Session, recorded
+
+    if args.recording is not None:
+        tally = recorded(venue, args.recording, print)
+        print(tally.summary())
+        return WRONG if tally.unread or not tally.frames else 0
+    exchange = _exchange(args, venue)
+    record, file = None, None
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        file = args.out / f"{venue.name}.txt"
+        record = file.open("w", encoding="utf-8")
+    session = Session(venue, exchange, lambda line: print(line, flush=True), record)
+    try:
+        asyncio.run(session.run(args.seconds))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if record is not None:
+            record.close()
+    print(session.tally.summary())
+    if file is not None:
+        test = args.out / f"test_{venue.name}.py"
+        test.write_text(_test_of(args.venue, venue, session.tally.events), encoding="utf-8")
+        print(f"written: {file}, {test}")
+    heard = session.tally.frames or not venue.topics
+    return WRONG if session.tally.unread or not heard else 0
+
+
+def _exchange(args: argparse.Namespace, venue: Venue) -> ExchangeConfig:
+    from exporter.config import ExchangeConfig, StreamConfig
+
+    return ExchangeConfig(
+        name=venue.name,
+        venue=venue.name,
+        symbols=(args.symbol,),
+        rest_url=args.rest,
+        stream_url=() if args.url is None else (args.url,),
+        streams=(StreamConfig(channels=tuple(venue.topics)),),
+    )
+
+
+def _test_of(given: str, venue: Venue, events: Mapping[str, int]) -> str:
+    counts = ", ".join(f'"{kind}": {count}' for kind, count in sorted(events.items()))
+    return f'''\
+"""What {venue.title} sent, read once more: begin with this, and add what must stay true."""
+
+from collections import Counter
+from pathlib import Path
+
+from exporter import venues
+from exporter.capture import text_recording
+from exporter.model import Ack
+
+VENUE = {str(Path(given).resolve())!r}
+RECORDING = Path(__file__).with_name("{venue.name}.txt")
+
+
+def test_every_recorded_frame_is_understood() -> None:
+    """Each frame gives the events that it gave when it was recorded."""
+    venue, found = venues.named(VENUE), Counter[str]()
+    with RECORDING.open("rb") as lines:
+        for item in text_recording.read(lines):
+            if isinstance(item, text_recording.Received):
+                frame = venue.decode(item.frame) if venue.decode else item.frame
+                for event in venue.parse(frame):
+                    refused = isinstance(event, Ack) and not event.ok
+                    found["Refusal" if refused else type(event).__name__] += 1
+    assert found == {{{counts}}}
+'''
+
+
+# --- new ----------------------------------------------------------------------------------------
+
+
+def _new(args: argparse.Namespace) -> int:
+    from exporter.cli import _new as new
+    from exporter.config import ConfigError
+    from exporter.venues import definition
+
+    file = Path(args.venue)
+    if file.suffix not in (".yml", ".yaml"):
+        return _fail(f"{file}: expected the path of a new file that ends in .yml")
+    if file.exists():
+        return _fail(f"{file}: is there already")
+    answers: dict[str, str] = {}
+    sample = args.sample
+    if sys.stdin.isatty():
+        for name, question in _QUESTIONS.items():
+            answers[name] = input(f"{question}: ").strip()
+        sample = sample or input("A frame that tells of a trade, as JSON, or nothing: ").strip()
+    try:
+        text = new.definition(file.stem.lower(), answers, sample)
+        file.write_text(text, encoding="utf-8")
+    except ValueError as error:
+        return _fail(f"--sample: {error}")
+    except OSError as error:
+        return _fail(f"{file}: {error.strerror}")
+    print(f"written: {file}")
+    try:
+        definition.compiled(text, str(file))
+    except ConfigError as error:
+        print("\n".join(error.complaints), file=sys.stderr)
+        return WRONG
+    return 0
