@@ -102,7 +102,7 @@ def recorded(venue: Venue, file: Path, say: Say) -> Tally:
 class _Recorded:
     """A socket whose sent frames are shown and written."""
 
-    def __init__(self, socket: Socket, url: str, session: Session) -> None:
+    def __init__(self, socket: Socket, url: str, session: Conversation) -> None:
         self._socket, self._url, self._session = socket, url, session
 
     async def send(self, frame: str) -> None:
@@ -116,7 +116,7 @@ class _Recorded:
         await self._socket.close()
 
 
-class Session:
+class Conversation:
     """One try over the network: asks REST, listens for a while, writes down what comes."""
 
     def __init__(

@@ -109,7 +109,7 @@ def _check(args: argparse.Namespace, venue: Venue) -> int:
 
 
 def _try(args: argparse.Namespace, venue: Venue) -> int:
-    from exporter.cli._try import Session, recorded
+    from exporter.cli._try import Conversation, recorded
 
     if args.recording is not None:
         tally = recorded(venue, args.recording, print)
@@ -121,7 +121,7 @@ def _try(args: argparse.Namespace, venue: Venue) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         file = args.out / f"{venue.name}.txt"
         record = file.open("w", encoding="utf-8")
-    session = Session(venue, exchange, lambda line: print(line, flush=True), record)
+    session = Conversation(venue, exchange, lambda line: print(line, flush=True), record)
     try:
         asyncio.run(session.run(args.seconds))
     except KeyboardInterrupt:
