@@ -44,6 +44,11 @@ matrix: ## Rehearse outages of 20 s to 20 min at the shipped windows, twice in a
 	@scripts/setup dev
 	PATH="$(abspath $(VENV))/newer/bin:$$PATH" PYTHONPATH=. $(BIN)/python scripts/rehearse_matrix.py $(or $(ARGS),exchanges)
 
+interop: ## Set other people's clients on the simulated venues; prints client by venue (ARGS=--record)
+	@scripts/setup dev
+	@scripts/tools interop
+	$(BIN)/python -m tests.interop $(ARGS)
+
 soak: ## Let ten simulated exchanges misbehave for an hour: memory, tasks and descriptors stay flat
 	@scripts/setup dev
 	$(BIN)/python scripts/benchmarks/chaos.py --soak --for=3600 $(ARGS)

@@ -37,6 +37,7 @@ old one stays active.
   relay --config.file=relay.yml test oncall              send one test message; print the response
   relay --config.file=relay.yml outbox list --state=dead
   relay --config.file=relay.yml outbox retry 17          or show, drop; `all` for all dead ones
+  relay --config.file=relay.yml triage --from FILE       ask the model of a stored incident or post
   relay --config.file=relay.yml audit                    what was sent to whom and when, JSON lines
 
 exit status: 0 done, 1 the config has mistakes or a delivery failed, 2 it cannot be read or used
@@ -97,6 +98,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "audit", help="print the audit log: what was sent to whom, when, with which id"
     )
     audit.add_argument("--limit", type=int, default=1000, metavar="N")
+    triage = actions.add_parser(
+        "triage", help="print what the model is asked about an incident, and its answer"
+    )
+    triage.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="a relay's spool, or the JSON of a post of Alertmanager or Grafana",
+    )
+    triage.add_argument("--incident", metavar="ID", help="of a spool (default: its newest)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -119,6 +132,8 @@ def run(args: argparse.Namespace) -> int:
     match args.action:
         case "test":
             return _test(config, args.receiver)
+        case "triage":
+            return _triage(config, args)
         case "outbox":
             return _with_spool(folder / config.spool.path, lambda db: _outbox(db, args))
         case "audit":
@@ -258,6 +273,21 @@ def _test(config: RelayConfig, name: str) -> int:
         print(f"{name}{f' to {each.target}' if each.target else ''}: {each.outcome}")
         print(f"  status {each.status}: {_shown(each.answer)}")
     return 0 if all(isinstance(each.outcome, Delivered) for each in results) else FAILED
+
+
+def _triage(config: RelayConfig, args: argparse.Namespace) -> int:
+    from exporter.cli import _triage as triage
+    from exporter.http.proxy import ProxyError
+    from exporter.relay.triage_client import TriageOutcome
+
+    try:
+        incident = triage.read(args.source, args.incident, datetime.now(UTC).timestamp())
+        advice = asyncio.run(triage.ask(config, incident, lambda line: print(_shown(line))))
+    except (triage.NoIncidentError, ProxyError) as error:
+        return _fail(str(error))
+    if advice is None:
+        return _fail(f"triage is off: set triage.enabled, base_url and model in {args.config}")
+    return 0 if advice.outcome is TriageOutcome.OK else FAILED
 
 
 def _shown(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from math import ceil, isnan, nan
 from statistics import fmean
 
@@ -66,6 +66,16 @@ class History:
             else:
                 good.append(duration)
         return good, bad
+
+    def quantiles(self, now: float, newest: float, oldest: float) -> tuple[float, float]:
+        """Return median and 95th percentile of successes between two ages, in seconds.
+
+        NaN without any.
+        """
+        ages = ((now - then, duration) for then, duration in self._backwards())
+        found = takewhile(lambda each: each[0] <= oldest, ages)
+        good = sorted(took for age, took in found if age >= newest and not isnan(took))
+        return (rank(good, 0.5), rank(good, 0.95)) if good else (nan, nan)
 
     def recent(self, most: int = 60) -> tuple[float | None, ...]:
         """Return the durations of the last probes, oldest first; None for those that failed."""

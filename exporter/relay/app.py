@@ -290,7 +290,7 @@ class Relay:
     async def _watch_quotas(self) -> None:
         """Ask for what is left of a month's messages, where a service tells."""
         while True:
-            send = self.force.carrier(notifiers.load("webhook"))
+            send = self.force.carrier(notifiers.load("webhook"), optional=True)
             for receiver in self.force.receivers:
                 notifier = receiver.notifier
                 if notifier.quota is None or notifier.read_quota is None:

@@ -58,10 +58,10 @@ class DeliveryMeter(Protocol):
 
 
 class _Door:
-    """What keeps one kind of requests back: a breaker, and the quiet that a provider wants."""
+    """What sends one kind of requests, and keeps them back: a breaker, quiet for the provider."""
 
-    def __init__(self, circuit: breaker.Breaker) -> None:
-        self.breaker, self.paused = circuit, 0.0  # monotonic
+    def __init__(self, circuit: breaker.Breaker, send: Fetch) -> None:
+        self.breaker, self.send, self.paused = circuit, send, 0.0  # monotonic
 
     def wait(self, now: float) -> float:
         """Return the seconds for which there is no use in asking."""
@@ -75,7 +75,10 @@ class _Door:
 
 
 class DeliveryWorker:
-    """One receiver's deliveries. ``chance`` draws from [0, 1) for the jitter."""
+    """One receiver's deliveries. ``chance`` draws from [0, 1) for the jitter.
+
+    ``optional`` carries edits and triages, over connections that no page needs.
+    """
 
     def __init__(
         self,
@@ -84,19 +87,19 @@ class DeliveryWorker:
         *,
         store: Disk,
         send: Fetch,
+        optional: Fetch,
         clock: Clock,
         meter: DeliveryMeter,
         chance: Callable[[], float],
     ) -> None:
         self.receiver, self.policy = receiver, policy
-        self._store, self._send = store, send
-        self._clock, self._meter, self._chance = clock, meter, chance
+        self._store, self._clock, self._meter, self._chance = store, clock, meter, chance
         self._lanes = Lanes()
         self._news = asyncio.Event()
         self._stopped = False
         # Edits and triages are optional: their failures must not keep pages back.
-        pages = _Door(breaker.Breaker(policy.breaker, self._entered, chance))
-        extras = _Door(breaker.Breaker(policy.breaker, chance=chance))
+        pages = _Door(breaker.Breaker(policy.breaker, self._entered, chance), send)
+        extras = _Door(breaker.Breaker(policy.breaker, chance=chance), optional)
         self._doors = {
             Traffic.PAGE: pages,
             Traffic.OTHER: pages,
@@ -218,26 +221,26 @@ class DeliveryWorker:
             self._done(lane)  # dropped or delivered meanwhile, by hand
             return None
         lane.since = lane.since if lane.since is not None else lane.due
-        outcome = await self._try(row)
+        outcome = await self._try(row, self._doors[lane.traffic].send)
         return await self._settle(lane, row, outcome)
 
-    async def _try(self, row: OutboxRow) -> Outcome:
+    async def _try(self, row: OutboxRow, send: Fetch) -> Outcome:
         account = self.receiver.account(row.target)
         if account is None:
             return Refused("the config has no such recipient any more")
         try:
-            return await self._asked(row, account)
+            return await self._asked(row, account, send)
         except FetchFailedError as error:
             return Retry(error.reason.value, unsure=error.reason not in _UNSENT)
         except Exception:  # a message that trips us up must not stop the ones behind it
             log.exception("delivery_broken receiver=%s delivery=%d", self.receiver.name, row.id)
             return Refused("internal error, see the log")
 
-    async def _asked(self, row: OutboxRow, account: Account) -> Outcome:
+    async def _asked(self, row: OutboxRow, account: Account, send: Fetch) -> Outcome:
         # A message whose original never arrived has nothing to edit: it is sent as a new one.
         request = self.receiver.notifier.request(row.note, account, row.key, row.original)
         edit = row.original is not None
-        answer = await self._send(
+        answer = await send(
             request.method,
             request.url,
             headers=request.headers,

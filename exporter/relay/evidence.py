@@ -17,6 +17,11 @@ from exporter.relay import escaping, rendering
 
 LONGEST: Final = 1400  # characters
 _ROWS: Final = 5  # endpoints, streams, verdicts that are named
+_DOMAINS: Final[Mapping[str, str]] = {
+    "exchange": "the exchange",
+    "path": "the path to it",
+    "self": "our own program or network",
+}
 
 
 def summary(state: bytes, failures: bytes, exchange: str) -> str:
@@ -43,6 +48,8 @@ def summary(state: bytes, failures: bytes, exchange: str) -> str:
 
 def _exchange(one: Mapping[str, Any], failed: Mapping[str, Any], now: float) -> Iterator[str]:
     yield f"{one.get('name')} is {one.get('health')}"
+    if one.get("domain"):
+        yield f"the fault lies with {_DOMAINS.get(str(one['domain']), one['domain'])}"
     if one.get("maintenance"):
         yield "the exchange is in maintenance"
     if until := one.get("banned_until"):
@@ -69,21 +76,22 @@ def _endpoint(each: Mapping[str, Any], failures: list[Mapping[str, Any]], now: f
         text += f", no success since {since}" + (f" ({rendering.span(now - good)})" if good else "")
     if each.get("circuit") not in (None, "closed"):
         text += f", breaker {each['circuit']}"
-    usual = [
-        f"{name} {each[key] * 1000.0:.0f} ms"
-        for name, key in (("p50", "median"), ("p95", "p95"))
-        if isinstance(each.get(key), float)
-    ]
-    last = [value for value in each.get("recent") or () if isinstance(value, float)][-3:]
-    if usual:
-        text += f", {' '.join(usual)} in the window"
-    if last:
-        text += f", now {sorted(last)[len(last) // 2] * 1000.0:.0f} ms"
+    for when, key in (("before", "before"), ("in the last minute", "lately")):
+        if figures := _quantiles(_table_in(each, key)):
+            text += f", {figures} {when}"
     if phases := failures[-1].get("phases") if failures else None:
         text += ", phases " + " ".join(
             f"{name} {took * 1000.0:.0f} ms" for name, took in phases.items()
         )
     return text
+
+
+def _quantiles(found: Mapping[str, Any]) -> str:
+    """Name median and 95th percentile in milliseconds, those that are known."""
+    known = (("p50", found.get("median")), ("p95", found.get("p95")))
+    return " ".join(
+        f"{name} {value * 1000.0:.0f} ms" for name, value in known if isinstance(value, float)
+    )
 
 
 def _worst(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

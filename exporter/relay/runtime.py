@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from random import random
@@ -14,7 +13,7 @@ from exporter.config.reload import Changes
 from exporter.contracts import Clock, Fetch, Notifier
 from exporter.model import Circuit
 from exporter.redact import Redactor
-from exporter.relay import delivery, incident_store, notifiers, outbox, rendering
+from exporter.relay import delivery, incident_store, outbox, rendering
 from exporter.relay.config import RelayConfig
 from exporter.relay.delivery import DeliveryPolicy, DeliveryWorker
 from exporter.relay.enqueue import Taken
@@ -23,15 +22,16 @@ from exporter.relay.incident_store import IncidentStore
 from exporter.relay.metrics import RelayMeter
 from exporter.relay.receiver import Receiver
 from exporter.relay.settings import (
+    Carrier,
+    adviser_of,
     ledger_settings,
-    model_of,
     policy_of,
     receiver_of,
     sending,
     veil_of,
 )
 from exporter.relay.store import Store, StoreError
-from exporter.relay.triage_client import Advice, TriageClient, TriageOutcome, TriageRules
+from exporter.relay.triage_client import Advice, TriageClient, TriageOutcome
 from exporter.relay.webhook import Post
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ async def ended(tasks: Collection[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _nobody(notifier: Notifier) -> Fetch:
+def _nobody(notifier: Notifier, *, optional: bool = False) -> Fetch:
     raise RuntimeError("no config is in force yet")
 
 
@@ -69,7 +69,7 @@ class RelayRuntime:
         self._store, self._clock, self._meter = store, clock, meter
         self._group, self._start = group, start
         self._edges = AsyncExitStack()
-        self.carrier: Callable[[Notifier], Fetch] = _nobody
+        self.carrier: Carrier = _nobody
         self._config: RelayConfig | None = None
         self._couriers: list[DeliveryWorker] = []
         self._workers: dict[DeliveryWorker, asyncio.Task[None]] = {}
@@ -114,7 +114,7 @@ class RelayRuntime:
         self._config = config
         self._meter.follow(wanted)
         self._ledger = IncidentStore([each for each, _ in wanted.values()], ledger_settings(config))
-        self._adviser = self._made_adviser(config)
+        self._adviser = adviser_of(config, self.carrier, self._clock)
         self._veil = veil_of(config)
         self._couriers = [
             kept.get(name) or self._courier(receiver, policy)
@@ -141,6 +141,7 @@ class RelayRuntime:
             policy,
             store=self._store,
             send=self.carrier(receiver.notifier),
+            optional=self.carrier(receiver.notifier, optional=True),
             clock=self._clock,
             meter=self._meter,
             chance=random,
@@ -175,18 +176,6 @@ class RelayRuntime:
                     raise
                 log.warning("outbox_unwritable error=%s", error)
                 await self._clock.sleep(1.0)
-
-    def _made_adviser(self, config: RelayConfig) -> TriageClient | None:
-        ask = config.triage
-        if not ask.enabled:
-            return None
-        return TriageClient(
-            model_of(ask),
-            TriageRules(deadline=ask.deadline, evidence_url=ask.evidence_url),
-            send=self.carrier(notifiers.load("webhook")),
-            clock=self._clock,
-            fence=lambda: f"=== {secrets.token_hex(8)} ===",
-        )
 
     async def take_up(self) -> None:
         """Hand all that waits on the disk to those who deliver it. Raises StoreError."""

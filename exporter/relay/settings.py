@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import secrets
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 from exporter.clock import SystemClock
 from exporter.config.secret import Secret, revealed
-from exporter.contracts import Account, Fetch, FetchFailedError, Notifier
+from exporter.contracts import Account, Clock, Fetch, FetchFailedError, Notifier
 from exporter.flow import backoff, breaker
 from exporter.http.client import HttpClient
 from exporter.http.proxy import environment
@@ -23,6 +25,7 @@ from exporter.relay.config import RelayConfig
 from exporter.relay.delivery import DeliveryPolicy
 from exporter.relay.incident import IncidentRules
 from exporter.relay.receiver import Pace, Receiver
+from exporter.relay.triage_client import TriageClient, TriageRules
 
 
 def all_notifiers() -> dict[str, Notifier]:
@@ -134,15 +137,38 @@ def model_of(config: settings.TriageConfig) -> triage.Model:
     )
 
 
-@asynccontextmanager
-async def sending(config: RelayConfig) -> AsyncIterator[Callable[[Notifier], Fetch]]:
-    """Open what carries requests: one pool for HTTP, the library for whom it speaks."""
-    ca_file, veil = config.http.ca_file, veil_of(config)
-    async with HttpClient(limit=config.http.connections, ca_file=ca_file) as client:
+class Carrier(Protocol):
+    """Gives what carries a notifier's requests. No page waits for a connection that is optional."""
 
-        def carrier(notifier: Notifier) -> Fetch:
+    def __call__(self, notifier: Notifier, *, optional: bool = False) -> Fetch: ...
+
+
+def adviser_of(config: RelayConfig, carrier: Carrier, clock: Clock) -> TriageClient | None:
+    """Return who is asked about incidents, None where triage is off."""
+    ask = config.triage
+    if not ask.enabled:
+        return None
+    return TriageClient(
+        model_of(ask),
+        TriageRules(deadline=ask.deadline, evidence_url=ask.evidence_url),
+        send=carrier(notifiers.load("webhook"), optional=True),
+        clock=clock,
+        fence=lambda: f"=== {secrets.token_hex(8)} ===",
+    )
+
+
+@asynccontextmanager
+async def sending(config: RelayConfig) -> AsyncIterator[Carrier]:
+    """Open what carries requests: two pools for HTTP, the library for whom it speaks."""
+    ca_file, most, veil = config.http.ca_file, config.http.connections, veil_of(config)
+    async with (
+        HttpClient(limit=most, ca_file=ca_file) as pages,
+        HttpClient(limit=most, ca_file=ca_file) as others,
+    ):
+
+        def carrier(notifier: Notifier, *, optional: bool = False) -> Fetch:
             if notifier.name != "apprise":
-                return veiled(client, veil)
+                return veiled(others if optional else pages, veil)
             send: Fetch = import_module("exporter.relay.apprise_client").send
             return veiled(send, veil)
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.decoding import DOUBTFUL
 from exporter.flow import breaker
-from exporter.model import Reason
+from exporter.model import HttpRequest, Reason
 from exporter.relay import triage
 from exporter.relay.evidence import summary
 from exporter.relay.incident import Incident
@@ -46,9 +46,10 @@ class TriageRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What asking came to. ``seconds`` from the question to the answer."""
+    """What asking came to. ``seconds`` from the question to the answer; ``reason`` it failed."""
 
     outcome: TriageOutcome
+    reason: str = ""
     seconds: float = 0.0
     found: triage.Triage | None = None
 
@@ -70,8 +71,13 @@ class TriageClient:
         self._breaker = breaker.Breaker(breaker.BreakerRules(failures=3, recovery=30.0))
         self._places = asyncio.Semaphore(rules.parallel)
 
-    async def ask(self, incident: Incident) -> Advice:
-        """Ask once about an incident; whatever goes wrong is an outcome, no exception."""
+    async def ask(
+        self, incident: Incident, asked: Callable[[HttpRequest], None] = lambda request: None
+    ) -> Advice:
+        """Ask once about an incident; whatever goes wrong is an outcome, no exception.
+
+        ``asked`` is told of the request before it is sent.
+        """
         started = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._rules.deadline), self._places:
@@ -80,7 +86,7 @@ class TriageClient:
                     return Advice(outcome=TriageOutcome.ERROR)
                 ok: bool | None = False  # a deadline that passes is the model's fault
                 try:
-                    found = await self._answer(incident, started)
+                    found = await self._answer(incident, started, asked)
                     ok = True
                 finally:
                     now = self._clock.monotonic()
@@ -98,11 +104,15 @@ class TriageClient:
 
     def _failed(self, outcome: TriageOutcome, reason: str, started: float) -> Advice:
         log.warning("triage_failed outcome=%s reason=%s", outcome, reason)
-        return Advice(outcome=outcome, seconds=self._clock.monotonic() - started)
+        seconds = self._clock.monotonic() - started
+        return Advice(outcome=outcome, reason=reason, seconds=seconds)
 
-    async def _answer(self, incident: Incident, started: float) -> triage.Triage:
+    async def _answer(
+        self, incident: Incident, started: float, asked: Callable[[HttpRequest], None]
+    ) -> triage.Triage:
         evidence = await self._evidence(incident)
         request = triage.request(self._model, incident, evidence, self._fence())
+        asked(request)
         left = self._rules.deadline - (self._clock.monotonic() - started)
         answer = await self._send(
             request.method,

@@ -98,7 +98,7 @@ class Watchdog:
         while True:
             config = self._config()
             if config.ping_url is not None and works():
-                send = self._force.carrier(notifiers.load("webhook"))
+                send = self._force.carrier(notifiers.load("webhook"), optional=True)
                 with suppress(FetchFailedError):
                     answer = await send(
                         "GET", plain(config.ping_url), headers={}, timeout=10.0, body_limit=65_536

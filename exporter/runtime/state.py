@@ -17,6 +17,9 @@ from exporter.web import state as shown
 if TYPE_CHECKING:
     from exporter.runtime.app import App
 
+# Between which ages, in seconds: what was usual before an incident that is told, and now.
+_BEFORE, _LATELY = (300.0, 3600.0), (0.0, 60.0)
+
 
 def snapshot(app: App) -> shown.Snapshot:
     """Return what is known now."""
@@ -56,6 +59,7 @@ def _exchange(exchange: Exchange, now: float, monotonic: float) -> shown.Exchang
         maintenance_start=exchange.probing.said.start,
         mode=exchange.probing.said.mode or "",
         incident=exchange.probing.said.incident,
+        domain=exchange.domain,
     )
 
 
@@ -74,9 +78,16 @@ def _endpoint(state: EndpointState, monotonic: float) -> shown.EndpointView:
         p95=_known(figures.p95),
         p99=_known(figures.p99),
         error_ratio=_known(figures.error_ratio),
+        before=_quantiles(state.history.quantiles(monotonic, *_BEFORE)),
+        lately=_quantiles(state.history.quantiles(monotonic, *_LATELY)),
         last_success=state.last_success,
         recent=state.history.recent(),
     )
+
+
+def _quantiles(found: tuple[float, float]) -> shown.LatencyQuantiles:
+    median, p95 = found
+    return shown.LatencyQuantiles(median=_known(median), p95=_known(p95))
 
 
 def _stream(state: StreamState) -> shown.StreamView:

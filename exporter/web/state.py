@@ -29,6 +29,14 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyQuantiles:
+    """Median and 95th percentile of successful probes over some time, None without any."""
+
+    median: float | None = None
+    p95: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointView:
     """One REST endpoint. Durations are of successful probes within the window."""
 
@@ -43,6 +51,8 @@ class EndpointView:
     p95: float | None = None
     p99: float | None = None
     error_ratio: float | None = None
+    before: LatencyQuantiles = LatencyQuantiles()  # from an hour ago to five minutes ago
+    lately: LatencyQuantiles = LatencyQuantiles()  # the last minute
     last_success: float | None = None
     recent: tuple[float | None, ...] = ()  # durations of the last probes, oldest first; None failed
 
@@ -147,6 +157,7 @@ class ExchangeView:
     maintenance_start: float | None = None  # of the next one that is announced
     mode: str = ""  # in which the venue trades, empty where it does not say
     incident: str = ""  # in the venue's words
+    domain: str | None = None  # where the fault lies: exchange, path or self; None without one
 
     @property
     def restricted(self) -> bool:

@@ -44,7 +44,7 @@ def test_what_follows_a_probe_is_as_shipped() -> None:
     ("text", "within"),
     [
         # One endpoint: 10 s until its probe, 5 s for its timeout, and 35 s.
-        ("exchanges: [{venue: coinbase, symbols: [BTC-USDT]}]", 50.0),
+        ("exchanges: [{venue: okx, symbols: [BTC-USDT], endpoints: [{name: time}]}]", 50.0),
         # Another that is asked every 30 s only, so out of turn: 1 s and its timeout.
         ("exchanges: [{venue: bybit, symbols: [BTC-USDT]}]", 56.0),
         # And this one at most every 5.5 s.

@@ -90,6 +90,18 @@ def _kraken(frame: Any) -> Facts:
     return Facts(label=label if frame.get("channel") in ("book", "ticker", "trade") else None)
 
 
+def _kraken_v1(frame: Any) -> Facts:
+    if isinstance(frame, dict):
+        return Facts(label=None)
+    name, symbol = frame[-2].partition("-")[0], frame[-1]
+    if name == "trade":
+        trades = tuple((symbol, row[0]) for row in frame[1])
+        return Facts(label=name, trades=trades)
+    if name == "book":
+        return Facts(label="book.snapshot" if "as" in frame[1] else "book.update")
+    return Facts(label=name)
+
+
 def _kucoin(frame: Any) -> Facts:
     data, subject = frame.get("data"), frame.get("subject")
     match subject:
@@ -116,8 +128,9 @@ def _okx(frame: Any) -> Facts:
 
 
 RULES: dict[str, Callable[[Any], Facts]] = {
-    "binance": _binance, "binance_futures": _binance, "bitstamp": _bitstamp, "bybit": _bybit,
-    "coinbase": _coinbase, "kraken": _kraken, "kucoin": _kucoin, "okx": _okx,
+    "binance": _binance, "binance_coinm": _binance, "binance_futures": _binance,
+    "binance_us": _binance, "bitstamp": _bitstamp, "bybit": _bybit, "coinbase": _coinbase,
+    "kraken": _kraken, "kraken_v1": _kraken_v1, "kucoin": _kucoin, "okx": _okx,
 }  # fmt: skip
 
 

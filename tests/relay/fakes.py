@@ -64,6 +64,7 @@ class Providers:
         self.model: Callable[[dict[str, Any]], Answer | str] = lambda body: completion(ADVICE)
         self.asked: list[dict[str, Any]] = []
         self.lock = threading.Lock()
+        self.here = threading.local()  # .connection: of the request that this thread answers
         self.url = ""
 
     def of(self, service: str) -> list[Taken]:
@@ -350,6 +351,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", "0"))
         body = self.rfile.read(length)
         headers = {name.lower(): value for name, value in self.headers.items()}
+        providers.here.connection = self.connection
         found = providers.answer(self.command, self.path, headers, body)
         if found == "model":
             found = providers.model(providers.asked[-1])

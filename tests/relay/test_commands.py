@@ -125,3 +125,51 @@ def test_a_relative_spool_begins_in_the_storage_path(tmp_path: Path) -> None:
         assert [each.name for each in tmp_path.glob("*.db")] == []
         assert (storage / "relay.db").exists()
         assert main(["relay", *flags, "outbox", "list"]) == 0
+
+
+def test_triage_of_a_stored_incident(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Prompt and answer are printed, of a spool's incident or of a post; nobody is told."""
+    with fakes.serving() as providers:
+        ask = {"enabled": True, "base_url": f"{providers.url}/model/v1", "model": "m",
+               "api_key": {"env": "MODEL_KEY"}}  # fmt: skip
+        file = write(tmp_path, [receiver("webhook", providers.url)])
+        with inside(file) as url:
+            for name in ("Old", "New"):
+                assert send(url, post_of(alert(name), group=name)) == 200
+            eventually(lambda: len(providers.of("webhook")) == 2, "both are told")
+        post = tmp_path / "post.json"
+        post.write_text(json.dumps(post_of(alert("Posted"))))
+        plain = tmp_path / "plain.json"
+        plain.write_text('{"title": "Written by hand", "severity": "critical"}')
+        odd = tmp_path / "odd.json"
+        odd.write_text("[]")
+
+        def run(*words: str) -> tuple[int, str]:
+            status = main(["relay", f"--config.file={file}", "triage", *words])
+            found = capsys.readouterr()
+            return status, found.out + found.err
+
+        spool = str(tmp_path / "relay.db")
+        status, off = run("--from", spool)
+        assert (status, "triage is off" in off) == (2, True)
+        write(tmp_path, [receiver("webhook", providers.url)], triage=ask)
+        for source, title in ((spool, "New"), (str(post), "Posted"), (str(plain), "by hand")):
+            status, shown = run("--from", source)
+            assert status == 0, shown
+            question, _, answer = shown.partition("--- answer: ok")
+            assert question.startswith("--- system\nYou help the engineer on call")
+            assert title in question
+            assert "cause: Probably the exchange's edge in one region fails." in answer
+            assert "tokens: 200 asked, 80 answered" in answer
+            assert "model-key" not in shown
+        first = json.loads(json.dumps(providers.of("webhook")[0].body))["incident"]
+        assert "title: Old" in run("--from", spool, "--incident", first)[1]
+        assert run("--from", spool, "--incident", "none")[0] == 2
+        assert run("--from", str(odd))[0] == 2
+        assert run("--from", str(tmp_path / "nowhere"))[0] == 2
+        providers.model = lambda body: (500, {}, b"oops")
+        status, failed = run("--from", str(post))
+        assert status == 1
+        assert "--- answer: error" in failed
+        assert "status 500" in failed
+        assert len(providers.of("webhook")) == 2

@@ -77,6 +77,7 @@ def _deliver(
     async def story() -> None:
         one = DeliveryWorker(
             receiver(), policy or DeliveryPolicy(), store=Memory(book.db), send=world.send,
+            optional=world.send,
             clock=world.clock, meter=meter, chance=lambda: 0.5,
         )  # fmt: skip
         with suppress(TimeoutError):
@@ -254,7 +255,8 @@ def _crowded(patch: Callable[[], int | Reason]) -> tuple[Chat, Book, Meter]:
 
     async def story() -> None:
         worker = DeliveryWorker(
-            discord, DeliveryPolicy(), store=Memory(book.db), send=chat.send, clock=clock,
+            discord, DeliveryPolicy(), store=Memory(book.db), send=chat.send,
+            optional=chat.send, clock=clock,
             meter=meter, chance=lambda: 0.5,
         )  # fmt: skip
         with suppress(TimeoutError):
@@ -321,6 +323,7 @@ def test_pages_by_severity_then_ends_then_reminders() -> None:
     async def story(pending: list[outbox.Pending]) -> None:
         worker = DeliveryWorker(
             receiver(), DeliveryPolicy(parallel=1), store=Memory(book.db), send=world.send,
+            optional=world.send,
             clock=world.clock, meter=Meter(), chance=lambda: 0.5,
         )  # fmt: skip
         with suppress(TimeoutError):

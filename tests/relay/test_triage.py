@@ -136,13 +136,20 @@ def test_language_is_checked() -> None:
 def test_evidence_is_what_a_person_would_write() -> None:
     """What fails since when and why, the figures in milliseconds, others, verdicts; short."""
     endpoint = {
-        "name": "time", "ok": False, "circuit": "open", "median": 0.051234567890123456,
-        "p95": 0.2, "last_success": EPOCH, "recent": [0.05, 0.9, None], "health": "down",
+        "name": "time", "ok": False, "circuit": "open", "last_success": EPOCH, "health": "down",
+        "before": {"median": 0.051234567890123456, "p95": 0.2},
+        "lately": {"median": 0.9, "p95": 1.2},
     }  # fmt: skip
     fine = {**endpoint, "name": "fine", "circuit": "closed", "health": "up"}
     rows = [{"state": "stale"}] * 2 + [{"state": "live"}]
     stream = {"name": "market", "connected": True, "subscriptions": rows, "health": "degraded"}
-    okx = {"name": "okx", "health": "degraded", "endpoints": [endpoint, fine], "streams": [stream]}
+    okx = {
+        "name": "okx",
+        "health": "degraded",
+        "domain": "path",
+        "endpoints": [endpoint, fine],
+        "streams": [stream],
+    }
     verdict = {"exchange": "okx", "time": EPOCH, "change": "opened", "sentence": "latency is 9x"}
     state = {
         "now": EPOCH + 120.0,
@@ -153,9 +160,10 @@ def test_evidence_is_what_a_person_would_write() -> None:
     failures = {"endpoints": {"time": [failure] * 12 + [{"reason": "timeout"}, failure]}}
     text = summary(json.dumps(state).encode(), json.dumps(failures).encode(), "okx")
     assert text.startswith(
-        "okx is degraded; endpoint time down, last failures: 13 x http 503, 1 x timeout, "
-        "no success since 14 Nov 22:13Z (2 min), breaker open, p50 51 ms p95 200 ms in the window, "
-        "now 900 ms, phases connect 20 ms first_byte 700 ms; "
+        "okx is degraded; the fault lies with the path to it; endpoint time down, "
+        "last failures: 13 x http 503, 1 x timeout, "
+        "no success since 14 Nov 22:13Z (2 min), breaker open, p50 51 ms p95 200 ms before, "
+        "p50 900 ms p95 1200 ms in the last minute, phases connect 20 ms first_byte 700 ms; "
         "stream market connected, subscriptions: 2 stale, 1 live; other exchanges: kraken up; "
     )
     assert text.count("latency is 9x") == 5

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+import exporter.simulator.venues as simulated
 from exporter import config as settings
 from exporter import venues
 from exporter.exchange.exchange import Exchange
@@ -89,6 +90,15 @@ async def wait_until(condition: Callable[[], bool], timeout: float = 30.0) -> No
             if condition():
                 return
             await asyncio.sleep(0.01)
+
+
+def listing() -> tuple[str, ...]:
+    """Return the simulated venues that list `INSTRUMENT`: COIN-M has nothing in tethers."""
+    return tuple(
+        name
+        for name in simulated.names()
+        if INSTRUMENT in simulated.load(name).lists((INSTRUMENT,))
+    )
 
 
 @asynccontextmanager

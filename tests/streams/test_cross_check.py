@@ -10,10 +10,9 @@ import pytest
 from exporter import config as settings
 from exporter import venues
 from exporter.model import Channel, SilenceVerdict, SubscriptionState
-from exporter.simulator.venues import names
 from exporter.streams.exchange_streams import WatchedSubscription
 from exporter.streams.silence import CrossChecked
-from tests.runtime.running import Running, running, wait_until
+from tests.runtime.running import Running, listing, running, wait_until
 
 KEYS = "endpoints: [], streams: [{channels: [trades], cross_check: 5s}]"
 SHARED = "streams: {stale_floor: 300ms, stale_ceiling: 1h, backoff_cap: 1s}"
@@ -43,25 +42,25 @@ def test_a_market_that_moves_while_its_stream_is_silent_is_named() -> None:
     """At every venue: by metric and threshold, and it is asked for again; data ends it."""
 
     async def test() -> None:
-        async with running(names(), exchange=KEYS, shared=SHARED) as program:
-            watches = {name: watch(program, name) for name in names()}
+        async with running(listing(), exchange=KEYS, shared=SHARED) as program:
+            watches = {name: watch(program, name) for name in listing()}
             await wait_until(lambda: all(each.feed.count for each in watches.values()))
             mute = program.simulator.inject({"fault": "mute", "channel": "trades"})
             await wait_until(
                 lambda: all(
-                    checked(program, name).verdict is SilenceVerdict.MOVED for name in names()
+                    checked(program, name).verdict is SilenceVerdict.MOVED for name in listing()
                 ),
                 60.0,
             )
             seen = await program.metrics()
-            for name in names():
+            for name in listing():
                 labels = f'exchange="{name}",channel="trades",symbol="BTC-USDT"'
                 moved = f'exchange_stream_cross_checks_total{{{labels},verdict="moved"}}'
                 assert seen[moved] >= 1
                 assert seen[f"exchange_stream_stale_after_seconds{{{labels}}}"] == 0.3
             program.simulator.clear(mute)
             await wait_until(
-                lambda: all(checked(program, name).verdict is None for name in names()), 60.0
+                lambda: all(checked(program, name).verdict is None for name in listing()), 60.0
             )
 
     run(test())

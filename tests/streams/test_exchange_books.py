@@ -10,8 +10,7 @@ from random import Random
 import pytest
 
 from exporter.model import Depth, Resync
-from exporter.simulator.venues import names
-from tests.runtime.running import Running, running, wait_until
+from tests.runtime.running import Running, listing, running, wait_until
 
 NUMBERED = ("binance", "binance_futures", "bybit", "kucoin", "okx")  # their updates
 
@@ -30,14 +29,14 @@ def test_every_venue_s_book_is_the_venue_s() -> None:
     """By each venue's own procedure, over many states of the market, without a resync."""
 
     async def test() -> None:
-        async with running(names()) as program:
+        async with running(listing()) as program:
             async with asyncio.TaskGroup() as tasks:
-                for name in names():
+                for name in listing():
                     tasks.create_task(program.wait_equal(name))
-            for name in names():
+            for name in listing():
                 assert losses(program, name) == {Resync.START: 1}
             seen = await program.metrics()
-            for name in names():
+            for name in listing():
                 book = f'{{exchange="{name}",symbol="BTC-USDT"}}'
                 assert seen[f"exchange_book_synced{book}"] == 1
                 assert seen[f"exchange_book_crossed_seconds_total{book}"] == 0

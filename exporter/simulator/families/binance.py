@@ -151,7 +151,7 @@ def make(desk: VenueServer, name: str, path: str, *, futures: bool) -> Simulated
     documents, and served: github.com/JKorf/Binance.Net, issue 1218, shows one of 2023-03-26.
     """
     found = _STREAM.fullmatch(name)
-    pair = desk.pair(found[1].upper()) if found and found[1].islower() else None
+    pair = desk.pair(found[1].upper()) if found and found[1] == found[1].lower() else None
     if not found or not pair:
         return None
     kind = found[2]
@@ -242,7 +242,7 @@ def _book_ticker(pair: Pair, futures: bool) -> Callable[[Step], str]:
         (bid, bid_size), (ask, ask_size) = now[0][0], now[1][0]
         kind, times = '"e":"bookTicker",', f',"T":{step.millis},"E":{step.millis}'
         return (
-            f'{{{kind if futures else ""}"u":{step.last},"s":"{one.symbol}",'
+            f'{{{kind if futures else ""}"u":{step.last},"s":"{one.symbol}",{_underlying(one)}'
             f'"b":"{one.price(bid, PAD)}","B":"{one.size(bid_size, PAD)}",'
             f'"a":"{one.price(ask, PAD)}","A":"{one.size(ask_size, PAD)}"'
             f"{times if futures else ''}}}"
@@ -251,12 +251,18 @@ def _book_ticker(pair: Pair, futures: bool) -> Callable[[Step], str]:
     return payload
 
 
+def _underlying(one: Listing) -> str:
+    """Return the field that names the pair of a contract whose symbol has a suffix, or nothing."""
+    pair, dash, _ = one.symbol.partition("_")
+    return f'"ps":"{pair}",' if dash else ""
+
+
 def _updates(pair: Pair, slow: bool, futures: bool) -> Callable[[Step], str]:
     """Return the diff stream; the slow one gathers a second's changes into one frame."""
     one = pair.listing
     bids: dict[int, int] = {}
     asks: dict[int, int] = {}
-    first, previous = [0], [pair.last]
+    first, previous, under = [0], [pair.last], _underlying(one)
 
     def payload(step: Step) -> str:
         first[0] = first[0] or step.first
@@ -267,7 +273,7 @@ def _updates(pair: Pair, slow: bool, futures: bool) -> Callable[[Step], str]:
         times = f'"T":{step.millis},' if futures else ""
         link = f'"pu":{previous[0]},' if futures else ""
         text = (
-            f'{{"e":"depthUpdate","E":{step.millis},{times}"s":"{one.symbol}","U":{first[0]},'
+            f'{{"e":"depthUpdate","E":{step.millis},{times}"s":"{one.symbol}",{under}"U":{first[0]},'
             f'"u":{step.last},{link}"b":{levels(one, [*bids.items()])},'
             f'"a":{levels(one, [*asks.items()])}}}'
         )

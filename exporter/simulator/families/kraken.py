@@ -40,6 +40,12 @@ def wsname(one: Listing) -> str:
     return f"{_OLD.get(one.base, one.base)}/{one.quote}"
 
 
+def frozen(instrument: str) -> str:
+    """Return the name of our instrument there."""
+    base, _, quote = instrument.partition("-")
+    return f"{_OLD.get(base, base)}/{quote}"
+
+
 def _time(desk: VenueServer, query: Query) -> bytes:
     now = desk.nanos() // 10**9
     return _result({"unixtime": now, "rfc1123": formatdate(now, usegmt=True)[:-3] + "+0000"})
@@ -62,25 +68,33 @@ def _spellings(one: Listing) -> tuple[str, ...]:
     return altname(one), wsname(one), f"{one.base}/{one.quote}", one.base + one.quote
 
 
-def _found(desk: VenueServer, query: Query) -> list[Pair]:
+def _found(desk: VenueServer, query: Query) -> Mapping[str, Pair]:
     """Return the markets that ``pair`` names, in any of their spellings; all without it.
 
-    Empty where one of the names is unknown: the venue refuses the request as a whole.
+    Empty where one of the names is unknown: the venue refuses the request as a whole. A name with
+    a slash is given back as it was sent, as the books of python-kraken-sdk 3.5.1 need it.
     """
-    wanted = query.get("pair")
-    if wanted is None:
-        return list(desk.pairs())
     known = {name: p for p in desk.pairs() for name in _spellings(p.listing)}
-    found = [known.get(name) for name in wanted.split(",")]
-    return [] if None in found else [pair for pair in found if pair is not None]
+    wanted = query["pair"].split(",") if "pair" in query else list(map(altname, _listings(desk)))
+    if not known.keys() >= set(wanted):
+        return {}
+    return {name if "/" in name else altname(known[name].listing): known[name] for name in wanted}
 
 
-def _of(
-    answer: Callable[[VenueServer, Query, list[Pair]], Mapping[str, object]],
+def _listings(desk: VenueServer) -> list[Listing]:
+    return [pair.listing for pair in desk.pairs()]
+
+
+def _each(
+    answer: Callable[[VenueServer, Pair], object],
 ) -> Callable[[VenueServer, Query], bytes | SimulatedReply]:
+    """Return an answer of one row for each market that is asked for."""
+
     def checked(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
         found = _found(desk, query)
-        return _result(answer(desk, query, found)) if found else _error(_UNKNOWN)
+        if not found:
+            return _error(_UNKNOWN)
+        return _result({name: answer(desk, pair) for name, pair in found.items()})
 
     return checked
 
@@ -94,16 +108,14 @@ def _one(
         if "pair" not in query:
             return _error("EGeneral:Invalid arguments")
         found = _found(desk, query)
-        return _result(answer(desk, query, found[0])) if found else _error(_UNKNOWN)
+        if not found:
+            return _error(_UNKNOWN)
+        return _result(answer(desk, query, next(iter(found.values()))))
 
     return checked
 
 
-def _ticker(desk: VenueServer, query: Query, pairs: list[Pair]) -> Mapping[str, object]:
-    return {altname(pair.listing): _day(pair) for pair in pairs}
-
-
-def _day(pair: Pair) -> Mapping[str, object]:
+def _ticker(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
     one = pair.listing
     (bid, bid_size), (ask, ask_size) = pair.bids.top(1)[0], pair.asks.top(1)[0]
     price = partial(one.price, decimals=5)
@@ -117,19 +129,16 @@ def _day(pair: Pair) -> Mapping[str, object]:
     }  # fmt: skip
 
 
-def _pairs(desk: VenueServer, query: Query, pairs: list[Pair]) -> Mapping[str, object]:
+def _pair(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
+    one = pair.listing
     return {
-        altname(p.listing): {
-            "altname": altname(p.listing), "wsname": wsname(p.listing),
-            "aclass_base": "currency", "base": _OLD.get(p.listing.base, p.listing.base),
-            "aclass_quote": "currency", "quote": p.listing.quote, "lot": "unit",
-            "cost_decimals": 5, "pair_decimals": p.listing.price_decimals, "lot_decimals": SIZE,
-            "lot_multiplier": 1, "leverage_buy": [], "leverage_sell": [], "fees": [[0, 0.4]],
-            "fees_maker": [[0, 0.25]], "fee_volume_currency": "ZUSD", "margin_call": 80,
-            "margin_stop": 40, "ordermin": p.listing.size(1), "costmin": "0.5",
-            "tick_size": p.listing.price(1), "status": desk.restriction(p) or "online",
-        }
-        for p in pairs
+        "altname": altname(one), "wsname": wsname(one), "aclass_base": "currency",
+        "base": _OLD.get(one.base, one.base), "aclass_quote": "currency", "quote": one.quote,
+        "lot": "unit", "cost_decimals": 5, "pair_decimals": one.price_decimals,
+        "lot_decimals": SIZE, "lot_multiplier": 1, "leverage_buy": [], "leverage_sell": [],
+        "fees": [[0, 0.4]], "fees_maker": [[0, 0.25]], "fee_volume_currency": "ZUSD",
+        "margin_call": 80, "margin_stop": 40, "ordermin": one.size(1), "costmin": "0.5",
+        "tick_size": one.price(1), "status": desk.restriction(pair) or "online",
     }  # fmt: skip
 
 
@@ -172,13 +181,19 @@ def _candles(desk: VenueServer, query: Query, pair: Pair) -> Mapping[str, object
     return {altname(one): rows, "last": candles[-1].start // 1000 - 60}
 
 
-def checksum(one: Listing, bids: Levels, asks: Levels) -> int:
-    """Return the CRC32 of the ten best levels a side, asks first, digits only."""
+def checksum(one: Listing, bids: Levels, asks: Levels, decimals: int | None = None) -> int:
+    """Return the CRC32 of the ten best levels a side, asks first, digits only.
+
+    ``decimals`` is how many a price is sent with, None for those of the market.
+    """
 
     def digits(text: str) -> str:
         return text.replace(".", "").lstrip("0")
 
-    rows = [digits(one.price(p)) + digits(one.size(n, SIZE)) for p, n in [*asks[:10], *bids[:10]]]
+    rows = [
+        digits(one.price(p, decimals)) + digits(one.size(n, SIZE))
+        for p, n in [*asks[:10], *bids[:10]]
+    ]
     return crc32("".join(rows).encode())
 
 
@@ -186,8 +201,8 @@ ROUTES: Mapping[str, Route] = {
     "/0/public/Time": Route(answer=_time),
     "/0/public/SystemStatus": Route(answer=_status, always=True),
     "/0/public/Assets": Route(answer=_assets),
-    "/0/public/AssetPairs": Route(answer=_of(_pairs)),
-    "/0/public/Ticker": Route(answer=_of(_ticker)),
+    "/0/public/AssetPairs": Route(answer=_each(_pair)),
+    "/0/public/Ticker": Route(answer=_each(_ticker)),
     "/0/public/Depth": Route(answer=_one(_depth)),
     "/0/public/Trades": Route(answer=_one(_trades)),
     "/0/public/OHLC": Route(answer=_one(_candles)),

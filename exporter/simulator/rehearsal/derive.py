@@ -26,6 +26,9 @@ _DURATION = re.compile(r"(\d+)(ms|[smhdw])")
 _RANGE = re.compile(r"\[([0-9smhdw]+)\]")
 _OFFSET = re.compile(r"\boffset ([0-9smhdw]+)")
 CONTROL_VENUE = "kraken"  # stands for places outside all exchanges
+# Where detectors are to notice something. They learn for minutes here, not for days: by as little
+# they rightly call nothing impossible, and twice the sensitivity makes up for it.
+JUDGED_VENUE, _SENSITIVITY = "coinbase", 2
 # The last is there to compare what quote currencies are worth.
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "BTC-USDC")
 
@@ -157,6 +160,9 @@ def exporter(
                 "recovery": shorter("10s", factor, 1.0),
                 "recovery_cap": shorter("25s", factor, 2.5),
             }
+            if exchange["venue"] == JUDGED_VENUE:
+                latencies = ("probe_latency", "stream_latency")
+                exchange["signals"] = {n: {"sensitivity": _SENSITIVITY} for n in latencies}
         config["control_targets"][0]["interval"] = "2s"
     return yaml.safe_dump(config, sort_keys=False)
 

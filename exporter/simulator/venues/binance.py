@@ -1,77 +1,12 @@
-"""Binance, spot, as its server.
-
-Source: github.com/binance/binance-spot-api-docs (rest-api.md, web-socket-streams.md, errors.md)
-at a5e0bc3, read 2026-07-21; frames checked against traffic recorded in October 2021.
-"""
+"""Binance, spot, as its server."""
 
 from __future__ import annotations
 
-from exporter.simulator.families import binance as family
-from exporter.simulator.families import binance_rest
-from exporter.simulator.families.binance import PAD
+from exporter.simulator.families.binance import depth_weight
+from exporter.simulator.families.binance_spot import spec
 from exporter.simulator.kinds import FaultKind
-from exporter.simulator.market import Pair
-from exporter.simulator.session import SimulatedSession
-from exporter.simulator.spec import (
-    Query,
-    Quota,
-    Refusals,
-    Route,
-    SimulatedFeed,
-    SimulatedReply,
-    VenueSpec,
-    dump,
-)
+from exporter.simulator.spec import Query, Route, dump
 from exporter.simulator.venue_server import VenueServer
-
-_LIMIT = 6000
-
-
-def _depth(desk: VenueServer, query: Query, pair: Pair) -> bytes | SimulatedReply:
-    limit = query.get("limit", "100")
-    if not limit.isdecimal() or int(limit) < 1:
-        return family.error(-1100, "Illegal characters found in parameter 'limit'.")
-    count = min(int(limit), 5000)
-    bids = family.levels(pair.listing, pair.bids.top(count))
-    asks = family.levels(pair.listing, pair.asks.top(count))
-    return f'{{"lastUpdateId":{pair.last},"bids":{bids},"asks":{asks}}}'.encode()
-
-
-def _info(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
-    wanted = query.get("symbol")
-    if wanted is not None and desk.pair(wanted) is None:
-        return family.error(-1121, "Invalid symbol.")
-    symbols = [
-        {
-            "symbol": pair.listing.symbol,
-            "status": "TRADING",
-            "baseAsset": pair.listing.base,
-            "baseAssetPrecision": PAD,
-            "quoteAsset": pair.listing.quote,
-            "quotePrecision": PAD,
-            "quoteAssetPrecision": PAD,
-            "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
-            "isSpotTradingAllowed": True,
-            "filters": [
-                {"filterType": "PRICE_FILTER", "tickSize": pair.listing.price(1, PAD)},
-                {"filterType": "LOT_SIZE", "stepSize": pair.listing.size(1, PAD)},
-            ],
-            "permissions": ["SPOT"],
-        }
-        for pair in desk.pairs()
-        if wanted in (None, pair.listing.symbol)
-    ]
-    minute = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
-    raw = {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5}
-    return dump(
-        {
-            "timezone": "UTC",
-            "serverTime": desk.millis(),
-            "rateLimits": [{**minute, "limit": _LIMIT}, {**raw, "limit": 61_000}],
-            "exchangeFilters": [],
-            "symbols": symbols,
-        }
-    )
 
 
 def _status(desk: VenueServer, query: Query) -> bytes:
@@ -80,47 +15,10 @@ def _status(desk: VenueServer, query: Query) -> bytes:
                  else {"status": 0, "msg": "normal"})  # fmt: skip
 
 
-def _make(session: SimulatedSession, name: str) -> SimulatedFeed | None:
-    return family.make(session.desk, name, session.path, futures=False)
-
-
-WIRE = VenueSpec(
-    name="binance",
-    symbol=lambda instrument: instrument.replace("-", ""),
-    routes={
-        "/api/v3/ping": Route(answer=lambda desk, query: b"{}"),
-        "/api/v3/time": Route(answer=lambda desk, query: b'{"serverTime":%d}' % desk.millis()),
-        "/api/v3/exchangeInfo": Route(answer=_info, weight=lambda query: 20),
-        "/api/v3/depth": Route(answer=family.of(_depth), weight=family.depth_weight),
-        "/api/v3/klines": Route(answer=family.of(family.klines), weight=lambda query: 2),
-        "/api/v3/ticker/price": Route(
-            answer=family.every(family.price), weight=lambda query: 2 if "symbol" in query else 4
-        ),
-        "/api/v3/ticker/bookTicker": Route(
-            answer=family.every(family.best), weight=lambda query: 2 if "symbol" in query else 4
-        ),
-        **binance_rest.routes("/api/v3", futures=False),
-        "/sapi/v1/system/status": Route(answer=_status, always=True),
-    },
-    refusals=Refusals(
-        unknown_path=lambda desk, path: SimulatedReply(
-            status=404, body=b"<html><body><h2>404 Not found</h2></body></html>",
-            content_type="text/html",
-        ),
-        limited=family.limited,
-        banned=family.banned,
-        unavailable=family.unavailable,
-    ),
-    quota=Quota(limit=_LIMIT, window=60.0),
-    bans=True,
-    headers=family.headers,
-    sockets=lambda path: path in ("/ws", "/stream") or path.startswith("/ws/"),
-    opened=lambda session: family.opened(session, _make),
-    received=lambda session, text: family.received(session, text, _make),
-    ping_every=20.0,
-    pong_within=60.0,
-    lifetime=24 * 3600.0,
-    incoming=Quota(limit=5, window=1.0),
-    connects=Quota(limit=300, window=300.0),
-    notice=family.notice,
-)  # fmt: skip
+WIRE = spec(
+    "binance",
+    limit=6000,
+    raw=300_000,  # since 2026-04-02, says the changelog
+    depth_weight=depth_weight,
+    more={"/sapi/v1/system/status": Route(answer=_status, always=True)},
+)

@@ -78,7 +78,8 @@ def _market(
 
 
 def _tickers(desk: VenueServer, query: Query, pair: Pair | None) -> object:
-    rows = [{**_quote(one), **_ticker(one)} for one in ([pair] if pair else desk.pairs())]
+    linear = query["category"] == "linear"
+    rows = [{**_quote(one), **_ticker(one, linear)} for one in ([pair] if pair else desk.pairs())]
     return {"category": query["category"], "list": rows}
 
 
@@ -88,19 +89,32 @@ def _quote(pair: Pair) -> Mapping[str, str]:
             "ask1Price": one.price(ask), "ask1Size": one.size(ask_size)}  # fmt: skip
 
 
-def _ticker(pair: Pair) -> dict[str, str]:
+def _ticker(pair: Pair, linear: bool) -> dict[str, str]:
     one, last, opened = pair.listing, pair.print[2], pair.day_open
-    volume = one.size(pair.day_volume)
-    return {
+    price, volume = one.price(last), one.size(pair.day_volume)
+    row = {
         "symbol": one.symbol,
-        "lastPrice": one.price(last),
+        "lastPrice": price,
         "highPrice24h": one.price(pair.day_high),
         "lowPrice24h": one.price(pair.day_low),
         "prevPrice24h": one.price(opened),
         "volume24h": volume,
-        "turnover24h": f"{float(volume) * float(one.price(last)):.8f}",
+        "turnover24h": f"{float(volume) * float(price):.8f}",
         "price24hPcnt": f"{(last - opened) / opened:.4f}",
-        "usdIndexPrice": one.price(last),
+    }
+    if not linear:
+        return {**row, "usdIndexPrice": price}
+    # Spot's and contracts' rows are told apart by these fields: so ccxt 4.5.90 does it.
+    return {
+        **row,
+        "tickDirection": "PlusTick" if pair.print[1] else "MinusTick",
+        "prevPrice1h": one.price(opened),
+        "markPrice": price,
+        "indexPrice": price,
+        "openInterest": "54321.123",
+        "openInterestValue": f"{54321.123 * float(price):.4f}",
+        "fundingRate": "0.0001",
+        "nextFundingTime": str((pair.printed // 28_800_000 + 1) * 28_800_000),
     }
 
 
@@ -319,7 +333,7 @@ def _tickers_feed(pair: Pair, key: str, topic: str, linear: bool) -> SimulatedFe
         return [frame({"symbol": row["symbol"], **changed}, "delta", step.millis)]
 
     def _row() -> dict[str, str]:
-        return {**_ticker(pair), **_quote(pair)} if linear else _ticker(pair)
+        return {**_ticker(pair, linear), **(_quote(pair) if linear else {})}
 
     def opening(millis: int) -> list[bytes]:
         return [frame(_row(), "snapshot", millis)]

@@ -298,7 +298,8 @@ def _received(session: SimulatedSession, text: str) -> None:
         session.reply(_fail(number, 404, f"type {kind} is not supported"))
         return
     channel, _, names = topic.partition(":")
-    topics = [f"{channel}:{name}" for name in names.split(",")]
+    # cryptofeed 2.4.1 puts a space before each name; taken for harmless, unconfirmed.
+    topics = [f"{channel}:{name.strip()}" for name in names.split(",")]
     ack = dump({"id": number, "type": "ack"}).decode()
     if kind == "unsubscribe":
         for one in topics:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.simulator.rehearsal import RehearsalError, derive
+from exporter.simulator.rehearsal import RehearsalError, derive, load
 from tests.alert_rules.rules import FOLDER, RULE_FILES
 
 
@@ -72,3 +72,16 @@ def test_alertmanager_tells_the_hook_only() -> None:
     assert urls == [f"http://127.0.0.1:1/{name}" for name in ("page", "chat", "heartbeat")]
     assert derive.seconds(config["route"]["group_wait"]) == 6.0
     assert not [route for route in config["route"]["routes"] if "mute_time_intervals" in route]
+
+
+def test_short_learning_is_made_up_for_where_anomalies_are_rehearsed() -> None:
+    """Only the judged exchange is twice as sensitive, and only where time is compressed."""
+    places = dict.fromkeys(
+        ("okx", derive.JUDGED_VENUE, derive.CONTROL_VENUE), ("http://a", "ws://b")
+    )
+    watched = ("okx", derive.JUDGED_VENUE)
+    for factor, keen in ((1.0, []), (20.0, [derive.JUDGED_VENUE])):
+        found = yaml.safe_load(derive.exporter(places, watched, factor))["exchanges"]
+        assert [each["venue"] for each in found if "signals" in each] == keen
+    plan = load(FOLDER / "rehearsals" / "exchanges.yml")
+    assert plan.scenarios["ExchangeAnomalyCorroborated"].venues == (derive.JUDGED_VENUE,)
