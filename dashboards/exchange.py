@@ -371,6 +371,12 @@ _ALLOWED = Row(
                 86400""",
                 "{{exchange}} {{endpoint}}",
             ),
+            Query(
+                """(min by (exchange) (
+                exchange_probe_tls_chain_not_after_timestamp_seconds{@exchange}) - time()) /
+                86400""",
+                "{{exchange}}: first of the chain",
+            ),
             unit="d",
             limits=falling(
                 limit("ExchangeCertificateExpiring", "warning") / _DAY,

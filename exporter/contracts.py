@@ -11,6 +11,7 @@ from exporter.model import (
     Answer,
     Aspect,
     Channel,
+    ConnectAttempt,
     Continuity,
     Depth,
     Event,
@@ -267,15 +268,23 @@ class Clock(Protocol):
 
 
 class FetchFailedError(Exception):
-    """No answer came. ``certificate_end`` (epoch seconds) survives a failed handshake."""
+    """No answer came. ``certificate_end`` (epoch seconds) survives a failed handshake.
+
+    ``attempts`` are those to connect, address by address.
+    """
 
     def __init__(
-        self, reason: Reason, detail: str = "", certificate_end: float | None = None
+        self,
+        reason: Reason,
+        detail: str = "",
+        certificate_end: float | None = None,
+        attempts: tuple[ConnectAttempt, ...] = (),
     ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
         self.detail = detail
         self.certificate_end = certificate_end
+        self.attempts = attempts
 
 
 class Fetch(Protocol):

@@ -340,6 +340,18 @@ class Target:
         return (*self.headers.values(), *self.sent)
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectAttempt:
+    """What came of trying to connect to one address, after ``duration`` seconds.
+
+    ``outcome`` is "connected", "slower" (than the one that won), "no answer", or an error's words.
+    """
+
+    address: str
+    duration: float
+    outcome: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What came back over HTTP. ``body`` is cut at the caller's limit."""
@@ -351,6 +363,8 @@ class Answer:
     phases: Mapping[Phase, float]  # seconds; the connection's own phases only when it is new
     addresses: tuple[str, ...] = ()  # all that the name resolved to; empty when not resolved anew
     certificate_end: float | None = None  # epoch seconds; None without TLS
+    chain_end: float | None = None  # of the certificate in its chain that ends first
+    attempts: tuple[ConnectAttempt, ...] = ()  # to connect; none where a connection was kept
     unread: float = 0.0  # seconds that its end lay in the kernel before we came to read it
 
 
@@ -369,6 +383,8 @@ class Probed:
     clock: float | None = None  # the venue's own time in its answer, epoch seconds
     maintenance: Maintenance | None = None
     certificate_end: float | None = None  # kept from failed handshakes too
+    chain_end: float | None = None
+    attempts: tuple[ConnectAttempt, ...] = ()  # to connect, address by address
     detail: str = ""  # for logs and evidence, never a label
 
     @property

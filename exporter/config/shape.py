@@ -58,6 +58,12 @@ class ProbesConfig:
     dns_cache: float = key(
         duration("0s", "1h"), "60s", "Time for which a resolved host name is cached."
     )
+    connection_age: float = key(
+        duration("1s", "1d"),
+        "5m",
+        "Age at which a kept connection is replaced, a fifth more or less: a moved name or a new "
+        "certificate is seen then.",
+    )
     body_limit: int = key(
         size("1KiB", "64MiB"), "1MiB", "Maximum size of a response body; the rest is not read."
     )

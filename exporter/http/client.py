@@ -23,18 +23,20 @@ import ssl
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from random import random
 from time import monotonic
 from typing import Final
 
 from yarl import URL
 
 from exporter.contracts import FetchFailedError
-from exporter.http.connection import TcpConnection, connect
+from exporter.http.connection import connect
 from exporter.http.proxy import Proxies, Proxy, ask, environment
 from exporter.http.resolver import resolve
 from exporter.http.response import BareLineFeedError, ParsedResponse, ResponseError
+from exporter.http.tcp import TcpConnection
 from exporter.http.tls import certificate_end, tls_context
-from exporter.model import Answer, Phase, Reason
+from exporter.model import Answer, ConnectAttempt, Phase, Reason
 
 USER_AGENT: Final = "exchange-exporter"
 _ORIGINS = 1000  # routes remembered
@@ -89,6 +91,7 @@ class RequestTiming:
     phase: Phase | None = None
     phases: dict[Phase, float] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
+    attempts: list[ConnectAttempt] = field(default_factory=list)  # to connect
     new: bool = False
     answered: bool = False
 
@@ -108,8 +111,9 @@ class HttpClient:
     """``contracts.Fetch``; open it with ``async with``.
 
     ``limit`` and ``limit_per_host`` bound the connections; idle ones are kept for ``keepalive``
-    seconds, or not at all when that is None. ``proxies`` are the environment's unless given.
-    Redirects are answers like any other.
+    seconds, or not at all when that is None, and none for more than ``oldest`` seconds, a fifth
+    more or less: a new one follows its name, and sees the certificate anew. ``proxies`` are the
+    environment's unless given. Redirects are answers like any other.
     """
 
     def __init__(
@@ -119,6 +123,7 @@ class HttpClient:
         limit_per_host: int = 8,
         dns_ttl: float = 60.0,
         keepalive: float | None = 75.0,
+        oldest: float = 300.0,
         ca_file: str | None = None,
         address: str | None = None,
         proxies: Proxies | None = None,
@@ -129,6 +134,7 @@ class HttpClient:
         self._limit_per_host = limit_per_host
         self._dns_ttl = dns_ttl
         self._keepalive = keepalive
+        self._oldest = oldest
         self._ca_file = ca_file
         self._free = asyncio.Semaphore(limit)
         self._hosts: dict[tuple[str, int, bool], _Host] = {}
@@ -171,7 +177,7 @@ class HttpClient:
                 patience = min(timeout, _SECOND_LOOK)
                 end = await certificate_end(host.name, host.port, patience, host.proxy)
             detail = f"{type(error).__name__}: {error}"[:300]
-            raise FetchFailedError(reason, detail, end) from error
+            raise FetchFailedError(reason, detail, end, tuple(course.attempts)) from error
 
     def _route(self, url: str) -> _Route:
         parsed = URL(url)
@@ -251,6 +257,8 @@ class HttpClient:
             phases=course.phases,
             addresses=course.addresses,
             certificate_end=wire.certificate_end,
+            chain_end=wire.chain_end,
+            attempts=tuple(course.attempts),
             unread=monotonic() - wire.arrived,
         )
 
@@ -263,10 +271,15 @@ class HttpClient:
             host.idle.popleft().close()
         while host.idle:
             wire = host.idle.pop()
-            if wire.alive():
+            if monotonic() < wire.retires and self._leads_to(host, wire) and wire.alive():
                 return wire
             wire.close()
         return None
+
+    @staticmethod
+    def _leads_to(host: _Host, wire: TcpConnection) -> bool:
+        """Return whether a connection is with an address that its name had when last asked."""
+        return not host.addresses or any(wire.address == each for _, each in host.addresses)
 
     async def _open(self, host: _Host, course: RequestTiming) -> TcpConnection:
         course.new = True
@@ -287,10 +300,11 @@ class HttpClient:
                     course.addresses = tuple(sorted({address for _, address in host.addresses}))
         begun = course.begin(Phase.CONNECT, None, 0.0)
         try:
-            wire = await connect(host.addresses, near.port)
+            wire = await connect(host.addresses, near.port, course.attempts)
         except OSError:
             host.addresses = ()  # ask anew: perhaps it has moved
             raise
+        wire.retires = wire.opened + self._oldest * (0.8 + 0.4 * random())
         try:
             if host.tls and host.proxy is not None:
                 await ask(wire, host.proxy, host.name, host.port)

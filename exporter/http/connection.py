@@ -1,269 +1,148 @@
-"""A TCP connection, with or without TLS, as plain non-blocking calls on one socket.
+"""TCP connections to names with several addresses: a dead one costs a quarter of a second.
 
-asyncio's own transports cost a new connection six rounds of the event loop, this one costs two,
-and the TLS handshake has a beginning and an end that can be timed. Where the kernel stamps what
-comes in (Linux), a busy event loop does not make an answer look late.
+Source: RFC 8305 (Happy Eyeballs, version 2), sections 4 and 5: families take turns, the next
+address is tried 250 ms after the last one or as soon as that has failed, the first to answer wins.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
-import struct
-import sys
-from collections.abc import Sequence
+import errno
+import os
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from time import monotonic, time_ns
+from itertools import chain, zip_longest
+from time import monotonic
+from typing import Final
 
-from exporter.http.read_buffer import SIZE, piece
+from exporter.http.resolver import Addresses
+from exporter.http.tcp import TcpConnection, open_connection
+from exporter.model import ConnectAttempt
 
-_STAMP = 35 if sys.platform == "linux" else None  # SO_TIMESTAMPNS, socket(7); Python has no name
-_TIMESPEC = struct.Struct("@ll")  # seconds, nanoseconds
-_STAMP_SPACE = socket.CMSG_SPACE(_TIMESPEC.size)
-_PIECES = 4  # read from an idle connection: session tickets come whenever they like
-_PATIENCE = 1.0  # seconds for an address while there are others to try
-
-
-def _done(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+DELAY: Final = 0.25  # seconds until the next address is tried as well
+_MOST: Final = 16  # addresses tried for one connection
+_FORGET: Final = 600.0  # seconds for which it counts that an address was dead
+_REMEMBERED: Final = 1000  # addresses
+# What our own system says of its routes tells less than what another machine answers.
+_NO_ROUTE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
-class TcpConnection:
-    """One connection. Whoever opened it closes it.
+class AddressMemory:
+    """Which addresses let us connect last, and which did not; for all that connect."""
 
-    The loop watches it for as long as it is open: to begin and end that for each answer would cost
-    as much as the answer, and who hangs up on an idle connection is noticed. What arrives before
-    somebody asks for it is one piece at most; the rest waits in the kernel.
-    """
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, int], tuple[bool, float]] = OrderedDict()
 
-    __slots__ = (
-        "_data",
-        "_ended",
-        "_error",
-        "_incoming",
-        "_loop",
-        "_outgoing",
-        "_piece",
-        "_socket",
-        "_tls",
-        "_waiter",
-        "_watched",
-        "arrived",
-        "certificate_end",
-        "idle_since",
-    )
+    def note(self, address: str, port: int, *, good: bool) -> None:
+        """Note how one attempt ended."""
+        self._known[address, port] = (good, monotonic())
+        self._known.move_to_end((address, port))
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
 
-    def __init__(self, connected: socket.socket) -> None:
-        self.arrived = 0.0  # monotonic: when the last bytes reached the kernel, or us
-        self.certificate_end: float | None = None  # epoch seconds; None without TLS
-        self.idle_since = 0.0  # monotonic; for whoever keeps it
-        self._socket = connected
-        self._tls: ssl.SSLObject | None = None
-        self._loop = asyncio.get_running_loop()
-        self._piece = piece()
-        self._waiter: asyncio.Future[None] | None = None
-        self._data = b""  # has arrived, and nobody took it yet
-        self._ended = False  # nothing more will come
-        self._error: OSError | None = None  # why
-        self._watched = False
-        self._watch()
+    def ordered(self, addresses: Sequence[tuple[int, str]], port: int) -> Addresses:
+        """Return addresses as they should be tried: good, unknown, dead of late; families in turn.
 
-    async def shake_hands(self, context: ssl.SSLContext, name: str) -> None:
-        """Begin TLS. Raises OSError, of which ssl.SSLError is one."""
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_hostname=name.rstrip(".")
-        )
-        while True:
-            try:
-                tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                await self._flush()
-                if not await self._fill():
-                    raise ConnectionResetError("closed during the TLS handshake") from None
-        await self._flush()
-        certificate = tls.getpeercert() or {}
-        self.certificate_end = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
-
-    async def send(self, data: bytes) -> None:
-        """Write all of ``data``. Raises OSError."""
-        if self._tls is None:
-            await self._write(data)
-        else:
-            self._tls.write(data)
-            await self._flush()
-
-    async def receive(self) -> bytes:
-        """Wait for some bytes; none means that the other side has closed. Raises OSError."""
-        if self._tls is None:
-            return await self._read()
-        while True:
-            try:
-                return self._tls.read(SIZE)
-            except ssl.SSLWantReadError:
-                await self._flush()  # an answer to a key update, say
-                await self._fill()
-            except ssl.SSLZeroReturnError:
-                return b""
-
-    def alive(self) -> bool:
-        """Return whether an idle connection is still fit for a request."""
-        for _ in range(_PIECES):
-            if not self._data:
-                self._ready()  # the loop may not have come round to what is there already
-            if self._ended:
-                return False
-            data = self._taken()
-            if self._tls is None:
-                return not data  # else an answer that nobody asked for
-            self._incoming.write(data)
-            try:
-                # Without new data too: a record may wait behind the one that was read last.
-                self._tls.read(1)
-            except ssl.SSLWantReadError:
-                if not data:
-                    return True
-            except OSError:
-                return False
+        Within each, the system's order stands.
+        """
+        good, unknown, dead = [], [], []
+        for each in addresses:
+            was_good, since = self._known.get((each[1], port), (None, 0.0))
+            if was_good:
+                good.append(each)
+            elif was_good is None or monotonic() - since > _FORGET:
+                unknown.append(each)
             else:
-                return False
-        return False
+                dead.append(each)
+        return (*_in_turn(good), *_in_turn(unknown), *_in_turn(dead))
 
-    def detach(self) -> socket.socket:
-        """Return the socket away; without TLS, and with nothing read ahead."""
-        self._rest()
-        return self._socket
 
-    def close(self) -> None:
-        """Close at once, without waiting for the other side."""
-        self._rest()
-        self._socket.close()
+def _in_turn(addresses: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Yield addresses with their families in turn, beginning with that of the first."""
+    families: dict[int, list[tuple[int, str]]] = {}
+    for each in addresses:
+        families.setdefault(each[0], []).append(each)
+    rows = chain.from_iterable(zip_longest(*families.values()))
+    return (each for each in rows if each is not None)
 
-    async def _flush(self) -> None:
-        data = self._outgoing.read()
-        if data:
-            await self._write(data)
 
-    async def _fill(self) -> bool:
-        data = await self._read()
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
-        return bool(data)
+_MEMORY: Final = AddressMemory()
 
-    async def _read(self) -> bytes:
-        while not (self._data or self._ended):
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        if self._error is not None and not self._data:
-            raise self._error
-        return self._taken()
 
-    def _taken(self) -> bytes:
-        data, self._data = self._data, b""
-        self._watch()
-        return data
+class _Race:
+    """The attempts of one connection, of which the first to succeed is kept."""
 
-    def _ready(self) -> None:
-        """Take one piece, as the loop has seen that there is something."""
-        if self._data:
-            self._rest()
-            return
+    def __init__(self, port: int, memory: AddressMemory, attempts: list[ConnectAttempt]) -> None:
+        self.won: TcpConnection | None = None
+        self.errors: list[OSError] = []
+        self._port, self._memory, self._attempts = port, memory, attempts
+        self._news = asyncio.Event()
+
+    async def run(self, addresses: Sequence[tuple[int, str]]) -> None:
+        """Try one address after the other until one lets us, or none is left."""
+        left, running = deque(addresses), list[asyncio.Task[None]]()
+        async with asyncio.TaskGroup() as group:
+            while self.won is None and (left or len(self.errors) < len(running)):
+                self._news.clear()
+                if left:
+                    running.append(group.create_task(self.attempt(*left.popleft())))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(DELAY if left else None):
+                        await self._news.wait()
+            for each in running:
+                each.cancel()
+
+    async def attempt(self, family: int, address: str) -> None:
+        """Try one address, and note what came of it."""
+        begun, outcome, good = monotonic(), "no answer", False
         try:
-            size, notes, _, _ = self._socket.recvmsg_into((self._piece,), _STAMP_SPACE)
-        except BlockingIOError:
-            return
+            connection = await open_connection(family, address, self._port)
+            outcome, good = "connected", True
+            if self.won is None:
+                self.won = connection
+            else:
+                connection.close()
         except OSError as error:
-            self._error, size = error, 0
+            self.errors.append(error)
+            outcome = os.strerror(error.errno) if error.errno else str(error)
+        finally:
+            took = monotonic() - begun
+            lost = self.won is not None and outcome == "no answer"
+            self._attempts.append(ConnectAttempt(address, took, "slower" if lost else outcome))
+            if good or outcome != "no answer" or took > DELAY:
+                self._memory.note(address, self._port, good=good)
+            self._news.set()
+
+
+async def connect(
+    addresses: Sequence[tuple[int, str]],
+    port: int,
+    attempts: list[ConnectAttempt] | None = None,
+    memory: AddressMemory = _MEMORY,
+) -> TcpConnection:
+    """Connect to the first address that answers; ``attempts`` takes what came of each.
+
+    Raises OSError: of the addresses that failed, the last one that says more than that there is
+    no route.
+    """
+    race = _Race(port, memory, [] if attempts is None else attempts)
+    ordered = memory.ordered(addresses, port)[:_MOST]
+    try:
+        if len(ordered) == 1:  # as mostly: no task of its own
+            await race.attempt(*ordered[0])
         else:
-            self.arrived = _arrived(notes)
-            self._data = bytes(self._piece[:size])
-        if not size:
-            self._ended = True
-            self._rest()
-        if self._waiter is not None:
-            _done(self._waiter)
-
-    def _watch(self) -> None:
-        if not (self._watched or self._ended):
-            self._loop.add_reader(self._socket.fileno(), self._ready)
-            self._watched = True
-
-    def _rest(self) -> None:
-        if self._watched:
-            self._loop.remove_reader(self._socket.fileno())
-            self._watched = False
-
-    async def _write(self, data: bytes) -> None:
-        while True:
-            try:
-                sent = self._socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            if sent == len(data):
-                return
-            data = data[sent:]
-            await _wait_writable(self._socket)
-
-
-def _arrived(notes: list[tuple[int, int, bytes]]) -> float:
-    """Return the monotonic time at which bytes arrived: by the kernel's stamp, if it left one."""
-    now = monotonic()
-    for _, kind, content in notes:
-        if kind == _STAMP and len(content) == _TIMESPEC.size:
-            seconds, rest = _TIMESPEC.unpack(content)
-            now -= max(0, time_ns() - seconds * 1_000_000_000 - rest) / 1e9
-    return now
-
-
-async def connect(addresses: Sequence[tuple[int, str]], port: int) -> TcpConnection:
-    """Connect to the first address that lets us. Raises OSError, that of the last address."""
-    for family, address in addresses[:-1]:
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                return await _connect(family, address, port)
-        except OSError:
-            continue
-    return await _connect(*addresses[-1], port)
-
-
-async def _connect(family: int, address: str, port: int) -> TcpConnection:
-    opened = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        opened.setblocking(False)
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if _STAMP is not None:
-            with suppress(OSError):  # a kernel that does not stamp: we look at our own watch
-                opened.setsockopt(socket.SOL_SOCKET, _STAMP, 1)
-        try:
-            opened.connect((address, port))
-        except BlockingIOError:
-            await _wait_writable(opened)
-            failed = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if failed:
-                raise OSError(failed, f"connect to {address} port {port} failed") from None
-        return TcpConnection(opened)
-    except OverflowError as error:
-        opened.close()
-        raise OSError(f"port {port}: {error}") from error
+            await race.run(ordered)
     except BaseException:
-        opened.close()
+        if race.won is not None:
+            race.won.close()
         raise
+    if race.won is None:
+        raise _best(race.errors)
+    return race.won
 
 
-async def _wait_writable(waited: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    number = waited.fileno()
-    loop.add_writer(number, _done, future)
-    try:
-        await future
-    finally:
-        loop.remove_writer(number)
+def _best(errors: Sequence[OSError]) -> OSError:
+    telling = [each for each in errors if each.errno not in _NO_ROUTE]
+    found = telling or errors
+    return found[-1] if found else OSError(errno.EADDRNOTAVAIL, "the name has no address")

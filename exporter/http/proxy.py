@@ -22,8 +22,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from exporter.http.connection import TcpConnection, connect
+from exporter.http.connection import connect
 from exporter.http.resolver import resolve
+from exporter.http.tcp import TcpConnection
 
 _HEAD_LIMIT: Final = 16 << 10  # bytes of a proxy's answer to CONNECT
 _NEVER: Final = ("localhost", "127.0.0.0/8", "::1")

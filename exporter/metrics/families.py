@@ -143,6 +143,12 @@ PROBE_CERTIFICATE_END = _gauge(
     "exchange",
     "endpoint",
 )
+PROBE_CHAIN_END = _gauge(
+    "exchange_probe_tls_chain_not_after_timestamp_seconds",
+    "End of validity of the certificate in the server's chain that expires first.",
+    "exchange",
+    "endpoint",
+)
 PROBE_ADDRESSES = _gauge(
     "exchange_probe_resolved_addresses",
     "Number of addresses in the last resolution of the endpoint's host name.",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exporter.contracts import ConnectionLostError
-from exporter.model import Lost, Phase, Probed, Reason, Target
+from exporter.model import ConnectAttempt, Lost, Phase, Probed, Reason, Target
 from exporter.redact import Redactor
 
 KEPT = 20  # of each endpoint and stream
@@ -28,6 +28,7 @@ class ProbeFailure:
     phases: Mapping[Phase, float] = field(default_factory=dict)
     new_connection: bool | None = None
     addresses: tuple[str, ...] = ()
+    attempts: tuple[ConnectAttempt, ...] = ()  # to connect, address by address
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""  # its beginning
     body_size: int = 0  # bytes
@@ -51,7 +52,12 @@ def of_probe(done: Probed, target: Target) -> ProbeFailure:
     detail = veil.over(done.detail)[:_DETAIL]
     if answer is None:
         return ProbeFailure(
-            time=done.time, duration=done.duration, late=done.late, reason=reason, detail=detail
+            time=done.time,
+            duration=done.duration,
+            late=done.late,
+            reason=reason,
+            detail=detail,
+            attempts=done.attempts,
         )
     # Cut only after blacking out: half a secret would not be recognised.
     body = answer.body[: 4 * _EXCERPT + 1000].decode("utf-8", "replace")
@@ -65,6 +71,7 @@ def of_probe(done: Probed, target: Target) -> ProbeFailure:
         phases=dict(answer.phases),
         new_connection=answer.new_connection,
         addresses=answer.addresses,
+        attempts=done.attempts,
         headers={
             name: veil.over(answer.headers[name])[:200]
             for name in _HEADERS

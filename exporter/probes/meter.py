@@ -37,6 +37,7 @@ class ProbeMeter:
         self._last_success = registry.gauge(f.PROBE_LAST_SUCCESS, *names)
         self._codes = {200: registry.counter(f.PROBE_RESPONSES, *names, "200")}
         self._certificate_end = registry.gauge(f.PROBE_CERTIFICATE_END, *names)
+        self._chain_end = registry.gauge(f.PROBE_CHAIN_END, *names)
         self._addresses = registry.gauge(f.PROBE_ADDRESSES, *names)
         self._address_changes = registry.counter(f.PROBE_ADDRESS_CHANGES, *names)
         self._known_addresses: frozenset[str] = frozenset()
@@ -57,6 +58,8 @@ class ProbeMeter:
             self._failures[result.reason].inc()
         if result.certificate_end is not None:
             self._certificate_end.set(result.certificate_end)
+        if result.chain_end is not None:
+            self._chain_end.set(result.chain_end)
         if result.answer is not None:
             self._answered(result.answer, result.duration)
 

@@ -21,6 +21,7 @@ from exporter.flow.rate_limit import Ban
 from exporter.flow.workers import WorkersBusyError
 from exporter.model import (
     Answer,
+    ConnectAttempt,
     Maintenance,
     Probed,
     Reason,
@@ -62,6 +63,7 @@ async def probe(
     reason: Reason | None
     end: float | None
     seen: _Seen | None = None
+    attempts: tuple[ConnectAttempt, ...]
     try:
         answer = await fetch(
             target.method,
@@ -74,9 +76,10 @@ async def probe(
     except FetchFailedError as error:
         duration = clock.monotonic() - begun
         reason, detail, end = error.reason, error.detail, error.certificate_end
+        attempts = error.attempts
     else:
         duration = max(0.0, clock.monotonic() - begun - answer.unread)
-        end = answer.certificate_end
+        end, attempts = answer.certificate_end, answer.attempts
         reason, detail, seen = await _judged(target, answer, readers, time)
     return Probed(
         exchange=target.exchange,
@@ -90,6 +93,8 @@ async def probe(
         clock=seen.clock if seen else None,
         maintenance=seen.maintenance if seen else None,
         certificate_end=end,
+        chain_end=None if answer is None else answer.chain_end,
+        attempts=attempts,
         detail=detail,
     )
 

@@ -241,6 +241,7 @@ async def _opened(config: Config) -> HttpClient:
         limit=config.probes.connections,
         limit_per_host=config.probes.connections_per_host,
         dns_ttl=config.probes.dns_cache,
+        oldest=config.probes.connection_age,
         ca_file=config.probes.ca_file,
     )
     await client.__aenter__()

@@ -34,7 +34,9 @@ def value(registry: Registry, series: str) -> float:
 def test_success_moves_everything_that_a_good_answer_tells() -> None:
     """One good probe over a new connection: outcome, total, phases, time, code, addresses."""
     registry = Registry()
-    ProbeMeter(registry, "acme", "ping").probed(replace(GOOD, certificate_end=1.9e9))
+    ProbeMeter(registry, "acme", "ping").probed(
+        replace(GOOD, certificate_end=1.9e9, chain_end=1.8e9)
+    )
     assert value(registry, f"exchange_probe_success{{{NAMES}}}") == 1
     assert value(registry, f'exchange_probes_total{{{NAMES},outcome="success"}}') == 1
     assert value(registry, f'exchange_probes_total{{{NAMES},outcome="failure"}}') == 0
@@ -50,6 +52,8 @@ def test_success_moves_everything_that_a_good_answer_tells() -> None:
     assert value(registry, f"exchange_probe_resolved_addresses{{{NAMES}}}") == 2
     end = f"exchange_probe_tls_cert_not_after_timestamp_seconds{{{NAMES}}}"
     assert value(registry, end) == 1.9e9
+    first = f"exchange_probe_tls_chain_not_after_timestamp_seconds{{{NAMES}}}"
+    assert value(registry, first) == 1.8e9
 
 
 def test_failure_names_its_reason_and_keeps_what_was_known() -> None:
