@@ -133,6 +133,38 @@ class Jobs:
         line = sum(job.status is JobStatus.PENDING for job in self._live.values())
         if line >= self._waiting:
             raise JobsFullError(f"{line} jobs wait already")
+        job = self._job(kind, what, work, priority, timeout, retries)
+        self._line_up(job)
+        return job
+
+    async def submit_when_room(
+        self,
+        kind: str,
+        what: object,
+        work: Work,
+        *,
+        priority: int = 0,
+        timeout: float = 30.0,
+        retries: int = 0,
+    ) -> Job:
+        """Put a job in line as soon as there is room, first come, first served.
+
+        Cancelled, it was not put there.
+        """
+        job = self._job(kind, what, work, priority, timeout, retries)
+        try:
+            await self._line.put(job)
+        except BaseException:
+            if job.id in self._live:
+                self._end(job, JobStatus.CANCELLED, "there was no room in line")
+            raise
+        if job.id not in self._live:  # it was cancelled while it waited for room
+            self._line.remove(job)
+        return job
+
+    def _job(
+        self, kind: str, what: object, work: Work, priority: int, timeout: float, retries: int
+    ) -> Job:
         self._count += 1
         job = Job(
             id=self._count,
@@ -146,12 +178,12 @@ class Jobs:
         )
         self._live[job.id] = job
         self._heard(JobStatus.PENDING)
-        self._line_up(job)
         return job
 
     def _line_up(self, job: Job) -> None:
-        if job.status is JobStatus.PENDING:  # else it was cancelled while it waited
-            self._line.offer(job)
+        # Else it was cancelled while it waited.
+        if job.status is JobStatus.PENDING and not self._line.offer(job):
+            self._end(job, JobStatus.FAILED, "no room in line to be tried again")
 
     def find(self, number: int) -> Job | None:
         """Return a job that waits, runs, or ended not too long ago."""
@@ -169,7 +201,7 @@ class Jobs:
         if job is None or job.unwanted:
             return False
         if job.status is JobStatus.PENDING:
-            self._line.remove(job)
+            self._line.remove(job)  # not there: it waits for room, or for another try
             self._end(job, JobStatus.CANCELLED)
         elif job.scope is not None:
             job.unwanted = True

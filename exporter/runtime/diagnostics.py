@@ -18,7 +18,7 @@ from exporter.books.synchronisation import Snapshots
 from exporter.contracts import Clock, Fetch
 from exporter.exchange.exchange import Exchange
 from exporter.flow.fan_out import Failed, fan_out
-from exporter.flow.jobs import Job, Jobs, JobStatus, Work
+from exporter.flow.jobs import Job, Jobs, JobsFullError, JobStatus, Work
 from exporter.http.client import HttpClient, addresses, proxied
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
@@ -104,19 +104,23 @@ class Diagnostics:
         for each, gauge in self._gauges.items():
             gauge.set(sum(job.status is each for job in self.jobs.all()))
 
-    def submit(self, wanted: Wanted) -> Job:
-        """Put a diagnostic in line. Raises LookupError for unknown names, JobsFullError."""
+    async def submit(self, wanted: Wanted, wait: float) -> Job:
+        """Put a diagnostic in line; if that is full, wait so many seconds for room.
+
+        Raises LookupError for unknown names, JobsFullError, TimeoutError.
+        """
         exchange = _named("exchange", wanted.exchange, {e.name: e for e in self._force.exchanges})
         kind = str(wanted.__struct_config__.tag)
         shown = msgspec.to_builtins(wanted)
-        return self.jobs.submit(
-            kind,
-            shown,
-            self._work(wanted, exchange),
-            priority=wanted.priority,
-            timeout=wanted.timeout,
-            retries=wanted.retries,
-        )
+        limits = {"priority": wanted.priority, "retries": wanted.retries}
+        work, timeout = self._work(wanted, exchange), wanted.timeout
+        try:
+            return self.jobs.submit(kind, shown, work, timeout=timeout, **limits)
+        except JobsFullError:
+            if wait <= 0.0:
+                raise
+        async with asyncio.timeout(wait):
+            return await self.jobs.submit_when_room(kind, shown, work, timeout=timeout, **limits)
 
     def _work(self, wanted: Wanted, exchange: Exchange) -> Work:
         match wanted:

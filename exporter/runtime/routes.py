@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -119,16 +120,19 @@ class ExporterRoutes:
         return found
 
     async def _submit(self, request: Request) -> object:
-        """Put a job in line."""
+        """Put a job in line; where that is full, wait for room as the header Prefer allows."""
         self._open(request)
+        wait = min(_wait(request), self._app.config.server.request_timeout / 2.0)
         try:
-            return {"id": self._diagnostics.submit(diagnostics.read(request.body)).id}
+            wanted = diagnostics.read(request.body)
+            return {"id": (await self._diagnostics.submit(wanted, wait)).id}
         except LookupError as error:
             raise RefusedError(404, str(error.args[0])) from error
         except (ValueError, RecursionError) as error:
             raise RefusedError(400, str(error)) from error
-        except JobsFullError as error:
-            raise RefusedError(429, str(error), {"Retry-After": "10"}) from error
+        except (JobsFullError, TimeoutError) as error:
+            why = str(error) or f"no room in line within {wait:g} s"
+            raise RefusedError(429, why, {"Retry-After": "10"}) from error
 
     async def _jobs(self, request: Request) -> object:
         self._open(request)
@@ -182,6 +186,12 @@ class ExporterRoutes:
     async def _reload(self, request: Request) -> object:
         self._open(request)
         return await administration.reload(self._app.reloads, self._app.config.server)
+
+
+def _wait(request: Request) -> float:
+    """Return the seconds of ``Prefer: wait=10``, 0 without it."""
+    found = re.search(r"(?:^|[,;\s])wait=(\d{1,4})(?=$|[,;\s])", request.headers.get("Prefer", ""))
+    return float(found[1]) if found else 0.0
 
 
 def _shown(job: Job, *, whole: bool) -> dict[str, object]:

@@ -12,7 +12,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from exporter.flow import backoff, jobs
-from exporter.flow.jobs import ENDED, Job, Jobs, JobsFullError, JobStatus
+from exporter.flow.jobs import ENDED, Job, Jobs, JobsFullError, JobStatus, Work
 from exporter.flow.queue import Queue
 from tests.fakes import FakeClock, run_virtual
 
@@ -303,3 +303,44 @@ def test_a_fault_of_ours_fails_the_job_and_is_raised() -> None:
         assert (job.status, job.error) == (JobStatus.FAILED, "internal error, see the log")
 
     run_virtual(main())
+
+
+def test_who_waits_for_room_is_taken_in_turn() -> None:
+    """With the line full, a job waits for room, in turn; cancelled, it never runs."""
+
+    async def main() -> list[str]:
+        done: list[str] = []
+
+        def work(name: str) -> Work:
+            async def run() -> None:
+                await asyncio.sleep(1.0)
+                done.append(name)
+
+            return run
+
+        pool = Jobs(clock=FakeClock(), chance=lambda: 0.5, expected=(), workers=1, waiting=1)
+        pool.submit("x", None, work("first"))
+        with pytest.raises(JobsFullError):
+            pool.submit("x", None, work("refused"))
+        async with asyncio.TaskGroup() as tasks:
+            second = await pool.submit_when_room("x", None, work("second"))  # a worker is idle yet
+            third = tasks.create_task(pool.submit_when_room("x", None, work("third")))
+            fourth = tasks.create_task(pool.submit_when_room("x", None, work("fourth")))
+            fifth = tasks.create_task(pool.submit_when_room("x", None, work("fifth")))
+            await asyncio.sleep(0.1)
+            fourth.cancel()
+            owner = tasks.create_task(pool.run())
+            await asyncio.sleep(10.0)
+            owner.cancel()
+        assert (second.status, third.done(), fourth.cancelled()) == (
+            JobStatus.COMPLETED,
+            True,
+            True,
+        )
+        assert fifth.result().status is JobStatus.COMPLETED
+        assert [job.error for job in pool.all() if job.status is JobStatus.CANCELLED] == [
+            "there was no room in line"
+        ]
+        return done
+
+    assert run_virtual(main()) == ["first", "second", "third", "fifth"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,7 @@ def test_diagnostics(tmp_path: Path) -> None:
         _audit_and_tap(world)
         _cancel(world)
         _mistakes(world)
+        _wait_for_room(world)
         assert world.exporter.end() == 0
         assert "Traceback" not in world.exporter.output
 
@@ -94,6 +98,23 @@ def _cancel(world: World) -> None:
     total = "exchange_exporter_jobs_ended_total"
     assert page.total(total, outcome="cancelled") == 1
     assert page.total(total, outcome="completed") == 4
+
+
+def _wait_for_room(world: World) -> None:
+    """A full line refuses; who sends ``Prefer: wait=5`` is taken once there is room."""
+    tap = {"kind": "tap", "exchange": "binance", "stream": "market", "count": 1000, "timeout": 3}
+    # Two run, and twenty wait.
+    taken = [_submit(world, **tap) for _ in range(22)]
+    with pytest.raises(AssertionError, match=r"429 .*wait already"):
+        _submit(world, **tap)
+    body = json.dumps({**tap, "count": 1, "priority": 9}).encode()
+    headers = {"Content-Type": "application/json", "Prefer": "wait=5"}
+    request = urllib.request.Request(f"{world.url}/api/v1/jobs", body, headers)
+    with urllib.request.urlopen(request, timeout=10.0) as answer:
+        assert json.loads(answer.read())["id"] > taken[-1]
+    for number in taken[2:]:
+        with contextlib.suppress(AssertionError):  # it has ended by itself
+            programs.post_json(f"{world.url}/api/v1/jobs/{number}", None, method="DELETE")
 
 
 def _mistakes(world: World) -> None:
