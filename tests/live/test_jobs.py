@@ -102,7 +102,7 @@ def _cancel(world: World) -> None:
 
 def _wait_for_room(world: World) -> None:
     """A full line refuses; who sends ``Prefer: wait=5`` is taken once there is room."""
-    tap = {"kind": "tap", "exchange": "binance", "stream": "market", "count": 1000, "timeout": 3}
+    tap = {"kind": "tap", "exchange": "binance", "stream": "market", "count": 100, "timeout": 3}
     # Two run, and twenty wait.
     taken = [_submit(world, **tap) for _ in range(22)]
     with pytest.raises(AssertionError, match=r"429 .*wait already"):
