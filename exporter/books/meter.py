@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
-
+from exporter.books.book import BookSync
 from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
 from exporter.model import Resync, Subscription
-
-
-class MeteredBook(Protocol):
-    """What a book knows of itself; ``resyncs`` are running totals."""
-
-    @property
-    def synced(self) -> bool: ...
-    @property
-    def resyncs(self) -> Mapping[Resync, int]: ...
 
 
 class BookMeter:
@@ -29,7 +18,7 @@ class BookMeter:
         self,
         registry: Registry,
         what: Subscription,
-        book: MeteredBook,
+        book: BookSync,
         *,
         checksums: bool,
         audited: bool,

@@ -1,18 +1,18 @@
 """Keeps a local order book in step: asks anew for what it has lost, and audits it.
 
-The book itself is pure and lives elsewhere (`SynchronizedBook` is what is needed of it). This file
-waits, asks the venue over REST or subscribes again, and never more often than backoff and budget
-allow.
+The book itself (`BookSync`) is pure. This file waits, asks the venue over REST or subscribes again,
+and never more often than backoff and budget allow.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
+from exporter.books.book import BookSync
 from exporter.contracts import BookRules, Clock, Fetch
 from exporter.decoding import ParseError
 from exporter.flow import backoff
@@ -29,26 +29,6 @@ _LONGEST_LINE = 600.0  # seconds in line for a limit, after which a book asks ag
 _COMPLAINT_EVERY = 60.0  # seconds between two log lines about one book
 TOLERANCE = 0.05  # share of the audited levels: two sides' matching engines are never one instant
 _TRIES = 3  # snapshots that one audit may need
-
-
-class SynchronizedBook(Protocol):
-    """What is asked of a book and of its shadow, which an audit builds beside it."""
-
-    @property
-    def synced(self) -> bool: ...
-
-    @property
-    def wanted(self) -> Resync | None: ...
-
-    @property
-    def waiting(self) -> int: ...
-
-    @property
-    def resyncs(self) -> Mapping[Resync, int]: ...
-
-    def join(self, snapshot: Depth) -> bool: ...
-
-    def lose(self, reason: Resync) -> Resync: ...
 
 
 class SnapshotError(Exception):
@@ -134,7 +114,7 @@ class BookSynchronizer:
     def __init__(
         self,
         what: Subscription,
-        book: SynchronizedBook,
+        book: BookSync,
         *,
         source: Snapshots | Renew,
         live: Callable[[], bool],
@@ -263,7 +243,7 @@ class BookSynchronizer:
 
 
 async def wait_shadowed(
-    shadow: SynchronizedBook, source: Snapshots, what: Subscription, clock: Clock
+    shadow: BookSync, source: Snapshots, what: Subscription, clock: Clock
 ) -> bool:
     """Bring a shadow, which is being fed, in step with a snapshot of its own; False: it failed."""
     for _ in range(_TRIES):

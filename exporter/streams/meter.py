@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import isnan
-from typing import Protocol
 
 from exporter.contracts import Clock
 from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
-from exporter.model import Ack, Channel, Control, Lost, QueuePolicy, Subscription, SubscriptionState
+from exporter.model import Ack, Channel, Control, Lost, QueuePolicy, SubscriptionState
+from exporter.streams.feed import Feed
 
 _DROPPED = {
     QueuePolicy.DROP_OLDEST: f.Dropped.OLDEST,
@@ -133,27 +133,6 @@ class ChannelMeter:
         self.missed = registry.counter(f.STREAM_MISSED, *names)
 
 
-class MeteredFeed(Protocol):
-    """What the frame path keeps of one subscription: running totals, times in epoch seconds."""
-
-    @property
-    def subscription(self) -> Subscription: ...
-    @property
-    def count(self) -> int: ...
-    @property
-    def gaps(self) -> int: ...
-    @property
-    def missed(self) -> int: ...
-    @property
-    def last(self) -> float: ...
-    @property
-    def changed(self) -> float: ...
-    @property
-    def mid(self) -> float: ...
-    @property
-    def spread(self) -> float: ...
-
-
 class FeedMeter:
     """Shows one subscription's feed, read before each scrape so that frames cost nothing here.
 
@@ -165,7 +144,7 @@ class FeedMeter:
     def __init__(
         self,
         registry: Registry,
-        feed: MeteredFeed,
+        feed: Feed,
         shared: ChannelMeter,
         *,
         priced: bool,

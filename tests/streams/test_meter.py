@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from math import nan
 
 from exporter.metrics.registry import Registry
 from exporter.model import Channel, Control, Lost, QueuePolicy, Subscription, SubscriptionState
+from exporter.probes.clock_offset import Skew
+from exporter.streams.feed import Feed
 from exporter.streams.meter import ChannelMeter, FeedMeter, StreamMeter
 from tests.fakes import FakeClock, run_virtual
 from tests.metrics.test_registry import samples
@@ -129,26 +129,14 @@ def test_frames_that_carry_no_data_count_once() -> None:
     assert value(registry, stage) == 3e-6
 
 
-@dataclass
-class Shown:
-    """A feed as the frame path leaves it."""
-
-    subscription: Subscription
-    count: int = 0
-    gaps: int = 0
-    missed: int = 0
-    last: float = 1000.0
-    changed: float = 1000.0
-    mid: float = nan
-    spread: float = nan
-
-
-def shown(channel: Channel) -> Shown:
+def shown(channel: Channel) -> Feed:
     """Return a feed that has seen nothing."""
     subscription = Subscription(
         exchange="acme", channel=channel, instrument="BTC-USDT", symbol="BTCUSDT", topic="x"
     )
-    return Shown(subscription)
+    registry = Registry()
+    own = ChannelMeter(registry, "acme", channel)
+    return Feed(subscription, (), Skew(), own.latency, own.negative, 1000.0)
 
 
 def test_feeds_are_read_at_the_scrape() -> None:
