@@ -31,6 +31,10 @@ NAME = text(
     "a name of letters, digits, dots, dashes and underscores, at most 64",
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
 )
+# What says where a message ends and what becomes of the connection.
+_FRAMING = frozenset(
+    ("connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade")
+)
 HEADER_NAME = text("the name of an HTTP header", r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 HEADER = text("printable text of at most 1000 characters", r"[ -~]{0,1000}")
 PATH = text("a dotted path such as result.list.0.symbol", r"[^\s.]+(\.[^\s.]+)*")
@@ -171,6 +175,9 @@ class EndpointConfig:
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of a probe that would overlap itself, of two addresses and of two bodies."""
+        for name in self.headers:
+            if name.lower() in _FRAMING:
+                yield Mistake(("headers", name), f"found {name}, which the program writes itself")
         if self.path is not None and self.url is not None:
             yield Mistake(("url",), "found beside path, expected one of the two")
         if self.json is not None and self.form is not None:

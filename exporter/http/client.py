@@ -351,6 +351,8 @@ def _request(
     proxy: Proxy | None,
 ) -> bytes:
     """Write a request; ``proxy`` is the one that reads it itself."""
+    # A name of the config's own, as for one of several sites at an address; TLS goes by the URL.
+    host = next((value for name, value in headers.items() if name.lower() == "host"), host)
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
     if proxy is not None and proxy.authorization is not None:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")

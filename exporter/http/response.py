@@ -6,12 +6,16 @@ Strict where leniency would let a broken answer pass for a sound one.
 
 from __future__ import annotations
 
+import re
 import zlib
 from enum import Enum, auto
 from typing import Final
 
 HEAD_LIMIT = 64 * 1024  # bytes of status line and headers, interim answers included
 _LINE_LIMIT = 4096  # of a chunk's size line or a trailer
+_INTERIM: Final = 20  # answers before the final one
+_TRAILERS: Final = 100  # lines after the last chunk
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _MEMBERS: Final = 1000  # of one gzip body; an empty one is 20 bytes
 _SPARE: Final = 64 * 1024  # compressed bytes beyond twice the bound of the body
 
@@ -38,8 +42,8 @@ class _Part(Enum):
 class ParsedResponse:
     """One answer. Feed it until ``done``; ``limit`` bounds the body's bytes after decompression."""
 
-    __slots__ = ("_at", "_body", "_buffer", "_head_only", "_heads", "_left", "_limit", "_part",
-                 "_unpack", "headers", "reusable", "status")  # fmt: skip
+    __slots__ = ("_at", "_body", "_buffer", "_head_only", "_heads", "_interim", "_left", "_limit",
+                 "_part", "_trailers", "_unpack", "headers", "reusable", "status")  # fmt: skip
 
     def __init__(self, method: str, limit: int) -> None:
         self.status = 0
@@ -52,6 +56,7 @@ class ParsedResponse:
         self._at = 0  # where reading goes on; cutting the buffer for each chunk would be quadratic
         self._body = bytearray()
         self._heads = 0
+        self._interim = self._trailers = 0
         self._left = 0
         self._unpack: _Unpacker | None = None
 
@@ -110,8 +115,17 @@ class ParsedResponse:
                 line = self._line()
                 if line == b"":
                     self._part = _Part.DONE
+                elif line is not None:
+                    self._trailer(line)
                 return line is not None
         return False
+
+    def _trailer(self, line: bytes) -> None:
+        """Take one line after the last chunk, of which nothing is used."""
+        self._trailers += 1
+        if self._trailers > _TRAILERS:
+            raise ResponseError(f"more than {_TRAILERS} trailers")
+        _headers([line.decode("latin-1")])
 
     def _line(self) -> bytes | None:
         end = self._buffer.find(b"\r\n", self._at)
@@ -119,7 +133,7 @@ class ParsedResponse:
             self._part is not _Part.CHUNK_END
         ):  # where anything may stand that is one chunk's too much
             last = min(self._at + _LINE_LIMIT, len(self._buffer) if end < 0 else end)
-            _refuse_bare(self._buffer[self._at : last], "between chunks")
+            _refuse_bare(self._buffer[self._at : last], "between chunks", last == end)
         if (len(self._buffer) if end < 0 else end) - self._at > _LINE_LIMIT:
             raise ResponseError("a line between chunks is too long")
         if end < 0:
@@ -134,7 +148,7 @@ class ParsedResponse:
             raise ResponseError(f"more than {HEAD_LIMIT} bytes of headers")
         if not b"HTTP/1.".startswith(head[:7]):
             raise ResponseError(f"no HTTP: {head[:40]!r}")
-        _refuse_bare(head, "of the head")
+        _refuse_bare(head, "of the head", end >= 0)
         if end < 0:
             return False
         self._at = end + 4
@@ -145,10 +159,15 @@ class ParsedResponse:
         if len(code) != 3 or status[12:13] not in ("", " "):
             raise ResponseError(f"no status code: {status[:40]!r}")
         self.status = int(code)
+        if not 100 <= self.status <= 599:
+            raise ResponseError(f"no status code: {self.status}")
         self.headers = _headers(lines)
-        if 100 <= self.status < 200:
+        if self.status < 200:
             if self.status == 101:
                 raise ResponseError("switched to a protocol that nobody asked for")
+            self._interim += 1
+            if self._interim > _INTERIM:
+                raise ResponseError(f"more than {_INTERIM} interim answers")
             self._heads += len(head) + 4  # an interim answer; the final one follows
             return True
         self._frame(version == "HTTP/1.1 ")
@@ -157,8 +176,8 @@ class ParsedResponse:
     def _frame(self, modern: bool) -> None:
         """Find out how long the body is, and what may follow it."""
         headers = self.headers
-        connection = headers.get("connection", "").lower()
-        self.reusable = "close" not in connection if modern else "keep-alive" in connection
+        options = {word.strip(" \t") for word in headers.get("connection", "").lower().split(",")}
+        self.reusable = "close" not in options and (modern or "keep-alive" in options)
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")
         if self._head_only or self.status in (204, 304):
             self._part = _Part.DONE
@@ -166,8 +185,8 @@ class ParsedResponse:
         if coding is not None:
             if coding.lower() != "chunked":
                 raise ResponseError(f"transfer coding {coding[:40]!r}")
-            # Both at once smells of smuggling: RFC 9112, section 6.3.
-            self.reusable = self.reusable and length is None
+            # Both at once smells of smuggling, and HTTP/1.0 has no codings: sections 6.3 and 6.1.
+            self.reusable = self.reusable and length is None and modern
             self._part = _Part.SIZE
         elif length is not None:
             self._part, self._left = _Part.LENGTH, _length(length)
@@ -183,7 +202,7 @@ class ParsedResponse:
         line = self._line()
         if line is None:
             return False
-        digits = line.partition(b";")[0].strip(b" \t")
+        digits = line.partition(b";")[0].rstrip(b" \t")
         if not digits or len(digits) > 15 or digits.strip(b"0123456789abcdefABCDEF"):
             raise ResponseError(f"chunk size {digits[:40]!r}")
         self._left = int(digits, 16)
@@ -214,19 +233,32 @@ class ParsedResponse:
             self.reusable = False  # bytes that nobody asked for
 
 
-def _refuse_bare(text: bytes, where: str) -> None:
+def _refuse_bare(text: bytes, where: str, whole: bool) -> None:
+    """Refuse a bare LF or CR, and NUL. RFC 9112, section 2.2, and RFC 9110, section 5.5.
+
+    Of a line that is not ``whole`` a CR at the end may have its LF yet to come.
+    """
+    if b"\0" in text:
+        raise ResponseError(f"a NUL in a line {where}: {text[:40]!r}")
+    if text.count(b"\r") - (not whole and text.endswith(b"\r")) != text.count(b"\r\n"):
+        raise ResponseError(f"a bare carriage return in a line {where}: {text[:40]!r}")
     if text.count(b"\n") != text.count(b"\r\n"):
         raise BareLineFeedError(f"a line {where} ends in a bare line feed: {text[:40]!r}")
 
 
 def _headers(lines: list[str]) -> dict[str, str]:
+    """Read header lines; a folded one is joined by a space (RFC 9112, section 5.2)."""
     headers: dict[str, str] = {}
+    last = ""
     for line in lines:
+        if line[:1] in (" ", "\t") and last:
+            headers[last] = " ".join((headers[last], line.strip(" \t"))).strip()
+            continue
         name, colon, value = line.partition(":")
-        if not colon or not name or name.strip(" \t") != name:
+        if not colon or _TOKEN.fullmatch(name) is None:
             raise ResponseError(f"no header: {line[:40]!r}")
-        name, value = name.lower(), value.strip(" \t")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        last, value = name.lower(), value.strip(" \t")
+        headers[last] = f"{headers[last]}, {value}" if last in headers else value
     return headers
 
 

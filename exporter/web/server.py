@@ -18,7 +18,7 @@ from math import ceil
 from types import TracebackType
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from exporter.config.server import ServerLimits
 from exporter.contracts import Counter
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _unlogged = logging.getLogger(f"{__name__}.protocol")
 _unlogged.disabled = True
 
+_VERSIONS = (HttpVersion10, HttpVersion11)
 _CLIENTS = 4096  # addresses whose share is remembered
 _PATH = 1024  # characters
 _BODY = 64 * 1024  # bytes
@@ -183,6 +184,8 @@ class Server:
     async def _reply(self, request: web.BaseRequest) -> Response:
         """Find the route and run its handler within the deadline; never raises but cancelled."""
         try:
+            if request.version not in _VERSIONS:
+                raise RefusedError(505, "HTTP/1.1 is spoken here")
             self._pace(address_of(request.transport))
             if self._working > self._limits.requests:
                 raise RefusedError(503, "too many requests at a time")

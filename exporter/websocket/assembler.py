@@ -7,8 +7,8 @@ A sender may end its DEFLATE stream anywhere and begin another. zlib would keep 
 the end, for ever; here it is the next stream's, and the number of streams and the compressed
 bytes of a message are bounded as well, as neither need give a byte of the message.
 
-Source: RFC 6455, section 5.4 (fragmentation); RFC 7692, sections 7.2.1 (blocks with BFINAL) and
-7.2.2 (decompression).
+Source: RFC 6455, sections 5.4 (fragmentation) and 8.1 (UTF-8); RFC 7692, sections 7.2.1 (blocks
+with BFINAL) and 7.2.2 (decompression).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate
-from websockets.frames import CloseCode
+from websockets.frames import CloseCode, Opcode
 
 _PIECE: Final = 64 << 10  # bytes inflated at once
 _TAIL: Final = b"\x00\x00\xff\xff"  # which the sender of a compressed message leaves out
@@ -33,6 +33,18 @@ DATA_HEADS: Final = frozenset(
     for compressed in (0, _COMPRESSED)
     for opcode in range(3)
 )
+
+
+NO_TEXT: Final = "a text that is no UTF-8"
+
+
+def is_utf8(text: bytes) -> bool:
+    """Return whether bytes are what a text message may hold."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class MessageError(Exception):
@@ -51,7 +63,7 @@ class MessageAssembler:
         self._deflate: PerMessageDeflate | None = None
         self._inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
         self._whole = bytearray()  # a list of pieces would cost more than they, were they tiny
-        self._compressed = False
+        self._compressed = self._text = False
         self._taken = self._streams = 0  # of the message: bytes before inflating, streams ended
         self.open = False  # whether more of a message must come
 
@@ -72,6 +84,7 @@ class MessageAssembler:
             raise MessageError(CloseCode.PROTOCOL_ERROR, "compression that was not agreed upon")
         if starts:
             self._compressed, self._taken, self._streams = compressed, 0, 0
+            self._text = head & _OPCODE == Opcode.TEXT
         final = bool(head & _FINAL)
         self.open = not final
         if self._compressed:
@@ -79,12 +92,12 @@ class MessageAssembler:
             if final and self._fresh():
                 self._renew()
         if final and not self._whole:
-            return self._fitting(payload)
+            return self._checked(self._fitting(payload))
         self._whole += self._fitting(payload)
         if not final:
             return None
         whole, self._whole = self._whole, bytearray()
-        return bytes(whole)
+        return self._checked(bytes(whole))
 
     def forget(self) -> None:
         """Let go of what there is of a message."""
@@ -120,6 +133,11 @@ class MessageAssembler:
         if self._streams > _STREAMS:
             raise MessageError(CloseCode.MESSAGE_TOO_BIG, f"more than {_STREAMS} DEFLATE streams")
         self._renew()
+
+    def _checked(self, message: bytes) -> bytes:
+        if self._text and not message.isascii() and not is_utf8(message):
+            raise MessageError(CloseCode.INVALID_DATA, NO_TEXT)
+        return message
 
     def _fitting(self, piece: bytes) -> bytes:
         if len(self._whole) + len(piece) > self._limit:

@@ -21,7 +21,7 @@ from typing import cast
 from websockets.client import ClientProtocol
 from websockets.exceptions import WebSocketException
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-from websockets.frames import Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
@@ -30,7 +30,13 @@ from exporter.http.proxy import Proxies, environment, tunnel
 from exporter.http.read_buffer import piece
 from exporter.http.tls import tls_context
 from exporter.model import Answer, Lost
-from exporter.websocket.assembler import DATA_HEADS, MessageAssembler, MessageError
+from exporter.websocket.assembler import (
+    DATA_HEADS,
+    NO_TEXT,
+    MessageAssembler,
+    MessageError,
+    is_utf8,
+)
 from exporter.websocket.keepalive import Keepalive
 from exporter.websocket.receive_queue import (
     SILENT,
@@ -42,7 +48,10 @@ from exporter.websocket.receive_queue import (
 _WRITE_LIMIT = 1 << 20  # bytes of ours that the other side has not read
 _HEAD_LIMIT = 32 << 10  # bytes of a handshake answer
 HEADERS: Mapping[str, str] = {"User-Agent": "exchange-exporter"}
-_WHOLE = frozenset((0x81, 0x82))  # text and binary, final, no extension bits
+_TEXT = 0x81  # final, no extension bits
+_NO_TEXT = MessageError(CloseCode.INVALID_DATA, NO_TEXT)
+_LONG_FORM = MessageError(CloseCode.PROTOCOL_ERROR, "a length that is not in its shortest form")
+_WHOLE = frozenset((_TEXT, 0x82))  # text and binary, final, no extension bits
 
 
 class WebSocket(asyncio.BufferedProtocol):
@@ -191,7 +200,10 @@ class WebSocket(asyncio.BufferedProtocol):
                 if start > end:
                     need = start - at
                     break
-                length = int.from_bytes(data[at + 2 : start], "big")
+                wide, length = length == 127, int.from_bytes(data[at + 2 : start], "big")
+                if length < 126 or (wide and length < 1 << 16):
+                    self._refuse(_LONG_FORM)
+                    return
                 if length > max_message:  # refused by the library before it is buffered
                     self._special(data[at:start])
                     return
@@ -201,7 +213,11 @@ class WebSocket(asyncio.BufferedProtocol):
                 break
             head = data[at]
             if plain and head in whole:
-                append((received, data[start:stop]))
+                payload = data[start:stop]
+                if head == _TEXT and not payload.isascii() and not is_utf8(payload):
+                    self._refuse(_NO_TEXT)
+                    return
+                append((received, payload))
                 size += length
             elif head in DATA_HEADS:
                 size += self._gather(head, data[start:stop], received)
@@ -227,15 +243,19 @@ class WebSocket(asyncio.BufferedProtocol):
         try:
             message = self._messages.add(head, payload)
         except MessageError as error:
-            self._messages.forget()
-            self._protocol.fail(error.code, str(error))
-            self._flush()
-            self._fail(Lost.PROTOCOL_ERROR, str(error), int(error.code))
+            self._refuse(error)
             return 0
         if message is None:
             return 0
         self._inbox.frames.append((received, message))
         return len(message)
+
+    def _refuse(self, error: MessageError) -> None:
+        """End the connection for what may not be sent, and tell the other side why."""
+        self._messages.forget()
+        self._protocol.fail(error.code, str(error))
+        self._flush()
+        self._fail(Lost.PROTOCOL_ERROR, str(error), int(error.code))
 
     def _special(self, frame: bytes) -> None:
         """Hand one frame that carries no data, or is not allowed, to the library."""

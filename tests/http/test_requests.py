@@ -230,6 +230,22 @@ def test_a_body_is_sent_whole() -> None:
     assert asyncio.run(main()).body == b"same"
 
 
+def test_a_host_header_of_the_config_is_sent() -> None:
+    """Instead of the URL's own, as for one of several sites at one address."""
+
+    async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        hosts = b",".join(line for line in head.split(b"\r\n") if line.lower().startswith(b"host"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(hosts), hosts))
+
+    async def main() -> Answer:
+        async with Server(repeat) as server, HttpClient() as client:
+            headers = {"host": "site.example"}
+            return await client("GET", server.url, headers=headers, timeout=5.0, body_limit=100)
+
+    assert asyncio.run(main()).body == b"Host: site.example"
+
+
 def test_without_keepalive_every_connection_is_new() -> None:
     """A client for cold measurements never reuses."""
 

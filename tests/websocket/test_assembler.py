@@ -46,7 +46,7 @@ class Sender:
         ends = [*sorted(cut % (len(squeezed) + 1) for cut in cuts), len(squeezed)]
         frames, at = [], 0
         for number, end in enumerate(ends):
-            head = MORE if number else TEXT | COMPRESSED
+            head = MORE if number else BINARY | COMPRESSED
             frames.append((head | (FINAL if number == len(ends) - 1 else 0), squeezed[at:end]))
             at = end
         return frames
