@@ -164,6 +164,33 @@ _EXCHANGES = Row(
             height=10,
         ),
         states(
+            "Gates",
+            """Whether one may trade, as the exporter answers at /api/v1/gates. Red is closed; what
+            closes it is beside this. A gate that is grey is not decided by anybody.""",
+            Query("min by (gate) (exchange_gate_open{@job})", "{{gate}}"),
+            words={0: ("closed", BAD), 1: ("open", GOOD)},
+            none="no gates configured",
+            height=5,
+        ),
+        series(
+            "What keeps gates closed",
+            """Minutes of the last hour, by what the gate needs and lacks; several at a time count
+            each. `open_after`: all is well again, and it waits.""",
+            Query(
+                """sum by (gate, reason) (
+                increase(exchange_gate_closed_seconds_total{@job}[1h])) > 0""",
+                "{{gate}} {{reason}}",
+            ),
+            Query(
+                "sum by (gate) (increase(exchange_gate_changes_total{@job}[1h])) > 0",
+                "{{gate}} changes",
+            ),
+            unit="s",
+            bars=True,
+            none="nothing",
+            height=5,
+        ),
+        states(
             "Up, down or maintenance",
             """Whether any endpoint of the exchange is up. Red is down, grey is announced
             maintenance. Red on all lines at once is our side. Click a bar to open the exchange.""",

@@ -210,6 +210,16 @@ class WatchedMarkets:
 EVERYTHING = WatchedMarkets()
 
 
+class Need(StrEnum):
+    """What a gate asks of an exchange; the label ``reason`` of what keeps it closed."""
+
+    PROBE = "probe"  # every endpoint answers
+    FEED = "feed"  # every subscription of the symbols has news
+    BOOK = "book"  # every order book of the symbols can be trusted
+    CLOCK = "clock"  # the venue's clock is near ours
+    MODE = "mode"  # no maintenance, and trading is not restricted
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:
     """What a venue says of itself; times in epoch seconds, None when it does not say."""

@@ -46,7 +46,7 @@ _VALUES: Mapping[str, int] = {
     "task": 13,
     # Counted with what they belong to, or one for the whole program.
     **dict.fromkeys(("exchange", "endpoint", "stream", "queue", "channel", "symbol", "limit"), 1),
-    **dict.fromkeys(("family", "target", "base_quote", "quote", "bound"), 1),
+    **dict.fromkeys(("family", "target", "base_quote", "quote", "bound", "gate"), 1),
     **dict.fromkeys(("version", "revision", "python_version", "hash", "shard", "shards"), 1),
 }
 # Where a label means another list than elsewhere.
@@ -57,6 +57,7 @@ _ODD: Mapping[tuple[str, str], int] = {
     (known.BOOK_RESYNCS.name, "reason"): len(Resync),
     (known.STREAM_CROSS_CHECKS.name, "verdict"): len(SilenceVerdict),
     (known.STREAM_SUBSCRIPTIONS.name, "state"): len(SubscriptionState),
+    (known.GATE_CLOSED.name, "reason"): 1,  # counted with the gates
     (known.ALERT_PUSHES.name, "outcome"): len(known.PushOutcome),
     (known.ALERT_ACTIVE.name, "alert"): 4,  # those that anomaly/alerts.py can raise
 }
@@ -189,6 +190,9 @@ def series_shared(instruments: int, config: Config) -> int:
         known.QUOTE_BASIS.name: 2,
         known.ALERT_PUSHES.name: len(config.alertmanagers),
         known.ALERT_PUSH_SUCCESS_TIME.name: len(config.alertmanagers),
+        known.GATE_OPEN.name: len(config.gates),
+        known.GATE_CHANGES.name: len(config.gates),
+        known.GATE_CLOSED.name: sum(len(gate.needs) + 1 for gate in config.gates),
         known.SERIES.name: len(known.all_families()),
         known.SERIES_DROPPED.name: len(known.all_families()),
     }

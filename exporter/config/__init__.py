@@ -25,6 +25,7 @@ from exporter.config.exchange import (
     StreamConfig,
     WindowConfig,
 )
+from exporter.config.gates import GateConfig
 from exporter.config.kinds import (
     MOST_COMPLAINTS,
     DefinedVenue,
@@ -82,6 +83,7 @@ __all__ = [
     "EndpointConfig",
     "ExchangeConfig",
     "ExpectConfig",
+    "GateConfig",
     "LimitsConfig",
     "LogConfig",
     "MetricsConfig",

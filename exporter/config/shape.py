@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from exporter.config.endpoint import NAME
 from exporter.config.exchange import ExchangeConfig
+from exporter.config.gates import GateConfig, gate_mistakes
 from exporter.config.kinds import (
     Authorities,
     DefinedVenue,
@@ -346,4 +347,13 @@ class Config:
         [],
         "URLs independent of all exchanges; they show whether the local network works.",
     )
+    gates: tuple[GateConfig, ...] = key(
+        ListKind(Section(GateConfig), most=100, unique="name"),
+        [],
+        "Where one may trade now: /api/v1/gates/NAME answers 200 or 503.",
+    )
     log: LogConfig = key(Section(LogConfig), {}, "Logging.")
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain of gates that ask for what is not watched."""
+        yield from gate_mistakes(self.gates, self.exchanges, reading)

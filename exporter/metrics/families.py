@@ -233,6 +233,28 @@ CLOCK_OFFSET_ERROR = _gauge(
     "exchange",
 )
 
+# --- gates ------------------------------------------------------------------------------------
+
+GATE_WAITING = "open_after"  # the label `reason` while all is well, and must stay so for a while
+GATE_OPEN = _gauge(
+    "exchange_gate_open",
+    "Whether a gate is open (1) or closed (0), as last decided. A gate answers for its exchanges "
+    "and symbols: may one trade there now?",
+    "gate",
+)
+GATE_CLOSED = _counter(
+    "exchange_gate_closed_seconds_total",
+    "Time for which a gate was closed, by what closed it: a need, or open_after while all was well "
+    "again. Several at a time count each.",
+    "gate",
+    "reason",
+)
+GATE_CHANGES = _counter(
+    "exchange_gate_changes_total",
+    "How often a gate opened or closed.",
+    "gate",
+)
+
 # --- streams ----------------------------------------------------------------------------------
 
 _ONE_WAY = (

@@ -25,6 +25,7 @@ from exporter.exchange.exchange import Exchange
 from exporter.flow.dead_letters import nowhere
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
+from exporter.gates.gates import TradingGates
 from exporter.metrics import families
 from exporter.metrics.process import ExporterMeter
 from exporter.metrics.registry import Registry
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TASKS = ("probe", "stream", "book", "cross_check", "tick", "lag", "reload", "network", "status",
-    "state", "mailbox", "jobs", "deadletters", "web", "push", "nudge", "garbage")  # fmt: skip
+    "state", "mailbox", "jobs", "deadletters", "web", "push", "nudge", "garbage",
+    "gate")  # fmt: skip
 _LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
 _GARBAGE_EVERY = 10.0  # seconds
 _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as they were
@@ -93,6 +95,7 @@ class App:
         self.stopping = False
         self.anomalies = Anomalies(self.registry, self.clock)
         self.judging = self.anomalies.judging
+        self.gates = TradingGates(self.registry, self.clock, lambda: self.exchanges)
         self.lateness = Lateness(self.clock)
         self.bans = Bans()
         self._dead: DeadLetterWriter | None = None  # where there is a storage path
@@ -194,6 +197,7 @@ class App:
         yield "lag", "lag", self._watch_lag
         yield "garbage", "garbage", self._collect_garbage
         yield "tick", "tick", partial(self._tick, force)
+        yield "gate", "gates", self.gates.run
         yield from force.tasks()
         if self.diagnostics is not None:
             yield "jobs", "jobs", self.diagnostics.jobs.run
@@ -282,6 +286,7 @@ class App:
     async def _follow(self, config: Config, force: Runtime) -> Changes:
         changes = await force.change(self._own(config))
         await self.anomalies.follow(config)
+        self.gates.follow(config.gates)
         self.config = config
         # What a config made stays until the next one. To walk through it time and again, in search
         # of garbage, would hold up the loop for a fifth of a second with 10,000 series.

@@ -21,9 +21,12 @@ from exporter.web.routes import (
     Handler,
     RefusedError,
     Request,
+    Response,
+    events,
     file_route,
     health_route,
     html_route,
+    json_reply,
     json_route,
     scrape_route,
 )
@@ -65,6 +68,8 @@ class ExporterRoutes:
             routes["/api/v1/exchanges/{exchange}"] = json_route(self._exchange)
             routes["/api/v1/exchanges/{exchange}/failures"] = json_route(self._failures)
             routes["/api/v1/anomalies"] = json_route(self._anomalies)
+            routes["/api/v1/gates"] = json_route(self._gates)
+            routes["/api/v1/gates/{gate}"] = self._gate
             breaker = "POST /api/v1/exchanges/{exchange}/endpoints/{endpoint}/breaker"
             routes[breaker] = json_route(self._breaker)
             routes["POST /api/v1/jobs"] = json_route(self._submit)
@@ -95,6 +100,22 @@ class ExporterRoutes:
 
     async def _anomalies(self, request: Request) -> object:
         return api.anomalies(snapshot(self._app))
+
+    async def _gates(self, request: Request) -> object:
+        return {"gates": self._app.gates.all()}
+
+    async def _gate(self, request: Request) -> Response:
+        """Answer 200 for an open gate, 503 for a closed one; ``?watch`` follows its changes."""
+        name = request.parameters["gate"]
+        try:
+            found = self._app.gates.one(name)
+        except LookupError as error:
+            raise RefusedError(404, str(error.args[0])) from error
+        if "watch" not in request.query:
+            return json_reply(found, status=200 if found["quote"] else 503)
+        if not self._app.gates.room:
+            raise RefusedError(503, "too many watch already")
+        return events(self._app.gates.watch(name))
 
     def _named(self, request: Request) -> Exchange:
         name = request.parameters["exchange"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,6 +15,9 @@ import msgspec
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
+
+
+Following: TypeAlias = AsyncGenerator[bytes, None]
 
 
 class RefusedError(Exception):
@@ -39,9 +43,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What a handler answers; ``pieces`` of the body are sent as they are."""
+    """What a handler answers; ``pieces`` of the body are sent as they are.
+
+    ``following`` are pieces that come later, for as long as somebody reads them.
+    """
 
     pieces: Sequence[bytes]
+    following: Following | None = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": TEXT})
 
@@ -114,10 +122,28 @@ def json_route(answer: Callable[[Request], Awaitable[object]]) -> Handler:
     """Serve what ``answer`` gives: dataclasses, enums, mappings, sequences, numbers, text."""
 
     async def handler(request: Request) -> Response:
-        body = msgspec.json.encode(await answer(request))
-        return Response(pieces=(body,), headers={"Content-Type": JSON})
+        return json_reply(await answer(request))
 
     return handler
+
+
+def json_reply(answer: object, status: int = 200) -> Response:
+    """Answer with one value as JSON."""
+    body = msgspec.json.encode(answer)
+    return Response(pieces=(body,), status=status, headers={"Content-Type": JSON})
+
+
+def events(items: AsyncGenerator[object, None]) -> Response:
+    """Answer with server-sent events, one for each item, as JSON."""
+
+    async def pieces() -> Following:
+        async with aclosing(items) as each:
+            async for item in each:
+                yield b"data: " + msgspec.json.encode(item) + b"\n\n"
+
+    return Response(
+        pieces=(), following=pieces(), headers={"Content-Type": "text/event-stream; charset=utf-8"}
+    )
 
 
 def html_route(page: Callable[[], Awaitable[str]]) -> Handler:

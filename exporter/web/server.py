@@ -13,7 +13,7 @@ import os
 import socket
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from math import ceil
 from types import TracebackType
 
@@ -24,7 +24,16 @@ from exporter.config.server import ServerLimits
 from exporter.contracts import Counter
 from exporter.flow.rate_limit import Bucket, TokenBucket
 from exporter.web.connection_limits import ConnectionLimiters, abort, address_of
-from exporter.web.routes import JSON, TEXT, Handler, RefusedError, Request, Response, Routes
+from exporter.web.routes import (
+    JSON,
+    TEXT,
+    Following,
+    Handler,
+    RefusedError,
+    Request,
+    Response,
+    Routes,
+)
 from exporter.web.tls import Security
 
 log = logging.getLogger(__name__)
@@ -175,9 +184,15 @@ class Server:
             limiter.begin()
         self._working += 1
         try:
-            return await self._send(request, await self._reply(request))
+            try:
+                reply = await self._reply(request)
+                response = await self._send(request, reply)
+            finally:
+                self._working -= 1
+            if reply.following is not None and request.method != "HEAD":
+                await self._follow(request, response, reply.following)
+            return response
         finally:
-            self._working -= 1
             if limiter is not None:
                 limiter.end()
 
@@ -252,7 +267,8 @@ class Server:
         """Send an answer piece by piece, and cut off who does not read it."""
         headers = _SECURITY | dict(self._security.headers) | dict(reply.headers)
         response = web.StreamResponse(status=reply.status, headers=headers)
-        response.content_length = sum(map(len, reply.pieces))
+        if reply.following is None:
+            response.content_length = sum(map(len, reply.pieces))
         limiter = self._limiters.of(request.transport) if self._limiters else None
         if limiter is not None and limiter.retired:
             response.force_close()
@@ -263,12 +279,31 @@ class Server:
                     for piece in reply.pieces:
                         await response.write(piece)
                         await asyncio.sleep(0)  # a fast reader would hold the loop for them all
-                await response.write_eof()
+                if reply.following is None:
+                    await response.write_eof()
         except TimeoutError:
-            self._expired.inc()
-            if request.transport is not None:
-                abort(request.transport)
+            self._cut(request)
         return response
+
+    async def _follow(
+        self, request: web.BaseRequest, response: web.StreamResponse, following: Following
+    ) -> None:
+        """Send what comes for as long as somebody reads it; each piece within the deadline."""
+        async with aclosing(following) as pieces:
+            try:
+                async for piece in pieces:
+                    async with asyncio.timeout(self._limits.request_timeout):
+                        await response.write(piece)
+                await response.write_eof()
+            except TimeoutError:
+                self._cut(request)
+            except ConnectionError:
+                log.debug("reader_left path=%s", request.path)
+
+    def _cut(self, request: web.BaseRequest) -> None:
+        self._expired.inc()
+        if request.transport is not None:
+            abort(request.transport)
 
 
 def _refusal(path: str, refusal: RefusedError) -> Response:

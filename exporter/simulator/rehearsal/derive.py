@@ -125,8 +125,8 @@ def exporter(
 ) -> str:
     """Return a config that watches simulated exchanges: venue name to its REST and stream URL.
 
-    Of these ``watched`` are watched as exchanges. ``push_to`` is the Alertmanager (HOST:PORT) that
-    is told without waiting for the rules.
+    Of these ``watched`` are watched as exchanges; what is watched beside the usual ones has a gate.
+    ``push_to`` is the Alertmanager (HOST:PORT) that is told without waiting for the rules.
     """
     config: dict[str, Any] = {
         "exchanges": [
@@ -144,6 +144,11 @@ def exporter(
             {"name": "control", "url": f"{places[CONTROL_VENUE][0]}/0/public/Time"}
         ],
         "prices": {"reference": "USDT"},
+        "gates": [
+            {"name": name, "exchanges": [name], "open_after": shorter("30s", factor, 1.0)}
+            for name in watched
+            if name == CONTROL_VENUE
+        ],
     }
     if push_to is not None:
         config["alertmanagers"] = [{"url": f"http://{push_to}"}]

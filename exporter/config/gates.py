@@ -1,0 +1,104 @@
+"""The keys of a gate, and what it may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from exporter.config.endpoint import NAME
+from exporter.config.exchange import INSTRUMENT, ExchangeConfig
+from exporter.config.kinds import Mistake, Reading, choice, did_you_mean, duration, member, quoted
+from exporter.config.section import REQUIRED, ListKind, key
+from exporter.model import Channel, Need
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateConfig:
+    """One gate: whether one may trade on some exchanges now, answered at /api/v1/gates/NAME."""
+
+    name: str = key(NAME, REQUIRED, "The label gate, and the last part of its address.")
+    exchanges: tuple[str, ...] = key(
+        ListKind(NAME, most=100, least=1, unique=""),
+        REQUIRED,
+        "Names of the exchanges that must all be well.",
+    )
+    symbols: tuple[str, ...] = key(
+        ListKind(INSTRUMENT, most=1000, unique=""),
+        [],
+        "Of these symbols only; all that are watched when left out.",
+    )
+    needs: tuple[Need, ...] = key(
+        ListKind(member(Need), most=len(Need), least=1, unique=""),
+        ["probe", "feed", "mode"],
+        "What must be well: probe, feed, book, clock, mode.",
+    )
+    open_after: float = key(
+        duration("0s", "1h"), "30s", "All must have been well for so long before it opens."
+    )
+    valid_for: float = key(
+        duration("500ms", "1m"), "3s", "An answer that nothing renews holds for so long."
+    )
+    unknown: str = key(
+        choice("closed", "open"), "closed", "What to take it for while something is not known."
+    )
+    clock_offset: float = key(
+        duration("1ms", "1m"), "1s", "The need clock: how far the venue's clock may be from ours."
+    )
+
+
+def gate_mistakes(
+    gates: Sequence[GateConfig | None],
+    exchanges: Sequence[ExchangeConfig | None],
+    reading: Reading,
+) -> Iterator[Mistake]:
+    """Complain of exchanges, symbols and books that are not watched, and of clocks not read."""
+    known = {each.name: each for each in exchanges if each is not None}
+    for number, gate in enumerate(gates):
+        if gate is None or None in exchanges:
+            continue
+        for place, name in enumerate(gate.exchanges):
+            if name in known:
+                for below, wrong in _of_one(gate, known[name], reading):
+                    yield Mistake(("gates", number, *below), wrong)
+            else:
+                wrong = f"found {quoted(name)}, expected the name of an exchange above"
+                near = did_you_mean(name, known)
+                yield Mistake(("gates", number, "exchanges", place), wrong + near)
+        watched = dict.fromkeys(
+            symbol for name in gate.exchanges if name in known for symbol in _watched(known[name])
+        )
+        for place, symbol in enumerate(gate.symbols):
+            if symbol not in watched:
+                wrong = f"found {quoted(symbol)}, which none of its exchanges watches"
+                near = did_you_mean(symbol, watched)
+                yield Mistake(("gates", number, "symbols", place), wrong + near)
+
+
+def _of_one(
+    gate: GateConfig, exchange: ExchangeConfig, reading: Reading
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    watched = _watched(exchange)
+    if Need.FEED in gate.needs and not watched:
+        yield ("needs",), f"found feed, but {exchange.name} has no streams"
+    elif gate.symbols and len(gate.exchanges) > 1 and not watched.keys() & set(gate.symbols):
+        yield ("symbols",), f"found none that {exchange.name} watches"
+    if Need.BOOK in gate.needs and not any(
+        each and each.book and Channel.BOOK in each.channels for each in exchange.streams
+    ):
+        wrong = f"found book, but {exchange.name} builds none: set book: true on a stream of it"
+        yield ("needs",), wrong
+    if Need.CLOCK in gate.needs:
+        venue = reading.venue(exchange.venue)
+        clocked = {each.name for each in venue.endpoints if each.clock is not None}
+        usual = {each.name for each in venue.endpoints if each.default}
+        own = exchange.endpoints
+        if not clocked & (usual if own is None else {each.name for each in own if each}):
+            yield ("needs",), f"found clock, but no endpoint of {exchange.name} tells the time"
+
+
+def _watched(exchange: ExchangeConfig) -> Mapping[str, None]:
+    """Return the symbols that streams of an exchange consume."""
+    streams = (each for each in exchange.streams if each is not None)
+    return dict.fromkeys(
+        symbol for stream in streams for symbol in stream.symbols or exchange.symbols
+    )

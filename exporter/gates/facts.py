@@ -1,0 +1,162 @@
+"""What is known of an exchange, as the facts that a gate is decided by."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from exporter.exchange.exchange import Exchange
+from exporter.gates.decision import Fact
+from exporter.model import Circuit, Need, SilenceVerdict, SubscriptionState, TradingMode
+from exporter.probes.exchange_probes import EndpointState
+from exporter.streams.exchange_streams import StreamState, WatchedSubscription
+
+_TURNS = 3.0  # intervals for which an endpoint's answer stands
+_CANCELLABLE = (TradingMode.POST_ONLY, TradingMode.LIMIT_ONLY, TradingMode.CANCEL_ONLY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to ask of each exchange; no ``symbols`` are all that it watches. Offsets in seconds."""
+
+    needs: frozenset[Need]
+    symbols: frozenset[str]
+    clock_offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One moment on both clocks: epoch seconds, and monotonic seconds."""
+
+    wall: float
+    monotonic: float
+
+    def after(self, then: float, bound: float) -> float:
+        """Return when something of ``then`` (epoch seconds) is ``bound`` seconds old, monotonic."""
+        return self.monotonic + bound - (self.wall - then)
+
+
+def of_exchange(exchange: Exchange, wanted: Wanted, now: Moment) -> Iterator[Fact]:
+    """Yield every fact that is asked for: one for each endpoint, subscription and book."""
+    needs = wanted.needs
+    endpoints = exchange.probing.endpoints.values()
+    if Need.PROBE in needs:
+        for endpoint in endpoints:
+            yield _probe(exchange, endpoint, now)
+    if Need.CLOCK in needs:
+        yield _clock(exchange, wanted.clock_offset, now)
+    if Need.MODE in needs:
+        yield _mode(exchange, now)
+    for stream in exchange.streams if needs & {Need.FEED, Need.BOOK} else ():
+        for topic, watch in stream.watches.items():
+            if not _watched(watch, wanted.symbols):
+                continue
+            if Need.FEED in needs:
+                yield _feed(exchange, stream, topic, watch, now)
+            if Need.BOOK in needs and watch.book is not None:
+                yield _book(exchange, stream, watch, now)
+
+
+def _watched(watch: WatchedSubscription, symbols: Collection[str]) -> bool:
+    return not symbols or watch.feed.subscription.instrument in symbols
+
+
+def _probe(exchange: Exchange, endpoint: EndpointState, now: Moment) -> Fact:
+    last, target = endpoint.last, endpoint.target
+    where = f"{exchange.name} {target.endpoint}"
+    if last is None:
+        return _unknown(Need.PROBE, where, "not asked yet", now, bars_cancel=True)
+    until = now.after(last.time + last.duration, _standing(endpoint))
+    why = ""
+    if last.reason is not None:
+        why = f"last probe failed: {last.reason}"
+    elif endpoint.breaker.state.circuit is Circuit.OPEN:
+        why = "its circuit breaker is open"
+    return Fact(need=Need.PROBE, where=where, good=not why, until=until, why=why, bars_cancel=True)
+
+
+def _standing(endpoint: EndpointState) -> float:
+    """Return how long an answer stands, in seconds."""
+    return _TURNS * endpoint.target.interval + endpoint.target.timeout
+
+
+def _clock(exchange: Exchange, most: float, now: Moment) -> Fact:
+    where = f"{exchange.name} clock"
+    read = [each for each in exchange.probing.endpoints.values() if each.own and each.own.clock]
+    answered = [each for each in read if each.last_success is not None]
+    try:
+        offset = exchange.probing.offset.read(now.monotonic)
+    except LookupError:
+        return _unknown(Need.CLOCK, where, "not read yet", now)
+    until = max(
+        (now.after(each.last_success or 0.0, _standing(each)) for each in answered),
+        default=now.monotonic,
+    )
+    far = abs(offset.value) + offset.error
+    why = f"its clock may be {far:.3f} s from ours, allowed are {most:g} s" if far > most else ""
+    return Fact(need=Need.CLOCK, where=where, good=not why, until=until, why=why)
+
+
+def _mode(exchange: Exchange, now: Moment) -> Fact:
+    where = f"{exchange.name} mode"
+    probing = exchange.probing
+    if probing.maintenance.active:
+        title = probing.maintenance.title or "maintenance"
+        return _bad(Need.MODE, where, f"in maintenance: {title}", now, bars_cancel=True)
+    mode = probing.mode
+    if mode is not None and mode is not TradingMode.TRADING:
+        barred = mode not in _CANCELLABLE
+        return _bad(Need.MODE, where, f"trading is restricted: {mode}", now, bars_cancel=barred)
+    # Who says nothing of maintenance is no reason to wait for ever: `check` names those venues.
+    said = [each for each in probing.endpoints.values() if each.own and each.own.status]
+    if not said:
+        return Fact(need=Need.MODE, where=where, good=True, until=now.monotonic + _TURNS)
+    answered = [each for each in said if each.last_success is not None]
+    if not answered:
+        return _unknown(Need.MODE, where, "its status was not read yet", now)
+    until = min(now.after(each.last_success or 0.0, _standing(each)) for each in answered)
+    return Fact(need=Need.MODE, where=where, good=True, until=until)
+
+
+def _feed(
+    exchange: Exchange, stream: StreamState, topic: str, watch: WatchedSubscription, now: Moment
+) -> Fact:
+    feed, what = watch.feed, watch.feed.subscription
+    where = f"{exchange.name} {what.instrument} {what.channel}"
+    if not stream.connected:
+        return _bad(Need.FEED, where, f"not connected: {stream.lost or 'not yet'}", now)
+    state = stream.subscription(topic)
+    if state is SubscriptionState.REJECTED:
+        return _bad(Need.FEED, where, f"refused: {stream.refusal(topic)[:100]}", now)
+    if not feed.count:
+        return _unknown(Need.FEED, where, "nothing came yet", now)
+    quiet = watch.checked is not None and watch.checked.verdict is SilenceVerdict.QUIET
+    age, bound = now.wall - feed.last, watch.stale_after
+    if age > bound and not quiet:
+        return _bad(Need.FEED, where, f"silent for {age:.0f} s, usual are {bound:.0f} s", now)
+    until = now.monotonic + _TURNS if quiet else now.after(feed.last, bound)
+    return Fact(need=Need.FEED, where=where, good=True, until=until)
+
+
+def _book(exchange: Exchange, stream: StreamState, watch: WatchedSubscription, now: Moment) -> Fact:
+    assert watch.book is not None  # noqa: S101 - the caller looked
+    feed, sync = watch.feed, watch.book.sync
+    where = f"{exchange.name} {feed.subscription.instrument} book"
+    if not sync.synced or not stream.connected:
+        return _bad(Need.BOOK, where, f"being built anew: {sync.reason}", now)
+    if sync.book.touching:
+        return _bad(Need.BOOK, where, "its best bid is not below its best ask", now)
+    until = now.after(feed.last, watch.stale_after)
+    return Fact(need=Need.BOOK, where=where, good=True, until=until)
+
+
+def _bad(need: Need, where: str, why: str, now: Moment, *, bars_cancel: bool = False) -> Fact:
+    return Fact(
+        need=need, where=where, good=False, until=now.monotonic, why=why, bars_cancel=bars_cancel
+    )
+
+
+def _unknown(need: Need, where: str, why: str, now: Moment, *, bars_cancel: bool = False) -> Fact:
+    return Fact(
+        need=need, where=where, good=None, until=now.monotonic, why=why, bars_cancel=bars_cancel
+    )

@@ -1,0 +1,234 @@
+"""TradingGates over a running exchange: what closes them, what they say, who hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import importlib.util
+import itertools
+import json
+import signal
+import types
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter import config as settings
+from exporter import venues
+from exporter.__main__ import main
+from exporter.clock import SystemClock
+from exporter.gates.gates import WATCHERS, TradingGates
+from exporter.metrics.registry import Registry
+from tests.conftest import ROOT
+from tests.live import programs
+from tests.live.conftest import SYMBOLS, World, config
+from tests.live.worlds import NO_LIMITS, simulated, watched
+
+EXCHANGE = "exchanges: [{venue: binance, symbols: [BTC-USDT]}, {venue: kraken, streams: []}]\n"
+GATES = """\
+gates:
+- {name: mm, exchanges: [okx], needs: [probe, feed, book, clock, mode], open_after: 2s}
+- {name: quotes, exchanges: [kraken], needs: [feed], open_after: 1s, valid_for: 2s}
+"""
+
+
+def _read(text: str) -> settings.Config:
+    return settings.read(EXCHANGE + text, "t.yml", venues.names(), venues.load)
+
+
+@pytest.mark.parametrize(
+    ("gate", "wrong"),
+    [
+        ("{name: a, exchanges: [binanse]}", 'exchanges[0]: found "binanse"'),
+        ("{name: a, exchanges: [binance], symbols: [ETH-USDT]}", 'symbols[0]: found "ETH-USDT"'),
+        ("{name: a, exchanges: [kraken]}", "needs: found feed, but kraken has no streams"),
+        ("{name: a, exchanges: [kraken], needs: [book]}", "needs: found book, but kraken"),
+        ("{name: a, exchanges: [binance], needs: []}", "needs: found 0 items"),
+        ("{name: a, exchanges: [kraken], needs: [clock]}", "needs: found clock, but no endpoint"),
+        ("{name: a, exchanges: []}", "exchanges: found 0 items"),
+    ],
+)
+def test_a_gate_that_could_never_open_is_refused(gate: str, wrong: str) -> None:
+    """What is not watched cannot be well: said when the config is read, with the place."""
+    with pytest.raises(settings.ConfigError) as refused:
+        _read(f"gates: [{gate}]")
+    assert f"gates[0].{wrong}" in str(refused.value)
+
+
+def test_a_gate_of_what_is_not_watched_here_is_closed() -> None:
+    """Of an exchange that another shard watches nothing is known: closed, and it says so."""
+    gates = TradingGates(Registry(), SystemClock(), lambda: ())
+    gates.follow(_read("gates: [{name: a, exchanges: [binance], open_after: 0s}]").gates)
+    gates.update()
+    found = gates.one("a")
+    assert not found["quote"]
+    assert "not watched by this process" in json.dumps(found["reasons"])
+    with pytest.raises(LookupError, match="there are a"):
+        gates.one("b")
+
+
+def test_watchers_are_bounded_and_let_go() -> None:
+    """So many may follow gates and no more; who leaves makes room; a gate that goes ends them."""
+
+    async def watching() -> None:
+        gates = TradingGates(Registry(), SystemClock(), lambda: ())
+        gates.follow(_read("gates: [{name: a, exchanges: [binance]}]").gates)
+        open_ones = [gates.watch("a") for _ in range(WATCHERS)]
+        for each in open_ones:
+            await anext(each)
+        assert not gates.room
+        await open_ones[0].aclose()
+        assert gates.room
+        gates.follow(())
+        for each in open_ones[1:]:
+            with suppress(StopAsyncIteration):
+                await anext(each)
+                pytest.fail("goes on although the gate is gone")
+        assert gates.all() == []
+
+    asyncio.run(asyncio.wait_for(watching(), 20))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Run a simulator and an exporter with gates."""
+    folder: Path = tmp_path_factory.mktemp("gates")
+    venues_ = "--venues=okx,kraken"
+
+    def text(there: dict[str, str]) -> str:
+        return config(there, GATES).replace(SYMBOLS, "[BTC-USDT]")
+
+    with (
+        simulated(folder, text, venues_, "--symbols=BTC-USDT", "--rate=5", NO_LIMITS) as pieces,
+        watched(*pieces) as found,
+    ):
+        yield found
+
+
+def _gate(world: World, name: str) -> tuple[int, dict[str, object]]:
+    try:
+        with urllib.request.urlopen(f"{world.url}/api/v1/gates/{name}", timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def _opens(world: World, name: str) -> None:
+    programs.eventually(lambda: _gate(world, name)[0] == 200, f"{name} opens", within=60)
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("gates")
+def test_a_fault_closes_it_and_its_end_opens_it_again(world: World) -> None:
+    """200 while all is well; 503 with the reason in words; open again; metrics agree."""
+    _opens(world, "mm")
+    status, found = _gate(world, "mm")
+    assert (status, found["quote"], found["cancel"], found["reasons"]) == (200, True, True, [])
+    world.inject(fault="error", venue="okx", status=503, for_="5s")
+    programs.eventually(lambda: _gate(world, "mm")[0] == 503, "closes", within=30)
+    _, found = _gate(world, "mm")
+    assert not found["cancel"]
+    assert "last probe failed: http_5xx" in json.dumps(found["reasons"])
+    assert _gate(world, "quotes")[0] == 200
+    _opens(world, "mm")
+    page = programs.get(f"{world.url}/metrics")
+    assert 'exchange_gate_open{gate="mm"} 1' in page
+    assert 'exchange_gate_changes_total{gate="mm"} 3' in page
+    assert _gate(world, "other")[0] == 404
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("gates")
+def test_the_command_explains_it(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its exit status is the gate's, its words the API's; a gate that is not there is named."""
+    _opens(world, "mm")
+    assert main(["gate", "explain", "mm", f"--url={world.url}"]) == 0
+    assert capsys.readouterr().out.startswith("mm: open since 20")
+    world.inject(fault="error", venue="okx", status=503, for_="5s")
+    programs.eventually(lambda: _gate(world, "mm")[0] == 503, "closes", within=30)
+    assert main(["gate", "explain", f"--url={world.url}"]) == 1
+    assert "last probe failed: http_5xx" in capsys.readouterr().out
+    assert main(["gate", "explain", "nobody", f"--url={world.url}"]) == 2
+    assert "there are mm, quotes" in capsys.readouterr().err
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("gates")
+def test_the_example_never_goes_on_with_a_dead_exporter(world: World) -> None:
+    """It knows an open gate; killed, the exporter's last word holds for `valid_for` and no more."""
+    client = _example().Gate(world.url, "quotes", retry=0.2)
+    assert not client.quote, "nothing was heard yet"
+    programs.eventually(lambda: client.quote and client.cancel, "the client hears", within=60)
+    with contextlib.ExitStack() as frozen:
+        world.exporter.popen.send_signal(signal.SIGSTOP)
+        frozen.callback(world.exporter.popen.send_signal, signal.SIGCONT)
+        programs.eventually(lambda: not client.quote, "an exporter that hangs is no yes", within=20)
+        assert not client.cancel
+    client.close()
+
+
+def _example() -> Any:
+    spec = importlib.util.spec_from_file_location("gate", ROOT / "examples/gate/gate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_example_for_ccxt_holds_up_orders_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the gate is closed no order is sent, and cancelling goes through."""
+    ccxt = pytest.importorskip("ccxt", reason="ccxt is not installed")
+    monkeypatch.syspath_prepend(str(ROOT / "examples/gate"))
+    with_ccxt = importlib.import_module("with_ccxt")
+    exchange, sent = ccxt.binance(), list[str]()
+    exchange.create_order = lambda *_: sent.append("order")
+    exchange.cancel_order = lambda *_: sent.append("cancel")
+    gate = types.SimpleNamespace(quote=False, reasons="down")
+    gated = with_ccxt.gated(exchange, gate)
+    with pytest.raises(ccxt.ExchangeNotAvailable, match="down"):
+        gated.create_order("BTC/USDT", "limit", "buy", 1, 1)
+    gated.cancel_order("1")
+    gate.quote = True
+    gated.create_order("BTC/USDT", "limit", "buy", 1, 1)
+    assert sent == ["cancel", "order"]
+
+
+def test_the_example_for_freqtrade_confirms_by_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry is confirmed while the gate is open, and never before anything was heard."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples/gate"))
+    strategy = importlib.import_module("with_freqtrade").Gated()
+    strategy.gate_url = "http://127.0.0.1:9"
+    assert not strategy.confirm_trade_entry("BTC/USDT", "limit", 1.0, 60000.0)
+    strategy._gate.close()
+    for quote in (True, False):
+        strategy._gate = types.SimpleNamespace(quote=quote)
+        assert strategy.confirm_trade_entry("BTC/USDT", "limit", 1.0, 60000.0) is quote
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("gates")
+def test_who_watches_hears_of_a_change_and_is_told_again_in_time(world: World) -> None:
+    """Events come before the one before has run out; a change comes at once."""
+    _opens(world, "quotes")
+    seen: list[dict[str, object]] = []
+    with urllib.request.urlopen(f"{world.url}/api/v1/gates/quotes?watch", timeout=10) as stream:
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        while len(seen) < 3:
+            line = stream.readline()
+            if line.startswith(b"data: "):
+                seen.append(json.loads(line[6:]))
+        for before, after in itertools.pairwise(seen):
+            assert float(str(after["valid_until"])) > float(str(before["valid_until"]))
+        world.inject(fault="disconnect", venue="kraken", code=1006)
+        while "not connected" not in json.dumps(seen[-1]["reasons"]):
+            line = stream.readline()
+            if line.startswith(b"data: "):
+                seen.append(json.loads(line[6:]))
+    assert not seen[-1]["quote"]
