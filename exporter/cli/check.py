@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
 from math import ceil
 
 from exporter import config as settings
 from exporter import venues
 from exporter.cli import _estimate as estimate
+from exporter.cli import _facts as facts
 from exporter.cli import _online as online
 from exporter.cli import _promise as promise
 from exporter.cli import _requests as requests
 from exporter.cli import _venues
 from exporter.config import Config, ConfigError, placement
-from exporter.config.units import format_duration
+from exporter.config.units import duration, format_duration
 from exporter.http.proxy import ProxyError
 from exporter.model import QueuePolicy
 
@@ -34,10 +38,14 @@ is expanded (no ${VAR}); secrets come from {env: NAME} or {file: PATH} and must 
 With --shards=N it prints instead which exchanges each of N processes would watch.
 
 With --online it also asks each exchange for its markets, and rejects symbols that are not listed.
-An exchange that does not answer is named; the others are still checked.
+Then it judges each exchange from this machine: name, connection and TLS, every endpoint, the clock,
+the headers of limits; and at each stream address it subscribes to one symbol of each channel and
+waits for the answer and the first message. Each fact is `as documented`, `different` or `not seen`;
+below stand what to mend, and a block for a bug report. --format=json prints all of it for programs.
 
-exit status: 0 the config is valid, 1 it has mistakes, 2 it cannot be read, 3 no mistakes were
-found, but an exchange could not be asked
+exit status: 0 the config is valid and, with --online, all was seen as documented; 1 the config has
+mistakes, 2 it cannot be read, 3 no mistakes were found, but an exchange could not be asked, or
+something was different or not seen
 """
 MISTAKES, UNREADABLE, UNSURE = 1, 2, 3
 _SLOW_START = 5.0  # minutes
@@ -50,7 +58,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--online",
         action="store_true",
-        help="ask each exchange whether it lists the configured symbols",
+        help="ask each exchange for its markets, and judge whether it does as documented",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="how to print what --online found (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--wait",
+        type=_duration,
+        default=15.0,
+        metavar="DURATION",
+        help="with --online: how long a stream has for its first message (default: 15s)",
     )
     parser.add_argument(
         "--shards",
@@ -76,22 +97,59 @@ def run(args: argparse.Namespace) -> int:
             print("\n".join(report(args.file, config)))
         return 0
     try:
-        found = asyncio.run(_ask(config, places))
+        found, judged = asyncio.run(_ask(config, places, args.wait))
     except ProxyError as error:
         print(f"exchange-exporter check: {error}", file=sys.stderr)
         return UNREADABLE
+    unsure = bool(found.unasked) or not facts.as_documented(judged)
+    status = MISTAKES if found.complaints else UNSURE if unsure else 0
+    if args.format == "json":
+        print(_document(args.file, config, found, judged, status))
+        return status
     if found.complaints:
         print("\n".join(found.complaints), file=sys.stderr)
     else:
-        print("\n".join(report(args.file, config)))
-        if found.rows:
-            rows = [("exchange", "markets", "symbols"), *found.rows]
-            print("\n".join(["", *aligned(rows, numbers=2)]))
+        print("\n".join([*report(args.file, config), *_judgement(found, judged)]))
     for each in found.unasked:
         print(f"could not be asked: {each}", file=sys.stderr)
-    if found.complaints:
-        return _count(found.complaints)
-    return UNSURE if found.unasked else 0
+    return _count(found.complaints) if found.complaints else status
+
+
+def _document(
+    file: str,
+    config: Config,
+    found: online.Findings,
+    judged: Sequence[facts.Judged],
+    status: int,
+) -> str:
+    """Return all that was found as JSON."""
+    head = {
+        "file": file,
+        "config_hash": settings.config_hash(config),
+        "time": _now(),
+        "status": status,
+        "complaints": found.complaints,
+        "unasked": found.unasked,
+        "markets": {name: int(count) for name, count, _ in found.rows},
+    }
+    return facts.as_json(judged, head)
+
+
+def _judgement(found: online.Findings, judged: Sequence[facts.Judged]) -> list[str]:
+    """Return the lines of what was found online; those about what to mend only where needed."""
+    lines = []
+    if found.rows:
+        lines = ["", *aligned([("exchange", "markets", "symbols"), *found.rows], numbers=2)]
+    if judged:
+        lines += ["", *aligned(facts.table(judged), numbers=0)]
+    if not facts.as_documented(judged):
+        lines += ["", "to mend:", *(f"  {each}" for each in facts.mends(judged))]
+        lines += ["", *facts.block(judged, _now())]
+    return lines
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _count(complaints: Sequence[str]) -> int:
@@ -99,13 +157,30 @@ def _count(complaints: Sequence[str]) -> int:
     return MISTAKES
 
 
-async def _ask(config: Config, places: settings.Places) -> online.Findings:
+async def _ask(
+    config: Config, places: settings.Places, wait: float
+) -> tuple[online.Findings, list[facts.Judged]]:
+    """Ask for markets; where all symbols are good, judge each exchange."""
     # The HTTP client takes a third of a second to import, which only this flag has to spend.
+    from exporter.cli._judge import judge
+    from exporter.cli._judge_streams import Means
     from exporter.clock import SystemClock
     from exporter.http.client import HttpClient
+    from exporter.websocket import connection
 
+    # What streams log is among the facts, in words of their own.
+    logging.getLogger("exporter").addHandler(logging.NullHandler())
+    clock = SystemClock()
     async with HttpClient() as fetch:
-        return await online.look_up(config, places, fetch, SystemClock())
+        found = await online.look_up(config, places, fetch, clock)
+    if found.complaints:
+        return found, []
+    # Connections of its own: how they come to be is among the facts.
+    async with HttpClient() as fetch:
+        connect = partial(connection.connect, clock=clock)
+        return found, await judge(
+            config, Means(fetch=fetch, connect=connect, clock=clock, wait=wait)
+        )
 
 
 def report(file: str, config: Config) -> list[str]:
@@ -187,6 +262,17 @@ def report(file: str, config: Config) -> list[str]:
     lines += ["", *aligned(limits, numbers=0)] if len(limits) > 1 else []
     lines += ["", *aligned(asked, numbers=0)] if len(asked) > 1 else []
     return [*lines, *(["", *(f"warning: {each}" for each in warnings)] if warnings else [])]
+
+
+def _duration(text: str) -> float:
+    try:
+        seconds = duration(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 600:
+        wrong = f"expected a duration such as 15s, up to 10m, got {text!r}"
+        raise argparse.ArgumentTypeError(wrong)
+    return seconds
 
 
 def _count_of_shards(text: str) -> int:

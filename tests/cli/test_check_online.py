@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from exporter import venues
 from exporter.__main__ import main
 from exporter.simulator import Simulator
 
@@ -22,7 +24,14 @@ def check(tmp_path: Path, text: str, *faults: dict[str, object]) -> tuple[int, P
         async with Simulator(venue_names=names, symbols=SYMBOLS) as simulator:
             for fault in faults:
                 simulator.inject(fault)
-            file.write_text(text.format(**{name: simulator.rest_url(name) for name in names}))
+            places = {name: simulator.rest_url(name) for name in names}
+            streams = {
+                f"{name}_streams": simulator.stream_url(
+                    name, urlsplit(venues.load(name).stream_urls[0]).path
+                )
+                for name in names
+            }
+            file.write_text(text.format(**places, **streams))
             return await asyncio.to_thread(main, ["check", "--online", str(file)])
 
     return asyncio.run(asyncio.wait_for(run(), 30.0)), file
@@ -33,13 +42,16 @@ def test_listed_symbols_are_good(tmp_path: Path, capsys: pytest.CaptureFixture[s
     status, _ = check(
         tmp_path,
         "exchanges:\n"
-        "  - {{venue: binance, rest_url: '{binance}', symbols: [BTC-USDT, ETH-USDT]}}\n"
-        "  - {{venue: okx, rest_url: '{okx}', symbols: [BTC-USDT]}}\n",
+        "  - {{venue: binance, rest_url: '{binance}', stream_url: '{binance_streams}',"
+        " symbols: [BTC-USDT, ETH-USDT]}}\n"
+        "  - {{venue: okx, rest_url: '{okx}', stream_url: '{okx_streams}', symbols: [BTC-USDT]}}\n",
     )
     out, err = capsys.readouterr()
     assert (status, err) == (0, "")
     assert "is valid: config hash" in out
-    assert [line.split() for line in out.splitlines()[-3:]] == [
+    lines = out.splitlines()
+    at = next(number for number, line in enumerate(lines) if " markets " in line)
+    assert [line.split() for line in lines[at : at + 3]] == [
         ["exchange", "markets", "symbols"],
         ["binance", "2", "2"],
         ["okx", "2", "1"],
@@ -80,9 +92,9 @@ def test_who_does_not_answer_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     """One failure does not hide the others' results, and is no mistake of the config."""
     text = (
         "exchanges:\n"
-        "  - {{venue: binance, rest_url: '{binance}', symbols: [BTC-USDT]}}\n"
-        "  - {{venue: bybit, rest_url: '{bybit}', symbols: [BTC-USDT]}}\n"
-        "  - {{venue: okx, rest_url: '{okx}', symbols: [BTC-USDT]}}\n"
+        "  - {{venue: binance, rest_url: '{binance}', symbols: [BTC-USDT], streams: []}}\n"
+        "  - {{venue: bybit, rest_url: '{bybit}', symbols: [BTC-USDT], streams: []}}\n"
+        "  - {{venue: okx, rest_url: '{okx}', symbols: [BTC-USDT], streams: []}}\n"
     )
     status, _ = check(
         tmp_path,
@@ -92,7 +104,7 @@ def test_who_does_not_answer_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     )
     out, err = capsys.readouterr()
     assert status == 3
-    assert out.splitlines()[-1].split() == ["bybit", "2", "1"]
+    assert ["bybit", "2", "1"] in [line.split() for line in out.splitlines()]
     first, second = err.splitlines()
     assert first.startswith("could not be asked: binance: http://")
     assert ": http_5xx (status 500" in first
