@@ -6,13 +6,15 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeAlias
 
-from exporter.config import ConfigError, web
+from exporter.config import ConfigError, Places, web
+from exporter.config.secret import Secret
 from exporter.contracts import Clock
 from exporter.web.basic_auth import BasicAuth
-from exporter.web.tls import Security, TlsFileError, server_context
+from exporter.web.tls import RequestRate, Security, TlsFileError, held_in_file, server_context
 
 log = logging.getLogger(__name__)
 
@@ -37,29 +39,18 @@ class WebSecurity:
         read, places = web.load(self._file)
         folder, tls, context = self._file.parent, read.tls_server_config, None
         self._files, self._stamp = (self._file,), (own,)
-        if tls is not None:
-            authorities = folder / tls.client_ca_file if tls.client_ca_file else None
-            named = (folder / tls.cert_file, folder / tls.key_file, authorities)
-            self._files += tuple(file for file in named if file is not None)
+        if tls is not None and tls.enabled:
+            named = (tls.cert_file, tls.key_file, tls.client_ca_file)
+            self._files += tuple(folder / file for file in named if file)
             self._stamp = (own, *self._look()[1:])
-            try:
-                context = server_context(
-                    certificate=folder / tls.cert_file,
-                    key=folder / tls.key_file,
-                    client_authorities=authorities,
-                    required=tls.client_auth_type == "RequireAndVerifyClientCert",
-                    versions=(tls.min_version, tls.max_version),
-                    ciphers=[web.SUITES[each] for each in tls.cipher_suites if web.SUITES[each]],
-                    our_order=tls.prefer_server_cipher_suites,
-                )
-            except TlsFileError as error:
-                wrong = f"cannot be used: {error}"
-                raise web.refused(places, error.key, wrong) from error
+            context = _context(tls, folder, places)
+        rate = read.rate_limit
         self.security = Security(
             tls=context,
             login=BasicAuth(read.basic_auth_users) if read.basic_auth_users else None,
             client_names=frozenset(tls.client_allowed_sans) if tls else frozenset(),
             headers={name: text for name, text in read.http_server_config.headers.items() if text},
+            rate=RequestRate(rate.interval, rate.burst) if rate.interval else None,
         )
         return self.security
 
@@ -98,6 +89,35 @@ class WebSecurity:
 
     def _look(self) -> _Stamp:
         return tuple(_stamp(file) for file in self._files)
+
+
+def _context(tls: web.WebTlsConfig, folder: Path, places: Places) -> ssl.SSLContext:
+    """Return the TLS context of a web config. Raises ConfigError."""
+    with ExitStack() as held:
+
+        def path(file: str | None, inline: Secret | None) -> Path | None:
+            if file:
+                return folder / file
+            return held.enter_context(held_in_file(inline.reveal())) if inline else None
+
+        certificate, key = path(tls.cert_file, tls.cert), path(tls.key_file, tls.key)
+        assert certificate is not None and key is not None  # noqa: S101, PT018 - it was looked at
+        try:
+            return server_context(
+                certificate=certificate,
+                key=key,
+                client_authorities=path(tls.client_ca_file, tls.client_ca),
+                asks=tls.client_auth_type in web.VERIFYING,
+                required=tls.client_auth_type in web.DEMANDING,
+                versions=(tls.min_version, tls.max_version),
+                ciphers=[web.SUITES[each] for each in tls.cipher_suites if web.SUITES[each]],
+                curves=[web.CURVES[each] for each in tls.curve_preferences],
+                our_order=tls.prefer_server_cipher_suites,
+            )
+        except TlsFileError as error:
+            inline = error.key.removesuffix("_file")
+            where = inline if getattr(tls, inline, None) else error.key
+            raise web.refused(places, where, f"cannot be used: {error}") from error
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:

@@ -202,6 +202,7 @@ class Server:
             if request.version not in _VERSIONS:
                 raise RefusedError(505, "HTTP/1.1 is spoken here")
             self._pace(address_of(request.transport))
+            self._security.pace(asyncio.get_running_loop().time())
             if self._working > self._limits.requests:
                 raise RefusedError(503, "too many requests at a time")
             async with asyncio.timeout(_time_left(request, self._limits.request_timeout)):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import ssl
-from collections.abc import Collection, Mapping
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from exporter.flow.rate_limit import Bucket, TokenBucket
 from exporter.web.routes import RefusedError
 
 if TYPE_CHECKING:
@@ -17,6 +22,9 @@ VERSIONS: Final[Mapping[str, ssl.TLSVersion]] = {
     "TLS12": ssl.TLSVersion.TLSv1_2,
     "TLS13": ssl.TLSVersion.TLSv1_3,
 }
+
+
+_NEVER: Final = 3600.0  # seconds after which whoever is always refused may ask again
 
 
 class TlsFileError(Exception):
@@ -32,14 +40,18 @@ def server_context(
     certificate: Path,
     key: Path,
     client_authorities: Path | None = None,
+    asks: bool = False,
     required: bool = False,
+    curves: Collection[str] = (),
     versions: tuple[str, str] = ("TLS12", "TLS13"),
     ciphers: Collection[str] = (),
     our_order: bool = True,
 ) -> ssl.SSLContext:
-    """Return a server's TLS context; with authorities clients may or must show a certificate.
+    """Return a server's TLS context. Raises TlsFileError.
 
-    ``ciphers`` are OpenSSL's names. Raises TlsFileError.
+    With ``asks`` clients may show a certificate that ``client_authorities`` vouch for, the
+    system's if there are none; with ``required`` they must. ``ciphers`` and ``curves`` are
+    OpenSSL's names; of several curves the library's own list is used, which Python cannot set.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version, context.maximum_version = (VERSIONS[each] for each in versions)
@@ -61,14 +73,43 @@ def server_context(
         mismatch = reason == "KEY_VALUES_MISMATCH"
         words = "not the key of this certificate" if mismatch else _words(reason)
         raise TlsFileError("key_file" if mismatch else "cert_file", words) from error
+    if len(curves) == 1:
+        (curve,) = curves
+        try:
+            context.set_ecdh_curve(curve)
+        except (ValueError, ssl.SSLError) as error:
+            wrong = f"this OpenSSL cannot keep to {curve} alone"
+            raise TlsFileError("curve_preferences", wrong) from error
+    if asks and client_authorities is None:
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
     if client_authorities is not None:
         _readable("client_ca_file", client_authorities)
         try:
             context.load_verify_locations(client_authorities)
         except (OSError, ValueError) as error:
             raise TlsFileError("client_ca_file", _words(getattr(error, "reason", None))) from error
+    if asks:
         context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     return context
+
+
+@contextmanager
+def held_in_file(text: str) -> Iterator[Path]:
+    """Hold a text in a file of ours alone while OpenSSL, which takes nothing else, reads it.
+
+    In memory where the system can (Linux), so that a key touches no disk and needs none to write.
+    """
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("pem")
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            yield Path(f"/proc/self/fd/{descriptor}")
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # its mode is 0600
+        file.write(text)
+        file.flush()
+        yield Path(file.name)
 
 
 def _readable(key: str, file: Path) -> None:
@@ -89,6 +130,25 @@ def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:
     return frozenset(str(value) for _, value in names)
 
 
+class RequestRate:
+    """A token bucket for all requests together: one every ``interval`` seconds, ``burst`` at once.
+
+    With a burst of 0 there is never one, as in the toolkit.
+    """
+
+    def __init__(self, interval: float, burst: int) -> None:
+        self._bucket = TokenBucket(burst, burst * interval) if burst else None
+        self._state: Bucket | None = None
+
+    def take(self, now: float) -> float:
+        """Take one; return the seconds until it may be had, 0 when it was."""
+        if self._bucket is None:
+            return _NEVER
+        state = self._state or self._bucket.start(now)
+        self._state, wait = self._bucket.take(state, 1, now)
+        return wait
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
     """What a server demands of who connects, and the headers of its answers."""
@@ -97,6 +157,12 @@ class Security:
     login: BasicAuth | None = None
     client_names: frozenset[str] = frozenset()  # of which a certificate must have one; none: any
     headers: Mapping[str, str] = field(default_factory=dict)
+    rate: RequestRate | None = None  # of all requests together; None: no limit
+
+    def pace(self, now: float) -> None:
+        """Take one request of the rate limit; ``now`` is monotonic. Raises RefusedError."""
+        if self.rate is not None and (wait := self.rate.take(now)):
+            raise RefusedError(429, "too many requests", {"Retry-After": str(ceil(wait))})
 
     async def admit(
         self, authorization: str | None, certificate: Mapping[str, Any] | None, address: str = ""

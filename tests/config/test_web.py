@@ -69,17 +69,20 @@ def test_an_empty_file_secures_nothing(text: str) -> None:
             "TLS12",
         ),
         (
-            "tls_server_config: {cert_file: a, key_file: b, client_auth_type: "
-            "RequireAnyClientCert}",
-            'web.yml:1: tls_server_config.client_auth_type: found "RequireAnyClientCert", expected '
-            "one of NoClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert; did you "
-            'mean "RequireAndVerifyClientCert"?',
+            "tls_server_config: {cert_file: a, key_file: b, client_auth_type: AnyClientCert}",
+            'web.yml:1: tls_server_config.client_auth_type: found "AnyClientCert", expected one of '
+            "NoClientCert, RequestClientCert, RequireAnyClientCert, RequireClientCert, "
+            'VerifyClientCertIfGiven, RequireAndVerifyClientCert; did you mean "NoClientCert"?',
         ),
         (
-            "tls_server_config: {cert_file: a, key_file: b, client_auth_type: "
-            "VerifyClientCertIfGiven}",
-            "web.yml:1: tls_server_config.client_ca_file: found no such key, expected one for "
-            "VerifyClientCertIfGiven",
+            "tls_server_config: {cert_file: a, cert: hunter2, key_file: b}",
+            "web.yml:1: tls_server_config.cert: found a text (not shown), expected PEM with "
+            "CERTIFICATE",
+        ),
+        (
+            "tls_server_config: {cert_file: a, key: hunter2, key_file: b}",
+            "web.yml:1: tls_server_config.key: found a text (not shown), expected PEM with "
+            "PRIVATE KEY",
         ),
         (
             "tls_server_config: {cert_file: a, key_file: b, client_ca_file: c}",
