@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
+from urllib.parse import quote
 
+from exporter.instrument import Product
 from exporter.model import (
     Answer,
     Aspect,
@@ -154,7 +156,9 @@ class Venue:
     endpoints: tuple[Endpoint, ...]
     fault: Callable[[Answer], Reason | None] = _nothing_wrong  # what an HTTP 200 may hide
     rest_limits: tuple[RestLimit, ...] = ()
+    # Where markets are listed. `more_markets`: those of other classes than the usual one.
     markets_path: str | None = None
+    more_markets: Mapping[Product, tuple[str, ...]] = field(default_factory=dict)
     read_markets: Callable[[bytes], tuple[Market, ...]] | None = None
     status_page: str | None = None  # base URL of a statuspage.io site
     # WebSocket
@@ -184,8 +188,13 @@ class Venue:
     topics_per_connection: int = 200
     request_length: int | None = None  # characters of a subscribe frame
     requests_per_second: float = 4.0
+    # Classes of markets: what BASE-QUOTE stands for, and the venue's own names of the classes,
+    # where they are part of paths: `{category}` over REST, the last segment of a stream's URL.
+    plain: Product = Product.SPOT
+    categories: Mapping[Product, str] = field(default_factory=dict)
     # Symbols
-    symbol: Callable[[str], str]  # our instrument → the venue's spelling, where discovery is off
+    # Our instrument → the venue's spelling. Raises UnlistedError for kinds that it does not have.
+    symbol: Callable[[str], str]
     # Recordings: URLs that belong to this venue, retired ones too, as host or host/path; of
     # several that fit a URL the longest wins
     hosts: tuple[str, ...] = ()
@@ -196,9 +205,31 @@ class Venue:
     checked: str = "documentation"  # "recording", "documentation" or "unsure"
     unsure: tuple[str, ...] = ()
 
+    def route(self, channel: Channel, product: Product) -> tuple[str, str]:
+        """Return what tells one kind of connection from another: a category, and a path."""
+        return self.categories.get(product, ""), self.routes.get(channel, "")
+
+    def stream_url(self, base: str, route: tuple[str, str]) -> str:
+        """Return the URL of one kind of connection below one of the venue's addresses."""
+        category, path = route
+        last = base.rpartition("/")[2]
+        if category and last in self.categories.values():
+            base = base.removesuffix(last) + category
+        return base + path
+
+    def place(self, path: str, symbol: str, product: Product) -> str:
+        """Return a REST path about one market."""
+        return rest_path(path, symbol, self.categories.get(product, ""))
+
     def topic(self, channel: Channel, symbol: str) -> str:
         """Format the subscription of one channel of one symbol, as events will carry it."""
         return self.topics[channel].format(symbol=symbol, lower=symbol.lower())
+
+
+def rest_path(path: str, symbol: str, category: str = "") -> str:
+    """Fill in a path's places; a symbol may be in any script, a URL may not."""
+    upper, lower = (quote(each, safe="-_.:~") for each in (symbol, symbol.lower()))
+    return path.format(symbol=upper, lower=lower, category=category)
 
 
 # --- transports -------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from exporter.instrument import Product
+
 # --- what an exchange publishes ---------------------------------------------------------------
 
 
@@ -159,10 +161,14 @@ class Continuity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """One tradable market: the venue's ``symbol`` and our ``instrument`` (``BTC-USDT``)."""
+    """One tradable market: the venue's ``symbol`` and our ``instrument`` (``BTC-USDT``).
+
+    ``product`` None: the class that BASE-QUOTE stands for at the venue, or what the name says.
+    """
 
     symbol: str
     instrument: str
+    product: Product | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +180,7 @@ class Subscription:
     instrument: str
     symbol: str
     topic: str
+    product: Product = Product.SPOT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from exporter.books.book import BookSync
-from exporter.contracts import BookRules, Clock, Fetch
+from exporter.contracts import BookRules, Clock, Fetch, rest_path
 from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.flow.rate_limit import Ban, RateBudget
@@ -62,7 +62,7 @@ class Snapshots:
         target = Target(
             exchange=self.exchange,
             endpoint="book",
-            url=self.url + path.format(symbol=what.symbol, lower=what.symbol.lower()),
+            url=self.url + rest_path(path, what.symbol),
             timeout=_TIMEOUT,
             body_limit=_BODY,
         )

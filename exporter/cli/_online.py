@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import chain
 
 from exporter import venues
-from exporter.config import Config, ExchangeConfig, Places, site
+from exporter.config import Config, ExchangeConfig, Places, plain, site
 from exporter.config.kinds import Place, quoted
 from exporter.contracts import Clock, Fetch, Venue
+from exporter.instrument import VenueSymbol, canonical, product_of
 from exporter.model import Market
 from exporter.probes.discovery import Question, Unasked, discover
 
@@ -26,7 +28,7 @@ class Findings:
 async def look_up(config: Config, places: Places, fetch: Fetch, clock: Clock) -> Findings:
     """Ask every exchange of the config that has symbols, each site once."""
     found, venue_of = Findings(), venues.within(config)
-    questions: dict[int, Question] = {}
+    questions: dict[int, list[Question]] = {}
     for index, exchange in enumerate(config.exchanges):
         venue = venue_of(exchange.venue)
         if not any(True for _ in _instruments(exchange)):
@@ -34,15 +36,23 @@ async def look_up(config: Config, places: Places, fetch: Fetch, clock: Clock) ->
         if venue.markets_path is None or venue.read_markets is None:
             found.unasked.append(f"{exchange.name}: {exchange.venue} lists no markets over REST")
             continue
-        url = site(exchange, venue).rest_urls[0] + venue.markets_path
-        questions[index] = Question(url=url, read=venue.read_markets, fault=venue.fault)
-    answers = await discover(questions.values(), fetch, clock)
+        base = site(exchange, venue).rest_urls[0]
+        questions[index] = [
+            Question(url=base + path, read=venue.read_markets, fault=venue.fault)
+            for path in _lists(exchange, venue, venue.markets_path)
+        ]
+    answers = await discover(chain.from_iterable(questions.values()), fetch, clock)
     lines: list[tuple[int, str]] = []
-    for index, question in questions.items():
-        exchange, answer = config.exchanges[index], answers[question.url]
-        if isinstance(answer, Unasked):
-            why = f"{answer.reason} ({answer.detail[:200]})" if answer.detail else answer.reason
-            found.unasked.append(f"{exchange.name}: {question.url}: {why}")
+    for index, asked in questions.items():
+        exchange, answer = config.exchanges[index], list[Market]()
+        for question in asked:
+            part = answers[question.url]
+            if isinstance(part, Unasked):
+                why = f"{part.reason} ({part.detail[:200]})" if part.detail else part.reason
+                found.unasked.append(f"{exchange.name}: {question.url}: {why}")
+            else:
+                answer += part
+        if any(isinstance(answers[question.url], Unasked) for question in asked):
             continue
         wrong = list(_mistakes(index, exchange, venue_of(exchange.venue), answer))
         lines += [places.complaint(*each) for each in wrong]
@@ -50,6 +60,16 @@ async def look_up(config: Config, places: Places, fetch: Fetch, clock: Clock) ->
         found.rows.append((exchange.name, str(len(answer)), str(known)))
     found.complaints = [line for _, line in sorted(lines, key=lambda each: each[0])]
     return found
+
+
+def _lists(exchange: ExchangeConfig, venue: Venue, usual: str) -> list[str]:
+    """Return where the markets of the classes that are written down are listed."""
+    own = plain(exchange, venue)
+    products = {product_of(name, own) for _, name in _instruments(exchange)}
+    paths = [usual] if venue.plain in products else []
+    for product in sorted(products - {venue.plain}):
+        paths += venue.more_markets.get(product, ())
+    return list(dict.fromkeys(paths)) or [usual]
 
 
 def _instruments(exchange: ExchangeConfig) -> Iterator[tuple[Place, str]]:
@@ -64,9 +84,10 @@ def _instruments(exchange: ExchangeConfig) -> Iterator[tuple[Place, str]]:
 def _mistakes(
     index: int, exchange: ExchangeConfig, venue: Venue, markets: Iterable[Market]
 ) -> Iterator[tuple[Place, str]]:
+    own = plain(exchange, venue)
     spelled: dict[str, set[str]] = {}
     for market in markets:
-        spelled.setdefault(market.instrument, set()).add(market.symbol)
+        spelled.setdefault(canonical(market.instrument, own), set()).add(market.symbol)
     symbols = {symbol: None for each in spelled.values() for symbol in each}
     start: Place = ("exchanges", index)
     for instrument, symbol in exchange.symbol_overrides.items():
@@ -76,7 +97,12 @@ def _mistakes(
     for place, instrument in _instruments(exchange):
         if instrument in exchange.symbol_overrides:
             continue
-        theirs = spelled.get(instrument)
+        if isinstance(instrument, VenueSymbol):
+            if str(instrument) not in symbols:
+                wrong = f"found {quoted(instrument)}, expected a symbol that {exchange.name} lists"
+                yield (*start, *place), wrong + _near(instrument, symbols)
+            continue
+        theirs = spelled.get(canonical(instrument, own))
         if theirs is None:
             wrong = f"found {quoted(instrument)}, expected a market that {exchange.name} lists"
             yield (*start, *place), wrong + _near(instrument, spelled)
@@ -87,5 +113,5 @@ def _mistakes(
 
 
 def _near(word: str, known: Mapping[str, object]) -> str:
-    near = get_close_matches(word, known, n=3, cutoff=0.6)
+    near = get_close_matches(str(word), known, n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(map(quoted, near))}?" if near else ""

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter.instrument import meant
+
 if TYPE_CHECKING:
     from exporter.simulator import Fault, Simulator
 
@@ -181,12 +183,9 @@ def _positive(text: str) -> float:
 
 
 def _instruments(text: str) -> list[str]:
-    # Loaded when the flag is used: the config's readers cost more than the rest of --help.
-    from exporter.config.exchange import instrument
-
     names = _names(text)
     for name in names:
-        near = instrument(name)
+        near = meant(name)
         if near != name:
             hint = f"; did you mean {near}?" if near else ""
             wrong = f"found {name[:40]!r}, expected an instrument such as BTC-USDT{hint}"

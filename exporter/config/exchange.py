@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -13,7 +12,9 @@ from exporter.config import calendar, weights
 from exporter.config.endpoint import HEADER_NAME, NAME, EndpointConfig, ExpectConfig
 from exporter.config.kinds import (
     Mistake,
+    Place,
     Reading,
+    Schema,
     VenueName,
     boolean,
     choice,
@@ -31,25 +32,45 @@ from exporter.config.kinds import (
 from exporter.config.secret import Secret, SecretKind
 from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
 from exporter.config.signals import SIGNAL_TABLE, SignalConfig
+from exporter.config.tree import Node, Pairs
 from exporter.config.units import format_duration
 from exporter.contracts import Venue
+from exporter.instrument import LOOSE_PATTERN, PATTERN, Product, UnlistedError, VenueSymbol, meant
 from exporter.model import Channel, QueuePolicy
 
-_QUOTES = "USDT|USDC|FDUSD|TUSD|BUSD|USD|EUR|GBP|JPY|KRW|TRY|BRL|BTC|ETH"
-
-
-def instrument(found: str) -> str:
-    """Return the instrument that a text means, itself if it is one; nothing when none is near."""
-    joined = re.sub(r"[/_: ]", "-", found).upper()
-    if split := re.fullmatch(rf"([A-Z0-9]+?)-?({_QUOTES})", joined):
-        return "-".join(split.groups())
-    return joined if re.fullmatch(_INSTRUMENT, joined) else ""
-
-
-_INSTRUMENT = r"[A-Z0-9.]{1,20}-[A-Z0-9.]{1,20}(-[A-Z0-9]{1,20})?"
-INSTRUMENT = text("an instrument such as BTC-USDT", _INSTRUMENT, instrument)
+INSTRUMENT = text("an instrument such as BTC-USDT", PATTERN, meant, schema=LOOSE_PATTERN)
 FRAME = prose(10_000)
-SYMBOL = text("the venue's spelling of a symbol", r"[!-~]{1,64}")
+SYMBOL = text("the venue's spelling of a symbol", r"[^\x00-\x1f\x7f]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueSymbolConfig:
+    """A market by the venue's own symbol, whatever characters it has."""
+
+    venue_symbol: str = key(SYMBOL, REQUIRED, "The symbol, exactly as the venue writes it.")
+    product: Product | None = key(
+        member(Product), None, "Its class, if not what BASE-QUOTE is at the venue."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentKind:
+    """An instrument by its name, or a market by the venue's own symbol."""
+
+    def read(self, reading: Reading, place: Place, node: Node) -> str:
+        """Return the name, or the symbol as it is. Raises RejectedError."""
+        if isinstance(node, Pairs):
+            found = Section(VenueSymbolConfig).read(reading, place, node)
+            return VenueSymbol(found.venue_symbol, found.product)
+        return INSTRUMENT.read(reading, place, node)
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        """Return the JSON Schema of either."""
+        own = Section(VenueSymbolConfig).schema(definitions)
+        return {"anyOf": [INSTRUMENT.schema(definitions), own]}
+
+
+MARKET = InstrumentKind()
 CHANNEL = member(Channel, Channel.MESSAGES)
 
 
@@ -146,7 +167,7 @@ class StreamConfig:
         "Channels to subscribe to; of the default, those that the venue offers.",
     )
     symbols: tuple[str, ...] | None = key(
-        ListKind(INSTRUMENT, most=2000, least=1), None, "Instruments. Default: all of the exchange."
+        ListKind(MARKET, most=2000, least=1), None, "Instruments. Default: all of the exchange."
     )
     book: bool = key(
         boolean(),
@@ -261,7 +282,7 @@ class ExchangeConfig:
     name: str = key(NAME, None, "Value of the label exchange. Default: the venue's name.")
     venue: str = key(VenueName(), REQUIRED, "The venue whose protocol the exchange uses.")
     symbols: tuple[str, ...] = key(
-        ListKind(INSTRUMENT, most=2000),
+        ListKind(MARKET, most=2000),
         [],
         "Instruments such as BTC-USDT, for streams and for {symbol} in paths.",
     )
@@ -340,6 +361,7 @@ class ExchangeConfig:
         yield from self._endpoint_mistakes(venue)
         yield from self._stream_mistakes(venue)
         yield from weights.mistakes(self, venue)
+        yield from self._market_mistakes(venue)
         own = [stream.symbols or () for stream in self.streams if stream is not None]
         named = {*self.symbols, *chain.from_iterable(own)}
         for instrument in self.symbol_overrides:
@@ -347,6 +369,22 @@ class ExchangeConfig:
                 wrong = f"found {quoted(instrument)}, expected one of the exchange's symbols"
                 near = did_you_mean(instrument, named)
                 yield Mistake(("symbol_overrides", instrument), wrong + near)
+
+    def _market_mistakes(self, venue: Venue) -> Iterator[Mistake]:
+        """Complain of kinds of markets that the venue does not have: it would stay silent."""
+        listed: list[tuple[Place, tuple[str, ...]]] = [(("symbols",), self.symbols)]
+        for row, stream in enumerate(self.streams):
+            if stream is not None:
+                listed.append((("streams", row, "symbols"), stream.symbols or ()))
+        for place, names in listed:
+            for number, name in enumerate(names):
+                if name in self.symbol_overrides:
+                    continue
+                try:
+                    venue.symbol(name)
+                except UnlistedError as error:
+                    wrong = f"found {quoted(name)}, expected a market of {self.venue}: {error}"
+                    yield Mistake((*place, number), wrong)
 
     def _endpoint_mistakes(self, venue: Venue) -> Iterator[Mistake]:
         if not (self.endpoints or venue.endpoints or venue.topics):

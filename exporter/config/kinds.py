@@ -291,8 +291,17 @@ def member(enum: type[E], *left_out: E) -> One[E]:
     return One(words.expected, lambda value: enum(words.convert(value)), words.shape)
 
 
-def text(expected: str, pattern: str, hint: Callable[[str], str] = lambda value: "") -> One[str]:
-    """A text of a form; ``hint`` gives what was probably meant instead."""
+def text(
+    expected: str,
+    pattern: str,
+    hint: Callable[[str], str] = lambda value: "",
+    *,
+    schema: str | None = None,
+) -> One[str]:
+    """A text of a form; ``hint`` gives what was probably meant instead.
+
+    ``schema`` is a wider form, where not every reader of schemas has what ``pattern`` needs.
+    """
     form = re.compile(pattern)
 
     def convert(value: str | int | float | bool) -> str:
@@ -303,7 +312,7 @@ def text(expected: str, pattern: str, hint: Callable[[str], str] = lambda value:
             raise _No(f'; did you mean "{near}"?' if near else "")
         return value
 
-    return One(expected, convert, {"type": "string", "pattern": f"^{pattern}$"})
+    return One(expected, convert, {"type": "string", "pattern": f"^{schema or pattern}$"})
 
 
 def prose(most: int) -> One[str]:

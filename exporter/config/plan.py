@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from math import ceil, floor
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 from exporter.config import calendar
@@ -19,6 +19,7 @@ from exporter.contracts import Endpoint as VenueEndpoint
 from exporter.contracts import RestLimit, Venue, VenueSite
 from exporter.flow import breaker
 from exporter.flow.rate_limit import RateLimitRules
+from exporter.instrument import Product, product_of
 from exporter.model import (
     Channel,
     ClockSource,
@@ -70,6 +71,22 @@ def cut_timeouts(exchange: ExchangeConfig, venue: Venue, probes: ProbesConfig) -
     ]
 
 
+def plain(exchange: ExchangeConfig, venue: Venue) -> Product:
+    """Return what BASE-QUOTE stands for: the class of the stream that is configured, if any is."""
+    names = {name: product for product, name in venue.categories.items()}
+    last = (url.partition("?")[0].rstrip("/").rpartition("/")[2] for url in exchange.stream_url)
+    return next((names[each] for each in last if each in names), venue.plain)
+
+
+def _about(url: str, exchange: ExchangeConfig, venue: Venue) -> str:
+    """Fill in a URL about the exchange's first symbol, or about none."""
+    first = exchange.symbols[0] if exchange.symbols else ""
+    name = symbol(exchange, venue, first) if first else ""
+    category = venue.categories.get(product_of(first, plain(exchange, venue)), "")
+    spelled = quote(name, safe="-_.:~")
+    return url.replace("{symbol}", spelled).replace("{category}", category)
+
+
 def wanted(exchange: ExchangeConfig, venue: Venue) -> tuple[EndpointConfig, ...]:
     """Return the endpoints of an exchange: those of its config, else the venue's usual ones."""
     if exchange.endpoints is not None:
@@ -88,8 +105,8 @@ def _target(
         own = None  # the same name at another address is another endpoint
     path = endpoint.path or (own.path if own else "")
     url = endpoint.url or site(exchange, venue).rest_urls[0] + path
-    if "{symbol}" in url:
-        url = url.replace("{symbol}", symbol(exchange, venue, exchange.symbols[0]))
+    if "{symbol}" in url or "{category}" in url:
+        url = _about(url, exchange, venue)
     # A venue's slower endpoints keep their proportion to the usual pace.
     pace = own.interval / _USUAL if own else 1.0
     interval = endpoint.interval or probes.interval * pace
@@ -269,6 +286,7 @@ def subscriptions(
             instrument=instrument,
             symbol=name,
             topic=venue.topic(channel, name),
+            product=product_of(instrument, plain(exchange, venue)),
         )
         for channel in stream.channels
         if channel in venue.topics
@@ -279,7 +297,7 @@ def subscriptions(
 
 def connections(wanted: Iterable[Subscription], venue: Venue) -> int:
     """Return how many connections the venue's limits ask for: routes and topics on each."""
-    topics: dict[str, set[str]] = {}
+    topics: dict[tuple[str, str], set[str]] = {}
     for each in wanted:
-        topics.setdefault(venue.routes.get(each.channel, ""), set()).add(each.topic)
+        topics.setdefault(venue.route(each.channel, each.product), set()).add(each.topic)
     return sum(ceil(len(each) / venue.topics_per_connection) for each in topics.values())

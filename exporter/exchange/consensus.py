@@ -7,15 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from exporter.instrument import Product, parse
+
 
 @dataclass(frozen=True, slots=True)
 class Mid:
-    """One exchange's view of one instrument; ``received`` epoch seconds of the newest quote."""
+    """One exchange's view of one instrument; ``received`` epoch seconds of the newest quote.
+
+    Only what has the same ``like`` is compared: spot with spot, a perpetual with perpetuals.
+    """
 
     exchange: str
     instrument: str
     price: float
     received: float
+    like: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +57,16 @@ def compare(
     groups: dict[str, list[Mid]] = {}
     for mid in mids:
         if now - mid.received <= freshness:
-            groups.setdefault(mid.instrument, []).append(mid)
+            groups.setdefault(mid.like, []).append(mid)
     consensus, deviation = {}, {}
-    for instrument, group in groups.items():
-        consensus[instrument] = Consensus(median(mid.price for mid in group), len(group))
+    for like, group in groups.items():
+        consensus[like] = Consensus(median(mid.price for mid in group), len(group))
         if len(group) <= peers:
             continue
         ordered = sorted(mid.price for mid in group)
         for mid in group:
             others = _median_without(ordered, mid.price)
-            deviation[mid.exchange, instrument] = mid.price / others - 1.0
+            deviation[mid.exchange, mid.instrument] = mid.price / others - 1.0
     return Comparison(consensus, deviation, _basis(consensus, reference))
 
 
@@ -76,11 +82,13 @@ def _median_without(ordered: Sequence[float], price: float) -> float:
 
 def _basis(consensus: Mapping[str, Consensus], reference: str) -> dict[tuple[str, str], float]:
     ratios: dict[str, list[float]] = {}
-    for instrument, agreed in consensus.items():
-        base, _, quote = instrument.rpartition("-")
-        against = consensus.get(f"{base}-{reference}")
-        if base and quote != reference and against is not None:
-            ratios.setdefault(quote, []).append(against.price / agreed.price)
+    for like, agreed in consensus.items():
+        found = parse(like)
+        if found is None or found.product is not Product.SPOT or found.quote == reference:
+            continue
+        against = consensus.get(f"{found.base}-{reference}")
+        if against is not None:
+            ratios.setdefault(found.quote, []).append(against.price / agreed.price)
     return {(reference, quote): median(values) - 1.0 for quote, values in ratios.items()}
 
 
@@ -92,6 +100,7 @@ class Motion:
     instrument: str
     changed: float
     received: float
+    like: str
 
 
 def frozen(
@@ -105,9 +114,9 @@ def frozen(
     fresh = [motion for motion in motions if now - motion.received <= freshness]
     moved: dict[str, int] = {}
     for motion in fresh:
-        moved[motion.instrument] = moved.get(motion.instrument, 0) + (now - motion.changed <= still)
+        moved[motion.like] = moved.get(motion.like, 0) + (now - motion.changed <= still)
     return frozenset(
         (motion.exchange, motion.instrument)
         for motion in fresh
-        if now - motion.changed > still and moved[motion.instrument] >= peers
+        if now - motion.changed > still and moved[motion.like] >= peers
     )

@@ -9,6 +9,7 @@ from exporter import config as settings
 from exporter.exchange.consensus import Mid, Motion, compare, frozen
 from exporter.exchange.exchange import Exchange
 from exporter.exchange.price_meter import PriceMeter
+from exporter.instrument import canonical
 from exporter.metrics.registry import Registry
 from exporter.streams.feed import Feed
 
@@ -33,13 +34,13 @@ class Prices:
         feeds = _newest(feed for exchange in exchanges for feed in exchange.priced)
         yield
         mids = [
-            Mid(exchange, instrument, feed.mid, feed.last)
+            Mid(exchange, instrument, feed.mid, feed.last, _like(feed))
             for (exchange, instrument), feed in feeds.items()
             if isfinite(feed.mid)
         ]
         motions = [
             Motion(mid.exchange, mid.instrument, feeds[mid.exchange, mid.instrument].changed,
-                   mid.received)
+                   mid.received, mid.like)
             for mid in mids
         ]  # fmt: skip
         yield
@@ -70,6 +71,12 @@ class Prices:
     def close(self) -> None:
         """Take every series of the comparison off the page."""
         self._registry.close()
+
+
+def _like(feed: Feed) -> str:
+    """Return the name under which a market's price is compared."""
+    what = feed.subscription
+    return canonical(what.instrument, what.product)
 
 
 def _newest(feeds: Iterable[Feed]) -> dict[tuple[str, str], Feed]:

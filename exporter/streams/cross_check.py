@@ -130,7 +130,7 @@ class CrossChecks:
         target = Target(
             exchange=self._name,
             endpoint="cross_check",
-            url=self._url + where.path.format(symbol=symbol, lower=symbol.lower()),
+            url=self._url + self._venue.place(where.path, symbol, what.product),
             timeout=_TIMEOUT,
             body_limit=_BODY,
             weight=where.weight,

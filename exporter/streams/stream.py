@@ -49,9 +49,9 @@ def spread(
     One connection carries one of the venue's routes. Two channels that share a topic (one feed
     for trades and book, say) count once and stay together.
     """
-    routes: dict[str, dict[str, list[Subscription]]] = {}
+    routes: dict[tuple[str, str], dict[str, list[Subscription]]] = {}
     for one in subscriptions:
-        route = venue.routes.get(one.channel, "")
+        route = venue.route(one.channel, one.product)
         routes.setdefault(route, {}).setdefault(one.topic, []).append(one)
     connections: list[tuple[Subscription, ...]] = []
     for topics in routes.values():
@@ -106,9 +106,11 @@ class Stream:
         self._sinks, self._stale_after, self._chance = sinks, stale_after, chance
         self._admission = admission
         self._rest = 0.0  # seconds that the venue's last refusal asked for
-        route = next((venue.routes.get(one.channel, "") for one in subscriptions), "")
+        route = next((venue.route(one.channel, one.product) for one in subscriptions), ("", ""))
         self._addresses = Addresses(
-            name, [url + route for url in urls or venue.stream_urls] or [""], clock.monotonic
+            name,
+            [venue.stream_url(url, route) for url in urls or venue.stream_urls] or [""],
+            clock.monotonic,
         )
         self.address = self._addresses.current  # the URL connected to, or tried last
         self._fetch, self._rest_url = fetch, rest_url or venue.rest_url

@@ -7,6 +7,7 @@ at a5e0bc3, read 2026-07-21; frames checked against traffic recorded in October 
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.instrument import speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
 
@@ -61,7 +62,7 @@ VENUE = Venue(
     topics_per_request=100,
     topics_per_connection=1024,
     requests_per_second=4.0,  # the limit is 5 a second, and pings and pongs count
-    symbol=lambda instrument: instrument.replace("-", ""),
+    symbol=speller(spot=wire.joined),
     hosts=(
         "stream.binance.com",
         "data-stream.binance.vision",

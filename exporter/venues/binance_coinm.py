@@ -7,15 +7,9 @@ two share.
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.instrument import Product, speller
 from exporter.model import MARKET_DATA, Continuity
 from exporter.venues.families import binance as wire
-
-
-def spell(instrument: str) -> str:
-    """Format a pair as its perpetual (``BTC-USD`` → ``BTCUSD_PERP``); leave dated symbols alone."""
-    base, dash, quote = instrument.partition("-")
-    return f"{base}{quote}_PERP" if dash else instrument
-
 
 VENUE = Venue(
     name="binance_coinm",
@@ -50,7 +44,13 @@ VENUE = Venue(
     topics_per_request=100,
     topics_per_connection=200,
     requests_per_second=8.0,  # the limit is 10 a second
-    symbol=spell,
+    plain=Product.INVERSE,
+    symbol=speller(
+        plain=Product.INVERSE,
+        perpetual=lambda one: f"{wire.joined(one)}_PERP",
+        dated=lambda one: f"{wire.joined(one)}_{one.expiry}",
+        products=frozenset({Product.INVERSE}),
+    ),
     hosts=("dstream.binance.com", "dapi.binance.com"),
     timestamps=dict.fromkeys(MARKET_DATA, wire.TIMESTAMP),
     source="recorded traffic of July 2021; USD-M pages read 2026-07 for what the two share",

@@ -8,6 +8,7 @@ address was retired on 2026-04-23 and whose frames have not changed.
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
 
@@ -51,7 +52,13 @@ VENUE = Venue(
     topics_per_request=100,
     topics_per_connection=200,  # the page says 1024, clients in production keep to 200
     requests_per_second=8.0,  # the limit is 10 a second
-    symbol=lambda instrument: instrument.replace("-", ""),
+    plain=Product.LINEAR,
+    symbol=speller(
+        plain=Product.LINEAR,
+        perpetual=wire.joined,
+        dated=lambda one: f"{wire.joined(one)}_{one.expiry}",
+        products=frozenset({Product.LINEAR}),
+    ),
     hosts=("fstream.binance.com", "fapi.binance.com"),
     timestamps={
         Channel.TRADES: wire.TIMESTAMP + ", up to 160 ms after the match",

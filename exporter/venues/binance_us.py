@@ -6,6 +6,7 @@ Source: traffic of stream.binance.us recorded in October 2021; Binance's spot do
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.instrument import speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
 
@@ -43,7 +44,7 @@ VENUE = Venue(
     topics_per_request=100,
     topics_per_connection=1024,
     requests_per_second=4.0,  # the limit is 5 a second, and pings and pongs count
-    symbol=lambda instrument: instrument.replace("-", ""),
+    symbol=speller(spot=wire.joined),
     hosts=("stream.binance.us", "api.binance.us"),
     timestamps={
         Channel.TRADES: wire.TIMESTAMP,

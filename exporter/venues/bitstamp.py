@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 
 from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
 from exporter.decoding import DOUBTFUL, Micros, ParseError, Price, Size, reading, unreadable
+from exporter.instrument import speller
 from exporter.model import (
     Ack,
     Answer,
@@ -280,7 +281,7 @@ VENUE = Venue(
     ping_every=30.0,
     topics_per_request=1,
     requests_per_second=10.0,
-    symbol=lambda instrument: instrument.replace("-", "").lower(),
+    symbol=speller(spot=lambda one: f"{one.base}{one.quote}".lower()),
     hosts=("ws.bitstamp.net", "www.bitstamp.net"),
     timestamps={
         Channel.TRADES: "microtimestamp of the trade, in steps of 1 ms",

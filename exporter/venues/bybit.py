@@ -10,6 +10,7 @@ captured in August 2026 by other open-source clients.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
@@ -35,6 +36,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
+from exporter.instrument import Instrument, Product, speller
 from exporter.model import (
     EVERYTHING,
     MARKET_DATA,
@@ -319,10 +321,14 @@ class _BybitInstrument(Struct):
     status: str
     baseCoin: str  # noqa: N815
     quoteCoin: str  # noqa: N815
+    contractType: str = ""  # noqa: N815 - absent on spot and options
+    optionsType: str = ""  # noqa: N815
+    deliveryTime: str = ""  # noqa: N815 - ms; "0": never
 
 
 class _BybitInstruments(Struct):
     rows: list[_BybitInstrument] = msgspec.field(name="list")
+    category: str = "spot"
 
 
 class _MarketsBody(Struct):
@@ -379,14 +385,55 @@ def read_status(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenanc
 
 
 def read_markets(body: bytes) -> tuple[Market, ...]:
-    """Read the tradable spot markets."""
+    """Read the tradable markets of one class; a contract without a delivery is a perpetual."""
     with reading("bybit markets"):
-        rows = msgspec.json.decode(body, type=_MarketsBody).result.rows
+        found = msgspec.json.decode(body, type=_MarketsBody).result
+        product = _CLASSES[found.category]
         return tuple(
-            Market(row.symbol, f"{row.baseCoin}-{row.quoteCoin}")
-            for row in rows
+            Market(row.symbol, _instrument(row, product), product)
+            for row in found.rows
             if row.status == "Trading"
         )
+
+
+def _instrument(row: _BybitInstrument, product: Product) -> str:
+    pair = f"{row.baseCoin}-{row.quoteCoin}"
+    if product is Product.SPOT:
+        return pair
+    if row.deliveryTime in ("", "0"):
+        return f"{pair}-PERP"
+    expiry = datetime.fromtimestamp(seconds(row.deliveryTime, 1e3), UTC).strftime("%y%m%d")
+    if product is not Product.OPTION:
+        return f"{pair}-{expiry}"
+    strike = row.symbol.split("-")[2]
+    return f"{pair}-{expiry}-{strike}-{row.optionsType[:1]}"
+
+
+_CLASSES = {each.value: each for each in Product}  # the venue's names of them are ours
+_MONTHS = "FGHJKMNQUVXZ"  # the letters of futures' months
+
+
+def _delivery(expiry: str) -> str:
+    """Format YYMMDD as the venue does: ``26DEC25``, the day without a zero."""
+    moment = datetime.strptime(expiry, "%y%m%d").replace(tzinfo=UTC)
+    return f"{moment.day}{moment.strftime('%b%y').upper()}"
+
+
+def _perpetual(one: Instrument) -> str:
+    """Format a perpetual: that in USDC has a word of its own (``BTCPERP``)."""
+    return f"{one.base}{'PERP' if one.quote == 'USDC' else one.quote}"
+
+
+def _dated(one: Instrument) -> str:
+    if one.product is Product.INVERSE:  # BTCUSDZ25: a letter for the month
+        return f"{one.base}{one.quote}{_MONTHS[int(one.expiry[2:4]) - 1]}{one.expiry[:2]}"
+    base = one.base if one.quote == "USDC" else f"{one.base}{one.quote}"
+    return f"{base}-{_delivery(one.expiry)}"
+
+
+def _option(one: Instrument) -> str:
+    end = "" if one.quote in ("USD", "USDC") else f"-{one.quote}"
+    return f"{one.base}-{_delivery(one.expiry)}-{one.strike}-{one.right}{end}"
 
 
 class _BybitTicker(Struct):
@@ -422,7 +469,7 @@ def read_best(body: bytes) -> MarketState:
         return MarketState(state=(row.bid1Price, row.bid1Size, row.ask1Price, row.ask1Size))
 
 
-_TICKER = "/v5/market/tickers?category=spot&symbol={symbol}"
+_TICKER = "/v5/market/tickers?category={category}&symbol={symbol}"
 
 
 def fault(answer: Answer) -> Reason | None:
@@ -482,7 +529,16 @@ VENUE = Venue(
     ),
     fault=fault,
     rest_limits=(RestLimit(name="requests_5s", weight=600, window=5.0),),
-    markets_path="/v5/market/instruments-info?category=spot",  # spot comes in one page
+    # Spot comes in one page, the others of up to 1000 markets (there are some 700 linear ones).
+    markets_path="/v5/market/instruments-info?category=spot",
+    more_markets={
+        Product.LINEAR: ("/v5/market/instruments-info?category=linear&limit=1000",),
+        Product.INVERSE: ("/v5/market/instruments-info?category=inverse&limit=1000",),
+        Product.OPTION: tuple(
+            f"/v5/market/instruments-info?category=option&baseCoin={base}&limit=1000"
+            for base in ("BTC", "ETH")
+        ),
+    },
     read_markets=read_markets,
     other_rest_urls=("https://api.bytick.com",),
     regions=_REGIONS,
@@ -525,7 +581,13 @@ VENUE = Venue(
     topics_per_request=10,
     topics_per_connection=500,  # all topics of a connection may have 21,000 characters together
     request_length=21_000,
-    symbol=lambda instrument: instrument.replace("-", ""),
+    categories={each: each.value for each in Product},
+    symbol=speller(
+        spot=lambda one: f"{one.base}{one.quote}",
+        perpetual=_perpetual,
+        dated=_dated,
+        option=_option,
+    ),
     # The retired v2 protocol had other paths on the same hosts.
     hosts=(
         "stream.bybit.com/v5",
@@ -541,6 +603,7 @@ VENUE = Venue(
     source="bybit-exchange/docs v5 at 072c197, read 2026-07-24",
     checked="documentation",
     unsure=(
+        "how dated futures and options are spelled, beside the examples of the documentation",
         "that the regions ae, eu and nl take the global streams",
         "whether u of orderbook.50 rises by exactly 1; another step counts as a gap",
     ),

@@ -26,6 +26,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
+from exporter.instrument import speller
 from exporter.model import (
     EVERYTHING,
     Ack,
@@ -449,7 +450,7 @@ VENUE = Venue(
     topics_per_request=100,
     topics_per_connection=300,
     requests_per_second=5.0,  # the stricter of two documented limits is 10 a second
-    symbol=lambda instrument: instrument,
+    symbol=speller(spot=lambda one: f"{one.base}-{one.quote}".upper()),
     hosts=(
         "ws-feed.exchange.coinbase.com",
         "ws-feed.pro.coinbase.com",

@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from exporter.contracts import BookRules, SequenceRule, Venue
 from exporter.decoding import DOUBTFUL, Moment, ParseError, Price, Size, epoch, unreadable
+from exporter.instrument import speller
 from exporter.model import (
     Ack,
     Channel,
@@ -342,7 +343,7 @@ VENUE = Venue(
     ping_every=30.0,
     topics_per_request=100,
     request_group=_channel,
-    symbol=lambda instrument: instrument.replace("-", "/"),
+    symbol=speller(spot=lambda one: f"{one.base}/{one.quote}"),
     hosts=("ws.kraken.com/v2", "beta-ws.kraken.com/v2", "api.kraken.com"),
     timestamps={
         Channel.TRADES: "timestamp of the execution (µs)",

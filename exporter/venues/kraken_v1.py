@@ -14,6 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from exporter.contracts import BookRules, Venue
 from exporter.decoding import DOUBTFUL, ParseError, Price, Size, unreadable
+from exporter.instrument import speller
 from exporter.model import Ack, Channel, Control, Depth, Event, Kline, Quote, Side, Trade
 from exporter.venues.families import kraken as family
 
@@ -295,7 +296,7 @@ VENUE = Venue(
     ping_every=30.0,
     topics_per_request=100,
     request_group=_channel,
-    symbol=family.frozen,
+    symbol=speller(spot=family.frozen),
     hosts=("ws.kraken.com", "beta-ws.kraken.com"),
     timestamps={
         Channel.TRADES: "time of the newest trade in the frame (µs)",

@@ -33,6 +33,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
+from exporter.instrument import speller
 from exporter.model import (
     EVERYTHING,
     Ack,
@@ -499,7 +500,7 @@ VENUE = Venue(
     request_group=_channel,
     topics_per_connection=300,
     requests_per_second=8.0,  # the limit is 100 in 10 s, and pings count
-    symbol=lambda instrument: instrument,
+    symbol=speller(spot=lambda one: f"{one.base}-{one.quote}".upper()),
     hosts=(
         "ws-api-spot.kucoin.com",
         "ws-api.kucoin.com",

@@ -36,6 +36,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
+from exporter.instrument import Instrument, Product, speller
 from exporter.model import (
     EVERYTHING,
     Ack,
@@ -455,6 +456,7 @@ class _OkxInstrument(Struct):
     state: str
     baseCcy: str = ""  # noqa: N815
     quoteCcy: str = ""  # noqa: N815
+    ctType: str = ""  # noqa: N815 - of contracts: linear or inverse
 
 
 class _OkxInstruments(Struct):
@@ -502,17 +504,24 @@ def read_status(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenanc
 
 
 def read_markets(body: bytes) -> tuple[Market, ...]:
-    """Read the tradable markets; what is not spot keeps its own name (``BTC-USDT-SWAP``)."""
+    """Read the tradable markets. Contracts are named as here, but that a perpetual is a SWAP."""
     with reading("okx markets"):
         rows = msgspec.json.decode(body, type=_OkxInstruments).data
-        return tuple(
-            Market(
-                row.instId,
-                f"{row.baseCcy}-{row.quoteCcy}" if row.instType == "SPOT" else row.instId,
-            )
-            for row in rows
-            if row.state == "live"
-        )
+        return tuple(_market(row) for row in rows if row.state == "live")
+
+
+def _market(row: _OkxInstrument) -> Market:
+    if row.instType == "SPOT":
+        return Market(row.instId, f"{row.baseCcy}-{row.quoteCcy}")
+    name = row.instId
+    if row.instType == "SWAP":
+        name = name.removesuffix("-SWAP") + "-PERP"
+    product = {"linear": Product.LINEAR, "inverse": Product.INVERSE}.get(row.ctType)
+    return Market(row.instId, name, Product.OPTION if row.instType == "OPTION" else product)
+
+
+def _pair(instrument: Instrument) -> str:
+    return f"{instrument.base}-{instrument.quote}".upper()
 
 
 class _OkxRow(Struct):
@@ -564,6 +573,11 @@ def fault(answer: Answer) -> Reason | None:
             return Reason.BODY_INVALID if answer.status == 200 else None
 
 
+_CONTRACTS = (
+    "/api/v5/public/instruments?instType=SWAP",
+    "/api/v5/public/instruments?instType=FUTURES",
+)
+
 VENUE = Venue(
     name="okx",
     title="OKX",
@@ -582,6 +596,15 @@ VENUE = Venue(
     fault=fault,
     rest_limits=(RestLimit(name="requests_2s", weight=10, window=2.0),),
     markets_path="/api/v5/public/instruments?instType=SPOT",
+    # Source: ccxt 4.5.90 asks the same; options by the family, of which these two are the largest.
+    more_markets={
+        Product.LINEAR: _CONTRACTS,
+        Product.INVERSE: _CONTRACTS,
+        Product.OPTION: (
+            "/api/v5/public/instruments?instType=OPTION&uly=BTC-USD",
+            "/api/v5/public/instruments?instType=OPTION&uly=ETH-USD",
+        ),
+    },
     read_markets=read_markets,
     status_page=None,  # www.okx.com/status is for people
     # Source of the second REST address and of both regions: a client's table of "Regional API
@@ -641,7 +664,12 @@ VENUE = Venue(
     topics_per_connection=200,
     request_length=60_000,  # of 64 KiB
     requests_per_second=2.0,  # 480 requests an hour at most
-    symbol=lambda instrument: instrument,
+    symbol=speller(
+        spot=_pair,
+        perpetual=lambda one: f"{_pair(one)}-SWAP",
+        dated=lambda one: f"{_pair(one)}-{one.expiry}",
+        option=lambda one: f"{_pair(one)}-{one.expiry}-{one.strike}-{one.right}",
+    ),
     hosts=(
         "ws.okx.com",
         "wseea.okx.com",

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 
 from exporter import venues
 from exporter.__main__ import main
@@ -126,3 +127,73 @@ def test_a_mistake_outweighs_a_silence(tmp_path: Path, capsys: pytest.CaptureFix
     assert 'found "DOGE-EUR"' in err[0]
     assert err[1].startswith("could not be asked: bybit: http://")
     assert err[2] == "1 mistake"
+
+
+def test_each_class_of_markets_is_asked_for_where_it_is_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A swap is no spot market, nor is a linear contract: their lists are asked, each once."""
+    lists = {
+        "/v5/market/instruments-info?category=spot": _bybit("spot", ("BTCUSDT", "BTC", "USDT", {})),
+        "/v5/market/instruments-info?category=linear&limit=1000": _bybit(
+            "linear",
+            ("ETHUSDT", "ETH", "USDT", {"contractType": "LinearPerpetual", "deliveryTime": "0"}),
+            ("1000XUSDT", "1000X", "USDT", {"contractType": "NewPerpetual"}),
+            ("BTCUSDT-25DEC26", "BTC", "USDT", {"deliveryTime": "1798185600000"}),
+        ),
+        "/api/v5/public/instruments?instType=SWAP": _okx(
+            {"instId": "BTC-USD-SWAP", "instType": "SWAP", "ctType": "inverse"}
+        ),
+        "/api/v5/public/instruments?instType=FUTURES": _okx(
+            {"instId": "BTC-USD-261225", "instType": "FUTURES", "ctType": "inverse"}
+        ),
+    }
+    asked: list[str] = []
+    file = tmp_path / "c.yml"
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        return web.json_response(lists[request.path_qs])
+
+    async def run() -> int:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            served = web.TCPSite(runner, "127.0.0.1", 0)
+            await served.start()
+            base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            file.write_text(
+                "exchanges:\n"
+                f"  - {{venue: bybit, rest_url: '{base}', symbols: [BTC-USDT, ETH-USDT-PERP,\n"
+                "      1000X-USDT-PERP, BTC-USDT-261225,\n"
+                "      {venue_symbol: BTCUSDT-25DEC26, product: linear}]}\n"
+                f"  - {{venue: okx, rest_url: '{base}', symbols: [BTC-USD-PERP, BTC-USD-261225,\n"
+                "      BTC-USDT-PERP]}\n"
+            )
+            return await asyncio.to_thread(main, ["check", "--online", str(file)])
+        finally:
+            await runner.cleanup()
+
+    status = asyncio.run(asyncio.wait_for(run(), 30.0))
+    _, err = capsys.readouterr()
+    assert sorted(asked) == sorted(lists)
+    assert status == 1
+    assert err.splitlines() == [
+        f'{file}:6: exchanges[1].symbols[2]: found "BTC-USDT-PERP", expected a market that okx '
+        'lists; did you mean "BTC-USD-PERP"?',
+        "1 mistake",
+    ]
+
+
+def _bybit(category: str, *rows: tuple[str, str, str, dict[str, str]]) -> dict[str, object]:
+    listed = [
+        {"symbol": symbol, "baseCoin": base, "quoteCoin": quote, "status": "Trading", **more}
+        for symbol, base, quote, more in rows
+    ]
+    return {"retCode": 0, "result": {"category": category, "list": listed}}
+
+
+def _okx(*rows: dict[str, str]) -> dict[str, object]:
+    return {"code": "0", "data": [{"state": "live", **row} for row in rows]}

@@ -12,6 +12,7 @@ from exporter.config import (
     AnomalyConfig,
     BreakerConfig,
     Config,
+    ConfigError,
     EndpointConfig,
     ExchangeConfig,
     LogConfig,
@@ -25,6 +26,7 @@ from exporter.config import (
     budget_share,
     config_hash,
     connections,
+    read,
     rest_limits,
     subscriptions,
     targets,
@@ -32,7 +34,10 @@ from exporter.config import (
 )
 from exporter.config import site as site_of
 from exporter.config.section import ListKind, Section, keys
+from exporter.instrument import Product
 from exporter.model import Channel, QueuePolicy
+from exporter.streams.stream import spread
+from exporter.venues import load, names
 from tests.config.fakes import VENUES, complaints, load_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -257,6 +262,55 @@ def test_subscriptions_are_what_the_venue_offers() -> None:
         ("trades:XBT", "BTC-USDT"),
         ("trades:ETHX", "ETH-USDT"),
     ]
+
+
+def test_markets_are_taken_by_name_or_by_the_venue_s_own_symbol() -> None:
+    """Any script; a venue's symbol whatever it looks like, and of the class that is said."""
+    text = (
+        "exchanges: [{venue: bybit, symbols: [BTC-USDT, BTC-USDT-PERP, 币安人生-USDT,"
+        " {venue_symbol: 'a b/ü'}, {venue_symbol: BTCUSDT, product: inverse}],"
+        " streams: [{channels: [trades]}]}]"
+    )
+    exchange = read(text, "x", names(), load).exchanges[0]
+    found = subscriptions(exchange, exchange.streams[0], load("bybit"))
+    assert [(str(each.instrument), each.symbol, each.product) for each in found] == [
+        ("BTC-USDT", "BTCUSDT", Product.SPOT),
+        ("BTC-USDT-PERP", "BTCUSDT", Product.LINEAR),
+        ("币安人生-USDT", "币安人生USDT", Product.SPOT),
+        ("a b/ü", "a b/ü", Product.SPOT),
+        ("BTCUSDT", "BTCUSDT", Product.INVERSE),
+    ]
+    parts = [{each.product for each in part} for part in spread(found, load("bybit"))]
+    assert parts == [{Product.SPOT}, {Product.LINEAR}, {Product.INVERSE}]
+    assert connections(found, load("bybit")) == 3
+
+
+def test_a_stream_s_address_says_what_a_bare_pair_is() -> None:
+    """A Bybit whose stream_url is that of linear contracts has always meant those."""
+    urls = {"wss://stream.bybit.com/v5/public/linear": Product.LINEAR, "wss://x/feed": Product.SPOT}
+    for url, product in urls.items():
+        text = f"exchanges: [{{venue: bybit, symbols: [BTC-USDT], stream_url: '{url}'}}]"
+        exchange = read(text, "x", names(), load).exchanges[0]
+        found = subscriptions(exchange, exchange.streams[0], load("bybit"))
+        assert {each.product for each in found} == {product}
+
+
+@pytest.mark.parametrize(
+    ("venue", "symbol", "complaint"),
+    [
+        ("binance", "BTC-USDT-PERP", "it has no perpetuals, only spot"),
+        ("coinbase", "BTC-USD-261225", "it has no dated futures, only spot"),
+        ("binance_futures", "BTC-USD-PERP", "it has no inverse perpetuals, only linear"),
+    ],
+)
+def test_a_kind_of_market_that_the_venue_lacks_is_refused(
+    venue: str, symbol: str, complaint: str
+) -> None:
+    """It would be acknowledged under a made-up symbol and stay silent."""
+    text = f"exchanges: [{{venue: {venue}, symbols: [{symbol}]}}]"
+    with pytest.raises(ConfigError, match=complaint) as refused:
+        read(text, "x", names(), load)
+    assert refused.value.complaints[0].startswith("x:1: exchanges[0].symbols[0]: found")
 
 
 def test_connections_follow_routes_and_limits() -> None:

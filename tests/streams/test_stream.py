@@ -16,6 +16,7 @@ from exporter.contracts import Clock, ConnectionLostError, FetchFailedError, Pre
 from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.flow.rate_limit import Ban
+from exporter.instrument import Product
 from exporter.model import (
     Ack,
     Answer,
@@ -32,6 +33,7 @@ from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import StreamListener
 from exporter.streams.session import Timing
 from exporter.streams.stream import Stream, spread
+from exporter.venues import load
 from tests.fakes import FakeClock, ScriptedSocket, Step, run_virtual
 from tests.streams import toy
 
@@ -382,6 +384,21 @@ def test_a_connection_that_goes_deaf_is_made_elsewhere() -> None:
     world.scripts = [[30.0, toy.trade("t.A", 1)]]
     world.play(120.0)
     assert [url for _, url in world.attempts][:2] == ["ws://one.example", "ws://two.example"]
+
+
+def test_a_stream_is_opened_where_its_class_of_markets_is_served() -> None:
+    """Below whatever address, the last segment is that of the class; other addresses stay."""
+    bybit = load("bybit")
+    route = bybit.route(Channel.BOOK, Product.LINEAR)
+    for base, url in (
+        ("wss://stream.bybit.com/v5/public/spot", "wss://stream.bybit.com/v5/public/linear"),
+        ("ws://127.0.0.1:1/bybit/v5/public/spot", "ws://127.0.0.1:1/bybit/v5/public/linear"),
+        ("ws://127.0.0.1:1/feed", "ws://127.0.0.1:1/feed"),
+    ):
+        assert bybit.stream_url(base, route) == url
+    okx = load("okx")
+    route = okx.route(Channel.KLINES, Product.OPTION)
+    assert okx.stream_url("wss://ws.okx.com/ws/v5", route) == "wss://ws.okx.com/ws/v5/business"
 
 
 def test_only_ten_seconds_of_life_reset_the_backoff() -> None:

@@ -18,12 +18,14 @@ def test_recorded_traffic_is_understood() -> None:
 
 @pytest.mark.shared
 def test_markets_and_their_spelling() -> None:
-    """A pair is its perpetual; dated contracts keep their own symbol."""
+    """A pair alone is its perpetual; a dated contract is named by its last day."""
     assert VENUE.read_markets is not None
     ((_, body),) = rest_bodies("binance_coinm/markets.txt")
     found = {market.instrument: market.symbol for market in VENUE.read_markets(body)}
-    assert found["BTC-USD"] == VENUE.symbol("BTC-USD") == "BTCUSD_PERP"
-    assert found["BTCUSD_210924"] == VENUE.symbol("BTCUSD_210924") == "BTCUSD_210924"
+    assert found["BTC-USD-PERP"] == VENUE.symbol("BTC-USD") == "BTCUSD_PERP"
+    assert found["BTC-USD-PERP"] == VENUE.symbol("BTC-USD-PERP")
+    assert found["BTC-USD-210924"] == VENUE.symbol("BTC-USD-210924") == "BTCUSD_210924"
+    assert all(VENUE.symbol(name) == symbol for name, symbol in found.items())
 
 
 @pytest.mark.shared

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.decoding import ParseError
-from exporter.model import Channel, Continuity, Depth, Quote
+from exporter.model import Channel, Continuity, Depth, Market, Quote
 from exporter.venues import load
 from tests.venues.truth import assert_understood, rest_bodies
 
@@ -66,17 +66,30 @@ def test_quotes_have_a_time_here() -> None:
 
 @pytest.mark.shared
 def test_markets_tell_perpetuals_from_dated_contracts() -> None:
-    """A pair is its perpetual; a dated contract keeps its own name, as does its spelling."""
+    """A pair alone is its perpetual; a dated contract is named by its last day."""
     assert VENUE.read_markets is not None
     ((_, body),) = rest_bodies("binance_futures/markets.txt")
     found = {market.instrument: market.symbol for market in VENUE.read_markets(body)}
-    assert found["BTC-USDT"] == VENUE.symbol("BTC-USDT") == "BTCUSDT"
+    assert found["BTC-USDT-PERP"] == VENUE.symbol("BTC-USDT") == "BTCUSDT"
+    assert found["BTC-USDT-PERP"] == VENUE.symbol("BTC-USDT-PERP")
     dated = (
         b'{"symbols":[{"symbol":"BTCUSDT_240628","contractType":"CURRENT_QUARTER",'
         b'"status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT"}]}'
     )
     (market,) = VENUE.read_markets(dated)
-    assert market.instrument == market.symbol == VENUE.symbol("BTCUSDT_240628")
+    assert market.symbol == VENUE.symbol(market.instrument) == "BTCUSDT_240628"
+    assert market.instrument == "BTC-USDT-240628"
+
+
+def test_a_type_of_contract_that_came_later_is_a_perpetual() -> None:
+    """TRADIFI_PERPETUAL did in 2026; whatever has no last day in its symbol never ends."""
+    assert VENUE.read_markets is not None
+    for kind in ("PERPETUAL", "TRADIFI_PERPETUAL", "PERPETUAL_DELIVERING", "SOMETHING_NEW", ""):
+        body = (
+            b'{"symbols":[{"symbol":"TSLAUSDT","contractType":"%b","status":"TRADING",'
+            b'"baseAsset":"TSLA","quoteAsset":"USDT"}]}' % kind.encode()
+        )
+        assert VENUE.read_markets(body) == (Market("TSLAUSDT", "TSLA-USDT-PERP"),)
 
 
 @pytest.mark.shared

@@ -266,7 +266,7 @@ def test_every_channel_can_be_held_against_rest(name: str) -> None:
     for where in venue.cross_checks.values():
         assert where.path.startswith("/")
         symbol = where.spell(venue.symbol("BTC-USDT"))
-        path = where.path.format(symbol=symbol, lower=symbol.lower())
+        path = venue.place(where.path, symbol, venue.plain)
         assert re.search("(btc|xbt)[-/]?usdt", path, re.IGNORECASE)
         assert not re.search(r"[{}\s]", path)
         assert all(1 <= where.weight <= limit.weight for limit in venue.rest_limits)

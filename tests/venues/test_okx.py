@@ -211,7 +211,7 @@ def test_subscribing() -> None:
 
 @pytest.mark.shared
 def test_recorded_markets_are_understood() -> None:
-    """All 25 recorded lists are read; what is not spot keeps its own name."""
+    """All 25 recorded lists are read; a perpetual is named as one, and spelled as a SWAP."""
     assert VENUE.read_markets is not None
     spots = set()
     for url, body in rest_bodies("okx/markets.txt"):
@@ -220,7 +220,9 @@ def test_recorded_markets_are_understood() -> None:
         if "SPOT" in url:
             spots |= set(markets)
         else:
-            assert all(market.symbol == market.instrument for market in markets)
+            for market in markets:
+                assert VENUE.symbol(market.instrument) == market.symbol
+                assert market.instrument.endswith("-PERP") is market.symbol.endswith("-SWAP")
     assert Market("BTC-USDT", "BTC-USDT") in spots
 
 

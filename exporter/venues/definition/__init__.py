@@ -73,7 +73,7 @@ def _venue(shape: VenueShape, edition: str) -> Venue:
         markets_path=None if listing is None else listing.path,
         read_markets=None if listing is None else rest.markets(shape.name, listing, shape.symbols),
         status_page=base.status_page,
-        symbol=rest.speller(shape.symbols),
+        symbol=rest.spelling(shape.symbols),
         hosts=tuple(dict.fromkeys(urlsplit(url).netloc for url in (*urls, base.url))),
         source=shape.source,
         checked=shape.checked,

@@ -10,6 +10,7 @@ from exporter.contracts import ReadStatus
 from exporter.decoding import ParseError, any_time, json_path, json_value, reading
 from exporter.expectations import Document, same, unmet
 from exporter.flow.patterns import AT_ONCE
+from exporter.instrument import Instrument, speller
 from exporter.model import (
     EVERYTHING,
     Answer,
@@ -103,17 +104,17 @@ def _holds(expected: Expectation, document: Document) -> bool:
         return False
 
 
-def speller(shape: SymbolsShape) -> Callable[[str], str]:
-    """Return what spells an instrument the venue's way."""
+def spelling(shape: SymbolsShape) -> Callable[[str], str]:
+    """Return what spells an instrument the venue's way; a definition is of spot markets."""
 
-    def spell(instrument: str) -> str:
-        base, quote, *_ = instrument.split("-")
+    def spell(instrument: Instrument) -> str:
+        base, quote = instrument.base, instrument.quote
         found = shape.form.format(
             base=shape.rename.get(base, base), quote=shape.rename.get(quote, quote)
         )
         return found.lower() if shape.lower else found
 
-    return spell
+    return speller(spot=spell)
 
 
 def markets(

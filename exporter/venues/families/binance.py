@@ -25,6 +25,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
+from exporter.instrument import Instrument
 from exporter.model import (
     EVERYTHING,
     Ack,
@@ -456,7 +457,7 @@ class _BinanceSymbol(Struct):
     quoteAsset: str  # noqa: N815
     status: str = ""
     contractStatus: str = ""  # noqa: N815 - COIN-M's name for the status
-    contractType: str = "PERPETUAL"  # noqa: N815 - futures alone
+    contractType: str | None = None  # noqa: N815 - futures alone
 
 
 class _Info(Struct):
@@ -482,20 +483,31 @@ def read_status(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenanc
 def read_markets(body: bytes) -> tuple[Market, ...]:
     """Read the tradable markets. The split of a symbol is never guessed from its letters.
 
-    A dated contract keeps its own symbol as the instrument: its pair belongs to the perpetual.
+    A contract that does not end by a date in its symbol is a perpetual, also of a type that came
+    later than this (TRADIFI_PERPETUAL did); spot has no type at all.
     """
     with reading("binance markets"):
         rows = msgspec.json.decode(body, type=_Info).symbols
         return tuple(
-            Market(
-                row.symbol,
-                f"{row.baseAsset}-{row.quoteAsset}"
-                if row.contractType == "PERPETUAL"
-                else row.symbol,
-            )
+            Market(row.symbol, _instrument(row))
             for row in rows
             if "TRADING" in (row.status, row.contractStatus)
         )
+
+
+def _instrument(row: _BinanceSymbol) -> str:
+    pair = f"{row.baseAsset}-{row.quoteAsset}"
+    if row.contractType is None:
+        return pair
+    expiry = row.symbol.rpartition("_")[2]
+    if "PERPETUAL" not in row.contractType and len(expiry) == 6 and expiry.isdecimal():
+        return f"{pair}-{expiry}"
+    return f"{pair}-PERP"
+
+
+def joined(instrument: Instrument) -> str:
+    """Format a pair as one word; assets may be in any script (币安人生USDT)."""
+    return f"{instrument.base}{instrument.quote}".upper()
 
 
 def fault(answer: Answer) -> Reason | None:

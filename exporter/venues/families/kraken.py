@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 
 from exporter.contracts import CrossCheck, Endpoint, RestLimit
 from exporter.decoding import DOUBTFUL, Moment, ParseError, epoch, reading
+from exporter.instrument import Instrument
 from exporter.model import (
     EVERYTHING,
     Answer,
@@ -61,9 +62,9 @@ def modern(wsname: str) -> str:
     return "/".join(_OURS.get(part, part) for part in wsname.split("/"))
 
 
-def frozen(instrument: str) -> str:
+def frozen(instrument: Instrument) -> str:
     """Format an instrument as WebSocket v1 does: ``BTC-USD`` becomes ``XBT/USD``."""
-    return "/".join(_THEIRS.get(part, part) for part in instrument.split("-"))
+    return "/".join(_THEIRS.get(part, part) for part in (instrument.base, instrument.quote))
 
 
 class _KrakenFamilyPair(Struct):
