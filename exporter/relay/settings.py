@@ -30,7 +30,7 @@ from exporter.relay.triage_client import TriageClient, TriageRules
 
 def all_notifiers() -> dict[str, Notifier]:
     """Return every notifier by its name."""
-    return {name: notifiers.load(name) for name in notifiers.names()}
+    return {name: notifiers.load(name) for name in notifiers.choices()}
 
 
 def load(file: str | Path, environ: Mapping[str, str] | None = None) -> RelayConfig:

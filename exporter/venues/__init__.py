@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
+from exporter import plugins
 from exporter.config import Config, ConfigError, DefinedVenue
 from exporter.contracts import Venue
 from exporter.venues.families.services import SERVICES
@@ -17,15 +18,29 @@ _YAML = (".yml", ".yaml")
 
 @cache
 def names() -> tuple[str, ...]:
-    """Return the names of all venues, sorted: one for each file of this folder."""
+    """Return the names of the program's own venues, sorted: one for each file of this folder."""
     modules = [module.name for module in iter_modules(__path__) if not module.ispkg]
     definitions = [file.stem for file in _folder().glob("*.yml")]
     return tuple(sorted([*modules, *definitions]))
 
 
 def choices() -> tuple[str, ...]:
-    """Return all that a config may name: the venues, and services of which nothing is known."""
-    return (*names(), *SERVICES)
+    """Return all that a config may name: our venues, other packages', and unknown services."""
+    return (*names(), *SERVICES, *installed().good)
+
+
+@cache
+def installed() -> plugins.Plugins:
+    """Return the venues of other packages."""
+    return plugins.found(plugins.VENUES, (*names(), *SERVICES), _unfit)
+
+
+def _unfit(name: str, value: object) -> str:
+    if not isinstance(value, Venue):
+        return f"found {type(value).__name__}, expected an exporter.contracts.Venue"
+    if value.name != name:
+        return f"found a venue of the name {value.name!r}, expected that of the entry point"
+    return ""
 
 
 def by_url(url: str) -> Venue | None:
@@ -46,7 +61,8 @@ def load(name: str) -> Venue:
     if name in SERVICES:
         return SERVICES[name]
     if name not in names():
-        raise KeyError(name)
+        found: Venue = installed().good[name]
+        return found
     file = _folder() / f"{name}.yml"
     if file.exists():
         from exporter.venues import definition

@@ -9,18 +9,39 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+from exporter import plugins
 from exporter.contracts import Notifier
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """Return the names of all notifiers, sorted."""
+    """Return the names of the program's own notifiers, sorted."""
     return tuple(sorted(module.name for module in iter_modules(__path__)))
+
+
+def choices() -> tuple[str, ...]:
+    """Return all that a config may name: our notifiers, and those of other packages."""
+    return (*names(), *installed().good)
+
+
+@cache
+def installed() -> plugins.Plugins:
+    """Return the notifiers of other packages."""
+    return plugins.found(plugins.NOTIFIERS, names(), _unfit)
+
+
+def _unfit(name: str, value: object) -> str:
+    if not isinstance(value, Notifier):
+        return f"found {type(value).__name__}, expected an exporter.contracts.Notifier"
+    if value.name != name:
+        return f"found a notifier of the name {value.name!r}, expected that of the entry point"
+    return ""
 
 
 def load(name: str) -> Notifier:
     """Return the notifier of that name. Raises KeyError."""
     if name not in names():
-        raise KeyError(name)
+        found: Notifier = installed().good[name]
+        return found
     notifier: Notifier = import_module(f"{__name__}.{name}").NOTIFIER
     return notifier

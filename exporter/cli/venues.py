@@ -1,0 +1,68 @@
+"""List the venues that a config may name, and what other packages add or fail to."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exporter.contracts import Venue
+
+HELP = """\
+Prints every venue: its name for the config, its market data, whether its books carry a checksum,
+what it was checked against, and where it comes from: the program, an installed package (entry
+points exchange_exporter.venues) or a folder of definitions. Notifiers and detectors of other
+packages (exchange_exporter.notifiers, exchange_exporter.detectors) follow.
+
+exit status: 0 all fit, 1 something was refused (each said in one line), 2 a folder cannot be read
+"""
+REFUSED, UNUSABLE = 1, 2
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument(
+        "--venues.dir", dest="venues_dir", metavar="DIR", type=Path,
+        help="folder of venue definitions in YAML",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the lists; return the exit status."""
+    from exporter import venues
+    from exporter.anomaly import detectors
+    from exporter.cli.check import aligned
+    from exporter.relay import notifiers
+
+    packages = venues.installed()
+    rows: list[tuple[str, ...]] = [
+        ("venue", "title", "channels", "checksum", "checked against", "from")
+    ]
+    for name in venues.choices():
+        rows.append(_row(venues.load(name), packages.packages.get(name, "exchange-exporter")))
+    refused = [*packages.refused]
+    try:
+        for each in () if args.venues_dir is None else venues.folder(args.venues_dir):
+            if isinstance(each, tuple):
+                refused += each
+            else:
+                rows.append(_row(each.venue, each.file))
+    except OSError as error:
+        print(f"exchange-exporter venues: {args.venues_dir}: {error.strerror}", file=sys.stderr)
+        return UNUSABLE
+    print("\n".join(aligned(rows, numbers=0)))
+    for kind, found in (("notifier", notifiers.installed()), ("detector", detectors.installed())):
+        for name in found.good:
+            print(f"{kind} {name}, from {found.packages[name]}")
+        refused += found.refused
+    for line in refused:
+        print(f"refused: {line}", file=sys.stderr)
+    return REFUSED if refused else 0
+
+
+def _row(venue: Venue, source: str) -> tuple[str, ...]:
+    summed = venue.book is not None and venue.book.checksum is not None
+    channels = ", ".join(venue.topics) or "-"
+    return venue.name, venue.title, channels, "yes" if summed else "-", venue.checked, source
