@@ -49,6 +49,12 @@ interop: ## Set other people's clients on the simulated venues; prints client by
 	@scripts/tools interop
 	$(BIN)/python -m tests.interop $(ARGS)
 
+venue-drift: ## Compare addresses, channels and REST paths with the newest ccxt of PyPI (network; weekly)
+	@scripts/setup dev
+	@[ -x $(VENV)/drift/bin/python ] || $(PYTHON) -m venv $(VENV)/drift
+	@$(VENV)/drift/bin/python -m pip install --quiet --disable-pip-version-check --upgrade ccxt
+	PYTHONPATH=. $(BIN)/python scripts/venue_drift.py $(VENV)/drift/bin/python
+
 soak: ## Let ten simulated exchanges misbehave for an hour: memory, tasks and descriptors stay flat
 	@scripts/setup dev
 	$(BIN)/python scripts/benchmarks/chaos.py --soak --for=3600 $(ARGS)
