@@ -38,7 +38,7 @@ sequences: ## Hold the relay's state machine to its promises over a hundred thou
 
 schedules: ## Run twenty thousand random schedules through bans and restarts: no endpoint starves
 	@scripts/setup dev
-	SCHEDULES=20000 $(BIN)/pytest -q --timeout=0 tests/probes/test_schedule.py $(ARGS)
+	SCHEDULES=20000 $(BIN)/pytest -q --timeout=0 tests/probes/test_schedule.py tests/runtime/test_estimate.py $(ARGS)
 
 matrix: ## Rehearse outages of 20 s to 20 min at the shipped windows, twice in a row (ARGS=exchanges, hours)
 	@scripts/setup dev
