@@ -128,7 +128,9 @@ def _enveloped(name: str, envelope: Tree, kinds: Sequence[_FrameKind], control: 
             asked[each.path] = asked.get(each.path, True) and each.exists is not None
     with _placed(("channels",)):
         for path, exists in asked.items():
-            envelope.add(path, Leaf(Raw if exists else SCALAR, UNSET))
+            values = [v for k in kinds for c in k.conditions if c.path == path for v in c.values]
+            texts = str if all(isinstance(each, str) for each in values) else SCALAR
+            envelope.add(path, Leaf(Raw if exists else texts, UNSET))
         decode = msgspec.json.Decoder(envelope.struct("Envelope")).decode
     rows: list[_FrameRows] = []
     for kind in kinds:
@@ -157,9 +159,11 @@ def _enveloped(name: str, envelope: Tree, kinds: Sequence[_FrameKind], control: 
                     return control(frame)
                 at, decoded, many, backwards, make = read
                 found = decoded(frame if at is None else at(outside))
+                if not many:
+                    return make(outside, (found,), frame)
                 if backwards:
                     found.reverse()
-                return make(outside, found if many else (found,), frame)
+                return make(outside, found, frame)
             except DOUBTFUL:  # perhaps an answer, which names what market data is told apart by
                 with suppress(*DOUBTFUL):
                     return control(frame)
