@@ -101,7 +101,10 @@ class Encoder:
             _plain(row) for row, section in zip(rows, order.tolist(), strict=True) if not section
         ]
         entries = list(self._register)[before:]
-        texts = [json.dumps(each, separators=(",", ":")).encode() for each in (entries, rare)]
+        texts = [
+            json.dumps(each, separators=(",", ":"), default=msgspec.to_builtins).encode()
+            for each in (entries, rare)
+        ]
         lengths = map(len, texts)
         head = _HEAD.pack(VERSION, len(sections), len(rows), before, *lengths, base)
         table = b"".join(_SECTION.pack(*section[:3]) for section in sections)
@@ -219,5 +222,7 @@ def _row(plain: Any) -> Row:
     if name == "Depth":
         bids, asks = fields["levels"]
         fields["levels"] = ([(p, s) for p, s in bids], [(p, s) for p, s in asks])
+    if isinstance(fields.get("maintenance"), bool):  # as captures had it until November 2026
+        fields["maintenance"] = {"active": fields["maintenance"]}
     event = msgspec.convert(fields, _RARE[name])
     return Row(float(received), str(exchange), event)

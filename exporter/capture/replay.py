@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from exporter.capture import text_recording
-from exporter.capture.codec import VERSION, CodecError, Decoder, Mark, Row
+from exporter.capture.codec import VERSION, Block, CodecError, Decoder, Mark, Row
 from exporter.capture.playback import UNREADABLE, guess, subscribed
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
@@ -15,6 +16,7 @@ from exporter.flow.segments import Content, DamagedSegmentError, read, segments
 from exporter.model import Ack, Control
 
 CONTENT = Content("capture", VERSION)
+T = TypeVar("T")
 
 
 def captured(path: Path, damaged: Callable[[str], None]) -> Iterator[Row]:
@@ -23,6 +25,17 @@ def captured(path: Path, damaged: Callable[[str], None]) -> Iterator[Row]:
     ``damaged`` is told of each segment that ends early; the next one stands on its own. Raises
     OSError, and ForeignError for a file that is none of ours or of another version.
     """
+    return _read(path, damaged, Block.rows)
+
+
+def blocks(path: Path, damaged: Callable[[str], None]) -> Iterator[Block]:
+    """Yield the blocks of a capture, as arrays; otherwise as `captured`."""
+    return _read(path, damaged, lambda block: (block,))
+
+
+def _read(
+    path: Path, damaged: Callable[[str], None], parts: Callable[[Block], Iterable[T]]
+) -> Iterator[T]:
     found = segments(path) if path.is_dir() else [path]
     if not found:
         raise FileNotFoundError(errno.ENOENT, "No segment of a capture in the directory", str(path))
@@ -30,7 +43,7 @@ def captured(path: Path, damaged: Callable[[str], None]) -> Iterator[Row]:
         decoder = Decoder()
         try:
             for payload in read(segment, CONTENT):
-                yield from decoder.decode(payload).rows()
+                yield from parts(decoder.decode(payload))
         except DamagedSegmentError as damage:
             damaged(str(damage))
         except CodecError as error:

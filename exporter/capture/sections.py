@@ -59,6 +59,24 @@ class RecordSection:
             found["levels"] = self._levels(found["bids"].astype(np.int64) + found["asks"])
         return found
 
+    def fields(self, register: Sequence[Entry]) -> dict[str, Any]:
+        """Return `columns`, and the names and words that they stand for, as arrays of objects."""
+        found = self.columns()
+        entries = [register[number] for number in found["entry"].tolist()]
+        for name in ("exchange", "label", "topic", "symbol"):
+            found[name] = np.array([getattr(each, name) for each in entries], object)
+        flags = found["flags"].tolist()
+        found["snapshot"] = np.array([bool(each & SNAPSHOT) for each in flags], object)
+        if "side" in self.kind.event.__struct_fields__:
+            sides = [_SIDES[each & 3] for each in flags]
+            found["side"] = np.array(
+                ["" if each is None else each.name.lower() for each in sides], object
+            )
+        if "closed" in self.kind.event.__struct_fields__:
+            ends = [_ENDS[each & (CLOSED | OPEN)] for each in flags]
+            found["closed"] = np.array(["" if each is None else each for each in ends], object)
+        return found
+
     def _scale(self, narrow: int) -> Floats:
         places = self.records["places"]
         scale: Floats = c.SCALES[places >> 4 if narrow == at.NARROW_PRICE else places & 15]

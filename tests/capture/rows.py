@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from exporter.capture.rows import Mark, Row
-from exporter.model import Ack, Control, Depth, Kline, Quote, Side, Trade
+from exporter.model import Ack, Control, Depth, Kline, Maintenance, Quote, Side, Trade, TradingMode
 
 # What venues send, and what nobody should: both must come back.
 PRICES: st.SearchStrategy[float] = st.one_of(
@@ -31,6 +31,13 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
 
+MAINTENANCE = st.builds(
+    Maintenance,
+    active=FLAGS,
+    end=maybe(TIMES),
+    title=NAMES,
+    mode=maybe(st.sampled_from(TradingMode)),
+)
 NAMED = (NAMES, NAMES, NAMES, maybe(TIMES))
 TRADES = st.builds(
     Trade,
@@ -65,7 +72,7 @@ DEPTHS = st.builds(
 KLINES = st.builds(Kline, *NAMED, start=TIMES, close=PRICES, closed=TRISTATE)
 RARE = st.one_of(
     st.builds(Ack, NAMES, ok=FLAGS, request=maybe(WHOLES), topics=st.tuples(NAMES), reason=NAMES),
-    st.builds(Control, NAMES, reply=maybe(NAMES), maintenance=TRISTATE),
+    st.builds(Control, NAMES, reply=maybe(NAMES), maintenance=maybe(MAINTENANCE)),
     st.builds(Mark, NAMES, topic=NAMES, facts=st.dictionaries(NAMES, NAMES, max_size=2)),
 )
 ROWS = st.builds(Row, TIMES, NAMES, st.one_of(TRADES, QUOTES, DEPTHS, KLINES, RARE))
