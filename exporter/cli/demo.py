@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -60,8 +60,8 @@ def _places(simulator: subprocess.Popen[str]) -> tuple[str, dict[str, str]]:
     return "", {}
 
 
-def document(places: Mapping[str, str]) -> str:
-    """Return the config that watches simulated exchanges, by the URL of each venue."""
+def document(places: Mapping[str, str], symbols: Mapping[str, Sequence[str]] | None = None) -> str:
+    """Return the config that watches simulated exchanges, by the URL and symbols of each venue."""
     from exporter import venues
 
     lines = ["probes: {interval: 5s, timeout: 2s}", "exchanges:"]
@@ -69,16 +69,22 @@ def document(places: Mapping[str, str]) -> str:
         if name not in venues.names():  # such as the simulator's own control address
             continue
         venue = venues.load(name)
-        path = urlsplit(venue.stream_urls[0]).path
         lines += [
             f"- venue: {name}",
-            f"  symbols: [{', '.join(SYMBOLS)}]",
+            f"  symbols: [{', '.join((symbols or {}).get(name, SYMBOLS))}]",
             f"  rest_url: {url}",
-            f"  stream_url: {url.replace('http', 'ws', 1)}{path}",
+            f"  stream_url: {stream_url(name, url)}",
         ]
         if venue.status_page is not None:
             lines.append(f"  status_page_url: {url}/statuspage")
     return "\n".join(lines) + "\n"
+
+
+def stream_url(name: str, url: str) -> str:
+    """Return where a simulated venue streams, by its REST URL."""
+    from exporter import venues
+
+    return url.replace("http", "ws", 1) + urlsplit(venues.load(name).stream_urls[0]).path
 
 
 def _greet(port: int, simulator: str) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from exporter.cli import _shipped as shipped
+
 if TYPE_CHECKING:
     from exporter.simulator.rehearsal import Plan, RehearsalStage, Result
 
@@ -44,8 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--rules",
         type=Path,
         metavar="DIR",
-        default=Path("alert_rules"),
-        help="directory with the rules, alertmanager.yml and rehearsals/ (default: %(default)s)",
+        help="directory with the rules, alertmanager.yml and rehearsals/ (default: as shipped)",
     )
     add(
         "--compress",
@@ -97,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         print("rehearse: --healthy cannot be combined with alerts or --compress", file=sys.stderr)
         return UNUSABLE
     try:
+        args.rules = args.rules or shipped.folder("alert_rules")
         plan = load(args.rules / _FILE)
         if args.list:
             return _list(plan)
@@ -107,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
         if args.healthy is not None:
             return _healthy(args, urls)
         return _rehearse(plan, args, urls)
-    except RehearsalError as error:
+    except (RehearsalError, FileNotFoundError) as error:
         print(f"rehearse: {error}", file=sys.stderr)
         return UNUSABLE
 

@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="do not enforce the venues' limits of requests, messages and connections",
     )
     add(
+        "--write-config",
+        type=Path,
+        metavar="FILE",
+        help="write the config with which `run` watches these simulated exchanges",
+    )
+    add(
         "--end-with-input",
         action="store_true",
         help="exit when standard input closes, for programs that start this one",
@@ -110,7 +117,8 @@ def run(args: argparse.Namespace) -> int:
             limited=args.limited, lifetime=args.lifetime,
             scenario=_scenario(args.scenario, names) if args.scenario else (),
         )  # fmt: skip
-        asyncio.run(_serve(simulator, args.end_with_input))
+        symbols = {name: venues.load(name).lists(args.symbols or SYMBOLS) for name in names}
+        asyncio.run(_serve(simulator, symbols, args.write_config, args.end_with_input))
     except FaultError as error:
         return _fail("\n".join(error.complaints))
     except OSError as error:
@@ -131,7 +139,14 @@ def _scenario(path: Path, names: list[str]) -> tuple[Fault, ...]:
         raise FaultError([f"{path}: not UTF-8 text"]) from error
 
 
-async def _serve(simulator: Simulator, end_with_input: bool) -> None:
+async def _serve(
+    simulator: Simulator,
+    symbols: Mapping[str, Sequence[str]],
+    write: Path | None,
+    end_with_input: bool,
+) -> None:
+    from exporter.cli.demo import document, stream_url
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     if end_with_input:
@@ -145,8 +160,13 @@ async def _serve(simulator: Simulator, end_with_input: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with simulator:
+        places = {}
         for name in simulator.names:
-            print(f"{name}: {simulator.rest_url(name)} {simulator.stream_url(name)}")
+            places[name] = simulator.rest_url(name)
+            print(f"{name}: {places[name]} {stream_url(name, places[name])}")
+        if write is not None:
+            await asyncio.to_thread(write.write_text, document(places, symbols))
+            print(f"config: {write}")
         print(f"control: {simulator.url}/control/state")
         # Programs that start this one wait for this line.
         print(f"ready {simulator.url}", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import socket
@@ -13,8 +14,12 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from websockets.sync.client import connect
 
 import exporter.simulator
+from exporter import config as settings
+from exporter import venues
+from exporter.simulator import venues as simulated
 
 COMMAND = [sys.executable, "-m", "exporter", "simulate"]
 SCENARIOS = Path(exporter.simulator.__file__).parent / "scenarios"
@@ -87,3 +92,31 @@ def test_what_it_cannot_do_is_one_clear_line(tmp_path: Path) -> None:
             assert ended.returncode == 2
             assert part in ended.stderr
             assert len(ended.stderr.splitlines()) == 1
+
+
+def test_what_it_prints_and_writes_can_be_watched(tmp_path: Path) -> None:
+    """Every printed stream URL takes a WebSocket; the written config is one, of every venue."""
+    file = tmp_path / "simulated.yml"
+    process = subprocess.Popen(
+        [*COMMAND, "--listen-address=127.0.0.1:0", f"--write-config={file}"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        lines = list(itertools.takewhile(lambda line: "ready " not in line, process.stdout))
+        places = {name: rest.split() for name, _, rest in (line.partition(": ") for line in lines)}
+        config = settings.load(file, venues.choices(), venues.load)
+        assert [each.name for each in config.exchanges] == list(simulated.names())
+        for each in config.exchanges:
+            rest, stream = places[each.name]
+            assert (each.rest_url, each.stream_url) == (rest, (stream,))
+            # Where channels have paths of their own, those are appended to the address.
+            route = next(iter(venues.load(each.venue).routes.values()), "")
+            with connect(stream + route, open_timeout=20):
+                pass
+    finally:
+        process.kill()
+        process.wait(5)
+        if process.stdout:
+            process.stdout.close()

@@ -52,7 +52,6 @@ def parse_response(answer: Answer) -> Outcome:
 NOTIFIER = Notifier(
     name="slack",
     title="Slack incoming webhook",
-    capability_paths=r"/services/.+",
     needs=frozenset({"url"}),
     limit=2900,
     escape=escape,
