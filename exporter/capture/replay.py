@@ -13,7 +13,8 @@ from exporter.capture.playback import UNREADABLE, guess, subscribed
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
 from exporter.flow.segments import Content, DamagedSegmentError, read, segments
-from exporter.model import Ack, Control
+from exporter.model import Ack, Control, Event
+from exporter.salvage import salvage
 
 CONTENT = Content("capture", VERSION)
 T = TypeVar("T")
@@ -57,9 +58,14 @@ def recorded(items: Iterable[text_recording.Item], venue: Venue) -> Iterator[Row
     for item in items:
         if not isinstance(item, text_recording.Received):
             continue
+        events: tuple[Event, ...] | None
+        frame = item.frame
         try:
-            events = venue.parse(item.frame if decode is None else decode(item.frame))
-        except ParseError:
+            frame = frame if decode is None else decode(frame)
+            events = venue.parse(frame)
+        except ParseError as error:
+            events = salvage(venue.parse, frame, error)
+        if events is None:
             yield Row(item.time or latest, venue.name, Mark(UNREADABLE))
             continue
         for event in events:

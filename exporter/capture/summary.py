@@ -19,6 +19,7 @@ from exporter.continuity import Sequence, bind
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
 from exporter.model import Ack, Control, Depth, Event, Kline, Quote, Trade
+from exporter.salvage import salvage
 
 
 class Summary:
@@ -47,10 +48,14 @@ class Summary:
             self._received.append(received)
         try:
             decode = self._venue.decode
-            events = self._venue.parse(frame if decode is None else decode(frame))
-        except ParseError:
-            self.undecodable += 1
-            return
+            frame = frame if decode is None else decode(frame)
+            events = self._venue.parse(frame)
+        except ParseError as error:
+            salvaged = salvage(self._venue.parse, frame, error)
+            if salvaged is None:
+                self.undecodable += 1
+                return
+            events = salvaged
         if not events:
             return
         first = events[0]

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from exporter.contracts import Clock, ConnectionLostError, Socket, is_hole
 from exporter.decoding import ParseError
 from exporter.model import Ack, Channel, Control, Data, Event, Lost, Subscription, SubscriptionState
+from exporter.salvage import salvage
 from exporter.streams.requests import RequestRefused, TopicsRefused, Watched
 from exporter.streams.session import Action, Close, Renew, Revived, SendFrame, Session
 
@@ -34,6 +35,10 @@ class _Missed:
     """In place of the events of a frame that never came or came to nothing: whose they may be."""
 
     topics: tuple[str, ...]
+
+
+class _FieldError(ParseError):
+    """A frame of which one field is unreadable, and the rest was taken."""
 
 
 _Events: TypeAlias = tuple[Event, ...] | tuple[_Missed]
@@ -221,6 +226,11 @@ class StreamConnection:
             try:
                 parsed.append(self._parse(frame))
             except Exception as error:  # noqa: BLE001 - as above
+                events = salvage(self._parse, frame, error)
+                if events is not None:
+                    parsed.append(events)
+                    self._complain(_FieldError(str(error)), now)
+                    continue
                 parsed.append((_Missed(self._topics(frame)),))
                 self._failed(frame, error, now, decoded=False)
         return parsed
@@ -256,11 +266,11 @@ class StreamConnection:
         said, unsaid = self._complained.get(kind, (None, 0))
         unsaid += 1
         if said is None or now - said >= _COMPLAINT_EVERY:
-            ours = kind is not ParseError
+            ours = not issubclass(kind, ParseError)
             log.log(
                 logging.ERROR if ours else logging.WARNING,
                 "stream_frames_%s stream=%s count=%d last=%r",
-                "failed" if ours else "unreadable",
+                "failed" if ours else "unreadable" if kind is ParseError else "without_a_field",
                 self._name,
                 unsaid,
                 str(error)[:200],

@@ -216,6 +216,13 @@ def test_a_frame_that_cannot_be_read_is_laid_to_whom_it_names(
     assert missed(venue, channels, frame) == topics
 
 
+def test_a_bad_time_costs_an_update_nothing() -> None:
+    """Nothing is missing after it: the rest of the frame was taken."""
+    update = b'{"type":"l2update","product_id":"BTC-USD","changes":[["buy","1","0"]],"time":%b}'
+    assert missed("coinbase", (Channel.BOOK,), update % b"5") == set()
+    assert missed("coinbase", (Channel.BOOK,), update % b"{") == {"level2_batch:BTC-USD"}
+
+
 def test_dropped_frames_are_laid_to_everyone() -> None:
     """Nobody knows what stood in them."""
     assert missed("kraken", (Channel.BOOK,), b"") == {"book:BTC/USD", "book:ETH/USD"}
