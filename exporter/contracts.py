@@ -438,6 +438,7 @@ class Notifier:
     name: str
     title: str
     url: str = ""  # default base URL; empty: the config must give one
+    capability_paths: str = ""  # pattern of paths that let their reader post: no text for a config
     needs: frozenset[str] = frozenset()  # keys of a receiver that must be there
     takes: frozenset[str] = frozenset()  # keys that may be there
     options: Mapping[str, str] = field(default_factory=dict)  # name → pattern of its value

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Final
 
-from exporter.config.kinds import HIDDEN, One, Place, Reading, Schema, found
+from exporter.config.kinds import HIDDEN, One, Place, Reading, Schema, found, quoted
 from exporter.config.tree import Node, Pairs, Scalar
 
 
@@ -47,6 +48,10 @@ def revealed(config: object) -> Iterator[str]:
 
 
 _LONGEST_SECRET: Final = 64 * 1024
+# What is named by mistake may be the secret itself. Repeated is only what looks like a name: words
+# in capitals, joined by underscores; lower-case words, as folders and a file.
+_VARIABLE: Final = re.compile(r"[A-Z]{1,16}[0-9]?(_[A-Z]{0,16}[0-9]{0,2}){0,8}")
+_PATH: Final = re.compile(r"(\.{0,2}/)?([a-z_.-]{1,30}/){0,12}[a-z_.-]{1,30}/?")
 
 
 def read_secret(path: Path) -> str:
@@ -70,7 +75,8 @@ class SecretKind:
         match node:
             case Pairs(pairs=[(Scalar(text="env"), Scalar(value=str(name)))]):
                 if not reading.environ.get(name):
-                    wrong = f"found {found(Scalar(0, name, name))}, expected the name of "
+                    what = quoted(name) if _VARIABLE.fullmatch(name) else HIDDEN
+                    wrong = f"found {what}, expected the name of "
                     raise reading.complain(
                         node.line, place, wrong + "an environment variable that is set"
                     )
@@ -93,7 +99,9 @@ class SecretKind:
             secret = read_secret(path)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "not a short text"
-            wrong = f"found {found(node)} ({why}), expected a readable file with the secret"
+            shown = not isinstance(value, str) or _PATH.fullmatch(value) is not None
+            what = found(node) if shown else HIDDEN
+            wrong = f"found {what} ({why}), expected a readable file with the secret"
             raise reading.complain(node.line, place, wrong) from error
         return Secret(f"file {value}", secret, path)
 

@@ -17,6 +17,7 @@ DEEPEST: Final = 24  # levels; the deepest key of a real config is at 7
 LARGEST: Final = 200_000  # nodes, aliases unfolded
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser where there is one
+_QUOTED = re.compile(r"'[^' ]{4,}'|\"[^\" ]{4,}\"")
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]{1,30}|[0-9]{1,30}(\.[0-9]{0,30})?)([eE][-+]?[0-9]{1,3})?")
 _WORDS: Final = {
@@ -100,7 +101,8 @@ def read(text: str) -> Node | None:
 
 
 def _explained(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or "no YAML"
+    # Of what it quotes only single characters are passed on: the rest may be a secret.
+    problem = _QUOTED.sub("***", error.problem or "no YAML")
     if "cannot start any token" in problem:
         return "found a tab or another character that begins no value, expected spaces and text"
     start = error.context_mark
@@ -114,17 +116,19 @@ def _compose(text: str) -> Node | None:
     anchors: dict[str, tuple[Node, int]] = {}
     for event in yaml.parse(text, Loader=_LOADER):
         line = event.start_mark.line + 1 if event.start_mark else 1
-        if tag := getattr(event, "tag", None):
-            raise YamlError(line, f"found the tag {str(tag)[:40]!r}, expected plain values")
+        if getattr(event, "tag", None):
+            # What follows the sign may be a secret that begins with it: it is not repeated.
+            raise YamlError(
+                line, "found a tag, expected plain values; quote a text with ! in front"
+            )
         match event:
             case yaml.ScalarEvent():
                 node: Node = Scalar(line, _meaning(event), event.value)
                 size, anchor = 1, event.anchor
             case yaml.AliasEvent():
                 if event.anchor not in anchors:
-                    raise YamlError(
-                        line, f"found *{event.anchor}, expected the name of an anchor above"
-                    )
+                    wrong = "found the name of no anchor above; quote a text with * in front"
+                    raise YamlError(line, wrong)
                 (node, size), anchor = anchors[event.anchor], None
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                 kind = Items if isinstance(event, yaml.SequenceStartEvent) else Pairs

@@ -258,7 +258,7 @@ class Writer:
         self._make_room()
         head = _HEAD.pack(MAGIC, FORMAT, self._content.version, self._content.tag, self._number)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._file = os.open(self._path, flags, 0o644)
+        self._file = os.open(self._path, flags, 0o600)
         self._sizes[self._path] = 0
         try:
             self._write(head + _CRC.pack(crc32(head)))

@@ -96,7 +96,23 @@ def foresee(turns: Sequence[Turns], limits: Sequence[RateLimitRules]) -> dict[st
     found = {each.name: Foreseen(each.interval) for each in turns}
     if turns and not _always_fits(turns, limits):
         _Foresight(turns, limits, found).run()
+        for limit in limits:
+            _count_crowd(turns, limit, found)
     return found
+
+
+def _count_crowd(turns: Sequence[Turns], limit: RateLimitRules, found: dict[str, Foreseen]) -> None:
+    """Note who may wait for a whole window, should all come twice in it: late, and in their turn.
+
+    Those in front in the line may be heavy, and nobody overtakes them. A walk meets that only in
+    some of the moments in which a ban may end.
+    """
+    flow = sum(each.weight * limit.window / each.interval for each in turns)
+    if 2 * sum(each.weight for each in turns) + flow <= limit.ours.weight:
+        return
+    for each in turns:
+        if each.interval < limit.window:
+            found[each.name].gap = max(found[each.name].gap, each.interval + limit.window)
 
 
 def _always_fits(turns: Sequence[Turns], limits: Sequence[RateLimitRules]) -> bool:

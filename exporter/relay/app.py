@@ -329,7 +329,9 @@ async def _asked(send: Fetch, request: HttpRequest) -> Answer:
 def _locked(spool: Path) -> Iterator[None]:
     """Keep a second relay off the spool: two would send everything twice. Raises InUseError."""
     try:
-        file = spool.with_name(f"{spool.name}.lock").open("a")
+        lock = spool.with_name(f"{spool.name}.lock")
+        lock.touch(mode=0o600, exist_ok=True)
+        file = lock.open("a")
     except OSError as error:
         raise StoreError(f"{spool}: {error.strerror}") from error
     with file:

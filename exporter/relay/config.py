@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from exporter.config import ConfigError, read_as, schema_of, text_of
 from exporter.config.kinds import (
+    HIDDEN,
     Authorities,
     Mistake,
     Place,
@@ -46,6 +48,8 @@ _NAME = text("a name of a-z, 0-9, _ and -", r"[a-z][a-z0-9_-]{0,39}")
 _WORD = text("a text of one line", r"[^\x00-\x1f\x7f]{1,200}")
 _ALERT = text("the name of an alert", r"[^\x00-\x1f\x7f]{1,200}")
 _KEYS: Final = ("url", "token", "user", "sender", "to", "body")
+# Parameters by which a URL lets who knows it post.
+_SECRET_QUERY: Final = re.compile(r"(?i)(^|&)([\w-]*(key|token|secret|signature|password)|sig)=.")
 _LONGEST_TEMPLATE: Final = 64 * 1024
 
 
@@ -141,6 +145,15 @@ class RetryConfig:
             yield Mistake(("base",), "found more than cap, expected at most that")
 
 
+def _is_secret(url: str, paths: str) -> bool:
+    """Return whether who knows a URL can post; a stand-in on this machine has no secret."""
+    parts = urlsplit(url)
+    if parts.hostname in ("localhost", "::1") or str(parts.hostname).startswith("127."):
+        return False
+    path = bool(paths) and re.fullmatch(paths, parts.path) is not None
+    return path or _SECRET_QUERY.search(parts.query) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverConfig:
     """Someone to be told."""
@@ -223,6 +236,9 @@ class ReceiverConfig:
                 yield Mistake((name,), f"found no such key, expected one for {self.type}")
             if given and name not in taken:
                 yield Mistake((name,), f"found a key that {self.type} has no use for")
+        if isinstance(self.url, str) and _is_secret(self.url, notifier.capability_paths):
+            wrong = f"found {HIDDEN}, expected {{env: NAME}} or {{file: PATH}}: who has it can post"
+            yield Mistake(("url",), wrong)
         for at, recipient in enumerate(self.to):
             if not re.fullmatch(notifier.recipient, recipient):
                 wrong = f"found no recipient of {self.type}, expected {notifier.recipient}"

@@ -149,7 +149,8 @@ class Storage:
 def write_whole(path: Path, *pieces: bytes) -> None:
     """Replace a file so that at any moment it is the old one or the new one. Raises OSError."""
     unfinished = path.with_name(f".{path.name}.new")
-    with unfinished.open("wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with os.fdopen(os.open(unfinished, flags, 0o600), "wb") as file:
         file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())

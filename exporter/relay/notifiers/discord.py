@@ -131,6 +131,7 @@ def _number(answer: Answer, header: str = "retry-after") -> float | None:
 NOTIFIER = Notifier(
     name="discord",
     title="Discord webhook",
+    capability_paths=r"/api/(v\d+/)?webhooks/\d+/.+",
     needs=frozenset({"url"}),
     options={"username": r".{1,80}"},
     limit=_DESCRIPTION,

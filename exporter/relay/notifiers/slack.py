@@ -52,6 +52,7 @@ def parse_response(answer: Answer) -> Outcome:
 NOTIFIER = Notifier(
     name="slack",
     title="Slack incoming webhook",
+    capability_paths=r"/services/.+",
     needs=frozenset({"url"}),
     limit=2900,
     escape=escape,
