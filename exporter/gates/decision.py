@@ -14,7 +14,7 @@ from exporter.model import Need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class GateFact:
     """One thing that is known of what a gate needs, at ``where``.
 
     ``good`` is None where it is not known; ``why`` says in words what is wrong. ``until``,
@@ -29,7 +29,7 @@ class Fact:
     why: str = ""
     bars_cancel: bool = False
 
-    def at(self, now: float) -> Fact:
+    def at(self, now: float) -> GateFact:
         """Return this fact as it stands at ``now``: a good one that is too old is not known."""
         if self.good and now >= self.until:
             return replace(self, good=None, why="not confirmed for too long")
@@ -58,7 +58,7 @@ class Decision:
     since: float
     decided: float
     valid_until: float
-    reasons: tuple[Fact, ...] = ()
+    reasons: tuple[GateFact, ...] = ()
     healthy_since: float | None = None  # from when on all facts were good at every look
 
     def holds(self, now: float) -> bool:
@@ -71,7 +71,7 @@ def begin(now: float) -> Decision:
     return Decision(open=False, cancel=False, since=now, decided=now, valid_until=now)
 
 
-def decide(before: Decision, facts: Sequence[Fact], now: float, rule: GateRule) -> Decision:
+def decide(before: Decision, facts: Sequence[GateFact], now: float, rule: GateRule) -> Decision:
     """Decide anew at ``now``, which never goes back.
 
     Nobody knows what happened after ``before`` had run out: health begins anew then, as it does
@@ -99,5 +99,5 @@ def decide(before: Decision, facts: Sequence[Fact], now: float, rule: GateRule) 
     )
 
 
-def _closes(fact: Fact, rule: GateRule) -> bool:
+def _closes(fact: GateFact, rule: GateRule) -> bool:
     return fact.good is False or (fact.good is None and rule.unknown_closes)

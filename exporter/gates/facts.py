@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from exporter.exchange.exchange import Exchange
-from exporter.gates.decision import Fact
+from exporter.gates.decision import GateFact
 from exporter.model import Circuit, Need, SilenceVerdict, SubscriptionState, TradingMode
 from exporter.probes.exchange_probes import EndpointState
 from exporter.streams.exchange_streams import StreamState, WatchedSubscription
@@ -36,7 +36,7 @@ class Moment:
         return self.monotonic + bound - (self.wall - then)
 
 
-def of_exchange(exchange: Exchange, wanted: Wanted, now: Moment) -> Iterator[Fact]:
+def of_exchange(exchange: Exchange, wanted: Wanted, now: Moment) -> Iterator[GateFact]:
     """Yield every fact that is asked for: one for each endpoint, subscription and book."""
     needs = wanted.needs
     endpoints = exchange.probing.endpoints.values()
@@ -61,7 +61,7 @@ def _watched(watch: WatchedSubscription, symbols: Collection[str]) -> bool:
     return not symbols or watch.feed.subscription.instrument in symbols
 
 
-def _probe(exchange: Exchange, endpoint: EndpointState, now: Moment) -> Fact:
+def _probe(exchange: Exchange, endpoint: EndpointState, now: Moment) -> GateFact:
     last, target = endpoint.last, endpoint.target
     where = f"{exchange.name} {target.endpoint}"
     if last is None:
@@ -72,7 +72,9 @@ def _probe(exchange: Exchange, endpoint: EndpointState, now: Moment) -> Fact:
         why = f"last probe failed: {last.reason}"
     elif endpoint.breaker.state.circuit is Circuit.OPEN:
         why = "its circuit breaker is open"
-    return Fact(need=Need.PROBE, where=where, good=not why, until=until, why=why, bars_cancel=True)
+    return GateFact(
+        need=Need.PROBE, where=where, good=not why, until=until, why=why, bars_cancel=True
+    )
 
 
 def _standing(endpoint: EndpointState) -> float:
@@ -80,7 +82,7 @@ def _standing(endpoint: EndpointState) -> float:
     return _TURNS * endpoint.target.interval + endpoint.target.timeout
 
 
-def _clock(exchange: Exchange, most: float, now: Moment) -> Fact:
+def _clock(exchange: Exchange, most: float, now: Moment) -> GateFact:
     where = f"{exchange.name} clock"
     read = [each for each in exchange.probing.endpoints.values() if each.own and each.own.clock]
     answered = [each for each in read if each.last_success is not None]
@@ -94,10 +96,10 @@ def _clock(exchange: Exchange, most: float, now: Moment) -> Fact:
     )
     far = abs(offset.value) + offset.error
     why = f"its clock may be {far:.3f} s from ours, allowed are {most:g} s" if far > most else ""
-    return Fact(need=Need.CLOCK, where=where, good=not why, until=until, why=why)
+    return GateFact(need=Need.CLOCK, where=where, good=not why, until=until, why=why)
 
 
-def _mode(exchange: Exchange, now: Moment) -> Fact:
+def _mode(exchange: Exchange, now: Moment) -> GateFact:
     where = f"{exchange.name} mode"
     probing = exchange.probing
     if probing.maintenance.active:
@@ -110,17 +112,17 @@ def _mode(exchange: Exchange, now: Moment) -> Fact:
     # Who says nothing of maintenance is no reason to wait for ever: `check` names those venues.
     said = [each for each in probing.endpoints.values() if each.own and each.own.status]
     if not said:
-        return Fact(need=Need.MODE, where=where, good=True, until=now.monotonic + _TURNS)
+        return GateFact(need=Need.MODE, where=where, good=True, until=now.monotonic + _TURNS)
     answered = [each for each in said if each.last_success is not None]
     if not answered:
         return _unknown(Need.MODE, where, "its status was not read yet", now)
     until = min(now.after(each.last_success or 0.0, _standing(each)) for each in answered)
-    return Fact(need=Need.MODE, where=where, good=True, until=until)
+    return GateFact(need=Need.MODE, where=where, good=True, until=until)
 
 
 def _feed(
     exchange: Exchange, stream: StreamState, topic: str, watch: WatchedSubscription, now: Moment
-) -> Fact:
+) -> GateFact:
     feed, what = watch.feed, watch.feed.subscription
     where = f"{exchange.name} {what.instrument} {what.channel}"
     if not stream.connected:
@@ -135,10 +137,12 @@ def _feed(
     if age > bound and not quiet:
         return _bad(Need.FEED, where, f"silent for {age:.0f} s, usual are {bound:.0f} s", now)
     until = now.monotonic + _TURNS if quiet else now.after(feed.last, bound)
-    return Fact(need=Need.FEED, where=where, good=True, until=until)
+    return GateFact(need=Need.FEED, where=where, good=True, until=until)
 
 
-def _book(exchange: Exchange, stream: StreamState, watch: WatchedSubscription, now: Moment) -> Fact:
+def _book(
+    exchange: Exchange, stream: StreamState, watch: WatchedSubscription, now: Moment
+) -> GateFact:
     assert watch.book is not None  # noqa: S101 - the caller looked
     feed, sync = watch.feed, watch.book.sync
     where = f"{exchange.name} {feed.subscription.instrument} book"
@@ -147,16 +151,18 @@ def _book(exchange: Exchange, stream: StreamState, watch: WatchedSubscription, n
     if sync.book.touching:
         return _bad(Need.BOOK, where, "its best bid is not below its best ask", now)
     until = now.after(feed.last, watch.stale_after)
-    return Fact(need=Need.BOOK, where=where, good=True, until=until)
+    return GateFact(need=Need.BOOK, where=where, good=True, until=until)
 
 
-def _bad(need: Need, where: str, why: str, now: Moment, *, bars_cancel: bool = False) -> Fact:
-    return Fact(
+def _bad(need: Need, where: str, why: str, now: Moment, *, bars_cancel: bool = False) -> GateFact:
+    return GateFact(
         need=need, where=where, good=False, until=now.monotonic, why=why, bars_cancel=bars_cancel
     )
 
 
-def _unknown(need: Need, where: str, why: str, now: Moment, *, bars_cancel: bool = False) -> Fact:
-    return Fact(
+def _unknown(
+    need: Need, where: str, why: str, now: Moment, *, bars_cancel: bool = False
+) -> GateFact:
+    return GateFact(
         need=need, where=where, good=None, until=now.monotonic, why=why, bars_cancel=bars_cancel
     )

@@ -11,7 +11,7 @@ from exporter.config import GateConfig
 from exporter.contracts import Clock
 from exporter.exchange.exchange import Exchange
 from exporter.gates import facts
-from exporter.gates.decision import Decision, Fact, GateRule, begin, decide
+from exporter.gates.decision import Decision, GateFact, GateRule, begin, decide
 from exporter.gates.facts import Moment, Wanted
 from exporter.gates.meter import GateMeter
 from exporter.metrics.registry import Registry
@@ -43,13 +43,13 @@ class Gate:
             for each in self.waiting:
                 each.set()
 
-    def _facts(self, exchanges: Mapping[str, Exchange], now: Moment) -> Iterator[Fact]:
+    def _facts(self, exchanges: Mapping[str, Exchange], now: Moment) -> Iterator[GateFact]:
         for name in self.config.exchanges:
             exchange = exchanges.get(name)
             if exchange is None:
                 why = "not watched by this process"
                 until = now.monotonic
-                yield Fact(need=Need.PROBE, where=name, good=None, until=until, why=why)
+                yield GateFact(need=Need.PROBE, where=name, good=None, until=until, why=why)
             else:
                 yield from facts.of_exchange(exchange, self.wanted, now)
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.gates.decision import Decision, Fact, GateRule, begin, decide
+from exporter.gates.decision import Decision, GateFact, GateRule, begin, decide
 from exporter.model import Need
 
 RULE = GateRule(open_after=10.0, valid_for=3.0)
 
 
-def fact(good: bool | None = True, until: float = 1e9, **more: object) -> Fact:
+def fact(good: bool | None = True, until: float = 1e9, **more: object) -> GateFact:
     """Return a fact about an endpoint."""
-    return Fact(need=Need.PROBE, where="a time", good=good, until=until, **more)  # type: ignore[arg-type]
+    return GateFact(need=Need.PROBE, where="a time", good=good, until=until, **more)  # type: ignore[arg-type]
 
 
 def lived(
-    steps: list[tuple[float, list[Fact]]], rule: GateRule = RULE, before: Decision | None = None
+    steps: list[tuple[float, list[GateFact]]], rule: GateRule = RULE, before: Decision | None = None
 ) -> list[Decision]:
     """Return the decisions at these moments, one after the other."""
     found, last = [], before or begin(0.0)
