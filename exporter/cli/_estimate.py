@@ -67,6 +67,7 @@ _OPT_IN = (
     known.BOOK_AUDIT_DIVERGENCE.name,
     known.STREAM_CROSS_CHECKS.name,
     known.TRADING_MODE.name,  # of the few venues that say
+    known.MAINTENANCE_START.name,  # absent while none is announced
 )
 _PROCESS = 30  # process_* and python_* of the client library
 

@@ -28,6 +28,8 @@ class FaultKind(StrEnum):
     ENDLESS_BODY = "endless_body"
     MAINTENANCE = "maintenance"
     RESTRICTED = "restricted"
+    ANNOUNCED = "announced"
+    INCIDENT = "incident"
     DISCONNECT = "disconnect"
     MUTE = "mute"
     ACK_THEN_MUTE = "ack_then_mute"
@@ -174,7 +176,7 @@ RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
             },
         ),
         FaultKind.RESTRICTED: FaultRule(
-            meaning="kraken and coinbase say that they, or one market, take some orders only",
+            meaning="kraken, coinbase, kucoin say that they, or one market, take some orders only",
             filters=_PRICE,
             params={
                 "mode": Param(
@@ -183,6 +185,18 @@ RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
                     meaning="what is left",
                 )
             },
+        ),
+        FaultKind.ANNOUNCED: FaultRule(
+            meaning="kraken, bybit and okx announce a maintenance, and go on as usual",
+            params={
+                "title": Param(default="Scheduled maintenance", meaning="its announced name"),
+                "ahead": Param(default=7200.0, most=259_200.0, meaning="seconds until it begins"),
+                "announced": Param(default=3600.0, meaning="announced length in seconds"),
+            },
+        ),
+        FaultKind.INCIDENT: FaultRule(
+            meaning="kraken, bybit and okx say that something fails there, and go on as usual",
+            params={"title": Param(default="Degraded performance", meaning="in their words")},
         ),
         FaultKind.DISCONNECT: FaultRule(
             meaning="all matching streams are closed",

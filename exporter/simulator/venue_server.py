@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from random import Random
@@ -268,12 +268,21 @@ class VenueServer:
 
     def maintenance(self) -> tuple[Fault, int, int] | None:
         """Return the maintenance in force with its begin and announced end, epoch milliseconds."""
+        found = (each for each in self.notices() if each[0].kind is FaultKind.MAINTENANCE)
+        return next(found, None)
+
+    def notices(self) -> Iterator[tuple[Fault, int, int]]:
+        """Yield what goes on or is announced, with its begin and end, epoch milliseconds."""
         for active in self.faults:
-            if active.fault.kind is FaultKind.MAINTENANCE:
+            fault = active.fault
+            if fault.kind in (FaultKind.MAINTENANCE, FaultKind.ANNOUNCED, FaultKind.INCIDENT):
                 now = time.monotonic()
                 begin = self.millis() - int((now - (active.since or now)) * 1000)
-                return active.fault, begin, begin + int(active.fault.number("announced") * 1000)
-        return None
+                if fault.kind is FaultKind.ANNOUNCED:
+                    begin += int(fault.number("ahead") * 1000)
+                incident = fault.kind is FaultKind.INCIDENT
+                length = 0.0 if incident else fault.number("announced")
+                yield fault, begin, begin + int(length * 1000)
 
     def strikes(self, kind: FaultKind, channel: str, pair: Pair) -> Fault | None:
         """Return a fault that covers this topic and strikes now, by its probability."""

@@ -88,3 +88,25 @@ def test_a_restricted_mode_is_no_maintenance_and_ends_in_one(tmp_path: Path) -> 
         world.clear()
         programs.eventually(lambda: shown("trading") == [1], "Kraken trades again")
         assert world.scrape().total(ACTIVE, exchange="binance", source="config") == 1
+
+
+def test_announcements_and_incidents_are_no_maintenance(tmp_path: Path) -> None:
+    """Each venue with words for them tells when the next one begins and that something fails."""
+    venues = ("bybit", "kraken", "okx")
+    with simulated(tmp_path, config, f"--venues={','.join(venues)}", NO_LIMITS) as (
+        simulator, url, file,
+    ), watched(simulator, url, file) as world:  # fmt: skip
+        start, incident = "exchange_maintenance_start_timestamp_seconds", "exchange_incident_active"
+        programs.eventually(lambda: world.scrape().values(incident) == [0, 0, 0], "all is well")
+        before = datetime.now(UTC).timestamp()
+        world.inject(fault="announced", venue="*", ahead=7200)
+        world.inject(fault="incident", venue="*", title="Orders are late")
+        programs.eventually(lambda: world.scrape().values(incident) == [1, 1, 1], "incidents show")
+        programs.eventually(lambda: len(world.scrape().values(start)) == 3, "beginnings show")
+        for begin in world.scrape().values(start):
+            assert before + 7199 <= begin <= datetime.now(UTC).timestamp() + 7200
+        assert world.scrape().total(ACTIVE) == 0
+        assert programs.get(f"{world.url}/").count("Orders are late") == 3
+        world.clear()
+        programs.eventually(lambda: world.scrape().values(incident) == [0, 0, 0], "it is over")
+        programs.eventually(lambda: world.scrape().values(start) == [], "nothing is announced")

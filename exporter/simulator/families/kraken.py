@@ -58,10 +58,32 @@ def state(desk: VenueServer) -> str:
     return desk.restriction(None) or "online"
 
 
+def notices(desk: VenueServer) -> Mapping[str, object]:
+    """Return what is announced and what fails, as REST and the stream of v2 say it."""
+    upcoming, emergency = [], []
+    for number, (fault, begin, end) in enumerate(desk.notices(), start=1):
+        row: dict[str, object] = {
+            "event_id": number,
+            "title": fault.text("title"),
+            "affected_services": ["spot_trading", "spot_ws", "spot_rest"],
+            "source_url": "",
+        }
+        if fault.kind is FaultKind.ANNOUNCED:
+            row |= {"expected_start_utc": _second(begin), "expected_end_utc": _second(end)}
+            row |= {"phase": "announced", "recommended_action": "continue"}
+            upcoming.append(row)
+        elif fault.kind is FaultKind.INCIDENT:
+            emergency.append({**row, "status": "investigating"})
+    return {"upcoming_maintenance": upcoming, "emergency": emergency}
+
+
+def _second(millis: int) -> str:
+    return iso(millis)[:19] + "Z"
+
+
 def _status(desk: VenueServer, query: Query) -> bytes:
-    moment = iso(desk.millis())[:19] + "Z"
-    return _result({"status": state(desk), "timestamp": moment, "upcoming_maintenance": [],
-                    "emergency": []})  # fmt: skip
+    moment = _second(desk.millis())
+    return _result({"status": state(desk), "timestamp": moment, **notices(desk)})
 
 
 def _spellings(one: Listing) -> tuple[str, ...]:

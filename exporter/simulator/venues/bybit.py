@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
+from exporter.simulator.kinds import FaultKind
 from exporter.simulator.market import Candle, Levels, Listing, Pair, PriceWindow, Print, Step
 from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import (
@@ -49,15 +50,15 @@ def _time(desk: VenueServer, query: Query) -> bytes:
 
 
 def _status(desk: VenueServer, query: Query) -> bytes:
-    maintenance = desk.maintenance()
-    if maintenance is None:
-        return _envelope(desk, {"list": []})
-    fault, begin, end = maintenance
-    row = {"id": "4d95b2a0-587f-11f0-bcc9-56f28c94d6ea", "title": fault.text("title"),
-           "state": "ongoing", "begin": str(begin), "end": str(end), "href": "",
-           "serviceTypes": [2, 3, 4, 5], "product": [1, 2], "uidSuffix": [], "maintainType": 1,
-           "env": 1}  # fmt: skip
-    return _envelope(desk, {"list": [row]})
+    rows = [
+        {"id": f"4d95b2a0-587f-11f0-bcc9-56f28c94d6e{number:x}", "title": fault.text("title"),
+         "state": "scheduled" if fault.kind is FaultKind.ANNOUNCED else "ongoing",
+         "begin": str(begin), "end": str(end), "href": "", "serviceTypes": [2, 3, 4, 5],
+         "product": [1, 2], "uidSuffix": [],
+         "maintainType": 3 if fault.kind is FaultKind.INCIDENT else 1, "env": 1}
+        for number, (fault, begin, end) in enumerate(desk.notices())
+    ]  # fmt: skip
+    return _envelope(desk, {"list": rows})
 
 
 def _market(

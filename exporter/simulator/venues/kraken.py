@@ -163,7 +163,7 @@ def _tell_state(session: SimulatedSession) -> None:
     session.told = family.state(session.desk)
     row = {"version": "2.0.10", "system": session.told, "api_version": "v2",
            "connection_id": 1743042658499070000 + int(session.id, 16),
-           "upcoming_maintenance": [], "emergency": []}  # fmt: skip
+           **family.notices(session.desk)}  # fmt: skip
     session.reply(dump({"channel": "status", "type": "update", "data": [row]}).decode())
 
 

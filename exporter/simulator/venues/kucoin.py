@@ -57,9 +57,11 @@ def _of(
 
 
 def _status(desk: VenueServer, query: Query) -> bytes:
-    fault = desk.find(FaultKind.MAINTENANCE)
-    return _ok({"status": "close", "msg": fault.text("title")} if fault
-               else {"status": "open", "msg": ""})  # fmt: skip
+    if fault := desk.find(FaultKind.MAINTENANCE):
+        return _ok({"status": "close", "msg": fault.text("title")})
+    # Of restrictions it has a word for one alone.
+    cancels = desk.restriction(None) == "cancel_only"
+    return _ok({"status": "cancelonly" if cancels else "open", "msg": ""})
 
 
 def _quote(pair: Pair, millis: int) -> Mapping[str, object]:

@@ -11,6 +11,7 @@ from binascii import crc32
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 
+from exporter.simulator.kinds import FaultKind
 from exporter.simulator.market import Candle, Levels, Listing, Pair, PriceWindow, Print, Step
 from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import (
@@ -59,15 +60,16 @@ def _of(
 
 
 def _status(desk: VenueServer, query: Query) -> bytes:
-    maintenance = desk.maintenance()
-    if maintenance is None or query.get("state", "ongoing") != "ongoing":
-        return _envelope([])
-    fault, begin, end = maintenance
-    return _envelope([
-        {"title": fault.text("title"), "state": "ongoing", "begin": str(begin), "end": str(end),
-         "href": "", "serviceType": "5", "system": "unified", "scheDesc": "", "maintType": "1",
-         "env": "1"}
-    ])  # fmt: skip
+    rows = [
+        {"title": fault.text("title"),
+         "state": "scheduled" if fault.kind is FaultKind.ANNOUNCED else "ongoing",
+         "begin": str(begin), "end": str(end), "preOpenBegin": "", "href": "", "serviceType": "5",
+         "system": "unified", "scheDesc": "",
+         "maintType": "3" if fault.kind is FaultKind.INCIDENT else "1", "env": "1"}
+        for fault, begin, end in desk.notices()
+    ]  # fmt: skip
+    wanted = query.get("state")
+    return _envelope([row for row in rows if wanted in (None, row["state"])])
 
 
 def _ticker(pair: Pair, millis: int) -> Mapping[str, str]:
