@@ -121,6 +121,41 @@ def any_time(value: object) -> float:
     raise ParseError(f"expected a time between 2001 and 2286, got {str(value)[:40]!r}")
 
 
+def known(moment: datetime | None) -> float | None:
+    """Return epoch seconds, or None for a time that cannot be one: year 1 (Go's zero), 1970."""
+    if moment is None:
+        return None
+    try:
+        return epoch(moment)
+    except (ParseError, OverflowError, ValueError):
+        return None
+
+
+def known_millis(moment: int | None) -> float | None:
+    """Return epoch seconds of milliseconds, or None for a time that cannot be one.
+
+    For what counts whatever its time is: an update of a book that is thrown away leaves it wrong.
+    """
+    return moment / 1e3 if moment is not None and 10**12 < moment < 10**13 else None
+
+
+class _Pair(msgspec.Struct, array_like=True, gc=False):
+    price: Price
+    size: Size
+
+
+_pairs = msgspec.json.Decoder(list[tuple[Price, Size]], strict=False).decode
+_longer = msgspec.json.Decoder(list[_Pair], strict=False).decode
+
+
+def level_pairs(rows: bytes | msgspec.Raw) -> list[tuple[float, float]]:
+    """Decode levels (price, size), whatever else follows in each. Raises MsgspecError."""
+    try:
+        return _pairs(rows)
+    except msgspec.ValidationError:
+        return [(each.price, each.size) for each in _longer(rows)]
+
+
 def json_value(body: bytes | str) -> Any:
     """Parse one JSON document of any shape. Raises ParseError."""
     with reading("json"):

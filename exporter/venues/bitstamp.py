@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
 from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
-from exporter.decoding import DOUBTFUL, Micros, ParseError, Price, Size, reading, unreadable
+from exporter.decoding import (
+    DOUBTFUL,
+    Micros,
+    ParseError,
+    Price,
+    Size,
+    level_pairs,
+    reading,
+    unreadable,
+)
 from exporter.instrument import speller
 from exporter.model import (
     Ack,
@@ -35,27 +43,27 @@ _BUY, _SELL = Side.BUY, Side.SELL
 
 
 class _BitstampTrade(Struct, gc=False):
-    id: int
-    microtimestamp: Micros
     amount_str: Size
     price_str: Price
-    type: Literal[0, 1]
+    microtimestamp: Micros | None = None
+    id: int | None = None
+    type: int | None = None
 
 
 class _BitstampBook(Struct, gc=False):
     microtimestamp: Micros
-    bids: Raw
-    asks: Raw
+    bids: Raw = Raw(b"[]")
+    asks: Raw = Raw(b"[]")
 
 
 class _Failure(Struct, gc=False):
-    message: str = ""
-    code: int | None = None
+    message: str | None = None
+    code: int | str | None = None
 
 
 class _BitstampFrame(Struct, gc=False):
     event: str
-    channel: str = ""
+    channel: str | None = None
     data: Raw = Raw(b"null")
 
 
@@ -63,7 +71,7 @@ class _BitstampFrame(Struct, gc=False):
 _FRAME = msgspec.json.Decoder(_BitstampFrame)
 _TRADE = msgspec.json.Decoder(_BitstampTrade, strict=False)
 _BOOK = msgspec.json.Decoder(_BitstampBook, strict=False)
-_FAILURE = msgspec.json.Decoder(_Failure)
+_FAILURE = msgspec.json.Decoder(_Failure | None)
 
 
 def parse(frame: bytes) -> tuple[Event, ...]:
@@ -71,7 +79,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
     try:
         # What `data` holds is told only after it: hence two steps.
         message = _FRAME.decode(frame)
-        channel = message.channel
+        channel = message.channel or ""
         label, _, symbol = channel.rpartition("_")
         if message.event == "data" and label in _BOOKS:
             return (_book(label, channel, symbol, message.data),)
@@ -79,15 +87,17 @@ def parse(frame: bytes) -> tuple[Event, ...]:
             return (Control(label, data=True),)
         if message.event == "trade" and label == "live_trades":
             return (_trade(channel, symbol, message.data),)
-        if message.event in _UNUSED:
-            return (Control(message.event, data=True),)
-        return (_reply(message),)
+        if message.event.startswith("bts:"):
+            return (_reply(message),)
+        if channel.startswith(_ASKED):
+            raise ParseError(f"the event {message.event[:40]!r} on {channel[:60]!r}")
+        # What single orders do, and whatever else nothing here asks for.
+        return (Control(message.event[:60] or "unknown", data=True),)
     except DOUBTFUL as error:
         raise unreadable("bitstamp", error) from error
 
 
-# What single orders do, and books that list them: nothing here asks for these channels.
-_UNUSED = frozenset({"order_created", "order_changed", "order_deleted"})
+_ASKED = ("diff_order_book_", "live_trades_", "order_book_")
 _BOOKS = {"diff_order_book": False, "order_book": True}  # label → is every frame a snapshot?
 
 
@@ -104,10 +114,10 @@ def _trade(channel: str, symbol: str, data: Raw) -> Trade:
         "live_trades",
         channel,
         symbol,
-        row.microtimestamp / 1e6,
+        None if row.microtimestamp is None else row.microtimestamp / 1e6,
         row.price_str,
         row.amount_str,
-        _BUY if row.type == 0 else _SELL,
+        _BUY if row.type == 0 else _SELL if row.type == 1 else None,
         None,
         row.id,  # counts the trades of all pairs together
     )
@@ -116,17 +126,17 @@ def _trade(channel: str, symbol: str, data: Raw) -> Trade:
 def _reply(message: _BitstampFrame) -> Ack | Control:
     match message.event:
         case "bts:subscription_succeeded":
-            return Ack(message.event, topics=(message.channel,))
+            return Ack(message.event, topics=(message.channel,) if message.channel else ())
         case "bts:unsubscription_succeeded" | "bts:heartbeat":
             return Control(message.event)
         case "bts:request_reconnect":
             return Control(message.event, reconnect=True)
         case "bts:error":
-            failure = _FAILURE.decode(message.data)
+            failure = _FAILURE.decode(message.data) or _Failure()
             topics = (message.channel,) if message.channel else ()
-            reason = f"{failure.code} {failure.message}"[:200]
+            reason = f"{failure.code or ''} {failure.message or ''}".strip()[:200]
             return Ack(message.event, ok=False, topics=topics, reason=reason)
-    raise ParseError(f"the event {message.event[:40]!r} on {message.channel[:60]!r}")
+    raise ParseError(f"the event {message.event[:40]!r} on {(message.channel or '')[:60]!r}")
 
 
 def subscribe(topics: Sequence[str], request: int) -> str:
@@ -151,15 +161,13 @@ def ping(number: int) -> str:
 
 # --- books ------------------------------------------------------------------------------------
 
-_LEVELS = msgspec.json.Decoder(list[tuple[Price, Size]], strict=False)
-
 
 def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Decode bids and asks; size 0 takes a level away."""
     try:
         match event.levels:
             case (Raw() as bids, Raw() as asks):
-                return _LEVELS.decode(bids), _LEVELS.decode(asks)
+                return level_pairs(bids), level_pairs(asks)
     except DOUBTFUL as error:
         raise unreadable("bitstamp levels", error) from error
     raise ParseError("levels of another venue")

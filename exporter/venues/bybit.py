@@ -32,6 +32,8 @@ from exporter.decoding import (
     Price,
     Serial,
     Size,
+    known_millis,
+    level_pairs,
     reading,
     seconds,
     unreadable,
@@ -64,9 +66,9 @@ _BUY, _SELL = Side.BUY, Side.SELL
 
 class _BybitFill(Struct, gc=False):
     s: str
-    S: Literal["Buy", "Sell"]
     v: Size
     p: Price
+    S: str = ""
     seq: Serial | None = None
 
 
@@ -76,11 +78,16 @@ class _BybitTrades(Struct, gc=False):
     data: list[_BybitFill]
 
 
+class _BybitLevel(Struct, gc=False, array_like=True):
+    price: Price
+    size: Size
+
+
 class _BybitTop(Struct, gc=False):
     s: str
-    b: list[tuple[Price, Size]]
-    a: list[tuple[Price, Size]]
     u: Serial
+    b: list[_BybitLevel] | None = None
+    a: list[_BybitLevel] | None = None
 
 
 class _BybitTops(Struct, gc=False):
@@ -91,14 +98,14 @@ class _BybitTops(Struct, gc=False):
 
 class _BybitLevels(Struct, gc=False):
     s: str
-    b: Raw
-    a: Raw
     u: Serial
+    b: Raw = Raw(b"[]")
+    a: Raw = Raw(b"[]")
 
 
 class _BybitBook(Struct, gc=False):
     topic: str
-    ts: Millis
+    ts: int
     type: Literal["snapshot", "delta"]
     data: _BybitLevels
 
@@ -106,7 +113,7 @@ class _BybitBook(Struct, gc=False):
 class _BybitCandle(Struct, gc=False):
     start: Millis
     close: Price
-    confirm: bool
+    confirm: bool | None = None
 
 
 class _Klines(Struct, gc=False):
@@ -116,16 +123,16 @@ class _Klines(Struct, gc=False):
 
 
 class _Outcome(Struct, gc=False):
-    failTopics: list[str] = []  # noqa: N815 - the wire's spelling
-    successTopics: list[str] = []  # noqa: N815
+    failTopics: list[str] | None = None  # noqa: N815 - the wire's spelling
+    successTopics: list[str] | None = None  # noqa: N815
 
 
 class _BybitReply(Struct, gc=False):
-    op: str = ""
-    type: str = ""
-    success: bool = True
-    ret_msg: str = ""
-    req_id: str = ""
+    op: str | None = None
+    type: str | None = None
+    success: bool | None = None
+    ret_msg: str | None = None
+    req_id: str | int | None = None  # text as we send it; other clients send numbers
     data: _Outcome | None = None  # options alone
 
 
@@ -163,18 +170,12 @@ def parse(frame: bytes) -> tuple[Event, ...]:
             return _read_trades(frame)
         if topic.startswith("kline."):
             return _read_klines(frame)
+        # What is left nothing here asks for, but anybody's recording may hold.
         if topic.startswith("system.status"):
             return (Control("system.status"),)
-        label = topic.partition(".")[0]
-        if label in _UNUSED:
-            return (Control(label, data=True),)
+        return (Control(topic.partition(".")[0][:60] or "unknown", data=True),)
     except DOUBTFUL as error:
         raise unreadable("bybit", error) from error
-    raise ParseError(f"bybit: unknown topic {topic[:40]!r}")
-
-
-# Market data that nothing here asks for, but anybody's recording may hold.
-_UNUSED = frozenset({"tickers", "liquidation", "allLiquidation", "kline_lt", "tickers_lt", "lt"})
 
 
 def _read_trades(frame: bytes) -> tuple[Event, ...]:
@@ -187,7 +188,7 @@ def _read_trades(frame: bytes) -> tuple[Event, ...]:
 
 
 def _trade(topic: str, time: float, row: _BybitFill) -> Trade:
-    side = _BUY if row.S == "Buy" else _SELL
+    side = _BUY if row.S == "Buy" else _SELL if row.S == "Sell" else None
     return Trade("publicTrade", topic, row.s, time, row.p, row.v, side, None, row.seq)
 
 
@@ -196,20 +197,19 @@ def _read_quote(frame: bytes) -> Event:
     row = message.data
     # A side may be empty, and contracts sent deltas until 2025-03-20, in which size 0 takes a
     # level away: alive, but nothing to quote.
-    best_bid = next((level for level in row.b if level[1]), None)
-    best_ask = next((level for level in row.a if level[1]), None)
+    best_bid = next((level for level in row.b or () if level.size), None)
+    best_ask = next((level for level in row.a or () if level.size), None)
     if best_bid is None or best_ask is None:
         return Control("orderbook.1", data=True)
-    (bid, bid_size), (ask, ask_size) = best_bid, best_ask
     return Quote(
         "orderbook.1",
         message.topic,
         row.s,
         message.ts / 1e3,
-        bid,
-        ask,
-        bid_size,
-        ask_size,
+        best_bid.price,
+        best_ask.price,
+        best_bid.size,
+        best_ask.size,
         row.u,
     )
 
@@ -223,7 +223,7 @@ def _read_depth(frame: bytes) -> Depth:
         "orderbook.snapshot" if snapshot else "orderbook.delta",
         message.topic,
         row.s,
-        message.ts / 1e3,
+        known_millis(message.ts),
         (row.b, row.a),
         snapshot,
         row.u,
@@ -246,17 +246,20 @@ def _read_reply(frame: bytes) -> Event:
     # Spot and linear answer a ping with op "ping" and say "pong" in ret_msg; options say "pong".
     if reply.op in ("ping", "pong"):
         return Control("pong")
-    request = int(reply.req_id) if reply.req_id.isdecimal() else None
+    number = str(reply.req_id)
+    request = int(number) if number.isdecimal() else None
+    text, op = (reply.ret_msg or "")[:200], reply.op or ""
+    success = reply.success is not False
     if reply.type == "COMMAND_RESP" and reply.data is not None:
-        ok = reply.success and not reply.data.failTopics
-        topics = tuple(reply.data.successTopics if ok else reply.data.failTopics)
-        return Ack("subscribe" if ok else "error", ok, request, topics, reply.ret_msg[:200])
-    if reply.success:
-        if reply.op not in ("subscribe", "unsubscribe"):
-            raise ParseError(f"bybit: a reply to {reply.op[:40]!r}")
-        return Ack(reply.op, request=request)
+        ok = success and not reply.data.failTopics
+        topics = tuple((reply.data.successTopics if ok else reply.data.failTopics) or ())
+        return Ack("subscribe" if ok else "error", ok, request, topics, text)
+    if success:
+        if op not in ("subscribe", "unsubscribe"):
+            raise ParseError(f"bybit: a reply to {op[:40]!r}")
+        return Ack(op, request=request)
     # The whole request is refused; of its topics the text names one, in words that vary.
-    return Ack("error", False, request, reason=reply.ret_msg[:200])
+    return Ack("error", False, request, reason=text)
 
 
 def subscribe(topics: Sequence[str], request: int) -> str:
@@ -278,15 +281,12 @@ def ping(number: int) -> str:
     return f'{{"req_id":"{number}","op":"ping"}}'
 
 
-_read_levels = msgspec.json.Decoder(list[tuple[Price, Size]], strict=False).decode
-
-
 def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Decode the bids and asks of a book frame."""
     with reading("bybit levels"):
         match event.levels:
             case (Raw() as bids, Raw() as asks):
-                return _read_levels(bids), _read_levels(asks)
+                return level_pairs(bids), level_pairs(asks)
     raise ParseError("levels of another venue")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -22,6 +21,8 @@ from exporter.decoding import (
     Price,
     Size,
     epoch,
+    known,
+    level_pairs,
     reading,
     seconds,
     unreadable,
@@ -50,12 +51,12 @@ from exporter.model import (
 
 class _CoinbaseMatch(Struct, gc=False, tag_field="type", tag="match"):
     trade_id: int
-    side: Literal["buy", "sell"]
     size: Size
     price: Price
     product_id: str
-    sequence: int
-    time: Moment
+    side: str = ""
+    sequence: int | None = None
+    time: Moment | None = None
 
 
 class _LastMatch(_CoinbaseMatch, gc=False, tag_field="type", tag="last_match"):
@@ -63,13 +64,13 @@ class _LastMatch(_CoinbaseMatch, gc=False, tag_field="type", tag="last_match"):
 
 
 class _CoinbaseTicker(Struct, gc=False, tag_field="type", tag="ticker"):
-    sequence: int
     product_id: str
-    best_bid: Size
-    best_ask: Size
-    time: Moment
-    best_bid_size: Size | None = None
-    best_ask_size: Size | None = None
+    sequence: int | None = None
+    best_bid: Size | Literal[""] | None = None
+    best_ask: Size | Literal[""] | None = None
+    time: Moment | None = None
+    best_bid_size: Size | Literal[""] | None = None
+    best_ask_size: Size | Literal[""] | None = None
 
 
 class _CoinbaseUpdate(Struct, gc=False, tag_field="type", tag="l2update"):
@@ -87,7 +88,7 @@ class _CoinbaseSnapshot(Struct, gc=False, tag_field="type", tag="snapshot"):
 
 class _CoinbaseChannel(Struct, gc=False):
     name: str
-    product_ids: list[str] | None = None  # absent or null for channels without products
+    product_ids: list[str | None] | None = None  # absent or null for channels without products
 
 
 class _Subscriptions(Struct, gc=False, tag_field="type", tag="subscriptions"):
@@ -103,8 +104,8 @@ class _CoinbaseStatus(Struct, gc=False, tag_field="type", tag="status"):
 
 
 class _CoinbaseError(Struct, gc=False, tag_field="type", tag="error"):
-    message: str
-    reason: str = ""
+    message: str | None = None
+    reason: str | None = None
 
 
 _Frame = (
@@ -124,8 +125,10 @@ class _CoinbaseKind(Struct, gc=False):
     type: str
 
 
-# What `full` tells of single orders, and auctions: nothing here asks for these channels.
-_UNUSED = frozenset({"received", "open", "done", "change", "activate", "auction", "rfq_match"})
+# Other types, as of single orders and auctions, belong to channels that nothing here asks for.
+_ASKED = frozenset({
+    "match", "last_match", "ticker", "l2update", "snapshot", "subscriptions", "error",
+})  # fmt: skip
 
 
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
@@ -146,8 +149,8 @@ def parse(frame: bytes) -> tuple[Event, ...]:
     except msgspec.ValidationError as error:
         with suppress(*DOUBTFUL):
             kind = _KIND.decode(frame).type
-            if kind in _UNUSED:
-                return (Control(kind, data=True),)
+            if kind not in _ASKED:
+                return (Control(kind[:60] or "unknown", data=True),)
         raise unreadable("coinbase", error) from error
     except DOUBTFUL as error:
         raise unreadable("coinbase", error) from error
@@ -156,12 +159,12 @@ def parse(frame: bytes) -> tuple[Event, ...]:
 def _match(row: _CoinbaseMatch) -> Trade:
     product = row.product_id
     # `side` is the maker's: the taker took the other one.
-    side = Side.BUY if row.side == "sell" else Side.SELL
+    side = Side.BUY if row.side == "sell" else Side.SELL if row.side == "buy" else None
     return Trade(
         "match",
         "matches:" + product,
         product,
-        epoch(row.time),
+        known(row.time),
         row.price,
         row.size,
         side,
@@ -176,34 +179,29 @@ def _last_match(row: _LastMatch) -> Trade:
 
 def _ticker(row: _CoinbaseTicker) -> Quote | Control:
     product = row.product_id
-    if not (row.best_bid and row.best_ask):
+    if not (row.best_bid and row.best_ask) or 0.0 in (row.best_bid_size, row.best_ask_size):
         return Control("ticker", data=True)  # one side of the book is empty: there is no quote
     return Quote(
         "ticker",
         "ticker:" + product,
         product,
-        epoch(row.time),
+        known(row.time),
         row.best_bid,
         row.best_ask,
-        row.best_bid_size,
-        row.best_ask_size,
+        row.best_bid_size or None,
+        row.best_ask_size or None,
         row.sequence,
     )
 
 
 def _update(row: _CoinbaseUpdate) -> Depth:
     product = row.product_id
-    return Depth("l2update", "level2_batch:" + product, product, _known(row.time), row.changes)
-
-
-def _known(time: datetime | None) -> float | None:
-    """Return the time, or None for Go's zero time (year 1), which updates carried in captures."""
-    return None if time is None or time.year == 1 else epoch(time)
+    return Depth("l2update", "level2_batch:" + product, product, known(row.time), row.changes)
 
 
 def _snapshot(row: _CoinbaseSnapshot) -> Depth:
     product = row.product_id
-    time = _known(row.time)
+    time = known(row.time)
     sides = (row.bids, row.asks)
     return Depth("snapshot", "level2_batch:" + product, product, time, sides, snapshot=True)
 
@@ -219,12 +217,13 @@ def _subscriptions(row: _Subscriptions) -> Ack:
         f"{_ACKNOWLEDGED.get(channel.name, channel.name)}:{product}"
         for channel in row.channels
         for product in channel.product_ids or ()
+        if product
     )
     return Ack("subscriptions", topics=tuple(topics))
 
 
 def _error(row: _CoinbaseError) -> Ack:
-    text = f"{row.message}: {row.reason}" if row.reason else row.message
+    text = ": ".join(part for part in (row.message, row.reason) if part)
     return Ack("error", ok=False, reason=text[:200])
 
 
@@ -269,7 +268,6 @@ def _channels(topics: Iterable[str]) -> list[dict[str, object]]:
 
 # --- books ------------------------------------------------------------------------------------
 
-_LEVELS = msgspec.json.Decoder(list[tuple[Price, Size]], strict=False)
 _changes = msgspec.json.Decoder(
     list[tuple[Literal["buy", "sell"], Price, Size]], strict=False
 ).decode
@@ -291,7 +289,7 @@ def levels(event: Depth) -> tuple[Sequence[tuple[float, float]], Sequence[tuple[
             )
         match found:
             case (Raw() as bid_rows, Raw() as ask_rows):
-                return _LEVELS.decode(bid_rows), _LEVELS.decode(ask_rows)
+                return level_pairs(bid_rows), level_pairs(ask_rows)
     except DOUBTFUL as error:
         raise unreadable("coinbase levels", error) from error
     raise ParseError("levels of another venue")

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from exporter.contracts import BookRules, SequenceRule, Venue
-from exporter.decoding import DOUBTFUL, Moment, ParseError, Price, Size, epoch, unreadable
+from exporter.decoding import DOUBTFUL, Moment, ParseError, Price, Size, epoch, known, unreadable
 from exporter.instrument import speller
 from exporter.model import (
     Ack,
@@ -34,11 +34,11 @@ _BUY, _SELL = Side.BUY, Side.SELL
 
 class _KrakenTrade(Struct, gc=False):
     symbol: str
-    side: Literal["buy", "sell"]
     price: Price
     qty: Size
-    trade_id: int
-    timestamp: Moment
+    side: str = ""
+    trade_id: int | None = None
+    timestamp: Moment | None = None
 
 
 class _KrakenTrades(Struct, gc=False, tag_field="channel", tag="trade"):
@@ -48,10 +48,10 @@ class _KrakenTrades(Struct, gc=False, tag_field="channel", tag="trade"):
 
 class _Quote(Struct, gc=False):
     symbol: str
-    bid: Size
-    ask: Size
-    bid_qty: Size
-    ask_qty: Size
+    bid: Size | None = None
+    ask: Size | None = None
+    bid_qty: Size | None = None
+    ask_qty: Size | None = None
     timestamp: Moment | None = None  # since 2026
 
 
@@ -62,9 +62,9 @@ class _Quotes(Struct, gc=False, tag_field="channel", tag="ticker"):
 
 class _KrakenBook(Struct, gc=False):
     symbol: str
-    bids: Raw
-    asks: Raw
-    checksum: int
+    bids: Raw = Raw(b"[]")
+    asks: Raw = Raw(b"[]")
+    checksum: int | None = None
     timestamp: Moment | None = None
 
 
@@ -114,19 +114,19 @@ _Channel = (
 
 
 class _KrakenResult(Struct, gc=False):
-    channel: str
-    symbol: str = ""
+    channel: str = ""
+    symbol: str | None = None
     depth: int | None = None
 
 
 class _KrakenReply(Struct, gc=False):
     method: str = ""
-    success: bool = True
+    success: bool | None = None
     req_id: int | None = None
     result: _KrakenResult | None = None
-    symbol: str = ""
-    error: str = ""
-    Error: str = ""  # the venue's own spelling when too many messages were sent
+    symbol: str | None = None
+    error: str | None = None
+    Error: str | None = None  # the venue's own spelling when too many messages were sent
 
 
 _CHANNEL: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Channel)
@@ -156,10 +156,10 @@ def _trades(message: _KrakenTrades) -> tuple[Event, ...]:
                 label,
                 "trade:" + row.symbol,
                 row.symbol,
-                epoch(row.timestamp),
+                known(row.timestamp),
                 row.price,
                 row.qty,
-                _BUY if row.side == "buy" else _SELL,
+                _BUY if row.side == "buy" else _SELL if row.side == "sell" else None,
                 None,
                 row.trade_id,
                 snapshot,
@@ -176,9 +176,9 @@ def _quotes(message: _Quotes) -> tuple[Event, ...]:
 
 def _quote(label: str, row: _Quote) -> Quote | Control:
     # Closed markets send prices of zero and the year 1970.
-    if not (row.bid and row.ask):
+    if not (row.bid and row.ask) or 0.0 in (row.bid_qty, row.ask_qty):
         return Control(label, data=True)
-    time = None if row.timestamp is None else epoch(row.timestamp)
+    time = known(row.timestamp)
     topic = "ticker:" + row.symbol
     return Quote(label, topic, row.symbol, time, row.bid, row.ask, row.bid_qty, row.ask_qty)
 
@@ -192,7 +192,7 @@ def _books(message: _KrakenBooks) -> tuple[Event, ...]:
                 label,
                 "book:" + row.symbol,
                 row.symbol,
-                None if row.timestamp is None else epoch(row.timestamp),
+                known(row.timestamp),
                 (row.bids, row.asks),
                 snapshot,
                 checksum=row.checksum,
@@ -205,7 +205,7 @@ def _books(message: _KrakenBooks) -> tuple[Event, ...]:
 def _candles(message: _KrakenCandles) -> tuple[Event, ...]:
     label = "ohlc.snapshot" if message.type == "snapshot" else "ohlc.update"
     # The rows' own `timestamp` is deprecated, and is the candle's end.
-    time = None if message.timestamp is None else epoch(message.timestamp)
+    time = known(message.timestamp)
     return tuple(
         Kline(label, "ohlc:" + row.symbol, row.symbol, time, epoch(row.interval_begin), row.close)
         for row in message.data
@@ -246,12 +246,12 @@ def _reply(reply: _KrakenReply) -> Ack | Control:
     if reply.method != "subscribe" and not reply.error:
         raise ParseError(f"a reply to {reply.method[:40]!r}")
     request, channel = (None, 0) if reply.req_id is None else divmod(reply.req_id, len(_CHANNELS))
-    if not reply.success:
+    if reply.error or reply.success is False:
         topics = (f"{_CHANNELS[channel]}:{reply.symbol}",) if reply.symbol and request else ()
-        return Ack("subscribe", False, request, topics, reply.error[:200])
+        return Ack("subscribe", False, request, topics, (reply.error or "")[:200])
     if reply.result is None:
         raise ParseError("an acknowledgement of nothing")
-    topic = f"{reply.result.channel}:{reply.result.symbol}"
+    topic = f"{reply.result.channel}:{reply.result.symbol or ''}"
     return Ack("subscribe", True, request, (topic,), depth=reply.result.depth)
 
 

@@ -7,7 +7,7 @@ traffic recorded in April 2021.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -35,7 +35,7 @@ class _KrakenV1Trade(Struct, gc=False, array_like=True):
     price: Price
     volume: Size
     time: Seconds
-    side: Literal["b", "s"]
+    side: str
 
 
 class _KrakenV1Best(Struct, gc=False, array_like=True):
@@ -150,7 +150,7 @@ def _trades(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[E
             row.time,
             row.price,
             row.volume,
-            Side.BUY if row.side == "b" else Side.SELL,
+            {"b": Side.BUY, "s": Side.SELL}.get(row.side),
         )
         for row in _TRADES.decode(bodies[0])
     )
@@ -159,7 +159,7 @@ def _trades(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[E
 def _ticker(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[Event, ...]:
     row = _TICKER.decode(bodies[0])
     bid, ask = row.b, row.a
-    if not (bid.price and ask.price):
+    if not (bid.price and ask.price and bid.volume and ask.volume):
         return (Control("ticker", data=True),)  # one side is empty: there is no quote
     return (Quote("ticker", topic, pair, None, bid.price, ask.price, bid.volume, ask.volume),)
 
@@ -188,7 +188,7 @@ def _candle(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[E
 
 def _spread(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[Event, ...]:
     row = _SPREAD.decode(bodies[0])
-    if not (row.bid and row.ask):
+    if not (row.bid and row.ask and row.bid_volume and row.ask_volume):
         return (Control("spread", data=True),)
     sizes = row.bid_volume, row.ask_volume
     return (Quote("spread", topic, pair, row.time, row.bid, row.ask, *sizes),)

@@ -24,11 +24,11 @@ from exporter.contracts import (
 )
 from exporter.decoding import (
     DOUBTFUL,
-    Millis,
     Nanos,
     ParseError,
     Price,
     Size,
+    known_millis,
     reading,
     seconds,
     unreadable,
@@ -60,16 +60,16 @@ _BUY, _SELL = Side.BUY, Side.SELL
 
 class _KuCoinMatch(Struct, gc=False):
     symbol: str
-    sequence: int
-    side: str
     size: Size
     price: Price
-    time: Nanos
+    sequence: int | None = None
+    side: str = ""
+    time: Nanos | None = None
 
 
 class _KuCoinTicker(Struct, gc=False):
-    sequence: int
-    time: Millis
+    sequence: int | None = None
+    time: int | None = None
     # Null where the side is empty. N815: the wire's spelling, here and below.
     bestBid: Size | None = None  # noqa: N815
     bestAsk: Size | None = None  # noqa: N815
@@ -82,7 +82,7 @@ class _KuCoinUpdate(Struct, gc=False):
     sequenceStart: int  # noqa: N815
     sequenceEnd: int  # noqa: N815
     changes: Raw
-    time: Millis | None = None  # since September 2022
+    time: int | None = None  # since September 2022
 
 
 class _Prices(Struct, gc=False, array_like=True):
@@ -99,11 +99,11 @@ class _KuCoinCandle(Struct, gc=False):
 
 class _KuCoinFrame(Struct, gc=False):
     type: str
-    topic: str = ""
-    subject: str = ""
-    id: str = ""
+    topic: str | None = None
+    subject: str | None = None
+    id: str | int | None = None  # as text, whatever was sent
     data: Raw = Raw(b"null")
-    code: int | str = 0
+    code: int | str | None = None
 
 
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
@@ -120,15 +120,15 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         # What `data` holds is told only after it: hence two steps.
         message = _FRAME.decode(frame)
         if message.type == "message":
-            topic, subject = message.topic, message.subject
+            topic, subject = message.topic or "", message.subject or ""
             if topic == "/market/ticker:all":  # where the subject is the symbol
                 topic, subject = f"/market/ticker:{subject}", "trade.ticker"
             read = _EVENTS.get(subject)
             if read is not None:
                 return (read(topic, message.data),)
-            if subject in _UNUSED:
-                return (Control(subject, data=True),)
-            raise ParseError(f"kucoin: unknown subject {subject[:40]!r}")
+            if topic.startswith(_ASKED):
+                raise ParseError(f"kucoin: unknown subject {subject[:40]!r}")
+            return (Control(subject[:60] or "unknown", data=True),)
         return (_reply(message),)
     except DOUBTFUL as error:
         raise unreadable("kucoin", error) from error
@@ -136,13 +136,8 @@ def parse(frame: bytes) -> tuple[Event, ...]:
 
 def _match(topic: str, data: Raw) -> Trade:
     row = _MATCH.decode(data)
-    if row.side == "buy":
-        side = _BUY
-    elif row.side == "sell":
-        side = _SELL
-    else:
-        raise ParseError(f"a trade on the side {row.side[:40]!r}")
-    time = row.time / 1e9
+    side = _BUY if row.side == "buy" else _SELL if row.side == "sell" else None
+    time = None if row.time is None else row.time / 1e9
     return Trade(
         "trade.l3match", topic, row.symbol, time, row.price, row.size, side, None, row.sequence
     )
@@ -150,7 +145,7 @@ def _match(topic: str, data: Raw) -> Trade:
 
 def _ticker(topic: str, data: Raw) -> Quote | Control:
     row = _TICKER.decode(data)
-    if not (row.bestBid and row.bestAsk):
+    if not (row.bestBid and row.bestAsk) or 0.0 in (row.bestBidSize, row.bestAskSize):
         return Control(
             "trade.ticker", data=True
         )  # one side of the book is empty: there is no quote
@@ -158,7 +153,7 @@ def _ticker(topic: str, data: Raw) -> Quote | Control:
         "trade.ticker",
         topic,
         topic.partition(":")[2],
-        row.time / 1e3,
+        known_millis(row.time),
         row.bestBid,
         row.bestAsk,
         row.bestBidSize,
@@ -173,7 +168,7 @@ def _update(topic: str, data: Raw) -> Depth:
         "trade.l2update",
         topic,
         row.symbol,
-        None if row.time is None else row.time / 1e3,
+        known_millis(row.time),
         row.changes,
         False,
         row.sequenceStart,
@@ -199,13 +194,13 @@ _EVENTS: dict[str, Callable[[str, Raw], Event]] = {
 }
 
 
-# Market data that nothing here asks for, but anybody's recording may hold: whole tickers, the best
-# levels alone, index and mark prices.
-_UNUSED = frozenset({"trade.snapshot", "level1", "level2", "tick", "funding.update"})
+# The topics of our subjects; others nothing here asks for, but anybody's recording may hold.
+_ASKED = ("/market/match:", "/market/ticker:", "/market/level2:", "/market/candles:")
 
 
 def _reply(message: _KuCoinFrame) -> Ack | Control:
-    request = int(message.id) if message.id.isdecimal() else None
+    number = str(message.id)
+    request = int(number) if number.isdecimal() else None
     match message.type:
         case "ack":
             return Ack("ack", request=request)
@@ -215,7 +210,9 @@ def _reply(message: _KuCoinFrame) -> Ack | Control:
             return Control(kind)
         case "error":
             text = str(message.data, "utf-8")
-            return Ack("error", ok=False, request=request, reason=f"{message.code} {text}"[:200])
+            return Ack(
+                "error", ok=False, request=request, reason=f"{message.code or 0} {text}"[:200]
+            )
     raise ParseError(f"a message of type {message.type[:40]!r}")
 
 
@@ -254,8 +251,9 @@ def ping(number: int) -> str:
 
 
 class _Changes(Struct, gc=False):
-    asks: list[tuple[Size, Size, Size]]  # price, size and number of the change
-    bids: list[tuple[Size, Size, Size]]
+    # price, size and number of the change
+    asks: list[tuple[Size, Size, Size]] | None = None
+    bids: list[tuple[Size, Size, Size]] | None = None
 
 
 class _Sides(Struct, gc=False):
@@ -287,14 +285,14 @@ def levels(event: Depth) -> tuple[Sequence[tuple[float, float]], Sequence[tuple[
 
 class _KuCoinBook(_Sides, gc=False):
     sequence: int = 0
-    time: Millis | None = None
+    time: int | None = None
 
 
 def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
     """Read the REST book that updates continue."""
     with reading("kucoin book"):
         book = msgspec.json.decode(_payload(body), type=_KuCoinBook, strict=False)
-        time = None if book.time is None else book.time / 1e3
+        time = known_millis(book.time)
         return Depth("book", topic, symbol, time, book, snapshot=True, last=book.sequence)
 
 

@@ -32,6 +32,7 @@ from exporter.decoding import (
     Price,
     Serial,
     Size,
+    known_millis,
     reading,
     seconds,
     unreadable,
@@ -63,7 +64,7 @@ _BUY, _SELL = Side.BUY, Side.SELL
 
 class _Arg(Struct, gc=False):
     channel: str
-    instId: str = ""  # noqa: N815 - the wire's spelling
+    instId: str | None = None  # noqa: N815 - the wire's spelling
 
 
 class _TradeArg(Struct, gc=False):
@@ -73,11 +74,11 @@ class _TradeArg(Struct, gc=False):
 
 class _OkxFill(Struct, gc=False):
     instId: str  # noqa: N815
-    tradeId: Serial  # noqa: N815
     px: Price
     sz: Size
-    side: Literal["buy", "sell"]
-    ts: Millis
+    side: str = ""
+    ts: Millis | None = None
+    tradeId: Serial | None = None  # noqa: N815
 
 
 class _OkxTrades(Struct, gc=False):
@@ -91,18 +92,18 @@ class _BookArg(Struct, gc=False):
 
 
 class _OkxLevels(Struct, gc=False):
-    asks: Raw
-    bids: Raw
-    ts: Millis
+    asks: Raw = Raw(b"[]")
+    bids: Raw = Raw(b"[]")
+    ts: int | None = None
     seqId: Serial | None = None  # noqa: N815 - absent in 2022
     prevSeqId: int | None = None  # noqa: N815 - -1 on a snapshot
-    checksum: int = 0
+    checksum: int | None = None
 
 
 class _OkxBooks(Struct, gc=False):
     arg: _BookArg
     data: list[_OkxLevels]
-    action: Literal["snapshot", "update"] = "snapshot"  # books5 says none and sends it whole
+    action: Literal["snapshot", "update"] | None = None  # books5 says none and sends it whole
 
 
 class _OkxLevel(Struct, gc=False, array_like=True):
@@ -116,9 +117,9 @@ class _TopArg(Struct, gc=False):
 
 
 class _OkxTop(Struct, gc=False):
-    asks: list[_OkxLevel]
-    bids: list[_OkxLevel]
     ts: Millis
+    asks: list[_OkxLevel] | None = None
+    bids: list[_OkxLevel] | None = None
     seqId: Serial | None = None  # noqa: N815
 
 
@@ -135,11 +136,11 @@ class _TickerArg(Struct, gc=False):
 class _OkxTicker(Struct, gc=False):
     """``""`` stands for the price and size of an empty side."""
 
-    askPx: Price | Literal[""]  # noqa: N815
-    askSz: Size | Literal[""]  # noqa: N815
-    bidPx: Price | Literal[""]  # noqa: N815
-    bidSz: Size | Literal[""]  # noqa: N815
     ts: Millis
+    askPx: Size | Literal[""] | None = None  # noqa: N815
+    askSz: Size | Literal[""] | None = None  # noqa: N815
+    bidPx: Size | Literal[""] | None = None  # noqa: N815
+    bidSz: Size | Literal[""] | None = None  # noqa: N815
 
 
 class _OkxTickers(Struct, gc=False):
@@ -156,7 +157,7 @@ class _OkxCandle(Struct, gc=False, array_like=True):
     volume: str = ""
     volume_currency: str = ""
     volume_quote: str = ""
-    confirm: Literal["0", "1", ""] = ""
+    confirm: str = ""
 
 
 class _OkxCandles(Struct, gc=False):
@@ -169,9 +170,9 @@ class _OkxMessage(Struct, gc=False):
 
     arg: _Arg | None = None
     event: str | None = None
-    id: str = ""
-    code: str = ""
-    msg: str = ""
+    id: str | None = None
+    code: str | int | None = None
+    msg: str | None = None
 
 
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
@@ -212,8 +213,9 @@ def _read_trades(frame: bytes) -> tuple[Event, ...]:
 
 
 def _trade(label: str, topic: str, row: _OkxFill) -> Trade:
-    side = _BUY if row.side == "buy" else _SELL
-    return Trade(label, topic, row.instId, row.ts / 1e3, row.px, row.sz, side, None, row.tradeId)
+    side = _BUY if row.side == "buy" else _SELL if row.side == "sell" else None
+    time = None if row.ts is None else row.ts / 1e3
+    return Trade(label, topic, row.instId, time, row.px, row.sz, side, None, row.tradeId)
 
 
 def _read_books(frame: bytes) -> tuple[Event, ...]:
@@ -221,8 +223,9 @@ def _read_books(frame: bytes) -> tuple[Event, ...]:
     arg = message.arg
     symbol = arg.instId
     topic = f"{arg.channel}:{symbol}"
-    label = f"{arg.channel}.{message.action}"
-    snapshot = message.action == "snapshot"
+    action = message.action or "snapshot"
+    label = f"{arg.channel}.{action}"
+    snapshot = action == "snapshot"
     rows = message.data
     if len(rows) == 1:
         return (_depth(label, topic, symbol, snapshot, rows[0]),)
@@ -239,7 +242,7 @@ def _depth(label: str, topic: str, symbol: str, snapshot: bool, row: _OkxLevels)
         label,
         topic,
         symbol,
-        row.ts / 1e3,
+        known_millis(row.ts),
         levels,
         snapshot,
         None,
@@ -258,9 +261,10 @@ def _read_tops(frame: bytes) -> tuple[Event, ...]:
 
 
 def _top(topic: str, symbol: str, row: _OkxTop) -> Event:
-    if not row.bids or not row.asks:
+    bid = next((level for level in row.bids or () if level.size), None)
+    ask = next((level for level in row.asks or () if level.size), None)
+    if bid is None or ask is None:
         return Control("bbo-tbt", data=True)  # an empty side: alive, but nothing to quote
-    bid, ask = row.bids[0], row.asks[0]
     return Quote(
         "bbo-tbt",
         topic,
@@ -283,7 +287,7 @@ def _read_tickers(frame: bytes) -> tuple[Event, ...]:
 
 def _ticker(topic: str, symbol: str, row: _OkxTicker) -> Event:
     bid, ask, bid_size, ask_size = row.bidPx, row.askPx, row.bidSz, row.askSz
-    if isinstance(bid, str) or isinstance(ask, str):
+    if not (bid and ask) or 0.0 in (bid_size, ask_size):
         return Control("tickers", data=True)
     return Quote(
         "tickers",
@@ -292,8 +296,8 @@ def _ticker(topic: str, symbol: str, row: _OkxTicker) -> Event:
         row.ts / 1e3,
         bid,
         ask,
-        None if isinstance(bid_size, str) else bid_size,
-        None if isinstance(ask_size, str) else ask_size,
+        bid_size or None,
+        ask_size or None,
     )
 
 
@@ -302,16 +306,18 @@ def _read_candles(frame: bytes) -> tuple[Event, ...]:
     arg = message.arg
     if not arg.channel.startswith("candle"):
         raise ParseError(f"okx: candles of the channel {arg.channel[:40]!r}")
-    topic = f"{arg.channel}:{arg.instId}"
+    if arg.instId is None:
+        raise ParseError("okx: candles of no instrument")
+    symbol, topic = arg.instId, f"{arg.channel}:{arg.instId}"
     return tuple(
         Kline(
             "candle",
             topic,
-            arg.instId,
+            symbol,
             None,
             row.start / 1e3,
             row.close,
-            None if row.confirm == "" else row.confirm == "1",
+            {"0": False, "1": True}.get(row.confirm),
         )
         for row in message.data
     )
@@ -336,19 +342,13 @@ def _rare(frame: bytes) -> tuple[Event, ...]:
     if message.arg is None:
         raise ParseError("okx: neither an event nor a channel")
     channel = message.arg.channel
-    if channel in _UNUSED:
-        return (Control(channel, data=channel != "status"),)
-    read = _READERS.get(channel[:3].encode())
-    if read is None:
-        raise ParseError(f"okx: unknown channel {channel[:40]!r}")
-    return read(frame)
+    if channel.startswith(_ASKED):
+        return _READERS[channel[:3].encode()](frame)
+    # Channels that nothing here asks for, but anybody's recording may hold.
+    return (Control(channel[:60] or "unknown", data=channel != "status"),)
 
 
-# Channels that nothing here asks for, but anybody's recording may hold.
-_UNUSED = frozenset({
-    "status", "instruments", "index-tickers", "mark-price", "funding-rate", "open-interest",
-    "price-limit", "estimated-price", "opt-summary", "liquidation-orders", "option-trades",
-})  # fmt: skip
+_ASKED = ("trades", "books", "bbo-tbt", "tickers", "candle")
 
 
 # "Wrong URL or channel:X,instId:Y doesn't exist. ..." is all that names a refused topic.
@@ -357,16 +357,19 @@ _REFUSED = re.compile(r"channel:([\w-]{1,40}), ?instId:([\w-]{1,80})")
 
 def _reply(message: _OkxMessage) -> Event:
     arg = message.arg
-    topics = () if arg is None else (f"{arg.channel}:{arg.instId}",)
+    topics = () if arg is None else (f"{arg.channel}:{arg.instId or ''}",)
     match message.event:
         case "subscribe" | "unsubscribe" as event:
             # One answer for each topic; the request is done when all of its topics are named.
             return Ack(event, topics=topics)
         case "error" | "channel-conn-count-error" as event:
-            named = tuple(":".join(names) for names in _REFUSED.findall(message.msg)) or topics
+            named = (
+                tuple(":".join(names) for names in _REFUSED.findall(message.msg or "")) or topics
+            )
             # A request of which one topic is named is not refused as a whole.
-            request = int(message.id) if message.id.isdecimal() and not named else None
-            reason = f"{message.code} {message.msg}".strip()[:200]
+            number = message.id or ""
+            request = int(number) if number.isdecimal() and not named else None
+            reason = f"{message.code or ''} {message.msg or ''}".strip()[:200]
             return Ack(event, False, request, named, reason)
         case "notice":
             return Control("notice", reconnect=True)
@@ -400,7 +403,15 @@ def ping(number: int) -> str:
 
 # --- books ------------------------------------------------------------------------------------
 
-_read_levels = msgspec.json.Decoder(list[tuple[str, str, str, str]]).decode
+
+class _OkxDigits(Struct, gc=False, array_like=True):
+    """A level in the wire's own digits; what follows is deprecated, and a count of orders."""
+
+    price: str
+    size: str
+
+
+_read_levels = msgspec.json.Decoder(list[_OkxDigits]).decode
 
 
 def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -409,8 +420,8 @@ def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         match event.levels:
             case (Raw() as bids, Raw() as asks):
                 return (
-                    [(price, size) for price, size, _, _ in _read_levels(bids)],
-                    [(price, size) for price, size, _, _ in _read_levels(asks)],
+                    [(each.price, each.size) for each in _read_levels(bids)],
+                    [(each.price, each.size) for each in _read_levels(asks)],
                 )
     raise ParseError("levels of another venue")
 

@@ -88,9 +88,7 @@ def test_the_connection_speaks() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        message("trade", "live_trades_ethusd", {**TRADE, "type": 2}),
         message("trade", "live_trades_ethusd", {**TRADE, "price_str": "0"}),
-        message("trade", "live_orders_ethusd", TRADE),
         message("data", "diff_order_book_batbtc", {**BOOK, "microtimestamp": "1641343691"}),
         message("bts:surprise", "", {}),
     ],

@@ -130,7 +130,6 @@ def test_the_connection_speaks() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        message("trade.l3match", "/market/match:X", {**MATCH, "side": "hold"}),
         message("trade.l3match", "/market/match:X", {**MATCH, "time": "1619378327739"}),
         message("trade.l3match", "/market/match:X", {**MATCH, "price": "NaN"}),
         message("trade.l4", "/market/match:X", MATCH),
@@ -138,7 +137,7 @@ def test_the_connection_speaks() -> None:
     ],
 )
 def test_what_no_page_describes_is_refused(frame: bytes) -> None:
-    """Wrong sides, units, numbers, subjects and types are ParseErrors."""
+    """Wrong units, numbers, subjects and types are ParseErrors."""
     with pytest.raises(ParseError):
         VENUE.parse(frame)
 

@@ -21,6 +21,7 @@ from exporter.decoding import (
     Price,
     Serial,
     Size,
+    level_pairs,
     reading,
     seconds,
     unreadable,
@@ -46,7 +47,7 @@ from exporter.model import (
     WatchedMarkets,
 )
 
-_LAST_MILLIS, _FIRST_MICROS = 10**13, 10**15  # of the years 2001 to 2286
+_FIRST_MILLIS, _LAST_MILLIS, _FIRST_MICROS = 10**12, 10**13, 10**15  # of 2001 to 2286
 _BUY, _SELL = Side.BUY, Side.SELL  # an enum's member costs 0.1 µs to look up, a global a quarter
 
 
@@ -54,9 +55,17 @@ def _seconds(moment: int) -> float:
     """Return epoch seconds of ms, or of the µs for which the connection asked by `timeUnit`."""
     if moment < _LAST_MILLIS:
         return moment / 1e3
-    if moment > _FIRST_MICROS:
+    if _FIRST_MICROS < moment < 10**16:
         return moment / 1e6
     raise ParseError(f"expected a time in ms or µs, got {moment}")
+
+
+def _known(moment: int) -> float | None:
+    """Return the same, or None for a time that cannot be one: an update counts whenever it was."""
+    try:
+        return _seconds(moment) if moment > _FIRST_MILLIS else None
+    except ParseError:
+        return None
 
 
 class _BinanceTrade(Struct, gc=False, tag_field="e", tag="trade"):
@@ -78,7 +87,7 @@ class _AggTrade(Struct, gc=False, tag_field="e", tag="aggTrade"):
 
 
 class _Depth(Struct, gc=False, tag_field="e", tag="depthUpdate"):
-    E: Instant
+    E: int
     s: str
     U: Serial
     u: Serial
@@ -138,6 +147,31 @@ class _SpotTickerStream(Struct, gc=False):
     data: _SpotTicker
 
 
+class _OneSided(Struct, gc=False):
+    """A best bid and ask of which something is missing, null, empty or zero."""
+
+    s: str
+    u: Serial
+    e: str = "bookTicker"
+    b: Raw = Raw(b"null")
+    B: Raw = Raw(b"null")
+    a: Raw = Raw(b"null")
+    A: Raw = Raw(b"null")
+
+    @property
+    def empty(self) -> bool:
+        """Whether a side has no price or no size."""
+        return any(bytes(each) in _NOTHING for each in (self.b, self.B, self.a, self.A))
+
+
+class _OneSidedStream(Struct, gc=False):
+    stream: str
+    data: _OneSided
+
+
+_NOTHING = (b"null", b'""', b"0", b'"0"')
+
+
 class _Partial(Struct, gc=False):
     """Spot's best 5, 10 or 20 levels: a message without a type, a symbol or a time."""
 
@@ -161,15 +195,14 @@ class _KindStream(Struct, gc=False):
 
 
 class _Refusal(Struct, gc=False):
-    code: int
-    msg: str
+    code: int = 0
+    msg: str | None = None
 
 
-class _BinanceReply(Struct, gc=False, forbid_unknown_fields=True):
+class _BinanceReply(Struct, gc=False):
     id: int | str | None = None
-    result: list[str] | bool | None = None
     code: int | None = None
-    msg: str = ""
+    msg: str | None = None
     error: _Refusal | None = None
 
 
@@ -180,6 +213,8 @@ _bare_message: Callable[[bytes], _Message] = msgspec.json.Decoder(_Message, stri
 _bare_ticker = msgspec.json.Decoder(_SpotTicker, strict=False).decode
 _bare_partial = msgspec.json.Decoder(_Partial).decode
 _partial = msgspec.json.Decoder(_PartialStream).decode
+_one_sided = msgspec.json.Decoder(_OneSidedStream).decode
+_bare_one_sided = msgspec.json.Decoder(_OneSided).decode
 _kind = msgspec.json.Decoder(_KindStream).decode
 _bare_kind = msgspec.json.Decoder(_BinanceKind | list[_BinanceKind]).decode
 _read_reply = msgspec.json.Decoder(_BinanceReply).decode
@@ -237,7 +272,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
             )
         if type(row) is _Depth:
             levels = (row.b, row.a)
-            time = _seconds(row.E)
+            time = _known(row.E)
             return (
                 Depth(
                     "depthUpdate", message.stream, row.s, time, levels, False, row.U, row.u, row.pu
@@ -270,7 +305,7 @@ def _event(topic: str, row: _Message) -> Event:
             _label(row),
             topic,
             row.s,
-            _seconds(row.E),
+            _known(row.E),
             levels,
             False,
             row.U,
@@ -322,7 +357,7 @@ def _quote(topic: str, row: _SpotTicker) -> Quote | Control:
 
 def _rare(frame: bytes, error: Exception) -> Event:
     """Read what the likely decoder refused: replies, keys in new order, and the rarer messages."""
-    for read in (_reply, _typed, _spot_quote, _bare, _levels_alone, _unused):
+    for read in (_reply, _typed, _spot_quote, _bare, _one_side, _levels_alone, _unused):
         with suppress(*DOUBTFUL):
             return read(frame)
     raise unreadable("binance", error) from error
@@ -349,6 +384,16 @@ def _bare(frame: bytes) -> Event:
 _UNNAMED = {"depthUpdate": "depth@100ms"}  # whose name is not the message's type
 
 
+def _one_side(frame: bytes) -> Control:
+    try:
+        row = _one_sided(frame).data
+    except msgspec.ValidationError:
+        row = _bare_one_sided(frame)
+    if row.e != "bookTicker" or not row.empty:
+        raise ParseError("binance: no quote")
+    return Control("bookTicker", data=True)
+
+
 def _levels_alone(frame: bytes) -> Event:
     try:
         message = _partial(frame)
@@ -361,14 +406,22 @@ def _levels_alone(frame: bytes) -> Event:
 
 
 def _unused(frame: bytes) -> Event:
+    asked = True
     try:
-        found = _kind(frame).data
+        message = _kind(frame)
+        found = message.data
+        asked = message.stream.partition("@")[2].startswith(_ASKED)
     except msgspec.ValidationError:
         found = _bare_kind(frame)
     kinds = {one.e for one in (found if isinstance(found, list) else [found])}
-    if len(kinds) != 1 or not kinds <= _UNUSED:
+    # Of streams that nothing here asks for a type may be new, but of those that are asked for it
+    # would be data that nobody counts.
+    if len(kinds) != 1 or (asked and not kinds <= _UNUSED):
         raise ParseError(f"binance: messages of the types {sorted(kinds)!r:.80}")
-    return Control(kinds.pop(), data=True)
+    return Control(kinds.pop()[:60] or "unknown", data=True)
+
+
+_ASKED = ("trade", "aggTrade", "bookTicker", "depth", "kline")
 
 
 def _reply(frame: bytes) -> Ack:
@@ -376,9 +429,14 @@ def _reply(frame: bytes) -> Ack:
     number = "" if reply.id is None else str(reply.id)
     request = int(number) if number.isdecimal() else None
     if reply.error is not None:
-        return Ack("error", ok=False, request=request, reason=reply.error.msg[:200])
+        return Ack(
+            "error",
+            ok=False,
+            request=request,
+            reason=(reply.error.msg or str(reply.error.code))[:200],
+        )
     if reply.code is not None:
-        return Ack("error", ok=False, request=request, reason=reply.msg[:200])
+        return Ack("error", ok=False, request=request, reason=(reply.msg or str(reply.code))[:200])
     if not number:
         raise ParseError("a reply without an id")
     return Ack("result", request=request)
@@ -535,15 +593,12 @@ class _BinanceFault(Struct):
 _read_fault = msgspec.json.Decoder(_BinanceFault).decode
 
 
-_read_levels = msgspec.json.Decoder(list[tuple[Price, Size]], strict=False).decode
-
-
 def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Decode the bids and asks of a depth update or snapshot. Raises ParseError."""
     try:
         sides: Any = event.levels  # the decoder refuses what are no bytes
         bids, asks = sides
-        return _read_levels(bids), _read_levels(asks)
+        return level_pairs(bids), level_pairs(asks)
     except DOUBTFUL as error:
         raise unreadable("binance levels", error) from error
 
