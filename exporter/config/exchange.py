@@ -361,6 +361,7 @@ class ExchangeConfig:
         yield from self._endpoint_mistakes(venue)
         yield from self._stream_mistakes(venue)
         yield from weights.mistakes(self, venue)
+        yield from self._status_page_mistakes(venue)
         yield from self._market_mistakes(venue)
         own = [stream.symbols or () for stream in self.streams if stream is not None]
         named = {*self.symbols, *chain.from_iterable(own)}
@@ -409,6 +410,17 @@ class ExchangeConfig:
             if "{symbol}" in (path or endpoint.url or "") and not self.symbols:
                 wrong = "found {symbol}, expected symbols in the exchange to take the first of"
                 yield Mistake((*place, "path"), wrong)
+
+    def _status_page_mistakes(self, venue: Venue) -> Iterator[Mistake]:
+        own = venue.status_page if self.rest_url in (None, venue.rest_url) else None
+        if self.status_page_url is not None and not self.status_page:
+            wrong = "found beside status_page: false, expected one of the two"
+            yield Mistake(("status_page_url",), wrong)
+        elif self.status_components is not None and not (
+            self.status_page and (self.status_page_url or own)
+        ):
+            wrong = "found without a status page that is followed, expected status_page_url"
+            yield Mistake(("status_components",), wrong)
 
     def _stream_mistakes(self, venue: Venue) -> Iterator[Mistake]:
         if not venue.topics:

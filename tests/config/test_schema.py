@@ -27,6 +27,7 @@ BEYOND = {
     "endless_alias",
     "laughs",
     "placeholders",
+    "status_pages",
     "patterns",
     "regions",
     "tabs",
