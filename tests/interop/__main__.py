@@ -15,11 +15,12 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.interop import recording
+from tests.interop import reading, recording
 from tests.interop.asking import answers, frames
 from tests.interop.recording import RecordingSimulator
 
 CLIENTS = ("ccxt", "cryptofeed", "pybit", "python_binance", "python_kraken_sdk", "python_okx")
+READING = "ccxt_reading"  # the same recorded frames through our readers and ccxt's
 # Cells that cannot pass, by client, venue and the beginning of the cell, with the reason.
 ARGUED = {
     ("ccxt", "coinbase", "watchOrderBook"): "asks for an account, whichever channel is named",
@@ -63,7 +64,7 @@ def table(cells: Cells) -> list[str]:
     """Return the lines of the table: clients in rows, venues in columns, cells passed of all."""
     venues = sorted({venue for _, venue in cells})
     rows = [["", *venues]]
-    for client in CLIENTS:
+    for client in (*CLIENTS, READING):
         row = [client]
         for venue in venues:
             found = cells.get((client, venue))
@@ -110,7 +111,8 @@ async def _record(simulator: RecordingSimulator) -> None:
 async def main() -> int:
     """Run the clients that are named, or all; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.interop", description=__doc__)
-    parser.add_argument("clients", nargs="*", help=f"of {', '.join(CLIENTS)} (default: all)")
+    every = (*CLIENTS, READING)
+    parser.add_argument("clients", nargs="*", help=f"of {', '.join(every)} (default: all)")
     parser.add_argument("--record", action="store_true", help="write recorded.jsonl anew")
     args = parser.parse_args()
     python = Path(os.environ.get("VENV", ".venv")) / "interop" / "bin" / "python"
@@ -120,8 +122,12 @@ async def main() -> int:
         # that notes it down after sending.
         quick = simulator.inject({"fault": "latency", "seconds": 0.02})
         broken = {}
-        for name in args.clients or CLIENTS:
+        for name in args.clients or every:
             sys.stderr.write(f"{name} ...\n")
+            if name == READING:
+                for venue, found in (await reading.judge(python)).items():
+                    cells[name, venue] = found
+                continue
             broken[name] = await _client(simulator, python, name, cells)
         lines, good = verdict(cells, broken)
         sys.stdout.write("\n".join([*table(cells), "", *lines]) + "\n")
