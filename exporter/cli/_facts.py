@@ -21,7 +21,7 @@ class FactVerdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Finding:
     """One thing that a venue file says, and what was seen of it. ``at``: an address."""
 
     about: str
@@ -38,7 +38,7 @@ class Judged:
 
     exchange: str
     venue: str
-    facts: list[Fact] = field(default_factory=list)
+    facts: list[Finding] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     frames: list[str] = field(default_factory=list)
     unsure: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from exporter import config as settings
 from exporter import venues
 from exporter.cli import _judge_rest as rest
 from exporter.cli import _judge_streams as streams
-from exporter.cli._facts import NETWORK, Fact, FactVerdict, Judged
+from exporter.cli._facts import NETWORK, FactVerdict, Finding, Judged
 from exporter.cli._judge_streams import Means
 from exporter.config import Config, ExchangeConfig
 from exporter.flow.fan_out import Failed, fan_out
@@ -35,7 +35,7 @@ async def judge(config: Config, means: Means) -> list[Judged]:
 
 
 def _late(exchange: ExchangeConfig) -> Judged:
-    fact = Fact(about="all", at="", verdict=FactVerdict.NOT_SEEN, expected="answers",
+    fact = Finding(about="all", at="", verdict=FactVerdict.NOT_SEEN, expected="answers",
                 seen="it took too long", mend=NETWORK)  # fmt: skip
     return Judged(exchange=exchange.name, venue=exchange.venue, facts=[fact])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from exporter.cli._facts import MENDS, REPORT, Fact, FactVerdict
+from exporter.cli._facts import MENDS, REPORT, FactVerdict, Finding
 from exporter.contracts import Clock, Fetch, RestLimit, Venue
 from exporter.model import Phase, Probed, Reason, Target
 from exporter.probes.probe import Readers, probe
@@ -33,7 +33,7 @@ async def ask(target: Target, venue: Venue, fetch: Fetch, clock: Clock) -> tuple
 
 def facts(
     base: str, probes: Sequence[tuple[Target, Probed]], limits: Sequence[RestLimit]
-) -> Iterator[Fact]:
+) -> Iterator[Finding]:
     """Yield the facts of one address, by what came of its requests."""
     if not probes:
         return
@@ -54,12 +54,12 @@ def facts(
             seen = f"{header}: {found}" if found is not None else "no such header"
             if not answers:
                 verdict, seen = FactVerdict.NOT_SEEN, "no answer"
-            yield Fact(about=f"limit {limit.name}", at=base, verdict=verdict, seen=seen,
+            yield Finding(about=f"limit {limit.name}", at=base, verdict=verdict, seen=seen,
                        expected=f"header {header}",
                        mend=REPORT if verdict is FactVerdict.DIFFERENT else "")  # fmt: skip
 
 
-def _way(base: str, probes: Sequence[Probed]) -> Iterator[Fact]:
+def _way(base: str, probes: Sequence[Probed]) -> Iterator[Finding]:
     """Yield what is known of the name, the connection and TLS, up to where it failed."""
     for done in probes:
         stage = _STAGES.get(done.reason) if done.reason else None
@@ -71,12 +71,12 @@ def _way(base: str, probes: Sequence[Probed]) -> Iterator[Fact]:
                         Phase.TLS: "a certificate that is trusted"}[phase]  # fmt: skip
             if phase is stage:
                 assert done.reason is not None  # noqa: S101 - a stage is a failure's
-                yield Fact(about=phase, at=base, verdict=FactVerdict.NOT_SEEN, expected=expected,
+                yield Finding(about=phase, at=base, verdict=FactVerdict.NOT_SEEN, expected=expected,
                            seen=f"{done.reason}: {done.detail[:200]}",
                            mend=MENDS.get(done.reason, REPORT))  # fmt: skip
                 return
-            yield Fact(about=phase, at=base, verdict=FactVerdict.AS_DOCUMENTED, expected=expected,
-                       seen=_passed(phase, done))  # fmt: skip
+            yield Finding(about=phase, at=base, verdict=FactVerdict.AS_DOCUMENTED,
+                       expected=expected, seen=_passed(phase, done))  # fmt: skip
         return
 
 
@@ -91,10 +91,10 @@ def _passed(phase: Phase, done: Probed) -> str:
     return seen
 
 
-def _answer(target: Target, done: Probed) -> Fact:
+def _answer(target: Target, done: Probed) -> Finding:
     answer, reason = done.answer, done.reason
     seen = f"HTTP {answer.status}, {len(answer.body)} bytes" if answer else "no answer"
-    make = partial(Fact, about=f"REST {target.endpoint}", at=target.url,
+    make = partial(Finding, about=f"REST {target.endpoint}", at=target.url,
                    expected="HTTP 200 and a body as documented")  # fmt: skip
     if reason is None:
         return make(
@@ -105,11 +105,11 @@ def _answer(target: Target, done: Probed) -> Fact:
                 mend=MENDS.get(reason, REPORT))  # fmt: skip
 
 
-def _clock(target: Target, done: Probed) -> Fact:
+def _clock(target: Target, done: Probed) -> Finding:
     assert done.clock is not None  # noqa: S101 - asked for by the caller
     offset = done.clock - (done.time + done.duration / 2)
     far = abs(offset) > _FROM_OURS + done.duration / 2
-    return Fact(
+    return Finding(
         about="clock", at=target.url, expected=f"within {_FROM_OURS:g} s of ours",
         verdict=FactVerdict.DIFFERENT if far else FactVerdict.AS_DOCUMENTED,
         seen=f"{offset:+.3f} s from ours",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from exporter import config as settings
-from exporter.cli._facts import NETWORK, REPORT, Fact, FactVerdict, Judged
+from exporter.cli._facts import NETWORK, REPORT, FactVerdict, Finding, Judged
 from exporter.config import ExchangeConfig, StreamConfig
 from exporter.contracts import Clock, Connect, ConnectionLostError, Fetch, FetchFailedError, Venue
 from exporter.decoding import ParseError
@@ -47,7 +47,7 @@ async def watch(
             urls = [await _prelude(venue, site.rest_urls[0], means.fetch)]
         except (FetchFailedError, ParseError, ConnectionLostError) as error:
             judged.facts.append(
-                Fact(about="token", at=site.rest_urls[0] + venue.prelude.path,
+                Finding(about="token", at=site.rest_urls[0] + venue.prelude.path,
                      verdict=FactVerdict.NOT_SEEN, expected="an answer that names the address",
                      seen=str(error)[:200], mend=NETWORK)
             )  # fmt: skip
@@ -79,36 +79,36 @@ def _bare(url: str) -> str:
 
 def _stream_facts(
     url: str, venue: Venue, wanted: Sequence[Subscription], heard: Heard, wait: float
-) -> Iterator[Fact]:
+) -> Iterator[Finding]:
     lost = heard.lost
     refused = lost is not None and lost.answer is not None
     why = "" if lost is None else str(lost)[:200]
     if heard.opened is None:
-        yield Fact(about="stream", at=url, expected="a WebSocket connection",
+        yield Finding(about="stream", at=url, expected="a WebSocket connection",
                    verdict=FactVerdict.DIFFERENT if refused else FactVerdict.NOT_SEEN, seen=why,
                    mend=REPORT if refused else NETWORK)  # fmt: skip
         return
-    yield Fact(about="stream", at=url, verdict=FactVerdict.AS_DOCUMENTED,
+    yield Finding(about="stream", at=url, verdict=FactVerdict.AS_DOCUMENTED,
                expected="a WebSocket connection", seen=f"{heard.opened * 1000:.0f} ms")  # fmt: skip
     if heard.unreadable:
-        yield Fact(about="frames", at=url, verdict=FactVerdict.DIFFERENT, mend=REPORT,
+        yield Finding(about="frames", at=url, verdict=FactVerdict.DIFFERENT, mend=REPORT,
                    expected="frames as documented", seen=heard.unreadable[:200])  # fmt: skip
     for one in wanted:
         about, words = f"{one.channel} {one.symbol}", heard.refused.get(one.topic)
         if words is not None:
-            yield Fact(about=f"{about} ack", at=url, verdict=FactVerdict.DIFFERENT,
+            yield Finding(about=f"{about} ack", at=url, verdict=FactVerdict.DIFFERENT,
                        expected="agreed to", seen=f"refused: {words[:150] or 'no reason given'}",
                        mend=f"look whether the symbol is listed; if so, {REPORT}")  # fmt: skip
             continue
         if venue.acks and venue.asks:
             acked = one.topic in heard.acked
-            yield Fact(about=f"{about} ack", at=url, expected="agreed to",
+            yield Finding(about=f"{about} ack", at=url, expected="agreed to",
                        verdict=FactVerdict.AS_DOCUMENTED if acked else FactVerdict.NOT_SEEN,
                        seen="agreed to" if acked else why or f"no answer within {wait:g} s",
                        mend="" if acked else REPORT)  # fmt: skip
         first = heard.first.get(one.topic)
         silent = why or f"nothing within {wait:g} s"
-        yield Fact(
+        yield Finding(
             about=f"{about} data", at=url, expected="a first message",
             verdict=FactVerdict.NOT_SEEN if first is None else FactVerdict.AS_DOCUMENTED,
             seen=silent if first is None else f"{first * 1000:.0f} ms",

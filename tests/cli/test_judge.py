@@ -14,7 +14,7 @@ import pytest
 from exporter import venues
 from exporter.__main__ import main
 from exporter.cli import _judge_rest as rest
-from exporter.cli._facts import Fact, FactVerdict, Judged, block, mends
+from exporter.cli._facts import FactVerdict, Finding, Judged, block, mends
 from exporter.model import Answer, Phase, Probed, Reason, Target
 from exporter.simulator import Simulator
 from exporter.simulator.venues import names
@@ -224,8 +224,8 @@ def test_a_way_without_failure_names_addresses_times_and_the_certificate() -> No
 def test_facts_with_one_mend_are_one_line_and_the_block_leaves_out_what_is_well() -> None:
     """A dead network is told once, not for each endpoint."""
 
-    def fact(about: str, verdict: FactVerdict, mend: str) -> Fact:
-        return Fact(about=about, at="there", verdict=verdict, expected="x", seen="y", mend=mend)
+    def fact(about: str, verdict: FactVerdict, mend: str) -> Finding:
+        return Finding(about=about, at="there", verdict=verdict, expected="x", seen="y", mend=mend)
 
     sick = Judged(exchange="a", venue="v", facts=[
         fact("one", FactVerdict.NOT_SEEN, "mend it"), fact("two", FactVerdict.NOT_SEEN, "mend it"),
