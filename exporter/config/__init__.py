@@ -71,6 +71,7 @@ from exporter.config.shape import (
 from exporter.config.shares import shares, units
 from exporter.config.weights import rest_limits
 from exporter.contracts import Venue
+from exporter.instrument import VenueSymbol
 
 __all__ = [
     "AlertingConfig",
@@ -297,6 +298,8 @@ def _plain(value: Any) -> Any:
             return {"secret": value.source}
         case Enum():
             return value.value
+        case VenueSymbol():
+            return {"venue_symbol": str(value), "product": value.product}
         case DefinedVenue():
             return {"name": value.name, "edition": value.edition}
         case tuple() | list():

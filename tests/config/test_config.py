@@ -285,6 +285,14 @@ def test_markets_are_taken_by_name_or_by_the_venue_s_own_symbol() -> None:
     assert connections(found, load("bybit")) == 3
 
 
+def test_another_class_of_the_same_symbol_is_another_config() -> None:
+    """For the hash, and for a reload, which restarts the exchange."""
+    text = "exchanges: [{{venue: bybit, symbols: [{{venue_symbol: BTCUSDT{}}}]}}]"
+    found = [read(text.format(more), "x", names(), load) for more in ("", ", product: linear")]
+    assert config_hash(found[0]) != config_hash(found[1])
+    assert found[0].exchanges != found[1].exchanges
+
+
 def test_a_stream_s_address_says_what_a_bare_pair_is() -> None:
     """A Bybit whose stream_url is that of linear contracts has always meant those."""
     urls = {"wss://stream.bybit.com/v5/public/linear": Product.LINEAR, "wss://x/feed": Product.SPOT}
