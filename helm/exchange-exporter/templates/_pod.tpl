@@ -6,6 +6,9 @@ values), part ("" or "relay"). */}}
 {{- $config := ternary "exchange-exporter.relayConfig" "exchange-exporter.config" (eq .part "relay") -}}
 {{- $_ := set $annotations "checksum/config" (include $config .root | sha256sum) -}}
 {{- end -}}
+{{- with .v.venues -}}
+{{- $_ := set $annotations "checksum/venues" (toYaml . | sha256sum) -}}
+{{- end -}}
 annotations:
   {{- mergeOverwrite $annotations (deepCopy (default dict .v.podAnnotations)) | toYaml | nindent 2 }}
 labels:
@@ -57,6 +60,9 @@ initContainers:
 {{- define "exchange-exporter.flags" -}}
 - --config.file=/etc/exchange-exporter/config/config.yml
 - --web.listen-address=:{{ .port }}
+{{- if .v.venues }}
+- --venues.dir=/etc/exchange-exporter/venues
+{{- end }}
 {{- if include "exchange-exporter.webSecret" . }}
 - --web.config.file=/etc/exchange-exporter/web/{{ .v.webConfig.key }}
 {{- end }}
@@ -123,6 +129,11 @@ default's httpGet: a parent chart's `httpGet: null` does not arrive here. */}}
   readOnly: true
 - name: tmp
   mountPath: /tmp
+{{- if .v.venues }}
+- name: venues
+  mountPath: /etc/exchange-exporter/venues
+  readOnly: true
+{{- end }}
 {{- if include "exchange-exporter.webSecret" . }}
 - name: web-config
   mountPath: /etc/exchange-exporter/web
@@ -148,6 +159,12 @@ default's httpGet: a parent chart's `httpGet: null` does not arrive here. */}}
 - name: tmp
   emptyDir:
     sizeLimit: 64Mi
+{{- if .v.venues }}
+- name: venues
+  configMap:
+    name: {{ include "exchange-exporter.fullname" .root }}-venues
+    defaultMode: 288
+{{- end }}
 {{- with include "exchange-exporter.webSecret" . }}
 - name: web-config
   secret:
