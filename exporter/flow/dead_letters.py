@@ -66,7 +66,7 @@ def read(folder: Path) -> Iterator[tuple[str, DeadLetter | DamagedSegmentError]]
     for path in segments.segments(folder):
         number, place = int(path.stem), 0
         try:
-            for payload in segments.read(path, CONTENT):
+            for payload in segments.read(path, CONTENT, further=True):
                 place += 1
                 yield f"{number}-{place}", _DECODER.decode(payload)
         except DamagedSegmentError as damage:

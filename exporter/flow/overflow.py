@@ -134,7 +134,7 @@ def left(folder: Path, damaged: Callable[[Path, Exception], None]) -> Iterator[S
     for own in sorted(each for each in folder.iterdir() if each.is_dir()):
         for path in segments.segments(own):
             try:
-                for block in segments.read(path, CONTENT):
+                for block in segments.read(path, CONTENT, further=True):
                     yield _DECODER.decode(block)
             except (DamagedSegmentError, ForeignError, msgspec.DecodeError) as error:
                 # A flipped length looks like the torn tail of a kill, so that is told of as well.

@@ -1,8 +1,9 @@
 """Bounded files of checksummed blocks that survive a kill at any byte.
 
 A directory holds numbered segments; a segment is a head and then blocks, each written whole and
-never touched again. Whoever reads gets the blocks up to the first one that does not verify, and is
-told why it ended there: a torn tail is what a kill leaves, anything else is damage.
+never touched again. Whoever reads gets the blocks up to the first one that does not verify, or all
+that do, and is told where it ended or failed first: a torn tail is what a kill leaves, anything
+else is damage.
 
 head:  magic 8 bytes, format version u16, content version u16, content 8 bytes, number u64, CRC-32
 block: length u32, CRC-32 of (number, offset, length, payload), payload; all little-endian
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
+from typing import BinaryIO
 from zlib import crc32
 
 MAGIC = b"\x89EXSEG\r\n"  # a transfer as text would change it
@@ -39,7 +41,7 @@ class ForeignError(ValueError):
 
 
 class DamagedSegmentError(ValueError):
-    """A segment ends before its file does. ``offset``: where its last good block ended.
+    """Part of a segment cannot be read. ``offset``: where the first damaged block begins.
 
     ``torn``: it was being written there, as a kill leaves it; nothing that was complete is lost.
     """
@@ -73,8 +75,8 @@ def segments(directory: Path) -> list[Path]:
     return sorted((path for path in found if path.stem.isdecimal()), key=lambda p: int(p.stem))
 
 
-def read(path: Path, content: Content) -> Iterator[bytes]:
-    """Yield the payloads of one segment, in order.
+def read(path: Path, content: Content, *, further: bool = False) -> Iterator[bytes]:
+    """Yield the payloads of one segment, in order; ``further``: those after damaged blocks, too.
 
     Raises ForeignError at once, DamagedSegmentError after the last good payload, OSError.
     """
@@ -84,22 +86,58 @@ def read(path: Path, content: Content) -> Iterator[bytes]:
             return
         number = _check_head(path, file.read(HEAD_SIZE), content)
         offset = HEAD_SIZE
+        damage: DamagedSegmentError | None = None
         while offset < size:
-            head = file.read(_BLOCK.size)
-            if len(head) < _BLOCK.size:
-                raise DamagedSegmentError(path, offset, "a torn block", torn=True)
-            length, checksum = _BLOCK.unpack(head)
-            end = offset + _BLOCK.size + length
-            if end > size:
-                # Where the length itself is damaged nobody can tell what else there was.
-                raise DamagedSegmentError(path, offset, "a torn block", torn=True)
-            if not 0 < length <= BLOCK_LIMIT:
-                raise DamagedSegmentError(path, offset, f"a block of {length} bytes", torn=False)
-            payload = file.read(length)
-            if _checksum(number, offset, payload) != checksum:
-                raise DamagedSegmentError(path, offset, "a wrong checksum", torn=end == size)
-            yield payload
-            offset = end
+            file.seek(offset)
+            payload, torn, why = _read_block(file, number, offset, size)
+            if payload is not None:
+                yield payload
+                offset += _BLOCK.size + len(payload)
+                continue
+            file.seek(offset)
+            after = _next_block(file.read(), number, offset) if further else None
+            damage = damage or DamagedSegmentError(path, offset, why, torn=torn and after is None)
+            if after is None:
+                break
+            offset = after
+        if damage is not None:
+            raise damage
+
+
+def _read_block(
+    file: BinaryIO, number: int, offset: int, size: int
+) -> tuple[bytes | None, bool, str]:
+    """Return a payload, or None, whether it looks torn, and what is wrong."""
+    head = file.read(_BLOCK.size)
+    if len(head) < _BLOCK.size:
+        return None, True, "a torn block"
+    length, checksum = _BLOCK.unpack(head)
+    end = offset + _BLOCK.size + length
+    if end > size:
+        return None, True, "a torn block"
+    if not 0 < length <= BLOCK_LIMIT:
+        return None, False, f"a block of {length} bytes"
+    payload = file.read(length)
+    if _checksum(number, offset, payload) != checksum:
+        return None, end == size, "a wrong checksum"
+    return payload, False, ""
+
+
+def _next_block(rest: bytes, number: int, start: int) -> int | None:
+    """Find the next block that verifies after a damaged one, whose length may be damaged, too.
+
+    Each place is tried, and the sum costs little: four bytes of a text are a length far beyond
+    what is left. ``rest`` begins at ``start``.
+    """
+    view = memoryview(rest)
+    for at in range(1, len(rest) - _BLOCK.size):
+        length, checksum = _BLOCK.unpack_from(rest, at)
+        begin = at + _BLOCK.size
+        if 0 < length <= min(len(rest) - begin, BLOCK_LIMIT):
+            salt = crc32(_SALT.pack(number, start + at, length))
+            if crc32(view[begin : begin + length], salt) == checksum:
+                return start + at
+    return None
 
 
 def _checksum(number: int, offset: int, payload: bytes) -> int:
@@ -131,7 +169,7 @@ def mend(path: Path, content: Content) -> int:
     Raises ForeignError, DamagedSegmentError for what is no torn tail, OSError.
     """
     try:
-        for _ in read(path, content):
+        for _ in read(path, content, further=True):  # a tail that blocks follow is not torn
             pass
     except DamagedSegmentError as damage:
         if not damage.torn:

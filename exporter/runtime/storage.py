@@ -1,8 +1,8 @@
 """What must outlive this process, in one directory: bans, and what the detectors have learnt.
 
-bans.json: {"version": 2, "banned_until": {exchange: epoch seconds}}, detectors.state: as the
-detectors write it. Each file is written whole under another name, synced and then given its
-own, so that a kill at any moment leaves the old one or the new one.
+bans.json: {"version": 3, "banned_until": {exchange: epoch seconds}, "checksum": their CRC-32};
+detectors.state: as the detectors write it. Each file is written whole under another name, synced
+and then given its own, so that a kill at any moment leaves the old one or the new one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from zlib import crc32
 
 import msgspec
 
 from exporter.config import Config
 from exporter.contracts import Clock
 from exporter.flow import state_file
+from exporter.flow.damaged import set_aside
 from exporter.flow.overflow import Overflows
 from exporter.flow.state_file import Parts
 from exporter.metrics import families
@@ -28,7 +30,7 @@ from exporter.probes.bans import Bans
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 _BANS, _LEARNT = "bans.json", "detectors.state"
 _LEARNT_EVERY = 60.0  # seconds between two saves of what the detectors have learnt
 _LONGEST_BAN = 30 * 86400.0  # seconds; a later end than that was written by a broken clock
@@ -41,6 +43,11 @@ class StorageError(Exception):
 class _Bans(msgspec.Struct):
     version: int
     banned_until: dict[str, float]
+    checksum: int
+
+    @classmethod
+    def of(cls, until: dict[str, float]) -> _Bans:
+        return cls(VERSION, until, crc32(msgspec.json.encode(until)))
 
 
 def wants_storage(config: Config) -> str | None:
@@ -82,8 +89,10 @@ class Storage:
             found = msgspec.json.decode(raw, type=_Bans)
             if found.version != VERSION:
                 raise ValueError(f"version {found.version}, expected {VERSION}")
+            if found != _Bans.of(found.banned_until):
+                raise ValueError("its checksum does not fit")
         except (ValueError, RecursionError) as error:
-            log.warning("state_unreadable file=%s reason=%r", _BANS, str(error)[:200])
+            self._set_aside(_BANS, error)
             return Bans()
         now = self._clock.wall()
         return Bans(
@@ -95,17 +104,18 @@ class Storage:
         )
 
     def learnt(self) -> Parts | None:
-        """Return what the detectors had learnt, None where there is nothing.
-
-        Raises ValueError for what is torn, foreign or of another version.
-        """
+        """Return what the detectors had learnt, None where there is nothing that can be read."""
         raw = self._read(_LEARNT)
-        return None if raw is None else state_file.unpack(raw)
+        try:
+            return None if raw is None else state_file.unpack(raw)
+        except ValueError as error:
+            self._set_aside(_LEARNT, error)
+            return None
 
     def save_bans(self, bans: Bans) -> None:
         """Write the bans; a disk that refuses is counted and logged."""
         bans.changed.clear()
-        self._save(_BANS, msgspec.json.encode(_Bans(VERSION, bans.until)))
+        self._save(_BANS, msgspec.json.encode(_Bans.of(bans.until)))
 
     def save_learnt(self, learnt: Parts) -> None:
         """Write what the detectors have learnt; a disk that refuses is counted and logged."""
@@ -135,6 +145,15 @@ class Storage:
         except OSError as error:
             log.warning("state_unreadable file=%s reason=%r", name, str(error)[:200])
             return None
+
+    def _set_aside(self, name: str, error: Exception) -> None:
+        """Keep a file that cannot be read: the next save would replace it."""
+        try:
+            kept: object = set_aside(self.folder / name, self.folder, name)
+        except OSError as failure:
+            kept = failure.strerror
+        reason = str(error)[:200]
+        log.error("state_damaged file=%s set_aside=%s reason=%r", self.folder / name, kept, reason)
 
     def _save(self, name: str, *content: bytes) -> None:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from exporter.contracts import Clock
 from exporter.flow import dead_letters, overflow
+from exporter.flow.damaged import set_aside
 from exporter.flow.dead_letters import DeadLetter
 from exporter.flow.queue import Queue, QueueClosedError
 from exporter.flow.segments import Writer
@@ -19,7 +20,6 @@ from exporter.model import QueuePolicy
 
 log = logging.getLogger(__name__)
 
-_DAMAGED = 8  # segments set aside that are kept: those of the latest damage
 _WAITING = 256  # letters; a flood of bad frames is known by its first ones
 
 
@@ -83,12 +83,9 @@ class DeadLetterWriter:
     def _set_aside(self, segment: Path, error: Exception) -> None:
         """Keep a damaged segment of a spill beside the spills, as one lost at least."""
         self._lost.inc()
-        aside = segment.parent.parent.with_name("damaged")
-        aside.mkdir(exist_ok=True)
-        kept = segment.replace(aside / f"{segment.parent.name}-{segment.name}")
+        folder = segment.parent.parent.parent
+        kept = set_aside(segment, folder, f"{segment.parent.name}-{segment.name}")
         log.error("spill_damaged file=%s set_aside=%s reason=%r", segment, kept, str(error)[:200])
-        for old in sorted(aside.iterdir(), key=lambda path: path.stat().st_mtime)[:-_DAMAGED]:
-            old.unlink()
 
     async def run(self) -> None:
         """Write what is posted until `close`."""

@@ -99,6 +99,31 @@ def test_any_bit_flip_is_seen(
     assert isinstance(error, DamagedSegmentError | ForeignError)
 
 
+@settings(deadline=None)  # it touches the disk
+@given(st.integers(HEAD_SIZE * 8, 10**9))
+def test_blocks_after_a_flipped_bit_are_read(
+    whole: bytes, tmp_path_factory: pytest.TempPathFactory, bit: int
+) -> None:
+    """One bit costs one block, whether it is in a length, a checksum or a payload."""
+    first = HEAD_SIZE * 8
+    bit = first + (bit - first) % (len(whole) * 8 - first)
+    damaged = bytearray(whole)
+    damaged[bit // 8] ^= 1 << bit % 8
+    path = tmp_path_factory.getbasetemp() / "00000001.seg"
+    path.write_bytes(damaged)
+    found: list[bytes] = []
+    with pytest.raises(DamagedSegmentError) as caught:
+        found.extend(read(path, CONTENT, further=True))
+    size = path.stat().st_size
+    if not caught.value.torn:  # no tail of a kill: nothing of it is cut off
+        with pytest.raises(DamagedSegmentError):
+            mend(path, CONTENT)
+        assert path.stat().st_size == size
+    lost = [payload for payload in PAYLOADS if payload not in found]
+    assert len(lost) == 1
+    assert found == [payload for payload in PAYLOADS if payload not in lost]
+
+
 def test_a_block_in_a_wrong_place_does_not_verify(whole: bytes, tmp_path: Path) -> None:
     """A block repeated, or of another segment: its checksum knows where it belongs."""
     first = whole[HEAD_SIZE : HEAD_SIZE + 8 + 3]

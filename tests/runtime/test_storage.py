@@ -74,10 +74,21 @@ def test_a_ban_is_written_at_once_and_learning_in_its_turn(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"version": 1, "banned_until": {}}', '{"version": 2}', "\0" * 100]
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"version": 1, "banned_until": {}}',
+        '{"version": 2}',
+        "\0" * 100,
+        '{"version": 3, "banned_until": {"okx": 2000000000.0}, "checksum": 1}',
+    ],
 )
-def test_what_cannot_be_read_is_left(tmp_path: Path, text: str) -> None:
-    """A damaged file is told of in the log, and the program starts."""
+def test_what_cannot_be_read_is_set_aside(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A damaged file is kept under another name, which the log tells, and the program starts."""
     (tmp_path / "bans.json").write_text(text)
 
     async def main() -> None:
@@ -86,6 +97,34 @@ def test_what_cannot_be_read_is_left(tmp_path: Path, text: str) -> None:
         storage.close()
 
     run_virtual(main())
+    assert (tmp_path / "damaged" / "bans.json").read_text() == text
+    assert not (tmp_path / "bans.json").exists()
+    assert f"set_aside={tmp_path / 'damaged' / 'bans.json'}" in caplog.text
+
+
+def test_any_flipped_bit_of_the_state_is_seen(tmp_path: Path) -> None:
+    """No ban comes back with another end than it had, and nothing else is learnt than was."""
+
+    async def main() -> None:
+        storage = _storage(tmp_path)
+        bans = storage.bans()
+        bans.record("okx", storage._clock.wall() + 100.0)
+        storage.save_bans(bans)
+        storage.save_learnt({"one": [b"1", b"22"]})
+        for name in ("bans.json", "detectors.state"):
+            whole = (tmp_path / name).read_bytes()
+            for bit in range(len(whole) * 8):
+                damaged = bytearray(whole)
+                damaged[bit // 8] ^= 1 << bit % 8
+                (tmp_path / name).write_bytes(damaged)
+                if name == "bans.json":
+                    assert storage.bans().until in ({}, bans.until)
+                else:
+                    assert storage.learnt() is None
+        storage.close()
+
+    run_virtual(main())
+    assert len(list((tmp_path / "damaged").iterdir())) == 2, "no pile of them"
 
 
 def test_one_process_a_directory(tmp_path: Path) -> None:
