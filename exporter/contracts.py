@@ -63,6 +63,7 @@ class RestLimit:
     weight: int
     window: float  # seconds
     used_header: str | None = None  # answers name the weight used so far in this header
+    untrusted: tuple[str, ...] = ()  # paths whose answers name a wrong one
     remaining_header: str | None = None
 
 

@@ -237,9 +237,11 @@ class ExchangeProbes:
             found = Maintenance(active=bool(open_ends), end=max(open_ends, default=None))
             self.announced(MaintenanceSource.CONFIG, found)
 
-    def answered(self, answer: Answer) -> None:
-        """Note what an answer says of the limits, whoever asked."""
+    def answered(self, answer: Answer, url: str = "") -> None:
+        """Note what an answer says of the limits, whoever asked; ``url`` is what was asked."""
         for limit, each in self.budgets.items():
+            if any(path in url for path in limit.untrusted):
+                continue
             used = answer.headers.get(limit.used_header or "", "")
             left = answer.headers.get(limit.remaining_header or "", "")
             # isdecimal first: a venue's header is untrusted text.
@@ -332,7 +334,7 @@ class ExchangeProbes:
             state.failures.append(of_failed_probe(done, state.target))
         if done.answer is not None:
             if not state.target.apart:
-                self.answered(done.answer)
+                self.answered(done.answer, state.target.url)
             if done.clock is not None:
                 source = state.target.clock
                 whole = source is not None and source.path is None

@@ -162,6 +162,8 @@ def _status_reason(status: int, target: Target) -> Reason | None:
         return None
     if status == 429:
         return Reason.RATE_LIMITED
+    if status == 451:
+        return Reason.REGION_REFUSED
     if status in _REDIRECTS:
         return Reason.REDIRECT
     if 400 <= status < 500:

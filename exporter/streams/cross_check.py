@@ -140,7 +140,7 @@ class CrossChecks:
         def report(done: Probed) -> None:
             if done.answer is None:
                 return
-            self._probing.answered(done.answer)
+            self._probing.answered(done.answer, target.url)
             if done.ok:
                 try:
                     found.append(where.read(done.answer.body))

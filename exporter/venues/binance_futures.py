@@ -28,7 +28,14 @@ VENUE = Venue(
     ),
     fault=wire.fault,
     rest_limits=(
-        RestLimit(name="weight_1m", weight=2400, window=60.0, used_header="x-mbx-used-weight-1m"),
+        RestLimit(
+            name="weight_1m",
+            weight=2400,
+            window=60.0,
+            used_header="x-mbx-used-weight-1m",
+            # Documented as inaccurate in its answers, read 2026-11.
+            untrusted=("/ticker/bookTicker",),
+        ),
     ),
     markets_path="/fapi/v1/exchangeInfo",
     read_markets=wire.read_markets,
@@ -47,7 +54,8 @@ VENUE = Venue(
     parse=wire.parse,
     sequences=wire.sequences(Continuity.LINKED),
     book=wire.book_rules("/fapi/v1/depth?symbol={symbol}&limit=1000", weight=20),
-    cross_checks=wire.cross_checks("/fapi/v1", weight=2),
+    # v1 of the last price is deprecated; v2 weighs 1, read 2026-11.
+    cross_checks=wire.cross_checks("/fapi/v1", weight=2, price=("/fapi/v2", 1)),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=200,  # the page says 1024, clients in production keep to 200

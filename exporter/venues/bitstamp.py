@@ -185,19 +185,33 @@ def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
 # --- REST -------------------------------------------------------------------------------------
 
 
-class _BitstampPair(Struct):
+class _BitstampMarket(Struct):
     trading: str
-    url_symbol: str
     name: str
+    market_symbol: str = ""
+    base_currency: str = ""
+    counter_currency: str = ""
+    market_type: str = "SPOT"
+    url_symbol: str = ""  # as `/api/v2/trading-pairs-info/` called the symbol
 
 
 def read_markets(body: bytes) -> tuple[Market, ...]:
-    """Read the tradable markets."""
-    with reading("bitstamp pairs"):
+    """Read the tradable spot markets.
+
+    Source: changelog of February 2026, "Markets": fields as third-party clients show them, read
+    2026-11-30.
+    """
+    with reading("bitstamp markets"):
         return tuple(
-            Market(row.url_symbol, row.name.replace("/", "-"))
-            for row in msgspec.json.decode(body, type=list[_BitstampPair])
-            if row.trading == "Enabled"
+            Market(
+                row.market_symbol or row.url_symbol,
+                f"{row.base_currency}-{row.counter_currency}".upper()
+                if row.base_currency and row.counter_currency
+                else row.name.replace("/", "-"),
+            )
+            for row in msgspec.json.decode(body, type=list[_BitstampMarket])
+            if row.trading == "Enabled" and row.market_type.upper() == "SPOT"
+            if row.market_symbol or row.url_symbol
         )
 
 
@@ -250,14 +264,14 @@ VENUE = Venue(
         # No endpoint tells the time: the ticker's is in whole seconds, no clock to measure by.
         Endpoint(name="ticker", path="/api/v2/ticker/btcusd/"),
         Endpoint(name="book", path="/api/v2/order_book/{symbol}/", default=False),
-        Endpoint(name="pairs", path="/api/v2/trading-pairs-info/", interval=60.0, default=False),
+        Endpoint(name="pairs", path="/api/v2/markets/", interval=60.0, default=False),
     ),
     fault=fault,
     rest_limits=(
         RestLimit(name="requests_1s", weight=400, window=1.0),
         RestLimit(name="requests_10m", weight=10_000, window=600.0),
     ),
-    markets_path="/api/v2/trading-pairs-info/",
+    markets_path="/api/v2/markets/",
     read_markets=read_markets,
     status_page="https://status.bitstamp.net",
     stream_urls=("wss://ws.bitstamp.net",),

@@ -482,6 +482,8 @@ def fault(answer: Answer) -> Reason | None:
         return Reason.RATE_LIMITED
     if answer.status == 403 and b"too frequent" in answer.body:
         return Reason.BANNED
+    if answer.status == 403 and b"from your country" in answer.body:
+        return Reason.REGION_REFUSED
     try:
         code = msgspec.json.decode(answer.body, type=_BybitFault).retCode
     except DOUBTFUL:

@@ -387,8 +387,9 @@ _TICKER = "/products/{symbol}/ticker"
 
 
 def fault(answer: Answer) -> Reason | None:
-    """Say what a status code means here."""
-    return Reason.RATE_LIMITED if answer.status == 429 else None
+    """Say what an answer means: its text says too many requests at whatever status."""
+    exceeded = answer.status != 200 and b"rate limit exceeded" in answer.body.lower()
+    return Reason.RATE_LIMITED if answer.status == 429 or exceeded else None
 
 
 VENUE = Venue(

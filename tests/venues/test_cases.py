@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exporter.model import Answer, Control, Depth, Event, Quote, Reason, Trade
+from exporter.model import Answer, Channel, Control, Depth, Event, Quote, Reason, Trade
 from exporter.venues import load
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -121,3 +121,55 @@ def test_a_restricted_mode_of_kraken_is_no_maintenance(mode: str) -> None:
     assert not read(json.dumps({"error": [], "result": {"status": mode}}).encode()).active
     assert read(json.dumps({"error": [], "result": {"status": mode}}).encode()).mode == mode
     assert read(b'{"error":[],"result":{"status":"maintenance"}}').active
+
+
+@pytest.mark.parametrize(
+    ("venue", "status", "body", "reason"),
+    [
+        ("bitstamp", 403, '{"code":"400.002"}', Reason.RATE_LIMITED),
+        ("kucoin", 403, '{"code":"429000","msg":"Too Many Requests"}', Reason.RATE_LIMITED),
+        ("kraken", 403, '{"error":["EGeneral:Too many requests"]}', Reason.RATE_LIMITED),
+        ("okx", 503, '{"code":"50061","msg":"x","data":[]}', Reason.RATE_LIMITED),
+        ("bybit", 403, '{"retCode":10018,"retMsg":"ip rate limit"}', Reason.RATE_LIMITED),
+        ("binance", 400, '{"code":-1003,"msg":"Too many requests"}', Reason.RATE_LIMITED),
+        ("coinbase", 403, '{"message":"Public rate limit exceeded"}', Reason.RATE_LIMITED),
+        ("coinbase", 404, '{"message":"NotFound"}', None),
+        ("bybit", 403, "blocked: access from your country", Reason.REGION_REFUSED),
+        ("binance", 451, '{"code":0,"msg":"restricted location"}', Reason.REGION_REFUSED),
+    ],
+)
+def test_a_limit_is_one_at_whatever_status(
+    venue: str, status: int, body: str, reason: Reason | None
+) -> None:
+    """The venue's own words for too many requests, or for a region, decide."""
+    answer = Answer(status=status, headers={}, body=body.encode(), new_connection=False, phases={})
+    assert load(venue).fault(answer) is reason
+
+
+def test_usd_m_says_which_answers_name_a_wrong_weight() -> None:
+    """The header of `bookTicker` is documented as inaccurate, so none of its answers counts."""
+    (limit,) = load("binance_futures").rest_limits
+    checks = load("binance_futures").cross_checks
+    assert limit.untrusted == ("/ticker/bookTicker",)
+    assert checks[Channel.QUOTES].path.startswith("/fapi/v1/ticker/bookTicker")
+    last = checks[Channel.TRADES]
+    assert (last.path.partition("?")[0], last.weight) == ("/fapi/v2/ticker/price", 1)
+
+
+def test_kucoin_asks_for_candles_one_symbol_at_a_time() -> None:
+    """Other channels take many symbols in one request."""
+    group = load("kucoin").request_group
+    assert group("/market/candles:A-B_1min") != group("/market/candles:C-D_1min")
+    assert group("/market/match:A-B") == group("/market/match:C-D")
+
+
+def test_bitstamp_markets_by_their_new_names() -> None:
+    """The old list is obsolete; what is no spot market is left out."""
+    venue = load("bitstamp")
+    row = {"name": "BTC/USD", "market_symbol": "btcusd", "base_currency": "BTC",
+           "counter_currency": "USD", "trading": "Enabled", "market_type": "SPOT"}  # fmt: skip
+    other = {**row, "market_symbol": "btcusd-perp", "market_type": "PERPETUAL"}
+    assert venue.markets_path == "/api/v2/markets/"
+    assert venue.read_markets is not None
+    found = venue.read_markets(json.dumps([row, other, {**row, "trading": "Disabled"}]).encode())
+    assert [(each.symbol, each.instrument) for each in found] == [("btcusd", "BTC-USD")]

@@ -90,6 +90,7 @@ def spec(
             f"{prefix}/depth": Route(answer=family.of(_depth), weight=family.depth_weight),
             f"{prefix}/klines": Route(answer=family.of(family.klines)),
             f"{prefix}/ticker/price": Route(answer=family.every(family.price)),
+            f"{prefix.replace('v1', 'v2')}/ticker/price": Route(answer=family.every(family.price)),
             f"{prefix}/ticker/bookTicker": Route(answer=_best, weight=lambda query: 2),
             **binance_rest.routes(prefix, futures=True),
         },

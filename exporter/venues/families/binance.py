@@ -654,11 +654,17 @@ def read_best(body: bytes) -> MarketState:
         return MarketState(state=(best.bidPrice, best.bidQty, best.askPrice, best.askQty))
 
 
-def cross_checks(base: str, weight: int) -> dict[Channel, CrossCheck]:
-    """Return where a site's tickers are, below ``base``, for one symbol at ``weight``."""
-    path = base + "/ticker/{}?symbol={{symbol}}"
-    trades = CrossCheck(path=path.format("price"), read=read_last_price, weight=weight)
-    quotes = CrossCheck(path=path.format("bookTicker"), read=read_best, weight=weight)
+def cross_checks(
+    base: str, weight: int, price: tuple[str, int] | None = None
+) -> dict[Channel, CrossCheck]:
+    """Return where a site's tickers are, below ``base``, for one symbol at ``weight``.
+
+    ``price`` is the last price's own base and weight, where it has moved.
+    """
+    path = "{}/ticker/{}?symbol={{symbol}}"
+    where, cost = price or (base, weight)
+    trades = CrossCheck(path=path.format(where, "price"), read=read_last_price, weight=cost)
+    quotes = CrossCheck(path=path.format(base, "bookTicker"), read=read_best, weight=weight)
     return {
         Channel.TRADES: trades,
         Channel.KLINES: trades,
