@@ -12,6 +12,7 @@ import pytest
 import exporter.simulator.venues as simulated
 import exporter.venues as real
 from exporter.contracts import BookRules, SequenceRule, Venue
+from exporter.instrument import canonical
 from exporter.model import (
     Ack,
     Answer,
@@ -159,7 +160,7 @@ def test_rest_is_understood_by_the_venue_file(name: str) -> None:
     async def run() -> None:
         async with Simulator(venue_names=[name]) as simulator, aiohttp.ClientSession() as http:
             for endpoint in venue.endpoints:
-                url = simulator.url + prefix + endpoint.path.format(symbol=symbol)
+                url = simulator.url + prefix + venue.place(endpoint.path, symbol, venue.plain)
                 async with http.request(endpoint.method, url) as got:
                     body = await got.read()
                     headers = {key.lower(): value for key, value in got.headers.items()}
@@ -175,6 +176,6 @@ def test_rest_is_understood_by_the_venue_file(name: str) -> None:
             if venue.markets_path and venue.read_markets:
                 async with http.get(simulator.url + prefix + venue.markets_path) as got:
                     markets = {m.symbol: m.instrument for m in venue.read_markets(await got.read())}
-                assert markets[symbol] == instrument(name)
+                assert markets[symbol] == canonical(instrument(name), venue.plain)
 
     asyncio.run(run())
