@@ -93,9 +93,10 @@ def _addresses(venue: Venue) -> Iterator[str]:
 
 def _requests(venue: Venue) -> Iterator[str]:
     topics: dict[str, str] = {}
+    spelled = {venue.symbol(each): each for each in reversed(_INSTRUMENTS)}  # some for several
     for channel in venue.topics:
-        for instrument in _INSTRUMENTS:
-            topic = venue.topic(channel, venue.symbol(instrument))
+        for symbol, instrument in spelled.items():
+            topic = venue.topic(channel, symbol)
             if topic in topics:
                 yield f"topics: {topic!r} stands for {topics[topic]} and {channel} of {instrument}"
             topics[topic] = f"{channel} of {instrument}"

@@ -279,7 +279,7 @@ def book(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -
     source = Source.of(shape, envelope)
     common = Common(channel, source)
     for name in ("first", "last", "previous"):
-        if shape.snapshot:  # it may have none
+        if shape.snapshot or shape.snapshot_when:  # it may have none
             source.want(name, getattr(shape, name), Serial | None, None)
         else:
             source.want(name, getattr(shape, name), Serial)
@@ -288,12 +288,15 @@ def book(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -
     for name in ("bids", "asks"):
         source.want(name, getattr(shape, name), Raw, Raw(b"[]"))
     source.want("changes", shape.changes or shape.pairs, Raw)
+    told_at, told = next(iter(shape.snapshot_when.items()), (None, None))
+    source.want("told", told_at, SCALAR)
 
     def bind() -> Make:
         symbol_at, time_at = common.symbol_at(), common.time_at()
         numbers_at = [source.from_envelope(name) for name in ("first", "last", "previous")]
         outer, get = any(numbers_at), source.fields.getter()
-        names, convert, snapshot = common.names, common.convert, shape.snapshot
+        names, convert, always = common.names, common.convert, shape.snapshot
+        whole_book = frozenset(listed(told))
         spread, in_row = spread_levels(shape, sides)
         whole = attrgetter(envelope.attribute(bare(shape.row))) if shape.row else None
 
@@ -302,7 +305,7 @@ def book(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -
             when = None if time_at is None else time_at(outside)
             events: list[Event] = []
             for row in rows:
-                text, time, first, last, previous, summed, bids, asks, changes = get(row)
+                text, time, first, last, previous, summed, bids, asks, changes, kind = get(row)
                 if outer:
                     first, last, previous = (
                         known if at is None else _serial(at(outside))
@@ -312,6 +315,7 @@ def book(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -
                 if in_row:
                     changes = frame if whole is None else whole(outside)
                 stamp = convert(time) if time_at is None else when
+                snapshot = always or kind in whole_book
                 held = (spread, bids, asks) if changes is None else (spread, changes)
                 events.append(
                     Depth(

@@ -123,6 +123,9 @@ class FrameShape:
     symbol: SymbolField = key(ShortKind(SymbolField, "path"), REQUIRED, "Where the symbol stands.")
     time: TimeField | None = key(ShortKind(TimeField, "path"), None, "The time of the event.")
     snapshot: bool = key(boolean(), False, "It tells all of a book, or repeats old trades.")
+    snapshot_when: Mapping[str, Any] = key(
+        WhenKind(), {}, "Which rows of a book tell all of it: one path in the row, and its values."
+    )
     price: str | None = key(FIELD, None, "A trade's price.")
     size: str | None = key(FIELD, None, "A trade's size.")
     side: SideField | None = key(Section(SideField), None, "Which side a trade's taker was on.")
@@ -149,6 +152,10 @@ class FrameShape:
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of fields in two places, and of levels whose side or numbers nobody tells."""
+        if len(self.snapshot_when) > 1 or any(
+            isinstance(e, dict) for e in self.snapshot_when.values()
+        ):
+            yield Mistake(("snapshot_when",), "expected one path with a value or a list of values")
         if self.row is not None and self.rows is not None:
             yield Mistake(("rows",), "found beside row, expected one of the two")
         level = self.level
