@@ -117,7 +117,8 @@ async def main() -> int:
     args = parser.parse_args()
     python = Path(os.environ.get("VENV", ".venv")) / "interop" / "bin" / "python"
     cells: Cells = defaultdict(dict)
-    async with RecordingSimulator(limited=False, rate=20.0) as simulator:
+    # Books change slowly enough that REST can be asked between two changes on a busy machine.
+    async with RecordingSimulator(limited=False, rate=20.0, book_rate=4.0) as simulator:
         # As over a short line: on none at all a frame may overtake its own subscription in a client
         # that notes it down after sending.
         quick = simulator.inject({"fault": "latency", "seconds": 0.02})

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 Levels = Sequence[tuple[float, float]]
-PATIENCE = 10.0  # seconds for one cell
+PATIENCE = 40.0  # seconds for one cell, on a busy machine
 TRIES = 60  # updates within which a book must equal the one that REST shows
 
 
