@@ -37,8 +37,8 @@ async def watch(
     one = replace(stream, channels=tuple(venue.topics), symbols=named[:1] or None)
     venue = spoken(venue, stream)
 
-    def route_of(each: Subscription) -> str:
-        return venue.routes.get(each.channel, "")
+    def route_of(each: Subscription) -> tuple[str, str]:
+        return venue.route(each.channel, each.product)
 
     wanted = sorted(settings.subscriptions(exchange, one, venue), key=route_of)
     urls = list(site.stream_urls)
@@ -54,7 +54,7 @@ async def watch(
             return
     for base in urls:
         for route, some in groupby(wanted, key=route_of):
-            subscriptions, url = tuple(some), base + route
+            subscriptions, url = tuple(some), venue.stream_url(base, route)
             heard = await watch_once(
                 venue, subscriptions, means.connect, means.clock, url=url, wait=means.wait
             )
