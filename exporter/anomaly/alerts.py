@@ -15,6 +15,8 @@ from exporter.model import Severity, Verdict
 _RUNBOOKS = "https://github.com/exchange-exporter/exchange-exporter/blob/main/alert_rules/runbooks"
 DOWN = "ExchangeDown"
 _PERCENTILE = re.compile(r"_p[0-9]+$")
+# Fewer messages and more time between them are one observation.
+_SAME = {"inter_arrival": "message_rate"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +62,7 @@ def anomalies(origin: AlertOrigin, incidents: Collection[Verdict]) -> Iterator[C
     quantities: defaultdict[str, dict[str, Verdict]] = defaultdict(dict)
     for verdict in incidents:
         exchange, signal = verdict.series.exchange, verdict.series.signal
-        # A median and a percentile of one quantity are one signal.
-        quantities[exchange].setdefault(_PERCENTILE.sub("", signal), verdict)
+        quantities[exchange].setdefault(quantity_of(signal), verdict)
         name = "ExchangeAnomaly"
         more = {"exchange": exchange, "signal": signal}
         urgent = " It is critical by score or duration." * (verdict.severity is Severity.CRITICAL)
@@ -79,6 +80,12 @@ def anomalies(origin: AlertOrigin, incidents: Collection[Verdict]) -> Iterator[C
     for exchange, found in quantities.items():
         if len(found) > 1:
             yield _together(origin, exchange, list(found.values()))
+
+
+def quantity_of(signal: str) -> str:
+    """Return what a signal measures: a median and a percentile of one quantity are one."""
+    plain = _PERCENTILE.sub("", signal)
+    return _SAME.get(plain, plain)
 
 
 def _together(origin: AlertOrigin, exchange: str, found: list[Verdict]) -> Claim:

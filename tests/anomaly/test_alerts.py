@@ -63,6 +63,15 @@ def test_labels_equal_those_of_the_rule(claim: Claim, level: set[str]) -> None:
             assert claim.annotations[name] == text
 
 
+def test_fewer_messages_and_more_time_between_them_are_one_observation() -> None:
+    """A stream that falls silent shows in both, and neither confirms the other."""
+    both = [
+        replace(VERDICT, series=Series("okx", each)) for each in ("message_rate", "inter_arrival")
+    ]
+    names = [claim.labels["alertname"] for claim in anomalies(ORIGIN, both)]
+    assert names == ["ExchangeAnomaly", "ExchangeAnomaly"]
+
+
 def test_two_percentiles_of_one_quantity_do_not_corroborate_each_other() -> None:
     """A median and a 95th percentile are one signal; a spread beside them is a second."""
     p95 = replace(VERDICT, series=Series("okx", "probe_latency_p95"))
