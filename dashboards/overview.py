@@ -125,7 +125,7 @@ _EXCHANGES = Row(
                     title="Silent subscriptions",
                     query="max by (exchange) (exchange:stream_silent:ratio{@recorded})",
                     unit="percentunit",
-                    steps=rising(0.001, limit("ExchangeFeedSilent")),
+                    steps=rising(0.001, limit("ExchangeFeedSilent", place=0)),
                     decimals=0,
                 ),
                 Column(

@@ -40,7 +40,7 @@ _ANYTHING = Row(
             unknown.""",
             "max(exchange:stream_silent:ratio{@recorded})",
             unit="percentunit",
-            steps=rising(0.001, limit("ExchangeFeedSilent")),
+            steps=rising(0.001, limit("ExchangeFeedSilent", place=0)),
             decimals=0,
             none="no streams",
         ),

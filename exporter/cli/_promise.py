@@ -5,7 +5,6 @@ from __future__ import annotations
 from exporter import config as settings
 from exporter.config import Config, ExchangeConfig
 from exporter.contracts import Venue
-from exporter.probes.exchange_probes import APART
 
 # What an outage must pass after the last probe, in seconds; a test holds them to the shipped files.
 SCRAPE = 5.0  # provisioning/prometheus.yml
@@ -28,7 +27,7 @@ def told_within(exchange: ExchangeConfig, venue: Venue, config: Config) -> float
     first = min(each.interval + each.timeout for each in targets)
 
     def fails_within(interval: float, timeout: float, pace: float) -> float:
-        return min(interval, first + _TICK + APART * pace) + timeout
+        return min(interval, first + _TICK + settings.APART * pace) + timeout
 
     failed = max(
         fails_within(each.interval, each.timeout, known[each.endpoint].pace)

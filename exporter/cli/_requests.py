@@ -12,7 +12,7 @@ from exporter.contracts import Venue
 from exporter.flow.rate_limit import RateLimitRules
 from exporter.model import Channel
 from exporter.probes import schedule
-from exporter.probes.exchange_probes import APART, OUT_OF_TURN, limit_rules
+from exporter.probes.exchange_probes import OUT_OF_TURN, limit_rules
 from exporter.probes.schedule import Foreseen, Turns
 from exporter.probes.status_page import PAGE_INTERVAL
 from exporter.streams import cross_check
@@ -103,7 +103,7 @@ def rules_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Rat
 def _probes(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Turns]:
     targets = settings.targets(exchange, venue, config.probes)
     places = schedule.phases(targets)
-    paces = {each.name: APART * each.pace for each in venue.endpoints}
+    paces = {each.name: settings.APART * each.pace for each in venue.endpoints}
     return [
         Turns(
             name=each.endpoint,

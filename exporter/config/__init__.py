@@ -39,6 +39,7 @@ from exporter.config.kinds import (
     path as spelled,
 )
 from exporter.config.plan import (
+    APART,
     book_weight,
     breaker_rules,
     budget_share,
@@ -74,6 +75,7 @@ from exporter.contracts import Venue
 from exporter.instrument import VenueSymbol
 
 __all__ = [
+    "APART",
     "AlertingConfig",
     "AlertmanagerConfig",
     "AnomalyConfig",

@@ -30,6 +30,7 @@ from exporter.model import (
     WatchedMarkets,
 )
 
+APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
 _USUAL = VenueEndpoint(name="usual", path="/").interval
 
 
@@ -107,9 +108,9 @@ def _target(
     url = endpoint.url or site(exchange, venue).rest_urls[0] + path
     if "{symbol}" in url or "{category}" in url:
         url = _about(url, exchange, venue)
-    # A venue's slower endpoints keep their proportion to the usual pace.
+    # A venue's slower endpoints keep their proportion to the usual pace, and what it may be asked.
     pace = own.interval / _USUAL if own else 1.0
-    interval = endpoint.interval or probes.interval * pace
+    interval = endpoint.interval or max(probes.interval * pace, APART * own.pace if own else 0.0)
     headers, form = _revealed(endpoint.headers), _revealed(endpoint.form or {})
     body, kind = _body(endpoint, own, form)
     if kind and "content-type" not in map(str.lower, headers):

@@ -28,7 +28,6 @@ from exporter.probes.meter import ExchangeMeter, ProbeMeter
 
 log = logging.getLogger(__name__)
 
-APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
 OUT_OF_TURN = 10.0  # seconds between two rounds of questions out of turn, at least
 _PATIENCE = 6.0  # seconds that such a question waits for room in the limits, or for its pace
 _CLOCK_RESOLUTION = 0.001  # seconds; venues cut their server time to milliseconds
@@ -264,7 +263,7 @@ class ExchangeProbes:
         if own and own.pace:
             weight = max(1, target.weight)
             limit = rate_limit.RateLimitRules(
-                weight=weight, window=APART * own.pace, share=1.0, heaviest=weight
+                weight=weight, window=settings.APART * own.pace, share=1.0, heaviest=weight
             )
             pace = (rate_limit.RateBudget(limit, self._clock, self.ban),)
         readers = probe.Readers()

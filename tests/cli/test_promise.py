@@ -87,3 +87,14 @@ def test_a_late_page_fails_a_rehearsal(
     """A page that comes later than promised is said; shorter windows promise nothing."""
     scenario = Scenario(alert="ExchangeDown", faults=(), told=56.0)
     assert list(late(scenario, factor, told_after)) == complaint
+
+
+def test_no_endpoint_is_asked_more_often_than_the_venue_allows() -> None:
+    """However quick the usual probes are, what the venue paces keeps its pace."""
+    text = "{probes: {interval: 500ms, timeout: 400ms}, exchanges: [{venue: okx, symbols: [A-B]}]}"
+    config = settings.read(text, "c.yml", venues.names(), venues.load, {})
+    venue = venues.load("okx")
+    paces = {each.name: each.pace for each in venue.endpoints}
+    targets = settings.targets(config.exchanges[0], venue, config.probes)
+    assert any(paces[each.endpoint] for each in targets)
+    assert all(each.interval > paces[each.endpoint] for each in targets)
