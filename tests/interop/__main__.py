@@ -94,7 +94,7 @@ def verdict(cells: Cells, broken: dict[str, str]) -> tuple[list[str], bool]:
 
 async def _record(simulator: RecordingSimulator) -> None:
     """Ask again what the clients asked, keep the shapes of what comes, and write the file."""
-    asked = list(simulator.asked.values())  # a copy: what follows is recorded, too
+    simulator.client, asked = "", list(simulator.asked.values())
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
 
         async def take(one: recording.Asked) -> None:

@@ -42,7 +42,7 @@ class RecordingSimulator(Simulator):
     def __init__(self, **options: Any) -> None:
         """Take the options of a simulator; every venue gets a port of its own."""
         super().__init__(own_ports=True, **options)
-        self.client = ""
+        self.client = ""  # whose requests are kept; nobody's while it is empty
         self.asked: dict[str, Asked] = {}
         self._connections: dict[SimulatedSession, tuple[str, str]] = {}
         for desk in self.desks.values():
@@ -80,6 +80,8 @@ class RecordingSimulator(Simulator):
         return received
 
     def _keep(self, key: str, asked: Asked) -> None:
+        if not self.client:  # what is asked again to see its shape
+            return
         found = self.asked.setdefault(key, asked)
         if self.client not in found.by:
             found.by.append(self.client)
