@@ -138,6 +138,15 @@ def _nothing_wrong(answer: Answer) -> Reason | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class VenueFact:
+    """What a venue file relies on, where that was read, and when: ``2026-10`` or ``2026-10-31``."""
+
+    what: str
+    source: str
+    read: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Venue:
     """One exchange's public protocol: tables and pure functions, no socket, no state.
@@ -202,6 +211,7 @@ class Venue:
     # Documentation
     timestamps: Mapping[Channel, str] = field(default_factory=dict)  # which clock `time` reads
     source: str
+    facts: tuple[VenueFact, ...] = ()  # each with its own source and date
     edition: str = ""  # of a definition: another whenever its file is
     checked: str = "documentation"  # "recording", "documentation" or "unsure"
     unsure: tuple[str, ...] = ()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from exporter.contracts import Venue
+    from exporter.contracts import Venue, VenueFact
 
 HELP = """\
 Prints every venue: its name for the config, its market data, whether its books carry a checksum,
 what it was checked against, and where it comes from: the program, an installed package (entry
 points exchange_exporter.venues) or a folder of definitions. Notifiers and detectors of other
 packages (exchange_exporter.notifiers, exchange_exporter.detectors) follow.
+
+Facts of venues carry source and date: --stale lists those that are more than a year old, in their
+place.
 
 exit status: 0 all fit, 1 something was refused (each said in one line), 2 a folder cannot be read
 """
@@ -27,10 +31,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--venues.dir", dest="venues_dir", metavar="DIR", type=Path,
         help="folder of venue definitions in YAML",
     )  # fmt: skip
+    parser.add_argument(
+        "--stale", action="store_true",
+        help="list what was read of venues more than a year ago, with source and date",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the lists; return the exit status."""
+    if args.stale:
+        return _stale(datetime.now(UTC).date() - timedelta(days=365))
     from exporter import venues
     from exporter.anomaly import detectors
     from exporter.cli.check import aligned
@@ -60,6 +70,23 @@ def run(args: argparse.Namespace) -> int:
     for line in refused:
         print(f"refused: {line}", file=sys.stderr)
     return REFUSED if refused else 0
+
+
+def _stale(limit: date) -> int:
+    from exporter import venues
+    from exporter.cli.check import aligned
+
+    rows: list[tuple[str, ...]] = [("venue", "what", "source", "read")]
+    for name in venues.choices():
+        found = stale(venues.load(name), limit)
+        rows += [(name, each.what, each.source, each.read) for each in found]
+    print("\n".join(aligned(rows, numbers=0)))
+    return 0
+
+
+def stale(venue: Venue, limit: date) -> list[VenueFact]:
+    """Return the facts of a venue that were read before ``limit``; of a month the end counts."""
+    return [each for each in venue.facts if each.read < limit.isoformat()[: len(each.read)]]
 
 
 def _row(venue: Venue, source: str) -> tuple[str, ...]:

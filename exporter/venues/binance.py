@@ -6,7 +6,7 @@ at a5e0bc3, read 2026-07-21; frames checked against traffic recorded in October 
 
 from __future__ import annotations
 
-from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact
 from exporter.instrument import speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
@@ -76,6 +76,20 @@ VENUE = Venue(
         Channel.KLINES: wire.TIMESTAMP,
     },
     source="binance-spot-api-docs at a5e0bc3, read 2026-07-21",
+    facts=(
+        VenueFact(
+            "channels, frames, weights, connection limits",
+            "github.com/binance/binance-spot-api-docs at a5e0bc3",
+            "2026-07-21",
+        ),
+        VenueFact(
+            "RAW_REQUESTS of 300,000 in 5 minutes",
+            "its changelog, as public reports give it",
+            "2026-11",
+        ),
+        VenueFact("system status", "developers.binance.com, Wallet, System Status", "2026-11-30"),
+        VenueFact("frames on the wire", "recorded traffic", "2021-10"),
+    ),
     checked="recording",
     unsure=("an unknown stream name is acked like any other and stays silent",),
 )

@@ -6,7 +6,7 @@ two share.
 
 from __future__ import annotations
 
-from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact
 from exporter.instrument import Product, speller
 from exporter.model import MARKET_DATA, Continuity
 from exporter.venues.families import binance as wire
@@ -54,6 +54,15 @@ VENUE = Venue(
     hosts=("dstream.binance.com", "dapi.binance.com"),
     timestamps=dict.fromkeys(MARKET_DATA, wire.TIMESTAMP),
     source="recorded traffic of July 2021; USD-M pages read 2026-07 for what the two share",
+    facts=(
+        VenueFact(
+            "address and connection limits",
+            "its documentation, as public reports give it",
+            "2026-11",
+        ),
+        VenueFact("what is shared with USD-M", "USD-M pages of developers.binance.info", "2026-07"),
+        VenueFact("frames on the wire", "recorded traffic", "2021-07"),
+    ),
     checked="recording",
     unsure=(
         "limit of connections: that of spot",

@@ -7,7 +7,7 @@ address was retired on 2026-04-23 and whose frames have not changed.
 
 from __future__ import annotations
 
-from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact
 from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
@@ -75,6 +75,19 @@ VENUE = Venue(
         Channel.KLINES: wire.TIMESTAMP,
     },
     source="developers.binance.info USD-M pages, read 2026-07; recorded traffic of July 2021",
+    facts=(
+        VenueFact(
+            "addresses and channels",
+            "developers.binance.info, Important WebSocket Change Notice",
+            "2026-07",
+        ),
+        VenueFact(
+            "ticker/price v2, bookTicker's weight and header",
+            "its documentation, as public reports give it",
+            "2026-11",
+        ),
+        VenueFact("frames on the wire", "recorded traffic", "2021-07"),
+    ),
     checked="recording",
     unsure=(
         "limit of connections: that of spot",

@@ -5,7 +5,7 @@ Source: traffic of stream.binance.us recorded in October 2021; Binance's spot do
 
 from __future__ import annotations
 
-from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact
 from exporter.instrument import speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
@@ -53,6 +53,15 @@ VENUE = Venue(
         Channel.KLINES: wire.TIMESTAMP,
     },
     source="recorded traffic of 2021; binance-spot-api-docs at a5e0bc3 for what was not recorded",
+    facts=(
+        VenueFact("weights and limits", "docs of 2023-09, as public reports give them", "2026-11"),
+        VenueFact(
+            "what is shared with Binance",
+            "github.com/binance/binance-spot-api-docs at a5e0bc3",
+            "2026-07-21",
+        ),
+        VenueFact("frames on the wire", "recorded traffic", "2021-10"),
+    ),
     checked="recording",
     unsure=(
         "limit of connections: that of spot",

@@ -12,7 +12,15 @@ from contextlib import suppress
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.contracts import (
+    BookRules,
+    CrossCheck,
+    Endpoint,
+    RestLimit,
+    SequenceRule,
+    Venue,
+    VenueFact,
+)
 from exporter.decoding import (
     DOUBTFUL,
     Micros,
@@ -310,6 +318,14 @@ VENUE = Venue(
         Channel.BOOK: "microtimestamp of the update (µs)",
     },
     source="bitstamp.net/websocket/v2 as public clients show it, read 2026-10",
+    facts=(
+        VenueFact(
+            "channels and frames", "bitstamp.net/websocket/v2 as public clients show it", "2026-10"
+        ),
+        VenueFact("markets", "changelog of 2026-02, as public reports give it", "2026-11"),
+        VenueFact("limits", "third-party sheet", "2026-11"),
+        VenueFact("frames on the wire", "recorded traffic", "2022-01"),
+    ),
     checked="recording",
     unsure=(
         "how many channels a connection carries, and how fast they may be asked for",

@@ -23,6 +23,7 @@ from exporter.contracts import (
     RestLimit,
     SequenceRule,
     Venue,
+    VenueFact,
     VenueSite,
 )
 from exporter.decoding import (
@@ -603,6 +604,19 @@ VENUE = Venue(
     ),
     timestamps=dict.fromkeys(MARKET_DATA, "ts, when the frame was generated (ms)"),
     source="bybit-exchange/docs v5 at 072c197, read 2026-07-24",
+    facts=(
+        VenueFact(
+            "channels, frames, limits, errors",
+            "github.com/bybit-exchange/docs at 072c197",
+            "2026-07-24",
+        ),
+        VenueFact(
+            "system status", "bybit-exchange.github.io/docs, Get System Status", "2026-11-30"
+        ),
+        VenueFact(
+            "acks and quotes on the wire", "captures of other open-source clients", "2026-08"
+        ),
+    ),
     checked="documentation",
     unsure=(
         "how dated futures and options are spelled, beside the examples of the documentation",

@@ -13,7 +13,15 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, CrossCheck, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.contracts import (
+    BookRules,
+    CrossCheck,
+    Endpoint,
+    RestLimit,
+    SequenceRule,
+    Venue,
+    VenueFact,
+)
 from exporter.decoding import (
     DOUBTFUL,
     Moment,
@@ -463,6 +471,15 @@ VENUE = Venue(
         Channel.BOOK: "time, when the book changed (µs)",
     },
     source="docs.cdp.coinbase.com/exchange, read 2026-10",
+    facts=(
+        VenueFact("channels, frames, limits", "docs.cdp.coinbase.com/exchange", "2026-10"),
+        VenueFact(
+            "names of acks, refusals, 8 connections a second",
+            "captures and documentation, as public reports give them",
+            "2026-11",
+        ),
+        VenueFact("frames and products on the wire", "recorded traffic", "2021-04"),
+    ),
     checked="recording",
     unsure=(
         "bodies of /time, of tickers and of errors",

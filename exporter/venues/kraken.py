@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, SequenceRule, Venue
+from exporter.contracts import BookRules, SequenceRule, Venue, VenueFact
 from exporter.decoding import DOUBTFUL, Moment, ParseError, Price, Size, epoch, known, unreadable
 from exporter.instrument import speller
 from exporter.model import (
@@ -352,6 +352,15 @@ VENUE = Venue(
         Channel.KLINES: "timestamp of the message (ns)",
     },
     source="docs.kraken.com, WebSocket v2, read 2026-10",
+    facts=(
+        VenueFact("channels, frames, checksum", "docs.kraken.com, WebSocket v2", "2026-10"),
+        VenueFact(
+            "states, announcements, emergencies",
+            "docs.kraken.com, Get System Status, Get Maintenance Schedule, status",
+            "2026-11-30",
+        ),
+        VenueFact("book frames on the wire", "captured frames", "2026-10"),
+    ),
     checked="recording",
     unsure=(
         *family.UNSURE,

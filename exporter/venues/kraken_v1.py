@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from exporter.contracts import BookRules, Venue
+from exporter.contracts import BookRules, Venue, VenueFact
 from exporter.decoding import DOUBTFUL, ParseError, Price, Size, unreadable
 from exporter.instrument import speller
 from exporter.model import Ack, Channel, Control, Depth, Event, Kline, Quote, Side, Trade
@@ -305,6 +305,11 @@ VENUE = Venue(
         Channel.KLINES: "time of the last trade in the candle (µs)",
     },
     source="docs.kraken.com, WebSocket v1, read 2026-10",
+    facts=(
+        VenueFact("channels and frames", "docs.kraken.com, WebSocket v1", "2026-10"),
+        VenueFact("states", "docs.kraken.com, systemStatus and Get System Status", "2026-11-30"),
+        VenueFact("frames and checksums on the wire", "recorded traffic", "2021-04"),
+    ),
     checked="recording",
     unsure=(*family.UNSURE, "ohlc frames: documentation only"),
 )

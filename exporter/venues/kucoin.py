@@ -20,6 +20,7 @@ from exporter.contracts import (
     RestLimit,
     SequenceRule,
     Venue,
+    VenueFact,
     VenueSite,
 )
 from exporter.decoding import (
@@ -520,6 +521,19 @@ VENUE = Venue(
         Channel.KLINES: "time of the message (ns)",
     },
     source="kucoin-api-docs at 7f01bbe, read 2026-10",
+    facts=(
+        VenueFact(
+            "channels, frames, connection limits",
+            "github.com/Kucoin/kucoin-api-docs at 7f01bbe",
+            "2026-10",
+        ),
+        VenueFact(
+            "weights; candles take one symbol a topic",
+            "its documentation, as public reports give it",
+            "2026-11",
+        ),
+        VenueFact("frames on the wire", "recorded traffic", "2021-04"),
+    ),
     checked="recording",
     unsure=(
         "wording of subscription errors",

@@ -23,6 +23,7 @@ from exporter.contracts import (
     RestLimit,
     SequenceRule,
     Venue,
+    VenueFact,
     VenueSite,
 )
 from exporter.decoding import (
@@ -700,6 +701,13 @@ VENUE = Venue(
         Channel.KLINES: "none is sent",
     },
     source="OKX API documentation v5, announcement of 2026-05-21; recorded traffic of May 2022",
+    facts=(
+        VenueFact("book checksums", "announcement of 2026-05-21", "2026-05-21"),
+        VenueFact("addresses", "changelog of 2026-09-30, as public reports give it", "2026-11"),
+        VenueFact("system status", "docs.rs/rust-okx 0.6.4 and public clients", "2026-11-30"),
+        VenueFact("newer fields on the wire", "captures of other open-source clients", "2026-08"),
+        VenueFact("frames on the wire", "recorded traffic", "2022-05"),
+    ),
     checked="recording",
     unsure=(
         "bodies of /api/v5/public/time and /api/v5/system/status, and the REST limit",

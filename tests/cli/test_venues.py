@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
+
+import pytest
+
+from exporter.__main__ import main
+from exporter.cli.venues import stale
+from exporter.contracts import VenueFact
+from exporter.venues import load, names
 
 ROOT = Path(__file__).parents[2]
 ACME = ROOT / "tests" / "venues" / "definitions" / "acme.yml"
@@ -112,3 +122,33 @@ def test_a_folder_of_definitions_is_listed(tmp_path: Path) -> None:
     assert done.stderr.startswith(f"refused: {tmp_path}/wrong.yml:3: rest.url: found no such key")
     assert any(line.startswith("acme ") for line in done.stdout.splitlines())
     assert ran(tmp_path, "venues", f"--venues.dir={tmp_path}/none").returncode == 2
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_fact_carries_source_and_date(name: str) -> None:
+    """What a venue file relies on says where and when it was read."""
+    facts = load(name).facts
+    assert facts
+    for fact in facts:
+        assert fact.what
+        assert fact.source
+        assert re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])(-[0-3]\d)?", fact.read)
+
+
+def test_facts_older_than_a_year_are_told() -> None:
+    """A month counts to its end, a day for itself."""
+    venue = replace(
+        load("okx"),
+        facts=tuple(VenueFact("x", "y", read) for read in ("2025-10", "2025-11", "2025-11-29",
+                                                           "2025-11-30")),
+    )  # fmt: skip
+    found = stale(venue, date(2025, 11, 30))
+    assert [fact.read for fact in found] == ["2025-10", "2025-11-29"]
+
+
+def test_the_command_lists_stale_facts(capsys: pytest.CaptureFixture[str]) -> None:
+    """Recorded traffic of 2021 is old whenever this runs."""
+    assert main(["venues", "--stale"]) == 0
+    printed = capsys.readouterr().out
+    assert "recorded traffic" in printed
+    assert "2021-04" in printed
