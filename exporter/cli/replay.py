@@ -29,6 +29,7 @@ from exporter.capture.text_recording import (
     read,
 )
 from exporter.cli._replay_text import text
+from exporter.config import ConfigError
 from exporter.continuity import Sequence, bind
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
@@ -83,10 +84,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--venue",
-        choices=venues.names(),
+        type=_venue,
         metavar="NAME",
-        help="venue whose protocol the file uses, if it names no URL (default: detected from its "
-        "frames)",
+        help="venue whose protocol the file uses, if it names no URL: a name, or the file of a "
+        "definition (default: detected from its frames)",
     )
     parser.add_argument(
         "--drop-every",
@@ -113,9 +114,20 @@ def _speed(text: str) -> float | None:
     return number
 
 
+def _venue(text: str) -> Venue:
+    try:
+        return venues.named(text)
+    except KeyError:
+        known = ", ".join(venues.names())
+        wrong = f"found {text[:40]!r}, expected one of {known}, or a definition's file"
+        raise argparse.ArgumentTypeError(wrong) from None
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError("\n".join(error.complaints)) from None
+
+
 def run(args: argparse.Namespace) -> int:
     """Print the summaries; status 1 when a file is unreadable or its venue unknown."""
-    venue = None if args.venue is None else venues.load(args.venue)
+    venue = args.venue
     json_wanted = args.summary == "json"
     found: dict[str, dict[str, Any]] = {}
     for path in args.file:

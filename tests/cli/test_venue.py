@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -127,3 +128,26 @@ def test_without_a_sample_what_must_be_changed_is_marked(tmp_path: Path) -> None
     assert ran("check", str(file)) == 0
     assert ran("check", str(tmp_path / "none.yml")) == 2
     assert ran("check", "nobody") == 2
+
+
+def test_a_recording_of_a_defined_venue_is_replayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`replay --venue` takes the file of a definition too, and counts what its frames hold."""
+    from exporter.cli import replay
+
+    rows = [f'{{"p":"1.5","q":2,"s":"b","t":1600000000123,"n":{n}}}' for n in (7, 8, 12)]
+    recording = tmp_path / "acme.txt"
+    recording.write_text(
+        "".join(
+            f'1600000000.{n}: {{"topic":"trades.X","data":[{r}]}}\n' for n, r in enumerate(rows)
+        )
+    )
+    parser = argparse.ArgumentParser()
+    replay.arguments(parser)
+    given = parser.parse_args([str(recording), f"--venue={ACME}", "--summary=json"])
+    assert replay.run(given) == 0
+    assert '"trades": 3' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        parser.parse_args([str(recording), "--venue=nobody"])
+    assert "a definition's file" in capsys.readouterr().err
