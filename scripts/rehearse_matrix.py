@@ -156,12 +156,15 @@ def play(stage: RehearsalStage, exporter: str, round_of: list[Outage]) -> Iterat
     news = [(at - begun, alert) for at, alert in told.changes(receiver()) if at >= begun]
     expected = set()
     for each in round_of:
-        mine = [
-            (at, alert.firing)
+        of_it = [
+            (alert.fingerprint, at, alert.firing)
             for at, alert in news
             if alert.name == each.alert
             and names.get(alert.fingerprint, {}).get("exchange", "") == each.exchange
         ]
+        # An exchange of several streams has an alert for each; the first of them stands for all.
+        first = next((fingerprint for fingerprint, _, _ in of_it), None)
+        mine = [(at, fires) for fingerprint, at, fires in of_it if fingerprint == first]
         expected |= {(each.alert, each.exchange)}
         starts = [f"{at:.1f}" for at, fires in mine if fires]
         ends = [f"{at - each.seconds:.1f}" for at, fires in mine if not fires]
