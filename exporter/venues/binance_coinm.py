@@ -42,7 +42,7 @@ VENUE = Venue(
     cross_checks=wire.cross_checks("/dapi/v1", weight=2),
     lifetime=24 * 3600.0,
     topics_per_request=100,
-    topics_per_connection=200,
+    topics_per_connection=200,  # of 1,024
     requests_per_second=8.0,  # the limit is 10 a second
     plain=Product.INVERSE,
     symbol=speller(
@@ -67,8 +67,6 @@ VENUE = Venue(
     unsure=(
         "limit of connections: that of spot",
         "body and weight of ticker/bookTicker",
-        "limits of topics, requests and life of a connection: taken from USD-M",
-        "whether the stream address stayed single when USD-M's was split in 2026",
         "Retry-After on 418 and 429",
     ),
 )

@@ -91,8 +91,7 @@ VENUE = Venue(
     checked="recording",
     unsure=(
         "limit of connections: that of spot",
-        "body and weight of ticker/bookTicker",
-        "what a stream asked on the wrong route does; taken as silence",
+        "body of ticker/bookTicker",
         "Retry-After on 418 and 429",
         "whether aggTrade ids stay without holes outside the recordings",
     ),

@@ -65,8 +65,6 @@ VENUE = Venue(
     checked="recording",
     unsure=(
         "limit of connections: that of spot",
-        "REST weight per minute: 1200 was Binance's own in 2021",
-        "limits of topics, requests and life of a connection: taken from Binance",
         "an unknown stream name is acked like any other and stays silent",
     ),
 )

@@ -331,6 +331,6 @@ VENUE = Venue(
         "how many channels a connection carries, and how fast they may be asked for",
         "codes of errors, over REST and over the stream",
         "whether an idle connection is closed, and that one lives at most 90 days",
-        "whether 429 or 403 answers too many requests",
+        "whether 429 or 403 answers too many requests, beside 400 with code 400.002",
     ),
 )

@@ -621,6 +621,5 @@ VENUE = Venue(
     unsure=(
         "how dated futures and options are spelled, beside the examples of the documentation",
         "that the regions ae, eu and nl take the global streams",
-        "whether u of orderbook.50 rises by exactly 1; another step counts as a gap",
     ),
 )

@@ -331,6 +331,7 @@ VENUE = Venue(
     parse=parse,
     sequences=(
         SequenceRule(
+            # It counts up by one, as documented; a snapshot may overlap, so its rising is enough.
             name="trade.trade_id",
             labels=("trade.snapshot", "trade.update"),
             continuity=Continuity.RISING,
@@ -364,7 +365,6 @@ VENUE = Venue(
     checked="recording",
     unsure=(
         *family.UNSURE,
-        "trade_id may count up by one: only its rising is relied on",
         "wording of subscription errors",
         "trade, ticker and ohlc frames: documentation and single captured frames only",
     ),

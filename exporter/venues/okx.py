@@ -710,8 +710,7 @@ VENUE = Venue(
     ),
     checked="recording",
     unsure=(
-        "bodies of /api/v5/public/time and /api/v5/system/status, and the REST limit",
-        "wording of error 60018, from which the refused topic is read",
+        "body of /api/v5/public/time, and the REST limit",
         "book frames whose seqId equals prevSeqId, taken as keepalives",
         "addresses of the regions eea and us, and openapi.okx.com: other clients name them",
     ),
