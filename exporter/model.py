@@ -423,6 +423,7 @@ class Lost(StrEnum):
     SEQUENCE_GAP = "sequence_gap"
     PROTOCOL_ERROR = "protocol_error"
     NETWORK = "network"
+    LOCAL_RESOURCE = "local_resource"  # descriptors, buffers or ports of our own ran out
     PLANNED = "planned"
     SHUTDOWN = "shutdown"
 

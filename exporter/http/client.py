@@ -30,7 +30,7 @@ from typing import Final
 from yarl import URL
 
 from exporter.contracts import FetchFailedError
-from exporter.http.connection import connect
+from exporter.http.connection import connect, is_local
 from exporter.http.proxy import Proxies, Proxy, ask, environment
 from exporter.http.resolver import resolve
 from exporter.http.response import BareLineFeedError, ParsedResponse, ResponseError
@@ -395,16 +395,12 @@ _ERRNO = {
     errno.ECONNABORTED: Reason.RESET,
     errno.EPIPE: Reason.RESET,
 }
-# What we have run out of ourselves says nothing of the other side, in whatever phase.
-_LOCAL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL)
 
 
 def _reason(error: Exception, course: RequestTiming) -> Reason:
     """Say why no answer came: the one table from exceptions to reasons."""
     match error:
-        case OSError() if error.errno in _LOCAL and not isinstance(
-            error, socket.gaierror | ssl.SSLError
-        ):  # whose numbers are of other tables
+        case OSError() if is_local(error):
             return Reason.LOCAL_RESOURCE
         case BareLineFeedError():
             return Reason.BARE_LINE_FEED

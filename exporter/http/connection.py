@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
+import ssl
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -26,6 +28,16 @@ _FORGET: Final = 600.0  # seconds for which it counts that an address was dead
 _REMEMBERED: Final = 1000  # addresses
 # What our own system says of its routes tells less than what another machine answers.
 _NO_ROUTE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+# What we have run out of ourselves says nothing of the other side, in whatever phase.
+_LOCAL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL)
+
+
+def is_local(error: OSError) -> bool:
+    """Return whether descriptors, buffers or ports of our own ran out."""
+    # The numbers of the others are of other tables.
+    return error.errno in _LOCAL and not isinstance(error, socket.gaierror | ssl.SSLError)
 
 
 class AddressMemory:

@@ -45,6 +45,8 @@ def of_probe(reason: Reason) -> Symptom:
 
 def of_stream(lost: Lost | None) -> Symptom:
     """Say what a stream tells that is not connected; ``lost``: why its last connection ended."""
+    if lost is Lost.LOCAL_RESOURCE:
+        return Symptom.UNASKED
     return Symptom.UNREACHED if lost is None or lost in _SILENT else Symptom.ANSWERED
 
 

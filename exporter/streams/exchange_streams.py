@@ -374,6 +374,8 @@ def _stream_meter(
         children.lost(reason)
 
     def failed(error: ConnectionLostError, lived: float | None) -> None:
+        if Lost.LOCAL_RESOURCE in (error.reason, state.lost):  # it never came to a connection
+            state.lost = error.reason
         state.failures.append(of_stream(error, clock.wall(), lived))
 
     def subscriptions(counts: Mapping[SubscriptionState, int]) -> None:

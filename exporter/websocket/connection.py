@@ -26,6 +26,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from exporter.contracts import Clock, ConnectionLostError, Take
+from exporter.http.connection import is_local
 from exporter.http.proxy import Proxies, environment, tunnel
 from exporter.http.read_buffer import piece
 from exporter.http.tls import tls_context
@@ -451,7 +452,8 @@ async def connect(
     except OSError as error:  # refused, unreachable, no such name, certificate not trusted
         if isinstance(error, ConnectionLostError):
             raise
-        raise ConnectionLostError(Lost.NETWORK, str(error)[:200]) from error
+        reason = Lost.LOCAL_RESOURCE if is_local(error) else Lost.NETWORK
+        raise ConnectionLostError(reason, str(error)[:200]) from error
     finally:
         if socket is not None and not _open(socket):
             socket.abort()

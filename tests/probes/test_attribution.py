@@ -78,3 +78,4 @@ def test_every_reason_tells_something() -> None:
     }  # fmt: skip
     mute = {lost for lost in (None, *Lost) if of_stream(lost) is Symptom.UNREACHED}
     assert mute == {None, Lost.NETWORK, Lost.IDLE, Lost.PING_TIMEOUT}
+    assert of_stream(Lost.LOCAL_RESOURCE) is Symptom.UNASKED

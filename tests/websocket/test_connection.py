@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
+import resource
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from websockets.frames import Frame, Opcode
 from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError, Socket
 from exporter.model import Answer, Lost, QueuePolicy
-from exporter.websocket.connection import connect
+from exporter.websocket.connection import connect, verifying
 from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -651,3 +653,27 @@ def test_an_endless_handshake_is_no_connection() -> None:
     lost = run(main())
     assert lost.reason is Lost.PROTOCOL_ERROR
     assert "headers" in lost.detail
+
+
+def test_descriptors_of_ours_that_ran_out_are_our_own_fault() -> None:
+    """A stream that cannot be opened for them blames nobody else's network."""
+
+    async def main() -> ConnectionLostError:
+        verifying()
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - in a moment, and no path is needed
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used - 1, before[1]))
+        taken: list[int] = []
+        try:
+            with suppress(OSError):
+                while True:
+                    taken.append(os.dup(0))
+            with pytest.raises(ConnectionLostError) as caught:
+                await connect("ws://127.0.0.1:9/", clock=SystemClock())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            for number in taken:
+                os.close(number)
+        return caught.value
+
+    assert run(main()).reason is Lost.LOCAL_RESOURCE
