@@ -49,8 +49,8 @@ _ANYTHING = Row(
         ),
         stat(
             "Messages dropped",
-            """Messages given up within five minutes because a queue was full. Above 0 gaps are
-            ours, not the exchange's: more CPU or a shard more.""",
+            """Messages dropped within five minutes because a queue was full. Above 0 the exporter
+            itself causes gaps: give it more CPU or another shard.""",
             """sum(increase(exchange_queue_dropped_total{@exchange,policy!="coalesced"}[5m]))""",
             steps=rising(warning=1),
             decimals=0,
@@ -168,8 +168,8 @@ _KEEPS_UP = Row(
     panels=[
         heat(
             "Lag of the event loop",
-            """How much later than asked a sleeping task was woken. Bad is a cloud above 0.1 s: that
-            much of every latency measured is ours.""",
+            """Delay between the requested and the actual wake-up of a task. Bad is a cloud above
+            0.1 s: every measured latency may contain that much delay of the exporter.""",
             """sum by (le) (
             increase(exchange_exporter_event_loop_lag_seconds_bucket{@process}[$__rate_interval]))""",
         ),
@@ -220,7 +220,7 @@ _KEEPS_UP = Row(
         series(
             "Queues",
             """How full each queue was when it was last emptied. Bad is near the dashed line: the
-            next burst is dropped, and its gaps are ours.""",
+            next burst is dropped, and the exporter itself causes gaps.""",
             Query(
                 """max by (exchange, queue) (
                 exchange_queue_depth{@exchange} / exchange_queue_capacity{@exchange})""",
@@ -232,9 +232,9 @@ _KEEPS_UP = Row(
             width=6,
         ),
         series(
-            "Given up by full queues",
-            """Messages a second by policy. coalesced ones were replaced by newer of the same kind
-            and lose nothing that matters; oldest and newest are lost.""",
+            "Dropped by full queues",
+            """Messages per second by policy. coalesced: replaced by a newer message of the same
+            topic, no information is lost; oldest and newest are lost.""",
             Query(
                 """sum by (exchange, policy) (
                 rate(exchange_queue_dropped_total{@exchange}[$__rate_interval])) > 0""",
@@ -260,10 +260,10 @@ _KEEPS_UP = Row(
             width=6,
         ),
         series(
-            "Lost by our own fault",
-            """Messages of the last hour that came to nothing by a bug of ours, while they were
-            decoded or taken into the figures. Anything above 0: take the traceback from the log
-            and the frame from the dead letters, and report both.""",
+            "Dropped by internal errors",
+            """Messages of the last hour that were dropped because of an internal error, while they
+            were decoded or applied. Anything above 0: take the traceback from the log and the frame
+            from the dead letters, and report both.""",
             Query(
                 """sum by (exchange, stage) (
                 increase(exchange_stream_processing_errors_total{@exchange}[1h]))""",

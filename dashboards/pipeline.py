@@ -34,9 +34,9 @@ _ANYTHING = Row(
             width=3,
         ),
         stat(
-            "Given up",
+            "Undelivered",
             """Messages that the relay could not deliver within an hour. Above 0 somebody was not
-            told: read what fires in Alertmanager, then mend token, quota or address.""",
+            notified: read what fires in Alertmanager, then correct token, quota or address.""",
             """sum(increase(alert_relay_deliveries_total{@process,outcome="failed"}[1h]))""",
             steps=rising(critical=1),
             decimals=0,
@@ -68,8 +68,8 @@ _ANYTHING = Row(
         ),
         stat(
             "Dead letters",
-            """Messages given up and kept. Above 0 mend the channel, then have the relay try them
-            again.""",
+            """Messages that could not be delivered and are kept. Above 0 repair the channel, then
+            retry them with `relay outbox retry all`.""",
             "sum(alert_relay_dead_letters{@process})",
             steps=rising(warning=1),
             none="no relay",
@@ -117,9 +117,9 @@ _RELAY = Row(
     panels=[
         series(
             "Received",
-            """Alerts that came in, and posts that were refused, a minute. Bad is any refusal:
-            unauthorized is a wrong token, foreign a web page, full a spool without room;
-            unreadable is what was told to nobody.""",
+            """Alerts received and posts refused per minute. Bad is any refusal: unauthorized is a
+            wrong token, foreign a web page, full a spool without room; unreadable alerts were not
+            delivered.""",
             Query(
                 """60 * sum by (status) (
                 rate(alert_relay_received_total{@process}[$__rate_interval]))""",
@@ -170,7 +170,7 @@ _RELAY = Row(
                     decimals=0,
                 ),
                 Column(
-                    title="Given up in 1d",
+                    title="Undelivered in 1d",
                     query="""sum by (channel) (
                     increase(alert_relay_deliveries_total{@process,outcome="failed"}[1d]))""",
                     steps=rising(critical=1),

@@ -212,9 +212,9 @@ _DELAY = Row(
             width=12,
         ),
         series(
-            "Waiting in our queue, 99th percentile",
-            """How long messages waited for us. Bad is above some milliseconds: then the delay is
-            ours. Give the exporter more CPU or a shard more.""",
+            "Wait in the queue, 99th percentile",
+            """Time that messages waited in the exporter's queue. Bad is above some milliseconds:
+            then the exporter causes the delay. Give it more CPU or another shard.""",
             Query(
                 """histogram_quantile(0.99, sum by (exchange, le) (
                 rate(exchange_queue_wait_seconds_bucket{@exchange}[$__rate_interval])))""",

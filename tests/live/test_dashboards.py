@@ -35,7 +35,7 @@ UNDER_FAULTS = {
     "exchange: Failures by reason": "error",
     "exchange: From the future": "clock_skew",
     "exchange: Probes not sent": "error, until the breaker opens",
-    "exporter: Given up by full queues": "a burst, for a queue of 16 frames",
+    "exporter: Dropped by full queues": "a burst, for a queue of 16 frames",
     "exporter: Series refused": "an exporter that may publish 300 series; a new status",
     "overview: Firing alerts": "any of them",
     "pipeline: Channels": "an alert that comes; the quota is asked for with the first message",
