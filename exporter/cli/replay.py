@@ -273,9 +273,10 @@ def recognise(items: Iterable[Item]) -> Venue | None:
     if not frames or asked is not None:
         return asked if frames else None
     faults = {name: _faults(venues.load(name), frames) for name in venues.names()}
-    least = min(unread for unread, _ in faults.values())
-    able = [name for name in venues.names() if faults[name][0] == least]
-    if least > len(frames) // 2:
+    # A reader passes over kinds that it does not know: whoever finds market data understands more.
+    best = min((unread, -data) for unread, data, _ in faults.values())
+    able = [name for name, (unread, data, _) in faults.items() if (unread, -data) == best]
+    if best[0] > len(frames) // 2:
         raise UnknownVenueError(
             "the file names no URL and no venue's parser accepts it; give --venue=NAME"
         )
@@ -284,12 +285,12 @@ def recognise(items: Iterable[Item]) -> Venue | None:
         raise UnknownVenueError(f"the file names no URL and {several}; give --venue=NAME")
     # One house's sites share a wire; how they number their messages tells them apart, and those
     # that number alike give the same figures.
-    return venues.load(min(able, key=lambda name: faults[name]))
+    return venues.load(min(able, key=lambda name: faults[name][2]))
 
 
-def _faults(venue: Venue, frames: Iterable[bytes]) -> tuple[int, int]:
-    """Return how many frames a venue does not understand, and how many break its numbering."""
-    unread, topics = 0, dict[str, dict[str, tuple[Sequence, ...]]]()
+def _faults(venue: Venue, frames: Iterable[bytes]) -> tuple[int, int, int]:
+    """Return how many frames a venue cannot read, its market data, and breaks of its numbers."""
+    unread, data, topics = 0, 0, dict[str, dict[str, tuple[Sequence, ...]]]()
     for frame in frames:
         try:
             events = venue.parse(frame if venue.decode is None else venue.decode(frame))
@@ -298,12 +299,13 @@ def _faults(venue: Venue, frames: Iterable[bytes]) -> tuple[int, int]:
             continue
         for event in events:
             if not isinstance(event, Ack | Control):
+                data += 1
                 if event.topic not in topics:
                     topics[event.topic] = bind(venue.sequences)
                 for sequence in topics[event.topic].get(event.label, ()):
                     sequence.feed(event)
     numbered = {one for labels in topics.values() for some in labels.values() for one in some}
-    return unread, sum(one.gaps + one.backward for one in numbered)
+    return unread, data, sum(one.gaps + one.backward for one in numbered)
 
 
 def figures(items: Iterable[Item], venue: Venue | None, drop_every: int = 0) -> dict[str, Any]:
