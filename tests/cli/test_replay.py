@@ -112,7 +112,7 @@ def test_a_wrong_digit_fails_the_checksum(tmp_path: Path) -> None:
 COINBASE = """\
 wss://ws-feed.exchange.coinbase.com <-> 1618677816.0
 {trades}
-1618677818.5: {{"type":"surprise"}}
+1618677818.5: {{"type":"match","surprise":1}}
 1618677819.0: b'broken
 
 """
@@ -134,7 +134,7 @@ def recording(tmp_path: Path, *trades: tuple[str, int, str, str]) -> Path:
 
 
 def test_a_hand_worked_recording(tmp_path: Path) -> None:
-    """A gap, a step back, an unknown frame, a broken line and an empty one, each in its place."""
+    """A gap, a step back, a trade without price, a broken line, an empty one, each in its place."""
     path = recording(
         tmp_path,
         ("last_match", 6, "9", "000000"),
