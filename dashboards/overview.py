@@ -167,7 +167,7 @@ _EXCHANGES = Row(
             "Gates",
             """Whether one may trade, as the exporter answers at /api/v1/gates. Red is closed; what
             closes it is beside this. A gate that is grey is not decided by anybody.""",
-            Query("min by (gate) (exchange_gate_open{@job})", "{{gate}}"),
+            Query("min by (gate) (exchange_gate_open{@process})", "{{gate}}"),
             words={0: ("closed", BAD), 1: ("open", GOOD)},
             none="no gates configured",
             height=5,
@@ -178,11 +178,11 @@ _EXCHANGES = Row(
             each. `open_after`: all is well again, and it waits.""",
             Query(
                 """sum by (gate, reason) (
-                increase(exchange_gate_closed_seconds_total{@job}[1h])) > 0""",
+                increase(exchange_gate_closed_seconds_total{@process}[1h])) > 0""",
                 "{{gate}} {{reason}}",
             ),
             Query(
-                "sum by (gate) (increase(exchange_gate_changes_total{@job}[1h])) > 0",
+                "sum by (gate) (increase(exchange_gate_changes_total{@process}[1h])) > 0",
                 "{{gate}} changes",
             ),
             unit="s",

@@ -238,8 +238,8 @@ CLOCK_OFFSET_ERROR = _gauge(
 GATE_WAITING = "open_after"  # the label `reason` while all is well, and must stay so for a while
 GATE_OPEN = _gauge(
     "exchange_gate_open",
-    "Whether a gate is open (1) or closed (0), as last decided. A gate answers for its exchanges "
-    "and symbols: may one trade there now?",
+    "Whether a gate is open (1) or closed (0), as last decided: whether one may trade on its "
+    "exchanges and symbols now.",
     "gate",
 )
 GATE_CLOSED = _counter(
