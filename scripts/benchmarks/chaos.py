@@ -37,6 +37,7 @@ from urllib.parse import urlsplit
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from exporter import venues
+from exporter.simulator import venues as simulated_venues
 from tests.live import programs
 from tests.live.conftest import Samples, World
 from tests.live.worlds import NO_LIMITS, simulated, watched
@@ -97,6 +98,7 @@ class Size:
 
 
 CHAOS = Size(exchanges=8, endpoints=50, streams=20)
+_SYMBOLS = ("BTC-USDT", "ETH-USDT")
 SOAK = Size(exchanges=10, endpoints=100, streams=50)
 
 
@@ -313,7 +315,19 @@ def main() -> int:
     )
     args = parser.parse_args()
     size = SOAK if args.soak else CHAOS
-    arguments = (NO_LIMITS, f"--seed={args.seed}", "--rate=3", "--book-rate=3")
+    # What trades these symbols: the market of coin-margined futures does not.
+    able = [
+        name
+        for name in simulated_venues.names()
+        if set(_SYMBOLS) <= set(simulated_venues.load(name).lists(_SYMBOLS))
+    ]
+    arguments = (
+        f"--venues={','.join(able)}",
+        NO_LIMITS,
+        f"--seed={args.seed}",
+        "--rate=3",
+        "--book-rate=3",
+    )
     with (
         tempfile.TemporaryDirectory() as folder,
         simulated(Path(folder), partial(config, size), *arguments) as simulator,

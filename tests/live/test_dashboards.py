@@ -34,10 +34,12 @@ UNDER_FAULTS = {
     "exchange: Banned for": "ban",
     "exchange: Failures by reason": "error",
     "exchange: From the future": "clock_skew",
+    "exchange: Maintenance, restrictions and incidents over time": "announced, incident",
     "exchange: Probes not sent": "error, until the breaker opens",
     "exporter: Dropped by full queues": "a burst, for a queue of 16 frames",
     "exporter: Series refused": "an exporter that may publish 300 series; a new status",
     "overview: Firing alerts": "any of them",
+    "overview: What keeps gates closed": "ban",
     "pipeline: Channels": "an alert that comes; the quota is asked for with the first message",
     "pipeline: Deliveries": "an alert that comes",
     "pipeline: Failed notifications": "an alert that Alertmanager sends on",
@@ -58,6 +60,8 @@ FAULTS: tuple[dict[str, object], ...] = (
     {"fault": "disconnect", "venue": "coinbase", "code": 1006},
     {"fault": "clock_skew", "venue": "kraken", "seconds": 0.4, "for_": "6s"},
     {"fault": "latency", "venue": "okx", "seconds": 0.6, "for_": "6s"},
+    {"fault": "announced", "venue": "kraken", "for_": "6s"},
+    {"fault": "incident", "venue": "kraken", "for_": "6s"},
 )
 ROUND = 10.0
 # Detectors learn a hundred ticks, and every query is asked once a round.
@@ -143,11 +147,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         _, relay_url = stack.enter_context(relay(write(folder, receivers)))
         venues = "--venues=binance,okx,kraken,coinbase"
         symbols = f"--symbols={MONEY.strip('[]').replace(' ', '')}"
-        text = partial(_config, stack)
+        address = f"127.0.0.1:{programs.free_port()}"
+        text = partial(_config, stack, address)
         pieces = stack.enter_context(simulated(folder, text, venues, symbols, *QUIET))
-        world = stack.enter_context(watched(*pieces))
+        world = stack.enter_context(watched(*pieces, f"--storage.path={folder / 'state'}"))
         crowded = stack.enter_context(_crowded(folder, pieces))
-        alertmanager = _alertmanager(stack, binary, folder, relay_url)
+        alertmanager = _alertmanager(stack, binary, folder, relay_url, address)
         scrape = SCRAPE.format(
             rules=_rules(folder),
             alertmanager=alertmanager,
@@ -164,14 +169,16 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield Stage(world, url, relay_url, alertmanager)
 
 
-def _config(stack: ExitStack, there: dict[str, str]) -> str:
+def _config(stack: ExitStack, alertmanager: str, there: dict[str, str]) -> str:
     target = f"{{name: away, url: '{there['kraken']}/0/public/Time', interval: 500ms}}"
     # Five ticks a second see a step as a slope: twice the sensitivity makes up for it.
     signals = ", ".join(
         f"{name}: {{sensitivity: 2}}" for name in ("probe_latency", "stream_latency")
     )
     anomaly = f"anomaly: {{tick: 200ms, baseline: true, signals: {{{signals}}}}}"
-    extra = f"control_targets: [{target}]\n{anomaly}"
+    gates = "gates: [{name: all, exchanges: [kraken, okx], needs: [probe], open_after: 5s}]"
+    push = f"alertmanagers: [{{url: 'http://{alertmanager}'}}]"
+    extra = f"control_targets: [{target}]\n{anomaly}\n{gates}\n{push}"
     # One exchange over TLS and by a name, which must be resolved; one with a short queue, whose
     # silences are held against REST.
     plain = urlsplit(there["kraken"])
@@ -223,7 +230,7 @@ def _rules(folder: Path) -> Path:
     return copies
 
 
-def _alertmanager(stack: ExitStack, binary: str, folder: Path, relay_url: str) -> str:
+def _alertmanager(stack: ExitStack, binary: str, folder: Path, relay_url: str, address: str) -> str:
     """Start Alertmanager on the shipped config, with the relay's address; return its own."""
     text = (ROOT / "alert_rules/alertmanager.yml").read_text()
     file = folder / "alertmanager.yml"
@@ -232,7 +239,6 @@ def _alertmanager(stack: ExitStack, binary: str, folder: Path, relay_url: str) -
     refusing = f"- name: pipeline\n    webhook_configs: [{{url: '{relay_url}/nowhere'}}]\n"
     assert "- name: pipeline\n" in text
     file.write_text(text.replace("- name: pipeline\n", refusing))
-    address = f"127.0.0.1:{programs.free_port()}"
     stack.enter_context(
         programs.process(
             binary,
