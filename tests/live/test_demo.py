@@ -49,7 +49,7 @@ def test_demo_says_in_one_line_that_its_port_is_taken() -> None:
     port = programs.free_port()
     arguments = ("demo", f"--web.listen-address=127.0.0.1:{port}")
     with programs.command(*arguments) as first:
-        first.wait_line("  Ctrl-C ends it.")
+        first.wait_line("  Ctrl-C stops it.")
         with programs.command(*arguments) as second:
             assert second.popen.wait(15) == 2
             second.end()

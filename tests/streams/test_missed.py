@@ -197,9 +197,9 @@ ALL = (Channel.TRADES, Channel.QUOTES, Channel.BOOK)
     [
         ("kraken", b'{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD"}]}',
          {"trade:BTC/USD"}),
-        ("kraken", b'{"channel":"book","type":"update","data":[{"symbol":"ETH/USD"}]}',
+        ("kraken", b'{"channel":"book","type":"update","data":[{"symbol":"ETH/USD",',
          {"book:ETH/USD"}),
-        ("coinbase", b'{"type":"ticker","product_id":"BTC-USD"}', {"ticker:BTC-USD"}),
+        ("coinbase", b'{"type":"ticker","product_id":"BTC-USD","best_bid":[]}', {"ticker:BTC-USD"}),
         ("coinbase", b'{"type":"l2update","product_id":"BTC-USD","changes":',
          {"matches:BTC-USD", "ticker:BTC-USD", "level2_batch:BTC-USD"}),
         ("coinbase", b"{", {f"{name}:{symbol}-USD" for name in ("matches", "ticker", "level2_batch")
