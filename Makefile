@@ -22,7 +22,7 @@ test: ## Set up what the tests need and run all of them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadgroup $(ARGS)
 
 fast-test: ## Run only the tests that start no other program
 	@scripts/setup dev
