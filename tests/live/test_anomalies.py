@@ -22,10 +22,10 @@ pytestmark = [pytest.mark.live, pytest.mark.xdist_group("anomalies")]
 
 VENUES = "--venues=binance,okx"
 # Ten ticks a second learn little in the time that a test has, and see a step as a slope:
-# twice the sensitivity makes up for it.
+# four times the sensitivity makes up for it.
 QUICK = (
     "anomaly: {tick: 100ms, hold: 300ms, clear: 1s, baseline: true,"
-    " signals: {stream_latency: {sensitivity: 2}}}"
+    " signals: {stream_latency: {sensitivity: 4}}}"
 )
 
 
