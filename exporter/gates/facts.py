@@ -12,6 +12,7 @@ from exporter.probes.exchange_probes import EndpointState
 from exporter.streams.exchange_streams import StreamState, WatchedSubscription
 
 _TURNS = 3.0  # intervals for which an endpoint's answer stands
+_LOOK = 3.0  # seconds for which stands what is known by looking, and not by an answer
 _CANCELLABLE = (TradingMode.POST_ONLY, TradingMode.LIMIT_ONLY, TradingMode.CANCEL_ONLY)
 
 
@@ -57,6 +58,11 @@ def of_exchange(exchange: Exchange, wanted: Wanted, now: Moment) -> Iterator[Gat
                 yield _book(exchange, stream, watch, now)
 
 
+def elsewhere(name: str, now: Moment) -> GateFact:
+    """Return what is known of an exchange that another process watches: nothing."""
+    return _lacking(Need.PROBE, name, "not watched by this process", now, good=None)
+
+
 def _watched(watch: WatchedSubscription, symbols: Collection[str]) -> bool:
     return not symbols or watch.feed.subscription.instrument in symbols
 
@@ -65,7 +71,7 @@ def _probe(exchange: Exchange, endpoint: EndpointState, now: Moment) -> GateFact
     last, target = endpoint.last, endpoint.target
     where = f"{exchange.name} {target.endpoint}"
     if last is None:
-        return _unknown(Need.PROBE, where, "not asked yet", now, bars_cancel=True)
+        return _lacking(Need.PROBE, where, "not asked yet", now, good=None, bars_cancel=True)
     until = now.after(last.time + last.duration, _standing(endpoint))
     why = ""
     if last.reason is not None:
@@ -89,7 +95,7 @@ def _clock(exchange: Exchange, most: float, now: Moment) -> GateFact:
     try:
         offset = exchange.probing.offset.read(now.monotonic)
     except LookupError:
-        return _unknown(Need.CLOCK, where, "not read yet", now)
+        return _lacking(Need.CLOCK, where, "not read yet", now, good=None)
     until = max(
         (now.after(each.last_success or 0.0, _standing(each)) for each in answered),
         default=now.monotonic,
@@ -104,18 +110,18 @@ def _mode(exchange: Exchange, now: Moment) -> GateFact:
     probing = exchange.probing
     if probing.maintenance.active:
         title = probing.maintenance.title or "maintenance"
-        return _bad(Need.MODE, where, f"in maintenance: {title}", now, bars_cancel=True)
-    mode = probing.mode
+        return _lacking(Need.MODE, where, f"in maintenance: {title}", now, bars_cancel=True)
+    mode = probing.said.mode
     if mode is not None and mode is not TradingMode.TRADING:
         barred = mode not in _CANCELLABLE
-        return _bad(Need.MODE, where, f"trading is restricted: {mode}", now, bars_cancel=barred)
+        return _lacking(Need.MODE, where, f"trading is restricted: {mode}", now, bars_cancel=barred)
     # Who says nothing of maintenance is no reason to wait for ever: `check` names those venues.
     said = [each for each in probing.endpoints.values() if each.own and each.own.status]
     if not said:
-        return GateFact(need=Need.MODE, where=where, good=True, until=now.monotonic + _TURNS)
+        return GateFact(need=Need.MODE, where=where, good=True, until=now.monotonic + _LOOK)
     answered = [each for each in said if each.last_success is not None]
     if not answered:
-        return _unknown(Need.MODE, where, "its status was not read yet", now)
+        return _lacking(Need.MODE, where, "its status was not read yet", now, good=None)
     until = min(now.after(each.last_success or 0.0, _standing(each)) for each in answered)
     return GateFact(need=Need.MODE, where=where, good=True, until=until)
 
@@ -126,17 +132,17 @@ def _feed(
     feed, what = watch.feed, watch.feed.subscription
     where = f"{exchange.name} {what.instrument} {what.channel}"
     if not stream.connected:
-        return _bad(Need.FEED, where, f"not connected: {stream.lost or 'not yet'}", now)
+        return _lacking(Need.FEED, where, f"not connected: {stream.lost or 'not yet'}", now)
     state = stream.subscription(topic)
     if state is SubscriptionState.REJECTED:
-        return _bad(Need.FEED, where, f"refused: {stream.refusal(topic)[:100]}", now)
+        return _lacking(Need.FEED, where, f"refused: {stream.refusal(topic)[:100]}", now)
     if not feed.count:
-        return _unknown(Need.FEED, where, "nothing came yet", now)
+        return _lacking(Need.FEED, where, "nothing came yet", now, good=None)
     quiet = watch.checked is not None and watch.checked.verdict is SilenceVerdict.QUIET
     age, bound = now.wall - feed.last, watch.stale_after
     if age > bound and not quiet:
-        return _bad(Need.FEED, where, f"silent for {age:.0f} s, usual are {bound:.0f} s", now)
-    until = now.monotonic + _TURNS if quiet else now.after(feed.last, bound)
+        return _lacking(Need.FEED, where, f"silent for {age:.0f} s, usual are {bound:.0f} s", now)
+    until = now.monotonic + _LOOK if quiet else now.after(feed.last, bound)
     return GateFact(need=Need.FEED, where=where, good=True, until=until)
 
 
@@ -147,22 +153,23 @@ def _book(
     feed, sync = watch.feed, watch.book.sync
     where = f"{exchange.name} {feed.subscription.instrument} book"
     if not sync.synced or not stream.connected:
-        return _bad(Need.BOOK, where, f"being built anew: {sync.reason}", now)
+        return _lacking(Need.BOOK, where, f"being built anew: {sync.reason}", now)
     if sync.book.touching:
-        return _bad(Need.BOOK, where, "its best bid is not below its best ask", now)
+        return _lacking(Need.BOOK, where, "its best bid is not below its best ask", now)
     until = now.after(feed.last, watch.stale_after)
     return GateFact(need=Need.BOOK, where=where, good=True, until=until)
 
 
-def _bad(need: Need, where: str, why: str, now: Moment, *, bars_cancel: bool = False) -> GateFact:
-    return GateFact(
-        need=need, where=where, good=False, until=now.monotonic, why=why, bars_cancel=bars_cancel
-    )
-
-
-def _unknown(
-    need: Need, where: str, why: str, now: Moment, *, bars_cancel: bool = False
+def _lacking(
+    need: Need,
+    where: str,
+    why: str,
+    now: Moment,
+    *,
+    good: bool | None = False,
+    bars_cancel: bool = False,
 ) -> GateFact:
+    """Return what is bad, or with ``good`` None not known."""
     return GateFact(
-        need=need, where=where, good=None, until=now.monotonic, why=why, bars_cancel=bars_cancel
+        need=need, where=where, good=good, until=now.monotonic, why=why, bars_cancel=bars_cancel
     )

@@ -15,7 +15,6 @@ from exporter.gates.decision import Decision, GateFact, GateRule, begin, decide
 from exporter.gates.facts import Moment, Wanted
 from exporter.gates.meter import GateMeter
 from exporter.metrics.registry import Registry
-from exporter.model import Need
 
 EVERY = 0.25  # seconds between two decisions: a fault closes a gate within them
 WATCHERS = 64  # that may follow gates at once
@@ -47,9 +46,7 @@ class Gate:
         for name in self.config.exchanges:
             exchange = exchanges.get(name)
             if exchange is None:
-                why = "not watched by this process"
-                until = now.monotonic
-                yield GateFact(need=Need.PROBE, where=name, good=None, until=until, why=why)
+                yield facts.elsewhere(name, now)
             else:
                 yield from facts.of_exchange(exchange, self.wanted, now)
 

@@ -134,12 +134,6 @@ class ExchangeProbes:
         going_on = (each for each in self._announced.values() if each.active)
         return next(going_on, Maintenance(active=False))
 
-    @property
-    def mode(self) -> TradingMode | None:
-        """The mode in which the venue says that it trades; None where it names none."""
-        said = self._announced.get(MaintenanceSource.VENUE)
-        return None if said is None else said.mode
-
     def announced(self, source: MaintenanceSource, maintenance: Maintenance) -> None:
         """Note what one source says of maintenance; the venue alone says how it trades."""
         self._announced[source] = maintenance
