@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         found = _ask(args.url, args.name)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"exchange-exporter gate: {args.url}: {error}", file=sys.stderr)
+        *_, place = args.url.rpartition("@")  # not its login
+        print(f"exchange-exporter gate: {place}: {error}", file=sys.stderr)
         return 2
     if args.format == "json":
         print(json.dumps(found, indent=2, ensure_ascii=False))

@@ -61,6 +61,14 @@ def test_a_gate_that_could_never_open_is_refused(gate: str, wrong: str) -> None:
     assert f"gates[0].{wrong}" in str(refused.value)
 
 
+def test_the_command_does_not_repeat_a_login(capsys: pytest.CaptureFixture[str]) -> None:
+    """An exporter that does not answer is named by its address, without the password."""
+    assert main(["gate", "explain", "--url=http://user:pa55word@127.0.0.1:9"]) == 2
+    said = capsys.readouterr().err
+    assert "127.0.0.1:9" in said
+    assert "pa55word" not in said
+
+
 def test_a_gate_of_what_is_not_watched_here_is_closed() -> None:
     """Of an exchange that another shard watches nothing is known: closed, and it says so."""
     gates = TradingGates(Registry(), SystemClock(), lambda: ())
