@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from exporter.cli import schema
 from exporter.config import json_schema, tree
-from exporter.config.tree import Items, Node, Pairs, Scalar
 from tests.config.fakes import VENUES
+from tests.config.nodes import plain
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted((HERE.parents[1] / "examples").glob("[fm]*.yml"))  # relay.yml has its own schema
@@ -35,17 +34,6 @@ BEYOND = {
     "weights",
 }
 BEYOND |= {"unclosed", "control_characters", "tags", "deep", "empty"}
-
-
-def _value(node: Node | None) -> Any:
-    match node:
-        case Scalar(value=value):
-            return value
-        case Items(items=items):
-            return [_value(item) for item in items]
-        case Pairs(pairs=pairs):
-            return {getattr(key, "text", "?"): _value(value) for key, value in pairs}
-    return None
 
 
 def test_the_committed_schema_is_what_the_code_says() -> None:
@@ -75,7 +63,7 @@ def test_patterns_are_those_of_go(which: str) -> None:
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_examples_satisfy_the_schema(file: Path) -> None:
     """An editor marks nothing in what we show."""
-    assert not list(VALIDATOR.iter_errors(_value(tree.read(file.read_text()))))
+    assert not list(VALIDATOR.iter_errors(plain(tree.read(file.read_text()))))
 
 
 @pytest.mark.parametrize(
@@ -85,4 +73,4 @@ def test_examples_satisfy_the_schema(file: Path) -> None:
 )
 def test_bad_files_break_the_schema(file: Path) -> None:
     """What a schema can say, an editor marks before the program is asked."""
-    assert list(VALIDATOR.iter_errors(_value(tree.read(file.read_text()))))
+    assert list(VALIDATOR.iter_errors(plain(tree.read(file.read_text()))))

@@ -15,7 +15,6 @@ from jsonschema import Draft202012Validator
 
 from exporter.cli import schema
 from exporter.config import ConfigError
-from exporter.config.tree import Items, Node, Pairs, Scalar
 from exporter.config.tree import read as read_yaml
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
@@ -36,6 +35,7 @@ from exporter.model import (
     TradingMode,
 )
 from exporter.venues import definition
+from tests.config.nodes import plain
 
 HERE = Path(__file__).parent / "definitions"
 ACME = definition.load(HERE / "acme.yml")
@@ -361,17 +361,6 @@ def test_bad_definitions_earn_exactly_their_complaints(file: Path) -> None:
     assert list(refused.value.complaints) == [line.removeprefix("# ") for line in opening]
 
 
-def _value(node: Node | None) -> Any:
-    match node:
-        case Scalar(value=value):
-            return value
-        case Items(items=items):
-            return [_value(item) for item in items]
-        case Pairs(pairs=pairs):
-            return {getattr(key, "text", "?"): _value(value) for key, value in pairs}
-    return None
-
-
 def test_editors_check_definitions_by_the_schema() -> None:
     """The committed schema is what the code says, takes a good definition, and no bad one."""
     text = schema.text("venue")
@@ -379,7 +368,7 @@ def test_editors_check_definitions_by_the_schema() -> None:
     assert committed.read_text() == text, "stale: run `make generate`"
     Draft202012Validator.check_schema(json.loads(text))
     validator = Draft202012Validator(json.loads(text))
-    good = _value(read_yaml((HERE / "acme.yml").read_text()))
+    good = plain(read_yaml((HERE / "acme.yml").read_text()))
     assert [error.message for error in validator.iter_errors(good)] == []
-    bad = _value(read_yaml((HERE / "bad" / "everything.yml").read_text()))
+    bad = plain(read_yaml((HERE / "bad" / "everything.yml").read_text()))
     assert len(list(validator.iter_errors(bad))) > 5
