@@ -143,7 +143,7 @@ class Conversation:
                         each.cancel()
 
     def sent(self, url: str, frame: str) -> None:
-        """Show and write a frame of ours."""
+        """Show and record a frame that was sent."""
         self._say(f">  {frame[:_SHOWN]}")
         self._write(f"{url} <- {self._clock.wall()}: {frame}")
 
