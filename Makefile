@@ -22,7 +22,7 @@ test: ## Set up what the tests need and run all of them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 3 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 4 --dist loadgroup $(ARGS)
 
 fast-test: ## Run only the tests that start no other program
 	@scripts/setup dev
@@ -54,6 +54,10 @@ venue-drift: ## Compare addresses, channels and REST paths with the newest ccxt 
 	@[ -x $(VENV)/drift/bin/python ] || $(PYTHON) -m venv $(VENV)/drift
 	@$(VENV)/drift/bin/python -m pip install --quiet --disable-pip-version-check --upgrade ccxt
 	PYTHONPATH=. $(BIN)/python scripts/venue_drift.py $(VENV)/drift/bin/python
+
+long-test: ## Run the tests that wait for minutes: every panel of every dashboard under its fault
+	@scripts/setup dev
+	$(BIN)/pytest -m long $(ARGS)
 
 soak: ## Let ten simulated exchanges misbehave for an hour: memory, tasks and descriptors stay flat
 	@scripts/setup dev
@@ -106,4 +110,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: help demo stack test fast-test fuzz sequences schedules matrix soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean
+.PHONY: help demo stack test fast-test long-test fuzz sequences schedules matrix soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean

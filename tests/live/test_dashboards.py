@@ -261,6 +261,7 @@ def test_panels_speak_while_all_is_well(stage: Stage) -> None:
     assert sorted(silent - expected) == []
 
 
+@pytest.mark.long
 def test_the_rest_speaks_under_faults(stage: Stage) -> None:
     """What was silent speaks when the fault that it is for is there."""
     ready = 'exchange_anomaly_ready{exchange="okx",signal="stream_latency"} == 1'
