@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import pytest_timeout
 from hypothesis import settings
 
 from exporter.logs import Formatter
@@ -62,6 +63,26 @@ def _own_logs() -> Iterator[None]:
             root.removeHandler(handler)
     root.setLevel(level)
     logging.captureWarnings(False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Time a further try too: the first one's timer is gone, and this one could hang for ever."""
+    _time(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Time what follows a failure, likewise."""
+    _time(item)
+
+
+def _time(item: pytest.Item) -> None:
+    marker, config = item.get_closest_marker("timeout"), item.config
+    seconds = marker.args[0] if marker else config.getoption("timeout") or config.getini("timeout")
+    timed = pytest_timeout.Settings(float(seconds), "signal", False, False)
+    if timed.timeout:
+        config.hook.pytest_timeout_set_timer(item=item, settings=timed)
 
 
 def pytest_report_header() -> str | None:
