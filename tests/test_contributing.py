@@ -72,6 +72,42 @@ def test_a_simulated_venue(copy: Path) -> None:
     assert "known: acme, " in done.stderr
 
 
+SAMPLE = """\
+from types import SimpleNamespace
+from exporter.anomaly.sampling import Sampling
+from exporter.clock import SystemClock
+sampling = Sampling(SystemClock())
+sampling.keep(["binance"])
+books = SimpleNamespace(books=())
+sampling.update(SimpleNamespace(name="binance", streams=(), books=books), None, 0.0)
+print({signal.name: tracker.sample(0.0)[0] for signal, tracker in sampling.trackers}["acme"])
+"""
+
+
+def test_a_signal(copy: Path) -> None:
+    """Its three places, and it is measured, and the config takes its sensitivity."""
+    anomaly, config = copy / "exporter/anomaly", copy / "exporter/config/signals.py"
+    made = 'ACME = Signal(name="acme", title="a", unit="s", effect=1.0, resolution=0.1)\n'
+    for file, before, more in (
+        (anomaly / "gauges.py", "SIGNALS = (", made + "SIGNALS = (ACME, "),
+        (anomaly / "sampling.py", "        if exchange.streams:\n", "        SET\n"),
+        (config, '    "loop_lag",\n', '    "acme",\n    "loop_lag",\n'),
+    ):
+        text = file.read_text()
+        assert text.count(before) == 1
+        set_ = f"self._gauges[gauges.ACME].set(name, 7.0)\n{before.rstrip()}"
+        file.write_text(text.replace(before, more.replace("SET", set_)))
+    (copy / "sample.py").write_text(SAMPLE)
+    done = run(copy, "sample")
+    assert done.stdout == "7.0\n", done.stderr
+    file = copy / "signal.yml"
+    file.write_text(
+        "exchanges: [{venue: acme, symbols: [BTC-USD]}]\nanomaly: {signals: {acme: {sensitivity: 2}}}\n"
+    )
+    done = run(copy, "exporter", "check", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_detector(copy: Path) -> None:
     """Labelled series are scored with it."""
     series = ROOT / "tests" / "anomaly" / "series"

@@ -47,6 +47,14 @@ QUEUE_WAIT = Signal(
 LOOP_LAG = Signal(
     name="loop_lag", title="lag of our own event loop", unit="s", effect=0.1, resolution=0.001
 )
+SIGNALS = (
+    STREAM_LATENCY,
+    INTER_ARRIVAL,
+    PRICE_DEVIATION,
+    SPREAD,
+    CLOCK_OFFSET,
+    QUEUE_WAIT,
+)  # exchanges'
 
 
 class SignalGauge:

@@ -26,6 +26,7 @@ RECONNECT_RATE = Signal(
 RESYNC_RATE = Signal(
     name="resync_rate", title="book resync rate", unit="1/s", effect=0.05, resolution=0.001
 )
+SIGNALS = (MESSAGE_RATE, RECONNECT_RATE, RESYNC_RATE)
 
 
 class Rate:

@@ -22,15 +22,8 @@ from exporter.streams.feed import Feed
 SIGNALS = (
     *probe_latency.SIGNALS,
     error_rate.SIGNAL,
-    rates.MESSAGE_RATE,
-    gauges.INTER_ARRIVAL,
-    gauges.STREAM_LATENCY,
-    gauges.PRICE_DEVIATION,
-    gauges.SPREAD,
-    gauges.CLOCK_OFFSET,
-    rates.RECONNECT_RATE,
-    rates.RESYNC_RATE,
-    gauges.QUEUE_WAIT,
+    *rates.SIGNALS,
+    *gauges.SIGNALS,
     gauges.LOOP_LAG,
 )
 
@@ -43,13 +36,8 @@ class Sampling:
         self._names: frozenset[str] = frozenset()
         self._latencies = (ProbeLatency((), 0.5), ProbeLatency((), 0.95))
         self._errors = ErrorRate(())
-        self._messages, self._reconnects, self._resyncs = Rate(()), Rate(()), Rate(())
-        self._silence, self._lateness, self._deviation = (
-            SignalGauge(()),
-            SignalGauge(()),
-            SignalGauge(()),
-        )
-        self._spread, self._offset, self._queue = SignalGauge(()), SignalGauge(()), SignalGauge(())
+        self._rates = {signal: Rate(()) for signal in rates.SIGNALS}
+        self._gauges = {signal: SignalGauge(()) for signal in gauges.SIGNALS}
         self._loop = SignalGauge((OURSELVES,))
         self._lag: float | None = None  # the worst since the last tick
         self._clocked: set[str] = set()  # whose clock was read since the last tick
@@ -63,15 +51,8 @@ class Sampling:
         return (
             *pairs,
             (error_rate.SIGNAL, self._errors),
-            (rates.MESSAGE_RATE, self._messages),
-            (gauges.INTER_ARRIVAL, self._silence),
-            (gauges.STREAM_LATENCY, self._lateness),
-            (gauges.PRICE_DEVIATION, self._deviation),
-            (gauges.SPREAD, self._spread),
-            (gauges.CLOCK_OFFSET, self._offset),
-            (rates.RECONNECT_RATE, self._reconnects),
-            (rates.RESYNC_RATE, self._resyncs),
-            (gauges.QUEUE_WAIT, self._queue),
+            *self._rates.items(),
+            *self._gauges.items(),
         )
 
     @property
@@ -85,11 +66,9 @@ class Sampling:
         for latency in self._latencies:
             latency.keep(exchanges)
         self._errors.keep(exchanges)
-        for rate in (self._messages, self._reconnects, self._resyncs):
+        for rate in self._rates.values():
             rate.keep(exchanges)
-        for gauge in (self._silence, self._lateness, self._deviation):
-            gauge.keep(exchanges)
-        for gauge in (self._spread, self._offset, self._queue):
+        for gauge in self._gauges.values():
             gauge.keep(exchanges)
         self._clocked &= self._names
         self._counted = {name: self._counted.get(name, {}) for name in exchanges}
@@ -131,19 +110,22 @@ class Sampling:
                 for reason, count in book.sync.resyncs.items()
                 if reason is not Resync.START  # that is the connection's doing
             )
-            self._resyncs.set(name, sum(again))
+            self._rates[rates.RESYNC_RATE].set(name, sum(again))
         if deviation is not None:
-            self._deviation.set(name, deviation)
+            self._gauges[gauges.PRICE_DEVIATION].set(name, deviation)
         if name in self._clocked:
             self._clocked.discard(name)
             with suppress(LookupError):  # no reply yet: an exchange that was just made
-                self._offset.set(name, exchange.probing.offset.read(self._clock.monotonic()).value)
+                offset = exchange.probing.offset.read(self._clock.monotonic())
+                self._gauges[gauges.CLOCK_OFFSET].set(name, offset.value)
 
     def _look_at_streams(self, exchange: Exchange, wall: float) -> None:
         name = exchange.name
         if not any(stream.attempts for stream in exchange.streams):
             return
-        self._reconnects.set(name, sum(stream.losses for stream in exchange.streams))
+        self._rates[rates.RECONNECT_RATE].set(
+            name, sum(stream.losses for stream in exchange.streams)
+        )
         before, after = self._counted[name], dict[Feed, int]()
         latencies, spreads = list[float](), list[float]()
         newest = 0.0
@@ -154,15 +136,15 @@ class Sampling:
                 latencies.append(feed.latency)
                 spreads.append(feed.spread)
         self._counted[name] = after
-        self._messages.set(name, sum(after.values()))
-        self._silence.set(name, max(0.0, wall - newest))
-        _set_middle(self._lateness, name, latencies)
-        _set_middle(self._spread, name, spreads)
+        self._rates[rates.MESSAGE_RATE].set(name, sum(after.values()))
+        self._gauges[gauges.INTER_ARRIVAL].set(name, max(0.0, wall - newest))
+        _set_middle(self._gauges[gauges.STREAM_LATENCY], name, latencies)
+        _set_middle(self._gauges[gauges.SPREAD], name, spreads)
         count, total = exchange.queue_waited
         counted, summed = self._waited[name]
         self._waited[name] = (count, total)
         if count > counted:
-            self._queue.set(name, (total - summed) / (count - counted))
+            self._gauges[gauges.QUEUE_WAIT].set(name, (total - summed) / (count - counted))
 
 
 def _set_middle(gauge: SignalGauge, exchange: str, values: list[float]) -> None:
