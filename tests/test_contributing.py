@@ -101,9 +101,8 @@ def test_a_signal(copy: Path) -> None:
     done = run(copy, "sample")
     assert done.stdout == "7.0\n", done.stderr
     file = copy / "signal.yml"
-    file.write_text(
-        "exchanges: [{venue: acme, symbols: [BTC-USD]}]\nanomaly: {signals: {acme: {sensitivity: 2}}}\n"
-    )
+    watched = "exchanges: [{venue: acme, symbols: [BTC-USD]}]\n"
+    file.write_text(f"{watched}anomaly: {{signals: {{acme: {{sensitivity: 2}}}}}}\n")
     done = run(copy, "exporter", "check", str(file))
     assert (done.returncode, done.stderr) == (0, "")
 
