@@ -19,6 +19,8 @@ COPY requirements/${LOCK}.lock packages.lock
 RUN python -m pip --python /opt/exchange-exporter/bin/python install --require-hashes --requirement packages.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter/ exporter/
+COPY alert_rules/ alert_rules/
+COPY dashboards/json/ dashboards/json/
 RUN python -m pip --python /opt/exchange-exporter/bin/python install --no-deps --no-build-isolation . \
  && python -m pip --python /opt/exchange-exporter/bin/python uninstall --yes setuptools \
  # Compiled once here, as the root file system of the result may be read-only.
@@ -47,6 +49,7 @@ COPY --from=build /opt/exchange-exporter /opt/exchange-exporter
 ENV PATH=/opt/exchange-exporter/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    EXCHANGE_EXPORTER_REVISION=${REVISION} \
     HEALTH_URL=http://127.0.0.1:9717/-/healthy
 USER 10001:10001
 WORKDIR /var/lib/exchange-exporter

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
+import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import NoReturn
 
-from exporter import __version__
 from exporter import cli as commands
 
 PROGRAM = "exchange-exporter"
 USAGE_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell expects
 PIPE_CLOSED = 141  # 128 + SIGPIPE
+_NO_NUMBER = re.compile(r"(argument .*): invalid (int|float) value: (.*)")
 
 EXAMPLES = f"""\
 examples:
@@ -38,6 +38,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with status 2 and one line."""
+        number = _NO_NUMBER.fullmatch(message)
+        if number is not None:
+            kind = "a whole number" if number[2] == "int" else "a number"
+            message = f"{number[1]}: found {number[3]}, expected {kind}"
         self.exit(USAGE_ERROR, f"{self.prog}: {message} (try --help)\n")
 
     def refuse_unknown(self, argv: Sequence[str]) -> None:
@@ -77,7 +81,8 @@ def overview() -> str:
         "Watches crypto exchanges: probes their REST endpoints, consumes their WebSocket market\n"
         "data and publishes metrics for Prometheus.\n\n"
         f"commands:\n{listed}\n\n"
-        "flags:\n  --help, -h  show this text\n  --version   show the version\n\n"
+        "flags:\n  --help, -h  show this text\n"
+        "  --version   show the version, and what it was built from\n\n"
         f"{EXAMPLES}"
     )
 
@@ -103,7 +108,9 @@ def _main(argv: list[str]) -> int:
         print(overview(), end="", file=sys.stdout if argv else sys.stderr)
         return 0 if argv else USAGE_ERROR
     if argv[0] == "--version":
-        print(f"{PROGRAM} {__version__} (Python {platform.python_version()})")
+        from exporter.cli import _build as build
+
+        print(build.describe(PROGRAM))
         return 0
     name = argv[0]
     if name not in commands.names():

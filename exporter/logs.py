@@ -1,12 +1,12 @@
 """Logs: one line an event on stderr, as logfmt or JSON, with nothing secret in it.
 
 Messages in this program are a stable event name, then key=value pairs. The pairs are taken from
-the format string, so that a value with spaces, quotes or newlines stays one value on one line.
+the format string, so that a value with spaces, quotes or newlines stays one value on one line, and
+numbers, booleans and nulls stay such in JSON.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal, TextIO
 
-from exporter.redact import Redactor
+from exporter.redact import Redactor, quoted
 
 _PAIR = re.compile(r"(\w+)=(%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|[^\s%]*)")
 _EVENT = re.compile(rf"(\w+)((?: {_PAIR.pattern})*)")
@@ -27,6 +27,7 @@ _NAMED = re.compile(
 )
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+(?=@)")
 _PLAIN = re.compile(r"[^\s\"=\\\x00-\x1f\x7f]+")
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e[-+]?\d+)?")
 _MOST = 5000  # secrets remembered, with those of configs before a reload
 
 
@@ -39,6 +40,24 @@ def _template(text: str) -> tuple[str, tuple[tuple[str, str], ...]] | None:
     return whole[1], tuple((pair[1], pair[2]) for pair in _PAIR.finditer(whole[2]))
 
 
+class _Literal(str):
+    """A number, boolean or null, as JSON writes it."""
+
+    __slots__ = ()
+
+
+def _value(spelling: str, value: object) -> str:
+    """Spell one value. Text stands as it is, whatever the format: the writers quote it."""
+    if value is None:
+        return _Literal("null")
+    if isinstance(value, bool):
+        return _Literal(str(value).lower())
+    if isinstance(value, str):
+        return str(value)
+    text = spelling % (value,)
+    return _Literal(text) if isinstance(value, int | float) and _NUMBER.fullmatch(text) else text
+
+
 def _pairs(record: logging.LogRecord) -> dict[str, str]:
     """Return what a record says as key and value; a foreign message whole, as ``msg``."""
     arguments = record.args if isinstance(record.args, tuple) else ()
@@ -48,7 +67,7 @@ def _pairs(record: logging.LogRecord) -> dict[str, str]:
         if sum(spelling.startswith("%") for _, spelling in fields) == len(arguments):
             values = iter(arguments)
             return {"event": event} | {
-                key: spelling % (next(values),) if spelling.startswith("%") else spelling
+                key: _value(spelling, next(values)) if spelling.startswith("%") else spelling
                 for key, spelling in fields
             }
     return {"msg": record.getMessage()}
@@ -83,19 +102,24 @@ class Formatter(logging.Formatter):
         return self._write({key: self._masked(value) for key, value in fields.items()})
 
     def _masked(self, value: str) -> str:
-        value = self._veil.over(value)
-        return _USERINFO.sub("***", _NAMED.sub(r"\1\2***", value))
+        masked = self._veil.over(value)
+        masked = _USERINFO.sub("***", _NAMED.sub(r"\1\2***", masked))
+        return value if masked == value else masked
 
 
 def _logfmt(fields: Mapping[str, str]) -> str:
     return " ".join(
-        f"{key}={value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)}"
+        f"{key}={value if _PLAIN.fullmatch(value) and value.isprintable() else quoted(value)}"
         for key, value in fields.items()
     )
 
 
 def _json(fields: Mapping[str, str]) -> str:
-    return json.dumps(fields, ensure_ascii=False)
+    pairs = (
+        f"{quoted(key)}: {value if isinstance(value, _Literal) else quoted(value)}"
+        for key, value in fields.items()
+    )
+    return f"{{{', '.join(pairs)}}}"
 
 
 def hide(secrets: Iterable[str]) -> None:

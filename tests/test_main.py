@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter import __version__, cli
+from exporter.cli import _build as build
 
 ROOT = Path(__file__).parent.parent
 MINIMAL = str(ROOT / "examples" / "minimal.yml")
@@ -51,10 +52,22 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_version() -> None:
-    """One line: name, version, interpreter."""
+    """First name, version, interpreter; then what it was built from and runs on."""
     done = _run("--version")
     assert done.returncode == 0
-    assert done.stdout.startswith(f"exchange-exporter {__version__} (Python 3.")
+    head, *facts = done.stdout.splitlines()
+    assert head.startswith(f"exchange-exporter {__version__} (Python 3.")
+    names = [fact.split(":")[0].strip() for fact in facts]
+    assert names == ["revision", "installed", "platform", "event loop", "TLS", "packages"]
+
+
+def test_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit of the checkout as git says it, or what the image was built with."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert build.revision() == asked.stdout.strip()
+    monkeypatch.setenv("EXCHANGE_EXPORTER_REVISION", "f" * 40)
+    assert build.revision() == "f" * 40
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter.cli import _build as build
 from exporter.config import placement
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ def serve(
     try:
         options = RunOptions(
             listen_address=args.listen,
+            revision=build.revision(),
+            config_file=getattr(args, "config", None),
             ready=ready,
             saved=insist.start,
             reload=reload,

@@ -55,7 +55,8 @@ def write(name: str, out: Path, apart: Mapping[str, str] | None = None) -> int:
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, to)
     except OSError as error:
-        print(f"exchange-exporter: {error}", file=sys.stderr)
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"exchange-exporter: {what}", file=sys.stderr)
         return UNUSABLE
     print(f"{len(files)} files written to {out}")
     return 0

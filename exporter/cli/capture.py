@@ -30,7 +30,7 @@ capture.
 
 SIGTERM and Ctrl-C end it cleanly.
 
-exit status: 0 ended by --duration or a signal, 1 DIR cannot be written, 2 the config cannot be
+exit status: 0 ended by --for or a signal, 1 DIR cannot be written, 2 the config cannot be
 used
 """
 FAILED = 1
@@ -126,8 +126,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"exchange-exporter capture: {args.out}: {error}", file=sys.stderr)
         return FAILED
     finally:
-        _show(capture)
-        print(file=sys.stderr)
+        _show_end(capture)
     return 0
 
 
@@ -159,6 +158,21 @@ def _seldom() -> Callable[[Capture], None]:
             due = now + _LOG_EVERY
 
     return show
+
+
+def _show_end(capture: Capture) -> None:
+    """Say what there is now; that no stream is connected any more is no news."""
+    recorder = capture.recorder
+    lost = f", {recorder.dropped} dropped" if recorder.dropped else ""
+    gone = recorder.writer.removed
+    removed = f", {gone} old segments removed" if gone else ""
+    start = "\r\x1b[K" if sys.stderr.isatty() else ""
+    print(
+        f"{start}done, {recorder.board.events} events in {recorder.writer.directory}, "
+        f"{format_size(recorder.writer.size)}{lost}{removed}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _show(capture: Capture) -> None:

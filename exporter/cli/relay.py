@@ -12,11 +12,12 @@ import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from exporter.model import Outcome
     from exporter.relay.app import Relay
     from exporter.relay.config import RelayConfig
     from exporter.relay.outbox import OutboxRow
@@ -172,6 +173,7 @@ def _report(file: str, config: RelayConfig) -> Iterable[str]:
 
 def _serve(config: RelayConfig, file: str, args: argparse.Namespace) -> int:
     from exporter import logs
+    from exporter.cli import _build as build
     from exporter.config import ConfigError
     from exporter.config.secret import revealed
     from exporter.http import proxy
@@ -224,6 +226,8 @@ def _serve(config: RelayConfig, file: str, args: argparse.Namespace) -> int:
     options = relay.RelayOptions(
         folder=Path(args.storage or Path(file).parent),
         listen_address=args.listen,
+        revision=build.revision(),
+        config_file=file,
         ready=ready,
         reload=reload,
         web=web,
@@ -270,9 +274,27 @@ def _test(config: RelayConfig, name: str) -> int:
         known = ", ".join(each.name for each in config.receivers)
         return _fail(f"no receiver {name!r}; known receivers: {known}")
     for each in results:
-        print(f"{name}{f' to {each.target}' if each.target else ''}: {each.outcome}")
-        print(f"  status {each.status}: {_shown(each.answer)}")
+        to = f" to {each.target}" if each.target else ""
+        print(f"{name}{to}: {_outcome(each.outcome)}")
+        answer = "no answer" if each.status is None else f"status {each.status}"
+        print(f"  {answer}: {_shown(each.answer) or '(empty)'}")
     return 0 if all(isinstance(each.outcome, Delivered) for each in results) else FAILED
+
+
+def _outcome(outcome: Outcome) -> str:
+    """Return what came of a message, in words."""
+    from exporter.model import Delivered, Refused, Retry
+    from exporter.web.reasons import in_words
+
+    match outcome:
+        case Delivered(id=name):
+            return f"delivered{f', message {name}' if name else ''}"
+        case Refused(reason=why):
+            return f"refused: {_shown(why)}"
+        case Retry(reason=why):
+            return f"not delivered, would be tried again: {_shown(in_words(why))}"
+        case _:
+            assert_never(outcome)
 
 
 def _triage(config: RelayConfig, args: argparse.Namespace) -> int:

@@ -108,7 +108,10 @@ def _step(text: str) -> int:
 def _speed(text: str) -> float | None:
     if text == "max":
         return None
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not 0.001 <= number <= 1e6:
         raise argparse.ArgumentTypeError(f"found {text[:40]!r}, expected max, or 0.001 to 1000000")
     return number

@@ -281,6 +281,7 @@ def schema_of(section: type[Any], title: str, definitions: dict[str, Schema]) ->
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
         **definitions.pop(section.__name__),
+        "patternProperties": {"^x-": {"description": "Anything: a place for YAML anchors."}},
         "$defs": dict(sorted(definitions.items())),
     }
 

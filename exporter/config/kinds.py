@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
+from exporter import redact
 from exporter.config import units
 from exporter.config.tree import Items, Node, Pairs, Scalar
 from exporter.contracts import Venue
@@ -93,8 +93,8 @@ HIDDEN: Final = "a text (not shown)"  # it may be a secret
 
 
 def quoted(text: str) -> str:
-    """Quote a text for a complaint: one line, ASCII, at most 60 characters of it."""
-    return json.dumps(text if len(text) <= 60 else text[:57] + "...")
+    """Quote a text for a complaint: one line, at most 60 characters of it, nothing hidden."""
+    return redact.quoted(text if len(text) <= 60 else text[:57] + "...")
 
 
 def found(node: Node) -> str:

@@ -247,6 +247,8 @@ class Section(Generic[T]):
                     read = known[name].kind.read if name in known else SecretKind.open
                     values[plain] = read(reading, here, value)
                 else:
+                    if not place and name.startswith("x-"):
+                        continue  # a place for anchors, as Compose has it
                     near = nearest(name, known)
                     known_keys = f", expected one of {', '.join(known)}"
                     tail = f'; did you mean "{near}"?' if near else known_keys

@@ -710,7 +710,7 @@ def all_families() -> tuple[Family, ...]:
 
 
 def markdown_rows() -> list[str]:
-    """Return the metric table of the README, one row a family, without its heading."""
+    """Return the metric table of the docs, one row a family, without its heading."""
     return [
         f"| `{family.name}` | {family.kind}"
         f"{f', {len(family.buckets)} buckets' if family.buckets else ''} | "

@@ -318,6 +318,7 @@ class ExchangeProbes:
 
     def _probed(self, state: EndpointState, done: Probed) -> None:
         now = self._clock.monotonic()
+        self._log(state, done)
         state.last, state.heard, state.skipped = done, now, None
         state.meter.probed(done)
         state.history.add(now, done.duration if done.ok else None)
@@ -337,6 +338,21 @@ class ExchangeProbes:
             state.told = done.maintenance
             self._sum_up()
         self._around.probed(done)
+
+    def _log(self, state: EndpointState, done: Probed) -> None:
+        """Log where an endpoint begins to fail and where it answers again; all between at debug."""
+        failed_before = state.last is not None and not state.last.ok
+        names = (done.exchange, done.endpoint)
+        if done.ok:
+            if failed_before:
+                ago = None if state.last_success is None else round(done.time - state.last_success)
+                log.info("probe_recovered exchange=%s endpoint=%s last_success_s=%s", *names, ago)
+            return
+        log.log(
+            logging.DEBUG if failed_before else logging.INFO,
+            "probe_failed exchange=%s endpoint=%s reason=%s duration_s=%.3f detail=%s",
+            *names, done.reason, done.duration, done.detail[:200] or None,
+        )  # fmt: skip
 
     def _set_clock(
         self,

@@ -62,6 +62,7 @@ class RelayOptions:
     folder: Path
     listen_address: str = "127.0.0.1:9719"
     revision: str = ""
+    config_file: str | None = None
     ready: Callable[[int], None] = lambda port: None
     reload: Callable[[], RelayConfig] | None = None
     web: WebSecurity | None = None  # loaded
@@ -175,7 +176,17 @@ class Relay:
                 background.append(self._start("web", follow))
             self.port = server.port
             self.obstacle = None
-            log.info("relay_started address=%s port=%d", self._options.listen_address, server.port)
+            log.info(
+                "relay_started version=%s revision=%s config=%s address=%s port=%d spool=%s "
+                "receivers=%s",
+                __version__,
+                self._options.revision[:12] or None,
+                self._options.config_file,
+                self._options.listen_address,
+                server.port,
+                self.config.spool.path,
+                ",".join(each.name for each in self.config.receivers),
+            )
             self._options.ready(server.port)
             await stop.wait()
             self.obstacle = "stopping"

@@ -17,7 +17,7 @@ from exporter.contracts import Account, Clock, Fetch, FetchFailedError, Notifier
 from exporter.flow import backoff, breaker
 from exporter.http.client import HttpClient
 from exporter.http.proxy import environment
-from exporter.model import Answer, Retry
+from exporter.model import Answer, Outcome, Retry
 from exporter.redact import Redactor
 from exporter.relay import config as settings
 from exporter.relay import heartbeat, incident_store, notifiers, rendering, triage
@@ -217,7 +217,7 @@ class Tested:
     """What came back of a test message: the verdict, and what the provider said word for word."""
 
     target: str
-    outcome: object
+    outcome: Outcome
     status: int | None
     answer: str
 

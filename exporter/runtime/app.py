@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 _TASKS = ("probe", "stream", "book", "cross_check", "tick", "lag", "reload", "network", "status",
     "state", "mailbox", "jobs", "deadletters", "web", "push", "nudge", "garbage",
     "gate")  # fmt: skip
+_NAMED = 20  # exchanges in the line at the start
 _LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
 _GARBAGE_EVERY = 10.0  # seconds
 _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as they were
@@ -65,6 +66,7 @@ class RunOptions:
     revision: str = ""
     ready: Callable[[int], None] = lambda port: None  # told the port once it is served
     saved: Callable[[], None] = lambda: None
+    config_file: str | None = None  # where the config was read
     reload: Callable[[], Config] | None = None
     web: WebSecurity | None = None  # loaded
     shard: Shard | None = None  # of all exchanges of the config, which to watch
@@ -147,11 +149,30 @@ class App:
                     own = [start(task) for task in self._tasks(force, storage)]
                     if self.options.web is not None:
                         own.append(start(self._web(server, self.options.web)))
+                    self._log_start(server.port)
                     self.options.ready(server.port)
                     await stop.wait()
                     await self._drain(force, own)
                     await self._save(storage)
                     self.options.saved()
+
+    def _log_start(self, port: int) -> None:
+        """Say once what runs, by which config, where it is served and what is watched."""
+        options, exchanges = self.options, self.exchanges
+        log.info(
+            "started version=%s revision=%s config=%s address=%s port=%d storage=%s "
+            "exchanges=%s endpoints=%d streams=%d",
+            __version__,
+            options.revision[:12] or None,
+            options.config_file,
+            options.listen_address,
+            port,
+            None if options.storage is None else str(options.storage),
+            ",".join(exchange.name for exchange in exchanges[:_NAMED])
+            + (f",... ({len(exchanges)} in all)" if len(exchanges) > _NAMED else ""),
+            sum(len(exchange.probing.endpoints) for exchange in exchanges),
+            sum(len(exchange.streams) for exchange in exchanges),
+        )
 
     def _open_storage(self, edges: AsyncExitStack) -> Storage | None:
         if self.options.storage is None:

@@ -69,7 +69,8 @@ class Storage:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StorageError(f"cannot use {folder}: {error.strerror or error}") from error
+            why = "it is a file" if folder.is_file() else error.strerror or str(error)
+            raise StorageError(f"cannot use {folder}: {why}, expected a directory") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

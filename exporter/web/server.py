@@ -342,7 +342,9 @@ def _bound(address: str) -> socket.socket:
             )
         return socket.create_server(("", port), backlog=128)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        # A name that is not found has no errno of the system's, but a text of its own.
+        unknown = isinstance(error, socket.gaierror)
+        reason = os.strerror(error.errno) if error.errno and not unknown else error.strerror
         raise ListenError(f"cannot listen on {address}: {reason}") from error
     except ValueError as error:
         raise ListenError(str(error)) from error

@@ -73,7 +73,7 @@ def test_one_test_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         providers.fault["slack"] = lambda: (403, {}, b"invalid_token")
         assert main(["relay", f"--config.file={file}", "test", "slack"]) == 1
         out = capsys.readouterr().out
-        assert "Refused(reason='403 invalid_token', gone=True)" in out
+        assert "slack: refused: 403 invalid_token\n" in out
         assert "status 403: invalid_token" in out
         assert main(["relay", f"--config.file={file}", "test", "nobody"]) == 2
 

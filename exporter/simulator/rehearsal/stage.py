@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -19,7 +16,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from exporter.simulator.rehearsal import derive
-from exporter.simulator.rehearsal.talk import RehearsalError, answers, ask, text
+from exporter.simulator.rehearsal.programs import (
+    free_ports,
+    path_of,
+    running,
+    wait_ready,
+    wait_well,
+)
+from exporter.simulator.rehearsal.talk import RehearsalError, ask
 from exporter.venues import load
 
 # What to run, and the Debian package that brings it; the first name that is found counts.
@@ -27,7 +31,6 @@ _NEEDED = {
     "prometheus": ("prometheus",),
     "prometheus-alertmanager": ("prometheus-alertmanager", "alertmanager"),
 }
-_BEFORE_THE_FIRST = 60.0  # seconds until programs must be up
 _MOST_POSTS = 10_000
 
 
@@ -87,10 +90,10 @@ def own(
 
     Of several ``sites`` each has an exporter and a simulator; faults strike at the first.
     """
-    found = {package: _program(names) for package, names in _NEEDED.items()}
+    found = {package: path_of(names) for package, names in _NEEDED.items()}
     if missing := [package for package, path in found.items() if not path]:
         raise RehearsalError(f"missing: sudo apt-get install {' '.join(missing)}")
-    ports = _free_ports(2 + 2 * sites)
+    ports = free_ports(2 + 2 * sites)
     places = [f"127.0.0.1:{port}" for port in ports]
     prometheus, alertmanager, *rest = places
     simulators, exporters = rest[:sites], rest[sites:]
@@ -100,16 +103,16 @@ def own(
 
         def start(name: str, ready: str, *command: str) -> None:
             say(f"starting {name}")
-            program = stack.enter_context(_running(name, command, folder / f"{name}.log"))
-            _await(program, name, ready, folder / f"{name}.log")
+            program = stack.enter_context(running(name, command, folder / f"{name}.log"))
+            wait_ready(program, name, ready, folder / f"{name}.log")
 
         for number, (simulator, exporter) in enumerate(zip(simulators, exporters, strict=True), 1):
             # Of several sites one alone must not page for all: they leave it to the rules.
             push_to = alertmanager if sites == 1 else None
-            _watch(start, folder, f"-{number}" if sites > 1 else "", simulator, exporter,
-                   venues, factor, push_to)  # fmt: skip
+            watch(start, folder, f"-{number}" if sites > 1 else "", simulator, exporter,
+                  venues, factor, push_to)  # fmt: skip
         for exporter in exporters:
-            _await_well(f"http://{exporter}")
+            wait_well(f"http://{exporter}")
         config = derive.alertmanager(rules / "alertmanager.yml", receiver.url, factor)
         (folder / "alertmanager.yml").write_text(config)
         start(
@@ -144,7 +147,7 @@ def own(
         )
 
 
-def _watch(
+def watch(
     start: Callable[..., None],
     folder: Path,
     suffix: str,
@@ -175,26 +178,6 @@ def _watch(
     )
 
 
-def _await_well(exporter: str) -> None:
-    """Wait until every probe succeeds and every stream is connected. Raises RehearsalError.
-
-    Being ready is not enough: it says that each has had its turn, whatever came of it.
-    """
-    deadline = time.monotonic() + _BEFORE_THE_FIRST
-    while ill := _ill(text(f"{exporter}/metrics")):
-        if time.monotonic() > deadline:
-            raise RehearsalError("before any fault there fails: " + "; ".join(ill[:5]))
-        time.sleep(0.25)
-
-
-def _ill(page: str) -> list[str]:
-    """Return the series that must be 1 and are not."""
-    watched = ("exchange_probe_success{", "exchange_stream_connected{")
-    lines = [line for line in page.splitlines() if line.startswith(watched)]
-    missing = [name for name in watched if not any(line.startswith(name) for line in lines)]
-    return [*missing, *(line for line in lines if float(line.rpartition(" ")[2]) != 1.0)]
-
-
 def _places(simulator: str) -> dict[str, tuple[str, str]]:
     state: Any = ask(f"{simulator}/control/state")
     return {
@@ -202,54 +185,6 @@ def _places(simulator: str) -> dict[str, tuple[str, str]]:
         name: (venue["rest_url"], venue["stream_url"] + urlsplit(load(name).stream_urls[0]).path)
         for name, venue in state["venues"].items()
     }
-
-
-def _program(names: Sequence[str]) -> str | None:
-    return next((path for name in names if (path := shutil.which(name))), None)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago, all different."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-
-
-@contextmanager
-def _running(name: str, command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program, its output in ``log``, for the length of a ``with``."""
-    with log.open("wb") as out:
-        # Its own session: Ctrl-C in the terminal is for us, and we end it. The open input tells
-        # programs of ours, which end with it, that we live.
-        program = subprocess.Popen(  # noqa: S603 - a list of our own making
-            command,
-            stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield program
-    finally:
-        program.terminate()
-        try:
-            program.wait(10.0)
-        except subprocess.TimeoutExpired:
-            program.kill()
-            program.wait()
-        if program.stdin is not None:
-            program.stdin.close()
-
-
-def _await(program: subprocess.Popen[bytes], name: str, ready: str, log: Path) -> None:
-    deadline = time.monotonic() + _BEFORE_THE_FIRST
-    while not answers(ready):
-        if program.poll() is not None or time.monotonic() > deadline:
-            lines = log.read_text(errors="replace").splitlines()[-10:]
-            raise RehearsalError("\n  ".join([f"{name} did not start:", *lines]))
-        time.sleep(0.1)
 
 
 class _Receiver(ThreadingHTTPServer):

@@ -1,0 +1,92 @@
+"""Turn the config of blackbox_exporter into ours, and list what has no equal."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from exporter.cli import _blackbox
+
+HELP = """\
+Reads the modules of blackbox_exporter and the targets that Prometheus gives it, and writes a config
+for `run`: a host becomes an exchange of the venue `http`, each of its URLs an endpoint.
+
+  migrate blackbox --modules=blackbox.yml --targets=prometheus.yml --out=exchanges.yml
+
+TARGETS is a Prometheus config, whose jobs with `metrics_path: /probe` are taken, or a file of its
+service discovery, a list of {targets: [...]}, with --module beside it. What has no equal is listed
+on standard error. A target that is an exchange of the list (`venues`) is watched better as such.
+
+exit status: 0 all was taken over, 1 written, but something has no equal, 2 a file cannot be used
+"""
+PARTLY, UNUSABLE = 1, 2
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    add = parser.add_argument
+    add("what", choices=("blackbox",), help="whose config it is")
+    add("--modules", type=Path, required=True, metavar="FILE", help="config of blackbox_exporter")
+    add("--targets", type=Path, required=True, metavar="FILE", help="targets, as above")
+    add("--module", metavar="NAME", help="module of all targets (default: as each job says)")
+    add("--out", type=Path, metavar="FILE", help="file to write (default: standard output)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert; return the exit status."""
+    import yaml
+
+    try:
+        documents = [
+            yaml.safe_load(path.read_text(encoding="utf-8"))
+            for path in (args.modules, args.targets)
+        ]
+        modules = documents[0].get("modules") if isinstance(documents[0], dict) else None
+        if not isinstance(modules, dict):
+            raise ValueError(f"{args.modules}: found no modules")
+        found = _blackbox.targets(documents[1], args.module)
+        result = _blackbox.migrate(modules, found)
+        text = _text(result)
+        if args.out is None:
+            print(text, end="")
+        else:
+            args.out.write_text(text, encoding="utf-8")
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+        what = " ".join(str(error).split())
+        print(f"exchange-exporter migrate: {what}", file=sys.stderr)
+        return UNUSABLE
+    endpoints = sum(len(each["endpoints"]) for each in result.exchanges)
+    print(
+        f"{len(found)} targets, {len(result.exchanges)} hosts, {endpoints} endpoints",
+        file=sys.stderr,
+    )
+    for line in result.left_out:
+        print(f"no equal: {line}", file=sys.stderr)
+    mistakes = _mistakes(text, str(args.out or "-"))
+    for line in mistakes:
+        print(f"to mend by hand: {line}", file=sys.stderr)
+    return PARTLY if result.left_out or mistakes else 0
+
+
+def _mistakes(text: str, name: str) -> tuple[str, ...]:
+    """Return what `check` would complain of; a login that is not set yet is said already."""
+    from exporter import config as settings
+    from exporter import venues
+
+    environ = dict.fromkeys(re.findall(r"env: ([A-Z0-9_]+)", text), "value")
+    try:
+        settings.read(text, name, venues.choices(), venues.load, environ)
+    except settings.ConfigError as error:
+        return error.complaints
+    return ()
+
+
+def _text(result: _blackbox.Migrated) -> str:
+    import yaml
+
+    head = "# From a config of blackbox_exporter. Check it: exchange-exporter check FILE\n"
+    missing = [f"# no equal: {line}\n" for line in result.left_out]
+    body = yaml.safe_dump({"exchanges": result.exchanges}, sort_keys=False, width=100)
+    return head + "".join(missing) + body

@@ -1,0 +1,85 @@
+"""Programs that are started for a while: found, run with their output in a log, waited for."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from exporter.simulator.rehearsal.talk import RehearsalError, answers, text
+
+_STARTED_WITHIN = 60.0  # seconds until programs must be up
+
+
+def path_of(names: Sequence[str]) -> str | None:
+    """Return the path of the first of these programs that is installed."""
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that were free a moment ago, all different."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+@contextmanager
+def running(name: str, command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program, its output in ``log``, for the length of a ``with``."""
+    with log.open("wb") as out:
+        # Its own session: Ctrl-C in the terminal is for us, and we end it. The open input tells
+        # programs of ours, which end with it, that we live.
+        program = subprocess.Popen(  # noqa: S603 - a list of our own making
+            command,
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield program
+    finally:
+        program.terminate()
+        try:
+            program.wait(10.0)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+        if program.stdin is not None:
+            program.stdin.close()
+
+
+def wait_ready(program: subprocess.Popen[bytes], name: str, ready: str, log: Path) -> None:
+    """Wait until the page ``ready`` answers. Raises RehearsalError with the log's last lines."""
+    deadline = time.monotonic() + _STARTED_WITHIN
+    while not answers(ready):
+        if program.poll() is not None or time.monotonic() > deadline:
+            lines = [line[:500] for line in log.read_text(errors="replace").splitlines()[-10:]]
+            raise RehearsalError("\n  ".join([f"{name} did not start:", *lines]))
+        time.sleep(0.1)
+
+
+def wait_well(exporter: str) -> None:
+    """Wait until every probe succeeds and every stream is connected. Raises RehearsalError.
+
+    Being ready is not enough: it says that each has had its turn, whatever came of it.
+    """
+    deadline = time.monotonic() + _STARTED_WITHIN
+    while ill := _ill(text(f"{exporter}/metrics")):
+        if time.monotonic() > deadline:
+            raise RehearsalError("before any fault there fails: " + "; ".join(ill[:5]))
+        time.sleep(0.25)
+
+
+def _ill(page: str) -> list[str]:
+    """Return the series that must be 1 and are not."""
+    watched = ("exchange_probe_success{", "exchange_stream_connected{")
+    lines = [line for line in page.splitlines() if line.startswith(watched)]
+    missing = [name for name in watched if not any(line.startswith(name) for line in lines)]
+    return [*missing, *(line for line in lines if float(line.rpartition(" ")[2]) != 1.0)]
