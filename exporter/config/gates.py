@@ -91,8 +91,9 @@ def _of_one(
         venue = reading.venue(exchange.venue)
         clocked = {each.name for each in venue.endpoints if each.clock is not None}
         usual = {each.name for each in venue.endpoints if each.default}
-        own = exchange.endpoints
-        if not clocked & (usual if own is None else {each.name for each in own if each}):
+        own = [each for each in exchange.endpoints or () if each]
+        asked = usual if exchange.endpoints is None else {each.name for each in own}
+        if not clocked & asked and not any(each.clock for each in own):
             yield ("needs",), f"found clock, but no endpoint of {exchange.name} tells the time"
 
 

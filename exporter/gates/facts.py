@@ -101,7 +101,7 @@ def _standing(endpoint: EndpointState) -> float:
 
 def _clock(exchange: Exchange, most: float, now: Moment) -> GateFact:
     where = f"{exchange.name} clock"
-    read = [each for each in exchange.probing.endpoints.values() if each.own and each.own.clock]
+    read = [each for each in exchange.probing.endpoints.values() if each.tells_time]
     answered = [each for each in read if each.last_success is not None]
     try:
         offset = exchange.probing.offset.read(now.monotonic)

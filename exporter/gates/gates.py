@@ -28,6 +28,7 @@ class Gate:
     config: GateConfig
     rule: GateRule
     wanted: Wanted
+    shown: Registry  # what of it is published, and ends with it
     meter: GateMeter
     decision: Decision
     waiting: list[asyncio.Event] = field(default_factory=list)  # who wants to hear of a change
@@ -58,40 +59,42 @@ class TradingGates:
         self, registry: Registry, clock: Clock, exchanges: Callable[[], Sequence[Exchange]]
     ) -> None:
         self._registry, self._clock, self._exchanges = registry, clock, exchanges
-        self._shown = registry.scope()
         self._gates: dict[str, Gate] = {}
         self._watching = 0
 
     def follow(self, configured: Sequence[GateConfig]) -> None:
         """Have these gates from now on. One whose config is the same keeps what was decided."""
-        before, shown = self._gates, self._shown
-        kept = [each.name for each in configured if _same(before.get(each.name), each)]
-        if len(kept) == len(before) == len(configured):
-            return
-        self._shown = self._registry.scope()
-        now = self._clock.monotonic()
-        self._gates = {
-            each.name: Gate(
-                config=each,
-                rule=GateRule(
-                    open_after=each.open_after,
-                    valid_for=each.valid_for,
-                    unknown_closes=each.unknown == "closed",
-                ),
-                wanted=Wanted(
-                    needs=frozenset(each.needs),
-                    symbols=frozenset(each.symbols),
-                    clock_offset=each.clock_offset,
-                ),
-                meter=GateMeter(self._shown, each.name, each.needs),
-                decision=before[each.name].decision if each.name in kept else begin(now),
-            )
-            for each in configured
-        }
-        shown.close()
-        for gate in before.values():
-            for event in gate.waiting:  # they look anew, and find another gate or none
+        before, self._gates = self._gates, {}
+        for each in configured:
+            old = before.get(each.name)
+            if old is not None and old.config == each:
+                self._gates[each.name] = before.pop(each.name)
+        for gone in before.values():
+            gone.shown.close()
+            for event in gone.waiting:  # they look anew, and find another gate or none
                 event.set()
+        self._gates = {
+            each.name: self._gates.get(each.name) or self._made(each) for each in configured
+        }
+
+    def _made(self, config: GateConfig) -> Gate:
+        shown = self._registry.scope()
+        return Gate(
+            config=config,
+            rule=GateRule(
+                open_after=config.open_after,
+                valid_for=config.valid_for,
+                unknown_closes=config.unknown == "closed",
+            ),
+            wanted=Wanted(
+                needs=frozenset(config.needs),
+                symbols=frozenset(config.symbols),
+                clock_offset=config.clock_offset,
+            ),
+            shown=shown,
+            meter=GateMeter(shown, config.name, config.needs),
+            decision=begin(self._clock.monotonic()),
+        )
 
     async def run(self) -> None:
         """Decide all gates, over and over."""
@@ -175,10 +178,6 @@ class TradingGates:
             "symbols": list(gate.config.symbols),
             "needs": list(gate.config.needs),
         }
-
-
-def _same(gate: Gate | None, config: GateConfig) -> bool:
-    return gate is not None and gate.config == config
 
 
 def _told(decision: Decision) -> tuple[object, ...]:

@@ -53,6 +53,11 @@ class EndpointState:
     skipped: Skip | None = None  # why the last turn was not taken, if it was not
     failures: deque[ProbeFailure] = field(default_factory=lambda: deque(maxlen=KEPT))
 
+    @property
+    def tells_time(self) -> bool:
+        """Whether its answers say what the venue's clock shows: by the venue, or by the config."""
+        return self.target.clock is not None or self.readers.clock is not None
+
 
 def limit_rules(limit: RestLimit, share: float, heaviest: int) -> rate_limit.RateLimitRules:
     """Return what we may use of a limit; one request of the ``heaviest`` weight always fits."""
@@ -203,7 +208,7 @@ class ExchangeProbes:
         A failure stands while its breaker is why nobody asks again: the endpoint is down.
         """
         now = self._clock.monotonic()
-        recent = list[Endpoint]()  # whose last good answer still counts
+        clocked = False  # whether a good answer that still counts told the time
         for state in self.endpoints.values():
             oldest = now - _OUTDATED * state.target.interval
             down = state.last is not None and not state.last.ok
@@ -216,9 +221,9 @@ class ExchangeProbes:
                 if state.told is not None and _bare(state.told) != state.told:
                     state.told = _bare(state.told)
                     self._sum_up()
-            elif state.own is not None:
-                recent.append(state.own)
-        if not any(each.clock for each in recent):
+            else:
+                clocked = clocked or state.tells_time
+        if not clocked:
             self._meter.clock(None, None)
 
     def _look_up(self, now: float) -> None:

@@ -24,6 +24,7 @@ from exporter import venues
 from exporter.__main__ import main
 from exporter.clock import SystemClock
 from exporter.gates.gates import WATCHERS, TradingGates
+from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import Registry
 from tests.conftest import ROOT
 from tests.live import programs
@@ -38,8 +39,8 @@ gates:
 """
 
 
-def _read(text: str) -> settings.Config:
-    return settings.read(EXCHANGE + text, "t.yml", venues.names(), venues.load)
+def _read(text: str, exchanges: str = EXCHANGE) -> settings.Config:
+    return settings.read(exchanges + text, "t.yml", venues.choices(), venues.load)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,38 @@ def test_a_gate_of_what_is_not_watched_here_is_closed() -> None:
     assert "not watched by this process" in json.dumps(found["reasons"])
     with pytest.raises(LookupError, match="there are a"):
         gates.one("b")
+
+
+def test_what_tells_the_time_is_a_clock_whoever_says_so() -> None:
+    """An endpoint whose `clock` the config gives is enough for a gate that needs one."""
+    service = "{name: time, path: /time, clock: {path: serverTime}}"
+    gate = "gates: [{name: a, exchanges: [acme], needs: [clock]}]"
+    one = f"{{venue: http, name: acme, rest_url: 'http://a', endpoints: [{service}]}}"
+    read = _read(gate, f"exchanges: [{one}]\n")
+    assert read.gates[0].needs == ("clock",)
+
+
+def test_a_reload_leaves_the_gates_alone_that_it_does_not_change() -> None:
+    """They keep what was decided and counted; one that changes, or goes, begins anew or ends."""
+    registry = Registry()
+    gates = TradingGates(registry, SystemClock(), lambda: ())
+
+    def follow(*texts: str) -> str:
+        listed = ", ".join(f"{{{text}, exchanges: [binance], open_after: 0s}}" for text in texts)
+        gates.follow(_read(f"gates: [{listed}]").gates)
+        gates.update()
+        return b"".join(asyncio.run(Exposition(registry, process=False).render(False))).decode()
+
+    follow("name: a", "name: b")
+    since = gates.one("a")["since"]
+    page = follow("name: c", "name: b, needs: [probe]", "name: a")
+    assert gates.one("a")["since"] == pytest.approx(since)
+    assert [each["name"] for each in gates.all()] == ["c", "b", "a"]
+    assert 'exchange_gate_open{gate="c"} 0' in page
+    assert 'gate="b",reason="feed"' not in page
+    page = follow("name: a")
+    assert 'gate="c"' not in page
+    assert 'exchange_gate_open{gate="a"} 0' in page
 
 
 def test_watchers_are_bounded_and_let_go() -> None:

@@ -24,6 +24,14 @@ exchanges:
   symbols: [BTC-USDT]
   endpoints: [{name: time}]
 """
+SERVICE = """
+probes: {interval: 10s}
+exchanges:
+- venue: http
+  name: acme
+  rest_url: http://127.0.0.1:9
+  endpoints: [{name: time, path: /time, clock: {path: serverTime}}]
+"""
 LAST_VALUES = (
     "exchange_probe_success",
     "exchange_probe_resolved_addresses",
@@ -35,10 +43,10 @@ LAST_VALUES = (
 class World:
     """One exchange on a virtual clock, which works until something is said to stand against it."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str = CONFIG) -> None:
         self.clock, self.registry = FakeClock(), Registry()
         self.online, self.fails = True, False
-        config = settings.read(CONFIG, "probes.yml", venues.names(), venues.load, {})
+        config = settings.read(text, "probes.yml", venues.choices(), venues.load, {})
         around = ExchangeContext(
             config=config,
             registry=self.registry,
@@ -51,7 +59,7 @@ class World:
             bans=Bans(),
         )
         self.probes = ExchangeProbes(
-            config.exchanges[0], venues.load("binance"), around, self.registry
+            config.exchanges[0], venues.load(config.exchanges[0].venue), around, self.registry
         )
 
     async def fetch(
@@ -116,6 +124,12 @@ def test_last_values_vanish_two_intervals_after_the_last_probe() -> None:
     assert later == {}
     assert again["exchange_probe_success"] == ["1"]
     assert again["exchange_probe_resolved_addresses"] == ["1"]
+
+
+def test_a_clock_of_the_config_stays_like_one_of_the_venue() -> None:
+    """Of a service that no venue file knows, the clock is what an endpoint's `clock` says."""
+    (shown,) = run_virtual(World(SERVICE).live([("well", 60)]))
+    assert set(shown) == set(LAST_VALUES)
 
 
 def test_a_failure_stays_while_its_breaker_forbids_to_ask_again() -> None:
