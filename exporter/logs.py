@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal, TextIO
+from time import monotonic
+from typing import Final, Literal, TextIO
 
 from exporter.redact import Redactor, quoted
 
@@ -29,6 +30,11 @@ _USERINFO = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+(?=@)")
 _PLAIN = re.compile(r"[^\s\"=\\\x00-\x1f\x7f]+")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e[-+]?\d+)?")
 _MOST = 5000  # secrets remembered, with those of configs before a reload
+_EVENTS = 1000  # whose lines are counted
+# For ``extra``: what others may cause as often as they like. Without it an event has 1,000 lines.
+SPARING: Final[Mapping[str, bool]] = {"sparing": True}
+_OTHERS = (5, 60.0)  # lines at once, and seconds until there may be another
+_OURS = (1000, 1.0)
 
 
 @lru_cache(maxsize=1024)
@@ -73,6 +79,36 @@ def _pairs(record: logging.LogRecord) -> dict[str, str]:
     return {"msg": record.getMessage()}
 
 
+class Sparing(logging.Filter):
+    """Lets each event have so many lines; the next line of it says how many were left out.
+
+    ``now`` gives monotonic seconds. Lines that are no events of ours have one share a logger.
+    """
+
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self._now = now
+        # By logger and event: lines that may come, as of when, and how many did not.
+        self._shares: dict[tuple[str, str], tuple[float, float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line is written; one that is has the attribute ``left_out``."""
+        template = _template(record.msg) if isinstance(record.msg, str) else None
+        key = (record.name, "" if template is None else template[0])
+        most, every = _OTHERS if getattr(record, "sparing", False) else _OURS
+        now = self._now()
+        share, since, left_out = self._shares.pop(key, (float(most), now, 0))
+        share = min(most, share + (now - since) / every)
+        if len(self._shares) >= _EVENTS:
+            del self._shares[next(iter(self._shares))]  # of which the last line is the oldest
+        if share < 1.0:
+            self._shares[key] = share, now, left_out + 1
+            return False
+        self._shares[key] = share - 1.0, now, 0
+        record.left_out = left_out
+        return True
+
+
 class Formatter(logging.Formatter):
     """Writes a record as one line. ``secrets`` are hidden wherever they appear."""
 
@@ -97,6 +133,8 @@ class Formatter(logging.Formatter):
             "logger": record.name,
             **_pairs(record),
         }
+        if left_out := getattr(record, "left_out", 0):
+            fields["left_out"] = _Literal(str(left_out))
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return self._write({key: self._masked(value) for key, value in fields.items()})
@@ -139,5 +177,6 @@ def setup(
     """Send all logs of this process to stderr; called again, it replaces what it set up before."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(Formatter(kind, secrets))
+    handler.addFilter(Sparing())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.logs import Formatter, setup
+from exporter.logs import SPARING, Formatter, Sparing, setup
 
 log = logging.getLogger("exporter.test")
 
@@ -127,3 +127,46 @@ def test_setup_sends_everything_there_once(stream: io.StringIO) -> None:
     lines = stream.getvalue().splitlines()
     assert len(lines) == 1
     assert json.loads(lines[0])["port"] == 9717
+
+
+def test_lines_that_others_cause_are_few_and_say_how_many_were_left_out() -> None:
+    """A flood of one event leaves five lines a minute; the other events lose none of theirs."""
+    now = [0.0]
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(Formatter("logfmt"))
+    handler.addFilter(Sparing(lambda: now[0]))
+    flooded = logging.Logger("exporter.flooded")
+    flooded.addHandler(handler)
+    for number in range(1000):
+        flooded.warning("post_foreign reason=%r", str(number), extra=SPARING)
+    flooded.warning("stream_lost stream=%s", "acme/main")
+    now[0] = 61.0
+    flooded.warning("post_foreign reason=%r", "late", extra=SPARING)
+    now[0] = 122.0
+    flooded.warning("post_foreign reason=%r", "later", extra=SPARING)
+    lines = stream.getvalue().splitlines()
+    assert [line.split("event=")[1] for line in lines[4:]] == [
+        "post_foreign reason='4'",
+        "stream_lost stream=acme/main",
+        "post_foreign reason='late' left_out=995",
+        "post_foreign reason='later'",
+    ]
+
+
+def test_no_event_of_ours_fills_the_disk() -> None:
+    """A thousand lines of one event at once, then one a second; so for other libraries."""
+    now = [0.0]
+    sparing = Sparing(lambda: now[0])
+
+    def written(count: int, name: str, text: str) -> int:
+        found = (
+            sparing.filter(logging.LogRecord(name, logging.ERROR, "", 0, text, (), None))
+            for _ in range(count)
+        )
+        return sum(found)
+
+    assert written(5000, "exporter.relay", "delivered receiver=a") == 1000
+    assert written(1500, "asyncio", "anything at all") == 1000
+    now[0] = 10.0
+    assert written(100, "exporter.relay", "delivered receiver=a") == 10

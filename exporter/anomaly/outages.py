@@ -13,7 +13,7 @@ from exporter.anomaly.outage import Look, Outage, OutageRule
 from exporter.contracts import Clock
 from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_cooperative_steps
-from exporter.model import Circuit, Skip
+from exporter.model import Circuit, Reason, Skip
 from exporter.probes.attribution import Domain, Symptom, of_probe
 from exporter.probes.exchange_probes import OUT_OF_TURN, EndpointState
 
@@ -196,12 +196,20 @@ def _failing_since(state: EndpointState) -> float | None:
     """Return when the first of the failures in a row began, in epoch seconds, None if it is up."""
     if state.last is None or state.last.ok or not _down(state):
         return None
-    began = state.last_success or 0.0
-    return next((failure.time for failure in state.failures if failure.time > began), None)
+    return next(_failed_since(state), None)
 
 
 def _twice(state: EndpointState) -> bool:
     if state.breaker.state.circuit is Circuit.OPEN:
         return True
-    failures = state.failures
-    return len(failures) > 1 and failures[-2].time > (state.last_success or 0.0)
+    return len(list(_failed_since(state))) > 1
+
+
+def _failed_since(state: EndpointState) -> Iterator[float]:
+    """Yield when each failure of the other side began, of those since the last success."""
+    success = state.last_success or 0.0
+    return (
+        failure.time
+        for failure in state.failures
+        if failure.time > success and failure.reason is not Reason.LOCAL_RESOURCE
+    )

@@ -17,7 +17,10 @@ class ServerLimits:
     """Limits of a web server. Its address and TLS are flags of the command line."""
 
     connections: int = key(
-        integer(1, 10_000), 128, "Maximum number of open connections; more are refused."
+        integer(1, 10_000),
+        128,
+        "Maximum number of open connections, unfinished TLS handshakes among them. The longest "
+        "idle one makes room; an eighth is kept for clients that were answered before.",
     )
     connections_per_client: int = key(
         integer(1, 10_000),
@@ -28,11 +31,15 @@ class ServerLimits:
     requests_per_second: int = key(
         integer(1, 100_000),
         100,
-        "Maximum rate of requests of one client address, twice as many at once; more are answered "
-        "429.",
+        "Maximum rate of requests of one client address, and of its new connections, twice as many "
+        "at once; more are answered 429. IPv6 addresses of one /64 are one client, and a login "
+        "that was right before is one by itself.",
     )
     requests: int = key(
-        integer(1, 10_000), 32, "Maximum number of concurrent requests; more are answered 503."
+        integer(1, 10_000),
+        32,
+        "Maximum number of concurrent requests; more are answered 503. An eighth is kept for "
+        "clients that were answered before; a client that makes us wait loses its place.",
     )
     header_limit: int = key(
         size("1KiB", "64KiB"), "8KiB", "Maximum size of the request line or a header."

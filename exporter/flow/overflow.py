@@ -6,6 +6,7 @@ process was killed is given by `left`. A connection that ended properly leaves n
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from exporter.contracts import HOLE
 from exporter.flow import segments
 from exporter.flow.segments import DamagedSegmentError, ForeignError
 from exporter.flow.spill import CONTENT, Spill
+from exporter.logs import SPARING
+
+log = logging.getLogger(__name__)
 
 Frame: TypeAlias = tuple[float, bytes]
 """When it was read, epoch seconds, and what."""
@@ -75,7 +79,9 @@ class Overflow:
                     self._folder, max_bytes=self._max, segment_size=_SEGMENT, synced=False
                 )
             taken = self._spill.put(msgspec.msgpack.encode(load))
-        except OSError:
+        except OSError as error:
+            why = error.strerror or str(error)
+            log.error("spill_unwritable stream=%s reason=%r", own.stream, why, extra=SPARING)
             return False
         self.frames += len(frames) if taken else 0
         return taken

@@ -52,10 +52,20 @@ class Workers:
             if self._free >= len(self._line):
                 self._changed.notify()
             elif self._threads < self.limit:
-                self._threads += 1
-                name = f"{self.name}-{self._threads}"
-                Thread(target=self._work, name=name, daemon=True).start()
+                self._start_thread()
         return future
+
+    def _start_thread(self) -> None:
+        """Start one more thread. Raises WorkersBusyError where the system has none for us."""
+        name = f"{self.name}-{self._threads + 1}"
+        try:
+            Thread(target=self._work, name=name, daemon=True).start()
+        except RuntimeError as error:
+            if not self._threads:  # else those that there are come round to it
+                self._line.pop()
+                raise WorkersBusyError(f"no thread for {self.name}: {error}") from error
+        else:
+            self._threads += 1
 
     def _work(self) -> None:
         while (task := self._next()) is not None:

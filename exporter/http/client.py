@@ -30,7 +30,7 @@ from typing import Final
 from yarl import URL
 
 from exporter.contracts import FetchFailedError
-from exporter.http.connection import connect, is_local
+from exporter.http.connection import STALLED, connect, is_local
 from exporter.http.proxy import Proxies, Proxy, ask, environment
 from exporter.http.resolver import resolve
 from exporter.http.response import BareLineFeedError, ParsedResponse, ResponseError
@@ -163,7 +163,7 @@ class HttpClient:
 
         Raises FetchFailedError.
         """
-        course = RequestTiming()
+        course, begun = RequestTiming(), monotonic()
         route = None
         try:
             route = self._routes.get(url) or self._route(url)
@@ -171,7 +171,7 @@ class HttpClient:
             async with asyncio.timeout(timeout), self._free, host.free:
                 return await self._ask(host, method, request, body_limit, course)
         except (OSError, ValueError) as error:
-            reason, end = _reason(error, course), None
+            reason, end = _reason(error, course, monotonic() - begun - timeout), None
             if route is not None and isinstance(error, ssl.SSLCertVerificationError):
                 host = route.host
                 patience = min(timeout, _SECOND_LOOK)
@@ -377,7 +377,7 @@ def _request(
 
 # By the phase in which the time ran out; before the first one it waited for a free connection.
 _LATE = {
-    None: Reason.OTHER,
+    None: Reason.LOCAL_RESOURCE,
     Phase.RESOLVE: Reason.DNS,
     Phase.CONNECT: Reason.CONNECT_TIMEOUT,
     Phase.TLS: Reason.TLS,
@@ -397,11 +397,16 @@ _ERRNO = {
 }
 
 
-def _reason(error: Exception, course: RequestTiming) -> Reason:
-    """Say why no answer came: the one table from exceptions to reasons."""
+def _reason(error: Exception, course: RequestTiming, late: float) -> Reason:
+    """Say why no answer came: the one table from exceptions to reasons.
+
+    ``late`` is for how many seconds after the timeout we were told of it.
+    """
     match error:
         case OSError() if is_local(error):
             return Reason.LOCAL_RESOURCE
+        case TimeoutError() if error.errno is None and late > STALLED:
+            return Reason.LOCAL_RESOURCE  # an answer may have come, and nobody has looked
         case BareLineFeedError():
             return Reason.BARE_LINE_FEED
         case ResponseError():

@@ -18,6 +18,7 @@ from itertools import chain, zip_longest
 from time import monotonic
 from typing import Final
 
+from exporter.flow.workers import WorkersBusyError
 from exporter.http.resolver import Addresses
 from exporter.http.tcp import TcpConnection, open_connection
 from exporter.model import ConnectAttempt
@@ -30,12 +31,20 @@ _REMEMBERED: Final = 1000  # addresses
 _NO_ROUTE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
+# Seconds by which this process is later than asked: more is nobody's fault but ours.
+STALLED: Final = 1.0
+
 # What we have run out of ourselves says nothing of the other side, in whatever phase.
-_LOCAL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL)
+_LOCAL: Final = (
+    errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.ENOMEM, errno.ENOSPC,
+    errno.EDQUOT,
+)  # fmt: skip
 
 
 def is_local(error: OSError) -> bool:
-    """Return whether descriptors, buffers or ports of our own ran out."""
+    """Return whether descriptors, buffers, ports, threads or room on disks of our own ran out."""
+    if isinstance(error, WorkersBusyError):
+        return True
     # The numbers of the others are of other tables.
     return error.errno in _LOCAL and not isinstance(error, socket.gaierror | ssl.SSLError)
 
@@ -157,4 +166,4 @@ async def connect(
 def _best(errors: Sequence[OSError]) -> OSError:
     telling = [each for each in errors if each.errno not in _NO_ROUTE]
     found = telling or errors
-    return found[-1] if found else OSError(errno.EADDRNOTAVAIL, "the name has no address")
+    return found[-1] if found else socket.gaierror(socket.EAI_NONAME, "the name has no address")

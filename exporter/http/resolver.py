@@ -38,6 +38,18 @@ def system_lookup(name: str) -> Addresses:
     return tuple(dict.fromkeys((int(family), str(at[0])) for family, _, _, _, at in found))
 
 
+def _shortage() -> OSError | None:
+    """Return the error of opening a socket now, if there is one.
+
+    Without a descriptor the system's resolver says that it knows no such name, or to try again.
+    """
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+    except OSError as error:
+        return error
+    return None
+
+
 class Resolver:
     """Looks names up; may be shared by several event loops. Durations in seconds.
 
@@ -106,6 +118,7 @@ class Resolver:
             result = self._lookup(name)
         except (OSError, UnicodeError) as error:
             result = error if isinstance(error, OSError) else socket.gaierror(0, str(error))
+            result = _shortage() or result
         with self._lock:
             del self._asked[name]
             if not isinstance(result, OSError):

@@ -58,13 +58,11 @@ class TcpConnection:
         "idle_since",
         "opened",
         "retires",
-        "retires",
     )
 
     def __init__(self, connected: socket.socket, address: str = "") -> None:
         self.address = address  # of the other side
         self.opened = monotonic()
-        self.retires = inf  # monotonic; for whoever keeps it
         self.retires = inf  # monotonic; for whoever keeps it
         self.arrived = 0.0  # monotonic: when the last bytes reached the kernel, or us
         self.certificate_end: float | None = None  # epoch seconds; None without TLS

@@ -14,9 +14,20 @@ from exporter.config import calendar
 from exporter.contracts import Endpoint, RestLimit, Venue
 from exporter.flow import rate_limit
 from exporter.flow.breaker import Breaker
+from exporter.logs import SPARING
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Circuit, Maintenance, Phase, Probed, Skip, Target, TradingMode
+from exporter.model import (
+    Answer,
+    Circuit,
+    Maintenance,
+    Phase,
+    Probed,
+    Reason,
+    Skip,
+    Target,
+    TradingMode,
+)
 from exporter.probes import probe, schedule
 from exporter.probes.attribution import Symptom, of_probe
 from exporter.probes.clock_offset import ClockOffset, Skew
@@ -324,13 +335,20 @@ class ExchangeProbes:
     def _probed(self, state: EndpointState, done: Probed) -> None:
         now = self._clock.monotonic()
         self._log(state, done)
-        state.last, state.heard, state.skipped = done, now, None
+        state.last, state.skipped = done, None
         state.meter.probed(done)
         state.history.add(now, done.duration if done.ok else None)
         if done.ok:
             state.last_success, state.read = done.time + done.duration, now
         else:
             state.failures.append(of_failed_probe(done, state.target))
+        if done.reason is Reason.LOCAL_RESOURCE:
+            why = state.failures[-1].detail
+            log.error(
+                "probe_without_resources exchange=%s reason=%r", self._name, why, extra=SPARING
+            )
+        else:
+            state.heard = now
         if done.answer is not None:
             if not state.target.apart:
                 self.answered(done.answer, state.target.url)

@@ -48,8 +48,11 @@ class ProbeMeter:
 
     def probed(self, result: Probed) -> None:
         """Count a probe that was sent."""
-        self._success.set(1 if result.ok else 0)
         self._late.observe(result.late)
+        if result.reason is Reason.LOCAL_RESOURCE:  # which says nothing of the exchange
+            self._failures[result.reason].inc()
+            return
+        self._success.set(1 if result.ok else 0)
         if result.reason is None:
             self._outcomes[f.ProbeOutcome.SUCCESS].inc()
             self._last_success.set(result.time + result.duration)

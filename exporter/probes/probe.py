@@ -371,8 +371,11 @@ async def _wait_admitted(target: Target, gates: Gates, until: float, clock: Cloc
 
 
 def _verdict(done: Probed | None) -> bool | None:
-    """Say what a probe tells the breaker: nothing, when it was cancelled or refused by a limit."""
-    if done is None or done.reason in _PAUSES:
+    """Say what a probe tells the breaker: nothing, when it was cancelled or refused by a limit.
+
+    Nor when we had not the means to send it, or to look for the answer.
+    """
+    if done is None or done.reason in _PAUSES or done.reason is Reason.LOCAL_RESOURCE:
         return None
     return done.ok
 

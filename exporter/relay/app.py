@@ -23,6 +23,7 @@ from exporter.config.secret import revealed
 from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
+from exporter.logs import SPARING
 from exporter.metrics.process import ExporterMeter
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, HttpRequest
@@ -265,7 +266,7 @@ class Relay:
                     await self.force.rehearse()
                 self._stands(None)
             except StoreError as error:
-                log.warning("spool_unwritable error=%s", error)
+                log.warning("spool_unwritable error=%s", error, extra=SPARING)
                 self._stands(self._remedy(error))
             await self.watchdog.update(now, wall)
             await self.unreadable.update(now, wall)

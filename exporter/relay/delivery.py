@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from exporter.contracts import Account, Clock, Fetch, FetchFailedError
 from exporter.flow import backoff, breaker
+from exporter.logs import SPARING
 from exporter.model import Answer, Circuit, Delivered, Outcome, Reason, Refused, Retry
 from exporter.relay import outbox
 from exporter.relay.lanes import Lane, Lanes
@@ -214,7 +215,7 @@ class DeliveryWorker:
         try:
             row = await self._store.write(lambda db: outbox.start(db, pending.id))
         except StoreError as error:
-            log.warning("outbox_unwritable receiver=%s error=%s", self.receiver.name, error)
+            self._complain(error)
             lane.due += _STORE_RETRY
             return None
         if row is None:
@@ -351,13 +352,17 @@ class DeliveryWorker:
             )
         )
 
+    def _complain(self, error: StoreError) -> None:
+        name = self.receiver.name
+        log.warning("outbox_unwritable receiver=%s error=%s", name, error, extra=SPARING)
+
     async def _write(self, job: Callable[..., None]) -> None:
         """Write what the world has already seen: until the disk takes it, nothing else is done."""
         while True:
             try:
                 return await self._store.write(job)
             except StoreError as error:
-                log.warning("outbox_unwritable receiver=%s error=%s", self.receiver.name, error)
+                self._complain(error)
                 await self._clock.sleep(_STORE_RETRY)
 
 

@@ -22,6 +22,7 @@ import msgspec
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
+from exporter.logs import SPARING
 from exporter.model import Alert, Level, Notification, Occasion
 from exporter.relay import escaping
 from exporter.relay.incident import Incident, worst
@@ -421,7 +422,7 @@ def _rendered(receiver: Receiver, context: Mapping[str, Any]) -> tuple[str, list
         else:
             text = environment.get_template(f"{receiver.language}.{kind}").render(context)
     except Exception:  # whatever a user's template does, the page goes out
-        log.warning("template_failed receiver=%s", receiver.name, exc_info=True)
+        log.warning("template_failed receiver=%s", receiver.name, exc_info=True, extra=SPARING)
         environment = _environment(receiver.notifier.escape, "en")
         text = environment.get_template(f"en.{kind}").render(context)
     lines = [line.rstrip() for line in text.strip().splitlines()]
@@ -442,7 +443,7 @@ def _body(receiver: Receiver, context: Mapping[str, Any]) -> str | None:
     try:
         return _body_environment(receiver).from_string(receiver.body).render(context)
     except Exception:  # as above: then the built-in body goes out
-        log.warning("template_failed receiver=%s", receiver.name, exc_info=True)
+        log.warning("template_failed receiver=%s", receiver.name, exc_info=True, extra=SPARING)
         return None
 
 

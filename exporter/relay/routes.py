@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from exporter import __version__
 from exporter.decoding import ParseError
+from exporter.logs import SPARING
 from exporter.metrics.exposition import Exposition
 from exporter.relay import incident_store, outbox, page, webhook
 from exporter.relay.metrics import AlertStatus, Refusal
@@ -112,7 +113,7 @@ class RelayRoutes:
                 raise RefusedError(415, "Content-Type: application/json is needed")
         except RefusedError as refusal:
             self._relay.meter.refused[Refusal.FOREIGN].inc()
-            log.warning("post_foreign reason=%r", refusal.reason)
+            log.warning("post_foreign reason=%r", refusal.reason, extra=SPARING)
             raise
 
     def _authorize(self, request: Request) -> bool:

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from exporter.config.reload import Changes
 from exporter.contracts import Clock, Fetch, Notifier
+from exporter.logs import SPARING
 from exporter.model import Circuit
 from exporter.redact import Redactor
 from exporter.relay import delivery, incident_store, outbox, rendering
@@ -174,7 +175,7 @@ class RelayRuntime:
             except StoreError as error:
                 if not patient:
                     raise
-                log.warning("outbox_unwritable error=%s", error)
+                log.warning("outbox_unwritable error=%s", error, extra=SPARING)
                 await self._clock.sleep(1.0)
 
     async def take_up(self) -> None:
@@ -203,11 +204,11 @@ class RelayRuntime:
         try:
             taken = await self._store.write(lambda db: self._ledger.take(db, post, now))
         except StoreError as error:
-            log.warning("post_not_taken error=%s", error)
+            log.warning("post_not_taken error=%s", error, extra=SPARING)
             self.refused = True
             return error
         except Exception:  # a mistake of ours must not end the task group: it is said and counted
-            log.exception("post_not_taken group=%s", post.group)
+            log.exception("post_not_taken group=%s", post.group, extra=SPARING)
             return StoreError("internal error")
         self._follow(taken)
         return None

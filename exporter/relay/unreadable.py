@@ -6,6 +6,7 @@ import logging
 from typing import Final
 
 from exporter.contracts import Clock
+from exporter.logs import SPARING
 from exporter.model import Alert
 from exporter.relay import escaping, rendering
 from exporter.relay.metrics import RelayMeter
@@ -37,7 +38,7 @@ class UnreadableNotice:
         """Take note of so many alerts or posts; ``why`` the first of them cannot be read."""
         self._meter.unreadable.inc(count)
         self._count, self._why = self._count + count, self._why or escaping.line(why, 200)
-        log.warning("post_unreadable count=%d reason=%r", count, why[:200])
+        log.warning("post_unreadable count=%d reason=%r", count, why[:200], extra=SPARING)
 
     async def update(self, now: float, wall: float) -> None:
         """Tell what is due, monotonic and epoch seconds; what the disk refuses is told later."""

@@ -26,6 +26,8 @@ from exporter.flow.dead_letters import nowhere
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
 from exporter.gates.gates import TradingGates
+from exporter.http.connection import STALLED
+from exporter.logs import SPARING
 from exporter.metrics import families
 from exporter.metrics.process import ExporterMeter
 from exporter.metrics.registry import Registry
@@ -336,6 +338,8 @@ class App:
             await self.clock.sleep(_LAG_EVERY)
             lag = max(0.0, self.clock.monotonic() - due)
             self.meter.loop_lag.observe(lag)
+            if lag > STALLED:
+                log.error("event_loop_stalled late_s=%.2f", lag, extra=SPARING)
             self.lateness.looped(lag)
             self.judging.sampling.lagged(lag)
 

@@ -23,6 +23,7 @@ from exporter.flow import state_file
 from exporter.flow.damaged import set_aside
 from exporter.flow.overflow import Overflows
 from exporter.flow.state_file import Parts
+from exporter.logs import SPARING
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import QueuePolicy
@@ -161,7 +162,8 @@ class Storage:
             write_whole(self.folder / name, *content)
         except OSError as error:
             self._failed.inc()
-            log.error("state_not_saved file=%s reason=%r", name, str(error)[:200])
+            why = str(error)[:200]
+            log.error("state_not_saved file=%s reason=%r", name, why, extra=SPARING)
         else:
             self._saved.set(self._clock.wall())
 

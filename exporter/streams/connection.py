@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from exporter.contracts import Clock, ConnectionLostError, Socket, is_hole
 from exporter.decoding import ParseError
+from exporter.http.connection import STALLED
 from exporter.model import Ack, Channel, Control, Data, Event, Lost, Subscription, SubscriptionState
 from exporter.salvage import salvage
 from exporter.streams.requests import RequestRefused, TopicsRefused, Watched
@@ -300,7 +301,11 @@ class StreamConnection:
             if self.shown and counts != (now := dict(session.counts())):
                 counts = now
                 self._meter.subscriptions(counts)
-            await self._clock.sleep(max(_FLOOR, session.wait(self._clock.monotonic())))
+            wait = max(_FLOOR, session.wait(self._clock.monotonic()))
+            due = self._clock.monotonic() + wait
+            await self._clock.sleep(wait)
+            if self._clock.monotonic() - due > STALLED:
+                await self._clock.sleep(STALLED)  # what came while we stood still is read first
 
     async def _act(self, actions: Iterable[Action]) -> None:
         for action in actions:

@@ -14,6 +14,7 @@ from exporter.flow.dead_letters import DeadLetter
 from exporter.flow.queue import Queue, QueueClosedError
 from exporter.flow.segments import Writer
 from exporter.flow.stage import PipelineStage
+from exporter.logs import SPARING
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import QueuePolicy
@@ -113,4 +114,5 @@ class DeadLetterWriter:
 
     def _failed(self, letter: DeadLetter, error: BaseException) -> None:
         self._lost.inc()
-        log.error("dead_letter_lost exchange=%s reason=%r", letter.exchange, str(error)[:200])
+        why = str(error)[:200]
+        log.error("dead_letter_lost exchange=%s reason=%r", letter.exchange, why, extra=SPARING)

@@ -25,7 +25,7 @@ from exporter.contracts import (
 from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.flow.addresses import Addresses
-from exporter.model import Answer, Data, Lost, Subscription, SubscriptionState
+from exporter.model import Answer, Data, Lost, Reason, Subscription, SubscriptionState
 from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import Parse, Sink, StreamConnection, StreamListener
 from exporter.streams.handover import Handover
@@ -201,7 +201,8 @@ class Stream:
         except ConnectionLostError as error:
             if error.answer is not None:
                 self._rest = self._admission.refused(error.answer)
-            if error.answer is None or _gone(error.answer):
+            ours = error.reason is Lost.LOCAL_RESOURCE
+            if not ours and (error.answer is None or _gone(error.answer)):
                 self._addresses.failed(self.address)
             self._meter.attempted(False)
             self._meter.failed(error, None)
@@ -255,7 +256,9 @@ class Stream:
             self._admission.answered(answer)
             return prelude.read(answer.body)
         except FetchFailedError as error:
-            raise ConnectionLostError(Lost.NETWORK, f"prelude: {error}") from error
+            ours = error.reason is Reason.LOCAL_RESOURCE
+            reason = Lost.LOCAL_RESOURCE if ours else Lost.NETWORK
+            raise ConnectionLostError(reason, f"prelude: {error}") from error
         except ParseError as error:
             raise ConnectionLostError(Lost.PROTOCOL_ERROR, f"prelude: {error}") from error
 

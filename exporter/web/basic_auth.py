@@ -102,6 +102,15 @@ class BasicAuth:
         if len(self._right) > _REMEMBERED:
             self._right.popitem(last=False)
 
+    def recognise(self, header: str | None) -> str:
+        """Return the name of a login that was right before, empty for any other."""
+        try:
+            name, password = credentials(header)
+        except RefusedError:
+            return ""
+        hashed = self._users.get(name, self._nobody)
+        return name.decode() if self._digest(name, hashed, password) in self._right else ""
+
     def _client(self, address: str) -> _Client:
         client = self._clients.pop(address, None) or _Client()
         self._clients[address] = client

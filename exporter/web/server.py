@@ -11,10 +11,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing
-from math import ceil
 from types import TracebackType
 
 import msgspec
@@ -22,8 +20,15 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 
 from exporter.config.server import ServerLimits
 from exporter.contracts import Counter
-from exporter.flow.rate_limit import Bucket, TokenBucket
-from exporter.web.connection_limits import ConnectionLimiters, abort, address_of
+from exporter.logs import SPARING
+from exporter.web.connection_limits import (
+    ClientRates,
+    ConnectionLimiter,
+    ConnectionLimiters,
+    abort,
+    reserved,
+)
+from exporter.web.listener import Listener
 from exporter.web.routes import (
     JSON,
     TEXT,
@@ -43,7 +48,6 @@ _unlogged = logging.getLogger(f"{__name__}.protocol")
 _unlogged.disabled = True
 
 _VERSIONS = (HttpVersion10, HttpVersion11)
-_CLIENTS = 4096  # addresses whose share is remembered
 _PATH = 1024  # characters
 _BODY = 64 * 1024  # bytes
 
@@ -107,17 +111,16 @@ class Server:
         self._expired: Counter = expired or _Uncounted()
         self._unauthorized: Counter = unauthorized or _Uncounted()
         self._working = 0
-        self._rate = TokenBucket(2 * self._limits.requests_per_second, 2.0)
-        self._clients: OrderedDict[str, Bucket] = OrderedDict()  # the latest last
+        self._rates = ClientRates(self._limits.requests_per_second)
         self._stack = AsyncExitStack()
         self._limiters: ConnectionLimiters | None = None
         self.port = 0  # the bound port, once entered
 
     async def __aenter__(self) -> Server:
         limits = self._limits
-        sock = self._socket = _bound(self._address)
+        sock = _bound(self._address)
         self.port = sock.getsockname()[1]
-        serve = self._server = web.Server(
+        serve = web.Server(
             self._serve,
             access_log=None,
             logger=_unlogged,
@@ -128,33 +131,22 @@ class Server:
             max_field_size=limits.header_limit,
         )
         limiters = self._limiters = ConnectionLimiters(
+            serve,
             limit=limits.connections,
             per_client=limits.connections_per_client,
+            rate=limits.requests_per_second,
             head_timeout=limits.header_timeout,
             refused=self._refused,
             expired=self._expired,
         )
-        self._stack.callback(sock.close)
-        await self._listen(limiters, serve)
+        tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         # Left in reverse: stop listening, let running answers end for a second, cut the rest.
         self._stack.callback(limiters.close)
         self._stack.push_async_callback(serve.shutdown, 1.0)
         self._stack.callback(serve.pre_shutdown)
-        self._stack.callback(self._deafen)
+        listener = Listener(sock, limiters, tasks, lambda: self._security.tls)
+        self._stack.callback(listener.close)
         return self
-
-    async def _listen(self, limiters: ConnectionLimiters, serve: web.Server) -> None:
-        """Take connections over the security in force, each over a copy of the one socket."""
-        tls = self._security.tls
-        self._listener = await asyncio.get_running_loop().create_server(
-            lambda: limiters.limited(serve()),
-            sock=self._socket.dup(),
-            ssl=tls,
-            ssl_handshake_timeout=self._limits.header_timeout if tls else None,
-        )
-
-    def _deafen(self) -> None:
-        self._listener.close()
 
     async def secure(self, security: Security) -> None:
         """Demand this from now on; nobody who connects meanwhile is turned away.
@@ -162,12 +154,8 @@ class Server:
         Open connections have their next answer over the old TLS, and are closed with it.
         """
         before, self._security = self._security, security
-        if before.tls is security.tls or self._limiters is None:
-            return
-        listener = self._listener
-        await self._listen(self._limiters, self._server)
-        listener.close()
-        self._limiters.retire()
+        if before.tls is not security.tls and self._limiters is not None:
+            self._limiters.retire()
 
     async def __aexit__(
         self,
@@ -180,63 +168,70 @@ class Server:
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         limiter = self._limiters.of(request.transport) if self._limiters else None
-        if limiter is not None:
-            limiter.begin()
+        if limiter is None:
+            raise ConnectionResetError("nobody is there any more to read an answer")
+        limiter.begin()
+        well = False
         self._working += 1
         try:
             try:
-                reply = await self._reply(request)
-                response = await self._send(request, reply)
+                reply = await self._reply(request, limiter)
+                response = await self._send(request, reply, limiter)
+                well = reply.status < 400
             finally:
                 self._working -= 1
             if reply.following is not None and request.method != "HEAD":
                 await self._follow(request, response, reply.following)
             return response
         finally:
-            if limiter is not None:
-                limiter.end()
+            limiter.end(well=well)
 
-    async def _reply(self, request: web.BaseRequest) -> Response:
+    async def _reply(self, request: web.BaseRequest, limiter: ConnectionLimiter) -> Response:
         """Find the route and run its handler within the deadline; never raises but cancelled."""
         try:
             if request.version not in _VERSIONS:
                 raise RefusedError(505, "HTTP/1.1 is spoken here")
-            self._pace(address_of(request.transport))
-            self._security.pace(asyncio.get_running_loop().time())
-            if self._working > self._limits.requests:
-                raise RefusedError(503, "too many requests at a time")
+            name = self._security.recognise(request.headers.get("Authorization"))
+            self._pace(f"login {name}" if name else limiter.client)
+            self._take_place(known=bool(name) or limiter.known)
             async with asyncio.timeout(_time_left(request, self._limits.request_timeout)):
-                await self._admit(request)
-                return await self._handle(request)
+                await self._admit(request, limiter.client)
+                return await self._handle(request, limiter)
         except RefusedError as refusal:
             return _refusal(request.path, refusal)
         except TimeoutError:
             return _refusal(request.path, RefusedError(503, "this took too long"))
         except Exception:  # the server outlives its handlers' mistakes
-            log.exception("request_failed path=%s", request.path)
+            log.exception("request_failed path=%s", request.path, extra=SPARING)
             return _refusal(request.path, RefusedError(500, "internal error, see the log"))
 
-    def _pace(self, address: str) -> None:
+    def _pace(self, client: str) -> None:
         """Take one request of a client's share. Raises RefusedError once it has used it up."""
         now = asyncio.get_running_loop().time()
-        left, wait = self._rate.take(self._clients.pop(address, self._rate.start(now)), 1, now)
-        self._clients[address] = left
-        if len(self._clients) > _CLIENTS:
-            self._clients.popitem(last=False)
-        if wait:
-            raise RefusedError(429, "too many requests", {"Retry-After": str(ceil(wait))})
+        if wait := self._rates.take(client, now):
+            raise RefusedError(429, "too many requests", {"Retry-After": str(wait)})
+        self._security.pace(now)
 
-    async def _admit(self, request: web.BaseRequest) -> None:
+    def _take_place(self, *, known: bool) -> None:
+        """Let one more request be worked on, in a stalled one's place if need be.
+
+        Raises RefusedError. An eighth of the places are for clients that are ``known``.
+        """
+        limit = self._limits.requests
+        most = limit if known else limit - reserved(limit)
+        if self._working > most and not (self._limiters and self._limiters.end_stalled()):
+            raise RefusedError(503, "too many requests at a time", {"Retry-After": "1"})
+
+    async def _admit(self, request: web.BaseRequest, client: str) -> None:
         """Let through who may ask anything at all. Raises RefusedError."""
         shown = None if request.transport is None else request.transport.get_extra_info("peercert")
         try:
-            login, address = request.headers.get("Authorization"), address_of(request.transport)
-            await self._security.admit(login, shown, address)
+            await self._security.admit(request.headers.get("Authorization"), shown, client)
         except RefusedError:
             self._unauthorized.inc()
             raise
 
-    async def _handle(self, request: web.BaseRequest) -> Response:
+    async def _handle(self, request: web.BaseRequest, limiter: ConnectionLimiter) -> Response:
         path = request.path
         if len(path) > _PATH:
             raise RefusedError(414, "path too long")
@@ -245,15 +240,7 @@ class Server:
         if handler is None:
             allowed = {"Allow": ", ".join(sorted(methods))}
             raise RefusedError(405, f"only {allowed['Allow']} here", allowed)
-        body = b""
-        if request.body_exists:
-            try:
-                while len(body) <= self._body and (piece := await request.content.readany()):
-                    body += piece
-            except web.RequestPayloadError as error:
-                raise RefusedError(400, "the body is not what its headers say") from error
-            if len(body) > self._body:
-                raise RefusedError(413, f"at most {self._body} bytes")
+        body = await self._body_of(request, limiter) if request.body_exists else b""
         return await handler(
             Request(
                 path=path,
@@ -264,14 +251,30 @@ class Server:
             )
         )
 
-    async def _send(self, request: web.BaseRequest, reply: Response) -> web.StreamResponse:
+    async def _body_of(self, request: web.BaseRequest, limiter: ConnectionLimiter) -> bytes:
+        """Read a request's body. Raises RefusedError."""
+        body = b""
+        limiter.wait_for_body(True)
+        try:
+            while len(body) <= self._body and (piece := await request.content.readany()):
+                body += piece
+        except web.RequestPayloadError as error:
+            raise RefusedError(400, "the body is not what its headers say") from error
+        finally:
+            limiter.wait_for_body(False)
+        if len(body) > self._body:
+            raise RefusedError(413, f"at most {self._body} bytes")
+        return body
+
+    async def _send(
+        self, request: web.BaseRequest, reply: Response, limiter: ConnectionLimiter
+    ) -> web.StreamResponse:
         """Send an answer piece by piece, and cut off who does not read it."""
         headers = _SECURITY | dict(self._security.headers) | dict(reply.headers)
         response = web.StreamResponse(status=reply.status, headers=headers)
         if reply.following is None:
             response.content_length = sum(map(len, reply.pieces))
-        limiter = self._limiters.of(request.transport) if self._limiters else None
-        if limiter is not None and limiter.retired:
+        if limiter.retired:
             response.force_close()
         try:
             async with asyncio.timeout(self._limits.request_timeout):

@@ -164,6 +164,10 @@ class Security:
         if self.rate is not None and (wait := self.rate.take(now)):
             raise RefusedError(429, "too many requests", {"Retry-After": str(ceil(wait))})
 
+    def recognise(self, authorization: str | None) -> str:
+        """Return the name of a login that was right before, empty for any other."""
+        return "" if self.login is None else self.login.recognise(authorization)
+
     async def admit(
         self, authorization: str | None, certificate: Mapping[str, Any] | None, address: str = ""
     ) -> None:

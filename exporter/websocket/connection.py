@@ -16,6 +16,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from functools import cache
+from time import monotonic
 from typing import cast
 
 from websockets.client import ClientProtocol
@@ -26,7 +27,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from exporter.contracts import Clock, ConnectionLostError, Take
-from exporter.http.connection import is_local
+from exporter.http.connection import STALLED, is_local
 from exporter.http.proxy import Proxies, environment, tunnel
 from exporter.http.read_buffer import piece
 from exporter.http.tls import tls_context
@@ -437,6 +438,7 @@ async def connect(
     proxies = environment() if proxies is None else proxies
     proxy = proxies.of("wss" if uri.secure else "ws", uri.host, uri.port)
     socket: WebSocket | None = None
+    begun = monotonic()
     try:
         async with asyncio.timeout(timeout):
             opened = await tunnel(proxy, uri.host, uri.port)
@@ -448,7 +450,9 @@ async def connect(
             )
             await socket.opened
     except TimeoutError as error:
-        raise ConnectionLostError(Lost.NETWORK, f"not open after {timeout:g} s") from error
+        stalled = monotonic() - begun - timeout > STALLED
+        reason = Lost.LOCAL_RESOURCE if stalled else Lost.NETWORK
+        raise ConnectionLostError(reason, f"not open after {timeout:g} s") from error
     except OSError as error:  # refused, unreachable, no such name, certificate not trusted
         if isinstance(error, ConnectionLostError):
             raise

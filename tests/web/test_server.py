@@ -18,7 +18,7 @@ from exporter.metrics import families as f
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import Registry
 from exporter.web.basic_auth import BasicAuth
-from exporter.web.connection_limits import ConnectionLimiters, abort
+from exporter.web.connection_limits import abort
 from exporter.web.routes import (
     Handler,
     RefusedError,
@@ -375,42 +375,6 @@ def test_idle_connections_shut_nobody_out() -> None:
     serve(talk, ServerLimits(connections=3), refused=refused, expired=expired)
     assert refused.value == 0
     assert expired.value >= 7, "seven of ten had to make room for each other"
-
-
-def test_another_client_loses_nothing_to_who_holds_the_most() -> None:
-    """Full, the client with the most connections makes room, not the one with a single one."""
-
-    class Transport(asyncio.Transport):
-        def __init__(self, address: str) -> None:
-            super().__init__({"peername": (address, 1)})
-            self.aborted = False
-
-        def abort(self) -> None:
-            self.aborted = True
-
-        def write(self, data: bytes | bytearray | memoryview) -> None:
-            self.aborted = True
-
-        def close(self) -> None:
-            self.aborted = True
-
-    async def main() -> None:
-        limiters = ConnectionLimiters(
-            limit=4, per_client=3, head_timeout=5.0, refused=Tally(), expired=Tally()
-        )
-        alone, *many = [Transport(f"192.0.2.{last}") for last in (1, 7, 7, 7, 7)]
-        for each in (alone, *many):
-            limiters.limited(asyncio.Protocol()).connection_made(each)
-        newcomer = Transport("192.0.2.8")
-        limiters.limited(asyncio.Protocol()).connection_made(newcomer)
-        assert [each.aborted for each in many] == [True, True, False, False]
-        late = Transport("192.0.2.9")
-        limiters.limited(asyncio.Protocol()).connection_made(late)
-        assert [each.aborted for each in many] == [True, True, True, False]
-        assert [each.aborted for each in (alone, newcomer, late)] == [False, False, False]
-        limiters.close()
-
-    asyncio.run(main())
 
 
 def test_who_asks_too_often_is_told_when_to_come_back() -> None:
