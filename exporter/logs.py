@@ -16,7 +16,8 @@ from functools import lru_cache
 from time import monotonic
 from typing import Final, Literal, TextIO
 
-from exporter.redact import Redactor, quoted
+from exporter.redact import Redactor
+from exporter.words import quoted
 
 _PAIR = re.compile(r"(\w+)=(%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|[^\s%]*)")
 _EVENT = re.compile(rf"(\w+)((?: {_PAIR.pattern})*)")

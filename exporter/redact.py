@@ -69,18 +69,3 @@ def _encoded(secret: bytes, before: int) -> str:
     encoded = base64.b64encode(bytes(before) + secret).decode().rstrip("=")
     partial = (before + len(secret)) % 3 != 0
     return encoded[(0, 2, 3)[before] : len(encoded) - partial]
-
-
-def quoted(text: str) -> str:
-    """Return text as JSON on one line, in its own script.
-
-    What does not show, looks like a space or moves a terminal's cursor is escaped.
-    """
-    written = json.dumps(text, ensure_ascii=False)
-    if written.isprintable():
-        return written
-    return "".join(char if char.isprintable() else _escape(char) for char in written)
-
-
-def _escape(char: str) -> str:
-    return "\\u007f" if char == "\x7f" else json.dumps(char)[1:-1]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import exporter
+from exporter.words import why
 
 UNUSABLE = 2
 _KINDS = (".yml", ".md", ".json")
@@ -55,8 +56,7 @@ def write(name: str, out: Path, apart: Mapping[str, str] | None = None) -> int:
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, to)
     except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        print(f"exchange-exporter: {what}", file=sys.stderr)
+        print(f"exchange-exporter: {why(error)}", file=sys.stderr)
         return UNUSABLE
     print(f"{len(files)} files written to {out}")
     return 0

@@ -16,6 +16,7 @@ from exporter.relay.config import RelayConfig
 from exporter.relay.incident import Incident, IncidentRules, advance
 from exporter.relay.settings import adviser_of, sending, veil_of
 from exporter.relay.triage_client import Advice
+from exporter.words import why
 
 _SPOOL = b"SQLite format 3\0"
 
@@ -37,7 +38,7 @@ def read(path: Path, wanted: str | None, now: float) -> Incident:
             body += file.read()
         return _posted(body, now)
     except (OSError, sqlite3.Error, ParseError, msgspec.MsgspecError) as error:
-        raise NoIncidentError(f"{path}: {error}") from error
+        raise NoIncidentError(f"{why(error, path)}") from error
 
 
 def _kept(path: Path, wanted: str | None) -> Incident:

@@ -15,6 +15,7 @@ from exporter.anomaly import detectors
 from exporter.backtest import plots
 from exporter.backtest.labelled import LabelledError, Window, read_series, read_windows, windows_of
 from exporter.flow.segments import SUFFIX, ForeignError
+from exporter.words import why
 
 if TYPE_CHECKING:
     from exporter.backtest.backtest import BacktestOutcome, Subject
@@ -99,8 +100,8 @@ def run(args: argparse.Namespace) -> int:
         print("exchange-exporter: expected either FILE or --own-incidents", file=sys.stderr)
         return 2
     if args.plots is not None and (args.own_incidents or not plots.available()):
-        why = "--plots requires FILE" if args.own_incidents else plots.MISSING
-        print(f"exchange-exporter: {why}", file=sys.stderr)
+        missing = "--plots requires FILE" if args.own_incidents else plots.MISSING
+        print(f"exchange-exporter: {missing}", file=sys.stderr)
         return 2
     if args.suggest and (args.own_incidents or args.json):
         print("exchange-exporter: --suggest requires FILE, and prints YAML", file=sys.stderr)
@@ -126,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return _files(args, known)
     except (OSError, LabelledError, ForeignError) as error:
-        print(f"exchange-exporter: {error}", file=sys.stderr)
+        print(f"exchange-exporter: {why(error)}", file=sys.stderr)
         return 1
 
 

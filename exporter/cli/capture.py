@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from exporter.cli import _serve as serve
 from exporter.cli import _venues
 from exporter.config.units import duration, format_size, size
+from exporter.words import why
 
 if TYPE_CHECKING:
     from exporter.capture.record import Capture
@@ -118,12 +119,12 @@ def run(args: argparse.Namespace) -> int:
             progress=_show if sys.stderr.isatty() else _seldom(),
         )
     except (OSError, ValueError) as error:
-        print(f"exchange-exporter capture: {error}", file=sys.stderr)
+        print(f"exchange-exporter capture: {why(error)}", file=sys.stderr)
         return FAILED if isinstance(error, OSError) else serve.UNUSABLE
     try:
         asyncio.run(_record(capture, args.duration))
     except OSError as error:
-        print(f"exchange-exporter capture: {args.out}: {error}", file=sys.stderr)
+        print(f"exchange-exporter capture: {why(error, args.out)}", file=sys.stderr)
         return FAILED
     finally:
         _show_end(capture)

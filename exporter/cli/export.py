@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from exporter.words import why
+
 HELP = """\
 Writes the events of a capture to DIR: trades.csv, quotes.csv, klines.csv, and book.csv with one
 line for each level. Lines are in the order in which events were received; times are epoch seconds,
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         counts = export.write(replay.blocks(args.file, _damaged), args.out)
     except (OSError, ForeignError, CodecError) as error:
-        print(f"exchange-exporter export: {args.file}: {error}", file=sys.stderr)
+        print(f"exchange-exporter export: {why(error, args.file)}", file=sys.stderr)
         return 1
     for name, count in sorted(counts.items()):
         print(f"{args.out / name}: {count} lines")

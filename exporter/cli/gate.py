@@ -10,6 +10,8 @@ import urllib.request
 from datetime import UTC, datetime
 from typing import Any
 
+from exporter.words import why
+
 HELP = """\
 Ask a running exporter why a gate is open or closed, in words.
 
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         found = _ask(args.url, args.name)
     except (OSError, ValueError, KeyError, TypeError) as error:
         *_, place = args.url.rpartition("@")  # not its login
-        print(f"exchange-exporter gate: {place}: {error}", file=sys.stderr)
+        print(f"exchange-exporter gate: {why(error, place)}", file=sys.stderr)
         return 2
     if args.format == "json":
         print(json.dumps(found, indent=2, ensure_ascii=False))

@@ -16,6 +16,7 @@ from exporter.cli import _begin as begin
 from exporter.cli import _receiver, _shipped
 from exporter.cli._begin import Wish
 from exporter.cli._receiver import Chosen, ReceiverError
+from exporter.words import why
 
 HELP = """\
 Writes to a directory: exchanges.yml for `run`, relay.yml for `relay`, prometheus.yml and the rules
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             return MISTAKES
         _write(args.out, wish, force=args.force)
     except (ReceiverError, OSError) as error:
-        print(f"exchange-exporter init: {error}", file=sys.stderr)
+        print(f"exchange-exporter init: {why(error)}", file=sys.stderr)
         return USAGE
     if wish.target != "helm" and (status := _shipped.write("alert_rules", args.out / begin.RULES, {
         "alertmanager.yml": "alertmanager/alertmanager.yml"})):  # fmt: skip

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from exporter.cli import _receiver
 from exporter.cli._receiver import Chosen, ReceiverError
+from exporter.words import why
 
 if TYPE_CHECKING:
     from exporter.relay.outbox import OutboxRow
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="page-me-")))
             return _drill(stack, folder, chosen, args.language)
     except (ReceiverError, RehearsalError, OSError) as error:
-        print(f"exchange-exporter page-me: {error}", file=sys.stderr)
+        print(f"exchange-exporter page-me: {why(error)}", file=sys.stderr)
         return UNUSABLE
 
 
@@ -84,13 +85,13 @@ def _drill(stack: ExitStack, folder: Path, chosen: Chosen, language: str) -> int
     _say("Starting simulated exchanges, the exporter and the relay ...")
     config = _relay_config(folder, chosen, language)
     ours = (sys.executable, "-u", "-m", "exporter")
-    start(
-        "relay",
-        f"http://{relay}/-/ready",
-        *(*ours, "relay", f"--config.file={config}", f"--web.listen-address={relay}"),
-    )
+    command = (*ours, "relay", f"--config.file={config}", f"--web.listen-address={relay}")
+    # The relay starts while the others do.
+    log = folder / "relay.log"
+    relaying = stack.enter_context(running("relay", command, log))
     forwarder = stack.enter_context(forwarding(f"http://{relay}"))
     stage.watch(start, folder, "", simulator, exporter, VENUES, _PACE, forwarder.address)
+    wait_ready(relaying, "relay", f"http://{relay}/-/ready", log)
     wait_well(f"http://{exporter}")
     _say(f"All is well: http://{exporter}/\nNow {STRUCK} stops answering.")
     begun = time.monotonic()

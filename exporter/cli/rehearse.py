@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from exporter.cli import _shipped as shipped
+from exporter.words import why
 
 if TYPE_CHECKING:
     from exporter.simulator.rehearsal import Plan, RehearsalStage, Result
@@ -103,14 +104,14 @@ def run(args: argparse.Namespace) -> int:
         if args.list:
             return _list(plan)
         if unknown := [name for name in args.alerts if name not in plan.scenarios]:
-            why = plan.left_out.get(unknown[0], "unknown alert; --list prints all")
-            raise RehearsalError(f"{unknown[0]}: {why}")
+            reason = plan.left_out.get(unknown[0], "unknown alert; --list prints all")
+            raise RehearsalError(f"{unknown[0]}: {reason}")
         signal.signal(signal.SIGTERM, _end)
         if args.healthy is not None:
             return _healthy(args, urls)
         return _rehearse(plan, args, urls)
     except (RehearsalError, FileNotFoundError) as error:
-        print(f"rehearse: {error}", file=sys.stderr)
+        print(f"rehearse: {why(error)}", file=sys.stderr)
         return UNUSABLE
 
 
@@ -199,8 +200,8 @@ def _list(plan: Plan) -> int:
     for name, scenario in plan.scenarios.items():
         print(f"{name}: {', '.join(str(fault['fault']) for fault in scenario.faults)}")
     print("\nnot rehearsed:")
-    for name, why in plan.left_out.items():
-        print(f"{name}: {why}")
+    for name, reason in plan.left_out.items():
+        print(f"{name}: {reason}")
     return 0
 
 

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from exporter.words import why
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -337,7 +339,7 @@ def _with_spool(path: Path, act: Callable[[sqlite3.Connection], int]) -> int:
         finally:
             db.close()
     except (sqlite3.Error, OSError) as error:
-        return _fail(f"{path}: {error}")
+        return _fail(f"{why(error, path)}")
     return status
 
 

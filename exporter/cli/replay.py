@@ -35,6 +35,7 @@ from exporter.contracts import Venue
 from exporter.decoding import ParseError
 from exporter.flow.segments import SUFFIX, ForeignError
 from exporter.model import Ack, Control
+from exporter.words import why
 
 if TYPE_CHECKING:
     from exporter.capture.playback import Playback
@@ -142,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
                 continue
             seen = play(path, venue, args.drop_every, args.speed)
         except (OSError, EmptyError, UnknownVenueError, ForeignError) as error:
-            print(f"exchange-exporter replay: {path}: {error}", file=sys.stderr)
+            print(f"exchange-exporter replay: {why(error, path)}", file=sys.stderr)
             return 1
         if json_wanted:
             found[str(path)] = seen.figures()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from exporter import redact
+from exporter import words
 from exporter.config import units
 from exporter.config.tree import Items, Node, Pairs, Scalar
 from exporter.contracts import Venue
@@ -94,7 +94,7 @@ HIDDEN: Final = "a text (not shown)"  # it may be a secret
 
 def quoted(text: str) -> str:
     """Quote a text for a complaint: one line, at most 60 characters of it, nothing hidden."""
-    return redact.quoted(text if len(text) <= 60 else text[:57] + "...")
+    return words.quoted(text if len(text) <= 60 else text[:57] + "...")
 
 
 def found(node: Node) -> str:

@@ -37,6 +37,7 @@ from exporter.http.response import BareLineFeedError, ParsedResponse, ResponseEr
 from exporter.http.tcp import TcpConnection
 from exporter.http.tls import certificate_end, tls_context
 from exporter.model import Answer, ConnectAttempt, Phase, Reason
+from exporter.words import why
 
 USER_AGENT: Final = "exchange-exporter"
 _ORIGINS = 1000  # routes remembered
@@ -176,7 +177,7 @@ class HttpClient:
                 host = route.host
                 patience = min(timeout, _SECOND_LOOK)
                 end = await certificate_end(host.name, host.port, patience, host.proxy)
-            detail = f"{type(error).__name__}: {error}"[:300]
+            detail = why(error)[:300]
             raise FetchFailedError(reason, detail, end, tuple(course.attempts)) from error
 
     def _route(self, url: str) -> _Route:

@@ -40,6 +40,7 @@ from exporter.web.routes import (
     Routes,
 )
 from exporter.web.tls import Security
+from exporter.words import why
 
 log = logging.getLogger(__name__)
 
@@ -346,8 +347,8 @@ def _bound(address: str) -> socket.socket:
         return socket.create_server(("", port), backlog=128)
     except OSError as error:
         # A name that is not found has no errno of the system's, but a text of its own.
-        unknown = isinstance(error, socket.gaierror)
-        reason = os.strerror(error.errno) if error.errno and not unknown else error.strerror
+        code = error.errno or 0
+        reason = os.strerror(code) if code > 0 else why(error).partition(" (while ")[0]
         raise ListenError(f"cannot listen on {address}: {reason}") from error
     except ValueError as error:
         raise ListenError(str(error)) from error

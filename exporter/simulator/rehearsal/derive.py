@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from exporter.simulator.rehearsal.talk import RehearsalError
+from exporter.words import why
 
 # A rate needs some samples, and what bridges a lost scrape must bridge one: scrapes are 1 s apart.
 SHORTEST_RANGE = 6.0
@@ -176,5 +177,5 @@ def _yaml(path: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RehearsalError(f"{path}: {error}") from error
+        raise RehearsalError(f"{why(error, path)}") from error
     return document if isinstance(document, dict) else {}

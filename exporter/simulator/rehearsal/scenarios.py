@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from exporter.simulator.rehearsal.talk import RehearsalError
+from exporter.words import why
 
 _NUMBERS = {"within", "ends", "fixed", "every", "compress", "sites", "notifications", "told"}
 _KEYS = {"faults", "companions", "ready", "venues", *_NUMBERS}
@@ -59,7 +60,7 @@ def load(file: Path) -> Plan:
     try:
         document = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RehearsalError(f"{file}: {error}") from error
+        raise RehearsalError(f"{why(error, file)}") from error
     if not isinstance(document, dict) or set(document) != {"rehearsals", "left_out"}:
         raise RehearsalError(f"{file}: expected the keys rehearsals and left_out")
     return Plan(

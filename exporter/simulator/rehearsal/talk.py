@@ -8,6 +8,8 @@ import urllib.request
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlencode
 
+from exporter.words import why
+
 _LIMIT = 10.0  # seconds
 _MOST = 64 << 20  # bytes
 
@@ -35,7 +37,7 @@ def ask(url: str, method: str = "GET", body: object = None) -> object:
             said = error.read(1000).decode(errors="replace")
         raise RehearsalError(f"{method} {url}: {error.code} {said}") from error
     except (OSError, ValueError) as error:
-        raise RehearsalError(f"{method} {url}: {error}") from error
+        raise RehearsalError(f"{method} {url}: {why(error)}") from error
 
 
 def has_result(prometheus: str, query: str) -> bool:
@@ -71,7 +73,7 @@ def text(url: str) -> str:
         with urllib.request.urlopen(url, timeout=_LIMIT) as reply:  # noqa: S310 - our own loopback URLs
             return str(reply.read(_MOST), "utf-8")
     except (OSError, ValueError) as error:
-        raise RehearsalError(f"GET {url}: {error}") from error
+        raise RehearsalError(f"GET {url}: {why(error)}") from error
 
 
 def answers(url: str) -> bool:

@@ -1,0 +1,28 @@
+"""Texts for people: what was found, quoted so that nothing hides in it, and errors in words."""
+
+from __future__ import annotations
+
+import json
+
+
+def quoted(text: str) -> str:
+    """Return text as JSON on one line, in its own script.
+
+    What does not show, looks like a space or moves a terminal's cursor is escaped.
+    """
+    written = json.dumps(text, ensure_ascii=False)
+    if written.isprintable():
+        return written
+    return "".join(char if char.isprintable() else _escape(char) for char in written)
+
+
+def _escape(char: str) -> str:
+    return "\\u007f" if char == "\x7f" else json.dumps(char)[1:-1]
+
+
+def why(error: BaseException, about: object = "") -> str:
+    """Return an error without its number, behind the file that it is about: its own, or that."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        text, about = error.strerror, error.filename or about
+    return f"{about}: {text}" if about else text
