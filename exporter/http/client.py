@@ -22,6 +22,8 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import random
 from time import monotonic
@@ -30,9 +32,10 @@ from typing import Final
 from yarl import URL
 
 from exporter.contracts import FetchFailedError
+from exporter.flow.workers import WorkersBusyError
 from exporter.http.connection import STALLED, connect, is_local
 from exporter.http.proxy import Proxies, Proxy, ask, environment
-from exporter.http.resolver import resolve
+from exporter.http.resolver import NAMES, Addresses, Resolver, resolve
 from exporter.http.response import BareLineFeedError, ParsedResponse, ResponseError
 from exporter.http.tcp import TcpConnection
 from exporter.http.tls import certificate_end, tls_context
@@ -60,8 +63,15 @@ class _Host:
     free: asyncio.Semaphore
     proxy: Proxy | None
     idle: deque[TcpConnection] = field(default_factory=deque)  # the one used last on the right
-    addresses: tuple[tuple[int, str], ...] = ()  # family, address; the proxy's, where there is one
-    resolved: float = 0.0
+    addresses: Addresses = ()  # the proxy's, where there is one
+    resolved: float = 0.0  # when they were asked for, monotonic
+    asking: Future[Addresses | OSError] | None = None  # for them anew, in a thread
+
+    @property
+    def near(self) -> tuple[str, int]:
+        """Where its connections go first: name and port, the proxy's where there is one."""
+        at = self if self.proxy is None else self.proxy
+        return (self.name if self.proxy is None else self.proxy.host), at.port
 
 
 @dataclass(slots=True)
@@ -113,8 +123,10 @@ class HttpClient:
 
     ``limit`` and ``limit_per_host`` bound the connections; idle ones are kept for ``keepalive``
     seconds, or not at all when that is None, and none for more than ``oldest`` seconds, a fifth
-    more or less: a new one follows its name, and sees the certificate anew. ``proxies`` are the
-    environment's unless given. Redirects are answers like any other.
+    more or less: a new one sees the certificate anew. Names are asked for every ``dns_ttl``
+    seconds, by ``names``; connections to addresses that a name
+    has no more are given up. ``proxies`` are the environment's unless given. Redirects are answers
+    like any other.
     """
 
     def __init__(
@@ -128,6 +140,7 @@ class HttpClient:
         ca_file: str | None = None,
         address: str | None = None,
         proxies: Proxies | None = None,
+        names: Resolver = NAMES,
     ) -> None:
         """Prepare; ``address`` is where every request goes instead of where its name leads."""
         self._address = address
@@ -137,6 +150,7 @@ class HttpClient:
         self._keepalive = keepalive
         self._oldest = oldest
         self._ca_file = ca_file
+        self._names = names
         self._free = asyncio.Semaphore(limit)
         self._hosts: dict[tuple[str, int, bool], _Host] = {}
         self._routes: dict[str, _Route] = {}
@@ -203,6 +217,8 @@ class HttpClient:
     async def _ask(
         self, host: _Host, method: str, request: bytes, limit: int, course: RequestTiming
     ) -> Answer:
+        if host.idle:
+            self._follow_name(host)
         wire = self._idle(host)
         if wire is not None:
             try:
@@ -277,6 +293,18 @@ class HttpClient:
             wire.close()
         return None
 
+    def _follow_name(self, host: _Host) -> None:
+        """Ask for a name's addresses beside the request, when it is time: it must not wait."""
+        name, _ = host.near
+        if host.asking is not None:
+            if host.asking.done():
+                found, host.asking, host.resolved = host.asking.result(), None, monotonic()
+                # An error leaves what is known until a new connection needs the name.
+                host.addresses = host.addresses if isinstance(found, OSError) else found
+        elif monotonic() - host.resolved > self._dns_ttl and self._address is None:
+            with suppress(WorkersBusyError):
+                host.asking = None if _is_address(name) else self._names.ask(name)
+
     @staticmethod
     def _leads_to(host: _Host, wire: TcpConnection) -> bool:
         """Return whether a connection is with an address that its name had when last asked."""
@@ -289,11 +317,10 @@ class HttpClient:
         if self._address is not None:
             family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
             host.addresses, host.resolved = ((int(family), self._address),), now
-        near = host if host.proxy is None else host.proxy
-        name = host.name if host.proxy is None else host.proxy.host
+        name, port = host.near
         if not host.addresses or now - host.resolved > self._dns_ttl:
             now = course.begin(Phase.RESOLVE, None, 0.0)
-            host.addresses = await resolve(name)
+            host.addresses = await self._names.resolve(name)
             host.resolved = monotonic()
             if not _is_address(name):
                 course.phases[Phase.RESOLVE] = host.resolved - now
@@ -301,7 +328,7 @@ class HttpClient:
                     course.addresses = tuple(sorted({address for _, address in host.addresses}))
         begun = course.begin(Phase.CONNECT, None, 0.0)
         try:
-            wire = await connect(host.addresses, near.port, course.attempts)
+            wire = await connect(host.addresses, port, course.attempts)
         except OSError:
             host.addresses = ()  # ask anew: perhaps it has moved
             raise

@@ -12,7 +12,7 @@ import os
 import socket
 import ssl
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, zip_longest
 from time import monotonic
@@ -25,7 +25,7 @@ from exporter.model import ConnectAttempt
 
 DELAY: Final = 0.25  # seconds until the next address is tried as well
 _MOST: Final = 16  # addresses tried for one connection
-_FORGET: Final = 600.0  # seconds for which it counts that an address was dead
+_FORGET: Final = 600.0  # seconds for which it counts what an address was
 _REMEMBERED: Final = 1000  # addresses
 # What our own system says of its routes tells less than what another machine answers.
 _NO_ROUTE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -50,14 +50,22 @@ def is_local(error: OSError) -> bool:
 
 
 class AddressMemory:
-    """Which addresses let us connect last, and which did not; for all that connect."""
+    """Which addresses let us connect last, and which did not; for all that connect.
 
-    def __init__(self) -> None:
+    Both are forgotten after ten minutes, what was good from when it was first preferred: else all
+    would go to one address for ever, and the order that a name server gives would spread nothing.
+    """
+
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+        self._now = now
         self._known: OrderedDict[tuple[str, int], tuple[bool, float]] = OrderedDict()
 
     def note(self, address: str, port: int, *, good: bool) -> None:
         """Note how one attempt ended."""
-        self._known[address, port] = (good, monotonic())
+        now = self._now()
+        was_good, since = self._known.get((address, port), (False, now))
+        kept = good and was_good and now - since <= _FORGET
+        self._known[address, port] = (good, since if kept else now)
         self._known.move_to_end((address, port))
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
@@ -70,10 +78,10 @@ class AddressMemory:
         good, unknown, dead = [], [], []
         for each in addresses:
             was_good, since = self._known.get((each[1], port), (None, 0.0))
-            if was_good:
-                good.append(each)
-            elif was_good is None or monotonic() - since > _FORGET:
+            if was_good is None or self._now() - since > _FORGET:
                 unknown.append(each)
+            elif was_good:
+                good.append(each)
             else:
                 dead.append(each)
         return (*_in_turn(good), *_in_turn(unknown), *_in_turn(dead))

@@ -83,7 +83,7 @@ class Resolver:
             return ((int(socket.AF_INET if literal.version == 4 else socket.AF_INET6), name),)
         known = self._known(name)
         try:
-            asked = self._ask(name)
+            asked = self.ask(name)
         except WorkersBusyError:
             if known is None:
                 raise
@@ -101,7 +101,7 @@ class Resolver:
         why = f"no answer about the name within {self._timeout:g} s"
         raise socket.gaierror(socket.EAI_AGAIN, why)
 
-    def _ask(self, name: str) -> Future[Addresses | OSError]:
+    def ask(self, name: str) -> Future[Addresses | OSError]:
         """Return the lookup of a name that is under way, or begin one. Raises WorkersBusyError."""
         with self._lock:
             asked = self._asked.get(name)
@@ -161,9 +161,9 @@ async def _wait_done(
     return asked.result() if asked.done() else None
 
 
-_NAMES: Final = Resolver()
+NAMES: Final = Resolver()
 
 
 async def resolve(name: str) -> Addresses:
     """Return all addresses of a name, each with its family. Raises OSError."""
-    return await _NAMES.resolve(name)
+    return await NAMES.resolve(name)

@@ -9,7 +9,8 @@ import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -121,29 +122,57 @@ def test_an_answer_nobody_asked_for_is_served_to_nobody(later: bool) -> None:
     assert [(answer.body, answer.new_connection) for answer in answers] == [(b"ok", True)] * 3
 
 
-def test_descriptors_of_ours_that_ran_out_are_our_own_fault() -> None:
-    """The other side is well: its reason is not ours, and neither is the domain."""
+@contextmanager
+def no_descriptor() -> Iterator[None]:
+    """Leave this process without a descriptor to open."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() - 1, before[1]))
+    taken = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for number in taken:
+            os.close(number)
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "exchange.invalid"])
+def test_descriptors_of_ours_that_ran_out_are_our_own_fault(name: str) -> None:
+    """The other side is well: its reason is not ours, and neither is the domain.
+
+    The system's resolver says of any name then that there is none.
+    """
 
     async def main() -> Reason:
         async with Server(say(OK)) as server, HttpClient() as client:
-            before = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() - 1, before[1]))
-            taken = []
-            try:
-                with suppress(OSError):
-                    while True:
-                        taken.append(os.dup(0))
-                with pytest.raises(FetchFailedError) as raised:
-                    await get(client, server.url)
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, before)
-                for number in taken:
-                    os.close(number)
+            url = server.url.replace("127.0.0.1", name)
+            with no_descriptor(), pytest.raises(FetchFailedError) as raised:
+                await get(client, url)
             return raised.value.reason
 
     reason = asyncio.run(main())
     assert reason is Reason.LOCAL_RESOURCE
     assert of_probe(reason) is Symptom.UNASKED
+
+
+@pytest.mark.parametrize(("stood_still", "reason"), [
+    (1.5, Reason.LOCAL_RESOURCE), (0.0, Reason.READ_TIMEOUT),
+])  # fmt: skip
+def test_a_timeout_that_came_late_is_our_own_fault(stood_still: float, reason: Reason) -> None:
+    """While our loop stands still an answer may come, and nobody looks."""
+
+    async def main() -> Reason:
+        async with Server(say(b"")) as server, HttpClient() as client:
+            loop = asyncio.get_running_loop()
+            loop.call_later(0.05, time.sleep, stood_still)  # which is the fault
+            with pytest.raises(FetchFailedError) as raised:
+                await get(client, server.url, timeout=0.2)
+            return raised.value.reason
+
+    assert asyncio.run(main()) is reason
 
 
 def test_flood_while_idle_stays_outside() -> None:

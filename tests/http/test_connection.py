@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from exporter.contracts import FetchFailedError
 from exporter.http.certificates import not_after
 from exporter.http.client import HttpClient
 from exporter.http.connection import AddressMemory, connect
+from exporter.http.resolver import Resolver
 from exporter.model import Answer, ConnectAttempt, Probed, Reason, Target
 from exporter.probes.failures import of_probe
 from tests.http.test_requests import CERTIFICATES, ENDS, OK, Server, get, say
@@ -150,6 +152,28 @@ def test_what_was_good_comes_first_and_what_was_dead_last() -> None:
     assert [name for _, name in memory.ordered(addresses, 80)] == ["dead", "unknown", "good"]
 
 
+def test_what_was_good_is_preferred_for_ten_minutes() -> None:
+    """However often it is used meanwhile: then the order of the name server counts again."""
+    now = [0.0]
+    memory = AddressMemory(lambda: now[0])
+    addresses = [(V4, "first"), (V4, "second")]
+
+    def order() -> str:
+        return memory.ordered(addresses, 443)[0][1]
+
+    memory.note("second", 443, good=True)
+    for now[0] in (1.0, 300.0, 600.0):
+        assert order() == "second"
+        memory.note("second", 443, good=True)
+    now[0] = 601.0
+    assert order() == "first"
+    memory.note("first", 443, good=True)
+    assert order() == "first"
+    memory.note("first", 443, good=False)
+    memory.note("second", 443, good=True)
+    assert order() == "second"
+
+
 # --- connections grow old -------------------------------------------------------------------------
 
 
@@ -167,6 +191,41 @@ def test_a_kept_connection_is_replaced_at_its_age() -> None:
     assert connections == 2
     answers, connections = asyncio.run(main(60.0))
     assert [each.new_connection for each in answers] == [True, False, False]
+
+
+@pytest.mark.parametrize("lookup", ["moves", "fails", "hangs"])
+def test_a_connection_to_where_its_name_was_is_given_up(lookup: str) -> None:
+    """A name is asked for again while its connection is in use, and no request waits for that."""
+    ended = threading.Event()
+    asked: list[str] = []
+
+    def names(name: str) -> tuple[tuple[int, str], ...]:
+        asked.append(name)
+        if len(asked) > 1 and lookup == "fails":
+            raise socket.gaierror(socket.EAI_AGAIN, "not now")
+        if len(asked) > 1 and lookup == "hangs":
+            ended.wait(10.0)
+        return ((V4, "127.0.0.1" if len(asked) == 1 else "127.0.0.2"),)
+
+    async def main() -> list[bool]:
+        reader = HttpClient(dns_ttl=0.0, names=Resolver(names))
+        async with Server(say(OK)) as server, reader as client:
+            url = server.url.replace("127.0.0.1", "moving.example")
+            answers = [await get(client, url) for _ in range(2)]
+            while len(asked) < 2:  # noqa: ASYNC110 - a thread of the resolver appends
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            if lookup == "moves":  # where nobody listens
+                with pytest.raises(FetchFailedError) as caught:
+                    await get(client, url)
+                assert [each.address for each in caught.value.attempts] == ["127.0.0.2"]
+            else:
+                answers.append(await get(client, url))
+        return [answer.new_connection for answer in answers]
+
+    found = asyncio.run(main())
+    ended.set()
+    assert found == [True, *[False] * (1 if lookup == "moves" else 2)]
 
 
 def test_a_certificate_that_expired_is_seen_on_a_kept_connection() -> None:

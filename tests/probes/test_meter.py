@@ -176,3 +176,15 @@ def test_a_mode_that_is_named_no_more_is_shown_no_more() -> None:
     assert samples(registry, family) == []
     assert samples(registry, start) == []
     assert value(registry, f'{incident}{{exchange="acme"}}') == 0
+
+
+def test_what_we_lack_ourselves_says_nothing_of_the_exchange() -> None:
+    """Such a probe is counted by its reason alone: no failure for the rules, and no success."""
+    registry = Registry()
+    meter = ProbeMeter(registry, "acme", "ping")
+    meter.probed(GOOD)
+    meter.probed(replace(GOOD, answer=None, reason=Reason.LOCAL_RESOURCE))
+    assert value(registry, f"exchange_probe_success{{{NAMES}}}") == 1
+    assert value(registry, f'exchange_probes_total{{{NAMES},outcome="failure"}}') == 0
+    failures = "exchange_probe_failures_total"
+    assert value(registry, f'{failures}{{{NAMES},reason="local_resource"}}') == 1
