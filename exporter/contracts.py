@@ -130,6 +130,18 @@ class VenueSite:
     stream_urls: tuple[str, ...]  # the first is preferred, the others are for failover
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeLists:
+    """Where a venue tells what each market of a class traded in a day, one list a class.
+
+    ``read`` gives it by symbol, or by `Market.alias`, in the quote currency.
+    """
+
+    paths: Mapping[Product, str]
+    read: Callable[[bytes], Mapping[str, float]]
+    weight: int = 1
+
+
 def _all_together(topic: str) -> str:
     return ""
 
@@ -170,6 +182,8 @@ class Venue:
     markets_path: str | None = None
     more_markets: Mapping[Product, tuple[str, ...]] = field(default_factory=dict)
     read_markets: Callable[[bytes], tuple[Market, ...]] | None = None
+    markets_weight: int = 1  # of one list
+    volumes: VolumeLists | None = None
     status_page: str | None = None  # base URL of a statuspage.io site
     # WebSocket
     stream_urls: tuple[str, ...]  # the first is preferred, the others are for failover

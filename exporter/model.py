@@ -164,11 +164,13 @@ class Market:
     """One tradable market: the venue's ``symbol`` and our ``instrument`` (``BTC-USDT``).
 
     ``product`` None: the class that BASE-QUOTE stands for at the venue, or what the name says.
+    ``alias`` is what other REST answers call it, where that is something else.
     """
 
     symbol: str
     instrument: str
     product: Product | None = None
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

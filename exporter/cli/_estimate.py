@@ -40,10 +40,11 @@ _VALUES: Mapping[str, int] = {
     "policy": len(known.Dropped),
     "source": len(known.MaintenanceSource),
     "domain": len(Domain),
+    "choice": len(known.MarketChoice),
     "detector": 4,  # three detectors and their ensemble
     "signal": 12,
     "alertmanager": 1,
-    "task": 13,
+    "task": 14,
     # Counted with what they belong to, or one for the whole program.
     **dict.fromkeys(("exchange", "endpoint", "stream", "queue", "channel", "symbol", "limit"), 1),
     **dict.fromkeys(("family", "target", "base_quote", "quote", "bound", "gate"), 1),
@@ -68,6 +69,8 @@ _OPT_IN = (
     known.STREAM_CROSS_CHECKS.name,
     known.TRADING_MODE.name,  # of the few venues that say
     known.MAINTENANCE_START.name,  # absent while none is announced
+    known.MARKETS.name,  # of exchanges with patterns
+    known.MARKETS_READ_TIME.name,
 )
 _PROCESS = 30  # process_* and python_* of the client library
 

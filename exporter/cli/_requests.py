@@ -9,6 +9,7 @@ from exporter import config as settings
 from exporter.config import Config, ExchangeConfig
 from exporter.config.units import format_duration
 from exporter.contracts import Venue
+from exporter.exchange import markets
 from exporter.flow.rate_limit import RateLimitRules
 from exporter.model import Channel
 from exporter.probes import schedule
@@ -45,6 +46,8 @@ def requests_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> Itera
         yield RequestKind(
             what=each.name, rate=1.0 / each.interval, weight=each.weight / each.interval
         )
+    if exchange.selections:
+        yield _lists(exchange, venue)
     if settings.status_page(exchange, venue) is not None:
         yield RequestKind(what="status page", rate=1.0 / PAGE_INTERVAL, weight=0.0, limited=False)
     yield RequestKind(
@@ -95,6 +98,7 @@ def rules_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Rat
     checked = any(stream.cross_check is not None for stream in exchange.streams)
     weights = [each.weight for each in settings.targets(exchange, venue, config.probes)]
     weights += [weight_of(venue, exchange.streams), cross_check.weight_of(venue, wanted=checked)]
+    weights.append(markets.weight_of(exchange, venue))
     return [
         limit_rules(limit, share, max(weights)) for limit in settings.rest_limits(exchange, venue)
     ]
@@ -115,6 +119,18 @@ def _probes(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Turn
         for each in targets
         if not each.apart  # it is charged to no limit
     ]
+
+
+def _lists(exchange: ExchangeConfig, venue: Venue) -> RequestKind:
+    """Return the lists of markets and volumes that patterns ask for."""
+    lists = settings.market_lists(exchange, venue, all_named=False)
+    volumes = settings.volume_lists(exchange, venue)
+    weight = len(lists) * venue.markets_weight
+    weight += 0 if venue.volumes is None else len(volumes) * venue.volumes.weight
+    every = exchange.symbols_refresh
+    return RequestKind(
+        what="lists of markets", rate=(len(lists) + len(volumes)) / every, weight=weight / every
+    )
 
 
 def _audits(exchange: ExchangeConfig, venue: Venue) -> Iterator[Turns]:

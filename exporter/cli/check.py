@@ -22,7 +22,7 @@ from exporter.cli import _online as online
 from exporter.cli import _promise as promise
 from exporter.cli import _requests as requests
 from exporter.cli import _venues
-from exporter.config import Config, ConfigError, placement
+from exporter.config import Config, ConfigError, ExchangeConfig, placement
 from exporter.config.units import duration, format_duration
 from exporter.http.proxy import ProxyError
 from exporter.model import QueuePolicy
@@ -37,7 +37,9 @@ is expanded (no ${VAR}); secrets come from {env: NAME} or {file: PATH} and must 
 
 With --shards=N it prints instead which exchanges each of N processes would watch.
 
-With --online it also asks each exchange for its markets, and rejects symbols that are not listed.
+With --online it also asks each exchange for its markets, and rejects symbols that are not listed;
+patterns come to the markets that they stand for now, and the cost is that of those (without it, of
+symbols_limit).
 Then it judges each exchange from this machine: name, connection and TLS, every endpoint, the clock,
 the headers of limits; and at each stream address it subscribes to one symbol of each channel and
 waits for the answer and the first message. Each fact is `as documented`, `different` or `not seen`;
@@ -109,7 +111,8 @@ def run(args: argparse.Namespace) -> int:
     if found.complaints:
         print("\n".join(found.complaints), file=sys.stderr)
     else:
-        print("\n".join([*report(args.file, config), *_judgement(found, judged)]))
+        lines = report(args.file, config, found.config.exchanges)
+        print("\n".join([*lines, *_judgement(found, judged)]))
     for each in found.unasked:
         print(f"could not be asked: {each}", file=sys.stderr)
     return _count(found.complaints) if found.complaints else status
@@ -131,6 +134,8 @@ def _document(
         "complaints": found.complaints,
         "unasked": found.unasked,
         "markets": {name: int(count) for name, count, _ in found.rows},
+        "symbols": {name: int(symbols) for name, _, symbols in found.rows},
+        "left_out": found.left_out,
     }
     return facts.as_json(judged, head)
 
@@ -140,6 +145,7 @@ def _judgement(found: online.Findings, judged: Sequence[facts.Judged]) -> list[s
     lines = []
     if found.rows:
         lines = ["", *aligned([("exchange", "markets", "symbols"), *found.rows], numbers=2)]
+    lines += ["", *(f"left out: {each}" for each in found.left_out)] if found.left_out else []
     if judged:
         lines += ["", *aligned(facts.table(judged), numbers=0)]
     if not facts.as_documented(judged):
@@ -179,12 +185,17 @@ async def _ask(
     async with HttpClient() as fetch:
         connect = partial(connection.connect, clock=clock)
         return found, await judge(
-            config, Means(fetch=fetch, connect=connect, clock=clock, wait=wait)
+            found.config, Means(fetch=fetch, connect=connect, clock=clock, wait=wait)
         )
 
 
-def report(file: str, config: Config) -> list[str]:
-    """Return the lines that describe a good config, warnings last."""
+def report(
+    file: str, config: Config, followed: Sequence[ExchangeConfig] | None = None
+) -> list[str]:
+    """Return the lines that describe a good config, warnings last.
+
+    ``followed`` are its exchanges with what their patterns stand for, once that is known.
+    """
     rows = [["exchange", "venue", "endpoints", "probes/s"]]
     rows[0] += ["streams", "connections", "subscriptions", "series", "told within"]
     limits = [["exchange", "limit", "we use", "may use", "venue allows"]]
@@ -192,8 +203,13 @@ def report(file: str, config: Config) -> list[str]:
     warnings: list[str] = []
     instruments: set[str] = set()
     sums = [0.0] * 6
-    for exchange in config.exchanges:
+    for exchange in followed or [settings.at_most(each) for each in config.exchanges]:
         venue = venues.within(config)(exchange.venue)
+        if exchange.selections and followed is None:
+            warnings.append(
+                f"{exchange.name}: its patterns are counted as {exchange.symbols_limit} markets, "
+                "the most that symbols_limit has room for; --online tells which they are"
+            )
         load = estimate.load_of(exchange, venue, config)
         figures = [
             load.endpoints,

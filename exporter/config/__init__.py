@@ -38,6 +38,13 @@ from exporter.config.kinds import (
 from exporter.config.kinds import (
     path as spelled,
 )
+from exporter.config.markets import (
+    FollowedMarkets,
+    at_most,
+    follow,
+    market_lists,
+    volume_lists,
+)
 from exporter.config.plan import (
     APART,
     book_weight,
@@ -87,6 +94,7 @@ __all__ = [
     "EndpointConfig",
     "ExchangeConfig",
     "ExpectConfig",
+    "FollowedMarkets",
     "GateConfig",
     "LimitsConfig",
     "LogConfig",
@@ -99,6 +107,7 @@ __all__ = [
     "StreamConfig",
     "StreamsConfig",
     "WindowConfig",
+    "at_most",
     "book_weight",
     "breaker_rules",
     "budget_share",
@@ -106,9 +115,11 @@ __all__ = [
     "connection_rules",
     "connections",
     "cut_timeouts",
+    "follow",
     "json_schema",
     "load",
     "load_placed",
+    "market_lists",
     "plain",
     "read",
     "rest_limits",
@@ -118,6 +129,7 @@ __all__ = [
     "subscriptions",
     "targets",
     "units",
+    "volume_lists",
     "watched",
     "windows",
 ]

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 from exporter.config import calendar, weights
 from exporter.config.endpoint import HEADER_NAME, NAME, EndpointConfig, ExpectConfig
+from exporter.config.instruments import INSTRUMENT, MARKET, SYMBOL
 from exporter.config.kinds import (
     Mistake,
     Place,
     Reading,
-    Schema,
     VenueName,
     boolean,
     choice,
@@ -32,45 +32,13 @@ from exporter.config.kinds import (
 from exporter.config.secret import Secret, SecretKind
 from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
 from exporter.config.signals import SIGNAL_TABLE, SignalConfig
-from exporter.config.tree import Node, Pairs
 from exporter.config.units import format_duration
 from exporter.contracts import Venue
-from exporter.instrument import LOOSE_PATTERN, PATTERN, Product, UnlistedError, VenueSymbol, meant
+from exporter.instrument import UnlistedError
 from exporter.model import Channel, QueuePolicy
+from exporter.selection import MarketSelection
 
-INSTRUMENT = text("an instrument such as BTC-USDT", PATTERN, meant, schema=LOOSE_PATTERN)
 FRAME = prose(10_000)
-SYMBOL = text("the venue's spelling of a symbol", r"[^\x00-\x1f\x7f]{1,64}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VenueSymbolConfig:
-    """A market by the venue's own symbol, whatever characters it has."""
-
-    venue_symbol: str = key(SYMBOL, REQUIRED, "The symbol, exactly as the venue writes it.")
-    product: Product | None = key(
-        member(Product), None, "Its class, if not what BASE-QUOTE is at the venue."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class InstrumentKind:
-    """An instrument by its name, or a market by the venue's own symbol."""
-
-    def read(self, reading: Reading, place: Place, node: Node) -> str:
-        """Return the name, or the symbol as it is. Raises RejectedError."""
-        if isinstance(node, Pairs):
-            found = Section(VenueSymbolConfig).read(reading, place, node)
-            return VenueSymbol(found.venue_symbol, found.product)
-        return INSTRUMENT.read(reading, place, node)
-
-    def schema(self, definitions: dict[str, Schema]) -> Schema:
-        """Return the JSON Schema of either."""
-        own = Section(VenueSymbolConfig).schema(definitions)
-        return {"anyOf": [INSTRUMENT.schema(definitions), own]}
-
-
-MARKET = InstrumentKind()
 CHANNEL = member(Channel, Channel.MESSAGES)
 
 
@@ -167,7 +135,9 @@ class StreamConfig:
         "Channels to subscribe to; of the default, those that the venue offers.",
     )
     symbols: tuple[str, ...] | None = key(
-        ListKind(MARKET, most=2000, least=1), None, "Instruments. Default: all of the exchange."
+        ListKind(MARKET, most=2000, least=1),
+        None,
+        "Instruments, or patterns. Default: all of the exchange.",
     )
     book: bool = key(
         boolean(),
@@ -284,7 +254,16 @@ class ExchangeConfig:
     symbols: tuple[str, ...] = key(
         ListKind(MARKET, most=2000),
         [],
-        "Instruments such as BTC-USDT, for streams and for {symbol} in paths.",
+        "Instruments such as BTC-USDT, for streams and for {symbol} in paths; patterns such as "
+        "`*-USDT` and `{top: 50, quote: USDT}` follow what the venue lists.",
+    )
+    symbols_limit: int = key(
+        integer(1, 2000),
+        100,
+        "Maximum number of instruments, where patterns stand among them; the rest is left out.",
+    )
+    symbols_refresh: float = key(
+        duration("10s", "1d"), "15m", "Interval at which the venue is asked for its markets."
     )
     symbol_overrides: Mapping[str, str] = key(
         TableKind(INSTRUMENT, SYMBOL, most=2000),
@@ -350,6 +329,18 @@ class ExchangeConfig:
         if not self.name:
             object.__setattr__(self, "name", self.venue)
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The instruments that are written down, and not looked up."""
+        return tuple(each for each in self.symbols if not isinstance(each, MarketSelection))
+
+    @property
+    def selections(self) -> tuple[MarketSelection, ...]:
+        """The patterns, of all streams."""
+        lists = (self.symbols, *(stream.symbols or () for stream in self.streams))
+        found = (each for each in chain.from_iterable(lists) if isinstance(each, MarketSelection))
+        return tuple(dict.fromkeys(found))
+
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of what the venue does not offer, and of streams without symbols."""
         venue = reading.venue_named(self.venue)
@@ -377,8 +368,18 @@ class ExchangeConfig:
         for row, stream in enumerate(self.streams):
             if stream is not None:
                 listed.append((("streams", row, "symbols"), stream.symbols or ()))
+        written = {n for _, names in listed for n in names if not isinstance(n, MarketSelection)}
+        patterns = any(isinstance(name, MarketSelection) for _, names in listed for name in names)
+        if patterns and len(written) > self.symbols_limit:
+            wrong = f"found {self.symbols_limit}, expected at least the {len(written)} instruments"
+            yield Mistake(("symbols_limit",), f"{wrong} that are named beside patterns")
         for place, names in listed:
             for number, name in enumerate(names):
+                if isinstance(name, MarketSelection):
+                    if wrong := _unlisted(name, venue):
+                        found = f"found {quoted(name)}, expected markets of {self.venue}"
+                        yield Mistake((*place, number), f"{found}: {wrong}")
+                    continue
                 if name in self.symbol_overrides:
                     continue
                 try:
@@ -407,8 +408,9 @@ class ExchangeConfig:
                     near = did_you_mean(endpoint.name, own)
                     offered = f"{self.venue}'s own endpoints ({', '.join(own) or 'it has none'})"
                     yield Mistake(place, wrong + offered + near)
-            if "{symbol}" in (path or endpoint.url or "") and not self.symbols:
+            if "{symbol}" in (path or endpoint.url or "") and not self.named:
                 wrong = "found {symbol}, expected symbols in the exchange to take the first of"
+                wrong += " (patterns are none)" if self.symbols else ""
                 yield Mistake((*place, "path"), wrong)
 
     def _status_page_mistakes(self, venue: Venue) -> Iterator[Mistake]:
@@ -461,6 +463,19 @@ class ExchangeConfig:
                     offered = ", ".join(venue.topics)
                     wrong = f'found "{channel}", expected a channel of {self.venue} ({offered})'
                     yield Mistake((*place, "channels", number), wrong)
+
+
+def _unlisted(wanted: MarketSelection, venue: Venue) -> str:
+    """Return why a venue cannot say which markets are meant; empty where it can."""
+    if venue.markets_path is None or venue.read_markets is None:
+        return "it lists no markets over REST"
+    products = wanted.products(venue.plain)
+    listed = {venue.plain, *venue.more_markets}
+    if not products & listed:
+        return f"it lists none of that class, only {' and '.join(sorted(listed))}"
+    if wanted.top and (venue.volumes is None or not products & venue.volumes.paths.keys()):
+        return "it tells no volumes over REST to compare them by"
+    return ""
 
 
 def _fetched(venue: Venue) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.config.endpoint import NAME
-from exporter.config.exchange import INSTRUMENT, ExchangeConfig
+from exporter.config.exchange import ExchangeConfig
+from exporter.config.instruments import INSTRUMENT
 from exporter.config.kinds import Mistake, Reading, choice, did_you_mean, duration, member, quoted
 from exporter.config.section import REQUIRED, ListKind, key
 from exporter.model import Channel, Need
+from exporter.selection import MarketSelection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ def gate_mistakes(
             symbol for name in gate.exchanges if name in known for symbol in _watched(known[name])
         )
         for place, symbol in enumerate(gate.symbols):
-            if symbol not in watched:
+            if symbol not in watched and not _looked_up(watched, symbol):
                 wrong = f"found {quoted(symbol)}, which none of its exchanges watches"
                 near = did_you_mean(symbol, watched)
                 yield Mistake(("gates", number, "symbols", place), wrong + near)
@@ -80,7 +82,11 @@ def _of_one(
     watched = _watched(exchange)
     if Need.FEED in gate.needs and not watched:
         yield ("needs",), f"found feed, but {exchange.name} has no streams"
-    elif gate.symbols and len(gate.exchanges) > 1 and not watched.keys() & set(gate.symbols):
+    elif (
+        gate.symbols
+        and len(gate.exchanges) > 1
+        and not any(name in watched or _looked_up(watched, name) for name in gate.symbols)
+    ):
         yield ("symbols",), f"found none that {exchange.name} watches"
     if Need.BOOK in gate.needs and not any(
         each and each.book and Channel.BOOK in each.channels for each in exchange.streams
@@ -95,6 +101,11 @@ def _of_one(
         asked = usual if exchange.endpoints is None else {each.name for each in own}
         if not clocked & asked and not any(each.clock for each in own):
             yield ("needs",), f"found clock, but no endpoint of {exchange.name} tells the time"
+
+
+def _looked_up(watched: Iterable[str], symbol: str) -> bool:
+    """Return whether a symbol may be among those that patterns stand for."""
+    return any(isinstance(each, MarketSelection) and each.covers(symbol) for each in watched)
 
 
 def _watched(exchange: ExchangeConfig) -> Mapping[str, None]:

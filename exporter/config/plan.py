@@ -29,6 +29,7 @@ from exporter.model import (
     Target,
     WatchedMarkets,
 )
+from exporter.selection import MarketSelection
 
 APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way
 _USUAL = VenueEndpoint(name="usual", path="/").interval
@@ -81,7 +82,7 @@ def plain(exchange: ExchangeConfig, venue: Venue) -> Product:
 
 def _about(url: str, exchange: ExchangeConfig, venue: Venue) -> str:
     """Fill in a URL about the exchange's first symbol, or about none."""
-    first = exchange.symbols[0] if exchange.symbols else ""
+    first = exchange.named[0] if exchange.named else ""
     name = symbol(exchange, venue, first) if first else ""
     category = venue.categories.get(product_of(first, plain(exchange, venue)), "")
     spelled = quote(name, safe="-_.:~")
@@ -213,8 +214,8 @@ def windows(exchange: ExchangeConfig) -> tuple[tuple[calendar.CalendarWindow, bo
 def watched(exchange: ExchangeConfig, venue: Venue) -> WatchedMarkets:
     """Return what an exchange watches, for notices to be matched with."""
     return WatchedMarkets(
-        instruments=exchange.symbols,
-        symbols=tuple(symbol(exchange, venue, each) for each in exchange.symbols),
+        instruments=exchange.named,
+        symbols=tuple(symbol(exchange, venue, each) for each in exchange.named),
         stream_url=next(iter((*exchange.stream_url, *venue.stream_urls)), ""),
     )
 
@@ -263,7 +264,7 @@ def subscriptions(
     venue: Venue,
     symbols: Mapping[str, str] | None = None,
 ) -> tuple[Subscription, ...]:
-    """Return a stream's subscriptions, channel by channel.
+    """Return a stream's subscriptions, channel by channel; none of what patterns stand for.
 
     ``symbols`` (instrument to the venue's spelling) is what discovery found; overrides win.
     """
@@ -292,6 +293,7 @@ def subscriptions(
         for channel in stream.channels
         if channel in venue.topics
         for instrument in instruments
+        if not isinstance(instrument, MarketSelection)
         for name in (spelled.get(instrument) or venue.symbol(instrument),)
     )
 

@@ -8,6 +8,8 @@ from functools import partial
 
 from exporter import config as settings
 from exporter.contracts import Venue
+from exporter.exchange import markets
+from exporter.exchange.markets import MarketFollower
 from exporter.flow.addresses import Addresses
 from exporter.flow.mailbox import Mailbox
 from exporter.metrics import families
@@ -18,8 +20,9 @@ from exporter.probes.failover import FailoverFetch
 from exporter.streams import cross_check
 from exporter.streams.cross_check import CrossChecks
 from exporter.streams.exchange_books import ExchangeBooks, weight_of
-from exporter.streams.exchange_streams import ExchangeStreams, StreamState
+from exporter.streams.exchange_streams import ExchangeStreams
 from exporter.streams.feed import Feed
+from exporter.streams.stream_state import StreamState
 
 
 class Exchange:
@@ -28,23 +31,28 @@ class Exchange:
     def __init__(
         self, configured: settings.ExchangeConfig, venue: Venue, around: ExchangeContext
     ) -> None:
-        self.name, self.venue = configured.name, venue
+        self.name, self.venue, self._settle = configured.name, venue, around.settle
         self._registry = registry = around.registry.scope()
         checked = any(stream.cross_check is not None for stream in configured.streams)
         heaviest = max(
             weight_of(venue, configured.streams),
             cross_check.weight_of(venue, wanted=checked),
             1 if venue.prelude is None else venue.prelude.weight,
+            markets.weight_of(configured, venue),
         )
         self.probing = ExchangeProbes(configured, venue, around, registry, heaviest)
         rest = settings.site(configured, venue).rest_urls
         addresses = Addresses(f"{self.name}/rest", rest, around.clock.monotonic)
         around = replace(around, fetch=FailoverFetch(around.fetch, rest[0], addresses))
-        self.books = ExchangeBooks(configured, venue, around, registry, self.probing)
-        self._checks = CrossChecks(configured, venue, around, registry, self.probing)
+        self.books = ExchangeBooks(configured, venue, around, self.probing)
+        self._checks = CrossChecks(configured, venue, around, self.probing)
         self._streams = ExchangeStreams(
             configured, venue, around, registry, self.probing, self.books, self._checks
         )
+        self.markets = MarketFollower(
+            configured, venue, around, registry, self.probing, self._follow
+        )
+        self._configured = configured
         self._mailbox: Mailbox[Callable[[], object], object] = Mailbox()
         self.domain: Domain | None = None  # where the fault lies, if anything fails
         self._domains = registry.gauges(families.FAULT_DOMAIN, self.name, values=Domain)
@@ -66,10 +74,24 @@ class Exchange:
         yield from self._streams.tasks()
         yield from self.books.tasks()
         yield from self._checks.tasks()
+        if self._configured.selections:
+            yield "markets", f"{self.name}/markets", self.markets.run
 
     def close(self) -> None:
         """Take every series of this exchange off the page."""
+        self._streams.close()
         self._registry.close()
+
+    async def change(self, configured: settings.ExchangeConfig) -> None:
+        """Watch other markets of the same exchange; what is watched before and after goes on."""
+        self._configured = configured
+        await self.markets.change(configured)
+
+    async def _follow(self, configured: settings.ExchangeConfig) -> None:
+        """Subscribe to the markets that this config names, and to no others."""
+        self.probing.watch(configured)
+        self._streams.follow(configured)
+        await self._settle()
 
     @property
     def feeds(self) -> Iterator[Feed]:
@@ -84,7 +106,8 @@ class Exchange:
     @property
     def begun(self) -> bool:
         """Return whether every endpoint and stream has had its first turn."""
-        return self.probing.begun and all(stream.counts for stream in self.streams)
+        begun = self.probing.begun and self.markets.tried
+        return begun and all(stream.counts for stream in self.streams)
 
     async def ask(self, question: Callable[[], object], timeout: float) -> object:
         """Have this exchange's own task do something; return what came of it.

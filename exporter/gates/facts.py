@@ -10,7 +10,7 @@ from exporter.exchange.exchange import Exchange
 from exporter.gates.decision import GateFact
 from exporter.model import Circuit, Need, SilenceVerdict, SubscriptionState, TradingMode
 from exporter.probes.exchange_probes import EndpointState
-from exporter.streams.exchange_streams import StreamState, WatchedSubscription
+from exporter.streams.stream_state import StreamState, WatchedSubscription
 
 _TURNS = 3.0  # intervals for which an endpoint's answer stands
 _LOOK = 3.0  # seconds for which stands what is known by looking, and not by an answer
@@ -53,6 +53,8 @@ def of_exchange(exchange: Exchange, wanted: Wanted, now: Moment) -> Iterator[Gat
         yield _clock(exchange, wanted.clock_offset, now)
     if Need.MODE in needs:
         yield _mode(exchange, now)
+    if needs & {Need.FEED, Need.BOOK}:
+        yield from _unlisted(exchange, wanted, now)
     for stream in exchange.streams if needs & {Need.FEED, Need.BOOK} else ():
         for topic, watch in stream.watches.items():
             if not _watched(watch, wanted.symbols):
@@ -70,6 +72,21 @@ def elsewhere(name: str, now: Moment) -> GateFact:
 
 def _watched(watch: WatchedSubscription, symbols: Collection[str]) -> bool:
     return not symbols or watch.feed.subscription.instrument in symbols
+
+
+def _unlisted(exchange: Exchange, wanted: Wanted, now: Moment) -> Iterator[GateFact]:
+    """Yield what is missing of markets that patterns stand for: a list, or one of them in it."""
+    markets = exchange.markets
+    need = Need.FEED if Need.FEED in wanted.needs else Need.BOOK
+    if not markets.known:
+        where = f"{exchange.name} markets"
+        yield _lacking(need, where, "not listed yet", now, good=None)
+    followed = {feed.subscription.instrument for feed in exchange.feeds}
+    for name in sorted(wanted.symbols - followed):
+        if markets.may_list(name):
+            yield _lacking(
+                need, f"{exchange.name} {name}", "not among the markets that are followed", now
+            )
 
 
 def _probe(exchange: Exchange, endpoint: EndpointState, now: Moment) -> GateFact:

@@ -530,6 +530,27 @@ QUOTE_BASIS = _gauge(
 # --- anomalies --------------------------------------------------------------------------------
 
 
+class MarketChoice(StrEnum):
+    """What became of a market that a pattern of the config stands for."""
+
+    FOLLOWED = "followed"
+    LEFT_OUT = "left_out"  # symbols_limit had no room for it
+
+
+MARKETS = _gauge(
+    "exchange_markets",
+    "Markets that the patterns in symbols stand for: followed, or left out because of "
+    "symbols_limit; absent where there are no patterns.",
+    "exchange",
+    "choice",
+)
+MARKETS_READ_TIME = _gauge(
+    "exchange_markets_read_timestamp_seconds",
+    "Time at which the exchange's list of markets was last read, for patterns in symbols.",
+    "exchange",
+)
+
+
 class Bound(StrEnum):
     """Where the ensemble's threshold lies around what it expects; the label ``bound``."""
 

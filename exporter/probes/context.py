@@ -25,6 +25,10 @@ Dial: TypeAlias = Callable[
 """Gives a way to open sockets whose frames wait within bounds and are reported to a meter."""
 
 
+async def settled() -> None:
+    """Start and stop nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeContext:
     """What all exchanges share. ``probed`` is told of every probe that ended."""
@@ -40,3 +44,4 @@ class ExchangeContext:
     bans: Bans
     post: DeadLetterSink = nowhere  # takes frames that could not be read
     spill: Callable[[SpillOrigin], Overflow] | None = None  # where there is a storage path
+    settle: Callable[[], Awaitable[None]] = settled  # runs what an exchange has to run since

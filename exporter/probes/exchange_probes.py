@@ -11,7 +11,7 @@ from functools import partial
 
 from exporter import config as settings
 from exporter.config import calendar
-from exporter.contracts import Endpoint, RestLimit, Venue
+from exporter.contracts import Endpoint, ReadStatus, RestLimit, Venue
 from exporter.flow import rate_limit
 from exporter.flow.breaker import Breaker
 from exporter.logs import SPARING
@@ -281,9 +281,16 @@ class ExchangeProbes:
             readers = probe.Readers(
                 fault=self._venue.fault,
                 clock=own.clock if own else None,
-                status=partial(own.status, watched=self._watched) if own and own.status else None,
+                status=partial(self._read_status, own.status) if own and own.status else None,
             )
         return EndpointState(target, Breaker(rules, meter.circuit), meter, readers, own, pace)
+
+    def watch(self, configured: settings.ExchangeConfig) -> None:
+        """Match what the venue says of itself with these markets from now on."""
+        self._watched = settings.watched(configured, self._venue)
+
+    def _read_status(self, read: ReadStatus, body: bytes) -> Maintenance:
+        return read(body, watched=self._watched)
 
     async def ask_now(self) -> None:
         """Probe every endpoint once, out of turn: something else of the exchange has failed.

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TASKS = ("probe", "stream", "book", "cross_check", "tick", "lag", "reload", "network", "status",
+_TASKS = ("probe", "stream", "book", "cross_check", "markets", "tick", "lag", "reload", "network",
+    "status",
     "state", "mailbox", "jobs", "deadletters", "web", "push", "nudge", "garbage",
     "gate")  # fmt: skip
 _NAMED = 20  # exchanges in the line at the start

@@ -26,7 +26,7 @@ from exporter.model import Probed
 from exporter.probes.exchange_probes import EndpointState
 from exporter.probes.probe import Readers, probe
 from exporter.streams.exchange_books import LocalBook
-from exporter.streams.exchange_streams import StreamState
+from exporter.streams.stream_state import StreamState
 
 if TYPE_CHECKING:
     from exporter.runtime.runtime import Runtime

@@ -114,6 +114,7 @@ class Runtime:
                 bans=self._bans,
                 post=self._post,
                 spill=spill,
+                settle=partial(self._fleet.settle, configured.name),
             )
             return Exchange(configured, venue, around)
 

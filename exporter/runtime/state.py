@@ -11,7 +11,7 @@ from exporter.exchange.exchange import Exchange
 from exporter.model import Verdict
 from exporter.probes.exchange_probes import EndpointState
 from exporter.streams.exchange_books import LocalBook
-from exporter.streams.exchange_streams import StreamState, WatchedSubscription
+from exporter.streams.stream_state import StreamState, WatchedSubscription
 from exporter.web import state as shown
 
 if TYPE_CHECKING:

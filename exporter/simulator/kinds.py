@@ -44,6 +44,7 @@ class FaultKind(StrEnum):
     PRICE_OFFSET = "price_offset"
     WIDE_SPREAD = "wide_spread"
     QUIET = "quiet"
+    DELISTED = "delisted"
     CLOCK_SKEW = "clock_skew"
 
 
@@ -280,6 +281,10 @@ RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
             meaning="few trade there, as at night: no fault, and no number is missing",
             filters=_PRICE,
             params={"share": Param(default=0.05, most=1.0, meaning="of the usual trades")},
+        ),
+        FaultKind.DELISTED: FaultRule(
+            meaning="markets are not listed: absent from lists, refused, and silent; no fault",
+            filters=_PRICE,
         ),
         FaultKind.CLOCK_SKEW: FaultRule(
             meaning="the venue's clock is off, in event times and in REST",

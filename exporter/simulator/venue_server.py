@@ -106,11 +106,14 @@ class VenueServer:
     def pair(self, symbol: str) -> Pair | None:
         """Find a market by the venue's spelling."""
         run = self._runs.get(symbol)
-        return run.pair if run else None
+        return run.pair if run and self._listed(run.pair) else None
 
     def pairs(self) -> Sequence[Pair]:
         """Return all markets."""
-        return [run.pair for run in self._runs.values()]
+        return [run.pair for run in self._runs.values() if self._listed(run.pair)]
+
+    def _listed(self, pair: Pair) -> bool:
+        return not (self.faults and self._covering(FaultKind.DELISTED, "book", pair))
 
     def common(self, pair: Pair) -> float:
         """Return the price that all venues share, without this one's noise and faults."""
@@ -333,6 +336,8 @@ class VenueServer:
         )
 
     def _afflicted(self, feed: SimulatedFeed, payloads: Sequence[bytes]) -> list[bytes]:
+        if not self._listed(feed.pair):
+            return []
         if self.strikes(FaultKind.MUTE, feed.channel, feed.pair):
             self.events["muted"] += len(payloads)
             return []

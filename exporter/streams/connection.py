@@ -138,9 +138,24 @@ class StreamConnection:
         }
 
     def reroute(self, topic: str, sink: Sink) -> None:
-        """Say where the events of one topic go from now on."""
-        watched, _ = self._routes[topic]
-        self._routes[topic] = (watched, sink)
+        """Say where the events of one topic go from now on, if it is still watched."""
+        if topic in self._routes:
+            watched, _ = self._routes[topic]
+            self._routes[topic] = (watched, sink)
+
+    def join(self, subscriptions: Sequence[Subscription], sink: Callable[[str], Sink]) -> None:
+        """Subscribe to more on this connection."""
+        self._subscriptions = (*self._subscriptions, *subscriptions)
+        self.session.join({one.topic: one.symbol for one in subscriptions})
+        for one in subscriptions:
+            self._routes[one.topic] = (self.session.watched[one.topic], sink(one.topic))
+
+    def leave(self, topics: Collection[str]) -> None:
+        """Leave some topics; what still comes of them is counted as unknown."""
+        self._subscriptions = tuple(one for one in self._subscriptions if one.topic not in topics)
+        self.session.leave(topics)
+        for topic in topics:
+            self._routes.pop(topic, None)
 
     async def read(self) -> None:
         """Take frames until the connection is lost, leaving turns to everyone else."""

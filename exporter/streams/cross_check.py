@@ -55,18 +55,22 @@ class CrossChecks:
         configured: settings.ExchangeConfig,
         venue: Venue,
         around: ExchangeContext,
-        registry: Registry,
         probing: ExchangeProbes,
     ) -> None:
         self._name, self._venue, self._around = configured.name, venue, around
-        self._registry, self._probing = registry, probing
+        self._probing = probing
         self._url = settings.site(configured, venue).rest_urls[0]
         self._watched: list[_Silent] = []
         # What refuses us is left alone for a while, as every endpoint is.
         self._breaker = Breaker(settings.breaker_rules(configured, "cross_check"))
 
     def add(
-        self, feed: Feed, liveness: Liveness, live: Callable[[], bool], every: float
+        self,
+        feed: Feed,
+        liveness: Liveness,
+        registry: Registry,
+        live: Callable[[], bool],
+        every: float,
     ) -> CrossChecked | None:
         """Watch one subscription; None where the venue's REST does not tell of its channel."""
         what = feed.subscription
@@ -74,9 +78,7 @@ class CrossChecks:
         if where is None:
             return None
         names = (what.exchange, what.channel, what.instrument)
-        verdicts = self._registry.counters(
-            families.STREAM_CROSS_CHECKS, *names, values=SilenceVerdict
-        )
+        verdicts = registry.counters(families.STREAM_CROSS_CHECKS, *names, values=SilenceVerdict)
         silent = _Silent(
             feed=feed,
             liveness=liveness,
@@ -87,6 +89,10 @@ class CrossChecks:
         )
         self._watched.append(silent)
         return silent.checked
+
+    def remove(self, feed: Feed) -> None:
+        """Watch one subscription no more."""
+        self._watched = [silent for silent in self._watched if silent.feed is not feed]
 
     def tasks(self) -> Iterator[Task]:
         """Yield everything that must run."""

@@ -140,11 +140,9 @@ class ExchangeBooks:
         configured: settings.ExchangeConfig,
         venue: Venue,
         around: ExchangeContext,
-        registry: Registry,
         probing: ExchangeProbes,
     ) -> None:
         self._name, self._venue, self._around = configured.name, venue, around
-        self._registry = registry
         self.books: list[LocalBook] = []
         limits = around.config.streams
         self._backoff = backoff.BackoffRules(base=limits.backoff_base, cap=limits.backoff_cap)
@@ -171,13 +169,17 @@ class ExchangeBooks:
     def add(
         self,
         feed: Feed,
+        registry: Registry,
         *,
         priced: bool,
         live: Callable[[], bool],
         renew: Callable[[], None],
         audit_every: float | None,
     ) -> LocalBook:
-        """Make the book of one subscription. Raises ValueError where the venue has no rules."""
+        """Make the book of one subscription, with its series in ``registry``.
+
+        Raises ValueError where the venue has no rules.
+        """
         rules, what, snapshots = self._venue.book, feed.subscription, self.snapshots
         if rules is None:
             raise ValueError(f"{self._venue.name} has no rules for books")
@@ -186,7 +188,7 @@ class ExchangeBooks:
             rules,
             self._venue,
             lambda sync: BookMeter(
-                self._registry,
+                registry,
                 what,
                 sync,
                 checksums=rules.checksum is not None,

@@ -2,142 +2,38 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from math import exp, isnan, nan
+from itertools import count
 from random import random, uniform
 
 from exporter import config as settings
-from exporter.contracts import Clock, ConnectionLostError, Venue
+from exporter.contracts import Venue
 from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.flow.dead_letters import LONGEST, DeadLetter
 from exporter.flow.overflow import SpillOrigin
 from exporter.metrics.children import HistogramChild
 from exporter.metrics.registry import Registry
-from exporter.model import (
-    Ack,
-    Channel,
-    Control,
-    Lost,
-    Maintenance,
-    QueuePolicy,
-    Subscription,
-    SubscriptionState,
-)
+from exporter.model import Channel, QueuePolicy, Subscription
 from exporter.probes.context import ExchangeContext, Task
 from exporter.probes.exchange_probes import ExchangeProbes
-from exporter.probes.failures import KEPT, StreamFailure, of_stream
 from exporter.streams.admission import ConnectAdmission
-from exporter.streams.connection import Sink, StreamListener
 from exporter.streams.cross_check import CrossChecks
-from exporter.streams.exchange_books import ExchangeBooks, LocalBook
+from exporter.streams.exchange_books import ExchangeBooks
 from exporter.streams.feed import Feed
 from exporter.streams.frames import SILENCE, spoken
 from exporter.streams.liveness import Liveness, Patience
 from exporter.streams.meter import ChannelMeter, FeedMeter
 from exporter.streams.meter import StreamMeter as StreamChildren
 from exporter.streams.session import Timing
-from exporter.streams.silence import CrossChecked
 from exporter.streams.stream import Stream, spread
+from exporter.streams.stream_state import StreamState, WatchedSubscription, listener
 from exporter.streams.superseded import superseding
 from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
 # A forced disconnect is not awaited: a successor is up some minutes before, not all at once.
 _ROLLOVER_MARGIN = (300.0, 900.0)
-
-_RATE_MEMORY = 10.0  # seconds after which an old message rate has lost 63 % of its weight
-
-
-@dataclass(slots=True)
-class WatchedSubscription:
-    """One subscription, how long it may be silent, and its messages a second of late."""
-
-    feed: Feed
-    liveness: Liveness
-    book: LocalBook | None = None
-    checked: CrossChecked | None = None  # where its silences are held against REST
-    rate: float = nan
-    _counted: int = 0
-    _looked: float | None = None
-
-    @property
-    def sink(self) -> Sink:
-        """Where the frame path hands its events to."""
-        return self.feed if self.book is None else self.book
-
-    @property
-    def stale_after(self) -> float:
-        """How long it may be silent, in seconds: as learnt, unless REST knows better."""
-        usual, patience = self.liveness.stale_after, self.liveness.patience
-        if self.checked is None:
-            return usual
-        return self.checked.stale_after(usual, patience.floor, self.feed.last)
-
-    def rearm(self, now: float) -> None:
-        """Begin anew at ``now`` (epoch seconds), for the subscription does."""
-        self.feed.rearm()
-        self.liveness.rearm(now)
-        if self.book is not None:
-            self.book.restart()
-
-    def update(self, now: float) -> None:
-        """Look once a tick; ``now`` in epoch seconds."""
-        self.liveness.update(self.feed.last, now)
-        if self.checked is not None:
-            self.checked.update(self.feed.count, self.liveness.last)
-        passed = now - (now if self._looked is None else self._looked)
-        if passed > 0.0:
-            rate = (self.feed.count - self._counted) / passed
-            share = 1.0 if isnan(self.rate) else 1.0 - exp(-passed / _RATE_MEMORY)
-            self.rate = rate if isnan(self.rate) else self.rate + share * (rate - self.rate)
-        self._counted, self._looked = self.feed.count, now
-
-
-@dataclass(slots=True)
-class StreamState:
-    """One connection's worth of subscriptions and what is known of it; ``watches`` by topic."""
-
-    name: str
-    watches: Mapping[str, WatchedSubscription]
-    stream: Stream | None = None  # set once it is made, for it takes this as its listener
-    connected: bool = False
-    since: float | None = None  # when that connection was made, epoch seconds
-    attempts: int = 0
-    losses: int = 0
-    lost: Lost | None = None  # why the last connection ended
-    counts: Mapping[SubscriptionState, int] = field(default_factory=dict)
-    failures: deque[StreamFailure] = field(default_factory=lambda: deque(maxlen=KEPT))
-
-    def subscription(self, topic: str) -> SubscriptionState:
-        """Say how far one subscription has come."""
-        return SubscriptionState.REQUESTED if self.stream is None else self.stream.state(topic)
-
-    @property
-    def address(self) -> str:
-        """The URL that it is connected to, or tries to."""
-        return "" if self.stream is None else self.stream.address
-
-    def refusal(self, topic: str) -> str:
-        """Return the venue's own words for refusing one subscription; empty where it does not."""
-        return "" if self.stream is None else self.stream.refusal(topic)
-
-    def live(self, topic: str) -> bool:
-        """Return whether the venue has agreed to one subscription on an open connection."""
-        agreed = (SubscriptionState.ACKED, SubscriptionState.LIVE)
-        return self.connected and self.subscription(topic) in agreed
-
-    def agreed(self, topic: str) -> bool:
-        """Return whether the venue owes us one subscription's data, silent though it may be."""
-        owed = (SubscriptionState.ACKED, SubscriptionState.LIVE, SubscriptionState.STALE)
-        return self.connected and self.subscription(topic) in owed
-
-    def renew(self, topic: str) -> None:
-        """Leave and join one topic."""
-        if self.stream is not None:
-            self.stream.resubscribe(topic)
 
 
 class ExchangeStreams:
@@ -174,14 +70,11 @@ class ExchangeStreams:
         wanted = [
             (each, settings.subscriptions(configured, each, venue)) for each in configured.streams
         ]
-        self._quoted = {
-            one.instrument for _, ones in wanted for one in ones if one.channel is Channel.QUOTES
-        }
+        self._parts: dict[str, list[StreamState]] = {}  # by the stream that is configured
+        self._quoted = _quoted(wanted)
         for stream, subscriptions in wanted:
-            parts = spread(subscriptions, venue)
-            for number, part in enumerate(parts, start=1):
-                name = stream.name if len(parts) == 1 else f"{stream.name}-{number}"
-                self._add(name, stream, part)
+            self._parts[stream.name] = []
+            self._connect(stream, subscriptions)
 
     @property
     def queue_waited(self) -> tuple[int, float]:
@@ -201,17 +94,83 @@ class ExchangeStreams:
             for watch in stream.watches.values():
                 watch.update(now)
 
+    def close(self) -> None:
+        """Take every series of the streams off the page."""
+        for state in self.streams:
+            for watch in state.watches.values():
+                watch.registry.close()
+            state.registry.close()
+
+    def follow(self, configured: settings.ExchangeConfig) -> None:
+        """Leave what is not subscribed to any more and join what is new; the others go on."""
+        wanted = [
+            (each, settings.subscriptions(configured, each, self._venue))
+            for each in configured.streams
+        ]
+        self._quoted = _quoted(wanted)
+        for stream, subscriptions in wanted:
+            states = self._parts[stream.name]
+            topics = {each.topic for each in subscriptions}
+            for state in tuple(states):
+                self._leave(state, [topic for topic in state.watches if topic not in topics])
+                if not state.watches:
+                    states.remove(state)
+                    self.streams.remove(state)
+                    state.registry.close()
+            known = {topic for state in states for topic in state.watches}
+            new = [each for each in subscriptions if each.topic not in known]
+            for state in states:
+                new = self._join(state, stream, new)
+            self._connect(stream, new)
+
+    def _leave(self, state: StreamState, topics: Sequence[str]) -> None:
+        if state.stream is not None and topics:
+            state.stream.leave(topics)
+        for topic in topics:
+            watch = state.watches.pop(topic)
+            if watch.book is not None:
+                self._books.books.remove(watch.book)
+            if watch.checked is not None:
+                self._checks.remove(watch.feed)
+            if watch.feed in self.priced:
+                self.priced.remove(watch.feed)
+            watch.registry.close()
+
+    def _join(
+        self, state: StreamState, wanted: settings.StreamConfig, new: Sequence[Subscription]
+    ) -> list[Subscription]:
+        """Join what a connection has room for; return the rest."""
+        of = next(iter(state.watches.values())).feed.subscription
+        route = self._venue.route(of.channel, of.product)
+        room = self._venue.topics_per_connection - len(state.watches)
+        fits = [one for one in new if self._venue.route(one.channel, one.product) == route]
+        topics = set(list(dict.fromkeys(one.topic for one in fits))[:room])
+        part = [one for one in fits if one.topic in topics]
+        if part and state.stream is not None:
+            watches = self._watch_all(state, wanted, part)
+            state.stream.join(part, {topic: watch.sink for topic, watch in watches.items()})
+        return [one for one in new if one not in part]
+
+    def _connect(self, stream: settings.StreamConfig, new: Sequence[Subscription]) -> None:
+        """Make as many connections as the venue asks for."""
+        states, parts = self._parts[stream.name], spread(new, self._venue)
+        used = {state.name for state in states}
+        alone = stream.name if not states and len(parts) == 1 else ""
+        names = (name for n in count(1) if (name := f"{stream.name}-{n}") not in used)
+        for part in parts:
+            states.append(self._add(alone or next(names), stream, part))
+
     def _add(
         self, name: str, wanted: settings.StreamConfig, part: tuple[Subscription, ...]
-    ) -> None:
-        limits, clock = self._around.config.streams, self._clock
+    ) -> StreamState:
+        limits, clock, registry = self._around.config.streams, self._clock, self._registry.scope()
         for each in part:
             if each.channel not in self._channels:
                 self._channels[each.channel] = ChannelMeter(self._registry, self.name, each.channel)
         policy = wanted.queue_policy or limits.queue_policy
         capacity = wanted.queue or limits.queue
         children = StreamChildren(
-            self._registry,
+            registry,
             self.name,
             name,
             clock=clock,
@@ -225,15 +184,8 @@ class ExchangeStreams:
         if policy is QueuePolicy.SPILL and self._around.spill is not None:
             origin = SpillOrigin(exchange=self.name, venue=self._venue.name, stream=name)
             spill = partial(self._around.spill, origin)
-        watches = {each.topic: self._watch(each, wanted) for each in part}
-        state = StreamState(name, watches)
-        if wanted.book and self._venue.book is not None:
-            self._build(state, wanted)
-        if wanted.cross_check is not None:
-            for topic, watch in watches.items():
-                watch.checked = self._checks.add(
-                    watch.feed, watch.liveness, partial(state.agreed, topic), wanted.cross_check
-                )
+        state = StreamState(name, {}, registry)
+        watches = self._watch_all(state, wanted, part)
         state.stream = Stream(
             f"{self.name}/{name}",
             venue,
@@ -256,9 +208,9 @@ class ExchangeStreams:
                 children.ping_rtt,
             ),
             clock=clock,
-            meter=_stream_meter(state, children, clock, partial(self._dead, name), self._said),
+            meter=listener(state, children, clock, partial(self._dead, name), self._said),
             sinks={topic: watch.sink for topic, watch in watches.items()},
-            stale_after=lambda topic: watches[topic].stale_after,
+            stale_after=lambda topic: state.watches[topic].stale_after,
             chance=random,
             admission=self._admission,
             urls=self._site.stream_urls,
@@ -268,6 +220,34 @@ class ExchangeStreams:
             timing=timing(limits, self._venue),
         )
         self.streams.append(state)
+        return state
+
+    def _watch_all(
+        self, state: StreamState, wanted: settings.StreamConfig, part: Sequence[Subscription]
+    ) -> dict[str, WatchedSubscription]:
+        """Watch some subscriptions of a connection, with their books and cross-checks."""
+        watches = {each.topic: self._watch(each, wanted) for each in part}
+        state.watches |= watches
+        for topic, watch in watches.items():
+            what = watch.feed.subscription
+            if wanted.book and self._venue.book is not None and what.channel is Channel.BOOK:
+                watch.book = self._books.add(
+                    watch.feed,
+                    watch.registry,
+                    priced=self._priced(what),
+                    live=partial(state.live, topic),
+                    renew=partial(state.renew, topic),
+                    audit_every=wanted.book_audit,
+                )
+            if wanted.cross_check is not None:
+                watch.checked = self._checks.add(
+                    watch.feed,
+                    watch.liveness,
+                    watch.registry,
+                    partial(state.agreed, topic),
+                    wanted.cross_check,
+                )
+        return watches
 
     def _watch(
         self, subscription: Subscription, wanted: settings.StreamConfig
@@ -288,12 +268,13 @@ class ExchangeStreams:
                 now,
             ),
             Liveness(patience, last=now),
+            self._registry.scope(),
         )
         priced = self._priced(subscription)
         if priced:
             self.priced.append(watch.feed)
         FeedMeter(
-            self._registry,
+            watch.registry,
             watch.feed,
             channel,
             priced=priced,
@@ -301,18 +282,6 @@ class ExchangeStreams:
             wall=self._clock.wall,
         )
         return watch
-
-    def _build(self, state: StreamState, wanted: settings.StreamConfig) -> None:
-        for topic, watch in state.watches.items():
-            what = watch.feed.subscription
-            if what.channel is Channel.BOOK:
-                watch.book = self._books.add(
-                    watch.feed,
-                    priced=self._priced(what),
-                    live=partial(state.live, topic),
-                    renew=partial(state.renew, topic),
-                    audit_every=wanted.book_audit,
-                )
 
     def _dead(self, stream: str, frame: bytes, error: Exception) -> None:
         """Have a frame written down that came to nothing."""
@@ -336,6 +305,15 @@ class ExchangeStreams:
         return what.channel is Channel.QUOTES
 
 
+def _quoted(
+    wanted: Iterable[tuple[settings.StreamConfig, Sequence[Subscription]]],
+) -> frozenset[str]:
+    """Return the instruments whose price comes from quotes."""
+    return frozenset(
+        one.instrument for _, ones in wanted for one in ones if one.channel is Channel.QUOTES
+    )
+
+
 def timing(limits: settings.StreamsConfig, venue: Venue) -> Timing:
     """Return how long a session waits for what, by the config and the venue's rules."""
     lifetime = venue.lifetime
@@ -344,75 +322,4 @@ def timing(limits: settings.StreamsConfig, venue: Venue) -> Timing:
         idle_after=limits.idle_timeout,
         refused_retry=2 * limits.backoff_cap,
         lifetime=None if lifetime is None else lifetime - uniform(*_ROLLOVER_MARGIN),
-    )
-
-
-def _stream_meter(
-    state: StreamState,
-    children: StreamChildren,
-    clock: Clock,
-    dead: Callable[[bytes, Exception], None],
-    said: Callable[[Maintenance], None],
-) -> StreamListener:
-    """Tell both the metrics and the state that pages show."""
-
-    def attempted(ok: bool) -> None:
-        state.attempts += 1
-        children.attempted(ok)
-
-    def connected(up: bool) -> None:
-        state.connected, state.since = up, clock.wall() if up else None
-        children.connected(up)
-        for watch in state.watches.values():
-            if not up and watch.book is not None:
-                watch.book.restart()
-            if not up and watch.checked is not None:
-                watch.checked.reset()
-
-    def lost(reason: Lost) -> None:
-        state.losses, state.lost = state.losses + 1, reason
-        children.lost(reason)
-
-    def failed(error: ConnectionLostError, lived: float | None) -> None:
-        if Lost.LOCAL_RESOURCE in (error.reason, state.lost):  # it never came to a connection
-            state.lost = error.reason
-        state.failures.append(of_stream(error, clock.wall(), lived))
-
-    def subscriptions(counts: Mapping[SubscriptionState, int]) -> None:
-        state.counts = counts
-        children.subscriptions(counts)
-
-    def armed(topic: str) -> None:
-        state.watches[topic].rearm(clock.wall())
-
-    def control(event: Ack | Control) -> None:
-        children.control(event)
-        if isinstance(event, Control) and event.maintenance is not None:
-            said(event.maintenance)
-        if isinstance(event, Ack) and event.depth is not None:
-            for topic in event.topics:
-                watch = state.watches.get(topic)
-                if watch is not None and watch.book is not None:
-                    watch.book.sync.agree(event.depth)
-
-    def missed(topics: Collection[str]) -> None:
-        for topic in topics:
-            book = state.watches[topic].book
-            if book is not None:
-                book.miss()
-
-    return StreamListener(
-        attempted=attempted,
-        connected=connected,
-        lost=lost,
-        subscriptions=subscriptions,
-        armed=armed,
-        control=control,
-        unknown=children.unknown,
-        unreadable=children.unreadable,
-        faulted=children.faulted,
-        processed=children.processed,
-        failed=failed,
-        missed=missed,
-        dead=dead,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -92,7 +92,8 @@ class Requests:
         ack_timeout: float,
         refused_retry: float,
     ) -> None:
-        self._venue, self._watched, self._symbols, self._blamed = venue, watched, symbols, blamed
+        self._venue, self._watched, self._blamed = venue, watched, blamed
+        self._symbols = dict(symbols)
         self._patience, self._refused_retry = ack_timeout, refused_retry
         self._queue: deque[_Request] = deque()
         self._asked: dict[int, _Request] = {}
@@ -125,6 +126,29 @@ class Requests:
         for group in groups.values():
             for start in range(0, len(group), size):
                 self._queue.append(_Request(tuple(group[start : start + size]), join))
+
+    def join(self, symbols: Mapping[str, str]) -> None:
+        """Ask for topics that are watched from now on, each with its symbol."""
+        self._symbols |= symbols
+        self.enqueue(tuple(symbols), join=True)
+
+    def leave(self, topics: Collection[str]) -> None:
+        """Forget topics that are watched no more, and leave those that were asked for."""
+        for request in (*self._queue, *self._asked.values()):
+            if request.join:
+                request.topics = tuple(each for each in request.topics if each not in topics)
+        self._queue = deque(each for each in self._queue if each.topics)
+        self._asked = {number: each for number, each in self._asked.items() if each.topics}
+        held = [
+            topic
+            for topic in topics
+            if self._watched[topic].asked is not None
+            and self._watched[topic].state is not SubscriptionState.REJECTED
+        ]
+        for topic in topics:
+            self._blamed.discard(topic)
+            self._symbols.pop(topic, None)
+        self.enqueue(held, join=False)
 
     def next_frame(self, now: float) -> str | None:
         """Take the next request of the queue; None: there is none, or it must wait."""

@@ -8,7 +8,7 @@ and on the `Watched` subscription once an event, and `Session.tick` looks at tho
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -170,6 +170,18 @@ class Session:
         known = tuple(topic for topic in topics if topic in self.watched)
         self._requests.enqueue(known, join=False)
         self._requests.enqueue(known, join=True)
+
+    def join(self, symbols: Mapping[str, str]) -> None:
+        """Watch more topics from now on; each with the venue's spelling of its symbol."""
+        self.watched |= {topic: Watched(topic) for topic in symbols}
+        self._requests.join(symbols)
+
+    def leave(self, topics: Collection[str]) -> None:
+        """Watch some topics no more."""
+        known = [topic for topic in topics if topic in self.watched]
+        self._requests.leave(known)
+        for topic in known:
+            del self.watched[topic]
 
     def counts(self) -> Mapping[SubscriptionState, int]:
         """Return how many subscriptions are in each state; all states are there."""

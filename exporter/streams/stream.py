@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil
 
@@ -99,11 +99,10 @@ class Stream:
     ) -> None:
         if venue.prelude is not None and fetch is None:
             raise ValueError(f"{venue.name} must be asked over REST before its stream is opened")
-        self._name, self._venue, self._subscriptions = name, venue, tuple(subscriptions)
-        self._symbols = {one.topic: one.symbol for one in subscriptions}
-        self._topics = tuple(self._symbols)
+        self._name, self._venue = name, venue
+        self._follow(subscriptions)
         self._connect, self._clock, self._meter = connect, clock, meter
-        self._sinks, self._stale_after, self._chance = sinks, stale_after, chance
+        self._sinks, self._stale_after, self._chance = dict(sinks), stale_after, chance
         self._admission = admission
         self._rest = 0.0  # seconds that the venue's last refusal asked for
         route = next((venue.route(one.channel, one.product) for one in subscriptions), ("", ""))
@@ -143,9 +142,8 @@ class Stream:
 
     def state(self, topic: str) -> SubscriptionState:
         """Say how far a topic has come on the connection that feeds the sinks."""
-        if self._link is None:
-            return SubscriptionState.REQUESTED
-        return self._link.session.watched[topic].state
+        watched = None if self._link is None else self._link.session.watched.get(topic)
+        return SubscriptionState.REQUESTED if watched is None else watched.state
 
     def refusal(self, topic: str) -> str:
         """Return the venue's own words for refusing a topic; empty where it does not."""
@@ -158,6 +156,37 @@ class Stream:
         if self._link is not None:
             self._link.session.resubscribe((topic,))
             self._meter.armed(topic)
+
+    def join(self, subscriptions: Sequence[Subscription], sinks: Mapping[str, Sink]) -> None:
+        """Subscribe to more, of the same route, on this connection and on all that come."""
+        self._sinks |= sinks
+        self._follow((*self._subscriptions, *subscriptions))
+        if self._link is not None:
+            passed = None if self._successor is None else self._successor[1].passed
+            self._link.join(
+                subscriptions,
+                lambda topic: _both(passed, sinks[topic]) if passed else sinks[topic],
+            )
+        if self._successor is not None:
+            successor, handover = self._successor
+            successor.join(subscriptions, lambda topic: handover.hold)
+        for topic in sinks:
+            self._meter.armed(topic)
+
+    def leave(self, topics: Collection[str]) -> None:
+        """Subscribe to some topics no more, on this connection and on all that come."""
+        self._follow([one for one in self._subscriptions if one.topic not in topics])
+        for link in (self._link, None if self._successor is None else self._successor[0]):
+            if link is not None:
+                link.leave(topics)
+        for topic in topics:
+            self._sinks.pop(topic, None)
+            self._blamed.discard(topic)
+
+    def _follow(self, subscriptions: Sequence[Subscription]) -> None:
+        self._subscriptions = tuple(subscriptions)
+        self._symbols = {one.topic: one.symbol for one in subscriptions}
+        self._topics = tuple(self._symbols)
 
     @contextmanager
     def tapped(self, take: Callable[[float, bytes], None]) -> Iterator[None]:
@@ -376,10 +405,10 @@ class Stream:
             self._meter.armed(topic)
         successor.missed = self._meter.missed
         for event, received in handover.release():
-            if isinstance(event, Data):
-                self._sinks[event.topic](event, received)
-            else:
+            if not isinstance(event, Data):
                 self._meter.missed(event)
+            elif sink := self._sinks.get(event.topic):  # None: it was left meanwhile
+                sink(event, received)
         until = self._clock.wall() + _SIFT_FOR
         successor.route(lambda topic: self._sift(successor, handover, topic, until))
 

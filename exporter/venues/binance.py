@@ -6,10 +6,11 @@ at a5e0bc3, read 2026-07-21; frames checked against traffic recorded in October 
 
 from __future__ import annotations
 
-from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact
-from exporter.instrument import speller
+from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
+from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
+from exporter.venues.families.volumes import read_binance
 
 VENUE = Venue(
     name="binance",
@@ -45,6 +46,8 @@ VENUE = Venue(
     ),
     markets_path="/api/v3/exchangeInfo",
     read_markets=wire.read_markets,
+    markets_weight=20,
+    volumes=VolumeLists(paths={Product.SPOT: "/api/v3/ticker/24hr"}, read=read_binance, weight=80),
     stream_urls=(
         "wss://stream.binance.com:9443/stream",
         "wss://stream.binance.com:443/stream",

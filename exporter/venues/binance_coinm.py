@@ -6,10 +6,11 @@ two share.
 
 from __future__ import annotations
 
-from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact
+from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
 from exporter.instrument import Product, speller
 from exporter.model import MARKET_DATA, Continuity
 from exporter.venues.families import binance as wire
+from exporter.venues.families.volumes import read_binance
 
 VENUE = Venue(
     name="binance_coinm",
@@ -31,6 +32,9 @@ VENUE = Venue(
     ),
     markets_path="/dapi/v1/exchangeInfo",
     read_markets=wire.read_markets,
+    volumes=VolumeLists(
+        paths={Product.INVERSE: "/dapi/v1/ticker/24hr"}, read=read_binance, weight=40
+    ),
     stream_urls=("wss://dstream.binance.com/stream",),
     connection_limit=wire.CONNECTION_LIMIT,
     topics=wire.FUTURES_TOPICS,

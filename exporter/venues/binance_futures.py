@@ -7,10 +7,11 @@ address was retired on 2026-04-23 and whose frames have not changed.
 
 from __future__ import annotations
 
-from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact
+from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
 from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
+from exporter.venues.families.volumes import read_binance
 
 VENUE = Venue(
     name="binance_futures",
@@ -39,6 +40,9 @@ VENUE = Venue(
     ),
     markets_path="/fapi/v1/exchangeInfo",
     read_markets=wire.read_markets,
+    volumes=VolumeLists(
+        paths={Product.LINEAR: "/fapi/v1/ticker/24hr"}, read=read_binance, weight=40
+    ),
     stream_urls=("wss://fstream.binance.com",),
     connection_limit=wire.CONNECTION_LIMIT,
     # A stream asked on the wrong route stays silent, so each channel names its own.

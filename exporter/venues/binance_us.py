@@ -5,10 +5,11 @@ Source: traffic of stream.binance.us recorded in October 2021; Binance's spot do
 
 from __future__ import annotations
 
-from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact
-from exporter.instrument import speller
+from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
+from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
+from exporter.venues.families.volumes import read_binance
 
 VENUE = Venue(
     name="binance_us",
@@ -31,6 +32,8 @@ VENUE = Venue(
     ),
     markets_path="/api/v3/exchangeInfo",
     read_markets=wire.read_markets,
+    markets_weight=20,
+    volumes=VolumeLists(paths={Product.SPOT: "/api/v3/ticker/24hr"}, read=read_binance, weight=80),
     stream_urls=("wss://stream.binance.us:9443/stream",),
     connection_limit=wire.CONNECTION_LIMIT,
     topics=wire.TOPICS,

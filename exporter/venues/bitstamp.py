@@ -20,6 +20,7 @@ from exporter.contracts import (
     SequenceRule,
     Venue,
     VenueFact,
+    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -31,7 +32,7 @@ from exporter.decoding import (
     reading,
     unreadable,
 )
-from exporter.instrument import speller
+from exporter.instrument import Product, speller
 from exporter.model import (
     Ack,
     Answer,
@@ -46,6 +47,7 @@ from exporter.model import (
     Side,
     Trade,
 )
+from exporter.venues.families.volumes import read_bitstamp
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
@@ -216,6 +218,7 @@ def read_markets(body: bytes) -> tuple[Market, ...]:
                 f"{row.base_currency}-{row.counter_currency}".upper()
                 if row.base_currency and row.counter_currency
                 else row.name.replace("/", "-"),
+                alias=row.name,
             )
             for row in msgspec.json.decode(body, type=list[_BitstampMarket])
             if row.trading == "Enabled" and row.market_type.upper() == "SPOT"
@@ -281,6 +284,7 @@ VENUE = Venue(
     ),
     markets_path="/api/v2/markets/",
     read_markets=read_markets,
+    volumes=VolumeLists(paths={Product.SPOT: "/api/v2/ticker/"}, read=read_bitstamp),
     status_page="https://status.bitstamp.net",
     stream_urls=("wss://ws.bitstamp.net",),
     topics={

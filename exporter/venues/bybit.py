@@ -25,6 +25,7 @@ from exporter.contracts import (
     Venue,
     VenueFact,
     VenueSite,
+    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -61,6 +62,7 @@ from exporter.model import (
     WatchedMarkets,
 )
 from exporter.venues.families import windows
+from exporter.venues.families.volumes import read_bybit
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
@@ -543,6 +545,13 @@ VENUE = Venue(
         ),
     },
     read_markets=read_markets,
+    volumes=VolumeLists(
+        paths={
+            product: f"/v5/market/tickers?category={product}"
+            for product in (Product.SPOT, Product.LINEAR, Product.INVERSE)
+        },
+        read=read_bybit,
+    ),
     other_rest_urls=("https://api.bytick.com",),
     regions=_REGIONS,
     stream_urls=("wss://stream.bybit.com/v5/public/spot",),

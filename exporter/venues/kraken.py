@@ -317,6 +317,7 @@ VENUE = Venue(
     rest_limits=family.REST_LIMITS,
     markets_path=family.MARKETS_PATH,
     read_markets=family.read_markets,
+    volumes=family.VOLUMES,
     status_page=family.STATUS_PAGE,
     stream_urls=("wss://ws.kraken.com/v2",),
     connection_limit=family.CONNECTION_LIMIT,

@@ -278,6 +278,7 @@ VENUE = Venue(
     rest_limits=family.REST_LIMITS,
     markets_path=family.MARKETS_PATH,
     read_markets=family.read_frozen_markets,
+    volumes=family.VOLUMES,
     status_page=family.STATUS_PAGE,
     stream_urls=("wss://ws.kraken.com",),
     connection_limit=family.CONNECTION_LIMIT,

@@ -22,6 +22,7 @@ from exporter.contracts import (
     Venue,
     VenueFact,
     VenueSite,
+    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -34,7 +35,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
-from exporter.instrument import speller
+from exporter.instrument import Product, speller
 from exporter.model import (
     EVERYTHING,
     Ack,
@@ -55,6 +56,7 @@ from exporter.model import (
     TradingMode,
     WatchedMarkets,
 )
+from exporter.venues.families.volumes import read_kucoin
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
@@ -449,6 +451,10 @@ VENUE = Venue(
     ),
     markets_path="/api/v2/symbols",
     read_markets=read_markets,
+    markets_weight=4,
+    volumes=VolumeLists(
+        paths={Product.SPOT: "/api/v1/market/allTickers"}, read=read_kucoin, weight=15
+    ),
     # Source: clients that name KuCoin EU's REST address (found 2026-11-30); its token names the
     # stream's.
     regions={"eu": VenueSite(rest_urls=("https://api.kucoin.eu",), stream_urls=())},

@@ -25,6 +25,7 @@ from exporter.contracts import (
     Venue,
     VenueFact,
     VenueSite,
+    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -59,6 +60,7 @@ from exporter.model import (
     WatchedMarkets,
 )
 from exporter.venues.families import windows
+from exporter.venues.families.volumes import read_okx
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
@@ -618,6 +620,14 @@ VENUE = Venue(
         ),
     },
     read_markets=read_markets,
+    volumes=VolumeLists(
+        paths={
+            Product.SPOT: "/api/v5/market/tickers?instType=SPOT",
+            Product.LINEAR: "/api/v5/market/tickers?instType=SWAP",
+            Product.INVERSE: "/api/v5/market/tickers?instType=SWAP",
+        },
+        read=read_okx,
+    ),
     status_page=None,  # www.okx.com/status is for people
     # Source of the second REST address and of both regions: a client's table of "Regional API
     # routing" (github.com/tiagosiebler/okx-api, README, read 2026-11-30). That port 443 serves

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -29,6 +29,7 @@ class Running:
     app: App
     simulator: Simulator
     url: str
+    wanted: list[settings.Config] = field(default_factory=list)  # a reload reads the last
 
     def exchange(self, name: str) -> Exchange:
         """Return one exchange."""
@@ -62,6 +63,16 @@ class Running:
                 if self.equal(name):
                     seen.add(self.pair(name).number)
                 await asyncio.sleep(0.002)
+
+    async def reload(self, config: settings.Config) -> dict[str, list[str]]:
+        """Have the program follow this config; return what came of it."""
+        self.wanted.append(config)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}/-/reload", raise_for_status=True) as reply,
+        ):
+            changes: dict[str, list[str]] = await reply.json()
+            return changes
 
     async def metrics(self) -> dict[str, float]:
         """Scrape the program; return its samples."""
@@ -109,33 +120,41 @@ async def running(
     shared: str = "",
     book_rate: float = 40.0,
     rate: float = 5.0,
+    listed: Sequence[str] = (INSTRUMENT,),
+    symbols: str = INSTRUMENT,
 ) -> AsyncIterator[Running]:
     """Run the program on some simulated venues until leaving.
 
-    ``exchange`` are keys of each exchange, ``shared`` those of the config, both as YAML.
+    ``exchange`` are keys of each exchange, ``shared`` those of the config, both as YAML;
+    ``listed`` is what the simulator trades, ``symbols`` what the program watches.
     """
     async with Simulator(
-        venue_names=names, symbols=(INSTRUMENT,), book_rate=book_rate, rate=rate
+        venue_names=names, symbols=listed, book_rate=book_rate, rate=rate
     ) as venue:
-        rows = [_row(venue, name, exchange) for name in names]
+        rows = [row(venue, name, exchange, symbols) for name in names]
         text = f"anomaly: {{enabled: false, tick: 100ms}}\n{shared}\nexchanges:\n"
         config = settings.read(text + "\n".join(rows), "test", venues.names(), venues.load)
         ports = asyncio.Queue[int]()
-        app = App(config, RunOptions(listen_address="127.0.0.1:0", ready=ports.put_nowait))
+        wanted = [config]
+        options = RunOptions(
+            listen_address="127.0.0.1:0", ready=ports.put_nowait, reload=lambda: wanted[-1]
+        )
+        app = App(config, options)
         async with asyncio.TaskGroup() as tasks:
             program = tasks.create_task(app.run())
             try:
                 async with asyncio.timeout(30.0):
                     port = await ports.get()
-                yield Running(app, venue, f"http://127.0.0.1:{port}")
+                yield Running(app, venue, f"http://127.0.0.1:{port}", wanted)
             finally:
                 program.cancel()
 
 
-def _row(simulator: Simulator, name: str, keys: str) -> str:
+def row(simulator: Simulator, name: str, keys: str, symbols: str = INSTRUMENT) -> str:
+    """Return the YAML of one exchange, with these ``keys`` too."""
     path = urlsplit(venues.load(name).stream_urls[0]).path
     rest, stream = simulator.rest_url(name), simulator.stream_url(name, path)
     return (
-        f"- {{venue: {name}, symbols: [{INSTRUMENT}], {keys}, "
+        f"- {{venue: {name}, symbols: [{symbols}], {keys}, "
         f"rest_url: '{rest}', stream_url: '{stream}'}}"
     )

@@ -10,8 +10,8 @@ import pytest
 from exporter import config as settings
 from exporter import venues
 from exporter.model import Channel, SilenceVerdict, SubscriptionState
-from exporter.streams.exchange_streams import WatchedSubscription
 from exporter.streams.silence import CrossChecked
+from exporter.streams.stream_state import WatchedSubscription
 from tests.runtime.running import Running, listing, running, wait_until
 
 KEYS = "endpoints: [], streams: [{channels: [trades], cross_check: 5s}]"

@@ -437,3 +437,63 @@ def test_live_means_that_data_came(steps: list[tuple[str, Any]]) -> None:
     sent = {value for verb, value in steps if verb == "data"}
     live = {topic for topic, w in drive.session.watched.items() if w.state is S.LIVE}
     assert live <= sent
+
+
+# --- joining and leaving ----------------------------------------------------------------------
+
+
+def test_a_topic_is_joined_and_left_on_an_open_connection() -> None:
+    """The others are not asked again; what was never asked for needs no leaving."""
+    drive = Drive(("t.A", "t.B"))
+    drive.run(1.0)
+    drive.agree()
+    drive.session.join({"t.C": "C", "t.D": "D"})
+    drive.session.leave(("t.A", "t.D"))
+    drive.run(1.0)
+    asked = [(request["do"], request["topics"]) for request in drive.requests()]
+    assert asked == [("join", ["t.A", "t.B"]), ("join", ["t.C"]), ("leave", ["t.A"])]
+    assert drive.states() == {"t.B": "acked", "t.C": "requested"}
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(TOPICS), st.booleans(), st.sampled_from((0.0, 0.05, 0.3))),
+        max_size=30,
+    ),
+    answered=st.booleans(),
+    numbered=st.booleans(),
+)
+def test_a_venue_ends_with_the_topics_that_are_watched(
+    steps: list[tuple[str, bool, float]], answered: bool, numbered: bool
+) -> None:
+    """Whatever was joined and left in whatever order, and whether its answers came in time."""
+    drive = Drive(("t.A", "t.B"), venue=toy.venue(answers_numbered=numbered))
+    served, done = set[str](), 0
+
+    def serve() -> None:
+        nonlocal done
+        for request in drive.requests()[done:]:
+            done += 1
+            change = served.update if request["do"] == "join" else served.difference_update
+            change(request["topics"])
+            drive.control(
+                Ack("ack", request=request["id"])
+                if numbered
+                else Ack("ack", topics=tuple(request["topics"]))
+            )
+
+    for topic, join, wait in steps:
+        there = topic in drive.session.watched
+        if join and not there:
+            drive.session.join({topic: topic[2:]})
+        elif there and not join:
+            drive.session.leave((topic,))
+        drive.run(wait)
+        if answered:
+            serve()
+    for _ in range(40):
+        drive.run(1.0)
+        serve()
+    assert not drive.of(Close)
+    assert served == set(drive.session.watched)
+    assert set(drive.states().values()) <= {"acked"}

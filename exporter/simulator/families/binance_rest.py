@@ -33,6 +33,7 @@ def routes(prefix: str, *, futures: bool) -> Mapping[str, Route]:
 def _day(pair: Pair, now: int, *, futures: bool) -> Mapping[str, object]:
     one, (number, _, price, size) = pair.listing, pair.print
     change = price - pair.day_open
+    turnover = float(one.size(pair.day_volume)) * float(one.price(price))
     row = {
         "symbol": one.symbol,
         "priceChange": one.price(change, PAD),
@@ -44,7 +45,7 @@ def _day(pair: Pair, now: int, *, futures: bool) -> Mapping[str, object]:
         "highPrice": one.price(pair.day_high, PAD),
         "lowPrice": one.price(pair.day_low, PAD),
         "volume": one.size(pair.day_volume, PAD),
-        "quoteVolume": "0.00000000",
+        "quoteVolume": f"{turnover:.8f}",
         "openTime": now - 86_400_000,
         "closeTime": now,
         "firstId": 0,

@@ -46,7 +46,7 @@ def _of(
     return checked
 
 
-def _ticker(desk: VenueServer, pair: Pair) -> object:
+def _ticker(desk: VenueServer, pair: Pair) -> dict[str, str]:
     one, last = pair.listing, pair.print[2]
     return {
         "ask": one.price(pair.asks.best), "bid": one.price(pair.bids.best),
@@ -56,6 +56,14 @@ def _ticker(desk: VenueServer, pair: Pair) -> object:
         "side": "0" if pair.print[1] else "1", "timestamp": str(desk.millis() // 1000),
         "volume": one.size(pair.day_volume, _SIZE), "vwap": one.price(last),
     }  # fmt: skip
+
+
+def _tickers(desk: VenueServer, query: Query) -> bytes:
+    return dump([
+        {**_ticker(desk, pair), "market": f"{pair.listing.base}/{pair.listing.quote}",
+         "pair": f"{pair.listing.base}/{pair.listing.quote}"}
+        for pair in desk.pairs()
+    ])  # fmt: skip
 
 
 def _rows(one: Listing, levels: Levels) -> list[list[str]]:
@@ -201,6 +209,7 @@ WIRE = VenueSpec(
     symbol=lambda instrument: instrument.replace("-", "").lower(),
     lists=lambda instruments: listed(instruments, "USD"),
     routes={
+        "/api/v2/ticker/": Route(answer=_tickers),
         "/api/v2/ticker/{symbol}/": Route(answer=_of(_ticker)),
         "/api/v2/order_book/{symbol}/": Route(answer=_of(_rest_book)),
         "/api/v2/order_book/{symbol}": Route(answer=_of(_rest_book)),

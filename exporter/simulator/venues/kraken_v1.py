@@ -198,7 +198,8 @@ def _operate(
     terms: Mapping[str, object] | None, number: Mapping[str, int],
 ) -> None:  # fmt: skip
     """Do one pair of a request; each gets a reply of its own."""
-    pair = session.desk.pair(name)
+    held = None if terms is None else session.feeds.get(f"{_title(terms)}:{name}")
+    pair = session.desk.pair(name) if held is None else held.pair  # a delisted one can be left
 
     def refuse(message: str) -> None:
         answer = {"errorMessage": message, "event": "subscriptionStatus", "pair": name[:40],

@@ -119,10 +119,16 @@ def _day(pair: Pair) -> Mapping[str, object]:
     return {"symbol": one.symbol, "buy": one.price(pair.bids.best),
             "sell": one.price(pair.asks.best), "changeRate": f"{change / pair.day_open:.4f}",
             "changePrice": one.price(change), "high": one.price(pair.day_high),
-            "low": one.price(pair.day_low), "vol": one.size(pair.day_volume), "volValue": "0",
+            "low": one.price(pair.day_low), "vol": one.size(pair.day_volume),
+            "volValue": _turnover(pair),
             "last": one.price(pair.print[2]), "averagePrice": one.price(pair.print[2]),
             "takerFeeRate": "0.001", "makerFeeRate": "0.001", "takerCoefficient": "1",
             "makerCoefficient": "1"}  # fmt: skip
+
+
+def _turnover(pair: Pair) -> str:
+    one = pair.listing
+    return f"{float(one.size(pair.day_volume)) * float(one.price(pair.print[2])):.8f}"
 
 
 def _all_tickers(desk: VenueServer, query: Query) -> bytes:

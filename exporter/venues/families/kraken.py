@@ -14,9 +14,9 @@ from zlib import crc32
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import CrossCheck, Endpoint, RestLimit
+from exporter.contracts import CrossCheck, Endpoint, RestLimit, VolumeLists
 from exporter.decoding import DOUBTFUL, Moment, ParseError, epoch, reading
-from exporter.instrument import Instrument
+from exporter.instrument import Instrument, Product
 from exporter.model import (
     EVERYTHING,
     Answer,
@@ -28,6 +28,7 @@ from exporter.model import (
     TradingMode,
     WatchedMarkets,
 )
+from exporter.venues.families.volumes import read_kraken
 
 REST_URL = "https://api.kraken.com"
 MARKETS_PATH = "/0/public/AssetPairs"
@@ -76,22 +77,30 @@ class _Pairs(Struct):
     result: dict[str, _KrakenFamilyPair]
 
 
-def _tradable(body: bytes) -> list[str]:
+def _tradable(body: bytes) -> list[tuple[str, str]]:
+    """Return the names of each pair on WebSocket v1 and in REST answers."""
     with reading("kraken pairs"):
-        pairs = msgspec.json.decode(body, type=_Pairs).result.values()
-        return [pair.wsname for pair in pairs if pair.wsname and pair.status == "online"]
+        pairs = msgspec.json.decode(body, type=_Pairs).result.items()
+        return [
+            (pair.wsname, name) for name, pair in pairs if pair.wsname and pair.status == "online"
+        ]
 
 
 def read_markets(body: bytes) -> tuple[Market, ...]:
     """Read the tradable markets in the spelling of WebSocket v2."""
-    symbols = [modern(wsname) for wsname in _tradable(body)]
-    return tuple(Market(symbol, symbol.replace("/", "-")) for symbol in symbols)
+    names = [(modern(wsname), alias) for wsname, alias in _tradable(body)]
+    return tuple(Market(symbol, symbol.replace("/", "-"), alias=alias) for symbol, alias in names)
 
 
 def read_frozen_markets(body: bytes) -> tuple[Market, ...]:
     """Read the tradable markets in the spelling of WebSocket v1."""
-    names = _tradable(body)
-    return tuple(Market(wsname, modern(wsname).replace("/", "-")) for wsname in names)
+    return tuple(
+        Market(wsname, modern(wsname).replace("/", "-"), alias=alias)
+        for wsname, alias in _tradable(body)
+    )
+
+
+VOLUMES = VolumeLists(paths={Product.SPOT: "/0/public/Ticker"}, read=read_kraken)
 
 
 class Notice(Struct):

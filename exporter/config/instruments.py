@@ -1,0 +1,66 @@
+# ruff: noqa: RUF009 - `key` gives a dataclass field, it is not evaluated later
+"""How markets are written down: by name, by the venue's symbol, by a pattern, by their volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exporter.config.kinds import Place, Reading, Schema, choice, integer, member, text
+from exporter.config.section import REQUIRED, Section, key
+from exporter.config.tree import Node, Pairs, Scalar
+from exporter.instrument import LOOSE_PATTERN, PATTERN, Product, VenueSymbol, meant
+from exporter.selection import MarketSelection
+
+INSTRUMENT = text("an instrument such as BTC-USDT", PATTERN, meant, schema=LOOSE_PATTERN)
+SYMBOL = text("the venue's spelling of a symbol", r"[^\x00-\x1f\x7f]{1,64}")
+_CHARACTERS = r"[^\s\x00-\x1f\x7f_/:,;'\"(){}\[\]<>\\|#%]"
+_WILDCARDS = rf"{_CHARACTERS}{{0,64}}[*?]{_CHARACTERS}{{0,64}}"
+_PATTERN = text("a pattern such as *-USDT", _WILDCARDS)
+_QUOTE = text("a currency such as USDT", r"[^\s\x00-\x1f\x7f\-_/:,;'\"(){}\[\]<>\\|#%?*]{1,30}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueSymbolConfig:
+    """A market by the venue's own symbol, whatever characters it has."""
+
+    venue_symbol: str = key(SYMBOL, REQUIRED, "The symbol, exactly as the venue writes it.")
+    product: Product | None = key(
+        member(Product), None, "Its class, if not what BASE-QUOTE is at the venue."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopMarketsConfig:
+    """The markets that trade most, as the venue's list of them says."""
+
+    top: int = key(integer(1, 2000), REQUIRED, "How many.")
+    by: str = key(choice("volume"), "volume", "What they are compared by: the volume of a day.")
+    quote: str = key(_QUOTE, REQUIRED, "Their quote currency, in which the volume is counted.")
+    product: Product | None = key(
+        member(Product), None, "Their class, if not what BASE-QUOTE is at the venue."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentKind:
+    """An instrument by its name, a market by the venue's symbol, or markets that are looked up."""
+
+    def read(self, reading: Reading, place: Place, node: Node) -> str:
+        """Return the name, the symbol as it is, or the selection. Raises RejectedError."""
+        if isinstance(node, Pairs):
+            if any(isinstance(name, Scalar) and name.text == "top" for name, _ in node.pairs):
+                top = Section(TopMarketsConfig).read(reading, place, node)
+                return MarketSelection(top=top.top, quote=top.quote, product=top.product)
+            found = Section(VenueSymbolConfig).read(reading, place, node)
+            return VenueSymbol(found.venue_symbol, found.product)
+        if isinstance(node, Scalar) and isinstance(node.value, str) and {*"*?"} & {*node.value}:
+            return MarketSelection(_PATTERN.read(reading, place, node))
+        return INSTRUMENT.read(reading, place, node)
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        """Return the JSON Schema of all of them."""
+        own = [Section(each).schema(definitions) for each in (VenueSymbolConfig, TopMarketsConfig)]
+        return {"anyOf": [INSTRUMENT.schema(definitions), _PATTERN.schema(definitions), *own]}
+
+
+MARKET = InstrumentKind()

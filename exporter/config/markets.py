@@ -1,0 +1,162 @@
+"""What patterns in ``symbols`` come to, once it is known which markets a venue lists."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from exporter.config.exchange import ExchangeConfig
+from exporter.config.plan import plain, symbol
+from exporter.contracts import Venue
+from exporter.instrument import Product, UnlistedError, VenueSymbol, parse, product_of
+from exporter.model import Market
+from exporter.selection import Candidate, MarketSelection, choose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowedMarkets:
+    """An exchange with the names of markets before its patterns, and what the bound left out.
+
+    ``symbols`` are the names that patterns came to, each with the venue's symbol.
+    """
+
+    configured: ExchangeConfig
+    symbols: Mapping[str, str]
+    left_out: tuple[str, ...]
+
+
+def market_lists(exchange: ExchangeConfig, venue: Venue, *, all_named: bool) -> tuple[str, ...]:
+    """Return the paths at which markets of the classes that are watched are listed.
+
+    ``all_named``: of the names that are written down too, and not of patterns alone.
+    """
+    if venue.markets_path is None:
+        return ()
+    own = plain(exchange, venue)
+    products = {each for one in exchange.selections for each in one.products(own)}
+    if all_named:
+        lists = (exchange.symbols, *(each.symbols or () for each in exchange.streams))
+        products |= {
+            product_of(name, own)
+            for name in chain.from_iterable(lists)
+            if not isinstance(name, MarketSelection)
+        }
+    paths = [venue.markets_path] if venue.plain in products else []
+    for product in sorted(products - {venue.plain}):
+        paths += venue.more_markets.get(product, ())
+    return tuple(dict.fromkeys(paths or [venue.markets_path]))
+
+
+def volume_lists(exchange: ExchangeConfig, venue: Venue) -> tuple[str, ...]:
+    """Return the paths at which the volumes are told that ``top`` asks for."""
+    if venue.volumes is None:
+        return ()
+    own, paths = plain(exchange, venue), venue.volumes.paths
+    products = {one.product or own for one in exchange.selections if one.top}
+    return tuple(dict.fromkeys(paths[each] for each in sorted(products) if each in paths))
+
+
+def follow(
+    exchange: ExchangeConfig,
+    venue: Venue,
+    markets: Iterable[Market],
+    volumes: Mapping[str, float],
+    before: Collection[str],
+) -> FollowedMarkets:
+    """Name the markets that patterns stand for, as many as ``symbols_limit`` has room for.
+
+    ``volumes`` by symbol. ``before`` are the symbols that the patterns came to last.
+    """
+    own = plain(exchange, venue)
+    candidates = [each for market in markets if (each := _candidate(market, volumes, own))]
+    lists = (exchange.symbols, *(each.symbols or () for each in exchange.streams))
+    written = dict.fromkeys(
+        name for name in chain.from_iterable(lists) if not isinstance(name, MarketSelection)
+    )
+    taken = {(symbol(exchange, venue, name), product_of(name, own)): name for name in written}
+    found, left_out = dict[str, str](), dict[str, None]()
+    overrides = dict(exchange.symbol_overrides)
+
+    def expand(names: Sequence[str]) -> tuple[str, ...]:
+        patterns = [each for each in names if isinstance(each, MarketSelection)]
+        chosen = dict.fromkeys(each for each in names if each not in patterns)
+        for wanted in patterns:
+            for name, market in choose(wanted, candidates, own, before):
+                there = taken.get((market.symbol, market.product))
+                if there is None and len(taken) >= exchange.symbols_limit:
+                    left_out[name] = None
+                    continue
+                if there is None:
+                    there = _spelled(name, market, venue, own, overrides)
+                    taken[market.symbol, market.product] = there
+                    found[there] = market.symbol
+                chosen[there] = None
+        return (*chosen, *patterns)
+
+    symbols = expand(exchange.symbols)
+    streams = tuple(
+        each if each.symbols is None else replace(each, symbols=expand(each.symbols))
+        for each in exchange.streams
+    )
+    return FollowedMarkets(
+        configured=replace(exchange, symbols=symbols, streams=streams, symbol_overrides=overrides),
+        symbols=found,
+        left_out=tuple(left_out),
+    )
+
+
+def at_most(exchange: ExchangeConfig) -> ExchangeConfig:
+    """Return an exchange with as many markets beside its patterns as the bound has room for.
+
+    For what it may cost, before anybody was asked.
+    """
+    if not exchange.selections:
+        return exchange
+    products = [one.product for one in exchange.selections if one.product]
+    markets = [
+        VenueSymbol(f"market {number}", products[0] if products else None)
+        for number in range(exchange.symbols_limit)
+    ]
+
+    def filled(names: Sequence[str]) -> tuple[str, ...]:
+        named = tuple(name for name in names if not isinstance(name, MarketSelection))
+        patterns = [name for name in names if isinstance(name, MarketSelection)]
+        return (*named, *(markets[len(named) :] if patterns else ()), *patterns)
+
+    return replace(
+        exchange,
+        symbols=filled(exchange.symbols),
+        streams=tuple(
+            each if each.symbols is None else replace(each, symbols=filled(each.symbols))
+            for each in exchange.streams
+        ),
+    )
+
+
+def _candidate(market: Market, volumes: Mapping[str, float], own: Product) -> Candidate | None:
+    """Return a market under the names that it may have here; None where it has none."""
+    name = market.instrument
+    if not (market.symbol.isprintable() and 0 < len(market.symbol) <= 64):
+        return None  # it would become a label
+    product = market.product or product_of(name, own)
+    names = [name] if parse(name) else [market.symbol]
+    if product is own is not Product.SPOT and name.endswith("-PERP"):
+        names.append(name.removesuffix("-PERP"))  # BASE-QUOTE stands for it, too
+    volume = volumes.get(market.symbol, volumes.get(market.alias, 0.0))
+    return Candidate(tuple(names), market.symbol, product, volume)
+
+
+def _spelled(
+    name: str, market: Candidate, venue: Venue, own: Product, overrides: dict[str, str]
+) -> str:
+    """Return how a market is written down, so that its subscription comes to its symbol."""
+    if parse(name) is None or product_of(name, own) is not market.product:
+        return VenueSymbol(market.symbol, market.product)
+    try:
+        if venue.symbol(name) == market.symbol:
+            return name
+    except UnlistedError:
+        pass
+    overrides[name] = market.symbol
+    return name

@@ -1,0 +1,221 @@
+"""Follows the markets that patterns in ``symbols`` stand for, as the venue lists them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from random import random, uniform
+from typing import TypeVar
+
+from exporter import config as settings
+from exporter.contracts import Venue
+from exporter.decoding import ParseError
+from exporter.flow import backoff
+from exporter.flow.breaker import Breaker
+from exporter.metrics import families
+from exporter.metrics.registry import Registry
+from exporter.model import Market, Probed, Skip, Target
+from exporter.probes import probe
+from exporter.probes.context import ExchangeContext
+from exporter.probes.discovery import LONGEST_LIST, TIMEOUT
+from exporter.probes.exchange_probes import ExchangeProbes
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 60.0  # seconds that a question waits for room in the limits
+_FIRST_RETRY = 5.0  # seconds at most, doubling, until a list that was not had is asked for again
+_JITTER = 0.1  # of the interval: exchanges are not all asked at once
+_NAMED = 20  # markets in one line of the log
+
+T = TypeVar("T")
+
+
+class MarketFollower:
+    """Keeps the markets of one exchange as its patterns want them. `run` asks and applies.
+
+    ``apply`` subscribes to what a config names and leaves the rest; it must not fail.
+    """
+
+    def __init__(
+        self,
+        configured: settings.ExchangeConfig,
+        venue: Venue,
+        around: ExchangeContext,
+        registry: Registry,
+        probing: ExchangeProbes,
+        apply: Callable[[settings.ExchangeConfig], Awaitable[None]],
+    ) -> None:
+        self._name, self._configured, self._venue = configured.name, configured, venue
+        self._around, self._probing, self._apply = around, probing, apply
+        self._url = settings.site(configured, venue).rest_urls[0]
+        # What refuses us is left alone for a while, as every endpoint is.
+        self._breaker = Breaker(settings.breaker_rules(configured, "markets"))
+        self._registry = registry
+        self._markets: list[Market] | None = None
+        self._volumes: Mapping[str, float] = {}
+        self._doubted = False  # the last list had lost most of what is followed
+        self.followed = settings.follow(configured, venue, (), {}, ())
+        self.tried = not configured.selections
+
+    @property
+    def known(self) -> bool:
+        """Return whether it is known what the patterns stand for; true where there are none."""
+        return self._markets is not None or not self._configured.selections
+
+    def may_list(self, name: str) -> bool:
+        """Return whether a market of this name may be one that the patterns stand for."""
+        return any(each.covers(name) for each in self._configured.selections)
+
+    async def run(self) -> None:
+        """Ask for the lists again and again, and follow them, until cancelled."""
+        state = backoff.BackoffState()
+        while True:
+            every = self._configured.symbols_refresh
+            done = await self.refresh()
+            self.tried = True
+            wait: float | None = every * uniform(1.0 - _JITTER, 1.0 + _JITTER)
+            if done:
+                state = backoff.BackoffState()
+            else:
+                rules = backoff.BackoffRules(base=min(_FIRST_RETRY, every), cap=every)
+                state, wait = backoff.step(state, 0.0, rules, random())
+            await self._around.clock.sleep(every if wait is None else wait)
+
+    async def change(self, configured: settings.ExchangeConfig) -> None:
+        """Follow other patterns or names from now on, by the lists that are known."""
+        self._configured = configured
+        await self._follow()
+
+    async def refresh(self) -> bool:
+        """Ask for all lists; return whether all came, and are followed."""
+        configured, venue = self._configured, self._venue
+        if venue.read_markets is None:
+            return False
+        markets: list[Market] = []
+        for path in settings.market_lists(configured, venue, all_named=False):
+            part = await self._ask(path, venue.markets_weight, venue.read_markets)
+            if part is None:
+                return False
+            markets += part
+        volumes: dict[str, float] = {}
+        for path in settings.volume_lists(configured, venue) if venue.volumes else ():
+            assert venue.volumes is not None  # noqa: S101 - as just asked
+            told = await self._ask(path, venue.volumes.weight, venue.volumes.read)
+            if told is None:
+                return False
+            volumes |= told
+        if self._lost_most(markets) and not self._doubted:
+            self._doubted = True
+            log.warning("markets_doubted exchange=%s listed=%d", self._name, len(markets))
+            return False
+        self._doubted = False
+        self._markets, self._volumes = markets, volumes
+        await self._follow()
+        if configured.selections:
+            time = self._registry.gauge(families.MARKETS_READ_TIME, self._name)
+            time.set(self._around.clock.wall())
+        return True
+
+    def _lost_most(self, markets: Sequence[Market]) -> bool:
+        """Return whether most of what is followed is not listed: a list may be cut, or empty."""
+        listed = {market.symbol for market in markets}
+        followed = self.followed.symbols.values()
+        gone = sum(symbol not in listed for symbol in followed)
+        return gone > 1 and 2 * gone > len(followed)
+
+    async def _follow(self) -> None:
+        before = self.followed
+        self.followed = found = settings.follow(
+            self._configured,
+            self._venue,
+            self._markets or (),
+            self._volumes,
+            frozenset(before.symbols.values()),
+        )
+        self._show()
+        new = [name for name in found.symbols if name not in before.symbols]
+        gone = [name for name in before.symbols if name not in found.symbols]
+        if new or gone or found.left_out != before.left_out:
+            log.info(
+                "markets_followed exchange=%s count=%d new=%s gone=%s",
+                self._name, len(found.symbols), _some(new), _some(gone),
+            )  # fmt: skip
+        if found.left_out and found.left_out != before.left_out:
+            log.warning(
+                "markets_left_out exchange=%s count=%d symbols_limit=%d symbols=%s",
+                self._name,
+                len(found.left_out),
+                self._configured.symbols_limit,
+                _some(found.left_out),
+            )
+        if found.configured != before.configured:
+            await self._apply(found.configured)
+
+    def _show(self) -> None:
+        if self._configured.selections:
+            counts = {
+                families.MarketChoice.FOLLOWED: len(self.followed.symbols),
+                families.MarketChoice.LEFT_OUT: len(self.followed.left_out),
+            }
+            for choice, number in counts.items():
+                self._registry.gauge(families.MARKETS, self._name, choice).set(number)
+
+    async def _ask(self, path: str, weight: int, read: Callable[[bytes], T]) -> T | None:
+        """Ask for one list within the venue's limits; None where none came."""
+        target = Target(
+            exchange=self._name,
+            endpoint="markets",
+            url=self._url + path,
+            timeout=TIMEOUT,
+            body_limit=LONGEST_LIST,
+            weight=weight,
+        )
+        found: list[T] = []
+
+        def report(done: Probed) -> None:
+            if done.answer is not None:
+                self._probing.answered(done.answer, target.url)
+            if done.answer is None or done.reason is not None:
+                log.warning(
+                    "markets_not_read exchange=%s reason=%s detail=%r",
+                    self._name, done.reason, done.detail[:200],
+                )  # fmt: skip
+                return
+            try:
+                found.append(read(done.answer.body))
+            except ParseError as error:
+                log.warning(
+                    "markets_unreadable exchange=%s reason=%r", self._name, str(error)[:200]
+                )
+
+        def skipped(target: Target, skip: Skip) -> None:
+            log.info("markets_not_asked exchange=%s reason=%s", self._name, skip)
+
+        await probe.once(
+            target,
+            fetch=self._around.fetch,
+            clock=self._around.clock,
+            readers=probe.Readers(fault=self._venue.fault),
+            slots=self._around.slots,
+            gates=probe.Gates(
+                breaker=self._breaker,
+                budgets=self._probing.allowances,
+                online=self._around.online,
+            ),
+            listeners=probe.Listeners(report=report, skipped=skipped),
+            patience=_PATIENCE,
+        )
+        return found[0] if found else None
+
+
+def weight_of(configured: settings.ExchangeConfig, venue: Venue) -> int:
+    """Return the weight of the heaviest list that patterns ask for, 1 where there are none."""
+    if not configured.selections:
+        return 1
+    volumes = venue.volumes if settings.volume_lists(configured, venue) else None
+    return max(venue.markets_weight, 1 if volumes is None else volumes.weight)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ",".join(names[:_NAMED]) or "-"
+    return f"{shown},+{len(names) - _NAMED}" if len(names) > _NAMED else shown

@@ -1,0 +1,185 @@
+"""What is known of one connection's worth of subscriptions, and of each of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from math import exp, isnan, nan
+
+from exporter.contracts import Clock, ConnectionLostError
+from exporter.metrics.registry import Registry
+from exporter.model import Ack, Control, Lost, Maintenance, SubscriptionState
+from exporter.probes.failures import KEPT, StreamFailure, of_stream
+from exporter.streams.connection import Sink, StreamListener
+from exporter.streams.exchange_books import LocalBook
+from exporter.streams.feed import Feed
+from exporter.streams.liveness import Liveness
+from exporter.streams.meter import StreamMeter
+from exporter.streams.silence import CrossChecked
+from exporter.streams.stream import Stream
+
+_RATE_MEMORY = 10.0  # seconds after which an old message rate has lost 63 % of its weight
+
+
+@dataclass(slots=True)
+class WatchedSubscription:
+    """One subscription, how long it may be silent, and its messages a second of late."""
+
+    feed: Feed
+    liveness: Liveness
+    registry: Registry  # its own part, to be closed with it
+    book: LocalBook | None = None
+    checked: CrossChecked | None = None  # where its silences are held against REST
+    rate: float = nan
+    _counted: int = 0
+    _looked: float | None = None
+
+    @property
+    def sink(self) -> Sink:
+        """Where the frame path hands its events to."""
+        return self.feed if self.book is None else self.book
+
+    @property
+    def stale_after(self) -> float:
+        """How long it may be silent, in seconds: as learnt, unless REST knows better."""
+        usual, patience = self.liveness.stale_after, self.liveness.patience
+        if self.checked is None:
+            return usual
+        return self.checked.stale_after(usual, patience.floor, self.feed.last)
+
+    def rearm(self, now: float) -> None:
+        """Begin anew at ``now`` (epoch seconds), for the subscription does."""
+        self.feed.rearm()
+        self.liveness.rearm(now)
+        if self.book is not None:
+            self.book.restart()
+
+    def update(self, now: float) -> None:
+        """Look once a tick; ``now`` in epoch seconds."""
+        self.liveness.update(self.feed.last, now)
+        if self.checked is not None:
+            self.checked.update(self.feed.count, self.liveness.last)
+        passed = now - (now if self._looked is None else self._looked)
+        if passed > 0.0:
+            rate = (self.feed.count - self._counted) / passed
+            share = 1.0 if isnan(self.rate) else 1.0 - exp(-passed / _RATE_MEMORY)
+            self.rate = rate if isnan(self.rate) else self.rate + share * (rate - self.rate)
+        self._counted, self._looked = self.feed.count, now
+
+
+@dataclass(slots=True)
+class StreamState:
+    """One connection's worth of subscriptions and what is known of it; ``watches`` by topic."""
+
+    name: str
+    watches: dict[str, WatchedSubscription]
+    registry: Registry  # its own part, to be closed with it
+    stream: Stream | None = None  # set once it is made, for it takes this as its listener
+    connected: bool = False
+    since: float | None = None  # when that connection was made, epoch seconds
+    attempts: int = 0
+    losses: int = 0
+    lost: Lost | None = None  # why the last connection ended
+    counts: Mapping[SubscriptionState, int] = field(default_factory=dict)
+    failures: deque[StreamFailure] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    def subscription(self, topic: str) -> SubscriptionState:
+        """Say how far one subscription has come."""
+        return SubscriptionState.REQUESTED if self.stream is None else self.stream.state(topic)
+
+    @property
+    def address(self) -> str:
+        """The URL that it is connected to, or tries to."""
+        return "" if self.stream is None else self.stream.address
+
+    def refusal(self, topic: str) -> str:
+        """Return the venue's own words for refusing one subscription; empty where it does not."""
+        return "" if self.stream is None else self.stream.refusal(topic)
+
+    def live(self, topic: str) -> bool:
+        """Return whether the venue has agreed to one subscription on an open connection."""
+        agreed = (SubscriptionState.ACKED, SubscriptionState.LIVE)
+        return self.connected and self.subscription(topic) in agreed
+
+    def agreed(self, topic: str) -> bool:
+        """Return whether the venue owes us one subscription's data, silent though it may be."""
+        owed = (SubscriptionState.ACKED, SubscriptionState.LIVE, SubscriptionState.STALE)
+        return self.connected and self.subscription(topic) in owed
+
+    def renew(self, topic: str) -> None:
+        """Leave and join one topic."""
+        if self.stream is not None:
+            self.stream.resubscribe(topic)
+
+
+def listener(
+    state: StreamState,
+    children: StreamMeter,
+    clock: Clock,
+    dead: Callable[[bytes, Exception], None],
+    said: Callable[[Maintenance], None],
+) -> StreamListener:
+    """Tell both the metrics and the state that pages show."""
+
+    def attempted(ok: bool) -> None:
+        state.attempts += 1
+        children.attempted(ok)
+
+    def connected(up: bool) -> None:
+        state.connected, state.since = up, clock.wall() if up else None
+        children.connected(up)
+        for watch in state.watches.values():
+            if not up and watch.book is not None:
+                watch.book.restart()
+            if not up and watch.checked is not None:
+                watch.checked.reset()
+
+    def lost(reason: Lost) -> None:
+        state.losses, state.lost = state.losses + 1, reason
+        children.lost(reason)
+
+    def failed(error: ConnectionLostError, lived: float | None) -> None:
+        if Lost.LOCAL_RESOURCE in (error.reason, state.lost):  # it never came to a connection
+            state.lost = error.reason
+        state.failures.append(of_stream(error, clock.wall(), lived))
+
+    def subscriptions(counts: Mapping[SubscriptionState, int]) -> None:
+        state.counts = counts
+        children.subscriptions(counts)
+
+    def armed(topic: str) -> None:
+        if topic in state.watches:  # else it was left meanwhile
+            state.watches[topic].rearm(clock.wall())
+
+    def control(event: Ack | Control) -> None:
+        children.control(event)
+        if isinstance(event, Control) and event.maintenance is not None:
+            said(event.maintenance)
+        if isinstance(event, Ack) and event.depth is not None:
+            for topic in event.topics:
+                watch = state.watches.get(topic)
+                if watch is not None and watch.book is not None:
+                    watch.book.sync.agree(event.depth)
+
+    def missed(topics: Collection[str]) -> None:
+        for topic in topics:
+            watch = state.watches.get(topic)  # None: it was left meanwhile
+            if watch is not None and watch.book is not None:
+                watch.book.miss()
+
+    return StreamListener(
+        attempted=attempted,
+        connected=connected,
+        lost=lost,
+        subscriptions=subscriptions,
+        armed=armed,
+        control=control,
+        unknown=children.unknown,
+        unreadable=children.unreadable,
+        faulted=children.faulted,
+        processed=children.processed,
+        failed=failed,
+        missed=missed,
+        dead=dead,
+    )
