@@ -344,6 +344,22 @@ _UNUSUAL = Row(
             most=1,
             width=12,
         ),
+        series(
+            "Markets of patterns",
+            """Markets that the patterns in symbols stand for; dashed, the age of the venue's list.
+            Bad is any that is left out, for symbols_limit had no room, and a list that is older
+            than symbols_refresh. Empty where all symbols are named.""",
+            Query(
+                "max by (exchange, choice) (exchange_markets{@exchange})",
+                "{{exchange}} {{choice}}",
+            ),
+            Query(
+                "time() - max by (exchange) (exchange_markets_read_timestamp_seconds{@exchange})",
+                "{{exchange}} list read (s ago)",
+            ),
+            none="all symbols are named",
+            width=24,
+        ),
     ],
 )
 

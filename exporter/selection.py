@@ -29,10 +29,16 @@ class MarketSelection(str):
     top: int
 
     def __new__(
-        cls, pattern: str = "", *, top: int = 0, quote: str = "", product: Product | None = None
+        cls,
+        pattern: str = "",
+        *,
+        top: int = 0,
+        by: str = "volume",
+        quote: str = "",
+        product: Product | None = None,
     ) -> MarketSelection:
         """Make one of a pattern, or of a number of markets."""
-        text = pattern or f"top {top} by volume in {quote}" + (f" ({product})" if product else "")
+        text = pattern or f"top {top} by {by} in {quote}" + (f" ({product})" if product else "")
         made = super().__new__(cls, text)
         made.top, made.quote, made.product = top, quote, product
         return made

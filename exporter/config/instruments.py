@@ -50,7 +50,7 @@ class InstrumentKind:
         if isinstance(node, Pairs):
             if any(isinstance(name, Scalar) and name.text == "top" for name, _ in node.pairs):
                 top = Section(TopMarketsConfig).read(reading, place, node)
-                return MarketSelection(top=top.top, quote=top.quote, product=top.product)
+                return MarketSelection(top=top.top, by=top.by, quote=top.quote, product=top.product)
             found = Section(VenueSymbolConfig).read(reading, place, node)
             return VenueSymbol(found.venue_symbol, found.product)
         if isinstance(node, Scalar) and isinstance(node.value, str) and {*"*?"} & {*node.value}:

@@ -177,12 +177,7 @@ class Registry:
         self._release(family.name, labels)
 
     def close(self) -> None:
-        """Take away every child and callback of this scope that no other scope holds too.
-
-        What is sampled is sampled once more before: counters of others may depend on it.
-        """
-        for callback in self._refreshers:
-            callback()
+        """Take away every child and callback of this scope that no other scope holds too."""
         for name, labels in self._owned:
             self._release(name, labels)
         for callback in self._refreshers:

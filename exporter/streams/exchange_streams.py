@@ -134,6 +134,8 @@ class ExchangeStreams:
                 self._checks.remove(watch.feed)
             if watch.feed in self.priced:
                 self.priced.remove(watch.feed)
+            if watch.meter is not None:
+                watch.meter.refresh()  # what came since the last scrape counts
             watch.registry.close()
 
     def _join(
@@ -273,7 +275,7 @@ class ExchangeStreams:
         priced = self._priced(subscription)
         if priced:
             self.priced.append(watch.feed)
-        FeedMeter(
+        watch.meter = FeedMeter(
             watch.registry,
             watch.feed,
             channel,

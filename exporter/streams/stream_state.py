@@ -15,7 +15,7 @@ from exporter.streams.connection import Sink, StreamListener
 from exporter.streams.exchange_books import LocalBook
 from exporter.streams.feed import Feed
 from exporter.streams.liveness import Liveness
-from exporter.streams.meter import StreamMeter
+from exporter.streams.meter import FeedMeter, StreamMeter
 from exporter.streams.silence import CrossChecked
 from exporter.streams.stream import Stream
 
@@ -29,6 +29,7 @@ class WatchedSubscription:
     feed: Feed
     liveness: Liveness
     registry: Registry  # its own part, to be closed with it
+    meter: FeedMeter | None = None
     book: LocalBook | None = None
     checked: CrossChecked | None = None  # where its silences are held against REST
     rate: float = nan

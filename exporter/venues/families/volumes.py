@@ -69,11 +69,11 @@ class _BybitDays(Struct):
     category: str = "spot"
 
 
-class _BybitTickers(Struct):
+class _BybitVolumes(Struct):
     result: _BybitDays
 
 
-def _bybit(body: _BybitTickers) -> Iterable[tuple[str, float]]:
+def _bybit(body: _BybitVolumes) -> Iterable[tuple[str, float]]:
     # Inverse contracts are of one US dollar, and their turnover is in the base currency.
     inverse = body.result.category == "inverse"
     for row in body.result.rows:
@@ -87,11 +87,11 @@ class _OkxDay(Struct):
     last: Figure = None
 
 
-class _OkxTickers(Struct):
+class _OkxVolumes(Struct):
     data: list[_OkxDay]
 
 
-def _okx(body: _OkxTickers) -> Iterable[tuple[str, float]]:
+def _okx(body: _OkxVolumes) -> Iterable[tuple[str, float]]:
     for row in body.data:
         price = 1.0 if row.instType == "SPOT" else number(row.last)
         yield row.instId, number(row.volCcy24h) * price
@@ -106,7 +106,7 @@ class _KuCoinDays(Struct):
     ticker: list[_KuCoinDay]
 
 
-class _KuCoinTickers(Struct):
+class _KuCoinVolumes(Struct):
     data: _KuCoinDays
 
 
@@ -115,11 +115,11 @@ class _KrakenDay(Struct):
     p: tuple[Figure, ...] = ()  # the mean price, likewise
 
 
-class _KrakenTickers(Struct):
+class _KrakenVolumes(Struct):
     result: dict[str, _KrakenDay]
 
 
-def _kraken(body: _KrakenTickers) -> Iterable[tuple[str, float]]:
+def _kraken(body: _KrakenVolumes) -> Iterable[tuple[str, float]]:
     for name, row in body.result.items():
         yield name, number(row.v[-1] if row.v else 0.0) * number(row.p[-1] if row.p else 0.0)
 
@@ -139,9 +139,9 @@ def read_bitstamp(content: bytes) -> dict[str, float]:
         }
 
 
-read_bybit = _read("bybit", _BybitTickers, _bybit)
-read_okx = _read("okx", _OkxTickers, _okx)
-read_kucoin = _read("kucoin", _KuCoinTickers, lambda body: [
+read_bybit = _read("bybit", _BybitVolumes, _bybit)
+read_okx = _read("okx", _OkxVolumes, _okx)
+read_kucoin = _read("kucoin", _KuCoinVolumes, lambda body: [
     (row.symbol, number(row.volValue)) for row in body.data.ticker
 ])  # fmt: skip
-read_kraken = _read("kraken", _KrakenTickers, _kraken)
+read_kraken = _read("kraken", _KrakenVolumes, _kraken)
