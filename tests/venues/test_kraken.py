@@ -220,8 +220,8 @@ def test_symbols_lose_the_old_names_of_two_coins() -> None:
     assert V2.read_markets is not None
     assert V1.read_markets is not None
     body = bodies("kraken")["markets"]
-    assert V2.read_markets(body)[-1] == Market("BTC/USD", "BTC-USD")
-    assert V1.read_markets(body)[-1] == Market("XBT/USD", "BTC-USD")
+    assert V2.read_markets(body)[-1] == Market("BTC/USD", "BTC-USD", alias="XXBTZUSD")
+    assert V1.read_markets(body)[-1] == Market("XBT/USD", "BTC-USD", alias="XXBTZUSD")
     assert (V2.symbol("DOGE-EUR"), V1.symbol("DOGE-EUR")) == ("DOGE/EUR", "XDG/EUR")
     # The last pair of the body may only be cancelled in, and no dark pool has a name here.
     assert all(market.instrument != "DOGE-USD" for market in V2.read_markets(body))
