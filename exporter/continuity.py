@@ -113,6 +113,32 @@ class Sequence:
         self.last = None
 
 
+class ConnectionNumbers:
+    """Numbers that run over all frames of one connection, and what was wrong with them so far."""
+
+    __slots__ = ("backward", "gaps", "last", "pairs")
+
+    def __init__(self) -> None:
+        self.last: int | None = None
+        self.pairs = self.gaps = self.backward = 0
+
+    def follow(self, number: int) -> int:
+        """Take the next frame's number; return how many are missing before it.
+
+        One that was taken already says nothing: a frame may be read twice.
+        """
+        previous, self.last = self.last, number
+        if previous is None or number == previous:
+            return 0
+        self.pairs += 1
+        if number < previous:
+            self.backward += 1
+            return 0
+        missing = number - previous - 1
+        self.gaps += missing > 0
+        return missing
+
+
 def bind(rules: Iterable[SequenceRule]) -> dict[str, tuple[Sequence, ...]]:
     """Return one topic's own sequences, by the label of the messages that they follow."""
     found: dict[str, tuple[Sequence, ...]] = {}

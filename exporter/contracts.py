@@ -98,7 +98,8 @@ class BookRules:
     ``levels`` decodes `Depth.levels` into (bids, asks) of (price, size): floats, or the wire's
     text where there is a ``checksum``. ``depth`` is how many levels a side the venue sends and
     forgets beyond, unless its `Ack` says otherwise; None: all of them. ``weight`` is what one
-    snapshot by REST costs of the venue's limits.
+    snapshot by REST costs of the venue's limits. ``whole``: every message tells all of the book,
+    and is news, not only the first.
     """
 
     levels: Callable[[Depth], tuple[Sequence[tuple[object, ...]], Sequence[tuple[object, ...]]]]
@@ -107,17 +108,20 @@ class BookRules:
     checksum: Callable[[Sequence[tuple[str, str]], Sequence[tuple[str, str]]], int] | None = None
     depth: int | None = None
     weight: int = 1
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossCheck:
     """Where REST shows whether a channel of a symbol had anything to say, one request each.
 
-    ``spell`` turns the streams' spelling of a symbol into the REST API's.
+    ``spell`` turns the streams' spelling of a symbol into the REST API's. ``body``, where the
+    question is posted, makes what is sent as JSON.
     """
 
     path: str  # joined to the base URL; {symbol} and {lower} stand for the symbol
     read: Callable[[bytes], MarketState]
+    body: Callable[[str], object] | None = None
     spell: Callable[[str], str] = str
     weight: int = 1
 
@@ -195,6 +199,9 @@ class Venue:
     unsubscribe: Callable[[Sequence[str], int], str]
     parse: Callable[[bytes], tuple[Event, ...]]
     decode: Callable[[bytes], bytes] | None = None  # undoes the venue's own compression, bounded
+    # For frames that only what came before on their connection explains (numbers of channels):
+    # makes the reader of one connection. `parse` then reads a frame as the first of its connection.
+    begin: Callable[[], Callable[[bytes], tuple[Event, ...]]] | None = None
     sequences: tuple[SequenceRule, ...] = ()
     book: BookRules | None = None
     cross_checks: Mapping[Channel, CrossCheck] = field(default_factory=dict)
@@ -229,6 +236,11 @@ class Venue:
     edition: str = ""  # of a definition: another whenever its file is
     checked: str = "documentation"  # "recording", "documentation" or "unsure"
     unsure: tuple[str, ...] = ()
+
+    def reader(self) -> Callable[[bytes], tuple[Event, ...]]:
+        """Return what turns the frames of one connection, as they were received, into events."""
+        parse, decode = self.parse if self.begin is None else self.begin(), self.decode
+        return parse if decode is None else lambda frame: parse(decode(frame))
 
     def route(self, channel: Channel, product: Product) -> tuple[str, str]:
         """Return what tells one kind of connection from another: a category, and a path."""

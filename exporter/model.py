@@ -135,6 +135,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     ``reply`` is a frame to send back at once; ``ready`` opens a connection that must be welcomed
     first; ``reconnect`` announces that the server will soon close; ``data`` tells market data that
     gives no event of ours: a quote with an empty side, a documented channel that nobody asks for.
+    ``missed`` counts messages that did not come, by numbers that run over the whole connection.
     """
 
     label: str
@@ -143,6 +144,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     reconnect: bool = False
     maintenance: Maintenance | None = None
     data: bool = False
+    missed: int = 0
 
 
 Data: TypeAlias = Trade | Quote | Depth | Kline | Message

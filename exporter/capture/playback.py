@@ -7,7 +7,7 @@ last digit. A tick passes whenever a row is later than it was due.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isfinite, nan
 from typing import Any
@@ -20,7 +20,7 @@ from exporter.anomaly.meter import AnomalyMeter
 from exporter.anomaly.rates import Rate
 from exporter.anomaly.tick import Pipeline, Tick
 from exporter.capture.codec import Mark, Row
-from exporter.contracts import SequenceRule
+from exporter.contracts import Venue
 from exporter.metrics.registry import Registry
 from exporter.model import (
     Ack,
@@ -101,13 +101,15 @@ class Playback:
     """All subscriptions of some rows, their signals and what the detectors say of them.
 
     ``every`` is the time between two ticks, in seconds. `take` rows in order, `finish`, then look.
-    ``ticked`` hears of every tick: its series, what it saw, and when (epoch seconds).
+    ``ticked`` hears of every tick: its series, what it saw, and when (epoch seconds). ``venue``
+    finds a venue by the name that a capture has of it, None for one that nobody knows.
     """
 
     every: float = 1.0
     patience: Patience = field(default_factory=Patience)
     registry: Registry = field(default_factory=Registry)
     ticked: Callable[[tuple[Series, ...], Tick, float], None] | None = None
+    venue: Callable[[str], Venue | None] = venues.find
     now: float = nan  # epoch seconds, by the newest row or tick
     first: float = nan
     ticks: int = 0
@@ -133,7 +135,7 @@ class Playback:
             self.events += 1
             watch = self._watches.get((row.exchange, event.topic))
             if watch is None:
-                watch = self._add(guess(row.exchange, event), (), row.received)
+                watch = self._add(guess(row.exchange, event), None, row.received)
             watch.feed(event, row.received)
 
     def finish(self) -> None:
@@ -170,7 +172,8 @@ class Playback:
         if mark.name == SUBSCRIBED:
             found = _introduced(row.exchange, mark)
             if found is not None and (row.exchange, mark.topic) not in self._watches:
-                self._add(*found, row.received)
+                what, name = found
+                self._add(what, self.venue(name), row.received)
             return
         self.marks[mark.name] += 1
         watch = self._watches.get((row.exchange, mark.topic))
@@ -178,12 +181,21 @@ class Playback:
             watch.feed.rearm()
             watch.liveness.rearm(row.received)
 
-    def _add(self, what: Subscription, rules: Iterable[SequenceRule], now: float) -> _Playing:
+    def _add(self, what: Subscription, venue: Venue | None, now: float) -> _Playing:
         key = what.exchange, what.channel
         if key not in self._channels:
             self._channels[key] = ChannelMeter(self.registry, *key)
         channel = self._channels[key]
-        feed = Feed(what, rules, Skew(), channel.latency, channel.negative, now)
+        book = None if venue is None else venue.book
+        feed = Feed(
+            what,
+            () if venue is None else venue.sequences,
+            Skew(),
+            channel.latency,
+            channel.negative,
+            now,
+            whole=book is not None and book.whole,
+        )
         liveness = Liveness(self.patience, last=now)
         FeedMeter(
             self.registry,
@@ -240,10 +252,10 @@ def _place(what: Subscription) -> tuple[str, ...]:
     return what.exchange, what.channel, what.instrument, what.topic
 
 
-def _introduced(exchange: str, mark: Mark) -> tuple[Subscription, tuple[SequenceRule, ...]] | None:
-    """Read a mark of `subscribed`; None where it says too little, or a channel nobody knows.
+def _introduced(exchange: str, mark: Mark) -> tuple[Subscription, str] | None:
+    """Read subscription and venue of a mark of `subscribed`.
 
-    A venue that we do not know (any more) has no rules.
+    None where it says too little, or a channel nobody knows.
     """
     facts = mark.facts
     channel, name = facts.get("channel", ""), facts.get("venue", "")
@@ -256,7 +268,7 @@ def _introduced(exchange: str, mark: Mark) -> tuple[Subscription, tuple[Sequence
         symbol=facts.get("symbol", ""),
         topic=mark.topic,
     )
-    return what, venues.load(name).sequences if name in venues.names() else ()
+    return what, name
 
 
 class _Judge:

@@ -53,18 +53,16 @@ def _read(
 
 def recorded(items: Iterable[text_recording.Item], venue: Venue) -> Iterator[Row]:
     """Yield the rows of a raw text recording; frames without a time come when their events say."""
-    decode, latest = venue.decode, 0.0
+    parse, latest = venue.reader(), 0.0
     known: set[str] = set()
     for item in items:
         if not isinstance(item, text_recording.Received):
             continue
         events: tuple[Event, ...] | None
-        frame = item.frame
         try:
-            frame = frame if decode is None else decode(frame)
-            events = venue.parse(frame)
+            events = parse(item.frame)
         except ParseError as error:
-            events = salvage(venue.parse, frame, error)
+            events = salvage(parse, item.frame, error)
         if events is None:
             yield Row(item.time or latest, venue.name, Mark(UNREADABLE))
             continue

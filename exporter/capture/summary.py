@@ -15,7 +15,7 @@ from typing import Any
 
 from exporter.books.book import verify
 from exporter.books.levels import OrderBook
-from exporter.continuity import Sequence, bind
+from exporter.continuity import ConnectionNumbers, Sequence, bind
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
 from exporter.model import Ack, Control, Depth, Event, Kline, Quote, Trade
@@ -26,7 +26,7 @@ class Summary:
     """The frames of one venue, taken one by one, and what is to be said of them all."""
 
     def __init__(self, venue: Venue) -> None:
-        self._venue = venue
+        self._venue, self._read = venue, venue.reader()
         self._data = Counter[str]()
         self._meta = Counter[str]()
         self._received = array("d")  # seconds
@@ -47,11 +47,9 @@ class Summary:
         if received is not None:
             self._received.append(received)
         try:
-            decode = self._venue.decode
-            frame = frame if decode is None else decode(frame)
-            events = self._venue.parse(frame)
+            events = self._read(frame)
         except ParseError as error:
-            salvaged = salvage(self._venue.parse, frame, error)
+            salvaged = salvage(self._read, frame, error)
             if salvaged is None:
                 self.undecodable += 1
                 return
@@ -59,6 +57,8 @@ class Summary:
         if not events:
             return
         first = events[0]
+        if isinstance(first, Control) and first.missed and len(events) > 1:
+            first = events[1]  # what came, not what did not
         label = first.label
         if isinstance(first, Ack) or (isinstance(first, Control) and not first.data):
             self._meta[label] += 1
@@ -70,12 +70,14 @@ class Summary:
             self._follow(event)
 
     def _time(self, label: str, received: float | None, events: tuple[Event, ...]) -> None:
+        whole = self._venue.book is not None and self._venue.book.whole
+        old = Trade if whole else Trade | Depth  # whose snapshots are no news
         times = [
             event.time
             for event in events
             if isinstance(event, Trade | Quote | Depth | Kline)
             and event.time is not None
-            and not (isinstance(event, Trade | Depth) and event.snapshot)
+            and not (isinstance(event, old) and event.snapshot)
         ]
         if not times:
             return
@@ -177,6 +179,14 @@ class Summary:
                 row["backward"] += sequence.backward
                 if sequence.gaps:
                     row["gap_streams"][topic] = sequence.gaps
+        numbers = getattr(self._read, "numbers", None)  # of a connection, where a reader counts
+        if isinstance(numbers, ConnectionNumbers) and numbers.last is not None:
+            found["connection"] = {
+                "pairs": numbers.pairs,
+                "gaps": numbers.gaps,
+                "backward": numbers.backward,
+                "gap_streams": {"connection": numbers.gaps} if numbers.gaps else {},
+            }
         return dict(sorted(found.items()))
 
 

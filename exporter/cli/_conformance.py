@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from math import inf
-from typing import Any
+from typing import Any, TypeAlias
 
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
+from exporter.instrument import UnlistedError
 from exporter.model import Ack, Control, Depth, Event, Kline, Message, Quote, Trade
 
-_INSTRUMENTS = ("BTC-USDT", "ETH-USDT", "ETH-BTC", "SOL-USD", "DOGE-EUR")
+Parse: TypeAlias = Callable[[bytes], tuple[Event, ...]]
+
+_INSTRUMENTS = ("BTC-USDT", "ETH-USDT", "ETH-BTC", "SOL-USD", "DOGE-EUR", "BTC-USDC")
 _JUNK = (b"", b"null", b"[]", b"{}", b"0", b'"x"', b"[[[[]]]]", b"\xff\xfe", b'{"a":', b"NaN")
 _WOUNDS: tuple[Any, ...] = (
     None,
@@ -39,9 +43,11 @@ def complaints(venue: Venue, frames: Sequence[bytes] = ()) -> Iterator[str]:
     yield from _addresses(venue)
     yield from _requests(venue)
     if venue.topics:
+        parse = venue.reader()
         yield from _cut(_junk(venue))
-        yield from _cut(_understood(venue, frames))
-        yield from _cut(_wounded(venue, frames[:_WOUNDED]))
+        yield from _cut(_understood(venue, parse, frames))
+        known = venue.parse if venue.begin is None else parse
+        yield from _cut(_wounded(venue, known, frames[:_WOUNDED]))
 
 
 def _cut(found: Iterator[str]) -> Iterator[str]:
@@ -93,7 +99,12 @@ def _addresses(venue: Venue) -> Iterator[str]:
 
 def _requests(venue: Venue) -> Iterator[str]:
     topics: dict[str, str] = {}
-    spelled = {venue.symbol(each): each for each in reversed(_INSTRUMENTS)}  # some for several
+    spelled: dict[str, str] = {}  # some for several
+    for instrument in reversed(_INSTRUMENTS):
+        with suppress(UnlistedError):
+            spelled[venue.symbol(instrument)] = instrument
+    if not spelled:
+        yield f"symbol: refused {', '.join(_INSTRUMENTS)}, expected one of them to be listed"
     for channel in venue.topics:
         for symbol, instrument in spelled.items():
             topic = venue.topic(channel, symbol)
@@ -122,15 +133,10 @@ def _requests(venue: Venue) -> Iterator[str]:
 # --- frames -----------------------------------------------------------------------------------
 
 
-def read(venue: Venue, frame: bytes) -> tuple[Event, ...]:
-    """Read one message as it comes from the socket."""
-    return venue.parse(venue.decode(frame) if venue.decode else frame)
-
-
 def _junk(venue: Venue) -> Iterator[str]:
     for frame in _JUNK:
         try:
-            for event in read(venue, frame):
+            for event in venue.reader()(frame):
                 yield f"frames: {frame!r} gave {type(event).__name__}, expected ParseError"
         except ParseError:
             pass
@@ -138,10 +144,10 @@ def _junk(venue: Venue) -> Iterator[str]:
             yield f"frames: {frame!r} raised {type(error).__name__}, expected ParseError"
 
 
-def _understood(venue: Venue, frames: Iterable[bytes]) -> Iterator[str]:
+def _understood(venue: Venue, parse: Parse, frames: Iterable[bytes]) -> Iterator[str]:
     for frame in frames:
         try:
-            events = read(venue, frame)
+            events = parse(frame)
         except Exception as error:  # noqa: BLE001 - told of, whatever it is
             yield f"frames: {error}: {frame[:160]!r}"
             continue
@@ -150,7 +156,7 @@ def _understood(venue: Venue, frames: Iterable[bytes]) -> Iterator[str]:
                 yield f"frames: {wrong}: {frame[:160]!r}"
 
 
-def _wounded(venue: Venue, frames: Iterable[bytes]) -> Iterator[str]:
+def _wounded(venue: Venue, parse: Parse, frames: Iterable[bytes]) -> Iterator[str]:
     for frame in frames:
         plain = frame
         try:
@@ -162,7 +168,7 @@ def _wounded(venue: Venue, frames: Iterable[bytes]) -> Iterator[str]:
             for wound in _WOUNDS:
                 raw = json.dumps(_replaced(document, spot, wound)).encode()
                 try:
-                    wrong = [unsound(venue, event) for event in venue.parse(raw)]
+                    wrong = [unsound(venue, event) for event in parse(raw)]
                 except ParseError:
                     continue
                 except Exception as error:  # noqa: BLE001 - told of, whatever it is

@@ -13,7 +13,6 @@ from typing import TextIO
 
 from exporter import config as settings
 from exporter.capture import text_recording
-from exporter.cli._conformance import read
 from exporter.clock import SystemClock
 from exporter.contracts import Socket, Take, Venue
 from exporter.decoding import ParseError
@@ -34,24 +33,25 @@ _SHOWN = 300  # characters of a frame or an event
 class Tally:
     """Counts what came of frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, venue: Venue) -> None:
+        self._venue, self._read = venue, venue.reader()
         self.events: Counter[str] = Counter()
         self.frames = 0
         self.unread = 0
 
-    def take(self, venue: Venue, frame: bytes) -> Iterator[str]:
+    def take(self, frame: bytes) -> Iterator[str]:
         """Read one frame; say what it is understood as, or why it is not."""
         self.frames += 1
         yield f"<  {frame[:_SHOWN].decode('utf-8', 'backslashreplace')}"
         try:
-            events = read(venue, frame)
+            events = self._read(frame)
         except ParseError as error:
             self.unread += 1
             yield f"   NOT UNDERSTOOD: {error}"
             return
         for event in events:
             self.events[_kind(event)] += 1
-            yield f"   {_shown(venue, event)}"
+            yield f"   {_shown(self._venue, event)}"
 
     def summary(self) -> str:
         """Say how much of everything there was."""
@@ -82,12 +82,12 @@ def _shown(venue: Venue, event: Event) -> str:
 
 def recorded(venue: Venue, file: Path, say: Say) -> Tally:
     """Read a text recording. Raises OSError."""
-    tally = Tally()
+    tally = Tally(venue)
     with file.open("rb") as lines:
         for item in text_recording.read(lines):
             match item:
                 case text_recording.Received(frame=frame):
-                    for line in tally.take(venue, frame):
+                    for line in tally.take(frame):
                         say(line)
                 case text_recording.Sent(text=text):
                     say(f">  {text[:_SHOWN]}")
@@ -124,7 +124,7 @@ class Conversation:
     ) -> None:
         self._venue, self._exchange, self._say, self._record = venue, exchange, say, record
         self._clock = SystemClock()
-        self.tally = Tally()
+        self.tally = Tally(venue)
 
     async def run(self, duration: float) -> None:
         """Ask each endpoint once, then listen for ``duration`` seconds."""
@@ -148,7 +148,7 @@ class Conversation:
         self._write(f"{url} <- {self._clock.wall()}: {frame}")
 
     def _received(self, received: float, frame: bytes) -> None:
-        for line in self.tally.take(self._venue, frame):
+        for line in self.tally.take(frame):
             self._say(line)
         text = _line(frame)
         self._write(f"{received}: {text}")

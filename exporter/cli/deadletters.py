@@ -121,8 +121,7 @@ def _replay(folder: Path, args: argparse.Namespace) -> int:
             if letter.size > len(letter.frame):
                 raise ParseError("only its beginning was stored")
             venue = venues.load(letter.venue)
-            frame = letter.frame if venue.decode is None else venue.decode(letter.frame)
-            events = venue.parse(frame)
+            events = venue.reader()(letter.frame)
         except Exception as error:  # noqa: BLE001 - what is no ParseError is a bug, to be named
             refused += 1
             kind = "" if isinstance(error, ParseError) else f"a bug, {type(error).__name__}: "

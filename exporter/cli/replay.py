@@ -295,9 +295,10 @@ def recognise(items: Iterable[Item]) -> Venue | None:
 def _faults(venue: Venue, frames: Iterable[bytes]) -> tuple[int, int, int]:
     """Return how many frames a venue cannot read, its market data, and breaks of its numbers."""
     unread, data, topics = 0, 0, dict[str, dict[str, tuple[Sequence, ...]]]()
+    parse = venue.reader()
     for frame in frames:
         try:
-            events = venue.parse(frame if venue.decode is None else venue.decode(frame))
+            events = parse(frame)
         except ParseError:
             unread += 1
             continue

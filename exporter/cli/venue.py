@@ -170,11 +170,11 @@ RECORDING = Path(__file__).with_name("{venue.name}.txt")
 def test_every_recorded_frame_is_understood() -> None:
     """Each frame gives the events that it gave when it was recorded."""
     venue, found = venues.named(VENUE), Counter[str]()
+    parse = venue.reader()
     with RECORDING.open("rb") as lines:
         for item in text_recording.read(lines):
             if isinstance(item, text_recording.Received):
-                frame = venue.decode(item.frame) if venue.decode else item.frame
-                for event in venue.parse(frame):
+                for event in parse(item.frame):
                     refused = isinstance(event, Ack) and not event.ok
                     found["Refusal" if refused else type(event).__name__] += 1
     assert found == {{{counts}}}

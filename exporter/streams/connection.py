@@ -305,6 +305,8 @@ class StreamConnection:
         if isinstance(event, _Missed):
             self.missed(event.topics)
         else:
+            if isinstance(event, Control) and event.missed:
+                self.missed(tuple(self.session.watched))  # nobody knows whose they were
             self._actions += self.session.control(event, now)
             self._meter.control(event)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -133,10 +134,14 @@ class CrossChecks:
     async def _ask(self, what: Subscription, where: CrossCheck) -> MarketState | None:
         """Return what REST shows, None where nothing may be asked or nothing can be read."""
         symbol = where.spell(what.symbol)
+        asked = None if where.body is None else json.dumps(where.body(symbol)).encode()
         target = Target(
             exchange=self._name,
             endpoint="cross_check",
             url=self._url + self._venue.place(where.path, symbol, what.product),
+            method="GET" if asked is None else "POST",
+            headers={} if asked is None else {"Content-Type": "application/json"},
+            body=asked,
             timeout=_TIMEOUT,
             body_limit=_BODY,
             weight=where.weight,

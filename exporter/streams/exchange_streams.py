@@ -268,6 +268,7 @@ class ExchangeStreams:
                 channel.latency,
                 channel.negative,
                 now,
+                whole=self._venue.book is not None and self._venue.book.whole,
             ),
             Liveness(patience, last=now),
             self._registry.scope(),

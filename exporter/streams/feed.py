@@ -23,6 +23,7 @@ class Feed:
         "_negative",
         "_sequences",
         "_skew",
+        "_whole",
         "changed",
         "count",
         "gaps",
@@ -42,12 +43,16 @@ class Feed:
         latency: Histogram,
         negative: Counter,
         now: float,
+        *,
+        whole: bool = False,
     ) -> None:
+        """``whole``: snapshots of the book are its news, and not what was known before."""
         self.subscription = subscription
         self._sequences = bind(rules)
         self._skew = skew
         self._latency = latency
         self._negative = negative
+        self._whole = whole
         self.count = 0
         self.gaps = 0  # holes in the venue's numbering
         self.missed = 0  # messages that fell into them, at least
@@ -71,7 +76,7 @@ class Feed:
                 return
             price = event.price
         elif type(event) is Depth:
-            if event.snapshot:
+            if event.snapshot and not self._whole:
                 return
             price = self.mid
         elif type(event) is Quote:

@@ -108,6 +108,9 @@ class StreamMeter:
     def control(self, event: Ack | Control) -> None:
         """Count a message that carries no market data."""
         self._first.control.inc()
+        if isinstance(event, Control) and event.missed:  # of the connection, whosever they were
+            self._first.gaps.inc()
+            self._first.missed.inc(event.missed)
 
     def _refresh(self) -> None:
         """Bring the time connected up to now; called before each scrape too."""

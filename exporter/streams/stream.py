@@ -27,7 +27,7 @@ from exporter.flow import backoff
 from exporter.flow.addresses import Addresses
 from exporter.model import Answer, Data, Lost, Reason, Subscription, SubscriptionState
 from exporter.streams.admission import ConnectAdmission
-from exporter.streams.connection import Parse, Sink, StreamConnection, StreamListener
+from exporter.streams.connection import Sink, StreamConnection, StreamListener
 from exporter.streams.handover import Handover
 from exporter.streams.session import Session, Timing
 
@@ -114,7 +114,6 @@ class Stream:
         self.address = self._addresses.current  # the URL connected to, or tried last
         self._fetch, self._rest_url = fetch, rest_url or venue.rest_url
         self._rules, self._timing = rules or backoff.BackoffRules(), timing or Timing()
-        self._parse = reader(venue)
         self._blamed: set[str] = set()
         self._backoff = backoff.BackoffState()
         self._link: StreamConnection | None = None
@@ -253,7 +252,7 @@ class Stream:
             self._name,
             socket,
             session,
-            parse=self._parse,
+            parse=self._venue.reader(),
             subscriptions=self._subscriptions,
             clock=self._clock,
             meter=self._meter,
@@ -478,11 +477,3 @@ def _untie(error: BaseException) -> None:
 def _first(group: BaseExceptionGroup[ConnectionLostError]) -> ConnectionLostError:
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
-
-
-def reader(venue: Venue) -> Parse:
-    """Return what turns a frame as it was received into events."""
-    parse, decode = venue.parse, venue.decode
-    if decode is None:
-        return parse
-    return lambda frame: parse(decode(frame))

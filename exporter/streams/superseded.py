@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from exporter.contracts import Venue
 from exporter.model import Continuity, Depth, Quote
-from exporter.streams.stream import reader
 from exporter.websocket.receive_queue import Superseding
 
 
@@ -18,7 +17,7 @@ def superseding(venue: Venue) -> Superseding:
     The best bid and ask, or a snapshot of a book, makes all before it needless; an update of a book
     only adds to what came before. It decodes the frame: only a queue that is full asks.
     """
-    parse = reader(venue)
+    parse = venue.reader()
     numbered = {
         label
         for rule in venue.sequences

@@ -10,7 +10,6 @@ from exporter.contracts import Clock, Connect, ConnectionLostError, Venue
 from exporter.model import Ack, Control, Data, Subscription, SubscriptionState
 from exporter.streams.connection import Sink, StreamConnection, StreamListener
 from exporter.streams.session import Session, Timing
-from exporter.streams.stream import reader
 
 _KEPT, _LONGEST = 20, 300  # first frames, and characters of each
 _ALIKE = 24  # characters in which frames of one kind agree
@@ -93,7 +92,7 @@ async def watch_once(
         "check",
         socket,
         session,
-        parse=reader(venue),
+        parse=venue.reader(),
         subscriptions=subscriptions,
         clock=clock,
         meter=_listener(control, dead),

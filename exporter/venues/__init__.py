@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ from pkgutil import iter_modules
 from exporter import plugins
 from exporter.config import Config, ConfigError, DefinedVenue
 from exporter.contracts import Venue
+from exporter.instrument import UnlistedError
 from exporter.venues.families.services import SERVICES
 
 _YAML = (".yml", ".yaml")
@@ -71,6 +73,25 @@ def load(name: str) -> Venue:
     venue = import_module(f"{__name__}.{name}").VENUE
     assert isinstance(venue, Venue)  # noqa: S101 - a venue file that ends in anything else is our bug
     return venue
+
+
+def find(name: str) -> Venue | None:
+    """Return the venue of that name, None where there is none any more."""
+    return load(name) if name in choices() else None
+
+
+def listed(venue: Venue, instruments: Iterable[str]) -> tuple[str, ...]:
+    """Return instruments as a venue lists them: in another dollar where it has none in theirs."""
+    found = []
+    for instrument in instruments:
+        base, quote, *rest = instrument.split("-")
+        for each in (quote, "USDT", "USD", "USDC"):
+            name = "-".join([base, each, *rest])
+            with suppress(UnlistedError):
+                venue.symbol(name)
+                found.append(name)
+                break
+    return tuple(dict.fromkeys(found))
 
 
 def named(text: str) -> Venue:

@@ -14,8 +14,13 @@ from tests.venues.recorded import bodies, frames
 
 
 def read(venue: Venue, frame: bytes) -> tuple[Event, ...]:
-    """Read one message as it comes from the socket."""
-    return venue.parse(venue.decode(frame) if venue.decode else frame)
+    """Read one message as it comes from the socket, on a connection that has agreed to all."""
+    parse = venue.reader()
+    if venue.begin is not None:
+        for one in frames(venue.name):
+            if b"subscribed" in one:
+                parse(one)
+    return parse(frame)
 
 
 def recorded_events(venue: Venue) -> Iterator[Event]:
@@ -108,8 +113,8 @@ def readers(venue: Venue) -> list[Reader]:
     needed += [f"ticker.{channel}" for channel in told.values()]
     found = bodies(venue.name)
     # Most venues answer one ticker, whatever channel it is held against.
-    found = {**{label: found["ticker"] for label in needed if "." in label}, **found}
-    if "status" not in found:  # told by the list of markets
+    found = {**{one: found["ticker"] for one in needed if "." in one and one not in found}, **found}
+    if "status" not in found and "markets" in found:  # told by the list of markets
         found["status"] = found["markets"]
     return [Reader(label, found[label], venue) for label in needed]
 

@@ -112,10 +112,10 @@ def test_a_row_may_say_whether_it_is_the_whole_book() -> None:
 
 def recorded(venue: Venue, path: str) -> list[tuple[Event, ...]]:
     """Return the events of each frame of a recording."""
-    found = []
+    found, parse = [], venue.reader()
     for item in text_recording.read(shared(f"recordings/{path}").read_bytes().splitlines()):
         if isinstance(item, text_recording.Received):
-            found.append(conformance.read(venue, item.frame))
+            found.append(parse(item.frame))
     return found
 
 

@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 from exporter import config as settings
 from exporter.config.kinds import Reading, Schema
-from exporter.contracts import BookRules, Endpoint, RestLimit, SequenceRule, Venue
+from exporter.contracts import BookRules, Endpoint, RestLimit, SequenceRule, Venue, VenueFact
 from exporter.decoding import ParseError
 from exporter.model import Channel, Continuity
 from exporter.venues.definition import frames, levels, requests, rest
-from exporter.venues.definition.shape import ChannelShape, RestEndpoint, StreamShape, VenueShape
+from exporter.venues.definition.rest_shape import RestEndpoint
+from exporter.venues.definition.shape import ChannelShape, StreamShape, VenueShape
 
 _LARGEST = 16 << 20  # bytes of a message that the venue compressed
 _SMALLEST_FORM = "name, source, rest: {url: ...}"
@@ -73,8 +74,18 @@ def _venue(shape: VenueShape, edition: str) -> Venue:
         markets_path=None if listing is None else listing.path,
         read_markets=None if listing is None else rest.markets(shape.name, listing, shape.symbols),
         status_page=base.status_page,
+        plain=shape.symbols.plain,
         symbol=rest.spelling(shape.symbols),
-        hosts=tuple(dict.fromkeys(urlsplit(url).netloc for url in (*urls, base.url))),
+        hosts=tuple(
+            dict.fromkeys(
+                [
+                    *(urlsplit(url).netloc for url in urls),
+                    base.url.partition("://")[2].rstrip("/"),
+                    *shape.hosts,
+                ]
+            )
+        ),
+        facts=tuple(VenueFact(each.what, each.source, each.read) for each in shape.facts),
         source=shape.source,
         checked=shape.checked,
         unsure=shape.unsure,
@@ -127,7 +138,13 @@ def _stream(shape: VenueShape, stream: StreamShape) -> dict[str, Any]:
         "parse": frames.parser(shape),
         "decode": _decompressor(stream.compression),
         "sequences": tuple(_rules(channels)),
-        "book": _book(channels),
+        "book": _book(shape.name, channels),
+        "cross_checks": {
+            channel: check
+            for channel, check in rest.cross_checks(shape.name, shape.rest).items()
+            if channel in channels
+        },
+        "prelude": None if stream.prelude is None else rest.prelude(shape.name, stream.prelude),
         "opening": tuple(map(requests.frame_text, stream.opening or ())),
         "welcomed": stream.welcomed,
         "acks": bool(stream.acks),
@@ -172,20 +189,35 @@ def _rules(channels: dict[Channel, ChannelShape]) -> Iterator[SequenceRule]:
     for name, channel in channels.items():
         if channel.continuity != "none":
             yield SequenceRule(
-                name=name,
-                labels=tuple(dict.fromkeys(each.label or name for each in channel.frames)),
+                name=channel.name or name,
+                labels=tuple(dict.fromkeys(_labels(name, channel))),
                 continuity=Continuity(channel.continuity),
                 attribute="span" if name is Channel.BOOK else "sequence",
             )
 
 
-def _book(channels: dict[Channel, ChannelShape]) -> BookRules | None:
+def _labels(name: str, channel: ChannelShape) -> Iterator[str]:
+    for each in channel.frames:
+        yield each.label or name
+        if each.snapshot_label is not None:
+            yield each.snapshot_label
+
+
+def _book(venue: str, channels: dict[Channel, ChannelShape]) -> BookRules | None:
     channel = channels.get(Channel.BOOK)
     if channel is None:
         return None
     summed = next((each.checksum for each in channel.frames if each.checksum is not None), None)
+    first = channel.snapshot
     return BookRules(
-        levels=levels.levels, checksum=None if summed is None else levels.checksum(summed)
+        levels=levels.levels,
+        checksum=None if summed is None else levels.checksum(summed),
+        snapshot_path=None if first is None else first.path,
+        read_snapshot=(
+            None if first is None else levels.read_snapshot(venue, first, summed is not None)
+        ),
+        weight=1 if first is None else first.weight,
+        whole=all(each.snapshot for each in channel.frames),
     )
 
 

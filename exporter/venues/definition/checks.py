@@ -31,7 +31,8 @@ def mistakes(shape: VenueShape) -> Iterator[Mistake]:
     if (shape.stream is None) != (not shape.channels.given):
         missing = "stream" if shape.stream is None else "channels"
         yield Mistake((missing,), "found no such key, expected stream and channels, or neither")
-    markets, form = shape.rest.markets, shape.symbols.form
+    markets = shape.rest.markets
+    form = shape.symbols.spot or next(filter(None, shape.symbols.perpetuals), "")
     separated = re.search(r"\}[^{]+\{", form) and "{quote}" in form
     if markets is not None and markets.pair is not None and not separated:
         wrong = "found no separator, expected one in symbols.form to take a pair apart by"

@@ -18,7 +18,7 @@ from exporter.model import Ack, Channel, Control, Event
 from exporter.venues.definition.conditions import Condition, conditions, hold, listed
 from exporter.venues.definition.paths import Leaf, Missing, Tree, take_all
 from exporter.venues.definition.readers import READERS, SCALAR, Make, Reader, bare
-from exporter.venues.definition.requests import fill, frame_text
+from exporter.venues.definition.requests import PLACE, fill, frame_text
 from exporter.venues.definition.shape import (
     AnswerShape,
     ChannelShape,
@@ -29,8 +29,6 @@ from exporter.venues.definition.shape import (
 
 _REMEMBERED = 4096  # kinds of frames; where the symbol tells them apart there are many
 _LONGEST_TEXT = 200  # characters of a frame that is no JSON
-_PLACE = re.compile(r"\{([^{}]+)\}")
-
 
 Parse: TypeAlias = Callable[[bytes], tuple[Event, ...]]
 
@@ -92,6 +90,7 @@ def _tag(shape: VenueShape) -> str | None:
     values = [each for frame in frames for key in frame.when for each in listed(frame.when[key])]
     plain = all(isinstance(each, str) and "*" not in each for each in values)
     flat = not any(frame.row or frame.rows for frame in frames)
+    flat = flat and not any(frame.also for frame in frames)
     single = len(keys) == 1 and not any("." in key for key in keys)
     return keys.pop() if flat and single and plain and len({*values}) == len(values) else None
 
@@ -141,13 +140,18 @@ def _enveloped(name: str, envelope: Tree, kinds: Sequence[_FrameKind], control: 
 
     def choose(values: tuple[Any, ...]) -> _FrameRows | None:
         found = dict(zip(asked, values, strict=False))  # beside them `take_all` may have more
+        fitting: list[_FrameRows] = []
         for kind, read in zip(kinds, rows, strict=True):
             if all(_met(each, found[each.path], asked[each.path]) for each in kind.conditions):
-                if len(known) >= _REMEMBERED:
-                    known.clear()
-                known[values] = read
-                return read
-        return None
+                fitting.append(read)
+                if not kind.reader.source.shape.also:
+                    break
+        if not fitting:
+            return None
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        known[values] = made = fitting[0] if len(fitting) == 1 else _together(fitting)
+        return made
 
     def parse(frame: bytes) -> tuple[Event, ...]:
         try:
@@ -184,6 +188,21 @@ def _rows(reader: Reader, envelope: Tree) -> _FrameRows:
         many and shape.newest_first,
         reader.bind(),
     )
+
+
+def _together(several: Sequence[_FrameRows]) -> _FrameRows:
+    """Return what reads a frame in several ways, one after the other."""
+
+    def make(outside: Any, rows: Sequence[Any], frame: bytes) -> tuple[Event, ...]:
+        events: list[Event] = []
+        for at, decoded, many, backwards, each in several:
+            found = decoded(frame if at is None else at(outside))
+            if backwards:
+                found.reverse()
+            events += each(outside, found if many else (found,), frame)
+        return tuple(events)
+
+    return _FrameRows(None, bytes, False, False, make)
 
 
 @contextmanager
@@ -271,14 +290,14 @@ def _from(document: Any) -> Callable[[str], Any]:
 def _ack(shape: AnswerShape, ok: bool, document: Any) -> Ack:
     topics: tuple[str, ...] = ()
     if shape.topic is not None:
-        topics = (_PLACE.sub(lambda m: str(json_path(document, m[1])), shape.topic),)
+        topics = (PLACE.sub(lambda m: str(json_path(document, m[1])), shape.topic),)
     elif shape.topics is not None:
         found = json_path(document, shape.topics)
         topics = tuple(map(str, found if isinstance(found, list) else [found]))
     request = None if shape.request is None else _optional(document, shape.request)
     reason = "" if shape.reason is None else str(_optional(document, shape.reason) or "")
     return Ack(
-        "ack" if ok else "refusal",
+        shape.label or ("ack" if ok else "refusal"),
         ok=ok,
         request=_number(request),
         topics=topics,

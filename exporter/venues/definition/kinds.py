@@ -6,11 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from exporter.config.kinds import JsonKind, Place, Reading, Schema, found
+from exporter.config.kinds import JsonKind, Place, Reading, Schema, choice, found, text
 from exporter.config.section import Section
 from exporter.config.tree import Node, Pairs, Scalar
 
 T = TypeVar("T")
+
+NAME = text("a name of lower-case letters, digits and underscores", r"[a-z][a-z0-9_]{0,30}")
+LINE = text("a line of 1 to 300 characters", r"[^\n]{1,300}")
+REST_PATH = text("a path that begins with /, without spaces", r"/[^\s#]{0,500}")
+FIELD = text(
+    "a dotted path such as result.0.symbol, or $.result.symbol from the frame's beginning",
+    r"(\$\.)?[^\s.${}]+(\.[^\s.${}]+)*",
+)
+TOPIC = text("a text with {symbol} or {lower} in it, once", r"[!-z|~]*\{(symbol|lower)\}[!-z|~]*")
+UNITS = ("s", "ms", "us", "ns", "iso")
+UNIT = choice(*UNITS)
+ZONE = text("a zone such as +09:00", r"[+-]\d\d:\d\d")
+LABEL = text("a name without spaces", r"[!-~]{1,60}")
+CURRENCY = text("a currency such as BTC", r"[A-Z0-9.]{1,20}")
+FORM = text(
+    "a text with {base} and perhaps {quote} in it",
+    r"[!-~]*\{base\}[!-~]*|[!-~]*\{quote\}[!-~]*\{base\}[!-~]*",
+)
 
 
 @dataclass(frozen=True, slots=True)

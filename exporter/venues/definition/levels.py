@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, TypeAlias
 from zlib import crc32
 
 import msgspec
 
-from exporter.decoding import DOUBTFUL, ParseError, Price, Size, unreadable
+from exporter.decoding import (
+    DOUBTFUL,
+    ParseError,
+    Price,
+    Serial,
+    Size,
+    json_path,
+    json_value,
+    level_pairs,
+    reading,
+    unreadable,
+)
 from exporter.model import Depth, Side
+from exporter.venues.definition.field_shape import ChecksumShape, SideField
 from exporter.venues.definition.paths import Fields
-from exporter.venues.definition.shape import ChecksumShape, FrameShape, SideField
+from exporter.venues.definition.rest_shape import SnapshotShape
+from exporter.venues.definition.shape import FrameShape
 
 Levels: TypeAlias = Sequence[tuple[Any, ...]]
 Spread: TypeAlias = Callable[..., tuple[Levels, Levels]]
-_PAIRS = msgspec.json.Decoder(list[tuple[Price, Size]] | None, strict=False)
-_TEXTS = msgspec.json.Decoder(list[tuple[str, str]] | None)
+
+
+class _TextLevel(msgspec.Struct, array_like=True, gc=False):
+    price: str
+    size: str
+
+
+_TEXTS = msgspec.json.Decoder(list[tuple[str, str]])
+_LONGER_TEXTS = msgspec.json.Decoder(list[_TextLevel])
 
 
 def spread_levels(
@@ -26,8 +46,8 @@ def spread_levels(
     """Return what makes bids and asks of a frame's raw levels, and whether the row is a level."""
     level, text = shape.level, shape.checksum is not None
     if level is None:
-        decode = (_TEXTS if text else _PAIRS).decode
-        return lambda bids, asks: (decode(bids) or (), decode(asks) or ()), False
+        decode = _text_pairs if text else level_pairs
+        return lambda bids, asks: (_all(decode, bids), _all(decode, asks)), False
     if shape.pairs is not None:
         return _pairs(shape), False
     fields = Fields()
@@ -50,6 +70,18 @@ def spread_levels(
         return bids, asks
 
     return spread, in_row
+
+
+def _text_pairs(rows: bytes | msgspec.Raw) -> list[tuple[str, str]]:
+    """Decode levels of texts (price, size), whatever else follows in each."""
+    try:
+        return _TEXTS.decode(rows)
+    except msgspec.ValidationError:
+        return [(each.price, each.size) for each in _LONGER_TEXTS.decode(rows)]
+
+
+def _all(decode: Callable[[Any], Levels], rows: msgspec.Raw) -> Levels:
+    return () if len(bytes(rows)) <= len(b"null") else decode(rows)
 
 
 def _pairs(shape: FrameShape) -> Spread:
@@ -81,13 +113,49 @@ def levels(event: Depth) -> tuple[Levels, Levels]:
     raise ParseError("levels of another venue")
 
 
+def read_snapshot(
+    venue: str, shape: SnapshotShape, text: bool
+) -> Callable[[bytes, str, str], Depth]:
+    """Return what reads a book over REST; ``text``: its levels as the wire's own texts."""
+    price, size = ("0", "1") if shape.level is None else (shape.level.price, shape.level.size)
+
+    def level(row: Any) -> tuple[Any, Any]:
+        found = json_path(row, price or ""), json_path(row, size or "")
+        if text:
+            return str(found[0]), str(found[1])
+        return _number(found[0], Price), _number(found[1], Size)
+
+    def read(body: bytes, topic: str, symbol: str) -> Depth:
+        with reading(f"{venue} book"):
+            document = json_value(body)
+            last = _number(json_path(document, shape.last), Serial)
+            sides = [[*map(level, json_path(document, path))] for path in (shape.bids, shape.asks)]
+            return Depth("snapshot", topic, symbol, None, tuple(sides), True, None, last)
+
+    return read
+
+
+def _number(value: Any, kind: Any) -> Any:
+    return msgspec.convert(value, kind, strict=False)
+
+
 def checksum(shape: ChecksumShape) -> Callable[[Levels, Levels], int]:
     """Return what sums up the best levels."""
     depth, between = shape.levels, shape.separator
 
+    def in_order(bids: Levels, asks: Levels) -> Iterable[Any]:
+        bids, asks = bids[:depth], asks[:depth]
+        match shape.order:
+            case "turns":
+                return filter(None, (level for pair in zip_longest(bids, asks) for level in pair))
+            case "bids_asks":
+                return (*bids, *asks)
+        return (*asks, *bids)
+
     def summed(bids: Levels, asks: Levels) -> int:
-        pairs = zip_longest(bids[:depth], asks[:depth])
-        numbers = (number for pair in pairs for level in filter(None, pair) for number in level)
+        numbers = (number for level in in_order(bids, asks) for number in level)
+        if shape.bare:
+            numbers = (number.replace(".", "").lstrip("0") for number in numbers)
         found = crc32(between.join(numbers).encode())
         return found - (1 << 32) if shape.signed and found >= 1 << 31 else found
 

@@ -14,9 +14,10 @@ from msgspec import NODEFAULT, UNSET, Meta, Raw
 from exporter.decoding import ParseError, Price, Serial, Size, epoch
 from exporter.model import Channel, Control, Depth, Event, Kline, Quote, Side, Trade
 from exporter.venues.definition.conditions import listed
+from exporter.venues.definition.field_shape import SideField, TimeField
 from exporter.venues.definition.levels import spread_levels
 from exporter.venues.definition.paths import Fields, Leaf, Missing, Tree
-from exporter.venues.definition.shape import ChannelShape, FrameShape, SideField, TimeField
+from exporter.venues.definition.shape import ChannelShape, FrameShape
 
 Make: TypeAlias = Callable[[Any, Sequence[Any], bytes], tuple[Event, ...]]
 """Makes events of a frame's envelope, its decoded rows, and the frame itself."""
@@ -289,14 +290,16 @@ def book(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -
         source.want(name, getattr(shape, name), Raw, Raw(b"[]"))
     source.want("changes", shape.changes or shape.pairs, Raw)
     told_at, told = next(iter(shape.snapshot_when.items()), (None, None))
-    source.want("told", told_at, SCALAR)
+    source.want("told", told_at, SCALAR, None)
 
     def bind() -> Make:
         symbol_at, time_at = common.symbol_at(), common.time_at()
         numbers_at = [source.from_envelope(name) for name in ("first", "last", "previous")]
         outer, get = any(numbers_at), source.fields.getter()
         names, convert, always = common.names, common.convert, shape.snapshot
-        whole_book = frozenset(listed(told))
+        # Where there is no such path nothing is told, else what is absent may tell it.
+        whole_book = frozenset((None,) if isinstance(told, dict) else listed(told))
+        whole_label = shape.snapshot_label or label
         spread, in_row = spread_levels(shape, sides)
         whole = attrgetter(envelope.attribute(bare(shape.row))) if shape.row else None
 
@@ -319,8 +322,8 @@ def book(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -
                 held = (spread, bids, asks) if changes is None else (spread, changes)
                 events.append(
                     Depth(
-                        label, topic, symbol, stamp, held, snapshot, first, last, previous, None,
-                        summed or None,
+                        whole_label if snapshot else label, topic, symbol, stamp, held, snapshot,
+                        first, last, previous, None, summed or None,
                     )
                 )  # fmt: skip
             return tuple(events)

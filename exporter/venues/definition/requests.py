@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
+PLACE = re.compile(r"\{([^{}]+)\}")  # where a path of the answer stands in a text
 # What a request may name beside these is a mistake; each with whether it stands for many topics.
 PLACES = {
     "id": True, "id_text": True, "topics": True, "symbols": True, "channel": True,

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from exporter.config.plan import expectation, status_codes
-from exporter.contracts import ReadStatus
+from exporter.contracts import CrossCheck, Prelude, ReadStatus
 from exporter.decoding import ParseError, any_time, json_path, json_value, reading
 from exporter.expectations import Document, same, unmet
 from exporter.flow.patterns import AT_ONCE
-from exporter.instrument import Instrument, speller
+from exporter.instrument import Instrument, Product, Rule, UnlistedError, speller
 from exporter.model import (
     EVERYTHING,
     Answer,
+    Channel,
     Expectation,
     Maintenance,
     Market,
+    MarketState,
     Reason,
     TradingMode,
     WatchedMarkets,
 )
 from exporter.venues.definition.conditions import conditions, hold, listed
-from exporter.venues.definition.shape import (
+from exporter.venues.definition.requests import PLACE, fill
+from exporter.venues.definition.rest_shape import (
     FaultShape,
+    GlanceShape,
     MarketsShape,
+    PreludeShape,
+    RestShape,
     StatusShape,
-    SymbolsShape,
 )
+from exporter.venues.definition.shape import SymbolsShape
 
 
 def clock(venue: str, path: str) -> Callable[[bytes], float]:
@@ -105,16 +112,85 @@ def _holds(expected: Expectation, document: Document) -> bool:
 
 
 def spelling(shape: SymbolsShape) -> Callable[[str], str]:
-    """Return what spells an instrument the venue's way; a definition is of spot markets."""
+    """Return what spells an instrument the venue's way."""
 
-    def spell(instrument: Instrument) -> str:
-        base, quote = instrument.base, instrument.quote
-        found = shape.form.format(
-            base=shape.rename.get(base, base), quote=shape.rename.get(quote, quote)
-        )
-        return found.lower() if shape.lower else found
+    def rule(form: str) -> Rule:
+        def spell(instrument: Instrument) -> str:
+            base, quote = instrument.base, instrument.quote
+            if shape.quotes and quote not in shape.quotes:
+                raise UnlistedError(f"it has only markets in {', '.join(shape.quotes)}")
+            found = form.format(
+                base=shape.rename.get(base, base), quote=shape.rename.get(quote, quote)
+            )
+            return found.lower() if shape.lower else found
 
-    return speller(spot=spell)
+        return spell
+
+    spot = shape.spot
+    linear, inverse = (None if each is None else rule(each) for each in shape.perpetuals)
+
+    def perpetual(instrument: Instrument) -> str:
+        own = instrument.product
+        own = shape.plain if own is Product.SPOT else own
+        spell = inverse if own is Product.INVERSE else linear
+        if spell is None:
+            raise UnlistedError(f"it has no {own} perpetuals")
+        return spell(instrument)
+
+    return speller(
+        plain=shape.plain,
+        spot=None if spot is None else rule(spot),
+        perpetual=perpetual if linear or inverse else None,
+    )
+
+
+def cross_checks(venue: str, shape: RestShape) -> dict[Channel, CrossCheck]:
+    """Return where REST shows whether each channel had anything to say."""
+    traded, quoted = shape.traded or shape.quoted, shape.quoted or shape.traded
+    if traded is None or quoted is None:
+        return {}
+    last, best = _glance(venue, traded), _glance(venue, quoted)
+    return {
+        Channel.TRADES: last,
+        Channel.QUOTES: best,
+        Channel.BOOK: best,
+        Channel.KLINES: last,
+    }
+
+
+def _glance(venue: str, shape: GlanceShape) -> CrossCheck:
+    def read(body: bytes) -> MarketState:
+        with reading(f"{venue} market"):
+            document = json_value(body)
+            time = _optional(document, shape.time)
+            return MarketState(
+                state=tuple(str(json_path(document, path)) for path in shape.state),
+                time=any_time(time) if time else None,
+            )
+
+    def body(symbol: str) -> object:
+        return fill(shape.json, {"symbol": symbol}.__getitem__)
+
+    return CrossCheck(
+        path=shape.path,
+        read=read,
+        body=None if shape.json is None else body,
+        weight=shape.weight,
+    )
+
+
+def prelude(venue: str, shape: PreludeShape) -> Prelude:
+    """Return the request that gives the address to connect to."""
+
+    def read(body: bytes) -> str:
+        with reading(f"{venue} prelude"):
+            document = json_value(body)
+            url = PLACE.sub(lambda found: str(json_path(document, found[1])), shape.url)
+            if not re.fullmatch(r"wss?://[!-~]+", url):
+                raise ParseError(f"no address: {url[:60]!r}")
+            return url
+
+    return Prelude(path=shape.path, method=shape.method, read=read, weight=shape.weight)
 
 
 def markets(
@@ -141,7 +217,7 @@ def markets(
         return Market(symbol, f"{ours.get(base, base)}-{ours.get(quote, quote)}")
 
     def apart(pair: str) -> tuple[str, str]:
-        return _apart(symbols.form, pair)
+        return _apart(symbols.spot or next(filter(None, symbols.perpetuals), ""), pair)
 
     return read
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.config.endpoint import HEADER_NAME, PATH, ExpectConfig
+from exporter.config.endpoint import PATH
 from exporter.config.kinds import (
     JsonKind,
     Mistake,
@@ -21,89 +21,33 @@ from exporter.config.kinds import (
     integer,
     member,
     number,
-    statuses,
     text,
 )
 from exporter.config.kinds import url as address
 from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
-from exporter.model import MARKET_DATA, Continuity, Reason
+from exporter.instrument import Product
+from exporter.model import MARKET_DATA, Continuity
 from exporter.venues.definition import checks
-from exporter.venues.definition.kinds import ShortKind, WhenKind
-
-NAME = text("a name of lower-case letters, digits and underscores", r"[a-z][a-z0-9_]{0,30}")
-LINE = text("a line of 1 to 300 characters", r"[^\n]{1,300}")
-REST_PATH = text("a path that begins with /, without spaces", r"/[^\s#]{0,500}")
-FIELD = text(
-    "a dotted path such as result.0.symbol, or $.result.symbol from the frame's beginning",
-    r"(\$\.)?[^\s.${}]+(\.[^\s.${}]+)*",
+from exporter.venues.definition.field_shape import (
+    ChecksumShape,
+    LevelShape,
+    SideField,
+    SymbolField,
+    TimeField,
 )
-TOPIC = text("a text with {symbol} or {lower} in it, once", r"[!-z|~]*\{(symbol|lower)\}[!-z|~]*")
-UNITS = ("s", "ms", "us", "ns", "iso")
-UNIT = choice(*UNITS)
-ZONE = text("a zone such as +09:00", r"[+-]\d\d:\d\d")
-LABEL = text("a name without spaces", r"[!-~]{1,60}")
-CURRENCY = text("a currency such as BTC", r"[A-Z0-9.]{1,20}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimeField:
-    """Where a time stands in a frame, and in which unit."""
-
-    path: str = key(FIELD, REQUIRED, "Where it stands.")
-    unit: str = key(UNIT, "ms", "Epoch in s, ms, us or ns, or iso (ISO 8601).")
-    zone: str | None = key(ZONE, None, "The zone of an ISO time that names none; else UTC.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SymbolField:
-    """Where a symbol stands in a frame."""
-
-    path: str = key(FIELD, REQUIRED, "Where it stands, alone or within another text.")
-    within: str | None = key(
-        text("a text with {symbol} in it", r"[!-~]*\{symbol\}[!-~]*"),
-        None,
-        "The text in which it stands: trades.{symbol}.raw.",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SideField:
-    """Which side the taker of a trade was on, or a level of a book stands on."""
-
-    path: str = key(FIELD, REQUIRED, "Where it stands.")
-    buy: Any = key(JsonKind(), None, "Its values (one or a list) for a buyer, or a bid.")
-    sell: Any = key(JsonKind(), None, "Its values (one or a list) for a seller, or an ask.")
-    sign: bool = key(boolean(), False, "It is a number: below zero for a seller.")
-
-    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain unless both sides can be told."""
-        if self.sign != (self.buy is None) or self.sign != (self.sell is None):
-            yield Mistake((), "expected buy and sell, or sign: true alone")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LevelShape:
-    """How one level of a book is written."""
-
-    price: str | None = key(FIELD, None, "Where in the level the price stands.")
-    size: str | None = key(FIELD, None, "Where the size stands; 0 takes the level away.")
-    side: SideField | None = key(
-        Section(SideField), None, "Which side it is on, where both stand in one list (changes)."
-    )
-    bid: str | None = key(FIELD, None, "The bid's price, where a level is a pair (pairs).")
-    bid_size: str | None = key(FIELD, None, "The bid's size.")
-    ask: str | None = key(FIELD, None, "The ask's price.")
-    ask_size: str | None = key(FIELD, None, "The ask's size.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChecksumShape:
-    """A CRC-32 of the best levels, bid and ask in turn, in the digits of the wire."""
-
-    path: str = key(FIELD, REQUIRED, "Where it stands; 0 stands for none.")
-    levels: int = key(integer(1, 25), 25, "How many levels of each side it covers.")
-    separator: str = key(text("a text of at most 3 characters", r".{0,3}"), ":", "Between numbers.")
-    signed: bool = key(boolean(), True, "It is sent as a signed number.")
+from exporter.venues.definition.kinds import (
+    CURRENCY,
+    FIELD,
+    FORM,
+    LABEL,
+    LINE,
+    NAME,
+    REST_PATH,
+    TOPIC,
+    ShortKind,
+    WhenKind,
+)
+from exporter.venues.definition.rest_shape import PreludeShape, RestShape, SnapshotShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +61,7 @@ class FrameShape:
         WhenKind(), REQUIRED, "What tells it from others: path to value, list, or text with a *."
     )
     label: str | None = key(LABEL, None, "What summaries call it; else the channel's name.")
+    also: bool = key(boolean(), False, "It holds more, which a kind after this one reads.")
     row: str | None = key(FIELD, None, "Where the object with the fields stands; else the frame.")
     rows: str | None = key(FIELD, None, "Where a list of such objects, or of lists, stands.")
     newest_first: bool = key(boolean(), False, "The rows run from new to old.")
@@ -124,8 +69,11 @@ class FrameShape:
     time: TimeField | None = key(ShortKind(TimeField, "path"), None, "The time of the event.")
     snapshot: bool = key(boolean(), False, "It tells all of a book, or repeats old trades.")
     snapshot_when: Mapping[str, Any] = key(
-        WhenKind(), {}, "Which rows of a book tell all of it: one path in the row, and its values."
+        WhenKind(),
+        {},
+        "Which rows of a book tell all of it: one path in the row, with its values, or absent.",
     )
+    snapshot_label: str | None = key(LABEL, None, "What summaries call those; else as the others.")
     price: str | None = key(FIELD, None, "A trade's price.")
     size: str | None = key(FIELD, None, "A trade's size.")
     side: SideField | None = key(Section(SideField), None, "Which side a trade's taker was on.")
@@ -152,10 +100,9 @@ class FrameShape:
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain of fields in two places, and of levels whose side or numbers nobody tells."""
-        if len(self.snapshot_when) > 1 or any(
-            isinstance(e, dict) for e in self.snapshot_when.values()
-        ):
-            yield Mistake(("snapshot_when",), "expected one path with a value or a list of values")
+        if len(self.snapshot_when) > 1 or {"exists": True} in self.snapshot_when.values():
+            wrong = "expected one path with a value, a list of values, or exists: false"
+            yield Mistake(("snapshot_when",), wrong)
         if self.row is not None and self.rows is not None:
             yield Mistake(("rows",), "found beside row, expected one of the two")
         level = self.level
@@ -180,7 +127,9 @@ class ChannelShape:
     """One channel of market data: how it is asked for, and how it comes."""
 
     topic: str = key(TOPIC, REQUIRED, "What its events are told apart by: trades.{symbol}.")
-    name: str | None = key(LINE, None, "The venue's name of it, for $channel; else ours.")
+    name: str | None = key(
+        LINE, None, "The venue's name of it, for $channel and its numbers; else ours."
+    )
     argument: Any = key(JsonKind(), None, "What stands for a topic in $topics; else its text.")
     route: str | None = key(REST_PATH, None, "Appended to the address, where channels differ.")
     continuity: str = key(
@@ -190,6 +139,9 @@ class ChannelShape:
     )
     frames: tuple[FrameShape, ...] = key(
         ListKind(Section(FrameShape), most=10, least=1, unique=None), REQUIRED, "How it comes."
+    )
+    snapshot: SnapshotShape | None = key(
+        Section(SnapshotShape), None, "Where a book begins over REST, if not on the stream."
     )
 
 
@@ -215,114 +167,32 @@ class ChannelsShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StatusShape:
-    """What an answer says of the venue as a whole."""
-
-    path: str = key(PATH, REQUIRED, "Where the word stands that says it.")
-    maintenance: Any = key(JsonKind(), None, "Its values (one or a list) during maintenance.")
-    post_only: Any = key(JsonKind(), None, "Its values while only resting orders are taken.")
-    limit_only: Any = key(JsonKind(), None, "Its values while only limit orders are taken.")
-    cancel_only: Any = key(JsonKind(), None, "Its values while orders can only be cancelled.")
-    trading: Any = key(JsonKind(), None, "Its values while all is well.")
-    title: str | None = key(PATH, None, "Where it says why.")
-    end: str | None = key(PATH, None, "Where it says until when, in any form.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestEndpoint:
-    """A REST endpoint for health checks."""
-
-    name: str = key(NAME, REQUIRED, "A name for the label endpoint.")
-    path: str = key(REST_PATH, REQUIRED, "Below rest.url; {symbol} is the first of the config's.")
-    method: str | None = key(choice("GET", "POST"), None, "POST with a body, else GET.")
-    json: Any = key(JsonKind(), None, "Body to send as JSON.")
-    weight: int = key(integer(1, 10_000), 1, "Cost against the limits.")
-    interval: float = key(duration("1s", "10m"), "10s", "Usual time between two probes.")
-    pace: float = key(duration("0s", "10m"), "0s", "Least time between two of its requests.")
-    clock: str | None = key(PATH, None, "Where the answer tells the time, in any form.")
-    status: StatusShape | None = key(Section(StatusShape), None, "What it says of the venue.")
-    default: bool = key(boolean(), True, "Probed where the config names no endpoints.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultShape:
-    """An error that an answer may hide. The first that fits is the reason."""
-
-    reason: Reason = key(member(Reason), REQUIRED, "What to call it.")
-    statuses: tuple[int | str, ...] = key(
-        ListKind(statuses(), most=50, least=1, or_one=True), ["2xx"], "Only with these statuses."
-    )
-    when: ExpectConfig | None = key(Section(ExpectConfig), None, "Only if this holds.")
-    unless: ExpectConfig | None = key(Section(ExpectConfig), None, "Not if this holds.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitShape:
-    """A documented limit of REST requests per address."""
-
-    name: str = key(NAME, REQUIRED, "A name for the label limit.")
-    weight: int = key(integer(1, 10_000_000), REQUIRED, "Weight allowed in the window.")
-    window: float = key(duration("1s", "1d"), REQUIRED, "Its length.")
-    used_header: str | None = key(HEADER_NAME, None, "Header that names what is used.")
-    remaining_header: str | None = key(HEADER_NAME, None, "Header that names what is left.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarketsShape:
-    """Where the venue lists its markets."""
-
-    path: str = key(REST_PATH, REQUIRED, "Below rest.url.")
-    rows: str | None = key(PATH, None, "Where the list, or a mapping of them, stands.")
-    symbol: str = key(PATH, REQUIRED, "The venue's spelling, within a market.")
-    base: str | None = key(PATH, None, "What is traded.")
-    quote: str | None = key(PATH, None, "What it is paid with.")
-    pair: str | None = key(PATH, None, "Both in one text, which symbols.form takes apart.")
-    only: Mapping[str, Any] = key(WhenKind(), {}, "What a market must be like to count.")
-
-    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain unless base and quote can be told."""
-        if (self.base is None) != (self.quote is None) or (self.base is None) == (
-            self.pair is None
-        ):
-            yield Mistake((), "expected either base and quote, or pair")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestShape:
-    """The venue's REST API."""
-
-    url: str = key(address("http", "https"), REQUIRED, "Base URL.")
-    endpoints: tuple[RestEndpoint, ...] = key(
-        ListKind(Section(RestEndpoint), most=50, unique="name"), [], "What can be probed."
-    )
-    faults: tuple[FaultShape, ...] = key(
-        ListKind(Section(FaultShape), most=50, unique=None), [], "Errors that an answer may hide."
-    )
-    limits: tuple[LimitShape, ...] = key(
-        ListKind(Section(LimitShape), most=10, unique="name"), [], "Documented limits."
-    )
-    markets: MarketsShape | None = key(Section(MarketsShape), None, "Where markets are listed.")
-    status_page: str | None = key(
-        address("http", "https"), None, "Base URL of a statuspage.io site."
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolsShape:
     """How the venue spells BTC-USDT."""
 
-    form: str = key(
-        text(
-            "a text with {base} and perhaps {quote} in it",
-            r"[!-~]*\{base\}[!-~]*|[!-~]*\{quote\}[!-~]*\{base\}[!-~]*",
-        ),
-        "{base}{quote}",
-        "The spelling: {base}_{quote}.",
+    form: str | None = key(
+        FORM, None, "Spot: {base}_{quote}; {base}{quote} where no form of anything is given."
+    )
+    perpetual: str | None = key(FORM, None, "BTC-USDT-PERP: {base}_{quote}-PERP.")
+    inverse: str | None = key(FORM, None, "BTC-USD-PERP, where that is spelled otherwise.")
+    plain: Product = key(member(Product), "spot", "What BTC-USDT is, where there is no spot.")
+    quotes: tuple[str, ...] = key(
+        ListKind(CURRENCY, most=50), [], "What all is paid with, where that is little: [USDC]."
     )
     lower: bool = key(boolean(), False, "In lower case.")
     rename: Mapping[str, str] = key(
         TableKind(CURRENCY, CURRENCY, most=200), {}, "Currencies it calls otherwise: {BTC: XBT}."
     )
+
+    @property
+    def perpetuals(self) -> tuple[str | None, str | None]:
+        """The forms of linear and of inverse perpetuals."""
+        return self.perpetual, self.inverse or self.perpetual
+
+    @property
+    def spot(self) -> str | None:
+        """The form of spot markets, None where it has none."""
+        return self.form or (None if self.perpetuals[1] else "{base}{quote}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +204,7 @@ class AnswerShape:
     topics: str | None = key(PATH, None, "Where the topic, or a list of them, stands.")
     topic: str | None = key(LINE, None, "The topic, put together: {arg.channel}.{arg.id}.")
     reason: str | None = key(PATH, None, "Where a refusal says why.")
+    label: str | None = key(LABEL, None, "What summaries call it; else ack or refusal.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -370,6 +241,9 @@ class StreamShape:
         ListKind(address("ws", "wss"), most=10, least=1, or_one=True),
         REQUIRED,
         "Addresses; the first is preferred, the others are for failover.",
+    )
+    prelude: PreludeShape | None = key(
+        Section(PreludeShape), None, "Asked before each connection, which it gives the address of."
     )
     compression: str = key(
         choice("none", "gzip", "deflate"), "none", "The venue's own, of each message."
@@ -408,6 +282,19 @@ class StreamShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FactShape:
+    """Something that the definition relies on."""
+
+    what: str = key(LINE, REQUIRED, "What it is about.")
+    source: str = key(LINE, REQUIRED, "Where it was read.")
+    read: str = key(
+        text("a month or day such as 2026-11", r"20\d\d-(0[1-9]|1[0-2])(-[0-3]\d)?"),
+        REQUIRED,
+        "When it was read, or recorded.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VenueShape:
     """A venue's public protocol, told in YAML."""
 
@@ -418,6 +305,14 @@ class VenueShape:
         choice("recording", "documentation", "unsure"), "documentation", "Against what."
     )
     unsure: tuple[str, ...] = key(ListKind(LINE, most=50), [], "What is not certain.")
+    facts: tuple[FactShape, ...] = key(
+        ListKind(Section(FactShape), most=50, unique=None), [], "What was read where, and when."
+    )
+    hosts: tuple[str, ...] = key(
+        ListKind(text("a host, perhaps with a path", r"[a-z0-9.-]+(:\d+)?(/[!-~]*)?"), most=20),
+        [],
+        "Further addresses that recordings name, such as retired ones.",
+    )
     rest: RestShape = key(Section(RestShape), REQUIRED, "The REST API.")
     symbols: SymbolsShape = key(Section(SymbolsShape), {}, "How it spells BTC-USDT.")
     stream: StreamShape | None = key(Section(StreamShape), None, "The WebSocket API, if any.")
