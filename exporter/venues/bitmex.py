@@ -314,7 +314,7 @@ VENUE = Venue(
     title="BitMEX",
     rest_url="https://www.bitmex.com/api/v1",
     endpoints=(
-        Endpoint(name="time", path="/", interval=20.0, clock=read_time),
+        Endpoint(name="time", path="/", interval=60.0, clock=read_time),
         Endpoint(name="instrument", path=_INSTRUMENT, default=False),
     ),
     fault=fault,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -85,7 +86,7 @@ class _AdvancedEvent(Struct, gc=False):
     trades: list[_AdvancedTrade] = []
     tickers: list[_AdvancedTicker] = []
     updates: Raw = msgspec.field(default_factory=Raw)
-    subscriptions: dict[str, list[str]] | None = None
+    subscriptions: dict[str, Any] | None = None
 
 
 class _AdvancedFrame(Struct, gc=False):
@@ -197,7 +198,8 @@ def _active(row: _AdvancedFrame) -> Iterator[str]:
     """Return all topics that are subscribed to by now."""
     for event in row.events:
         for channel, products in (event.subscriptions or {}).items():
-            yield from (f"{channel}:{product}" for product in products)
+            if isinstance(products, list):
+                yield from (f"{channel}:{product}" for product in products)
 
 
 def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:

@@ -214,7 +214,8 @@ def test_no_default_config_starves(name: str) -> None:
     """Whatever the exchange is called, the venue's own endpoints at the usual pace are in time."""
     venue = venues.load(name)
     for number in range(50):
-        row = {"name": f"x{number}", "venue": name, "symbols": ["BTC-USDT"]}
+        symbols = venues.listed(venue, ["BTC-USDT"])
+        row = {"name": f"x{number}", "venue": name, "symbols": symbols}
         config = settings.read(
             json.dumps({"exchanges": [row]}), "d.yml", venues.names(), venues.load, {}
         )

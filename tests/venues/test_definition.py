@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from exporter.config import ConfigError
 from exporter.config.tree import read as read_yaml
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
+from exporter.instrument import UnlistedError
 from exporter.model import (
     Ack,
     Answer,
@@ -372,3 +374,92 @@ def test_editors_check_definitions_by_the_schema() -> None:
     assert [error.message for error in validator.iter_errors(good)] == []
     bad = plain(read_yaml((HERE / "bad" / "everything.yml").read_text()))
     assert len(list(validator.iter_errors(bad))) > 5
+
+
+# --- books over REST, tokens, sums, and what else a frame holds -----------------------------------
+
+ODD = """
+name: odd
+source: x
+rest:
+  url: https://odd.example
+  traded: {path: "/t?s={symbol}", state: [price], json: {of: $symbol}}
+symbols: {perpetual: "{base}-{quote}-P", inverse: "{base}-P", quotes: [USDT, USD]}
+stream:
+  urls: wss://odd.example
+  prelude: {path: /token, url: "{data.server}?token={data.token}"}
+  subscribe: {topics: $topics}
+channels:
+  trades:
+    topic: t.{symbol}
+    frames:
+      - {when: {k: all}, also: true, rows: trades, newest_first: true, snapshot: true, symbol: $.s,
+         time: {path: t, unit: s}, price: p, size: q}
+  book:
+    topic: b.{symbol}
+    continuity: contiguous
+    snapshot: {path: "/book?s={symbol}", last: data.n, bids: data.b, asks: data.a,
+               level: {price: p, size: q}}
+    frames:
+      - {when: {k: all}, symbol: s, snapshot: true, bids: b, asks: a, last: n,
+         checksum: {path: c, levels: 2, order: asks_bids, bare: true, separator: "", signed: false}}
+"""
+
+
+def test_a_book_may_begin_over_rest_and_a_stream_with_a_token() -> None:
+    """The snapshot has levels by name and its number; the answer gives the address."""
+    venue = definition.compiled(ODD, "odd.yml")
+    assert venue.book is not None
+    assert venue.book.read_snapshot is not None
+    assert venue.book.snapshot_path == "/book?s={symbol}"
+    body = b'{"data":{"n":"7","b":[{"p":"1.50","q":2}],"a":[{"p":1.6,"q":"3"}]}}'
+    depth = venue.book.read_snapshot(body, "b.X", "X")
+    assert (depth.last, depth.snapshot, depth.topic) == (7, True, "b.X")
+    assert venue.book.levels(depth) == ([("1.50", "2")], [("1.6", "3")])
+    for bad in (
+        b"{}",
+        b'{"data":{"n":7,"b":[{"p":1}],"a":[]}}',
+        b'{"data":{"n":-1,"b":[],"a":[]}}',
+    ):
+        with pytest.raises(ParseError):
+            venue.book.read_snapshot(bad, "b.X", "X")
+    assert venue.prelude is not None
+    answer = b'{"data":{"server":"wss://a.example/x","token":"abc"}}'
+    assert venue.prelude.read(answer) == "wss://a.example/x?token=abc"
+    with pytest.raises(ParseError):
+        venue.prelude.read(b'{"data":{"server":"http://a.example","token":"abc"}}')
+
+
+def test_a_checksum_goes_by_side_and_digits_where_the_venue_does() -> None:
+    """As Kraken's: asks, then bids, without points and leading zeros."""
+    venue = definition.compiled(ODD, "odd.yml")
+    assert venue.book is not None
+    assert venue.book.checksum is not None
+    bids, asks = [("0.5", "1.0"), ("0.4", "2"), ("0.3", "9")], [("0.6", "0.05")]
+    assert venue.book.checksum(bids, asks) == zlib.crc32(b"65" + b"510" + b"42")
+
+
+def test_a_frame_may_hold_trades_beside_a_book() -> None:
+    """One kind reads the old trades, from old to new, the next one the book."""
+    venue = definition.compiled(ODD, "odd.yml")
+    frame = {"k": "all", "s": "X", "b": [["1", "2"]], "a": [], "n": 3, "trades": [
+        {"t": SECOND + 1, "p": 2, "q": 1}, {"t": SECOND, "p": 1, "q": 1}]}  # fmt: skip
+    first, second, depth = parsed(venue, frame)
+    assert isinstance(first, Trade)
+    assert isinstance(second, Trade)
+    assert isinstance(depth, Depth)
+    assert (first.price, second.price, first.snapshot, depth.last) == (1.0, 2.0, True, 3)
+
+
+def test_perpetuals_and_silences_are_asked_about_as_the_definition_says() -> None:
+    """Forms by the class of a contract, only in the quotes there are; a question may be posted."""
+    venue = definition.compiled(ODD, "odd.yml")
+    assert venue.symbol("BTC-USDT-PERP") == "BTC-USDT-P"
+    assert venue.symbol("BTC-USD-PERP") == "BTC-P"
+    for wrong in ("BTC-USDT", "BTC-EUR-PERP"):
+        with pytest.raises(UnlistedError):
+            venue.symbol(wrong)
+    check = venue.cross_checks[Channel.TRADES]
+    assert check.body is not None
+    assert check.body("BTC-P") == {"of": "BTC-P"}
+    assert check.read(b'{"price":"5"}').state == ("5",)

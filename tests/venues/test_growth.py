@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
 
+from exporter import venues
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
 from exporter.model import Control, Depth, Event, Quote, Trade
@@ -19,6 +22,7 @@ from exporter.venues import load, names
 from tests.venues.checks import read
 from tests.venues.recorded import frames
 
+FILES = FilePath(venues.__file__).parent
 every_venue = pytest.mark.parametrize("name", names())
 Path = tuple[str | int, ...]
 
@@ -26,8 +30,14 @@ Path = tuple[str | int, ...]
 # has may be absent or null, and the frame counts all the same.
 _NEEDED = {
     "binance": "stream data e E s U u b a p q t k c x m id code asks bids lastUpdateId",
+    "bitfinex": "event channel symbol key chanId platform",
+    "bitmex": "table action data symbol price side size timestamp close success subscribe"
+    " unsubscribe error info request args",
     "bitstamp": "event data microtimestamp amount_str price_str",
     "bybit": "topic data s u ts p v start close op success type",
+    "coinbase_advanced": "channel type events trades tickers updates product_id price size side"
+    " price_level new_quantity best_bid best_ask message subscriptions",
+    "mexc": "code msg",
     "coinbase": "type product_id price size trade_id asks bids changes channels name",
     "kraken": "channel data type symbol price qty close interval_begin system method result error"
     " Error",
@@ -38,18 +48,27 @@ _NEEDED = {
 # Null where the venue never sends it and absent is enough.
 _NEVER_NULL = {
     "binance": "i",
+    "bitfinex": "prec code msg version status",
+    "bitmex": "status",
     "bitstamp": "asks bids",
     "bybit": "a b S",
     "coinbase": "side",
+    "coinbase_advanced": "",
     "kraken": "asks bids side",
     "kraken_v1": "errorMessage pair",
+    "mexc": "",
     "kucoin": "side",
     "okx": "asks bids side",
 }
 
 
 def keys(table: dict[str, str], name: str) -> set[str]:
-    """Return the keys that a table gives for a venue; Binance's sites share one wire."""
+    """Return the keys that a table gives for a venue; Binance's sites share one wire.
+
+    What a definition names it needs.
+    """
+    if (FILES / f"{name}.yml").exists():
+        return set(re.findall(r"[\w-]+", (FILES / f"{name}.yml").read_text()))
     return set(table["binance" if name.startswith("binance") else name].split())
 
 
