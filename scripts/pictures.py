@@ -1,4 +1,4 @@
-# ruff: noqa: T201, S603 - it prints to a person, and starts the programs it is for
+# ruff: noqa: T201 - it prints to a person
 """Take the pictures of the docs: the status page and the relay's page, while something is wrong.
 
     .venv/bin/python scripts/pictures.py [DIRECTORY]
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +32,7 @@ from exporter.simulator.rehearsal.programs import (  # noqa: E402
     wait_well,
 )
 from exporter.simulator.rehearsal.talk import inject  # noqa: E402
+from tests.live.browser import Browser  # noqa: E402
 
 VENUES: Final = ("binance", "bybit", "coinbase", "okx")
 FAULTS: Final = (
@@ -56,7 +59,7 @@ def main() -> int:
             wait_ready(stack.enter_context(running(name, command, log)), name, ready, log)
 
         relay, simulator, exporter = (f"127.0.0.1:{port}" for port in free_ports(3))
-        sink = {"name": "oncall", "type": "webhook", "url": f"http://{exporter}/nowhere"}
+        sink = {"name": "oncall", "type": "webhook", "url": stack.enter_context(_sink())}
         (work / "relay.yml").write_text(json.dumps({"receivers": [sink]}))
         start(
             "relay",
@@ -73,7 +76,7 @@ def main() -> int:
         for name, url, width, height, dark in (
             ("status-page", f"http://{exporter}/", 1200, 900, False),
             ("status-page-dark", f"http://{exporter}/", 1200, 900, True),
-            ("status-page-phone", f"http://{exporter}/", 500, 1200, False),
+            ("status-page-phone", f"http://{exporter}/", 390, 844, False),
             ("incidents", f"http://{relay}/", 1200, 420, False),
         ):
             take(url, folder / f"{name}.png", width, height, dark=dark)
@@ -82,15 +85,30 @@ def main() -> int:
 
 
 def take(url: str, to: Path, width: int, height: int, *, dark: bool) -> None:
-    """Take a picture of a page."""
-    with tempfile.TemporaryDirectory(prefix="chromium-") as profile:
-        command = (
-            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-            *(f"--user-data-dir={profile}", f"--window-size={width},{height}"),
-            *(("--blink-settings=preferredColorScheme=0",) if dark else ()),
-            *(f"--screenshot={to}", url),
-        )
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+    """Take a picture of a page, and say what is wider than the page is."""
+    with Browser() as browser:
+        browser.show(url, width, height, dark=dark)
+        to.write_bytes(browser.picture())
+        if (wide := browser.evaluate("document.documentElement.scrollWidth")) > width:
+            print(f"{to}: {wide} px wide in a window of {width} px", file=sys.stderr)
+
+
+@contextmanager
+def _sink() -> Iterator[str]:
+    """Take every message of the relay, for the length of a ``with``."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name upstream
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
 
 
 if __name__ == "__main__":

@@ -192,6 +192,8 @@ class HttpClient:
                 patience = min(timeout, _SECOND_LOOK)
                 end = await certificate_end(host.name, host.port, patience, host.proxy)
             detail = why(error)[:300]
+            if isinstance(error, TimeoutError) and not str(error):
+                detail = f"no complete answer within {timeout:g} s"
             raise FetchFailedError(reason, detail, end, tuple(course.attempts)) from error
 
     def _route(self, url: str) -> _Route:

@@ -42,6 +42,7 @@ from exporter.runtime.runtime import PATIENCE, Runtime
 from exporter.runtime.storage import Storage, StorageError, wants_storage
 from exporter.streams.dead_letters import DeadLetterWriter
 from exporter.web.server import Server
+from exporter.web.state import Trouble
 
 if TYPE_CHECKING:
     from exporter.web.security import WebSecurity
@@ -106,6 +107,8 @@ class App:
         self._dead: DeadLetterWriter | None = None  # where there is a storage path
         self.reloads: Mailbox[bool, object] = Mailbox(capacity=4)
         self.diagnostics: Diagnostics | None = None
+        self._storage: Storage | None = None
+        self._refused: Trouble | None = None  # the last reload, if its config was refused
         self._force: Runtime | None = None  # both once there is a group to run it in
 
     @property
@@ -117,7 +120,7 @@ class App:
         """Serve until SIGTERM or SIGINT, then drain. Raises ListenError, StorageError."""
         async with AsyncExitStack() as edges:
             edges.callback(gc.unfreeze)
-            storage = self._open_storage(edges)
+            self._storage = storage = self._open_storage(edges)
             server = Server(
                 self.options.listen_address,
                 ExporterRoutes(self).routes(),
@@ -296,16 +299,32 @@ class App:
             config = replace(config, **{name: getattr(self.config, name) for name in _NEXT_START})
             changes = await self._follow(config, force)
         except settings.ConfigError as error:
-            self.meter.config_refused()
+            self._refuse(error.complaints[0])
             for complaint in error.complaints:
                 log.error("config_refused mistake=%r", complaint[:500])
             raise
-        except BaseException:
-            self.meter.config_refused()
+        except Exception as error:
+            self._refuse(type(error).__name__)
             raise
+        self._refused = None
         if later:
             log.warning("config_needs_restart sections=%s", ",".join(later))
         return {**asdict(changes), "at_next_start": later}
+
+    def _refuse(self, why: str) -> None:
+        self.meter.config_refused()
+        text = f"The changed config is refused, and the one before stays in force: {why[:300]}"
+        alert = "ExchangeExporterReloadFailed"
+        self._refused = Trouble(text=text, alert=alert, since=self.clock.wall())
+
+    def troubles(self) -> Iterator[Trouble]:
+        """Yield what is wrong with this process itself."""
+        if self._refused is not None:
+            yield self._refused
+        if self._storage is not None and self._storage.unsaved is not None:
+            why, since = self._storage.unsaved
+            text = f"State is not saved to {self._storage.folder}: {why}"
+            yield Trouble(text=text, alert="ExchangeExporterStateSaveFailing", since=since)
 
     async def _follow(self, config: Config, force: Runtime) -> Changes:
         changes = await force.change(self._own(config))

@@ -17,6 +17,7 @@ from exporter.web import state as shown
 if TYPE_CHECKING:
     from exporter.runtime.app import App
 
+_EXCERPT = 120  # characters of an answer that the page shows
 # Between which ages, in seconds: what was usual before an incident that is told, and now.
 _BEFORE, _LATELY = (300.0, 3600.0), (0.0, 60.0)
 
@@ -32,6 +33,7 @@ def snapshot(app: App) -> shown.Snapshot:
         anomalies=_anomalies(app),
         incidents=tuple(_verdict(each) for each in app.judging.incidents),
         verdicts=tuple(_verdict(each) for each in reversed(app.judging.recent)),
+        troubles=tuple(app.troubles()),
         series=app.registry.series,
         series_limit=app.config.metrics.series_limit,
     )
@@ -81,8 +83,27 @@ def _endpoint(state: EndpointState, monotonic: float) -> shown.EndpointView:
         before=_quantiles(state.history.quantiles(monotonic, *_BEFORE)),
         lately=_quantiles(state.history.quantiles(monotonic, *_LATELY)),
         last_success=state.last_success,
+        failing_since=_failing_since(state),
+        evidence=_evidence(state),
         recent=state.history.recent(),
     )
+
+
+def _failing_since(state: EndpointState) -> float | None:
+    if state.last is None or state.last.ok:
+        return None
+    after = state.last_success or 0.0
+    return next((each.time for each in state.failures if each.time > after), None)
+
+
+def _evidence(state: EndpointState) -> str:
+    """Return what the last failure says, on one line."""
+    if state.last is None or state.last.ok or not state.failures:
+        return ""
+    last = state.failures[-1]
+    status = "" if last.status is None else f"status {last.status}"
+    parts = (status, last.detail, last.body[:_EXCERPT])
+    return " ".join("; ".join(part for part in parts if part).split())[: 2 * _EXCERPT]
 
 
 def _quantiles(found: tuple[float, float]) -> shown.LatencyQuantiles:
@@ -99,8 +120,15 @@ def _stream(state: StreamState) -> shown.StreamView:
         since=state.since,
         disconnects=state.losses,
         lost=state.lost or "",
+        down_since=None if state.connected else _down_since(state),
         subscriptions=tuple(_row(state, watch) for watch in state.watches.values()),
     )
+
+
+def _down_since(state: StreamState) -> float | None:
+    """Return when the last connection ended that had lived, else when the first try failed."""
+    ends = [each.time for each in state.failures if each.lived is not None]
+    return ends[-1] if ends else next((each.time for each in state.failures), None)
 
 
 def _row(state: StreamState, watch: WatchedSubscription) -> shown.SubscriptionRow:

@@ -28,6 +28,7 @@ from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import QueuePolicy
 from exporter.probes.bans import Bans
+from exporter.words import why
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +65,15 @@ class Storage:
     def __init__(self, folder: Path, registry: Registry, clock: Clock) -> None:
         self.folder, self._clock = folder, clock
         self.overflows = Overflows(folder / "spill")
+        self.unsaved: tuple[str, float] | None = None  # why the last write failed, and since when
         self._saved = registry.gauge(families.STATE_SAVED)
         self._failed = registry.counter(families.STATE_SAVE_FAILURES)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            why = "it is a file" if folder.is_file() else error.strerror or str(error)
-            raise StorageError(f"cannot use {folder}: {why}, expected a directory") from error
+            what = "it is a file" if folder.is_file() else error.strerror or str(error)
+            raise StorageError(f"cannot use {folder}: {what}, expected a directory") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -162,9 +164,12 @@ class Storage:
             write_whole(self.folder / name, *content)
         except OSError as error:
             self._failed.inc()
-            why = str(error)[:200]
-            log.error("state_not_saved file=%s reason=%r", name, why, extra=SPARING)
+            reason = why(error)[:200]
+            since = self._clock.wall() if self.unsaved is None else self.unsaved[1]
+            self.unsaved = reason, since
+            log.error("state_not_saved file=%s reason=%r", name, reason, extra=SPARING)
         else:
+            self.unsaved = None
             self._saved.set(self._clock.wall())
 
 

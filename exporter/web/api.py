@@ -18,6 +18,7 @@ def overview(snapshot: Snapshot) -> dict[str, object]:
         "window_seconds": snapshot.window,
         "series": snapshot.series,
         "series_limit": snapshot.series_limit,
+        "troubles": [asdict(one) for one in snapshot.troubles],
         "exchanges": [exchange(one) for one in snapshot.exchanges],
         "anomalies": anomalies(snapshot),
     }

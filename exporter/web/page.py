@@ -1,4 +1,4 @@
-"""Renders the status page: one template, no script, nothing from elsewhere."""
+"""Renders the status page: one template, one small script to refresh it, nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter.web.problems import by_gravity, problems
+from exporter.web.reasons import in_words
 from exporter.web.state import Snapshot
 
 if TYPE_CHECKING:
@@ -20,13 +22,23 @@ _NOTHING = "–"
 
 def static_files() -> Mapping[str, tuple[str, bytes]]:
     """Return what the page needs beside itself: path → content type and content."""
-    style = (_HERE / "templates" / "style.css").read_bytes()
-    return {"/static/style.css": ("text/css; charset=utf-8", style)}
+    style, script = (
+        (_HERE / "templates" / name).read_bytes() for name in ("style.css", "refresh.js")
+    )
+    return {
+        "/static/style.css": ("text/css; charset=utf-8", style),
+        "/static/refresh.js": ("text/javascript; charset=utf-8", script),
+    }
 
 
 def render(snapshot: Snapshot, refresh: int = 5) -> str:
     """Return the page's HTML; browsers ask again after ``refresh`` seconds."""
-    return _template().render(page=snapshot, refresh=refresh)
+    return _template().render(
+        page=snapshot,
+        refresh=refresh,
+        problems=problems(snapshot),
+        exchanges=by_gravity(snapshot),
+    )
 
 
 @cache
@@ -50,6 +62,7 @@ def _template() -> jinja2.Template:
         "rate": rate,
         "moment": moment,
         "words": words,
+        "in_words": in_words,
     }
     environment.globals |= {"sparkline": sparkline}
     return environment.get_template("status.html")

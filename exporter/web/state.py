@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from statistics import median
 
 from exporter.model import (
     Change,
@@ -17,6 +18,11 @@ from exporter.model import (
     SilenceVerdict,
     SubscriptionState,
 )
+
+# Slower than the first is slow whatever is usual, and so is what takes so many times the usual and
+# so many seconds more that people notice.
+_SLOW, _TIMES_USUAL, _NOTICED = 1.0, 4.0, 0.1
+_LATE = 1.0  # seconds for which market data may be under way
 
 
 class Health(StrEnum):
@@ -54,7 +60,33 @@ class EndpointView:
     before: LatencyQuantiles = LatencyQuantiles()  # from an hour ago to five minutes ago
     lately: LatencyQuantiles = LatencyQuantiles()  # the last minute
     last_success: float | None = None
+    failing_since: float | None = None  # when the first of the failures in a row began
+    evidence: str = ""  # of the last of them: status, detail, the body's beginning
     recent: tuple[float | None, ...] = ()  # durations of the last probes, oldest first; None failed
+
+    @property
+    def newest(self) -> float | None:
+        """Median of the last three successful probes."""
+        good = [value for value in self.recent if value is not None][-3:]
+        return median(good) if good else None
+
+    @property
+    def usual(self) -> float | None:
+        """What was usual until five minutes ago; of a young process, before the last three."""
+        if self.before.median is not None:
+            return self.before.median
+        good = [value for value in self.recent if value is not None][:-3]
+        return median(good) if good else None
+
+    @property
+    def slow(self) -> bool:
+        """Whether it answers, but so late that a person would call it slow."""
+        newest, usual = self.newest, self.usual
+        if not self.ok or newest is None:
+            return False
+        return newest >= _SLOW or (
+            usual is not None and newest >= _TIMES_USUAL * usual and newest - usual >= _NOTICED
+        )
 
     @property
     def health(self) -> Health:
@@ -64,7 +96,7 @@ class EndpointView:
         if self.ok is None:
             return Health.PENDING
         shaky = self.circuit is not Circuit.CLOSED or (self.error_ratio or 0.0) > 0.05
-        return Health.DEGRADED if shaky else Health.UP
+        return Health.DEGRADED if shaky or self.slow else Health.UP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +137,17 @@ class SubscriptionRow:
     book: BookView | None = None  # where one is built
 
     @property
+    def late(self) -> bool:
+        """Whether its data flows, but long after the venue sent it."""
+        flows = self.state is SubscriptionState.LIVE
+        return flows and self.latency is not None and self.latency >= _LATE
+
+    @property
     def health(self) -> Health:
-        """Up while data flows."""
+        """Up while data flows in time."""
         match self.state:
             case SubscriptionState.LIVE:
-                return Health.UP
+                return Health.DEGRADED if self.late else Health.UP
             case SubscriptionState.STALE | SubscriptionState.REJECTED:
                 return Health.DOWN
             case _:
@@ -127,6 +165,7 @@ class StreamView:
     since: float | None = None  # when the connection was made
     disconnects: int = 0
     lost: str = ""  # why the last connection ended, from the closed set
+    down_since: float | None = None  # when that was, while there is none
     subscriptions: tuple[SubscriptionRow, ...] = ()
 
     @property
@@ -137,7 +176,7 @@ class StreamView:
         rows = {row.health for row in self.subscriptions}
         if rows == {Health.DOWN}:
             return Health.DOWN
-        return Health.DEGRADED if Health.DOWN in rows else Health.UP
+        return Health.DEGRADED if {Health.DOWN, Health.DEGRADED} & rows else Health.UP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +261,15 @@ class VerdictView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What is wrong with this program itself, and the alert that says so."""
+
+    text: str
+    alert: str
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything at one moment ``now``."""
 
@@ -233,6 +281,7 @@ class Snapshot:
     anomalies: tuple[AnomalyView, ...] = ()
     incidents: tuple[VerdictView, ...] = ()  # what goes on now, by its newest verdict
     verdicts: tuple[VerdictView, ...] = ()  # the newest first
+    troubles: tuple[Trouble, ...] = ()
     series: int = 0
     series_limit: int = 0
     links: tuple[tuple[str, str], ...] = field(

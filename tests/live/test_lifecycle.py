@@ -79,11 +79,14 @@ def test_a_bad_config_is_refused_and_says_why(start: Callable[..., World], tmp_p
     assert page.values("exchange_exporter_config_last_reload_successful") == [0.0]
     assert _begun(world, "binance") == begun
     assert re.search(r"config_refused mistake=.*probes\.interval", world.exporter.output)
+    refused = "the one before stays in force: "
+    assert re.search(f"{refused}.*probes\\.interval", programs.get(world.url))
     file.write_text(good)
     world.exporter.popen.send_signal(signal.SIGHUP)
     name = "exchange_exporter_config_last_reload_successful"
     programs.eventually(lambda: world.scrape().total(name) == 1, "mended")
     assert _begun(world, "binance") == begun
+    assert refused not in programs.get(world.url)
 
 
 def test_reload_is_closed_unless_opened(start: Callable[..., World]) -> None:

@@ -84,15 +84,19 @@ def test_page_says_what_the_snapshot_says() -> None:
         assert expected in text, expected
 
 
-def test_page_needs_no_script_and_no_inline_style() -> None:
-    """The content policy allows one style sheet of ours and nothing else; the page asks no more."""
+def test_page_has_one_script_of_ours_and_no_inline_style() -> None:
+    """The content policy allows files of ours and nothing else; without the script it reloads."""
     tags = Outline(render(SNAPSHOT)).tags
-    assert not {"script", "style", "iframe", "img", "form"} & {tag for tag, _ in tags}
+    assert not {"style", "iframe", "img", "form"} & {tag for tag, _ in tags}
+    [script] = [attributes for tag, attributes in tags if tag == "script"]
+    assert script["src"] in static_files()
+    names = [tag for tag, _ in tags]
+    assert tags[names.index("noscript") + 1][1]["http-equiv"] == "refresh"
     for _, attributes in tags:
         assert "style" not in attributes
         assert not any(name.startswith("on") for name in attributes)
     sheets = [a["href"] for tag, a in tags if tag == "link" and a["rel"] == "stylesheet"]
-    assert sheets == list(static_files())
+    assert {*sheets, script["src"]} == set(static_files())
     (kind, content) = static_files()["/static/style.css"]
     assert kind == "text/css; charset=utf-8"
     assert b"prefers-color-scheme: dark" in content
@@ -134,7 +138,7 @@ def test_text_is_never_markup() -> None:
         limits=((evil, 0.5),),
     )
     outline = Outline(render(replace(SNAPSHOT, exchanges=(exchange,), version=evil)))
-    assert "script" not in [tag for tag, _ in outline.tags]
+    assert [tag for tag, _ in outline.tags].count("script") == 1  # ours
     assert any(evil in word for word in outline.words)
 
 
