@@ -136,6 +136,7 @@ class Relay:
             lost = await force.open_since(heartbeat.GROUP)
             self.watchdog.recall(beaten, lost)
             self.unreadable.recall(await force.open_since(unreadable.GROUP))
+            self._tell_lost()
             self.registry.refresh(lambda: meter.depth.set(force.depth))
             background = [
                 self._start("tick", self._tick_for_ever),
@@ -157,6 +158,14 @@ class Relay:
         finally:
             await ended(background)
             await force.close()
+
+    def _tell_lost(self) -> None:
+        """Tell people of what the spool held for them and is damaged."""
+        found = self.store.recovered
+        if found is not None and found.lost != 0:
+            lost = "an unknown number of" if found.lost is None else found.lost
+            why = f"the spool was damaged: {lost} messages that waited in it are lost"
+            self.unreadable.saw(found.lost or 1, why)
 
     async def _serve(self, stop: asyncio.Event, background: list[asyncio.Task[None]]) -> None:
         own, web = self._own, self._options.web

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import glob
 import logging
 import queue
 import sqlite3
@@ -21,6 +22,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
+from exporter.relay.recovery import Recovered, recover
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -29,6 +32,8 @@ Job: TypeAlias = Callable[[sqlite3.Connection], Any]
 _BATCH: Final = 256  # jobs of one transaction
 _BATCH_TIME: Final = 0.03  # seconds of jobs before their commit
 _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", "temp_store=MEMORY")
+_KEPT: Final = 3  # damaged files: a crash loop makes no pile of them
+_SUFFIXES: Final = ("-wal", "-shm", "")
 _BUSY: Final = 5.0  # seconds to wait for another process, which writes a row now and then
 
 
@@ -54,11 +59,15 @@ def _damaged(error: sqlite3.DatabaseError) -> bool:
 
 
 def _set_aside(path: Path) -> Path:
-    """Rename a file and its log, under a name that is free; return the new one."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    for suffix in ("-wal", "-shm", ""):
+    """Rename a file and its log; return the new name. The oldest beyond three go for ever."""
+    stem = f"{path.name}.damaged-"
+    found = (each.name.removeprefix(stem) for each in path.parent.glob(f"{glob.escape(stem)}*"))
+    numbers = sorted(int(each) for each in found if each.isdecimal())
+    for old in numbers[: max(0, len(numbers) - _KEPT + 1)]:
+        for suffix in _SUFFIXES:
+            path.with_name(f"{stem}{old}{suffix}").unlink(missing_ok=True)
+    aside = path.with_name(f"{stem}{numbers[-1] + 1 if numbers else 1}")
+    for suffix in _SUFFIXES:
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
     return aside
@@ -100,12 +109,14 @@ class Store:
     """One writer for the whole program; open it with ``async with``.
 
     ``begin`` is run once on the open connection, for the schema. ``waiting`` jobs may be in line.
+    A damaged file is set aside; what can be read of it is ``recovered``.
     """
 
     def __init__(
         self, path: Path, begin: Callable[[sqlite3.Connection], None], *, size: int, waiting: int
     ) -> None:
         self._path, self._begin, self._size = path, begin, size
+        self.recovered: Recovered | None = None
         self._jobs: queue.Queue[_Waiting | None] = queue.Queue(waiting)
         self._connection: sqlite3.Connection | None = None
         self._thread: threading.Thread | None = None
@@ -127,14 +138,26 @@ class Store:
             except sqlite3.DatabaseError as error:
                 if not _damaged(error):
                     raise
-                aside = _set_aside(self._path)
-                log.error("spool_damaged path=%s error=%r set_aside=%s remedy=%r",
-                          self._path, str(error), aside,
-                          "none is needed, a fresh one is begun; what waited is in the old file:"
-                          f" sqlite3 {aside} .recover")  # fmt: skip
-                return self._begun()
+                return self._recovered(_set_aside(self._path), error)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path}: {error}") from error
+
+    def _recovered(self, aside: Path, error: Exception) -> sqlite3.Connection:
+        """Begin a fresh file with what can be read of the damaged one."""
+        connection = self._begun()
+        try:
+            self.recovered = found = recover(aside, connection)
+        except BaseException:
+            connection.close()
+            raise
+        lost = "unknown" if found.lost is None else found.lost
+        log.error(
+            "spool_damaged path=%s error=%r set_aside=%s recovered_rows=%d waiting=%d lost=%s"
+            " remedy=%r",
+            self._path, str(error), aside, found.rows, found.waiting, lost,
+            "none is needed, a fresh one was begun with what could be read",
+        )  # fmt: skip
+        return connection
 
     def _begun(self) -> sqlite3.Connection:
         connection = connect(self._path, size=self._size)

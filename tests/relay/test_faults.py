@@ -176,7 +176,9 @@ def test_a_relay_that_takes_no_posts_is_not_ready(tmp_path: Path) -> None:
         with inside(file) as url:
             assert _readiness(url)[0] == 200
             assert send(url, post_of(alert())) == 200
-            eventually(lambda: len(providers.of("webhook")) == 1, "told")
+            eventually(lambda: len(providers.of("webhook")) == 2, "told, and what may be lost")
+        names = [each.body["alerts"][0]["name"] for each in providers.of("webhook")]
+        assert sorted(names) == ["AlertsUnreadable", "ExchangeDown"]
 
 
 def test_full_spool_says_503_and_recovers(tmp_path: Path) -> None:

@@ -10,10 +10,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from exporter.model import Level, Notification, Occasion
 from exporter.relay import outbox
 from exporter.relay import store as module
+from exporter.relay.recovery import Recovered
 from exporter.relay.store import FullError, Store, StoreError, connect
 
 
@@ -251,3 +254,89 @@ def test_the_past_makes_room() -> None:
     while outbox.shed(book.db) > 0 and len(left) > 20:
         left = [row["id"] for row in book.db.execute("SELECT id FROM deliveries ORDER BY id")]
     assert left == list(range(21, 41))
+
+
+def _page(number: int) -> slice:
+    return slice((number - 1) * 4096, number * 4096)
+
+
+def _spool(file: Path, count: int) -> None:
+    """Write a spool in which so many messages wait, and some were delivered."""
+    with closing(connect(file)) as db:
+        outbox.begin(db)
+        note = msgspec.json.encode(
+            Notification(
+                occasion=Occasion.FIRING,
+                level=Level.CRITICAL,
+                incident="i",
+                title="t",
+                texts=("x" * 100,),
+                time=1.0,
+            )
+        )
+        db.execute("BEGIN")
+        for number in range(count):
+            state = "delivered" if number % 10 == 0 else "waiting"
+            db.execute(
+                "INSERT INTO deliveries (receiver, target, incident, occasion, key, note, part,"
+                " lead, state, due, received, created) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                ("a", "b", f"i{number}", "opened", f"k{number}", note, 0, 1, state, 1, 1, 1),
+            )
+            db.execute(
+                "INSERT INTO told (incident, receiver, at) VALUES (?, ?, ?)", (f"i{number}", "a", 1)
+            )
+        db.execute("COMMIT")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _incidents(file: Path, state: str = "waiting") -> set[str]:
+    with closing(connect(file)) as db:
+        found = db.execute("SELECT incident FROM deliveries WHERE state = ?", (state,))
+        return {row["incident"] for row in found}
+
+
+def test_what_can_be_read_of_a_damaged_spool_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of each damaged page at most its own rows are lost, and how many is said."""
+    whole = tmp_path / "whole.db"
+    _spool(whole, 400)
+    raw, waiting = whole.read_bytes(), _incidents(whole)
+    damaged = 0
+    for number in range(2, len(raw) // 4096 + 1, 5):
+        file = tmp_path / f"{number}.db"
+        content = bytearray(raw)
+        content[_page(number)] = b"\xa5" * 4096
+        file.write_bytes(content)
+
+        async def story(file: Path = file) -> Recovered | None:
+            async with Store(file, outbox.begin, size=1 << 24, waiting=3) as store:
+                return store.recovered
+
+        found = asyncio.run(story())
+        if found is None:
+            continue  # a page that nothing is in
+        damaged += 1
+        kept = _incidents(file)
+        assert kept <= waiting
+        assert found.waiting == len(kept)
+        if found.lost is not None:
+            assert len(kept) + found.lost == len(waiting)
+        assert len(kept) == 0 or len(kept) >= len(waiting) - 60, number
+    assert damaged > 5
+    assert sum("lost=0" in record.getMessage() for record in caplog.records) > 3
+
+
+def test_a_crash_loop_keeps_three_damaged_spools(tmp_path: Path) -> None:
+    """The latest are kept; each start begins a fresh one."""
+    file = tmp_path / "s.db"
+
+    async def story() -> None:
+        async with Store(file, outbox.begin, size=1 << 24, waiting=3):
+            pass
+
+    for _ in range(6):
+        file.write_bytes(b"no database " * 100)
+        asyncio.run(story())
+    kept = sorted(each.name for each in tmp_path.glob("s.db.damaged-?"))
+    assert kept == ["s.db.damaged-4", "s.db.damaged-5", "s.db.damaged-6"]

@@ -1,0 +1,143 @@
+"""What can still be read of a damaged spool, taken over row by row into a fresh one.
+
+SQLite reads a table as a tree of pages. A damaged page hides its own rows, seldom those before and
+after it: they are reached by their keys.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from exporter.model import Notification
+from exporter.relay.incident import Incident
+
+_STRIDES: Final = 40  # doublings of the step over rows that cannot be read
+_DOCUMENTS: Final[Mapping[tuple[str, str], Any]] = {
+    ("incidents", "state"): Incident,
+    ("deliveries", "note"): Notification,
+    ("triage", "answer"): dict[str, str],
+}
+_OPEN: Final = "state IN ('waiting', 'sending')"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What came of a damaged file: rows of all tables, and deliveries that were still to be sent.
+
+    ``lost`` are those of them that cannot be read; None: not even how many there were.
+    """
+
+    rows: int
+    waiting: int
+    lost: int | None
+
+
+def recover(damaged: Path, fresh: sqlite3.Connection) -> Recovered:
+    """Copy what can be read of a file, and its log, into empty tables."""
+    rows = waiting = 0
+    expected: int | None = None
+    with contextlib.closing(sqlite3.connect(damaged, isolation_level=None)) as old:
+        old.row_factory = sqlite3.Row
+        fresh.execute("BEGIN IMMEDIATE")
+        for table, key in _tables(fresh):
+            known = {each["name"] for each in fresh.execute(f"PRAGMA table_info({table})")}
+            for row in _readable(old, table, key):
+                kept = _copy(fresh, table, row, known)
+                rows += kept
+                if table == "deliveries" and "state" in row.keys():  # noqa: SIM118 - a Row
+                    waiting += kept and row["state"] in ("waiting", "sending")
+        fresh.execute("COMMIT")
+        with contextlib.suppress(sqlite3.Error):  # the index is a tree of its own
+            found = old.execute(
+                f"SELECT count(*) FROM deliveries INDEXED BY deliveries_open WHERE {_OPEN}"  # noqa: S608
+            )
+            expected = found.fetchone()[0]
+    lost = None if expected is None else max(0, expected - waiting)
+    return Recovered(rows=rows, waiting=waiting, lost=lost)
+
+
+def _tables(fresh: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Return each table, and the key that its rows lie in order of."""
+    found = fresh.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
+    tables = []
+    for name, sql in found.fetchall():
+        if name.startswith("sqlite_"):
+            continue
+        keys = [each for each in fresh.execute(f"PRAGMA table_info({name})") if each["pk"]]
+        ordered = ", ".join(each["name"] for each in sorted(keys, key=lambda each: each["pk"]))
+        tables.append((name, ordered if "WITHOUT ROWID" in sql else "rowid"))
+    return tables
+
+
+def _readable(old: sqlite3.Connection, table: str, key: str) -> Iterator[sqlite3.Row]:
+    """Yield the rows of a table that can be read, each once."""
+    if key == "rowid":
+        yield from _around(old, table)
+        return
+    seen = set()
+    for order in ("", " DESC"):  # from both ends, as far as it goes
+        keys = ", ".join(f"{each}{order}" for each in key.split(", "))
+        for row in _rows(old, f"SELECT * FROM {table} ORDER BY {keys}"):  # noqa: S608
+            name = tuple(row[each] for each in key.split(", "))
+            if name in seen:
+                return
+            seen.add(name)
+            yield row
+
+
+def _around(old: sqlite3.Connection, table: str) -> Iterator[sqlite3.Row]:
+    """Yield rows in the order of their numbers, over what is damaged and close up to it."""
+    select = f"SELECT rowid AS number, * FROM {table} WHERE rowid"  # noqa: S608
+    last, stride = 0, 0
+    while stride <= _STRIDES:
+        begin = last + (1 << stride)
+        failed = _Failure()
+        first = None
+        for row in _rows(old, f"{select} >= {begin} ORDER BY rowid", failed):
+            if first is None:
+                first = row["number"]
+                if stride:  # what was stepped over, from behind
+                    middle = f"{select} > {last} AND rowid < {first} ORDER BY rowid DESC"
+                    yield from _rows(old, middle)
+            yield row
+            last = row["number"]
+        if not failed.happened:
+            return
+        stride = stride + 1 if first is None else 0
+
+
+class _Failure:
+    """Whether reading was broken off."""
+
+    happened = False
+
+
+def _rows(
+    old: sqlite3.Connection, statement: str, failure: _Failure | None = None
+) -> Iterator[sqlite3.Row]:
+    try:
+        yield from old.execute(statement)
+    except sqlite3.Error:
+        if failure is not None:
+            failure.happened = True
+
+
+def _copy(fresh: sqlite3.Connection, table: str, row: sqlite3.Row, known: set[str]) -> bool:
+    """Write a row where it is one of ours; return whether it was."""
+    values = {name: row[name] for name in row.keys() if name in known}  # noqa: SIM118 - a Row
+    with contextlib.suppress(sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError):
+        for name in values:
+            if (kind := _DOCUMENTS.get((table, name))) is not None:
+                msgspec.json.decode(values[name], type=kind)
+        names, marks = ", ".join(values), ", ".join("?" * len(values))
+        insert = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - our own names
+        fresh.execute(insert, list(values.values()))
+        return True
+    return False
