@@ -40,9 +40,9 @@ schedules: ## Run twenty thousand random schedules through bans and restarts: no
 	@scripts/setup dev
 	SCHEDULES=20000 $(BIN)/pytest -q --timeout=0 tests/probes/test_schedule.py tests/runtime/test_estimate.py $(ARGS)
 
-matrix: ## Rehearse outages of 20 s to 20 min at the shipped windows, twice in a row (ARGS=exchanges, hours)
+matrix: ## Rehearse outages of 20 s to 20 min at the shipped windows, each twice (ARGS=minutes; an hour and a half)
 	@scripts/setup dev
-	PATH="$(abspath $(VENV))/newer/bin:$$PATH" PYTHONPATH=. $(BIN)/python scripts/rehearse_matrix.py $(or $(ARGS),exchanges)
+	PATH="$(abspath $(VENV))/newer/bin:$$PATH" PYTHONPATH=. $(BIN)/python scripts/rehearse_matrix.py $(ARGS)
 
 interop: ## Set other people's clients on the simulated venues; prints client by venue (ARGS=--record)
 	@scripts/setup dev

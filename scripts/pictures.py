@@ -68,7 +68,8 @@ def main() -> int:
             *(f"--config.file={work / 'relay.yml'}", f"--web.listen-address={relay}"),
         )
         forwarder = stack.enter_context(forwarding(f"http://{relay}"))
-        stage.watch(start, work, "", simulator, exporter, VENUES, 20.0, forwarder.address)
+        (place,) = stage.at_sites(VENUES, 1, 20.0)
+        stage.watch(start, work, "", simulator, exporter, place, 20.0, forwarder.address)
         wait_well(f"http://{exporter}")
         time.sleep(QUIET)
         inject(f"http://{simulator}", FAULTS)

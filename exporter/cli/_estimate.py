@@ -9,6 +9,7 @@ from exporter import config as settings
 from exporter.cli._requests import requests_of
 from exporter.config import Config, ExchangeConfig
 from exporter.contracts import Venue
+from exporter.instrument import canonical
 from exporter.metrics import families as known
 from exporter.model import (
     Channel,
@@ -85,6 +86,7 @@ class ExchangeLoad:
     subscriptions: int
     channels: int
     symbols: int
+    renamed: int  # of these, those whose market has another name
     books: int
     checksums: int  # books whose venue sends a checksum
     limits: int
@@ -122,6 +124,11 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
         subscriptions=len({each.topic for each in wanted}),
         channels=len({each.channel for each in wanted}),
         symbols=len({each.instrument for each in wanted}),
+        renamed=len({
+            each.instrument
+            for each in wanted
+            if canonical(each.instrument, each.product) != each.instrument
+        }),
         books=len(books),
         checksums=len(books) if venue.book and venue.book.checksum else 0,
         limits=len(settings.rest_limits(exchange, venue)) + (venue.connection_limit is not None),
@@ -176,6 +183,8 @@ def series_of(load: ExchangeLoad, config: Config) -> int:
     }
 
     def objects(family: Family) -> int:
+        if family.name == known.SYMBOL_INFO.name:
+            return load.renamed
         if family.name == known.BOOK_CHECKSUM_FAILURES.name:
             return load.checksums
         if family.name.startswith("exchange_book_"):

@@ -90,7 +90,8 @@ def _drill(stack: ExitStack, folder: Path, chosen: Chosen, language: str) -> int
     log = folder / "relay.log"
     relaying = stack.enter_context(running("relay", command, log))
     forwarder = stack.enter_context(forwarding(f"http://{relay}"))
-    stage.watch(start, folder, "", simulator, exporter, VENUES, _PACE, forwarder.address)
+    place = stage.Place(venues=VENUES)
+    stage.watch(start, folder, "", simulator, exporter, place, _PACE, forwarder.address)
     wait_ready(relaying, "relay", f"http://{relay}/-/ready", log)
     wait_well(f"http://{exporter}")
     _say(f"All is well: http://{exporter}/\nNow {STRUCK} stops answering.")

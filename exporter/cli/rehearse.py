@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
-    from exporter.simulator.rehearsal import await_quiet, given, own, rehearse
+    from exporter.simulator.rehearsal import at_sites, await_quiet, given, own, rehearse
 
     factor = args.compress or (1.0 if all(urls) else 20.0)
     names = args.alerts or list(plan.scenarios)
@@ -132,7 +132,8 @@ def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
         play(given(*urls), factor, names)
     else:
         for (shorter, sites, more), together in _stages(plan, names, factor).items():
-            with own(args.rules, shorter, (*VENUES, *more), sites, _say) as stage:
+            places = at_sites((*VENUES, *more), sites, shorter)
+            with own(args.rules, shorter, places, _say) as stage:
                 _say("running without faults")
                 time.sleep(_QUIET)
                 await_quiet(stage, _UNTIL_QUIET, _say)
@@ -155,13 +156,13 @@ def _stages(plan: Plan, names: list[str], factor: float) -> dict[_Stage, list[st
 
 
 def _healthy(args: argparse.Namespace, urls: list[str]) -> int:
-    from exporter.simulator.rehearsal import clock, given, healthy, kept, own, text
+    from exporter.simulator.rehearsal import at_sites, clock, given, healthy, kept, own, text
 
     with ExitStack() as stack:
         stage: RehearsalStage = (
             given(*urls)
             if all(urls)
-            else stack.enter_context(own(args.rules, 1.0, VENUES, 1, _say))
+            else stack.enter_context(own(args.rules, 1.0, at_sites(VENUES, 1, 1.0), _say))
         )
         spells = healthy(stage, args.healthy, args.seed, _say)
         told = None if stage.told is None else len(stage.told())

@@ -26,6 +26,7 @@ class PriceMeter:
         self,
         known: Collection[Pair],
         *,
+        markets: Mapping[Pair, str],
         consensus: Mapping[str, tuple[float, int]],
         deviation: Mapping[Pair, float],
         frozen: Mapping[Pair, bool],
@@ -33,13 +34,16 @@ class PriceMeter:
     ) -> Iterator[None]:
         """Show one comparison, family by family.
 
-        ``known`` are all (exchange, symbol) there are, fresh or not. ``consensus``: price and
-        exchanges by symbol; ``deviation`` and ``frozen`` by (exchange, symbol); ``basis`` by
-        (reference currency, quote currency).
+        ``known`` are all (exchange, symbol) there are, fresh or not, and ``markets`` those of them
+        that mean a market of another name. ``consensus``: price and exchanges by symbol;
+        ``deviation`` and ``frozen`` by (exchange, symbol); ``basis`` by (reference currency, quote
+        currency).
         """
         symbols = dict.fromkeys((symbol,) for _, symbol in known)
         prices = {(symbol,): price for symbol, (price, _) in consensus.items()}
         counts = {(symbol,): count for symbol, (_, count) in consensus.items()}
+        named = {(*pair, market): 1.0 for pair, market in markets.items()}
+        self._set(f.SYMBOL_INFO, named, named)
         self._set(f.CONSENSUS_PRICE, symbols, prices)
         self._set(f.CONSENSUS_VENUES, symbols, counts)
         yield

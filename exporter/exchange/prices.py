@@ -32,10 +32,11 @@ class Prices:
         """Do the same in bites of a few milliseconds for a thousand prices."""
         wanted = self._configured
         feeds = _newest(feed for exchange in exchanges for feed in exchange.priced)
+        markets = {pair: _like(feed) for pair, feed in feeds.items()}
         yield
         mids = [
-            Mid(exchange, instrument, feed.mid, feed.last, _like(feed))
-            for (exchange, instrument), feed in feeds.items()
+            Mid(*pair, feed.mid, feed.last, markets[pair])
+            for pair, feed in feeds.items()
             if isfinite(feed.mid)
         ]
         motions = [
@@ -60,6 +61,7 @@ class Prices:
         yield
         yield from self._meter.steps(
             feeds.keys(),
+            markets={pair: like for pair, like in markets.items() if like != pair[1]},
             consensus={one: (each.price, each.exchanges) for one, each in found.consensus.items()},
             deviation=found.deviation,
             frozen={

@@ -491,6 +491,14 @@ MID_PRICE = _gauge(
     "exchange",
     "symbol",
 )
+SYMBOL_INFO = _gauge(
+    "exchange_symbol_info",
+    "Always 1; the market that a configured symbol means, where that market has another name, "
+    "such as BTC-USDT-PERP for BTC-USDT at a futures exchange.",
+    "exchange",
+    "symbol",
+    "market",
+)
 CONSENSUS_PRICE = _gauge(
     "exchange_consensus_price",
     "Median of the mid prices of all exchanges with fresh data, in units of the quote currency.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
@@ -70,6 +72,32 @@ def test_rehearsals_hold_the_page_to_its_promise() -> None:
     scenario = load_plan(FOLDER / "rehearsals" / "exchanges.yml").scenarios["ExchangeDown"]
     venue = scenario.faults[0]["venue"]
     assert scenario.told == told(f"exchanges: [{{venue: {venue}, symbols: [BTC-USDT]}}]")
+
+
+def test_a_lost_stream_is_told_within_what_the_docs_promise() -> None:
+    """Look-back, evaluation, hold and wait are 60 s together, and never less than an exchange's.
+
+    The scrape is part of the look-back: that reaches from the last sample that was connected.
+    """
+    (rule,) = (alert for alert in alerts() if alert.name == "ExchangeStreamDown")
+    (looks_back,) = re.findall(r"\[(\w+)\]", rule.expr)
+    (group,) = (
+        group for group in load(FOLDER / "streams.yml")["groups"]
+        if any(each.get("alert") == "ExchangeStreamDown" for each in group["rules"])
+    )  # fmt: skip
+    config = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
+    (route,) = (
+        each for each in config["route"]["routes"] if each["matchers"] == ['severity="critical"']
+    )
+    least = sum(map(seconds, (looks_back, rule.hold, route["group_wait"]))) - promise.SCRAPE
+    scenario = load_plan(FOLDER / "rehearsals" / "exchanges.yml").scenarios["ExchangeStreamDown"]
+    assert scenario.told == least + promise.SCRAPE + seconds(group["interval"])
+    assert f"`ExchangeStreamDown` leaves within {scenario.told:.0f} s" in (
+        ROOT / "docs" / "alerting.md"
+    ).read_text(encoding="utf-8")
+    down = told("exchanges: [{venue: binance, symbols: [BTC-USDT]}]")
+    assert down is not None
+    assert least >= down - promise.GROUP_WAIT - 1.0
 
 
 @pytest.mark.parametrize(

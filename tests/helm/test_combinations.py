@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from exporter import venues
 from tests.helm.engine import Manifest, RefusedError, files, manifests, one, pods
@@ -34,6 +35,10 @@ CLOSED: Final = {"livenessProbe": TCP, "readinessProbe": TCP}
 LOGIN: Final = {"username": {"name": "l", "key": "u"}, "password": {"name": "l", "key": "p"}}
 MONITOR: Final = {"serviceMonitor": {"enabled": True}}
 POLICY: Final = {"networkPolicy": {"enabled": True}}
+PUSHING: Final = {
+    "exchanges": [{"venue": "okx", "symbols": ["BTC-USDT"]}],
+    "alertmanagers": [{"url": "http://am.monitoring:9093"}],
+}
 INGRESS: Final = {"ingress": {"enabled": True, "hosts": [{"host": "a.example.com"}]}}
 
 
@@ -128,6 +133,14 @@ INGRESS: Final = {"ingress": {"enabled": True, "hosts": [{"host": "a.example.com
             "relay.configExistingSecret: found beside relay.configExistingConfigMap",
         ),
         (
+            {"site": "tokyo", "config": PUSHING | {"alerting": {"site": "osaka"}}},
+            "config.alerting.site: found osaka, expected tokyo as in site",
+        ),
+        (
+            MONITOR | {"config": PUSHING | {"alerting": {"job": "exporter"}}},
+            "config.alerting.job: found exporter, expected exchange-exporter",
+        ),
+        (
             {"relay": TOLD, "alertmanagerConfig": {"enabled": True, "route": {"matchers": [{}]}}},
             "alertmanagerConfig.route.matchers: found some",
         ),
@@ -175,8 +188,8 @@ FEATURES: Final[dict[str, Values]] = {
     "relay with users": {"relay": TOLD | CLOSED | {"token": {}, "webConfig": USERS}},
     "relay that reloads": {"relay": TOLD | {"configReloader": {"enabled": True}}},
     "routed": {"relay": TOLD, "alertmanagerConfig": {"enabled": True}},
-    "pushing": {"config": {"exchanges": [{"venue": "okx", "symbols": ["BTC-USDT"]}],
-                           "alertmanagers": [{"url": "http://am.monitoring:9093"}]}},
+    "pushing": {"config": PUSHING},
+    "site": {"site": "tokyo"},
     "other names": {"fullnameOverride": "Other.Name", "namespaceOverride": "123"},
     "no tests": {"tests": {"enabled": False}},
 }  # fmt: skip
@@ -276,9 +289,14 @@ def test_policies_let_out_to_what_the_configs_name() -> None:
             "control_targets": [{"name": "a", "url": "http://a.example.com/"}],
         },
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy.corp:3128"}],
+        "venues": {
+            "acme.yml": {"stream_url": "wss://acme.example.com:20443?v=1"},
+            "text.yml": "rest_urls: [https://a.example.com:7001,https://b.example.com:7002]\n",
+        },
         "relay": TOLD,
     }
-    assert {80, 443, 3128, 7443} <= _egress(values, "rel-exchange-exporter")
+    named = {80, 443, 3128, 7001, 7002, 7443, 20443}
+    assert named <= _egress(values, "rel-exchange-exporter")
     relay = _egress(values, "rel-exchange-exporter-relay")
     assert 8444 in relay
     assert 7443 not in relay
@@ -334,7 +352,8 @@ def test_any_user() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "seconds"), [("1m", "60"), ("500ms", "0.5"), ("1h30m", "5400"), ("2d", "172800")]
+    ("interval", "seconds"),
+    [("1m", "60"), ("500ms", "0.5"), ("1h30m", "5400"), ("2d", "172800"), ("1w1ms", "604800.001")],
 )
 def test_every_interval_that_the_schema_takes(interval: str, seconds: str) -> None:
     """Both reloaders are given a unit that they know."""
@@ -350,6 +369,45 @@ def test_every_interval_that_the_schema_takes(interval: str, seconds: str) -> No
     assert f"--watch-interval={round(float(seconds) * 1000)}ms" in arguments("http")
 
 
+@pytest.mark.parametrize("wrong", ["1m1h", "30s30s", "1.5m", "5", "", "m", "1s 1ms", "-1s"])
+def test_durations_that_the_operator_refuses(wrong: str) -> None:
+    """Units that stand twice or out of order are refused here, and not by the API."""
+    for values in (
+        {"serviceMonitor": {"enabled": True, "interval": wrong}},
+        {"configReloader": {"enabled": True, "watchInterval": wrong}},
+        {"prometheusRule": {"enabled": True, "overrides": {"ExchangeDown": {"for": wrong}}}},
+    ):
+        with pytest.raises(RefusedError, match="does not match pattern"):
+            manifests(values)
+
+
+def test_what_is_pushed_has_the_labels_of_the_target() -> None:
+    """Site and job of the monitor are those of the exporter's own alerts: else each is told twice."""
+
+    def alerting(values: Values) -> Values | None:
+        config = one(manifests(values | {"config": PUSHING}), "ConfigMap")["data"]["config.yml"]
+        found: Values | None = yaml.safe_load(config).get("alerting")
+        return found
+
+    monitor = {"serviceMonitor": {"enabled": True, "job": "exporters"}}
+    assert alerting(monitor | {"site": "tokyo"}) == {"site": "tokyo", "job": "exporters"}
+    assert alerting(MONITOR) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [("1Ki", ""), ("2E", ""), ("1.5Gi", ""), ("1ki", "pattern"), ("1K", "pattern")]
+)
+def test_every_size_that_the_cluster_takes(size: str, words: str) -> None:
+    """And no other: Kubernetes writes a thousand as k, 1024 as Ki."""
+    values = {"persistence": {"enabled": True, "size": size}}
+    if words:
+        with pytest.raises(RefusedError, match=words):
+            manifests(values)
+    else:
+        claim = one(manifests(values), "StatefulSet")["spec"]["volumeClaimTemplates"][0]
+        assert claim["spec"]["resources"]["requests"]["storage"] == size
+
+
 def test_a_relay_with_its_own_config_has_a_place_for_its_spool() -> None:
     """An existing Secret need not say where the spool is: a relative one begins on the volume."""
     relay = {"enabled": True, "configExistingSecret": "r"}
@@ -363,6 +421,15 @@ def test_the_notes_count_well() -> None:
     """One pod, two pods."""
     assert "runs as 1 pod." in files({})["NOTES.txt"]
     assert "runs as 2 pods." in files({"replicaCount": 2})["NOTES.txt"]
+
+
+def test_the_notes_name_the_label_that_the_operator_adds() -> None:
+    """Who pushes beside rules is told of it, until the config has it."""
+    rules = {"prometheusRule": {"enabled": True}}
+    assert "external_labels.prometheus" in files(rules | {"config": PUSHING})["NOTES.txt"]
+    labels = {"external_labels": {"prometheus": "monitoring/k8s"}}
+    config = PUSHING | {"alerting": labels}
+    assert "external_labels.prometheus" not in files(rules | {"config": config})["NOTES.txt"]
 
 
 def test_another_strategy_takes_the_old_ones_details_away() -> None:

@@ -3,16 +3,18 @@
 from exporter.simulator.rehearsal.healthy import Spell, clock, healthy, kept, text
 from exporter.simulator.rehearsal.judge import Result, await_quiet, rehearse
 from exporter.simulator.rehearsal.scenarios import Plan, Scenario, load
-from exporter.simulator.rehearsal.stage import RehearsalStage, given, own
+from exporter.simulator.rehearsal.stage import Place, RehearsalStage, at_sites, given, own
 from exporter.simulator.rehearsal.talk import RehearsalError
 
 __all__ = [
+    "Place",
     "Plan",
     "RehearsalError",
     "RehearsalStage",
     "Result",
     "Scenario",
     "Spell",
+    "at_sites",
     "await_quiet",
     "clock",
     "given",

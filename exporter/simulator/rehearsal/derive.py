@@ -96,10 +96,15 @@ def alertmanager(path: Path, hook: str, factor: float) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def prometheus(files: Iterable[Path], exporters: Sequence[str], alerts: str, factor: float) -> str:
-    """Return a Prometheus config for these rules; ``alerts`` and ``exporters`` are HOST:PORT.
+def prometheus(
+    files: Iterable[Path],
+    exporters: Sequence[tuple[str, Mapping[str, str]]],
+    alerts: str,
+    factor: float,
+) -> str:
+    """Return a Prometheus config for these rules and exporters, each with labels of its own.
 
-    Of several exporters each is at a site of its own.
+    ``alerts``, the Alertmanager, and the exporters are HOST:PORT.
     """
     pace = {"scrape_interval": "5s", "evaluation_interval": "15s"}
     return yaml.safe_dump({
@@ -109,10 +114,7 @@ def prometheus(files: Iterable[Path], exporters: Sequence[str], alerts: str, fac
         "scrape_configs": [{
             "job_name": "exchange-exporter",
             "static_configs": [
-                {"targets": [exporter], "labels": {"site": f"site-{n}"}}
-                if len(exporters) > 1
-                else {"targets": [exporter]}
-                for n, exporter in enumerate(exporters, 1)
+                {"targets": [exporter], "labels": dict(labels)} for exporter, labels in exporters
             ],
         }],
     })  # fmt: skip
@@ -122,12 +124,16 @@ def exporter(
     places: Mapping[str, tuple[str, str]],
     watched: Collection[str],
     factor: float,
+    *,
     push_to: str | None = None,
+    job: str | None = None,
+    keen: Collection[str] = (),
 ) -> str:
     """Return a config that watches simulated exchanges: venue name to its REST and stream URL.
 
     Of these ``watched`` are watched as exchanges; what is watched beside the usual ones has a gate.
-    ``push_to`` is the Alertmanager (HOST:PORT) that is told without waiting for the rules.
+    ``push_to`` is the Alertmanager (HOST:PORT) that is told without waiting for the rules, by
+    ``job`` if that is not the usual. At ``keen`` ones detectors are twice as sensitive.
     """
     config: dict[str, Any] = {
         "exchanges": [
@@ -153,7 +159,11 @@ def exporter(
     }
     if push_to is not None:
         config["alertmanagers"] = [{"url": f"http://{push_to}"}]
-        config["alerting"] = {"repeat": shorter("1m", factor, 1.0)}
+        config["alerting"] = {"repeat": shorter("1m", factor, 1.0)} | ({"job": job} if job else {})
+    for exchange in config["exchanges"]:
+        if exchange["venue"] in keen:
+            latencies = ("probe_latency", "stream_latency")
+            exchange["signals"] = {n: {"sensitivity": _SENSITIVITY} for n in latencies}
     if factor != 1:
         config["probes"] = {
             "interval": shorter("10s", factor, 3.0),
@@ -166,9 +176,6 @@ def exporter(
                 "recovery": shorter("10s", factor, 1.0),
                 "recovery_cap": shorter("25s", factor, 2.5),
             }
-            if exchange["venue"] == JUDGED_VENUE:
-                latencies = ("probe_latency", "stream_latency")
-                exchange["signals"] = {n: {"sensitivity": _SENSITIVITY} for n in latencies}
         config["control_targets"][0]["interval"] = "2s"
     return yaml.safe_dump(config, sort_keys=False)
 

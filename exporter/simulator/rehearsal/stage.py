@@ -7,9 +7,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,36 @@ class ReceivedNotification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """An exporter, the ``venues`` that it watches, each simulated for it alone, and its labels.
+
+    ``labels`` are those of its target, ``job`` and ``site``; ``keen`` are exchanges at which
+    detectors are twice as sensitive; ``pushes``: it tells Alertmanager itself, beside the rules.
+    """
+
+    venues: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    keen: tuple[str, ...] = ()
+    pushes: bool = True
+
+
+def at_sites(venues: Sequence[str], sites: int, factor: float) -> tuple[Place, ...]:
+    """Return the places of a rehearsal; of several sites none pages for all: the rules do."""
+    keen = (derive.JUDGED_VENUE,) if factor != 1 else ()
+    if sites == 1:
+        return (Place(venues=tuple(venues), keen=keen),)
+    return tuple(
+        Place(venues=tuple(venues), labels={"site": f"site-{n}"}, keen=keen, pushes=False)
+        for n in range(1, sites + 1)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsalStage:
     """The URLs of the programs, and the simulated venues that the exporter watches.
 
-    ``told`` gives what people would have got, None if unknown.
+    ``told`` gives what people would have got, None if unknown. ``simulators`` and ``exporters`` are
+    those of each place, in order.
     """
 
     prometheus: str
@@ -65,6 +91,8 @@ class RehearsalStage:
     simulator: str
     venues: tuple[str, ...]
     told: Callable[[], Sequence[ReceivedNotification]] | None
+    simulators: tuple[str, ...] = ()
+    exporters: tuple[str, ...] = ()
 
 
 def given(prometheus: str, alertmanager: str, simulator: str) -> RehearsalStage:
@@ -84,19 +112,18 @@ def given(prometheus: str, alertmanager: str, simulator: str) -> RehearsalStage:
 
 @contextmanager
 def own(
-    rules: Path, factor: float, venues: Sequence[str], sites: int, say: Callable[[str], None]
+    rules: Path, factor: float, places: Sequence[Place], say: Callable[[str], None]
 ) -> Iterator[RehearsalStage]:
-    """Run simulator, exporter, Prometheus and Alertmanager, and end them. Raises RehearsalError.
+    """Run simulators, exporters, Prometheus and Alertmanager, and end them. Raises RehearsalError.
 
-    Of several ``sites`` each has an exporter and a simulator; faults strike at the first.
+    Each place has an exporter and a simulator; of several sites faults strike at the first.
     """
     found = {package: path_of(names) for package, names in _NEEDED.items()}
     if missing := [package for package, path in found.items() if not path]:
         raise RehearsalError(f"missing: sudo apt-get install {' '.join(missing)}")
-    ports = free_ports(2 + 2 * sites)
-    places = [f"127.0.0.1:{port}" for port in ports]
-    prometheus, alertmanager, *rest = places
-    simulators, exporters = rest[:sites], rest[sites:]
+    ports = free_ports(2 + 2 * len(places))
+    prometheus, alertmanager, *rest = [f"127.0.0.1:{port}" for port in ports]
+    simulators, exporters = rest[: len(places)], rest[len(places) :]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rehearsal-")))
         receiver = stack.enter_context(_receiver())
@@ -106,11 +133,9 @@ def own(
             program = stack.enter_context(running(name, command, folder / f"{name}.log"))
             wait_ready(program, name, ready, folder / f"{name}.log")
 
-        for number, (simulator, exporter) in enumerate(zip(simulators, exporters, strict=True), 1):
-            # Of several sites one alone must not page for all: they leave it to the rules.
-            push_to = alertmanager if sites == 1 else None
-            watch(start, folder, f"-{number}" if sites > 1 else "", simulator, exporter,
-                  venues, factor, push_to)  # fmt: skip
+        for number, place in enumerate(places, 1):
+            watch(start, folder, f"-{number}" if len(places) > 1 else "", simulators[number - 1],
+                  exporters[number - 1], place, factor, alertmanager)  # fmt: skip
         for exporter in exporters:
             wait_well(f"http://{exporter}")
         config = derive.alertmanager(rules / "alertmanager.yml", receiver.url, factor)
@@ -127,7 +152,12 @@ def own(
         (folder / "rules").mkdir()
         files = derive.rules(rules, folder / "rules", factor)
         (folder / "prometheus.yml").write_text(
-            derive.prometheus(files, exporters, alertmanager, factor)
+            derive.prometheus(
+                files,
+                [(at, place.labels) for at, place in zip(exporters, places, strict=True)],
+                alertmanager,
+                factor,
+            )
         )
         start(
             "prometheus",
@@ -142,8 +172,10 @@ def own(
             prometheus=f"http://{prometheus}",
             alertmanager=f"http://{alertmanager}",
             simulator=f"http://{simulators[0]}",
-            venues=tuple(venues),
+            venues=places[0].venues,
             told=lambda: tuple(receiver.posts),
+            simulators=tuple(f"http://{each}" for each in simulators),
+            exporters=tuple(f"http://{each}" for each in exporters),
         )
 
 
@@ -153,16 +185,13 @@ def watch(
     suffix: str,
     simulator: str,
     exporter: str,
-    venues: Sequence[str],
+    place: Place,
     factor: float,
-    push_to: str | None,
+    alertmanager: str,
 ) -> None:
-    """Start a simulator and the exporter that watches it, each at its HOST:PORT.
-
-    ``push_to`` is the Alertmanager that the exporter pushes to, HOST:PORT.
-    """
+    """Start a simulator and the exporter that watches it; all addresses are HOST:PORT."""
     ours = [sys.executable, "-u", "-m", "exporter"]
-    names = ",".join(dict.fromkeys((*venues, derive.CONTROL_VENUE)))
+    names = ",".join(dict.fromkeys((*place.venues, derive.CONTROL_VENUE)))
     start(
         f"simulator{suffix}",
         f"http://{simulator}/control/state",
@@ -170,7 +199,16 @@ def watch(
         *(f"--symbols={','.join(derive.SYMBOLS)}", "--end-with-input"),
     )
     config = folder / f"exporter{suffix}.yml"
-    config.write_text(derive.exporter(_places(f"http://{simulator}"), venues, factor, push_to))
+    config.write_text(
+        derive.exporter(
+            _addresses(f"http://{simulator}"),
+            place.venues,
+            factor,
+            push_to=alertmanager if place.pushes else None,
+            job=place.labels.get("job"),
+            keen=place.keen,
+        )
+    )
     start(
         f"exporter{suffix}",
         f"http://{exporter}/-/ready",
@@ -178,7 +216,7 @@ def watch(
     )
 
 
-def _places(simulator: str) -> dict[str, tuple[str, str]]:
+def _addresses(simulator: str) -> dict[str, tuple[str, str]]:
     state: Any = ask(f"{simulator}/control/state")
     return {
         # Each venue's own path, below the simulator's address for it.

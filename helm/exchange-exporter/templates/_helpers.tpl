@@ -137,7 +137,25 @@ imagePullSecrets:
 {{- $labels := merge (default dict $alerting.external_labels) (dict "namespace" (include "exchange-exporter.namespace" .)) -}}
 {{- $_ := set $config "alerting" (set $alerting "external_labels" $labels) -}}
 {{- end -}}
+{{- if $config.alertmanagers -}}
+{{- $target := include "exchange-exporter.targetLabels" . | fromYaml -}}
+{{- $usual := eq (default "" $target.job) "exchange-exporter" -}}
+{{- with ternary (omit $target "job") $target $usual -}}
+{{- $_ := set $config "alerting" (merge (default dict $config.alerting) .) -}}
+{{- end -}}
+{{- end -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{/* Labels of the exporter's target, as the monitors set them, that what it pushes must have, too. */}}
+{{- define "exchange-exporter.targetLabels" -}}
+{{- $m := .Values.serviceMonitor -}}
+{{- with .Values.site }}
+site: {{ toJson . }}
+{{- end }}
+{{- if and (or $m.enabled .Values.podMonitor.enabled) (not $m.jobLabel) }}
+job: {{ toJson $m.job }}
+{{- end }}
 {{- end -}}
 
 {{/* The relay's config: its spool on the volume, its login from the token's Secret, unless said otherwise. */}}
@@ -200,9 +218,9 @@ configMap:
 
 {{/* A duration such as 1h30m, in milliseconds. */}}
 {{- define "exchange-exporter.milliseconds" -}}
-{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 "w" 604800000 "y" 31536000000 -}}
 {{- $sum := 0 -}}
-{{- range regexFindAll "[0-9]+(ms|[smhd])" . -1 -}}
+{{- range regexFindAll "[0-9]+(ms|[smhdwy])" . -1 -}}
 {{- $sum = add $sum (mul (regexFind "[0-9]+" .) (get $units (regexFind "[a-z]+" .))) -}}
 {{- end -}}
 {{- $sum -}}
@@ -223,8 +241,8 @@ securityContext:
 {{/* Ports of the addresses that a text (a config as YAML) names, as a JSON list; 443 and 80 where they name none. */}}
 {{- define "exchange-exporter.portsOf" -}}
 {{- $ports := list -}}
-{{- range regexFindAll "(https?|wss?)://[^\\s\"'/]+" . -1 -}}
-{{- $port := regexFind ":[0-9]+$" . | trimPrefix ":" -}}
+{{- range regexFindAll "(https?|wss?)://[^\\s\"'/?#,]+" . -1 -}}
+{{- $port := regexFind ":[0-9]+[\\]}]*$" . | regexFind "[0-9]+" -}}
 {{- $ports = append $ports (default (ternary "443" "80" (regexMatch "^(https|wss)" .)) $port | int) -}}
 {{- end -}}
 {{- $ports | uniq | toJson -}}

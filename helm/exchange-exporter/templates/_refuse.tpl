@@ -20,8 +20,8 @@ mends it. */}}
 
 {{/* A quantity such as 1Gi or 1024Mi, in bytes: the cluster writes one for the other. */}}
 {{- define "exchange-exporter.bytes" -}}
-{{- $powers := dict "" 0 "k" 1 "M" 2 "G" 3 "T" 4 "P" 5 -}}
-{{- $unit := regexFind "[kMGTP]?i?$" (toString .) -}}
+{{- $powers := dict "" 0 "k" 1 "M" 2 "G" 3 "T" 4 "P" 5 "E" 6 -}}
+{{- $unit := regexFind "[kKMGTPE]?i?$" (toString .) -}}
 {{- $bytes := trimSuffix $unit (toString .) | float64 -}}
 {{- range until (get $powers (trimSuffix "i" $unit | replace "K" "k") | int) -}}
 {{- $bytes = mulf $bytes (ternary 1024 1000 (hasSuffix "i" $unit)) -}}
@@ -114,6 +114,17 @@ mends it. */}}
 {{- define "exchange-exporter.refuseMonitors" -}}
 {{- $v := .Values -}}
 {{- $m := $v.serviceMonitor -}}
+{{- $config := default dict $v.config -}}
+{{- if and $config.alertmanagers (include "exchange-exporter.ownConfig" $v) -}}
+{{- $alerting := default dict $config.alerting -}}
+{{- range $label, $value := include "exchange-exporter.targetLabels" . | fromYaml -}}
+{{- $said := get $alerting $label | default $value -}}
+{{- if ne $said $value -}}
+{{- $path := ternary "site" "serviceMonitor.job" (eq $label "site") -}}
+{{- fail (printf "config.alerting.%s: found %s, expected %s as in %s: with other labels what the exporter pushes and what the rules say are two alerts" $label $said $value $path) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $m.enabled $v.podMonitor.enabled -}}
 {{- fail "podMonitor.enabled: found beside serviceMonitor.enabled, expected one of the two: every series would count twice" -}}
 {{- end -}}

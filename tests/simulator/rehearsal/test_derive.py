@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.simulator.rehearsal import RehearsalError, derive, load
+from exporter.simulator.rehearsal import RehearsalError, at_sites, derive, load
 from tests.alert_rules.rules import FOLDER, RULE_FILES
 
 
@@ -81,7 +81,9 @@ def test_short_learning_is_made_up_for_where_anomalies_are_rehearsed() -> None:
     )
     watched = ("okx", derive.JUDGED_VENUE)
     for factor, keen in ((1.0, []), (20.0, [derive.JUDGED_VENUE])):
-        found = yaml.safe_load(derive.exporter(places, watched, factor))["exchanges"]
+        (place,) = at_sites(watched, 1, factor)
+        text = derive.exporter(places, watched, factor, keen=place.keen)
+        found = yaml.safe_load(text)["exchanges"]
         assert [each["venue"] for each in found if "signals" in each] == keen
     plan = load(FOLDER / "rehearsals" / "exchanges.yml")
     assert plan.scenarios["ExchangeAnomalyCorroborated"].venues == (derive.JUDGED_VENUE,)
