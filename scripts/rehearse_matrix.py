@@ -4,8 +4,8 @@
 Every outage must be told once, its end once, and nothing else in the 20 minutes after it, then it
 comes again; what the exporter pushes must be at Alertmanager within 5 s of its verdict. For each
 length there are an exporter whose exchanges fail one by one, and one whose exchanges fail together,
-all with jobs of their own, so that all goes on at the same time: about an hour and a half. The newer
-programs are used where they are first in PATH.
+all with jobs of their own, so that all goes on at the same time: about an hour and a half. The
+newer programs are used where they are first in PATH.
 
 usage: rehearse_matrix.py [MINUTES]   judge after so many minutes, whatever goes on
 """
@@ -32,7 +32,7 @@ ROUNDS = 2
 QUIET = 1200.0  # seconds after an outage in which nothing may be told but its end
 PUSHED = 5.0  # seconds from the verdict to Alertmanager
 SETTLED = 60.0  # seconds that exporters run before the first fault
-# Detectors learn for so long what is usual: for that, as in `rehearse`, they are twice as sensitive.
+# Detectors learn for so long what is usual, and as in `rehearse` are twice as sensitive for it.
 LEARNT = 600.0
 JOB = "exchange-exporter"
 DOWN, STREAM_DOWN = "ExchangeDown", "ExchangeStreamDown"
@@ -45,6 +45,7 @@ APART = (
     ("coinbase", ("binance_us", "*stream*"), "bybit"),
     ("kucoin", ("okx", "*ws*"), "binance"),
 )
+Fault = Mapping[str, Any]
 TOGETHER = (("binance", "bybit"), ("okx", "coinbase"), ("bybit", "kucoin"), ("okx", "binance"))
 
 
@@ -62,7 +63,7 @@ class Outage:
     job: str
     simulator: str
     exporter: str
-    faults: Sequence[Mapping[str, Any]]
+    faults: Sequence[Fault]
     begun: list[float] = field(default_factory=list)
     over: list[float] = field(default_factory=list)
     verdicts: dict[int, float] = field(default_factory=dict)
@@ -90,9 +91,9 @@ class Outage:
         if not self.begun or (len(self.over) == len(self.begun) and not fires):
             return
         number, since = len(self.begun), now - self.begun[-1]
-        if self.alert != STREAM_DOWN and number not in self.verdicts:
-            if (self.alert, self.exchange) in pushed(text(self.exporter)):
-                self.verdicts[number] = since
+        unknown = self.alert != STREAM_DOWN and number not in self.verdicts
+        if unknown and (self.alert, self.exchange) in pushed(text(self.exporter)):
+            self.verdicts[number] = since
         if fires:
             self.arrived.setdefault(number, since)
 
@@ -121,7 +122,7 @@ def outages(stage: RehearsalStage, jobs: Sequence[str]) -> Iterator[Outage]:
     for seconds, (down, (stream, path), slow), (job, simulator, exporter) in zip(
         LENGTHS, APART, where[:4], strict=True
     ):
-        for alert, exchange, faults in (
+        apart: tuple[tuple[str, str, list[Fault]], ...] = (
             (DOWN, down, [{"fault": "error", "venue": down, "status": 503}]),
             (STREAM_DOWN, stream, [
                 {"fault": "timeout", "venue": stream, "endpoint": path},
@@ -131,16 +132,17 @@ def outages(stage: RehearsalStage, jobs: Sequence[str]) -> Iterator[Outage]:
                 {"fault": "latency", "venue": slow, "endpoint": "*", "seconds": 0.9},
                 {"fault": "latency", "venue": slow, "channel": "*", "seconds": 0.9},
             ]),
-        ):  # fmt: skip
+        )  # fmt: skip
+        for alert, exchange, faults in apart:
             yield Outage(alert=alert, exchange=exchange, seconds=seconds, job=job,
                          simulator=simulator, exporter=exporter, faults=faults)  # fmt: skip
     for seconds, all_of, (job, simulator, exporter) in zip(
         LENGTHS, TOGETHER, where[4:], strict=True
     ):
-        faults = [{"fault": "timeout", "venue": each} for each in all_of]
-        faults += [{"fault": "disconnect", "venue": each, "code": 1006} for each in all_of]
+        every: list[Fault] = [{"fault": "timeout", "venue": each} for each in all_of]
+        every += [{"fault": "disconnect", "venue": each, "code": 1006} for each in all_of]
         yield Outage(alert=ALL_DOWN, exchange="", seconds=seconds, job=job,
-                     simulator=simulator, exporter=exporter, faults=faults)  # fmt: skip
+                     simulator=simulator, exporter=exporter, faults=every)  # fmt: skip
 
 
 def promised(outage: Outage) -> float:

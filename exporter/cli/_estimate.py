@@ -124,11 +124,13 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
         subscriptions=len({each.topic for each in wanted}),
         channels=len({each.channel for each in wanted}),
         symbols=len({each.instrument for each in wanted}),
-        renamed=len({
-            each.instrument
-            for each in wanted
-            if canonical(each.instrument, each.product) != each.instrument
-        }),
+        renamed=len(
+            {
+                each.instrument
+                for each in wanted
+                if canonical(each.instrument, each.product) != each.instrument
+            }
+        ),
         books=len(books),
         checksums=len(books) if venue.book and venue.book.checksum else 0,
         limits=len(settings.rest_limits(exchange, venue)) + (venue.connection_limit is not None),

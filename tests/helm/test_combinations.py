@@ -382,7 +382,7 @@ def test_durations_that_the_operator_refuses(wrong: str) -> None:
 
 
 def test_what_is_pushed_has_the_labels_of_the_target() -> None:
-    """Site and job of the monitor are those of the exporter's own alerts: else each is told twice."""
+    """Site and job of the monitor are those of the pushed alerts: else each is told twice."""
 
     def alerting(values: Values) -> Values | None:
         config = one(manifests(values | {"config": PUSHING}), "ConfigMap")["data"]["config.yml"]
@@ -395,7 +395,8 @@ def test_what_is_pushed_has_the_labels_of_the_target() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "words"), [("1Ki", ""), ("2E", ""), ("1.5Gi", ""), ("1ki", "pattern"), ("1K", "pattern")]
+    ("size", "words"),
+    [("1Ki", ""), ("2E", ""), ("1.5Gi", ""), ("1ki", "pattern"), ("1K", "pattern")],
 )
 def test_every_size_that_the_cluster_takes(size: str, words: str) -> None:
     """And no other: Kubernetes writes a thousand as k, 1024 as Ki."""
