@@ -48,7 +48,7 @@ _VALUES: Mapping[str, int] = {
     "task": 14,
     # Counted with what they belong to, or one for the whole program.
     **dict.fromkeys(("exchange", "endpoint", "stream", "queue", "channel", "symbol", "limit"), 1),
-    **dict.fromkeys(("family", "target", "base_quote", "quote", "bound", "gate"), 1),
+    **dict.fromkeys(("family", "target", "base_quote", "quote", "bound", "gate", "market"), 1),
     **dict.fromkeys(("version", "revision", "python_version", "hash", "shard", "shards"), 1),
 }
 # Where a label means another list than elsewhere.
