@@ -290,7 +290,7 @@ def test_policies_let_out_to_what_the_configs_name() -> None:
         },
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy.corp:3128"}],
         "venues": {
-            "acme.yml": {"stream_url": "wss://acme.example.com:20443?v=1"},
+            "acme.yml": "stream_url: wss://acme.example.com:20443?v=1\n",
             "text.yml": "rest_urls: [https://a.example.com:7001,https://b.example.com:7002]\n",
         },
         "relay": TOLD,
