@@ -132,22 +132,31 @@ async def running(
         venue_names=names, symbols=listed, book_rate=book_rate, rate=rate
     ) as venue:
         rows = [row(venue, name, exchange, symbols) for name in names]
-        text = f"anomaly: {{enabled: false, tick: 100ms}}\n{shared}\nexchanges:\n"
-        config = settings.read(text + "\n".join(rows), "test", venues.names(), venues.load)
-        ports = asyncio.Queue[int]()
-        wanted = [config]
-        options = RunOptions(
-            listen_address="127.0.0.1:0", ready=ports.put_nowait, reload=lambda: wanted[-1]
-        )
-        app = App(config, options)
-        async with asyncio.TaskGroup() as tasks:
-            program = tasks.create_task(app.run())
-            try:
-                async with asyncio.timeout(30.0):
-                    port = await ports.get()
-                yield Running(app, venue, f"http://127.0.0.1:{port}", wanted)
-            finally:
-                program.cancel()
+        async with watching(venue, rows, shared) as program:
+            yield program
+
+
+@asynccontextmanager
+async def watching(
+    simulator: Simulator, rows: Sequence[str], shared: str = ""
+) -> AsyncIterator[Running]:
+    """Run the program on exchanges that are given as ``rows`` of YAML, until leaving."""
+    text = f"anomaly: {{enabled: false, tick: 100ms}}\n{shared}\nexchanges:\n"
+    config = settings.read(text + "\n".join(rows), "test", venues.names(), venues.load)
+    ports = asyncio.Queue[int]()
+    wanted = [config]
+    options = RunOptions(
+        listen_address="127.0.0.1:0", ready=ports.put_nowait, reload=lambda: wanted[-1]
+    )
+    app = App(config, options)
+    async with asyncio.TaskGroup() as tasks:
+        program = tasks.create_task(app.run())
+        try:
+            async with asyncio.timeout(30.0):
+                port = await ports.get()
+            yield Running(app, simulator, f"http://127.0.0.1:{port}", wanted)
+        finally:
+            program.cancel()
 
 
 def row(simulator: Simulator, name: str, keys: str, symbols: str = INSTRUMENT) -> str:
