@@ -164,7 +164,9 @@ def okx(venue: Scripted, asked: dict[str, Any]) -> Iterable[object]:
     """Answer for each topic by itself."""
     for arg in asked["args"]:
         channel, name = arg["channel"], arg["instId"]
-        if f"{channel}:{name}" in venue.bad:
+        if asked["op"] == "unsubscribe":
+            yield {"event": "unsubscribe", "arg": arg, "connId": "c"}
+        elif f"{channel}:{name}" in venue.bad:
             text = f"Wrong URL or channel:{channel},instId:{name} doesn't exist. Please use the"
             yield {"event": "error", "msg": text, "code": "60018", "connId": "c"}
         else:
@@ -234,6 +236,9 @@ def bitstamp(venue: Scripted, asked: dict[str, Any]) -> Iterable[object]:
 
 def binance(venue: Scripted, asked: dict[str, Any]) -> Iterable[object]:
     """Refuse the whole request by its id, and name nothing."""
+    if asked["method"] == "UNSUBSCRIBE":
+        yield {"result": None, "id": asked["id"]}
+        return
     if set(asked["params"]) & venue.bad:
         yield {"error": {"code": 2, "msg": "Invalid request: invalid stream"}, "id": asked["id"]}
         return
@@ -279,6 +284,63 @@ def test_good_topics_live_and_bad_ones_rejected(
     assert {t for t, state in states.items() if state is S.REJECTED} == bad
     assert any(words in client.session.watched[topic].reason for topic in bad)
     assert all(client.session.watched[topic].reason for topic in bad)
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize(("name", "answer", "words"), WAYS)
+def test_markets_that_come_later_are_live_and_bad_ones_rejected(
+    name: str, answer: Answer, words: str, latency: float
+) -> None:
+    """On the connection that is open; what goes is left, and costs the others nothing."""
+    venue = venues.load(name)
+    every = {
+        instrument: {venue.topic(c, symbol): symbol for c in venue.topics}
+        for instrument in [f"{'GONE' if n in (1, 7) else 'COIN'}{n}-USDT" for n in range(10)]
+        for symbol in (venue.symbol(instrument),)
+    }
+    rows = list(every.values())
+    first, later = ({t: s for row in part for t, s in row.items()} for part in (rows[:5], rows[5:]))
+    left = rows[0]
+    bad = {topic for name, row in every.items() if "GONE" in name for topic in row}
+    client = Client(lambda: Scripted(venue, bad, answer, latency), first)
+    client.run(10.0 + 20.0 * latency)
+    client.session.join(later)
+    client.session.leave(left)
+    client.venue.active = [topic for topic in client.venue.active if topic not in left]
+    client.run(60.0)
+    assert client.reconnects == 0
+    states = client.states()
+    assert set(states) == {*first, *later} - set(left)
+    assert {t for t, state in states.items() if state is S.LIVE} == set(states) - bad
+    assert {t for t, state in states.items() if state is S.REJECTED} == bad
+    frames = [each.frame for each in client.said if isinstance(each, SendFrame)]
+    names = dict.fromkeys(venue.request_group(topic) for topic in left)
+    groups = [[topic for topic in left if venue.request_group(topic) == group] for group in names]
+    parts = groups if venue.topics_per_request > 1 else [[topic] for topic in left]
+    wanted = [{venue.unsubscribe(part, number) for number in range(400)} for part in parts]
+    assert all(each & set(frames) for each in wanted)
+
+
+@pytest.mark.parametrize("name", ["binance", "binance_us", "binance_futures", "binance_coinm"])
+def test_unknown_markets_that_are_agreed_to_and_silent_cost_one_connection_at_most(
+    name: str,
+) -> None:
+    """Binance acknowledges a stream that it does not know: the others go on, for hours."""
+    venue = venues.load(name)
+    symbols = [venue.symbol(f"{base}-USDT") for base in ("A", "B", "GONE")]
+    topics = {venue.topic(c, symbol): symbol for symbol in symbols for c in venue.topics}
+    bad = {topic for topic, symbol in topics.items() if symbol == symbols[-1]}
+
+    def agree(venue: Scripted, asked: dict[str, Any]) -> Iterable[object]:
+        if asked["method"] == "SUBSCRIBE":
+            venue.join([topic for topic in asked["params"] if topic not in bad])
+        yield {"result": None, "id": asked["id"]}
+
+    client = Client(lambda: Scripted(venue, (), agree, 0.25), topics)
+    client.run(7200.0)
+    states = client.states()
+    assert {t for t, state in states.items() if state is S.LIVE} == set(topics) - bad
+    assert client.reconnects <= len(bad)
 
 
 def test_an_acknowledged_book_that_is_quiet_costs_no_connection() -> None:
