@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from random import random, uniform
 from typing import TypeVar
 
@@ -51,8 +52,8 @@ class MarketFollower:
         # What refuses us is left alone for a while, as every endpoint is.
         self._breaker = Breaker(settings.breaker_rules(configured, "markets"))
         self._registry = registry
-        self._markets: list[Market] | None = None
-        self._volumes: Mapping[str, float] = {}
+        self._lists: dict[str, tuple[Market, ...]] = {}  # what each path last gave
+        self._volumes: dict[str, Mapping[str, float]] = {}
         self._doubted = False  # the last list had lost most of what is followed
         self.followed = settings.follow(configured, venue, (), {}, ())
         self.tried = not configured.selections
@@ -60,7 +61,7 @@ class MarketFollower:
     @property
     def known(self) -> bool:
         """Return whether it is known what the patterns stand for; true where there are none."""
-        return self._markets is not None or not self._configured.selections
+        return bool(self._lists) or not self._configured.selections
 
     def may_list(self, name: str) -> bool:
         """Return whether a market of this name may be one that the patterns stand for."""
@@ -87,36 +88,39 @@ class MarketFollower:
         await self._follow()
 
     async def refresh(self) -> bool:
-        """Ask for all lists; return whether all came, and are followed."""
+        """Ask for all lists, and follow them; return whether all came.
+
+        Of one that does not come the last one stands: a class of markets that cannot be listed
+        costs those of the others nothing.
+        """
         configured, venue = self._configured, self._venue
         if venue.read_markets is None:
             return False
-        markets: list[Market] = []
-        for path in settings.market_lists(configured, venue, all_named=False):
+        paths = settings.market_lists(configured, venue, all_named=False)
+        lists = {path: self._lists[path] for path in paths if path in self._lists}
+        came = list[bool]()
+        for path in paths:
             part = await self._ask(path, venue.markets_weight, venue.read_markets)
-            if part is None:
-                return False
-            markets += part
-        volumes: dict[str, float] = {}
+            came.append(part is not None)
+            lists |= {} if part is None else {path: part}
         for path in settings.volume_lists(configured, venue) if venue.volumes else ():
             assert venue.volumes is not None  # noqa: S101 - as just asked
             told = await self._ask(path, venue.volumes.weight, venue.volumes.read)
-            if told is None:
-                return False
-            volumes |= told
-        if self._lost_most(markets) and not self._doubted:
+            came.append(told is not None)
+            self._volumes |= {} if told is None else {path: told}
+        if self._lost_most(chain.from_iterable(lists.values())) and not self._doubted:
             self._doubted = True
-            log.warning("markets_doubted exchange=%s listed=%d", self._name, len(markets))
+            log.warning("markets_doubted exchange=%s lists=%d", self._name, len(lists))
             return False
         self._doubted = False
-        self._markets, self._volumes = markets, volumes
+        self._lists = lists
         await self._follow()
-        if configured.selections:
+        if all(came) and configured.selections:
             time = self._registry.gauge(families.MARKETS_READ_TIME, self._name)
             time.set(self._around.clock.wall())
-        return True
+        return all(came)
 
-    def _lost_most(self, markets: Sequence[Market]) -> bool:
+    def _lost_most(self, markets: Iterable[Market]) -> bool:
         """Return whether most of what is followed is not listed: a list may be cut, or empty."""
         listed = {market.symbol for market in markets}
         followed = self.followed.symbols.values()
@@ -128,8 +132,8 @@ class MarketFollower:
         self.followed = found = settings.follow(
             self._configured,
             self._venue,
-            self._markets or (),
-            self._volumes,
+            chain.from_iterable(self._lists.values()),
+            {symbol: n for each in self._volumes.values() for symbol, n in each.items()},
             frozenset(before.symbols.values()),
         )
         self._show()

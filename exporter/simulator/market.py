@@ -51,7 +51,7 @@ class Listing:
 
 def listing(instrument: str, symbol: str, seed: int) -> Listing:
     """List an instrument: six significant digits of price, lots worth about a dollar."""
-    base, _, quote = instrument.partition("-")
+    base, quote, *_ = instrument.split("-")
     start = _PRICES.get(base) or 10 ** Random(f"{seed}/{base}").uniform(-1.0, 3.0)
     magnitude = floor(log10(start))
     return Listing(

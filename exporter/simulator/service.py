@@ -63,7 +63,10 @@ class Simulator:
         walks: dict[str, Walk] = {}
         for name in self.names:
             wire = venues.load(name)
-            listings = [listing(i, wire.symbol(i), seed) for i in wire.lists(symbols)]
+            spot = [each for each in symbols if each.count("-") == 1]
+            contracts = [each for each in symbols if each not in spot]
+            names = (*wire.lists(spot), *wire.contracts(contracts))
+            listings = [listing(each, wire.symbol(each), seed) for each in names]
             pairs = []
             for one in listings:
                 if one.base not in walks:

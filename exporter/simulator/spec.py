@@ -115,6 +115,10 @@ def _no_listings(instruments: Sequence[str]) -> Sequence[str]:
     return instruments
 
 
+def _no_contracts(instruments: Sequence[str]) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusals:
     """The venue's own error answers. The float is seconds until it may be tried again."""
@@ -132,6 +136,8 @@ class VenueSpec:
     name: str
     symbol: Callable[[str], str]  # our instrument → the venue's spelling
     lists: Callable[[Sequence[str]], Sequence[str]] = _no_listings  # asked → listed instruments
+    # Of contracts that are asked for (BTC-USDT-PERP), those that it lists beside.
+    contracts: Callable[[Sequence[str]], Sequence[str]] = _no_contracts
     # REST
     routes: Mapping[str, Route]
     refusals: Refusals

@@ -1,7 +1,7 @@
-"""Bybit v5, spot and linear, as its server.
+"""Bybit v5, spot, linear and inverse, as its server.
 
 Source: github.com/bybit-exchange/docs at 072c197, read 2026-07-24; acks and level-1 books as
-captured in August 2026. Spot and linear share the same markets here.
+captured in August 2026. Spot and linear share the same markets here, inverse are those in USD.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from exporter.simulator.venue_server import VenueServer
 
 _DEPTHS = (1, 50, 200, 1000)
 _INTERVALS = {"1": 60, "3": 180, "5": 300, "15": 900, "60": 3600, "D": 86_400}
-_CATEGORIES = ("spot", "linear")
+_CATEGORIES = ("spot", "linear", "inverse", "option")  # no option is listed
 _MOST_ARGS = 10
 _MOST_CHARACTERS = 21_000
 
@@ -61,6 +61,15 @@ def _status(desk: VenueServer, query: Query) -> bytes:
     return _envelope(desk, {"list": rows})
 
 
+def _of(pair: Pair, category: str) -> bool:
+    dollars = pair.listing.quote == "USD"
+    return category == "inverse" if dollars else category in ("spot", "linear")
+
+
+def _pairs(desk: VenueServer, category: str) -> list[Pair]:
+    return [pair for pair in desk.pairs() if _of(pair, category)]
+
+
 def _market(
     answer: Callable[[VenueServer, Query, Pair | None], object], needs_symbol: bool
 ) -> Callable[[VenueServer, Query], bytes | SimulatedReply]:
@@ -71,6 +80,8 @@ def _market(
             return _fault(desk, 10001, "params error: Category is invalid")
         symbol = query.get("symbol")
         pair = desk.pair(symbol) if symbol else None
+        if pair is not None and not _of(pair, query["category"]):
+            pair = None
         if pair is None and (symbol or needs_symbol):
             return _fault(desk, 10001, "Not supported symbols")
         return _envelope(desk, answer(desk, query, pair))
@@ -79,9 +90,10 @@ def _market(
 
 
 def _tickers(desk: VenueServer, query: Query, pair: Pair | None) -> object:
-    linear = query["category"] == "linear"
-    rows = [{**_quote(one), **_ticker(one, linear)} for one in ([pair] if pair else desk.pairs())]
-    return {"category": query["category"], "list": rows}
+    category = query["category"]
+    pairs = [pair] if pair else _pairs(desk, category)
+    rows = [{**_quote(one), **_ticker(one, category != "spot")} for one in pairs]
+    return {"category": category, "list": rows}
 
 
 def _quote(pair: Pair) -> Mapping[str, str]:
@@ -90,7 +102,7 @@ def _quote(pair: Pair) -> Mapping[str, str]:
             "ask1Price": one.price(ask), "ask1Size": one.size(ask_size)}  # fmt: skip
 
 
-def _ticker(pair: Pair, linear: bool) -> dict[str, str]:
+def _ticker(pair: Pair, contract: bool) -> dict[str, str]:
     one, last, opened = pair.listing, pair.print[2], pair.day_open
     price, volume = one.price(last), one.size(pair.day_volume)
     row = {
@@ -103,7 +115,7 @@ def _ticker(pair: Pair, linear: bool) -> dict[str, str]:
         "turnover24h": f"{float(volume) * float(price):.8f}",
         "price24hPcnt": f"{(last - opened) / opened:.4f}",
     }
-    if not linear:
+    if not contract:
         return {**row, "usdIndexPrice": price}
     # Spot's and contracts' rows are told apart by these fields: so ccxt 4.5.90 does it.
     return {
@@ -120,14 +132,14 @@ def _ticker(pair: Pair, linear: bool) -> dict[str, str]:
 
 
 def _instruments(desk: VenueServer, query: Query, pair: Pair | None) -> object:
-    linear = query["category"] == "linear"
+    contract = query["category"] != "spot"
     rows = [
         {"symbol": p.listing.symbol, "baseCoin": p.listing.base, "quoteCoin": p.listing.quote,
          "status": "Trading", "priceFilter": {"tickSize": p.listing.price(1)},
-         **(_contract(p) if linear else _spot(p))}
-        for p in ([pair] if pair else desk.pairs())
+         **(_contract(p) if contract else _spot(p))}
+        for p in ([pair] if pair else _pairs(desk, query["category"]))
     ]  # fmt: skip
-    page = {"nextPageCursor": ""} if linear else {}
+    page = {"nextPageCursor": ""} if contract else {}
     return {"category": query["category"], "list": rows, **page}
 
 
@@ -138,9 +150,12 @@ def _spot(pair: Pair) -> Mapping[str, object]:
 
 def _contract(pair: Pair) -> Mapping[str, object]:
     one = pair.listing
-    return {"contractType": "LinearPerpetual", "launchTime": "1584230400000", "deliveryTime": "0",
+    inverse = one.quote == "USD"
+    kind = "InversePerpetual" if inverse else "LinearPerpetual"
+    return {"contractType": kind, "launchTime": "1584230400000", "deliveryTime": "0",
             "deliveryFeeRate": "", "priceScale": str(one.price_decimals),
-            "settleCoin": one.quote, "unifiedMarginTrade": True, "fundingInterval": 480,
+            "settleCoin": one.base if inverse else one.quote, "unifiedMarginTrade": True,
+            "fundingInterval": 480,
             "copyTrading": "none", "isPreListing": False, "preListingInfo": None,
             "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
             "lotSizeFilter": {"maxOrderQty": "1190.000", "minOrderQty": one.size(1),
@@ -194,12 +209,12 @@ def _headers(desk: VenueServer, usage: Usage) -> Mapping[str, str]:
 # --- WebSocket --------------------------------------------------------------------------------
 
 
-def _make(desk: VenueServer, topic: str, linear: bool) -> SimulatedFeed | None:
+def _make(desk: VenueServer, topic: str, category: str) -> SimulatedFeed | None:
     """Make the feed of a topic; None where no such topic exists."""
     parts = topic.split(".")
     pair = desk.pair(parts[-1])
-    key = f"{'linear' if linear else 'spot'}:{topic}"
-    if pair is None:
+    key = f"{category}:{topic}"
+    if pair is None or not _of(pair, category):
         return None
     match parts:
         case ["publicTrade", _]:
@@ -213,7 +228,7 @@ def _make(desk: VenueServer, topic: str, linear: bool) -> SimulatedFeed | None:
             return SimulatedFeed(key=key, topic=topic, channel="klines", pair=pair,
                         steps=_kline(pair, topic, interval))  # fmt: skip
         case ["tickers", _]:
-            return _tickers_feed(pair, key, topic, linear)
+            return _tickers_feed(pair, key, topic, category != "spot")
     return None
 
 
@@ -313,7 +328,7 @@ def _kline(pair: Pair, topic: str, interval: str) -> Callable[[Step], list[bytes
     return steps
 
 
-def _tickers_feed(pair: Pair, key: str, topic: str, linear: bool) -> SimulatedFeed:
+def _tickers_feed(pair: Pair, key: str, topic: str, contract: bool) -> SimulatedFeed:
     """Spot: snapshots without bid and ask. Linear: a snapshot, then what has changed."""
     seen: dict[str, str] = {}
 
@@ -322,7 +337,7 @@ def _tickers_feed(pair: Pair, key: str, topic: str, linear: bool) -> SimulatedFe
 
     def steps(step: Step) -> list[bytes]:
         row = _row()
-        if not linear:
+        if not contract:
             if row == seen:
                 return []
             seen.update(row)
@@ -334,7 +349,7 @@ def _tickers_feed(pair: Pair, key: str, topic: str, linear: bool) -> SimulatedFe
         return [frame({"symbol": row["symbol"], **changed}, "delta", step.millis)]
 
     def _row() -> dict[str, str]:
-        return {**_ticker(pair, linear), **(_quote(pair) if linear else {})}
+        return {**_ticker(pair, contract), **(_quote(pair) if contract else {})}
 
     def opening(millis: int) -> list[bytes]:
         return [frame(_row(), "snapshot", millis)]
@@ -350,7 +365,8 @@ def _received(session: SimulatedSession, text: str) -> None:
     except (ValueError, RecursionError):
         asked = None
     operation = asked.get("op") if isinstance(asked, dict) else None
-    linear = session.path.endswith("/linear")
+    category = session.path.rpartition("/")[2]
+    contract = category != "spot"
     # A number comes back as text: so the clients expect it that send one.
     given = asked.get("req_id") if isinstance(asked, dict) else None
     number = {} if given is None else {"req_id": str(given)}
@@ -361,8 +377,8 @@ def _received(session: SimulatedSession, text: str) -> None:
         session.reply(json.dumps(frame, separators=(",", ":")), keepalive=keepalive)
 
     if operation == "ping":
-        # Only linear echoes the request's id.
-        number = number if linear else {}
+        # Only contracts' streams echo the request's id.
+        number = number if contract else {}
         reply(True, "pong", keepalive=True)
         return
     args = asked.get("args") if isinstance(asked, dict) else None
@@ -372,13 +388,13 @@ def _received(session: SimulatedSession, text: str) -> None:
     if wrong := _objection(session, args, operation):
         reply(False, wrong)
         return
-    prefix = "linear:" if linear else "spot:"
+    prefix = f"{category}:"
     if operation == "unsubscribe":
         for topic in args:
             session.unsubscribe(prefix + topic)
-        reply(True, "" if linear else "unsubscribe")
+        reply(True, "" if contract else "unsubscribe")
         return
-    feeds = [session.desk.feeds.get(prefix + t) or _make(session.desk, t, linear) for t in args]
+    feeds = [session.desk.feeds.get(prefix + t) or _make(session.desk, t, category) for t in args]
     known = [feed for feed in feeds if feed is not None]
     if len(known) < len(feeds):
         reply(False, f"Invalid topic: {args[feeds.index(None)][:80]}")
@@ -387,7 +403,7 @@ def _received(session: SimulatedSession, text: str) -> None:
         if not session.subscribe(feed):
             reply(False, f"Invalid topic: {feed.topic}")
             return
-    reply(True, "" if linear else "subscribe")
+    reply(True, "" if contract else "subscribe")
     for feed in known:
         session.open(feed)
 
@@ -407,7 +423,8 @@ def _objection(session: SimulatedSession, args: list[object], operation: str) ->
 
 WIRE = VenueSpec(
     name="bybit",
-    symbol=lambda instrument: instrument.replace("-", ""),
+    symbol=lambda instrument: instrument.removesuffix("-PERP").replace("-", ""),
+    contracts=lambda asked: [each for each in asked if each.endswith("-USD-PERP")],
     routes={
         "/v5/market/time": Route(answer=_time),
         "/v5/system/status": Route(answer=_status, always=True),
@@ -430,7 +447,7 @@ WIRE = VenueSpec(
     ),
     quota=Quota(limit=600, window=5.0),
     headers=_headers,
-    sockets=lambda path: path in ("/v5/public/spot", "/v5/public/linear"),
+    sockets=lambda path: path in [f"/v5/public/{category}" for category in _CATEGORIES],
     received=_received,
     idle_limit=600.0,
     connects=Quota(limit=500, window=300.0),

@@ -1,4 +1,4 @@
-"""OKX v5, spot, as its server.
+"""OKX v5, spot and perpetuals (SWAP), as its server.
 
 Source: OKX v5 API documentation and its announcement of 2026-05-21 (checksums are always 0 since
 2026-06-23); frames checked against traffic recorded in May 2022 and acks captured in August 2026.
@@ -72,16 +72,22 @@ def _status(desk: VenueServer, query: Query) -> bytes:
     return _envelope([row for row in rows if wanted in (None, row["state"])])
 
 
+def _kind(pair: Pair) -> str:
+    return "SWAP" if pair.listing.symbol.endswith("-SWAP") else "SPOT"
+
+
 def _ticker(pair: Pair, millis: int) -> Mapping[str, str]:
     one, (bid, bid_size), (ask, ask_size) = pair.listing, pair.bids.top(1)[0], pair.asks.top(1)[0]
     volume, last = one.size(pair.day_volume), one.price(pair.print[2])
     return {
-        "instType": "SPOT", "instId": one.symbol, "last": last, "lastSz": one.size(pair.print[3]),
+        "instType": _kind(pair), "instId": one.symbol, "last": last,
+        "lastSz": one.size(pair.print[3]),
         "askPx": one.price(ask), "askSz": one.size(ask_size),
         "bidPx": one.price(bid), "bidSz": one.size(bid_size),
         "open24h": one.price(pair.day_open), "high24h": one.price(pair.day_high),
         "low24h": one.price(pair.day_low), "sodUtc0": one.price(pair.day_open),
-        "sodUtc8": one.price(pair.day_open), "volCcy24h": f"{float(volume) * float(last):.8f}",
+        "sodUtc8": one.price(pair.day_open),
+        "volCcy24h": volume if _kind(pair) == "SWAP" else f"{float(volume) * float(last):.8f}",
         "vol24h": volume, "ts": str(millis),
     }  # fmt: skip
 
@@ -91,15 +97,30 @@ def _instruments(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
     if kind not in ("SPOT", "SWAP", "FUTURES", "OPTION", "MARGIN"):
         return _fault("50014", "Parameter instType can not be empty", 400)
     rows = [
-        {"instId": p.listing.symbol, "instType": "SPOT", "baseCcy": p.listing.base,
-         "quoteCcy": p.listing.quote, "tickSz": p.listing.price(1), "lotSz": p.listing.size(1),
+        {"instId": p.listing.symbol, "instType": kind, "tickSz": p.listing.price(1),
+         "lotSz": p.listing.size(1),
          "minSz": p.listing.size(1), "state": "live", "listTime": "1548133413000",
-         "alias": "", "ctMult": "", "ctType": "", "ctVal": "", "ctValCcy": "", "expTime": "",
-         "lever": "10", "optType": "", "settleCcy": "", "stk": "", "uly": ""}
+         "alias": "", "expTime": "", "lever": "10", "optType": "", "stk": "",
+         **(_contract(p.listing) if kind == "SWAP" else _spot(p.listing))}
         for p in desk.pairs()
-        if kind == "SPOT" and query.get("instId", p.listing.symbol) == p.listing.symbol
+        if kind == _kind(p) and query.get("instId", p.listing.symbol) == p.listing.symbol
     ]  # fmt: skip
     return _envelope(rows)
+
+
+def _spot(one: Listing) -> Mapping[str, str]:
+    return {"baseCcy": one.base, "quoteCcy": one.quote, "ctMult": "", "ctType": "", "ctVal": "",
+            "ctValCcy": "", "settleCcy": "", "uly": "", "instFamily": ""}  # fmt: skip
+
+
+def _contract(one: Listing) -> Mapping[str, str]:
+    """Return what a contract has: no base and quote, but what it is on and settles in."""
+    family, inverse = f"{one.base}-{one.quote}", one.quote == "USD"
+    return {"baseCcy": "", "quoteCcy": "", "ctMult": "1", "ctVal": one.size(1),
+            "ctType": "inverse" if inverse else "linear",
+            "ctValCcy": one.quote if inverse else one.base,
+            "settleCcy": one.base if inverse else one.quote, "uly": family,
+            "instFamily": family}  # fmt: skip
 
 
 def _rows(one: Listing, levels: Levels) -> list[list[str]]:
@@ -137,7 +158,7 @@ def _recent(desk: VenueServer, query: Query, pair: Pair) -> object:
 
 def _all_tickers(desk: VenueServer, query: Query) -> bytes:
     kind, now = query.get("instType"), desk.millis()
-    return _envelope([_ticker(pair, now) for pair in desk.pairs() if kind == "SPOT"])
+    return _envelope([_ticker(pair, now) for pair in desk.pairs() if kind == _kind(pair)])
 
 
 # --- WebSocket --------------------------------------------------------------------------------
@@ -337,7 +358,8 @@ _EACH = Quota(limit=20, window=2.0)
 
 WIRE = VenueSpec(
     name="okx",
-    symbol=lambda instrument: instrument,
+    symbol=lambda instrument: instrument.replace("-PERP", "-SWAP"),
+    contracts=lambda asked: [each for each in asked if each.endswith("-PERP")],
     routes={
         "/api/v5/public/time": Route(
             answer=lambda desk, query: _envelope([{"ts": str(desk.millis())}]), quota=_EACH
