@@ -98,9 +98,9 @@ def _around(old: sqlite3.Connection, table: str) -> Iterator[sqlite3.Row]:
     last, stride = 0, 0
     while stride <= _STRIDES:
         begin = last + (1 << stride)
-        failed = _Failure()
+        broken = list[sqlite3.Error]()
         first = None
-        for row in _rows(old, f"{select} >= {begin} ORDER BY rowid", failed):
+        for row in _rows(old, f"{select} >= {begin} ORDER BY rowid", broken):
             if first is None:
                 first = row["number"]
                 if stride:  # what was stepped over, from behind
@@ -108,25 +108,20 @@ def _around(old: sqlite3.Connection, table: str) -> Iterator[sqlite3.Row]:
                     yield from _rows(old, middle)
             yield row
             last = row["number"]
-        if not failed.happened:
+        if not broken:
             return
         stride = stride + 1 if first is None else 0
 
 
-class _Failure:
-    """Whether reading was broken off."""
-
-    happened = False
-
-
 def _rows(
-    old: sqlite3.Connection, statement: str, failure: _Failure | None = None
+    old: sqlite3.Connection, statement: str, broken: list[sqlite3.Error] | None = None
 ) -> Iterator[sqlite3.Row]:
+    """Yield rows as far as they can be read; ``broken`` takes why no further."""
     try:
         yield from old.execute(statement)
-    except sqlite3.Error:
-        if failure is not None:
-            failure.happened = True
+    except sqlite3.Error as error:
+        if broken is not None:
+            broken.append(error)
 
 
 def _copy(fresh: sqlite3.Connection, table: str, row: sqlite3.Row, known: set[str]) -> bool:
