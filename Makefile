@@ -78,7 +78,18 @@ generate: ## Write anew what is generated from code: config schema, README table
 	$(BIN)/exchange-exporter schema venue > exporter/venue.schema.json
 	$(BIN)/python -m dashboards
 	$(BIN)/python scripts/readme
+	$(BIN)/python scripts/openapi
 	$(BIN)/python scripts/chart
+
+docs: ## Build the site of the docs in build/site (mkdocs-material; ARGS=serve shows it while you write)
+	@scripts/setup dev
+	@[ -x $(VENV)/docs/bin/mkdocs ] || { $(PYTHON) -m venv $(VENV)/docs && \
+	  $(VENV)/docs/bin/python -m pip install --quiet --disable-pip-version-check 'mkdocs-material>=9.6,<10'; }
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python scripts/docs $(abspath $(VENV))/docs/bin/mkdocs $(ARGS)
+
+pictures: ## Take the pictures of the docs anew (chromium)
+	@scripts/setup dev
+	PYTHONPATH=. $(BIN)/python scripts/pictures.py
 
 test-chart: ## Install more Helm engines and scanners, and hold chart, container and units to all promises
 	@scripts/setup dev
@@ -110,4 +121,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: help demo stack test fast-test long-test fuzz sequences schedules matrix soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean
+.PHONY: docs pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean

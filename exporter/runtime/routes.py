@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 _PATIENCE = 5.0  # seconds that an exchange is given to answer
 
 
-class _Action(msgspec.Struct, forbid_unknown_fields=True):
+class BreakerAction(msgspec.Struct, forbid_unknown_fields=True):
     action: Literal["trip", "reset"]
 
 
@@ -186,7 +186,7 @@ class ExporterRoutes:
             known = ", ".join(exchange.probing.endpoints)
             raise RefusedError(404, f"no endpoint of that name; there are {known}")
         try:
-            action = msgspec.json.decode(request.body, type=_Action).action
+            action = msgspec.json.decode(request.body, type=BreakerAction).action
         except (ValueError, RecursionError) as error:
             wanted = 'expected {"action": "trip"} or {"action": "reset"}'
             raise RefusedError(400, f"{error}; {wanted}") from error

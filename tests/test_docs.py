@@ -1,0 +1,86 @@
+"""The site's pages stand where its links lead, and the API is described as it is served."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from exporter import config as settings
+from exporter import venues
+from exporter.runtime.app import App, RunOptions
+from exporter.runtime.routes import ExporterRoutes
+from exporter.web.page import static_files
+from tests.conftest import ROOT
+
+OPENAPI = yaml.safe_load((ROOT / "docs/reference/openapi.yaml").read_text(encoding="utf-8"))
+
+
+def script(name: str) -> ModuleType:
+    """Load a script that has no ending."""
+    loader = importlib.machinery.SourceFileLoader(name, str(ROOT / "scripts" / name))
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def test_every_page_and_link_of_the_site_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each entry of the table of contents is a page, each page is in it, each link stays inside."""
+    docs = script("docs")
+    monkeypatch.setattr(docs, "BUILT", tmp_path / "build/docs")
+    monkeypatch.setattr(docs, "CONFIG", tmp_path / "build/mkdocs.yml")
+    docs.lay_out()
+    built = tmp_path / "build/docs"
+    nav = json.dumps(yaml.safe_load((tmp_path / "build/mkdocs.yml").read_text())["nav"])
+    listed = set(re.findall(r'"([^"]+\.md)"', nav))
+    assert listed == {str(path.relative_to(built)) for path in built.rglob("*.md")}
+    for page in built.rglob("*.md"):
+        text = docs.FENCED.sub("", page.read_text(encoding="utf-8"))
+        for link in docs.LINK.findall(text):
+            inside = "://" not in link and not link.startswith("mailto:")
+            assert not inside or (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_the_api_is_described_as_it_is_served() -> None:
+    """Every path and method of the program stands in openapi.yaml and in the table, no other."""
+    text = "exchanges: [{venue: binance, symbols: [BTC-USDT]}]"
+    app = App(settings.read(text, "c", venues.names(), venues.load), RunOptions())
+    served = set()
+    for route in ExporterRoutes(app).routes():
+        method, _, path = route.rpartition(" ")
+        if path not in static_files():
+            served.add(f"{method or 'GET'} {path}")
+    described = {
+        f"{method.upper()} {path}"
+        for path, methods in OPENAPI["paths"].items()
+        for method in methods
+        if method != "parameters"
+    }
+    assert described == served
+    table = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
+    assert (
+        set(re.findall(r"^\| `([A-Z]+ /[^`]*)`", table, re.MULTILINE)) | {"PUT /-/reload"} == served
+    )
+
+
+def test_the_description_is_that_of_the_code() -> None:
+    """Its bodies are the code's types (`make generate`), and every reference has a schema."""
+    checked = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "openapi", "--check"], capture_output=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr.decode()
+    names = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(OPENAPI)))
+    assert names <= set(OPENAPI["components"]["schemas"])
+    assert OPENAPI["openapi"].startswith("3.1")
