@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
 import re
 import subprocess
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -26,10 +25,8 @@ OPENAPI = yaml.safe_load((ROOT / "docs/reference/openapi.yaml").read_text(encodi
 
 def script(name: str) -> ModuleType:
     """Load a script that has no ending."""
-    loader = importlib.machinery.SourceFileLoader(name, str(ROOT / "scripts" / name))
-    spec = importlib.util.spec_from_loader(name, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
+    loader = SourceFileLoader(name, str(ROOT / "scripts" / name))
+    module = ModuleType(name)
     loader.exec_module(module)
     return module
 
@@ -43,6 +40,12 @@ def test_every_page_and_link_of_the_site_exists(
     monkeypatch.setattr(docs, "CONFIG", tmp_path / "build/mkdocs.yml")
     docs.lay_out()
     built = tmp_path / "build/docs"
+    events = (built / "reference/log-events.md").read_text(encoding="utf-8")
+    assert "| `probe_recovered` | info |" in events
+    assert (
+        "[`ExchangeDown`](../runbooks/ExchangeDown.md)"
+        in (built / "reference/alerts.md").read_text()
+    )
     nav = json.dumps(yaml.safe_load((tmp_path / "build/mkdocs.yml").read_text())["nav"])
     listed = set(re.findall(r'"([^"]+\.md)"', nav))
     assert listed == {str(path.relative_to(built)) for path in built.rglob("*.md")}
