@@ -27,6 +27,7 @@ def script(name: str) -> ModuleType:
     """Load a script that has no ending."""
     loader = SourceFileLoader(name, str(ROOT / "scripts" / name))
     module = ModuleType(name)
+    module.__file__ = loader.path
     loader.exec_module(module)
     return module
 
