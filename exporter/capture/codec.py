@@ -30,7 +30,7 @@ import numpy as np
 from exporter.capture import layouts as at
 from exporter.capture import sections as read
 from exporter.capture.packing import Key, PackedGroup
-from exporter.capture.rows import Entry, Mark, Row
+from exporter.capture.rows import UNKNOWN, Entry, Mark, Row
 from exporter.capture.sections import Levels, RecordSection
 from exporter.model import Ack, Control, Depth, Kline, Quote, Trade
 
@@ -144,10 +144,16 @@ def _plain(row: Row) -> list[Any]:
 
 
 class Decoder:
-    """Reads blocks in the order in which one `Encoder` made them."""
+    """Reads blocks in the order in which one `Encoder` made them.
 
-    def __init__(self) -> None:
+    ``holed``: some of them may be missing. Of those that follow, records whose register entry was
+    in one of them are left out, and counted in ``unknown``.
+    """
+
+    def __init__(self, *, holed: bool = False) -> None:
         self.register: list[Entry] = []
+        self.unknown = 0
+        self._holed, self._gaps = holed, False
 
     def decode(self, payload: bytes) -> Block:
         """Return a block as arrays. Raises CodecError, and then has learnt nothing."""
@@ -170,7 +176,8 @@ class Decoder:
         version, count, rows, before, entries_size, rare_size, base = _HEAD.unpack_from(payload)
         if version != VERSION:
             raise CodecError(f"a block of version {version}, expected {VERSION}")
-        if before != len(self.register):
+        missing = before - len(self.register)
+        if missing < 0 or (missing and not self._holed) or before > _MOST_ENTRIES:
             raise CodecError("a block that does not follow the one before")
         offset = _HEAD.size
         table = [_SECTION.unpack_from(payload, offset + i * _SECTION.size) for i in range(count)]
@@ -193,8 +200,23 @@ class Decoder:
         found = np.bincount(order, minlength=len(wanted)).tolist()
         if offset != len(payload) or found != wanted:
             raise CodecError("a block whose parts do not fit together")
+        self.register += [UNKNOWN] * missing
         self.register += entries
-        return Block(tuple(sections), order, rare, self.register)
+        block = Block(tuple(sections), order, rare, self.register)
+        self._gaps = self._gaps or missing > 0
+        return self._known(block) if self._gaps else block
+
+    def _known(self, block: Block) -> Block:
+        """Leave out the records of which only the missing blocks said what they are."""
+        unknown = np.array([entry is UNKNOWN for entry in self.register])
+        keep = np.ones(len(block.order), bool)
+        sections = []
+        for number, section in enumerate(block.sections, start=1):
+            known = ~unknown[section.records["entry"]]
+            keep[block.order == number] = known
+            sections.append(section.only(known))
+        self.unknown += int((~keep).sum())
+        return Block(tuple(sections), block.order[keep], block.rare, self.register)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ T = TypeVar("T")
 def captured(path: Path, damaged: Callable[[str], None]) -> Iterator[Row]:
     """Yield the rows of a capture: a directory of segments, or one segment.
 
-    ``damaged`` is told of each segment that ends early; the next one stands on its own. Raises
+    What follows a damaged block is read, too; ``damaged`` is told of each segment that has one, and
+    how many rows of others are left out, because only that block said of what they are. Raises
     OSError, and ForeignError for a file that is none of ours or of another version.
     """
     return _read(path, damaged, Block.rows)
@@ -41,14 +42,16 @@ def _read(
     if not found:
         raise FileNotFoundError(errno.ENOENT, "No segment of a capture in the directory", str(path))
     for segment in found:
-        decoder = Decoder()
+        decoder = Decoder(holed=True)
         try:
-            for payload in read(segment, CONTENT):
-                yield from parts(decoder.decode(payload))
+            for payload in read(segment, CONTENT, further=True):
+                try:
+                    yield from parts(decoder.decode(payload))
+                except CodecError as error:
+                    damaged(f"{segment}: {error}")
         except DamagedSegmentError as damage:
-            damaged(str(damage))
-        except CodecError as error:
-            damaged(f"{segment}: {error}")
+            left_out = f", {decoder.unknown} rows after it are left out" * bool(decoder.unknown)
+            damaged(f"{damage}{left_out}")
 
 
 def recorded(items: Iterable[text_recording.Item], venue: Venue) -> Iterator[Row]:

@@ -38,3 +38,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     topic: str
     symbol: str
     label: str
+
+
+UNKNOWN = Entry("", "", "", "")
+"""An entry that stood in a block which cannot be read; no exchange has no name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, TypeAlias
 
@@ -34,6 +34,15 @@ class RecordSection:
     def kind(self) -> RecordKind:
         """What its records are."""
         return layout(self.code).kind
+
+    def only(self, chosen: Any) -> RecordSection:
+        """Return the records that a mask of shape (n,) names, with their levels."""
+        records, prices, sizes = self.records[chosen], self.prices, self.sizes
+        if self.kind.event is Depth:
+            counts = self.records["bids"].astype(np.int64) + self.records["asks"]
+            levels = np.repeat(chosen, counts)
+            prices, sizes = prices[levels], sizes[levels]
+        return replace(self, records=records, prices=prices, sizes=sizes)
 
     def columns(self) -> dict[str, Any]:
         """Return all present fields as arrays of shape (n,), times in epoch seconds.

@@ -116,6 +116,27 @@ def test_blocks_follow_each_other() -> None:
     assert [row.event.topic for row in decoder.decode(blocks[1]).rows()] == ["b"]  # type: ignore[union-attr]  # a Trade
 
 
+def test_a_missing_block_takes_with_it_only_what_it_introduced() -> None:
+    """After a hole, rows of subscriptions that are known are read, the others counted."""
+    encoder, decoder = Encoder(), Decoder(holed=True)
+
+    def rows(*topics: str) -> list[Row]:
+        return [
+            Row(NOW, "x", msgspec.structs.replace(event, topic=topic))
+            for topic in topics
+            for event in (TRADE, DEPTH)
+        ]
+
+    first, lost, third, fourth = (
+        encoder.encode(rows(*topics)) for topics in (("a",), ("b",), ("b", "a", "c"), ("c", "b"))
+    )
+    assert lost
+    assert list(decoder.decode(first).rows()) == rows("a")
+    assert list(decoder.decode(third).rows()) == rows("a", "c")
+    assert list(decoder.decode(fourth).rows()) == rows("c")
+    assert decoder.unknown == 4
+
+
 def test_another_version_is_refused() -> None:
     """By name, before anything else is looked at."""
     block = Encoder().encode([Row(NOW, "x", TRADE)])
