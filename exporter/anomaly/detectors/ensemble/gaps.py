@@ -29,7 +29,8 @@ class Gaps:
     Estimation for the Generalized Pareto Distribution", section 3.
     """
 
-    half_life: float = 200.0  # in gaps
+    half_life: float = 400.0  # in gaps
+    doubt: float = 1.2  # standard errors by which the mean of the gaps seen may be too short
     few: float = 20.0  # gaps to see before an age is judged
     heaviest: float = 0.35
     clip: float = 10.0  # mean gaps that one gap may count
@@ -70,5 +71,4 @@ class Gaps:
         mean = np.maximum(sums[:, TOTAL] / count, 1e-9)
         variance = np.maximum(sums[:, SQUARES] / count - mean * mean, 1e-18)
         shape = np.clip(0.5 * (1.0 - mean * mean / variance), _LEAST, self.heaviest)
-        # A mean of n gaps may be three standard errors too short.
-        return shape, mean * (1.0 + 3.0 / np.sqrt(count)) * (1.0 - shape)
+        return shape, mean * (1.0 + self.doubt / np.sqrt(count)) * (1.0 - shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import fabs, hypot, log1p, log10
 
 from exporter.anomaly.detectors.ensemble import Ensemble
-from exporter.anomaly.detectors.ensemble.tails import Joint, Tail
+from exporter.anomaly.detectors.ensemble.tails import END, Joint, Tail
 
 _LN10 = 2.302585092994046
 _HOURS = 24
@@ -74,7 +74,11 @@ class _Joint:
         if joined <= far:
             return base + (joined - start) / (mean * _LN10)
         bend = base + (far - start) / (mean * _LN10)
-        return bend + (joined - far) / (self._far_mean(joint, mean) * _LN10)
+        far_mean = self._far_mean(joint, mean)
+        slope = max(joint.onward * (far_mean - mean) / max(far - start, 0.05), -0.9)
+        shape = min(max(slope / (1.0 + slope), joint.lightest), -1e-6)
+        reached = max(shape / (far_mean * (1.0 - shape)) * (joined - far), END)
+        return bend + log1p(reached) / (shape * _LN10)
 
     def learn(self, joined: float, keep: float, joint: Joint) -> None:
         """Take in what the members said together."""
@@ -102,9 +106,10 @@ class _Joint:
         return min(max(mean, joint.flattest), joint.steepest)
 
     def _far_mean(self, joint: Joint, mean: float) -> float:
-        total = self.far_tail.excess / joint.given + joint.belief * mean
+        total = self.far_tail.excess / joint.given + joint.far_belief * mean
         least, most = joint.bend
-        return min(max(total / (self.far_tail.beyond + joint.belief), least * mean), most * mean)
+        found = total / (self.far_tail.beyond + joint.far_belief)
+        return min(max(found, least * mean), most * mean)
 
 
 class ScalarEnsemble:

@@ -21,6 +21,7 @@ from exporter.model import Floats
 COUNT, BEYOND, EXCESS, START, FAR_BEYOND, FAR_EXCESS, FAR = range(7)
 Mask = npt.NDArray[np.bool_]
 LN10 = float(np.log(10.0))
+END = -1.0 + 1e-4  # how near a tail that ends is judged to its end, which no value is beyond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,19 +105,24 @@ class Joint:
     measured. In decades a tail is nearly exponential: its mean excess would be 1/ln 10 if one
     perfect member were all. It is measured beyond two starts, which the shares ``share`` and
     ``far`` of values exceed, because the tails of the members have one shape for all series and
-    theirs may be lighter or heavier; both means are bounded and shrunk. Arrays of sums have shape
-    (n, 7): those of a `Tail`, then the sums beyond the far start, and that start.
+    theirs may be lighter or heavier; both means are bounded and shrunk. Where the far mean is the
+    smaller one the tail bends down, and goes on bending: a generalised Pareto tail, whose mean
+    excess falls by shape / (1 - shape) per unit. Arrays of sums have shape (n, 7): those of a
+    `Tail`, then the sums beyond the far start, and that start.
     """
 
     share: float = 0.05
-    far: float = 0.002
-    forget: float = 20000.0
+    far: float = 0.001
+    forget: float = 50000.0
     follow: float = 3000.0  # values over which the start follows its quantile; ten times, the far
     clip: float = 1.5  # mean excesses that one excess may count
-    belief: float = 10.0  # exceedances' worth of belief in 1/ln 10, and far ones' in the near mean
+    belief: float = 10.0  # exceedances' worth of belief in 1/ln 10
+    far_belief: float = 3.0  # far exceedances' worth of belief in the near mean
     flattest: float = 0.2
     steepest: float = 0.5
-    bend: tuple[float, float] = (1.0, 1.5)  # the far mean, in near ones: at least, at most
+    bend: tuple[float, float] = (0.4, 2.0)  # the far mean, in near ones: at least, at most
+    onward: float = 1.6  # how much faster than between the starts the mean falls beyond them
+    lightest: float = -0.3  # shape
     young: float = 1000.0  # values' worth of belief in `share`
 
     def begin(self, n: int) -> Floats:
@@ -132,50 +138,67 @@ class Joint:
         where = np.flatnonzero(joined > 0.0)
         if where.size:
             row, value = sums[where], joined[where]
-            start, base, far, bend, mean, far_mean = self._knots(row)
+            start, base, far, bend, mean, scale, shape = self._knots(row)
             above = base + (value - start) / (mean * LN10)
-            above = np.where(value <= far, above, bend + (value - far) / (far_mean * LN10))
-            found[where] = np.where(value <= start, base * value / start, above)
+            reached = np.maximum(shape / scale * (value - far), END)
+            beyond = bend + np.log1p(reached) / (shape * LN10)
+            found[where] = np.where(
+                value <= start, base * value / start, np.where(value <= far, above, beyond)
+            )
         return found
 
     def joined(self, sums: Floats, decades: Floats) -> Floats:
         """Return the joined decades that are so rare: `decades` read backwards."""
-        start, base, far, bend, mean, far_mean = self._knots(sums)
+        start, base, far, bend, mean, scale, shape = self._knots(sums)
         above = start + (decades - base) * mean * LN10
-        above = np.where(decades <= bend, above, far + (decades - bend) * far_mean * LN10)
-        joined: Floats = np.where(decades <= base, decades * start / base, above)
+        beyond = far + scale * np.expm1(np.maximum(decades - bend, 0.0) * shape * LN10) / shape
+        joined: Floats = np.where(
+            decades <= base, decades * start / base, np.where(decades <= bend, above, beyond)
+        )
         return joined
 
     def learn(self, sums: Floats, joined: Floats, weight: Floats) -> None:
-        """Take in the joined decades, (n,), each with its weight; 0.0 leaves a row as it is."""
+        """Take in the joined decades, (n,), each with its weight; 0.0 leaves a row as it is.
+
+        The far mean learns all alike. It is bounded, so an incident cannot deafen it; and what a
+        healthy series does for long once a day is what its promise is most often broken by.
+        """
         count, many, total, start, far_many, far_total, far = sums.T
         mean = self._mean(sums)
         far_mean = self._far_mean(sums, mean)
-        keep = np.where(weight > 0.0, 0.5 ** (1.0 / self.forget), 1.0)
+        known = weight > 0.0
+        keep = np.where(known, 0.5 ** (1.0 / self.forget), 1.0)
         for part in (count, many, total, far_many, far_total):
             part *= keep
         count += weight
-        for share, follow, scale, begin, beyonds, excesses in (
-            (self.share, self.follow, mean, start, many, total),
-            (self.far, 10.0 * self.follow, far_mean, far, far_many, far_total),
+        for share, follow, scale, begin, beyonds, excesses, counts in (
+            (self.share, self.follow, mean, start, many, total, weight),
+            (self.far, 10.0 * self.follow, far_mean, far, far_many, far_total, known),
         ):
             excess = joined - begin
-            beyond = weight * (excess > 0.0)
+            beyond = excess > 0.0
             step = scale / (share * np.minimum(count, follow) + 1.0)
-            begin += step * (beyond - share * weight)
+            begin += step * weight * (beyond - share)
             np.maximum(begin, 0.05, out=begin)
-            beyonds += beyond
-            excesses += beyond * np.minimum(excess, self.clip * scale)
+            counted = counts * beyond
+            beyonds += counted
+            excesses += counted * np.minimum(excess, self.clip * scale)
 
-    def _knots(self, sums: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
-        """Return start and far start with their decades, and the mean excesses beyond them."""
+    def _knots(self, sums: Floats) -> tuple[Floats, ...]:
+        """Return start and far start with their decades, the mean excess beyond the start, and
+        scale and shape of the tail beyond the far one."""
         start = sums[:, START]
         share = (sums[:, BEYOND] + self.young * self.share) / (sums[:, COUNT] + self.young)
         base = -np.log10(share)
         mean = self._mean(sums)
         far = np.maximum(sums[:, FAR], start)
         bend = base + (far - start) / (mean * LN10)
-        return start, base, far, bend, mean, self._far_mean(sums, mean)
+        far_mean = self._far_mean(sums, mean)
+        slope = self.onward * (far_mean - mean) / np.maximum(far - start, 0.05)
+        slope = np.maximum(slope, -0.9)
+        # An exponential tail, where it does not bend down, is one of a shape of nearly 0.
+        shape = np.clip(slope / (1.0 + slope), self.lightest, -1e-6)
+        return start, base, far, bend, mean, far_mean * (1.0 - shape), shape
 
     def _mean(self, sums: Floats) -> Floats:
         """Return the mean excess; what clipping takes from an exponential tail is given back."""
@@ -184,8 +207,8 @@ class Joint:
         return np.clip(mean, self.flattest, self.steepest)
 
     def _far_mean(self, sums: Floats, mean: Floats) -> Floats:
-        total = sums[:, FAR_EXCESS] / self.given + self.belief * mean
-        far: Floats = total / (sums[:, FAR_BEYOND] + self.belief)
+        total = sums[:, FAR_EXCESS] / self.given + self.far_belief * mean
+        far: Floats = total / (sums[:, FAR_BEYOND] + self.far_belief)
         least, most = self.bend
         return np.clip(far, least * mean, most * mean)
 
