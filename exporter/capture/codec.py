@@ -135,6 +135,8 @@ class Encoder:
 
 def _plain(row: Row) -> list[Any]:
     fields = msgspec.structs.asdict(row.event)
+    if isinstance(row.event, Control):  # mostly what is not said
+        fields = {name: value for name, value in fields.items() if value not in (None, False, 0)}
     if isinstance(row.event, Trade) and row.event.side is not None:
         fields["side"] = row.event.side.value
     return [row.received, row.exchange, type(row.event).__name__, fields]
