@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--venues",
         metavar="A,B",
         default="binance,bybit,okx",
-        help="simulated venues to watch (default %(default)s); `simulate` lists all",
+        help="simulated venues to watch (default %(default)s), or all; `simulate` lists them",
     )
     parser.add_argument(
         "--seed", type=int, default=1, help="seed of the simulated market (default 1)"
@@ -67,13 +67,15 @@ def document(places: Mapping[str, str], symbols: Mapping[str, Sequence[str]] | N
     from exporter import venues
 
     lines = ["probes: {interval: 5s, timeout: 2s}", "exchanges:"]
+    known = [name for name in places if name in venues.names()]
+    listed = {name: venues.listed(venues.load(name), SYMBOLS) for name in known}
     for name, url in places.items():
         if name not in venues.names():  # such as the simulator's own control address
             continue
         venue = venues.load(name)
         lines += [
             f"- venue: {name}",
-            f"  symbols: [{', '.join((symbols or {}).get(name, SYMBOLS))}]",
+            f"  symbols: [{', '.join((symbols or {}).get(name) or listed[name])}]",
             f"  rest_url: {url}",
             f"  stream_url: {stream_url(name, url)}",
         ]

@@ -41,7 +41,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_address,
         help="address to listen on; port 0 picks a free port (default: %(default)s)",
     )
-    add("--venues", type=_names, metavar="A,B", help="venues to simulate (default: all)")
+    add(
+        "--venues",
+        type=_names,
+        metavar="A,B",
+        help="venues to simulate (default: those with a file of their own; all: defined ones too)",
+    )
     add(
         "--symbols",
         type=_instruments,
@@ -106,9 +111,10 @@ def run(args: argparse.Namespace) -> int:
     from exporter.simulator.service import SYMBOLS
 
     names = args.venues or list(venues.names())
-    unknown = [name for name in names if name not in venues.names()]
+    names = list(venues.every()) if names == ["all"] else names
+    unknown = [name for name in names if name not in venues.every()]
     if unknown:
-        return _fail(f"--venues: unknown {unknown[0]!r}; known: {', '.join(venues.names())}")
+        return _fail(f"--venues: unknown {unknown[0]!r}; known: {', '.join(venues.every())}")
     host, port = args.listen_address
     try:
         simulator = Simulator(

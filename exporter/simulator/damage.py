@@ -8,8 +8,13 @@ from random import Random
 TEXT, BINARY = 0x81, 0x82  # final frame with opcode 1 or 2 (RFC 6455, section 5.2)
 
 
-def frame(payload: bytes, opcode: int = TEXT) -> bytes:
-    """Wrap a payload as one unmasked frame, as servers send it (RFC 6455, section 5.2)."""
+def frame(payload: bytes, opcode: int | None = None) -> bytes:
+    """Wrap a payload as one unmasked frame, as servers send it (RFC 6455, section 5.2).
+
+    Without an opcode it is text, unless it begins as no text does.
+    """
+    if opcode is None:
+        opcode = TEXT if payload[:1] >= b" " else BINARY
     size = len(payload)
     if size < 126:
         return bytes((opcode, size)) + payload

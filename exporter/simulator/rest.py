@@ -5,6 +5,7 @@ Every fault of REST and of handshakes is applied in this file.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -70,9 +71,20 @@ def _answer(desk: VenueServer, request: SimulatedRequest) -> SimulatedReply:
         return replace(wire.refusals.unavailable(desk), headers=headers)
     if fault := _strikes(desk, FaultKind.ERROR, request.path):
         return replace(_refused(desk, fault), headers=headers)
-    made = route.answer(desk, query)
+    made = route.answer(desk, {**query, **_posted(request)})
     reply = made if isinstance(made, SimulatedReply) else SimulatedReply(body=made)
     return _spoilt(desk, request.path, replace(reply, headers={**headers, **reply.headers}))
+
+
+def _posted(request: SimulatedRequest) -> Mapping[str, str]:
+    """Return the values of a JSON object that was posted."""
+    if request.method != "POST":
+        return {}
+    try:
+        body = json.loads(request.body)
+    except ValueError:
+        return {}
+    return {name: str(value) for name, value in body.items()} if isinstance(body, dict) else {}
 
 
 def _gone(desk: VenueServer, path: str) -> SimulatedReply | None:

@@ -56,6 +56,8 @@ _SIDES = {1: Side.BUY, 2: Side.SELL}
 _TOPIC = re.compile(r"spot@[\w.@]+")
 # Numbers of the wrapper's fields.
 _CHANNEL, _SYMBOL, _SENT, _KLINE, _DEPTHS, _DEALS, _BEST = 1, 3, 6, 308, 313, 314, 315
+_BEGINNING = b"\x0a"  # the tag of the channel
+_LONGEST = 1 << 20  # bytes of a message
 _PATTERN = "spot@public.{0}.v3.api.pb"
 
 
@@ -121,6 +123,8 @@ def parse(frame: bytes) -> tuple[Event, ...]:
     try:
         if frame.startswith(b"{"):
             return (_reply(_REPLY.decode(frame)),)
+        if not frame.startswith(_BEGINNING) or len(frame) > _LONGEST:
+            raise ParseError(f"neither an answer nor a message: {frame[:20]!r}")
         found = dict(fields(frame))
         topic, symbol = _text(found, _CHANNEL), _text(found, _SYMBOL)
         if not (topic.startswith("spot@") and symbol and symbol in topic):

@@ -31,13 +31,30 @@ def load(file: str | Path) -> Venue:
 @lru_cache(maxsize=64)  # a reload of what did not change gives the same value
 def compiled(text: str, name: str) -> Venue:
     """Compile a definition's text; ``name`` is its file's, for complaints. Raises ConfigError."""
-    reading = Reading(folder=Path(name).parent, environ={}, venues=(), venue=_no_venue)
-    shape = settings.read_as(VenueShape, text, name, reading, _SMALLEST_FORM)
+    reading, shape = _read(text, name)
     try:
         return _venue(shape, hashlib.sha256(text.encode()).hexdigest()[:16])
     except frames.ContradictionError as error:
         _, line = settings.Places(name, reading.lines).complaint(error.place, str(error))
         raise settings.ConfigError((line,)) from error
+
+
+def shape_of(name: str) -> VenueShape:
+    """Return what the definition of one of our own venues says. Raises KeyError for no such one."""
+    file = Path(__file__).parents[1] / f"{name}.yml"
+    if not file.exists():
+        raise KeyError(name)
+    return _read(settings.text_of(file), str(file))[1]
+
+
+def _read(text: str, name: str) -> tuple[Reading, VenueShape]:
+    reading = Reading(folder=Path(name).parent, environ={}, venues=(), venue=_no_venue)
+    return reading, settings.read_as(VenueShape, text, name, reading, _SMALLEST_FORM)
+
+
+def names() -> Iterator[str]:
+    """Yield the names of our own venues that are defined."""
+    yield from sorted(file.stem for file in Path(__file__).parents[1].glob("*.yml"))
 
 
 def json_schema() -> Schema:
@@ -126,15 +143,15 @@ def _stream(shape: VenueShape, stream: StreamShape) -> dict[str, Any]:
     channels = {Channel(name): each for name, each in shape.channels.given.items()}
     named = {*requests.places(stream.subscribe), *requests.places(stream.unsubscribe)}
     single = any(not requests.PLACES[each] for each in named)
-    arguments = partial(_arguments, shape)
+    named_by = partial(arguments, shape)
     grouped = bool(named & {"channel", "symbols"})
     ping, numbered = stream.ping, all(each.request for each in stream.acks)
     return {
         "stream_urls": stream.urls,
         "routes": {name: each.route for name, each in channels.items() if each.route is not None},
         "topics": {name: each.topic for name, each in channels.items()},
-        "subscribe": requests.request(stream.subscribe, arguments),
-        "unsubscribe": requests.request(stream.unsubscribe, arguments),
+        "subscribe": requests.request(stream.subscribe, named_by),
+        "unsubscribe": requests.request(stream.unsubscribe, named_by),
         "parse": frames.parser(shape),
         "decode": _decompressor(stream.compression),
         "sequences": tuple(_rules(channels)),
@@ -157,11 +174,11 @@ def _stream(shape: VenueShape, stream: StreamShape) -> dict[str, Any]:
         "request_length": stream.request_length,
         "requests_per_second": stream.requests_per_second,
         "timestamps": {name: _clocks(each) for name, each in channels.items()},
-        **({"request_group": lambda topic: arguments(topic)[0]} if grouped else {}),
+        **({"request_group": lambda topic: named_by(topic)[0]} if grouped else {}),
     }
 
 
-def _arguments(shape: VenueShape, topic: str) -> tuple[str, str, Any]:
+def arguments(shape: VenueShape, topic: str) -> tuple[str, str, Any]:
     """Return channel, symbol and argument of a topic, as requests name them."""
     channels = shape.channels.given
     name, symbol = frames.channel_of(channels, topic)
