@@ -41,7 +41,7 @@ class Judged:
     facts: list[Finding] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     frames: list[str] = field(default_factory=list)
-    unsure: tuple[str, ...] = ()
+    doubts: list[Finding] = field(default_factory=list)  # what the venue file is unsure of
 
 
 NETWORK = "look at the network between: firewall, proxy (HTTPS_PROXY), route"
@@ -69,7 +69,7 @@ def table(judged: Sequence[Judged]) -> list[tuple[str, ...]]:
     rows += [
         (each.exchange, fact.about, fact.verdict, fact.seen[:100], fact.at[:100])
         for each in judged
-        for fact in each.facts
+        for fact in (*each.facts, *each.doubts)
     ]
     return rows
 
@@ -78,15 +78,21 @@ def mends(judged: Sequence[Judged]) -> list[str]:
     """Return a line for everything to mend, those of the same kind together."""
     found: dict[tuple[str, str], list[str]] = {}
     for each in judged:
-        for fact in each.facts:
+        for fact in (*each.facts, *each.doubts):
             if fact.mend:
                 found.setdefault((each.exchange, fact.mend), []).append(fact.about)
     return [f"{name}: {', '.join(about)}: {mend}" for (name, mend), about in found.items()]
 
 
 def as_documented(judged: Sequence[Judged]) -> bool:
-    """Return whether all that was looked for was seen, and was as the venue files say."""
-    return all(fact.verdict is FactVerdict.AS_DOCUMENTED for each in judged for fact in each.facts)
+    """Return whether all that was looked for was seen, and was as the venue files say.
+
+    A doubt that no look has settled counts for nothing.
+    """
+    facts = all(fact.verdict is FactVerdict.AS_DOCUMENTED for each in judged for fact in each.facts)
+    return facts and not any(
+        doubt.verdict is FactVerdict.DIFFERENT for each in judged for doubt in each.doubts
+    )
 
 
 def as_json(judged: Sequence[Judged], more: Mapping[str, object]) -> str:
@@ -101,7 +107,8 @@ def block(judged: Sequence[Judged], when: str) -> list[str]:
     lines = ["----- paste from here -----", f"{made}, {when}"]
     for each in judged:
         odd = [fact for fact in each.facts if fact.verdict is not FactVerdict.AS_DOCUMENTED]
-        if not odd:
+        doubted = [doubt for doubt in each.doubts if doubt.verdict is FactVerdict.DIFFERENT]
+        if not odd and not doubted:
             continue
         lines.append(f"{each.exchange} ({each.venue}): {len(odd)} of {len(each.facts)} facts")
         for fact in odd:
@@ -110,7 +117,7 @@ def block(judged: Sequence[Judged], when: str) -> list[str]:
             lines.append(f"    seen: {fact.seen}")
         lines += [f"  header {name}: {value[:100]}" for name, value in each.headers.items()]
         lines += [f"  frame {frame}" for frame in each.frames]
-        lines += [f"  the venue file is unsure of: {one}" for one in each.unsure]
+        lines += [f"  {one.about}: {one.verdict}: {one.seen}" for one in each.doubts]
     return [*lines, "----- to here -----"]
 
 

@@ -8,6 +8,7 @@ from exporter import config as settings
 from exporter import venues
 from exporter.cli import _judge_rest as rest
 from exporter.cli import _judge_streams as streams
+from exporter.cli._doubts import settle
 from exporter.cli._facts import NETWORK, FactVerdict, Finding, Judged
 from exporter.cli._judge_streams import Means
 from exporter.config import Config, ExchangeConfig
@@ -41,8 +42,8 @@ def _late(exchange: ExchangeConfig) -> Judged:
 
 
 async def _exchange(exchange: ExchangeConfig, config: Config, means: Means) -> Judged:
-    venue = venues.load(exchange.venue)
-    judged = Judged(exchange=exchange.name, venue=exchange.venue, unsure=venue.unsure)
+    venue = venues.within(config)(exchange.venue)
+    judged = Judged(exchange=exchange.name, venue=exchange.venue)
     first, *others = settings.site(exchange, venue).rest_urls
     own = settings.targets(exchange, venue, config.probes)
     for base in (first, *others):
@@ -59,6 +60,7 @@ async def _exchange(exchange: ExchangeConfig, config: Config, means: Means) -> J
                 judged.headers |= dict(list(shown.items())[:_MOST_HEADERS])
     for stream in exchange.streams:
         await streams.watch(exchange, stream, venue, means, judged)
+    judged.doubts = await settle(exchange, config, venue, means, judged)
     return judged
 
 

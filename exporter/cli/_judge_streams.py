@@ -62,6 +62,14 @@ async def watch(
             judged.frames += heard.frames
 
 
+async def address(exchange: ExchangeConfig, venue: Venue, one: Subscription, means: Means) -> str:
+    """Return where one subscription is streamed. Raises FetchFailedError, ParseError."""
+    site = settings.site(exchange, venue)
+    if venue.prelude is not None:
+        return await _prelude(venue, site.rest_urls[0], means.fetch)
+    return venue.stream_url(site.stream_urls[0], venue.route(one.channel, one.product))
+
+
 async def _prelude(venue: Venue, base: str, fetch: Fetch) -> str:
     prelude = venue.prelude
     assert prelude is not None  # noqa: S101 - asked for by the caller

@@ -7,6 +7,7 @@ at a5e0bc3, read 2026-07-21; frames checked against traffic recorded in October 
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
+from exporter.doubt import Doubt, Look
 from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
@@ -94,5 +95,11 @@ VENUE = Venue(
         VenueFact("frames on the wire", "recorded traffic", "2021-10"),
     ),
     checked="recording",
-    unsure=("an unknown stream name is acked like any other and stays silent",),
+    unsure=(
+        Doubt(
+            "an unknown stream name is acked like any other and stays silent",
+            Look.UNKNOWN,
+            "silent",
+        ),
+    ),
 )

@@ -7,6 +7,7 @@ two share.
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
+from exporter.doubt import Doubt, Look
 from exporter.instrument import Product, speller
 from exporter.model import MARKET_DATA, Continuity
 from exporter.venues.families import binance as wire
@@ -70,7 +71,8 @@ VENUE = Venue(
     checked="recording",
     unsure=(
         "limit of connections: that of spot",
-        "body and weight of ticker/bookTicker",
+        Doubt("body of ticker/bookTicker", Look.ANSWER, "quotes"),
+        "weight of ticker/bookTicker",
         "Retry-After on 418 and 429",
     ),
 )

@@ -8,6 +8,7 @@ address was retired on 2026-04-23 and whose frames have not changed.
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
+from exporter.doubt import Doubt, Look
 from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
@@ -95,7 +96,7 @@ VENUE = Venue(
     checked="recording",
     unsure=(
         "limit of connections: that of spot",
-        "body of ticker/bookTicker",
+        Doubt("body of ticker/bookTicker", Look.ANSWER, "quotes"),
         "Retry-After on 418 and 429",
         "whether aggTrade ids stay without holes outside the recordings",
     ),

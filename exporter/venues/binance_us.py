@@ -6,6 +6,7 @@ Source: traffic of stream.binance.us recorded in October 2021; Binance's spot do
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
+from exporter.doubt import Doubt, Look
 from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
@@ -68,6 +69,10 @@ VENUE = Venue(
     checked="recording",
     unsure=(
         "limit of connections: that of spot",
-        "an unknown stream name is acked like any other and stays silent",
+        Doubt(
+            "an unknown stream name is acked like any other and stays silent",
+            Look.UNKNOWN,
+            "silent",
+        ),
     ),
 )

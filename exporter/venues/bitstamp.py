@@ -32,6 +32,7 @@ from exporter.decoding import (
     reading,
     unreadable,
 )
+from exporter.doubt import Doubt, Look
 from exporter.instrument import Product, speller
 from exporter.model import (
     Ack,
@@ -66,7 +67,7 @@ class _BitstampBook(Struct, gc=False):
     asks: Raw = Raw(b"[]")
 
 
-class _Failure(Struct, gc=False):
+class _BitstampFailure(Struct, gc=False):
     message: str | None = None
     code: int | str | None = None
 
@@ -81,7 +82,7 @@ class _BitstampFrame(Struct, gc=False):
 _FRAME = msgspec.json.Decoder(_BitstampFrame)
 _TRADE = msgspec.json.Decoder(_BitstampTrade, strict=False)
 _BOOK = msgspec.json.Decoder(_BitstampBook, strict=False)
-_FAILURE = msgspec.json.Decoder(_Failure | None)
+_FAILURE = msgspec.json.Decoder(_BitstampFailure | None)
 
 
 def parse(frame: bytes) -> tuple[Event, ...]:
@@ -142,7 +143,7 @@ def _reply(message: _BitstampFrame) -> Ack | Control:
         case "bts:request_reconnect":
             return Control(message.event, reconnect=True)
         case "bts:error":
-            failure = _FAILURE.decode(message.data) or _Failure()
+            failure = _FAILURE.decode(message.data) or _BitstampFailure()
             topics = (message.channel,) if message.channel else ()
             reason = f"{failure.code or ''} {failure.message or ''}".strip()[:200]
             return Ack(message.event, ok=False, topics=topics, reason=reason)
@@ -333,7 +334,8 @@ VENUE = Venue(
     checked="recording",
     unsure=(
         "how many channels a connection carries, and how fast they may be asked for",
-        "codes of errors, over REST and over the stream",
+        "codes of errors over REST",
+        Doubt("an unknown channel is refused on the stream", Look.UNKNOWN, "refused"),
         "whether an idle connection is closed, and that one lives at most 90 days",
         "whether 429 or 403 answers too many requests, beside 400 with code 400.002",
     ),

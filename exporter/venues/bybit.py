@@ -40,6 +40,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
+from exporter.doubt import Doubt, Look
 from exporter.instrument import Instrument, Product, speller
 from exporter.model import (
     EVERYTHING,
@@ -628,7 +629,13 @@ VENUE = Venue(
     ),
     checked="documentation",
     unsure=(
-        "how dated futures and options are spelled, beside the examples of the documentation",
+        Doubt(
+            "how dated futures and options are spelled, beside the examples of the documentation",
+            Look.SPELLING,
+            "linear",
+            "inverse",
+            "option",
+        ),
         "that the regions ae, eu and nl take the global streams",
     ),
 )

@@ -35,6 +35,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
+from exporter.doubt import Doubt, Look
 from exporter.instrument import speller
 from exporter.model import (
     EVERYTHING,
@@ -482,9 +483,16 @@ VENUE = Venue(
     ),
     checked="recording",
     unsure=(
-        "bodies of /time, of tickers and of errors",
+        Doubt("body of /time", Look.ENDPOINT, "time"),
+        Doubt("body of a product's ticker", Look.ANSWER, "trades"),
+        "bodies of errors",
         "a User-Agent header may be required over REST",
-        "best_bid_size, best_ask_size and the snapshot's time are newer than the recording",
+        Doubt(
+            "best_bid_size, best_ask_size and the snapshot's time are newer than the recording",
+            Look.CHANNELS,
+            "quotes",
+            "book",
+        ),
         "how many products one connection may carry",
     ),
 )

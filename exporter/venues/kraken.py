@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from exporter.contracts import BookRules, SequenceRule, Venue, VenueFact
 from exporter.decoding import DOUBTFUL, Moment, ParseError, Price, Size, epoch, known, unreadable
+from exporter.doubt import Doubt, Look
 from exporter.instrument import speller
 from exporter.model import (
     Ack,
@@ -366,7 +367,13 @@ VENUE = Venue(
     checked="recording",
     unsure=(
         *family.UNSURE,
-        "wording of subscription errors",
-        "trade, ticker and ohlc frames: documentation and single captured frames only",
+        Doubt("wording of subscription errors", Look.UNKNOWN, "refused"),
+        Doubt(
+            "trade, ticker and ohlc frames: documentation and single captured frames only",
+            Look.CHANNELS,
+            "trades",
+            "quotes",
+            "klines",
+        ),
     ),
 )

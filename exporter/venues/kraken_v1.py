@@ -14,6 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from exporter.contracts import BookRules, Venue, VenueFact
 from exporter.decoding import DOUBTFUL, ParseError, Price, Size, unreadable
+from exporter.doubt import Doubt, Look
 from exporter.instrument import speller
 from exporter.model import Ack, Channel, Control, Depth, Event, Kline, Quote, Side, Trade
 from exporter.venues.families import kraken as family
@@ -312,5 +313,5 @@ VENUE = Venue(
         VenueFact("frames and checksums on the wire", "recorded traffic", "2021-04"),
     ),
     checked="recording",
-    unsure=(*family.UNSURE, "ohlc frames: documentation only"),
+    unsure=(*family.UNSURE, Doubt("ohlc frames: documentation only", Look.CHANNELS, "klines")),
 )

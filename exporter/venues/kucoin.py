@@ -35,6 +35,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
+from exporter.doubt import Doubt, Look
 from exporter.instrument import Product, speller
 from exporter.model import (
     EVERYTHING,
@@ -542,9 +543,15 @@ VENUE = Venue(
     ),
     checked="recording",
     unsure=(
-        "wording of subscription errors",
-        "the address of the region eu, and that it lists the same markets",
-        "limits per pool and the gw-ratelimit headers",
-        "the book snapshot carries 100 levels a side: what lies deeper is learnt from updates",
+        Doubt("wording of subscription errors", Look.UNKNOWN, "refused"),
+        Doubt("the address of the region eu", Look.REGIONS, "eu"),
+        "that the region eu lists the same markets",
+        "limits per pool",
+        Doubt("the gw-ratelimit headers", Look.HEADERS),
+        Doubt(
+            "the book snapshot carries 100 levels a side: what lies deeper is learnt from updates",
+            Look.SNAPSHOT,
+            "100",
+        ),
     ),
 )

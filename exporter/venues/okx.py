@@ -39,6 +39,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
+from exporter.doubt import Doubt, Look
 from exporter.instrument import Instrument, Product, speller
 from exporter.model import (
     EVERYTHING,
@@ -720,8 +721,15 @@ VENUE = Venue(
     ),
     checked="recording",
     unsure=(
-        "body of /api/v5/public/time, and the REST limit",
+        Doubt("body of /api/v5/public/time", Look.ENDPOINT, "time"),
+        "the REST limit",
         "book frames whose seqId equals prevSeqId, taken as keepalives",
-        "addresses of the regions eea and us, and openapi.okx.com: other clients name them",
+        Doubt(
+            "addresses of the regions eea and us: other clients name them",
+            Look.REGIONS,
+            "eea",
+            "us",
+        ),
+        "that openapi.okx.com serves all: other clients name it",
     ),
 )

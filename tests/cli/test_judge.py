@@ -15,6 +15,7 @@ from exporter import venues
 from exporter.__main__ import main
 from exporter.cli import _judge_rest as rest
 from exporter.cli._facts import FactVerdict, Finding, Judged, block, mends
+from exporter.doubt import Doubt, Look
 from exporter.model import Answer, Phase, Probed, Reason, Target
 from exporter.simulator import Simulator
 from exporter.simulator.venues import names
@@ -63,6 +64,14 @@ def facts(printed: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def doubts(printed: str) -> dict[str, dict[str, Any]]:
+    """Return what became of each doubt of each exchange."""
+    return {
+        each["exchange"]: {doubt["about"]: doubt for doubt in each["doubts"]}
+        for each in json.loads(printed)["exchanges"]
+    }
+
+
 def test_a_healthy_exchange_does_all_that_its_venue_file_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +92,13 @@ def test_a_healthy_exchange_does_all_that_its_venue_file_says(
             assert (f"{channel} {symbol} ack" in own) == venue.acks
     assert found["binance"]["limit weight_1m"]["seen"].startswith("x-mbx-used-weight-1m: ")
     assert "s from ours" in found["okx"]["clock"]["seen"]
+    settled = doubts(printed)
+    for name in found:
+        for doubt in venues.load(name).unsure:
+            told = settled[name][f"unsure: {doubt}"]
+            # Nobody lists dated contracts here, and a region's address is nobody's to simulate.
+            looked = isinstance(doubt, Doubt) and doubt.look not in (Look.SPELLING, Look.REGIONS)
+            assert told["verdict"] == (ALL_WELL if looked else "not seen"), (name, told)
 
 
 FAULTS = (
@@ -94,6 +110,7 @@ FAULTS = (
     {"fault": "mute", "venue": "bitstamp"},
     {"fault": "refuse", "venue": "binance_futures"},
     {"fault": "garbage_body", "venue": "kucoin", "endpoint": "/api/v1/timestamp"},
+    {"fault": "garbage_body", "venue": "kucoin", "endpoint": "/api/v1/market/orderbook/*"},
 )
 CHANGED = {
     ("binance", "clock"): ("different", "NTP"),
@@ -133,6 +150,17 @@ def test_each_fault_changes_the_facts_that_it_is_about_and_no_others(
     assert status == 3
     refused = facts(printed)["okx"]["book BTC-USDT ack"]["seen"]
     assert "Wrong URL or channel:books" in refused, "the venue's own words"
+    different = {
+        (name, about[:30])
+        for name, own in doubts(printed).items()
+        for about, doubt in own.items()
+        if doubt["verdict"] == "different"
+    }
+    assert different == {
+        ("coinbase", "unsure: body of /time"),  # whose probe fails, as above
+        ("kraken", "unsure: trade, ticker and ohlc"),  # likewise its frames
+        ("kucoin", "unsure: the book snapshot carr"),
+    }
 
 
 def test_the_text_ends_in_what_to_mend_and_a_block_to_paste(
@@ -153,7 +181,8 @@ def test_the_text_ends_in_what_to_mend_and_a_block_to_paste(
     assert "not seen: trades BTC-USDT data at ws://127.0.0.1:" in pasted
     assert "header gw-ratelimit-limit: 2000" in pasted
     assert 'frame {"id":"' in pasted
-    assert "unsure of: " in pasted
+    assert "unsure: the book snapshot carries 100 levels a side" in pasted
+    assert "as documented: 100 and 100 levels" in pasted
     assert "token=" not in printed
 
 
