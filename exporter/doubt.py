@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Look(StrEnum):
+class VenueLook(StrEnum):
     """A look at a venue, as `check --online` takes it. ``of`` of a doubt says what at."""
 
     ENDPOINT = "endpoint"  # the endpoint of this name answers with a body that can be read
@@ -22,10 +22,10 @@ class Doubt(str):
     """A doubt, in words, that a look settles. Where none does, a plain text stands for it."""
 
     __slots__ = ("look", "of")
-    look: Look
+    look: VenueLook
     of: tuple[str, ...]
 
-    def __new__(cls, what: str, look: Look, *of: str) -> Doubt:
+    def __new__(cls, what: str, look: VenueLook, *of: str) -> Doubt:
         """Make one of a text."""
         made = super().__new__(cls, what)
         made.look, made.of = look, of

@@ -13,7 +13,7 @@ from exporter.cli._judge_streams import Means, address
 from exporter.config import Config, ExchangeConfig
 from exporter.contracts import FetchFailedError, Venue
 from exporter.decoding import ParseError
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, UnlistedError, parse
 from exporter.model import Channel, Market, Subscription
 from exporter.probes.discovery import LONGEST_LIST, Question, Unasked, ask
@@ -53,7 +53,7 @@ class _Looks:
         self._product = settings.plain(exchange, venue)
 
     async def take(self, doubt: str) -> Finding:
-        """Look at what one doubt is about."""
+        """VenueLook at what one doubt is about."""
         found = partial(Finding, about=f"unsure: {doubt}", at=self._base)
         if not isinstance(doubt, Doubt):
             return found(expected="", verdict=_NOT, seen="no single look can tell")
@@ -65,24 +65,24 @@ class _Looks:
     async def _look(self, doubt: Doubt) -> tuple[FactVerdict, str]:
         try:
             match doubt.look:
-                case Look.ENDPOINT:
+                case VenueLook.ENDPOINT:
                     return self._known(f"REST {name}" for name in doubt.of)
-                case Look.HEADERS:
+                case VenueLook.HEADERS:
                     return self._known(
                         fact.about for fact in self._judged.facts
                         if fact.about.startswith("limit ")
                     )  # fmt: skip
-                case Look.CHANNELS:
+                case VenueLook.CHANNELS:
                     return self._channels(doubt.of)
-                case Look.ANSWER:
+                case VenueLook.ANSWER:
                     return await self._answer(doubt.of)
-                case Look.SNAPSHOT:
+                case VenueLook.SNAPSHOT:
                     return await self._snapshot(int(doubt.of[0]))
-                case Look.UNKNOWN:
+                case VenueLook.UNKNOWN:
                     return await self._unknown(doubt.of[0])
-                case Look.SPELLING:
+                case VenueLook.SPELLING:
                     return await self._spelling(doubt.of)
-                case Look.REGIONS:
+                case VenueLook.REGIONS:
                     return await self._regions(doubt.of)
         except FetchFailedError as error:
             return _NOT, str(error)

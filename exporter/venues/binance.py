@@ -7,7 +7,7 @@ at a5e0bc3, read 2026-07-21; frames checked against traffic recorded in October 
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
@@ -98,7 +98,7 @@ VENUE = Venue(
     unsure=(
         Doubt(
             "an unknown stream name is acked like any other and stays silent",
-            Look.UNKNOWN,
+            VenueLook.UNKNOWN,
             "silent",
         ),
     ),

@@ -7,7 +7,7 @@ two share.
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
 from exporter.model import MARKET_DATA, Continuity
 from exporter.venues.families import binance as wire
@@ -71,7 +71,7 @@ VENUE = Venue(
     checked="recording",
     unsure=(
         "limit of connections: that of spot",
-        Doubt("body of ticker/bookTicker", Look.ANSWER, "quotes"),
+        Doubt("body of ticker/bookTicker", VenueLook.ANSWER, "quotes"),
         "weight of ticker/bookTicker",
         "Retry-After on 418 and 429",
     ),

@@ -8,7 +8,7 @@ address was retired on 2026-04-23 and whose frames have not changed.
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
@@ -96,7 +96,7 @@ VENUE = Venue(
     checked="recording",
     unsure=(
         "limit of connections: that of spot",
-        Doubt("body of ticker/bookTicker", Look.ANSWER, "quotes"),
+        Doubt("body of ticker/bookTicker", VenueLook.ANSWER, "quotes"),
         "Retry-After on 418 and 429",
         "whether aggTrade ids stay without holes outside the recordings",
     ),

@@ -6,7 +6,7 @@ Source: traffic of stream.binance.us recorded in October 2021; Binance's spot do
 from __future__ import annotations
 
 from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
@@ -71,7 +71,7 @@ VENUE = Venue(
         "limit of connections: that of spot",
         Doubt(
             "an unknown stream name is acked like any other and stays silent",
-            Look.UNKNOWN,
+            VenueLook.UNKNOWN,
             "silent",
         ),
     ),

@@ -32,7 +32,7 @@ from exporter.decoding import (
     reading,
     unreadable,
 )
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
 from exporter.model import (
     Ack,
@@ -335,7 +335,7 @@ VENUE = Venue(
     unsure=(
         "how many channels a connection carries, and how fast they may be asked for",
         "codes of errors over REST",
-        Doubt("an unknown channel is refused on the stream", Look.UNKNOWN, "refused"),
+        Doubt("an unknown channel is refused on the stream", VenueLook.UNKNOWN, "refused"),
         "whether an idle connection is closed, and that one lives at most 90 days",
         "whether 429 or 403 answers too many requests, beside 400 with code 400.002",
     ),

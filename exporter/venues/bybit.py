@@ -40,7 +40,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Instrument, Product, speller
 from exporter.model import (
     EVERYTHING,
@@ -631,7 +631,7 @@ VENUE = Venue(
     unsure=(
         Doubt(
             "how dated futures and options are spelled, beside the examples of the documentation",
-            Look.SPELLING,
+            VenueLook.SPELLING,
             "linear",
             "inverse",
             "option",

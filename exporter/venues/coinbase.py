@@ -35,7 +35,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import speller
 from exporter.model import (
     EVERYTHING,
@@ -483,13 +483,13 @@ VENUE = Venue(
     ),
     checked="recording",
     unsure=(
-        Doubt("body of /time", Look.ENDPOINT, "time"),
-        Doubt("body of a product's ticker", Look.ANSWER, "trades"),
+        Doubt("body of /time", VenueLook.ENDPOINT, "time"),
+        Doubt("body of a product's ticker", VenueLook.ANSWER, "trades"),
         "bodies of errors",
         "a User-Agent header may be required over REST",
         Doubt(
             "best_bid_size, best_ask_size and the snapshot's time are newer than the recording",
-            Look.CHANNELS,
+            VenueLook.CHANNELS,
             "quotes",
             "book",
         ),

@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from exporter.contracts import BookRules, SequenceRule, Venue, VenueFact
 from exporter.decoding import DOUBTFUL, Moment, ParseError, Price, Size, epoch, known, unreadable
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import speller
 from exporter.model import (
     Ack,
@@ -367,10 +367,10 @@ VENUE = Venue(
     checked="recording",
     unsure=(
         *family.UNSURE,
-        Doubt("wording of subscription errors", Look.UNKNOWN, "refused"),
+        Doubt("wording of subscription errors", VenueLook.UNKNOWN, "refused"),
         Doubt(
             "trade, ticker and ohlc frames: documentation and single captured frames only",
-            Look.CHANNELS,
+            VenueLook.CHANNELS,
             "trades",
             "quotes",
             "klines",

@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from exporter.contracts import BookRules, Venue, VenueFact
 from exporter.decoding import DOUBTFUL, ParseError, Price, Size, unreadable
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import speller
 from exporter.model import Ack, Channel, Control, Depth, Event, Kline, Quote, Side, Trade
 from exporter.venues.families import kraken as family
@@ -313,5 +313,5 @@ VENUE = Venue(
         VenueFact("frames and checksums on the wire", "recorded traffic", "2021-04"),
     ),
     checked="recording",
-    unsure=(*family.UNSURE, Doubt("ohlc frames: documentation only", Look.CHANNELS, "klines")),
+    unsure=(*family.UNSURE, Doubt("ohlc frames: documentation only", VenueLook.CHANNELS, "klines")),
 )

@@ -35,7 +35,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
 from exporter.model import (
     EVERYTHING,
@@ -543,14 +543,14 @@ VENUE = Venue(
     ),
     checked="recording",
     unsure=(
-        Doubt("wording of subscription errors", Look.UNKNOWN, "refused"),
-        Doubt("the address of the region eu", Look.REGIONS, "eu"),
+        Doubt("wording of subscription errors", VenueLook.UNKNOWN, "refused"),
+        Doubt("the address of the region eu", VenueLook.REGIONS, "eu"),
         "that the region eu lists the same markets",
         "limits per pool",
-        Doubt("the gw-ratelimit headers", Look.HEADERS),
+        Doubt("the gw-ratelimit headers", VenueLook.HEADERS),
         Doubt(
             "the book snapshot carries 100 levels a side: what lies deeper is learnt from updates",
-            Look.SNAPSHOT,
+            VenueLook.SNAPSHOT,
             "100",
         ),
     ),

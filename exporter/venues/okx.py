@@ -39,7 +39,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Instrument, Product, speller
 from exporter.model import (
     EVERYTHING,
@@ -721,12 +721,12 @@ VENUE = Venue(
     ),
     checked="recording",
     unsure=(
-        Doubt("body of /api/v5/public/time", Look.ENDPOINT, "time"),
+        Doubt("body of /api/v5/public/time", VenueLook.ENDPOINT, "time"),
         "the REST limit",
         "book frames whose seqId equals prevSeqId, taken as keepalives",
         Doubt(
             "addresses of the regions eea and us: other clients name them",
-            Look.REGIONS,
+            VenueLook.REGIONS,
             "eea",
             "us",
         ),

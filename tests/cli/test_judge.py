@@ -15,7 +15,7 @@ from exporter import venues
 from exporter.__main__ import main
 from exporter.cli import _judge_rest as rest
 from exporter.cli._facts import FactVerdict, Finding, Judged, block, mends
-from exporter.doubt import Doubt, Look
+from exporter.doubt import Doubt, VenueLook
 from exporter.model import Answer, Phase, Probed, Reason, Target
 from exporter.simulator import Simulator
 from exporter.simulator.venues import names
@@ -97,7 +97,10 @@ def test_a_healthy_exchange_does_all_that_its_venue_file_says(
         for doubt in venues.load(name).unsure:
             told = settled[name][f"unsure: {doubt}"]
             # Nobody lists dated contracts here, and a region's address is nobody's to simulate.
-            looked = isinstance(doubt, Doubt) and doubt.look not in (Look.SPELLING, Look.REGIONS)
+            looked = isinstance(doubt, Doubt) and doubt.look not in (
+                VenueLook.SPELLING,
+                VenueLook.REGIONS,
+            )
             assert told["verdict"] == (ALL_WELL if looked else "not seen"), (name, told)
 
 
