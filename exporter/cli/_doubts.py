@@ -53,7 +53,7 @@ class _Looks:
         self._product = settings.plain(exchange, venue)
 
     async def take(self, doubt: str) -> Finding:
-        """VenueLook at what one doubt is about."""
+        """Look at what one doubt is about."""
         found = partial(Finding, about=f"unsure: {doubt}", at=self._base)
         if not isinstance(doubt, Doubt):
             return found(expected="", verdict=_NOT, seen="no single look can tell")

@@ -42,8 +42,8 @@ patterns come to the markets that they stand for now, and the cost is that of th
 symbols_limit).
 Then it judges each exchange from this machine: name, connection and TLS, every endpoint, the clock,
 the headers of limits; and at each stream address it subscribes to one symbol of each channel and
-waits for the answer and the first message; what the venue file is unsure of is looked at, too, where
-one look can tell. Each fact is `as documented`, `different` or `not seen`;
+waits for the answer and the first message. What the venue file is unsure of is looked at as well,
+where one look can tell. Each fact is `as documented`, `different` or `not seen`;
 below stand what to mend, and a block for a bug report. --format=json prints all of it for programs.
 
 exit status: 0 the config is valid and, with --online, all was seen as documented; 1 the config has
