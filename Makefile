@@ -40,6 +40,14 @@ schedules: ## Run twenty thousand random schedules through bans and restarts: no
 	@scripts/setup dev
 	SCHEDULES=20000 $(BIN)/pytest -q --timeout=0 tests/probes/test_schedule.py tests/runtime/test_estimate.py $(ARGS)
 
+kills: ## Kill exporter and relay five hundred times at random: both start again, nothing is lost
+	@scripts/setup dev
+	$(BIN)/python -m tests.endurance.kills $(ARGS)
+
+corruptions: ## Damage five hundred times a file that exporter or relay wrote: both start, and name it
+	@scripts/setup dev
+	$(BIN)/python -m tests.endurance.corruptions $(ARGS)
+
 matrix: ## Rehearse outages of 20 s to 20 min at the shipped windows, each twice (ARGS=minutes; an hour and a half)
 	@scripts/setup dev
 	PATH="$(abspath $(VENV))/newer/bin:$$PATH" PYTHONPATH=. $(BIN)/python scripts/rehearse_matrix.py $(ARGS)
@@ -59,9 +67,9 @@ long-test: ## Run the tests that wait for minutes: every panel of every dashboar
 	@scripts/setup dev
 	$(BIN)/pytest -m long $(ARGS)
 
-soak: ## Let ten simulated exchanges misbehave for an hour: memory, tasks and descriptors stay flat
+soak: ## Let ten simulated exchanges misbehave for an hour, and hostile peers: all figures stay flat
 	@scripts/setup dev
-	$(BIN)/python scripts/benchmarks/chaos.py --soak --for=3600 $(ARGS)
+	$(BIN)/python scripts/benchmarks/chaos.py --soak --hostile --for=3600 $(ARGS)
 
 mutants: ## Break the alert rules one place at a time; print the share that their tests notice
 	@scripts/setup dev
@@ -121,4 +129,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: docs pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean
+.PHONY: docs pictures help demo stack test fast-test long-test fuzz sequences schedules kills corruptions matrix soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean

@@ -169,6 +169,14 @@ def hide(secrets: Iterable[str]) -> None:
             handler.formatter.hide(known)
 
 
+def _of_ours(record: logging.LogRecord) -> bool:
+    """Leave out what uvloop's TLS layer logs, with a traceback, of a peer that was refused.
+
+    Who opened the connection is told, and says so in words of ours.
+    """
+    return not str(record.msg).startswith("Fatal error on SSL protocol")
+
+
 def setup(
     kind: Literal["logfmt", "json"] = "logfmt",
     level: str = "info",
@@ -181,3 +189,4 @@ def setup(
     handler.addFilter(Sparing())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
+    logging.getLogger("asyncio").addFilter(_of_ours)

@@ -12,7 +12,7 @@ from exporter.capture.codec import VERSION, Block, CodecError, Decoder, Mark, Ro
 from exporter.capture.playback import UNREADABLE, guess, subscribed
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
-from exporter.flow.segments import Content, DamagedSegmentError, read, segments
+from exporter.flow.segments import Content, DamagedSegmentError, ForeignError, read, segments
 from exporter.model import Ack, Control, Event
 from exporter.salvage import salvage
 
@@ -23,9 +23,10 @@ T = TypeVar("T")
 def captured(path: Path, damaged: Callable[[str], None]) -> Iterator[Row]:
     """Yield the rows of a capture: a directory of segments, or one segment.
 
-    What follows a damaged block is read, too; ``damaged`` is told of each segment that has one, and
-    how many rows of others are left out, because only that block said of what they are. Raises
-    OSError, and ForeignError for a file that is none of ours or of another version.
+    What follows a damaged block is read, too; ``damaged`` is told of each segment that has one, or
+    whose head cannot be read, and how many rows of others are left out, because only that block
+    said of what they are. Raises OSError, and ForeignError for a lone file that is none of ours or
+    of another version.
     """
     return _read(path, damaged, Block.rows)
 
@@ -52,6 +53,10 @@ def _read(
         except DamagedSegmentError as damage:
             left_out = f", {decoder.unknown} rows after it are left out" * bool(decoder.unknown)
             damaged(f"{damage}{left_out}")
+        except ForeignError as error:
+            if len(found) == 1:
+                raise
+            damaged(str(error))
 
 
 def recorded(items: Iterable[text_recording.Item], venue: Venue) -> Iterator[Row]:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from exporter import config as settings
-from exporter.cli._requests import requests_of
+from exporter.cli._requests import books_of, requests_of
 from exporter.config import Config, ExchangeConfig
 from exporter.contracts import Venue
 from exporter.instrument import canonical
 from exporter.metrics import families as known
 from exporter.model import (
-    Channel,
     Circuit,
     Family,
     Lost,
@@ -110,13 +109,7 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
     targets = settings.targets(exchange, venue, config.probes)
     groups = [settings.subscriptions(exchange, each, venue) for each in exchange.streams]
     wanted = [each for group in groups for each in group]
-    building = {stream.name for stream in exchange.streams if stream.book}
-    books = {
-        each.instrument
-        for stream, group in zip(exchange.streams, groups, strict=True)
-        for each in group
-        if each.channel is Channel.BOOK and stream.name in building and venue.book
-    }
+    books = books_of(exchange, venue)
     return ExchangeLoad(
         endpoints=len(targets),
         streams=len(exchange.streams),

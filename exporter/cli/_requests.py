@@ -25,13 +25,17 @@ _NAMED = 5  # endpoints of one exchange
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestKind:
-    """One kind of request that an exchange is asked: how many a second, and the weight of all."""
+    """One kind of request: how many a second, and the weight of all of them.
+
+    Of what is not asked by the clock, ``occasion`` says when, and the figures are those of once.
+    """
 
     what: str
     rate: float  # a second
     weight: float  # a second
     limited: bool = True  # whether it counts against the limits of the exchange
-    steady: bool = True  # False: only while something fails
+    steady: bool = True  # False: only while something fails, or on an occasion
+    occasion: str = ""
 
 
 def requests_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> Iterator[RequestKind]:
@@ -48,6 +52,14 @@ def requests_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> Itera
         )
     if exchange.selections:
         yield _lists(exchange, venue)
+    for target in settings.targets(exchange, venue, config.probes):
+        if target.apart:
+            yield RequestKind(
+                what=f"probes of {target.endpoint}",
+                rate=1.0 / target.interval,
+                weight=0.0,
+                limited=False,
+            )
     if settings.status_page(exchange, venue) is not None:
         yield RequestKind(what="status page", rate=1.0 / PAGE_INTERVAL, weight=0.0, limited=False)
     yield RequestKind(
@@ -56,6 +68,44 @@ def requests_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> Itera
         weight=sum(each.weight for each in turns) / OUT_OF_TURN,
         steady=False,
     )
+    if venue.book is not None and venue.book.read_snapshot is not None:
+        books = len(books_of(exchange, venue))
+        yield RequestKind(
+            what="snapshots of order books",
+            rate=books,
+            weight=books * venue.book.weight,
+            steady=False,
+            occasion="at a start",
+        )
+    lists = settings.market_lists(exchange, venue, all_named=True)
+    yield RequestKind(
+        what="lists of markets, for check --online",
+        rate=len(lists),
+        weight=len(lists) * venue.markets_weight,
+        steady=False,
+        occasion="each time",
+    )
+
+
+def books_of(exchange: ExchangeConfig, venue: Venue) -> set[str]:
+    """Return the instruments whose order books are built."""
+    return {
+        each.instrument
+        for stream in exchange.streams
+        for each in settings.subscriptions(exchange, stream, venue)
+        if each.channel is Channel.BOOK and stream.book and venue.book
+    }
+
+
+def control_requests(config: Config) -> Iterator[RequestKind]:
+    """Yield what is asked of others than exchanges, to know whether the network works."""
+    for each in config.control_targets:
+        yield RequestKind(
+            what=f"control target {each.name}",
+            rate=1.0 / each.interval,
+            weight=0.0,
+            limited=False,
+        )
 
 
 def late(exchange: ExchangeConfig, venue: Venue, config: Config) -> dict[str, Foreseen]:

@@ -22,6 +22,7 @@ from exporter.cli import _online as online
 from exporter.cli import _promise as promise
 from exporter.cli import _requests as requests
 from exporter.cli import _venues
+from exporter.cli._requests import RequestKind
 from exporter.config import Config, ConfigError, ExchangeConfig, placement
 from exporter.config.units import duration, format_duration
 from exporter.http.proxy import ProxyError
@@ -236,11 +237,7 @@ def report(
             )
         for each in requests.requests_of(exchange, venue, config):
             if each.rate and each.what != "probes":
-                per = f"{each.rate * 60.0:.3g} per 1m"
-                weighs = (
-                    f"{each.weight * 60.0:.4g} per 1m" if each.limited else "none: another site"
-                )
-                asked.append([exchange.name, each.what, per, weighs])
+                asked.append([exchange.name, *_request_row(each)])
         for weight in estimate.weights(exchange, venue, config):
             window = format_duration(weight.window)
             limits.append(
@@ -259,6 +256,7 @@ def report(
                     "beyond it will be skipped (raise intervals or probes.budget_share)"
                 )
         warnings += requests.warnings_of(exchange, venue, config)
+    asked += [["(exporter)", *_request_row(each)] for each in requests.control_requests(config)]
     shared = estimate.series_shared(len(instruments), config)
     sums[-1] += shared
     rows += [
@@ -279,6 +277,14 @@ def report(
     lines += ["", *aligned(limits, numbers=0)] if len(limits) > 1 else []
     lines += ["", *aligned(asked, numbers=0)] if len(asked) > 1 else []
     return [*lines, *(["", *(f"warning: {each}" for each in warnings)] if warnings else [])]
+
+
+def _request_row(kind: RequestKind) -> list[str]:
+    """Return what is asked, how often, and at what weight."""
+    if kind.occasion:
+        return [kind.what, *(f"{each:.4g} {kind.occasion}" for each in (kind.rate, kind.weight))]
+    weight = f"{kind.weight * 60.0:.4g} per 1m" if kind.limited else "none: another site"
+    return [kind.what, f"{kind.rate * 60.0:.3g} per 1m", weight]
 
 
 def _duration(text: str) -> float:

@@ -44,7 +44,7 @@ _DECODER = msgspec.msgpack.Decoder(DeadLetter)
 
 def writer(folder: Path, *, segment_size: int = _SEGMENT, max_bytes: int = MOST) -> Writer:
     """Open the directory to write to it. Raises BusyError, OSError."""
-    return Writer(folder, CONTENT, segment_size=segment_size, max_bytes=max_bytes)
+    return Writer(folder, CONTENT, segment_size=segment_size, max_bytes=max_bytes, resumed=True)
 
 
 def encode(letter: DeadLetter) -> bytes:

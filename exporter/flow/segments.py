@@ -78,15 +78,21 @@ def segments(directory: Path) -> list[Path]:
 def read(path: Path, content: Content, *, further: bool = False) -> Iterator[bytes]:
     """Yield the payloads of one segment, in order; ``further``: those after damaged blocks, too.
 
-    Raises ForeignError at once, DamagedSegmentError after the last good payload, OSError.
+    Raises ForeignError at once, DamagedSegmentError after the last good payload, OSError. With
+    ``further`` a damaged head costs no block: the name of the file has the number, too.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:  # killed before the head was written: nothing was lost
             return
-        number = _check_head(path, file.read(HEAD_SIZE), content)
-        offset = HEAD_SIZE
-        damage: DamagedSegmentError | None = None
+        head, offset = file.read(HEAD_SIZE), HEAD_SIZE
+        damage: DamagedSegmentError | ForeignError | None = None
+        try:
+            number = _check_head(path, head, content)
+        except (DamagedSegmentError, ForeignError) as error:
+            if not further or _is_whole(head) or not path.stem.isdecimal():
+                raise
+            number, damage = int(path.stem), error  # its blocks know whether they are of it
         while offset < size:
             file.seek(offset)
             payload, torn, why = _read_block(file, number, offset, size)
@@ -144,6 +150,13 @@ def _checksum(number: int, offset: int, payload: bytes) -> int:
     return crc32(payload, crc32(_SALT.pack(number, offset, len(payload))))
 
 
+def _is_whole(head: bytes) -> bool:
+    """Return whether a head, whosoever it is, is as it was written, or torn."""
+    return len(head) < HEAD_SIZE or _CRC.unpack_from(head, _HEAD.size)[0] == crc32(
+        head[: _HEAD.size]
+    )
+
+
 def _check_head(path: Path, head: bytes, content: Content) -> int:
     """Return the segment's number. Raises ForeignError and DamagedSegmentError."""
     if not MAGIC.startswith(head[: len(MAGIC)]):
@@ -153,7 +166,7 @@ def _check_head(path: Path, head: bytes, content: Content) -> int:
     _, form, version, tag, number = _HEAD.unpack_from(head)
     if form != FORMAT:
         raise ForeignError(f"{path}: segment format {form}, expected {FORMAT}")
-    if _CRC.unpack_from(head, _HEAD.size)[0] != crc32(head[: _HEAD.size]):
+    if not _is_whole(head):
         raise DamagedSegmentError(path, 0, "a damaged head", torn=False)
     if tag != content.tag:
         name = tag.rstrip(b"\0").decode("ascii", "replace")
@@ -190,9 +203,10 @@ class Writer:
 
     A segment takes no more blocks once it is ``segment_size`` bytes long, so it is longer by one
     block at most. ``max_bytes`` bounds the whole directory: the oldest segments are removed, and
-    counted in ``removed``; None: it grows for ever. A new writer begins a new segment, and mends
-    what a killed one left. ``synced`` False never waits for the disk: for what need not survive a
-    power cut. Raises BusyError, OSError, ValueError for absurd bounds.
+    counted in ``removed``; None: it grows for ever. A new writer mends what a killed one left and
+    begins a new segment; ``resumed``: only where the newest is full or damaged, so that many
+    starts make no pile of files. ``synced`` False never waits for the disk: for what need not
+    survive a power cut. Raises BusyError, OSError, ValueError for absurd bounds.
     """
 
     def __init__(
@@ -203,6 +217,7 @@ class Writer:
         segment_size: int = 64 << 20,
         max_bytes: int | None = None,
         synced: bool = True,
+        resumed: bool = False,
     ) -> None:
         if segment_size < SMALLEST:
             raise ValueError(f"a segment of {segment_size} bytes, expected {SMALLEST} or more")
@@ -222,10 +237,10 @@ class Writer:
             self._lock()
             found = segments(directory)
             self._number = int(found[-1].stem) if found else 0
-            if found:
-                self.mended = self._mend(found[-1])
+            whole = bool(found) and self._mend(found[-1])
             self._sizes = {path: path.stat().st_size for path in segments(directory)}
-            self._begin()
+            if not (whole and resumed and self._resume(found[-1])):
+                self._begin()
         except BaseException:
             os.close(self._folder)
             raise
@@ -236,11 +251,25 @@ class Writer:
         except BlockingIOError as error:
             raise BusyError(f"{self.directory}: another process writes here") from error
 
-    def _mend(self, newest: Path) -> int:
+    def _mend(self, newest: Path) -> bool:
+        """Return whether all of it can be read now."""
         try:
-            return mend(newest, self._content)
+            self.mended = mend(newest, self._content)
         except (DamagedSegmentError, ForeignError):
-            return 0  # not what a kill leaves: kept as it is, its reader will say so
+            return False  # not what a kill leaves: kept as it is, its reader will say so
+        return True
+
+    def _resume(self, newest: Path) -> bool:
+        """Go on writing to a segment that can be read; False where it is full, or gone."""
+        size = self._sizes.get(newest, self._segment_size)
+        if size >= self._segment_size:
+            return False
+        with newest.open("rb") as file:
+            if _check_head(newest, file.read(HEAD_SIZE), self._content) != self._number:
+                return False  # it was renamed: its blocks know another number
+        self._path = newest
+        self._file = os.open(newest, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        return True
 
     @property
     def path(self) -> Path:

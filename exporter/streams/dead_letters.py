@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from exporter.contracts import Clock
-from exporter.flow import dead_letters, overflow
+from exporter.flow import dead_letters, overflow, segments
 from exporter.flow.damaged import set_aside
 from exporter.flow.dead_letters import DeadLetter
 from exporter.flow.queue import Queue, QueueClosedError
-from exporter.flow.segments import Writer
+from exporter.flow.segments import DamagedSegmentError, ForeignError, Writer
 from exporter.flow.stage import PipelineStage
 from exporter.logs import SPARING
 from exporter.metrics import families
@@ -28,12 +29,16 @@ class DeadLetterWriter:
     """A queue, a writer, and the stage between them. Raises OSError, BusyError among them."""
 
     def __init__(self, folder: Path, registry: Registry, clock: Clock) -> None:
+        newest = segments.segments(folder)[-1:] if folder.exists() else []
         self._writer: Writer = dead_letters.writer(folder)
         self._written = registry.counter(families.DEAD_LETTERS)
         self._lost = registry.counter(families.DEAD_LETTERS_LOST)
         if self._writer.mended:
             self._lost.inc()
-            log.warning("dead_letters_cut folder=%s bytes=%d", folder, self._writer.mended)
+            log.warning("dead_letters_cut file=%s bytes=%d", newest[0], self._writer.mended)
+        for path in segments.segments(folder):
+            if path != self._writer.path:
+                self._mend(path)
         self._queue: Queue[DeadLetter] = Queue(
             _WAITING, QueuePolicy.DROP_NEWEST, now=clock.monotonic
         )
@@ -46,6 +51,18 @@ class DeadLetterWriter:
             expected=(OSError,),
             timeout=30.0,
         )
+
+    def _mend(self, path: Path) -> None:
+        """Set a damaged segment aside, and write down anew what of it can be read."""
+        try:
+            for _ in segments.read(path, dead_letters.CONTENT):
+                pass
+        except (DamagedSegmentError, ForeignError) as error:
+            with suppress(DamagedSegmentError, ForeignError):
+                for block in segments.read(path, dead_letters.CONTENT, further=True):
+                    self._writer.append(block)
+            self._set_aside(path, error, path.parent.parent)
+            self._writer.forget(path)
 
     def post(self, letter: DeadLetter) -> None:
         """Have a letter written, unless too many wait. Never waits."""
@@ -61,7 +78,7 @@ class DeadLetterWriter:
         is kept anyway; the rest counts as lost, and so does what a damaged segment held.
         """
         size = 0
-        for load in overflow.left(folder, self._set_aside):
+        for load in overflow.left(folder, partial(self._set_aside, folder=folder.parent)):
             for received, frame in load.frames:
                 size += len(frame)
                 if size > dead_letters.MOST:
@@ -81,12 +98,11 @@ class DeadLetterWriter:
         if size:
             log.warning("spilled_frames_adopted bytes=%d", size)
 
-    def _set_aside(self, segment: Path, error: Exception) -> None:
-        """Keep a damaged segment of a spill beside the spills, as one lost at least."""
+    def _set_aside(self, segment: Path, error: Exception, folder: Path) -> None:
+        """Keep a damaged segment below ``folder``, as one lost at least."""
         self._lost.inc()
-        folder = segment.parent.parent.parent
         kept = set_aside(segment, folder, f"{segment.parent.name}-{segment.name}")
-        log.error("spill_damaged file=%s set_aside=%s reason=%r", segment, kept, str(error)[:200])
+        log.error("segment_damaged file=%s set_aside=%s reason=%r", segment, kept, str(error)[:200])
 
     async def run(self) -> None:
         """Write what is posted until `close`."""

@@ -1,8 +1,9 @@
 """Random faults from a seed, over real sockets, at 50 endpoints and 20 streams.
 
-    python scripts/benchmarks/chaos.py [--for SECONDS] [--seed N] [--soak]
+    python scripts/benchmarks/chaos.py [--for SECONDS] [--seed N] [--soak] [--hostile]
 
-`make soak` is an hour of it, at 10 exchanges, 100 endpoints and 50 streams.
+`make soak` is an hour of it, at 10 exchanges, 100 endpoints and 50 streams, with the hostile peers
+of the live tests beside them: endless answers, bombs, floods and false certificates.
 
 The simulated exchanges misbehave one after another and at once, each in its own way, while an
 exporter watches them; both are processes of their own. Held against it:
@@ -28,6 +29,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations, cycle, islice
@@ -38,13 +40,15 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from exporter import venues
 from exporter.simulator import venues as simulated_venues
+from tests.live import hostile as attacks
 from tests.live import programs
 from tests.live.conftest import Samples, World
+from tests.live.hostile import CERTIFICATES, Hostile, hostile
 from tests.live.worlds import NO_LIMITS, simulated, watched
 
 LONG = 480.0  # seconds from which on the slope of memory counts
 MOST_SLOPE = 1.0  # MB an hour
-_PATIENCE = 6.0  # seconds in which a fault must show
+_PATIENCE = 15.0  # seconds in which a fault must show
 _RECOVERY = 150  # seconds until all is well, bans included
 _WORD_EVERY = 120.0  # seconds
 _WELL = ("exchange_probe_success", "exchange_stream_connected", "exchange_stream_subscriptions")
@@ -88,6 +92,39 @@ FAULTS: dict[str, tuple[dict[str, object], Tell]] = {
 }  # fmt: skip
 
 
+def _for_reason(name: str, reason: str) -> Tell:
+    """The counter is higher than before for just that reason."""
+    return lambda before, after, exchange: (
+        after.total(name, exchange=exchange, reason=reason)
+        > before.total(name, exchange=exchange, reason=reason)
+    )
+
+
+def _flooded(before: Samples, after: Samples, exchange: str) -> bool:
+    name = "exchange_stream_received_bytes_total"
+    return after.total(name, exchange=exchange) >= before.total(name, exchange=exchange) + 200_000
+
+
+def _not_opened(before: Samples, after: Samples, exchange: str) -> bool:
+    name, failed = "exchange_stream_connects_total", {"exchange": exchange, "result": "failure"}
+    return after.total(name, **failed) > before.total(name, **failed)
+
+
+# What the exchange of that name does to us, and what must show it.
+ATTACKS: dict[str, Tell] = {
+    **{
+        name: _for_reason("exchange_probe_failures_total", reason)
+        for name, reason in attacks.PROBES.items()
+    },
+    **{
+        name: _for_reason("exchange_stream_disconnects_total", reason)
+        for name, reason in attacks.STREAMS.items()
+    },
+    "tiny_frames": _flooded,
+    "endless_handshake": _not_opened,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
     """How much is watched: exchanges beyond the simulated ones watch those once more."""
@@ -102,11 +139,16 @@ _SYMBOLS = ("BTC-USDT", "ETH-USDT")
 SOAK = Size(exchanges=10, endpoints=100, streams=50)
 
 
-def config(size: Size, places: dict[str, str]) -> str:
-    """Return the config: the endpoints and streams dealt out evenly over all exchanges."""
+def config(size: Size, peer: Hostile | None, places: dict[str, str]) -> str:
+    """Return the config: the endpoints and streams dealt out evenly over all exchanges.
+
+    With a hostile ``peer`` there is one exchange more for each of its attacks.
+    """
+    authority = f"ca_file: {CERTIFICATES / 'ca.pem'}"
     lines = [
-        "probes: {interval: 500ms, timeout: 400ms}",
-        "streams: {stale_floor: 1s, stale_ceiling: 2s, backoff_cap: 1s, idle_timeout: 5s}",
+        f"probes: {{interval: 1s, timeout: 900ms, {authority}}}",
+        "streams: {stale_floor: 1s, stale_ceiling: 2s, backoff_cap: 1s, idle_timeout: 5s, "
+        f"{authority}}}",
         "metrics: {series_limit: 100000}",
         "exchanges:",
     ]
@@ -135,6 +177,7 @@ def config(size: Size, places: dict[str, str]) -> str:
             channel = ("trades", "book", "trades")[number % 3]
             symbol = ("BTC-USDT", "BTC-USDT", "ETH-USDT")[number % 3]
             lines.append(f"  - {{name: s{number}, channels: [{channel}], symbols: [{symbol}]}}")
+    lines += () if peer is None else attacks.exchanges(peer)
     return "\n".join(lines) + "\n"
 
 
@@ -155,15 +198,27 @@ class Run:
     world: World
     chance: random.Random
     kinds: AbstractSet[str]
+    peer: Hostile | None = None
     memory: list[tuple[float, int]] = field(default_factory=list)
     struck: Counter[str] = field(default_factory=Counter)
     unseen: list[str] = field(default_factory=list)
     busy: dict[str, tuple[str, float, Samples]] = field(default_factory=dict)
     next_word: float = 0.0
 
+    def free(self, exchanges: list[str]) -> list[str]:
+        """Return the exchanges that behave, the hostile ones among them."""
+        names = (
+            exchanges if self.peer is None else [*exchanges, *(ATTACKS.keys() - self.peer.angry)]
+        )
+        return sorted(name for name in names if name not in self.busy)
+
     def strike(self, exchange: str) -> None:
         """Let one exchange misbehave for a while."""
-        before = self.world.scrape()
+        before = programs.eventually(self.world.scrape, "a page")
+        if self.peer is not None and exchange in ATTACKS:
+            self.peer.angry.add(exchange)
+            self._struck(exchange, exchange, self.chance.uniform(2.0, 5.0), before)
+            return
         kinds = set(self.kinds) if _read(exchange) else self.kinds - {"garbage_body"}
         # What is cut off already can neither be cut off nor fall silent.
         subscriptions = "exchange_stream_subscriptions"
@@ -175,33 +230,47 @@ class Run:
         length = self.chance.uniform(5.0, 7.0) if kind == "mute" else self.chance.uniform(1.5, 4.0)
         lasting: dict[str, object] = {} if kind == "disconnect" else {"for_": length}
         self.world.inject(fault=kind, venue=exchange, **lasting, **FAULTS[kind][0])
+        self._struck(exchange, kind, length, before)
+
+    def _struck(self, exchange: str, kind: str, length: float, before: Samples) -> None:
         self.struck[kind] += 1
         self.busy[exchange] = kind, time.monotonic() + length + _PATIENCE, before
 
+    def clear(self) -> None:
+        """End all faults."""
+        self.world.clear()
+        if self.peer is not None:
+            self.peer.angry.clear()
+
     def update(self) -> None:
         """See what shows, and forget what has shown or can show no more."""
-        page = self.world.scrape()
+        page = programs.eventually(self.world.scrape, "a page")
         now, used = time.monotonic(), self.world.exporter.memory()
         self.memory.append((now, used))
         if now > self.next_word:
             self.next_word = now + _WORD_EVERY
             tasks = page.total("exchange_exporter_tasks")
             sys.stderr.write(
-                f"{self.struck.total()} faults, {len(self.unseen)} unseen, {used / 1e6:.1f} MB,"
+                f"{self.struck.total()} faults, unseen {self.unseen}, {used / 1e6:.1f} MB,"
                 f" {tasks:.0f} tasks, {descriptors(self.world)} descriptors\n"
             )
         for exchange, (kind, until, before) in list(self.busy.items()):
-            if FAULTS[kind][1](before, page, exchange):
-                del self.busy[exchange]
-            elif time.monotonic() > until:
+            attack = kind in ATTACKS
+            shown = (ATTACKS[kind] if attack else FAULTS[kind][1])(before, page, exchange)
+            # An attack goes on for its time, whether or not it shows before.
+            if now <= until and not (shown and (not attack or now > until - _PATIENCE)):
+                continue
+            if not shown:
                 self.unseen.append(f"{exchange}: {kind}")
-                del self.busy[exchange]
+            del self.busy[exchange]
+            if self.peer is not None:
+                self.peer.angry.discard(exchange)
 
     def storm(self, exchanges: list[str], duration: float) -> None:
         """Strike at random for ``duration`` seconds, then wait for what must still show."""
         until = time.monotonic() + duration
         while time.monotonic() < until or self.busy:
-            free = [name for name in exchanges if name not in self.busy]
+            free = self.free(exchanges)
             if free and time.monotonic() < until:
                 self.strike(self.chance.choice(free))
             time.sleep(self.chance.uniform(0.2, 0.8))
@@ -214,9 +283,15 @@ def descriptors(world: World) -> int:
 
 
 def well(world: World, size: Size) -> bool:
-    """See that every endpoint answers and every stream is live. Raises AssertionError: what not."""
+    """See that every endpoint answers and every stream is live. Raises AssertionError: what not.
+
+    The hostile peers have nothing to say, and a false certificate stays one.
+    """
     page = world.scrape()
-    probes, streams, states = map(page.named, _WELL)
+    odd = {*ATTACKS, *attacks.CERTIFIED}
+    probes, streams, states = (
+        [each for each in page.named(name) if each.labels["exchange"] not in odd] for name in _WELL
+    )
     wrong = [
         f"{len(found)} instead of {many} of {name}"
         for name, found, many in zip(
@@ -243,23 +318,42 @@ def slope(samples: list[tuple[float, int]]) -> float:
     return statistics.median(slopes) * 3600.0 / 1e6 if slopes else 0.0
 
 
+def _late(before: Samples, after: Samples) -> float | None:
+    """Return a bound of how late the event loop was in 99 of 100 looks between, in seconds."""
+    name = "exchange_exporter_event_loop_lag_seconds"
+    looks = after.total(f"{name}_count") - before.total(f"{name}_count")
+    for sample in sorted(after.named(f"{name}_bucket"), key=lambda each: float(each.labels["le"])):
+        bound = sample.labels["le"]
+        within = sample.value - before.total(f"{name}_bucket", le=bound)
+        if within >= 0.99 * looks:
+            return float(bound)
+    return None
+
+
 def play(
-    world: World, exchanges: list[str], size: Size, duration: float, seed: int
+    world: World,
+    exchanges: list[str],
+    size: Size,
+    duration: float,
+    seed: int,
+    peer: Hostile | None = None,
 ) -> dict[str, object]:
     """Go through it all; return what was found."""
-    programs.eventually(lambda: well(world, size), "all is well", within=30)
+    programs.eventually(lambda: well(world, size), "all is well", within=_RECOVERY)
     # Who does not say how long it bans is let alone for two minutes: too long for a short run.
-    run = Run(world, random.Random(seed), FAULTS.keys() - (() if duration >= LONG else {"ban"}))
+    run = Run(
+        world, random.Random(seed), FAULTS.keys() - (() if duration >= LONG else {"ban"}), peer
+    )
     # Everything has happened once before anything is measured.
     # The histories behind the figures reach back five minutes: before that they only fill.
     run.storm(exchanges, 360.0 if duration >= LONG else duration / 4.0)
-    world.clear()
+    run.clear()
     programs.eventually(lambda: well(world, size), "all is well again", within=_RECOVERY)
     time.sleep(2.0)
     before, files = world.scrape(), descriptors(world)
     run.memory.clear()
     run.storm(exchanges, duration)
-    world.clear()
+    run.clear()
     began = time.monotonic()
     programs.eventually(lambda: well(world, size), "full recovery", within=_RECOVERY)
     recovery = time.monotonic() - began
@@ -282,6 +376,7 @@ def play(
         "memory_mb": [round(used / 1e6, 1) for _, used in thinned(run.memory, 12)],
         "slope_mb_per_hour": round(growth, 2),
         "recovery_s": round(recovery, 1),
+        "loop_late_p99_s": _late(before, after),
     }
     found["broken"] = list(_broken(found, duration))
     return found
@@ -313,8 +408,17 @@ def main() -> int:
     parser.add_argument(
         "--soak", action="store_true", help="10 exchanges, 100 endpoints, 50 streams"
     )
+    parser.add_argument("--hostile", action="store_true", help="with the peers that do their worst")
+    parser.add_argument(
+        "--part", type=float, default=1.0, metavar="SHARE", help="of the endpoints and streams"
+    )
     args = parser.parse_args()
     size = SOAK if args.soak else CHAOS
+    size = Size(
+        exchanges=size.exchanges,
+        endpoints=max(size.exchanges, round(size.endpoints * args.part)),
+        streams=max(size.exchanges, round(size.streams * args.part)),
+    )
     # What trades these symbols: the market of coin-margined futures does not.
     able = [
         name
@@ -328,15 +432,16 @@ def main() -> int:
         "--rate=3",
         "--book-rate=3",
     )
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        simulated(Path(folder), partial(config, size), *arguments) as simulator,
-        watched(*simulator) as world,
-    ):
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        peer = stack.enter_context(hostile()) if args.hostile else None
+        text = partial(config, size, peer)
+        simulator = stack.enter_context(simulated(folder, text, *arguments))
+        world = stack.enter_context(watched(*simulator))
         exchanges = programs.get_json(f"{world.url}/api/v1/state")["exchanges"]
         # Faults are a venue's; one that is watched twice shows them at the exchange of its name.
         names = [each["name"] for each in exchanges if each["name"] in venues.names()]
-        found = play(world, names, size, args.duration, args.seed)
+        found = play(world, names, size, args.duration, args.seed, peer)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
     return 1 if found["broken"] else 0
 

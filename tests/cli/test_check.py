@@ -97,7 +97,7 @@ def test_books_that_begin_late_are_warned_of(tmp_path: Path) -> None:
     names = ", ".join(f"A{number}-USDT" for number in range(100))
     file.write_text(f"exchanges: [{{venue: binance, symbols: [{names}]}}]\n")
     lines = report(str(file), load(file, venues.names(), venues.load))
-    (warned,) = [line for line in lines if "order books" in line]
+    (warned,) = [line for line in lines if "order books take" in line]
     assert warned.startswith("warning: binance: 100 order books take about 9 minutes to start")
     file.write_text("exchanges: [{venue: okx, symbols: [A-USDT, B-USDT]}]\n")
     lines = report(str(file), load(file, venues.names(), venues.load))

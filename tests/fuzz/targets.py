@@ -29,6 +29,7 @@ from exporter.relay import webhook
 from exporter.web.basic_auth import credentials
 from exporter.web.routes import RefusedError, Request, Response, Routes
 from exporter.web.server import listen_address
+from tests.fuzz import sockets
 from tests.venues.checks import survive
 from tests.venues.recorded import frames
 
@@ -187,6 +188,8 @@ def targets() -> Iterator[Target]:
     yield Target("webhook", _POSTS, _webhook)
     for method in ("GET", "HEAD"):
         yield Target(f"answer_{method.lower()}", _ANSWERS, partial(_answer, method))
+    yield Target("assembler", sockets.seeds(), sockets.assemble)
+    yield Target("websocket", sockets.seeds(), sockets.connect, 0.1)
     yield Target("block", _blocks(), _block, 0.5)
     folder = Path(mkdtemp(prefix="fuzz"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -9,7 +9,7 @@ import zlib
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,25 @@ _PLACES = {
     "wrong_name": ("127.0.0.2", "valid.pem"),
 }
 _NAUGHT = bytes(1 << 20)
+# Attacks, each with the reason that its exchange gives for it.
+PROBES = {
+    "endless_body": "body_invalid",
+    "endless_headers": "body_invalid",
+    "endless_line": "body_invalid",
+    "endless_interim": "body_invalid",
+    "endless_chunk_size": "body_invalid",
+    "zip_bomb": "body_invalid",
+    "trickle": "read_timeout",
+}
+CERTIFIED = {"wrong_name": "tls", "self_signed": "tls", "expired": "cert_expired"}
+STREAMS = {
+    "giant_frame": "protocol_error",
+    "endless_fragments": "protocol_error",
+    "frame_bomb": "protocol_error",
+    "close_flood": "server_close",
+    "ping_flood": "network",  # whose answers nobody reads
+}
+FLOODS = ("tiny_frames", "endless_handshake")
 
 
 def _gzip_bomb(size: int) -> bytes:
@@ -73,7 +92,7 @@ class Hostile:
             attack = head.split()[1].strip("/").split("/")[0]
             self.visits[attack] = self.visits.get(attack, 0) + 1
             if "upgrade: websocket" in head.lower():
-                await self._stream(attack, head, writer)
+                await self._stream(attack, head, reader, writer)
             elif attack in self.angry:
                 await self._answer(attack, writer)
             else:
@@ -109,7 +128,7 @@ class Hostile:
                     writer.write(bytes([byte]))
                     await asyncio.sleep(0.1)
 
-    async def _stream(self, attack: str, head: str, writer: Writer) -> None:
+    async def _stream(self, attack: str, head: str, reader: Reader, writer: Writer) -> None:
         if attack == "endless_handshake" and attack in self.angry:
             writer.write(b"HTTP/1.1 101 Switching Protocols\r\n")
             await _for_ever(writer, b"X-Padding: " + b"x" * 4000 + b"\r\n")
@@ -125,8 +144,11 @@ class Hostile:
                 f"Sec-WebSocket-Accept: {accept_key(key.split(': ')[1])}\r\n{extension}\r\n"
             ).encode()
         )
-        while attack not in self.angry:  # noqa: ASYNC110 - another thread adds it
-            await asyncio.sleep(0.05)
+        while attack not in self.angry:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    if not await reader.read(65536):
+                        return  # they have gone
         match attack:
             case "giant_frame":
                 writer.write(FRAME_OF_A_GIGABYTE)
@@ -142,8 +164,35 @@ class Hostile:
                 writer.write(CLOSES)
             case "ping_flood":
                 await _for_ever(writer, b"\x89\x7d" + b"p" * 125)
+            case "endless_handshake":
+                return  # it is for the next connection
         await writer.drain()
         await asyncio.sleep(5.0)
+
+
+def exchanges(peer: Hostile) -> Iterator[str]:
+    """Yield the rows of a config that watches it, one exchange for each attack."""
+    for name in PROBES:
+        url = f"http://127.0.0.1:{peer.ports['plain']}/{name}"
+        yield (
+            f"- {{name: {name}, venue: binance, streams: [], status_page: false, "
+            f"breaker: {{failures: 1000}}, limits: {{weight: 100000, share: 100%}}, "
+            f"endpoints: [{{name: ping, url: '{url}'}}]}}"
+        )
+    for name in CERTIFIED:
+        host = "127.0.0.2" if name == "wrong_name" else "127.0.0.1"
+        where = f"{host}:{peer.ports[name]}/{name}"
+        yield (
+            f"- {{name: {name}, venue: binance, symbols: [BTC-USDT], status_page: false, "
+            f"breaker: {{failures: 1000}}, limits: {{weight: 100000, share: 100%}}, "
+            f"endpoints: [{{name: ping, url: 'https://{where}'}}], stream_url: 'wss://{where}'}}"
+        )
+    for name in (*STREAMS, *FLOODS):
+        url = f"ws://127.0.0.1:{peer.ports['plain']}/{name}"
+        yield (
+            f"- {{name: {name}, venue: binance, symbols: [BTC-USDT], endpoints: [], "
+            f"status_page: false, stream_url: '{url}', streams: [{{channels: [trades]}}]}}"
+        )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import queue
@@ -55,6 +56,8 @@ def _ask(request: urllib.request.Request, timeout: float) -> bytes:
         with error:
             text = error.read().decode(errors="replace")
         raise AssertionError(f"{request.full_url}: {error.code} {text[:500]}") from None
+    except http.client.IncompleteRead as error:
+        raise ConnectionError(f"{request.full_url}: {error}") from error
 
 
 def get_json(url: str) -> Any:

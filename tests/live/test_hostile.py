@@ -9,7 +9,16 @@ import pytest
 
 from tests.live import programs
 from tests.live.conftest import Samples
-from tests.live.hostile import CERTIFICATES, Hostile, hostile
+from tests.live.hostile import (
+    CERTIFICATES,
+    CERTIFIED,
+    FLOODS,
+    PROBES,
+    STREAMS,
+    Hostile,
+    exchanges,
+    hostile,
+)
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(150), pytest.mark.xdist_group("hostile")]
 
@@ -17,24 +26,6 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(150), pytest.mark.xdist_grou
 # 5.4 MB for tiny frames, at most 2.4 MB for any other; 22 MB for all at once.
 MORE = 20e6
 ALL_MORE = 30e6
-PROBES = {
-    "endless_body": "body_invalid",
-    "endless_headers": "body_invalid",
-    "endless_line": "body_invalid",
-    "endless_interim": "body_invalid",
-    "endless_chunk_size": "body_invalid",
-    "zip_bomb": "body_invalid",
-    "trickle": "read_timeout",
-}
-CERTIFIED = {"wrong_name": "tls", "self_signed": "tls", "expired": "cert_expired"}
-STREAMS = {
-    "giant_frame": "protocol_error",
-    "endless_fragments": "protocol_error",
-    "frame_bomb": "protocol_error",
-    "close_flood": "server_close",
-    "ping_flood": "network",  # whose answers nobody reads
-}
-FLOODS = ("tiny_frames", "endless_handshake")
 
 
 def _config(peer: Hostile) -> str:
@@ -43,28 +34,8 @@ def _config(peer: Hostile) -> str:
         f"streams: {{backoff_base: 200ms, backoff_cap: 1s, ca_file: {CERTIFICATES / 'ca.pem'}}}",
         "anomaly: {enabled: false}",
         "exchanges:",
+        *exchanges(peer),
     ]
-    for name in PROBES:
-        url = f"http://127.0.0.1:{peer.ports['plain']}/{name}"
-        lines.append(
-            f"- {{name: {name}, venue: binance, streams: [], status_page: false, "
-            f"breaker: {{failures: 1000}}, limits: {{weight: 100000, share: 100%}}, "
-            f"endpoints: [{{name: ping, url: '{url}'}}]}}"
-        )
-    for name in CERTIFIED:
-        host = "127.0.0.2" if name == "wrong_name" else "127.0.0.1"
-        where = f"{host}:{peer.ports[name]}/{name}"
-        lines.append(
-            f"- {{name: {name}, venue: binance, symbols: [BTC-USDT], status_page: false, "
-            f"breaker: {{failures: 1000}}, limits: {{weight: 100000, share: 100%}}, "
-            f"endpoints: [{{name: ping, url: 'https://{where}'}}], stream_url: 'wss://{where}'}}"
-        )
-    for name in (*STREAMS, *FLOODS):
-        url = f"ws://127.0.0.1:{peer.ports['plain']}/{name}"
-        lines.append(
-            f"- {{name: {name}, venue: binance, symbols: [BTC-USDT], endpoints: [], "
-            f"status_page: false, stream_url: '{url}', streams: [{{channels: [trades]}}]}}"
-        )
     return "\n".join(lines) + "\n"
 
 

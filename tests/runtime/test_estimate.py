@@ -4,41 +4,76 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from exporter import venues
-from exporter.cli._requests import requests_of
+from exporter.cli._requests import control_requests, requests_of
 from tests.runtime.running import running
 
 LASTING = 40.0  # seconds; the shortest audit takes ten
 KEYS = (
-    "endpoints: [{name: ping, interval: 500ms}, {name: time, interval: 2s}], "
+    "endpoints: [{name: ping, interval: 500ms}, {name: time, interval: 2s}, "
+    "{name: own, url: '%s', interval: 1s}], "
     "streams: [{name: market, channels: [trades, book], book_audit: 10s, cross_check: 5s}]"
 )
+CONTROLS = "control_targets: [{name: world, url: '%s', interval: 1s}]"
+
+
+@asynccontextmanager
+async def elsewhere() -> AsyncIterator[tuple[str, list[str]]]:
+    """Answer everything with 204; give the base URL and the paths that are asked."""
+    asked: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                asked.append(head.split()[1].decode())
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    finally:
+        server.close()
 
 
 @pytest.mark.skipif("SCHEDULES" not in os.environ, reason="takes 40 s: make schedules")
 def test_the_estimate_holds_in_a_run() -> None:
-    """Probes come as often as said, audits too; cross-checks no more often than said."""
+    """Probes, audits, control targets and snapshots come as often as said; cross-checks no more.
 
-    async def main() -> tuple[dict[str, int], dict[str, float]]:
-        async with running(["binance"], exchange=KEYS) as program:
+    Lists of markets are asked for by `check --online` alone.
+    """
+
+    async def main() -> tuple[dict[str, int], dict[str, int], list[str], dict[str, float]]:
+        async with (
+            elsewhere() as (url, others),
+            running(
+                ["binance"], exchange=KEYS % f"{url}/own", shared=CONTROLS % f"{url}/world"
+            ) as program,
+        ):
             config = program.app.config
             (exchange,) = config.exchanges
-            said = {
-                each.what: each.rate * LASTING
-                for each in requests_of(exchange, venues.load("binance"), config)
-            }
-            program.simulator.inject({"fault": "mute", "venue": "binance", "channel": "trades"})
+            kinds = [
+                *requests_of(exchange, venues.load("binance"), config),
+                *control_requests(config),
+            ]
+            said = {each.what: each.rate * (1.0 if each.occasion else LASTING) for each in kinds}
             desk = program.simulator.desks["binance"]
             await asyncio.sleep(2.0)
-            before = dict(desk.requests)
+            first = dict(desk.requests)
+            program.simulator.inject({"fault": "mute", "venue": "binance", "channel": "trades"})
+            others.clear()
             await asyncio.sleep(LASTING)
-            asked = {name: count - before.get(name, 0) for name, count in desk.requests.items()}
-            return asked, said
+            asked = {name: count - first.get(name, 0) for name, count in desk.requests.items()}
+            return first, asked, list(others), said
 
-    asked, said = asyncio.run(main())
+    first, asked, others, said = asyncio.run(main())
     depth = sum(count for name, count in asked.items() if "depth" in name)
     checks = sum(count for name, count in asked.items() if "/ticker/" in name or "trades" in name)
     probes = sum(asked.values()) - depth - checks
@@ -46,3 +81,11 @@ def test_the_estimate_holds_in_a_run() -> None:
     assert said["book audits of market"] / 2 <= depth <= said["book audits of market"] + 1
     assert checks <= said["cross-checks of market"] + 1
     assert checks > 0, asked
+    assert (
+        sum(count for name, count in first.items() if "depth" in name)
+        == said["snapshots of order books"]
+    )
+    assert others.count("/world") == pytest.approx(said["control target world"], rel=0.05)
+    assert others.count("/own") == pytest.approx(said["probes of own"], rel=0.05)
+    assert said["lists of markets, for check --online"] == 1
+    assert not [name for name in (*first, *asked) if "exchangeInfo" in name]

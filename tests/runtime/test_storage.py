@@ -166,17 +166,15 @@ def test_write_whole_survives_a_kill(tmp_path: Path) -> None:
         "while True:\n"
         "    n += 1\n"
         "    write_whole(Path(sys.argv[1]), str(n % 10).encode() * 20_000)\n"
+        "    print(n, flush=True)\n"
     )
     for wait in (0.02, 0.05, 0.11, 0.17):
-        writer = subprocess.Popen([sys.executable, "-c", code, str(file)])
-        deadline = time.monotonic() + 60.0
-        before = file.stat().st_mtime_ns if file.exists() else 0
-        while not file.exists() or file.stat().st_mtime_ns == before:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        time.sleep(wait)
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.wait()
+        command = [sys.executable, "-c", code, str(file)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "1\n"
+            time.sleep(wait)
+            os.kill(writer.pid, signal.SIGKILL)
         content = file.read_bytes()
         assert len(content) == 20_000
         assert len(set(content)) == 1

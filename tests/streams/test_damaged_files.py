@@ -13,6 +13,7 @@ from exporter.clock import SystemClock
 from exporter.flow import dead_letters
 from exporter.flow.dead_letters import DeadLetter
 from exporter.flow.overflow import Overflows, SpillOrigin
+from exporter.flow.segments import HEAD_SIZE
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.probes.bans import Bans
@@ -68,7 +69,7 @@ def _start(folder: Path, registry: Registry) -> list[DeadLetter]:
 def test_one_flipped_bit_anywhere_stops_nothing(
     written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is whole is read; a damaged spill is named, counted and kept aside."""
+    """What is whole is read; what is damaged is named, counted and kept aside, or was torn."""
     paths = [path for path in sorted(written.rglob("*")) if path.is_file() and path.stat().st_size]
     assert {path.suffix for path in paths} == {".json", ".state", ".seg"}
     chance = random.Random(17)
@@ -90,14 +91,19 @@ def test_one_flipped_bit_anywhere_stops_nothing(
             frames = [letter.frame for letter in letters if letter.venue == "binance"]
             if "spill" in path.parts:
                 assert frames[-len(FRAMES) :] == FRAMES or frames[: len(FRAMES)] == FRAMES
-                assert len(frames) < 2 * len(FRAMES)
+                assert 2 * len(FRAMES) - len(frames) == (bit >= HEAD_SIZE * 8)
                 assert lost == 1
                 assert str(wounded) in caplog.text
                 aside = folder / "damaged" / f"{wounded.parent.name}-{wounded.name}"
                 assert aside.read_bytes() == bytes(raw)
             else:
                 assert frames == FRAMES * 2
-                assert lost == ("dead_letters_cut" in caplog.text)
+                assert str(wounded) in caplog.text
+            if "deadletters" in path.parts:
+                own = [letter for letter in letters if letter.venue == "acme"]
+                assert 5 - len(own) == (bit >= HEAD_SIZE * 8)
+                assert lost == 1
+            assert len([*(folder / "deadletters").iterdir()]) == 1, "no pile of segments"
             shutil.rmtree(folder)
 
 

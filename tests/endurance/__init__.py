@@ -1,0 +1,1 @@
+"""Kills and damaged files, hundreds of them: ``make kills`` and ``make corruptions``."""
