@@ -65,7 +65,12 @@ INGRESS: Final = {"ingress": {"enabled": True, "hosts": [{"host": "a.example.com
             "configReloader.method: found http beside webConfig.content.basic_auth_users",
         ),
         (CLOSED | MONITOR | {"webConfig": USERS}, "serviceMonitor.basicAuth: found none"),
-        (CLOSED | MONITOR | {"webConfig": CLIENTS}, "serviceMonitor.tlsConfig.cert: found none"),
+        (
+            CLOSED
+            | {"serviceMonitor": {"enabled": True, "tlsConfig": {"serverName": "a"}}}
+            | {"webConfig": CLIENTS},
+            "serviceMonitor.tlsConfig.cert: found none",
+        ),
         (
             MONITOR | {"relay": TOLD | CLOSED | {"token": {}, "webConfig": USERS}},
             "relay.serviceMonitor.basicAuth: found none",
@@ -131,6 +136,28 @@ INGRESS: Final = {"ingress": {"enabled": True, "hosts": [{"host": "a.example.com
         (
             {"relay": TOLD | {"configExistingSecret": "a", "configExistingConfigMap": "b"}},
             "relay.configExistingSecret: found beside relay.configExistingConfigMap",
+        ),
+        (
+            MONITOR | {"webConfig": {"existingSecret": "web", "scheme": "https"}},
+            "serviceMonitor.tlsConfig: found no serverName beside webConfig.scheme https",
+        ),
+        (
+            MONITOR | {"relay": TOLD | {"webConfig": {"existingSecret": "web", "scheme": "https"}}},
+            "relay.serviceMonitor.tlsConfig: found no serverName",
+        ),
+        (
+            {"extraSecretMounts": [{"name": "tmp", "secretName": "s", "mountPath": "/s"}]},
+            "extraSecretMounts: found a second volume called tmp",
+        ),
+        (
+            {
+                "relay": TOLD
+                | {
+                    "extraConfigmapMounts": [{"name": "a", "configMap": "c", "mountPath": "/c"}],
+                    "extraVolumes": [{"name": "a", "emptyDir": {}}],
+                }
+            },
+            "relay.extraVolumes: found a second volume called a",
         ),
         (
             {"site": "tokyo", "config": PUSHING | {"alerting": {"site": "osaka"}}},

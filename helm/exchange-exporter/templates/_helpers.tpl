@@ -18,7 +18,7 @@ hash, so that two of them stay apart; so does what YAML takes for a truth value.
 {{- end -}}
 
 {{- define "exchange-exporter.name" -}}
-{{- include "exchange-exporter.label" (default .Chart.Name .Values.nameOverride) -}}
+{{- include "exchange-exporter.label" (default .Chart.Name .Values.nameOverride) | default .Chart.Name -}}
 {{- end -}}
 
 {{/* The name before it is cut to what a kind allows: dict root, suffix. */}}

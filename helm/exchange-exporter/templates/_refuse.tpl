@@ -93,6 +93,15 @@ mends it. */}}
 {{- if and (eq (default "" $part.dnsPolicy) "None") (not (dig "nameservers" false (default dict $part.dnsConfig))) -}}
 {{- fail (printf "%sdnsConfig.nameservers: found none beside dnsPolicy None, expected one at least" $path) -}}
 {{- end -}}
+{{- $names := list "config" "tmp" "venues" "web-config" "storage" "spool" "token" -}}
+{{- range $key := list "extraConfigmapMounts" "extraSecretMounts" "extraVolumes" -}}
+{{- range get $part $key | default list -}}
+{{- if has .name $names -}}
+{{- fail (printf "%s%s: found a second volume called %s, expected a name of its own: the cluster refuses the pod" $path $key .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- end -}}
 {{- $reloader := default dict $part.configReloader -}}
 {{- if $reloader.enabled -}}
 {{- if lt (include "exchange-exporter.milliseconds" $reloader.watchInterval | int) 100 -}}
@@ -140,6 +149,10 @@ mends it. */}}
 {{- end -}}
 {{- range $path, $part := dict "" $v "relay." (ternary $v.relay dict $v.relay.enabled) -}}
 {{- $tls := default dict (default dict $part.serviceMonitor).tlsConfig -}}
+{{- $web := default dict $part.webConfig -}}
+{{- if and (eq (default "" $web.scheme) "https") (or $web.content $web.existingSecret) (not (or $tls.serverName $tls.insecureSkipVerify)) -}}
+{{- fail (printf "%sserviceMonitor.tlsConfig: found no serverName beside %swebConfig.scheme https, expected {ca: ..., serverName: NAME} (or insecureSkipVerify: true): Prometheus asks pods by their address, which no certificate names" $path $path) -}}
+{{- end -}}
 {{- if $v.podMonitor.enabled -}}
 {{- range $key := list "caFile" "certFile" "keyFile" -}}
 {{- if hasKey $tls $key -}}
