@@ -82,11 +82,12 @@ def serve(
     config: Config,
     args: argparse.Namespace,
     ready: Callable[[int], None] = lambda port: None,
-    reload: Callable[[], Config] | None = None,
+    reload: Callable[[Config], Config] | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status.
 
-    ``ready`` is told the port; ``reload`` reads the config anew, or raises ConfigError.
+    ``ready`` is told the port; ``reload`` reads the config anew, given the one
+    in force, or raises ConfigError.
     """
     from exporter import logs
     from exporter.config.secret import revealed

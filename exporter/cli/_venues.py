@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exporter.config import Config, DefinedVenue, Places
+    from exporter.contracts import Venue
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +25,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load(file: str, directory: Path | None) -> tuple[Config, Places]:
+def load(file: str, directory: Path | None, before: Config | None = None) -> tuple[Config, Places]:
     """Read a config and the definitions of a folder. Raises ConfigError.
 
     A definition of the folder that is wrong is told of and left out: it stops only a config that
-    names it.
+    names it. Where ``before`` is in force, the error says what can be followed: all but the
+    definitions that are wrong now, which stay as they were.
     """
     from exporter import config as settings
     from exporter import venues
@@ -52,6 +54,29 @@ def load(file: str, directory: Path | None) -> tuple[Config, Places]:
             file, venues.choices(), venues.load, define=venues.define, folder=good
         )
     except ConfigError as error:
-        if wrong and not error.unreadable:
-            raise ConfigError((*error.complaints, *wrong)) from error
-        raise
+        if error.unreadable:
+            raise
+        instead = None if before is None else _instead(file, good, before)
+        raise ConfigError((*error.complaints, *wrong), instead=instead) from error
+
+
+def _instead(file: str, good: list[DefinedVenue], before: Config) -> Config | None:
+    """Return the config with definitions as they were where they are wrong now, if that helps."""
+    from exporter import config as settings
+    from exporter import venues
+
+    folder = Path(file).parent
+    known = {folder / each.file: each for each in before.venue_files}
+
+    def define(path: Path) -> Venue | tuple[str, ...]:
+        made = venues.define(path)
+        return known[path].venue if isinstance(made, tuple) and path in known else made
+
+    names = {each.name for each in good}
+    kept = [each for each in before.venue_files if each.name not in names]
+    try:
+        return settings.load(
+            file, venues.choices(), venues.load, define=define, folder=[*good, *kept]
+        )
+    except settings.ConfigError:
+        return None

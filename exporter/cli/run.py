@@ -34,11 +34,11 @@ def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; return the exit status."""
     from exporter import config as settings
 
-    def load() -> settings.Config:
-        return _venues.load(args.config, args.venues_dir)[0]
+    def load(before: settings.Config | None) -> settings.Config:
+        return _venues.load(args.config, args.venues_dir, before)[0]
 
     try:
-        config = load()
+        config = load(None)
     except settings.ConfigError as error:
         print("\n".join(error.complaints), file=sys.stderr)
         return serve.UNUSABLE

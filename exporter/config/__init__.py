@@ -141,13 +141,21 @@ LONGEST: Final = 1 << 20  # bytes; 500 exchanges with their symbols take a tenth
 class ConfigError(ValueError):
     """The config cannot be used. ``complaints`` are all its mistakes, one line each.
 
-    ``unreadable``: there was no text to judge (no such file, a directory, not UTF-8).
+    ``unreadable``: there was no text to judge (no such file, a directory, not UTF-8). ``instead``
+    is what can be followed all the same, where only definitions of venues are wrong.
     """
 
-    def __init__(self, complaints: tuple[str, ...], *, unreadable: bool = False) -> None:
+    def __init__(
+        self,
+        complaints: tuple[str, ...],
+        *,
+        unreadable: bool = False,
+        instead: Config | None = None,
+    ) -> None:
         super().__init__("\n".join(complaints))
         self.complaints = complaints
         self.unreadable = unreadable
+        self.instead = instead
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,8 @@ _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """What the command line adds to the config. ``reload`` reads it anew, or raises ConfigError.
+    """What the command line adds to the config. ``reload`` reads it anew, given the one in force,
+    or raises ConfigError.
 
     ``saved`` is told when all that must outlive the process is written, and only the end is left.
     """
@@ -71,7 +72,7 @@ class RunOptions:
     ready: Callable[[int], None] = lambda port: None  # told the port once it is served
     saved: Callable[[], None] = lambda: None
     config_file: str | None = None  # where the config was read
-    reload: Callable[[], Config] | None = None
+    reload: Callable[[Config], Config] | None = None
     web: WebSecurity | None = None  # loaded
     shard: Shard | None = None  # of all exchanges of the config, which to watch
     storage: Path | None = None  # a directory for what must outlive this process
@@ -280,15 +281,19 @@ class App:
     async def _reload(self, force: Runtime, only_credentials: bool) -> object:
         """Read the config anew, or the files of its secrets, and follow it.
 
-        Raises ConfigError; the old one stays in force.
+        Raises ConfigError; the old one stays in force, or of it the definitions that are wrong.
         """
-        read = (
-            partial(credentials.renewed, self.config) if only_credentials else self.options.reload
-        )
+        read = credentials.renewed if only_credentials else self.options.reload
         if read is None:
             raise ValueError("this program was started without a config file")
+        wrong: settings.ConfigError | None = None
         try:
-            config = await asyncio.to_thread(read)
+            try:
+                config = await asyncio.to_thread(read, self.config)
+            except settings.ConfigError as error:
+                if error.instead is None:
+                    raise
+                config, wrong = error.instead, error
             if self.options.storage is None and (missing := wants_storage(config)):
                 raise settings.ConfigError((missing,))
             logs.hide(revealed(config))
@@ -298,8 +303,10 @@ class App:
             ]  # fmt: skip
             config = replace(config, **{name: getattr(self.config, name) for name in _NEXT_START})
             changes = await self._follow(config, force)
+            if wrong is not None:  # the exchanges that it is not about have taken over what is new
+                raise wrong
         except settings.ConfigError as error:
-            self._refuse(error.complaints[0])
+            self._refuse(error.complaints[0], "config" if wrong is None else "venue's definition")
             for complaint in error.complaints:
                 log.error("config_refused mistake=%r", complaint[:500])
             raise
@@ -311,9 +318,9 @@ class App:
             log.warning("config_needs_restart sections=%s", ",".join(later))
         return {**asdict(changes), "at_next_start": later}
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, why: str, what: str = "config") -> None:
         self.meter.config_refused()
-        text = f"The changed config is refused, and the one before stays in force: {why[:300]}"
+        text = f"The changed {what} is refused, and the one before stays in force: {why[:300]}"
         alert = "ExchangeExporterReloadFailed"
         self._refused = Trouble(text=text, alert=alert, since=self.clock.wall())
 

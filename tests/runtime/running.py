@@ -146,7 +146,7 @@ async def watching(
     ports = asyncio.Queue[int]()
     wanted = [config]
     options = RunOptions(
-        listen_address="127.0.0.1:0", ready=ports.put_nowait, reload=lambda: wanted[-1]
+        listen_address="127.0.0.1:0", ready=ports.put_nowait, reload=lambda before: wanted[-1]
     )
     app = App(config, options)
     async with asyncio.TaskGroup() as tasks:

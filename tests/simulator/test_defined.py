@@ -9,7 +9,7 @@ import pytest
 
 from exporter.books.book import BookSync
 from exporter.model import Ack, Channel, Depth, Event, Kline, Maintenance, Quote, Trade
-from exporter.simulator import defined, venues
+from exporter.simulator import defined, defined_frames, venues
 from exporter.simulator.market import Pair, Walk, listing
 from exporter.simulator.spec import SimulatedReply
 from exporter.simulator.venue_server import VenueServer
@@ -43,7 +43,7 @@ def test_every_channel_is_read(name: str) -> None:
     parse, shape = venue.reader(), definition.shape_of(name)
     for channel in venue.topics:
         topic = venue.topic(channel, pair.listing.symbol)
-        feed = defined.feed_of(shape, channel, topic, pair)
+        feed = defined_frames.feed_of(shape, channel, topic, pair)
         events: list[Event] = []
         sync = None if venue.book is None else BookSync(venue.book, venue.sequences)
         for frame in feed.opening(NOW) if feed.opening else []:
