@@ -273,7 +273,8 @@ def report(
         warnings.append("queue_policy: spill: `run` refuses it without --storage.path")
     head = f"{file} is valid: config hash {settings.config_hash(config)}"
     series = f"about {sums[-1]:.0f} series of at most {config.metrics.series_limit}"
-    lines = [head, "", *aligned(rows, numbers=7), "", series]
+    memory = f"about {estimate.memory(sums[-1]):.0f} MB of memory, more for books of many levels"
+    lines = [head, "", *aligned(rows, numbers=7), "", series, memory]
     lines += ["", *aligned(limits, numbers=0)] if len(limits) > 1 else []
     lines += ["", *aligned(asked, numbers=0)] if len(asked) > 1 else []
     return [*lines, *(["", *(f"warning: {each}" for each in warnings)] if warnings else [])]

@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from exporter.simulator import defined
+from exporter.simulator import brief, defined
 from exporter.simulator.spec import VenueSpec
 from exporter.venues import definition
 
@@ -19,15 +19,15 @@ def names() -> tuple[str, ...]:
 
 @cache
 def every() -> tuple[str, ...]:
-    """Return the names of all that can be simulated: by a file here, or by a definition."""
-    return tuple(sorted({*names(), *definition.names()}))
+    """Return the names of all that can be simulated: by a file here, in short, or as defined."""
+    return tuple(sorted({*names(), *brief.SPECS, *definition.names()}))
 
 
 @cache
 def load(name: str) -> VenueSpec:
     """Return the wire of the venue of that name. Raises KeyError for an unknown one."""
     if name not in names():
-        return defined.spec(name)
+        return brief.SPECS[name]() if name in brief.SPECS else defined.spec(name)
     wire = import_module(f"{__name__}.{name}").WIRE
     assert isinstance(wire, VenueSpec)  # noqa: S101 - a file that ends in anything else is our bug
     return wire
