@@ -58,7 +58,7 @@ def spec(name: str) -> VenueSpec:
 Fill: TypeAlias = Callable[[VenueServer, Query, Any], None]
 
 
-class _Part(NamedTuple):
+class _FilledPart(NamedTuple):
     """What one use of a path fills in, where it stands, and what is posted for it."""
 
     paths: list[str]
@@ -67,11 +67,11 @@ class _Part(NamedTuple):
 
 
 def _routes(shape: VenueShape) -> Iterator[tuple[str, Route]]:
-    base, made = shape.rest, dict[str, list[_Part]]()
+    base, made = shape.rest, dict[str, list[_FilledPart]]()
 
     def add(path: str, paths: Iterable[str | None], fill: Fill, body: Any = None) -> None:
         bare = path.partition("?")[0].replace("{lower}", "{symbol}")
-        made.setdefault(bare, []).append(_Part([each for each in paths if each], fill, body))
+        made.setdefault(bare, []).append(_FilledPart([each for each in paths if each], fill, body))
 
     for one in base.endpoints:
         if one.clock is not None:
@@ -95,7 +95,7 @@ def _routes(shape: VenueShape) -> Iterator[tuple[str, Route]]:
         yield path, Route(answer=answer, method="POST" if posted else "GET")
 
 
-def _answer(shape: VenueShape, parts: list[_Part], desk: VenueServer, query: Query) -> bytes:
+def _answer(shape: VenueShape, parts: list[_FilledPart], desk: VenueServer, query: Query) -> bytes:
     asked = [each for each in parts if _posted(each.body, query)]
     document = root(path for each in asked for path in each.paths)
     for each in asked:
