@@ -29,7 +29,7 @@ RUN python -m pip --python /opt/exchange-exporter/bin/python install --no-deps -
 # --- what runs ----------------------------------------------------------------------------------
 # hadolint ignore=DL3006
 FROM ${BASE}
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="exchange-exporter" \
       org.opencontainers.image.description="Watches crypto exchanges for Prometheus, and tells people through a relay" \

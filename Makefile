@@ -89,6 +89,9 @@ generate: ## Write anew what is generated from code: config schema, README table
 	$(BIN)/python scripts/openapi
 	$(BIN)/python scripts/chart
 
+release-check: ## Hold a release to its promises: versions, packages, the wheel by itself (ARGS=--tag=vX.Y.Z)
+	$(PYTHON) scripts/release_check $(ARGS)
+
 docs: ## Build the site of the docs in build/site (mkdocs-material; ARGS=serve shows it while you write)
 	@scripts/setup dev
 	@[ -x $(VENV)/docs/bin/mkdocs ] || { $(PYTHON) -m venv $(VENV)/docs && \
@@ -129,4 +132,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: docs pictures help demo stack test fast-test long-test fuzz sequences schedules kills corruptions matrix soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean
+.PHONY: release-check docs pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean kills corruptions

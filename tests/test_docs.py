@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 import yaml
 
+import exporter
 from exporter import config as settings
 from exporter import venues
 from exporter.runtime.app import App, RunOptions
@@ -77,6 +78,19 @@ def test_the_api_is_described_as_it_is_served() -> None:
     assert (
         set(re.findall(r"^\| `([A-Z]+ /[^`]*)`", table, re.MULTILINE)) | {"PUT /-/reload"} == served
     )
+
+
+def test_the_version_is_one_and_has_a_dated_entry() -> None:
+    """Every place that names the version says the same, and the changelog tells of it."""
+    check = script("release_check")
+    assert len(set(check.versions().values())) == 1, check.versions()
+    assert "### Added" in check.notes(exporter.__version__)
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts/release_check", "--tag=v9.9.9"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "the tag: 9.9.9" in done.stderr
 
 
 def test_the_description_is_that_of_the_code() -> None:

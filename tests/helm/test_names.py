@@ -102,7 +102,7 @@ def test_one_release_name_in_two_namespaces() -> None:
         ({"tag": "_edge"}, "edge", ":_edge"),
         ({"tag": "a" * 62 + "--"}, "a" * 62, ":" + "a" * 62 + "--"),
         ({"tag": "v2", "digest": f"sha256:{'b' * 64}"}, "v2", f"@sha256:{'b' * 64}"),
-        ({}, "0.1.0", ":v0.1.0"),
+        ({}, "0.2.0", ":v0.2.0"),
     ],
 )
 def test_every_tag(image: dict[str, str], version: str, reference: str) -> None:
