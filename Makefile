@@ -63,7 +63,7 @@ venue-drift: ## Compare addresses, channels and REST paths with the newest ccxt 
 	@$(VENV)/drift/bin/python -m pip install --quiet --disable-pip-version-check --upgrade ccxt
 	PYTHONPATH=. $(BIN)/python scripts/venue_drift.py $(VENV)/drift/bin/python
 
-long-test: ## Run the tests that wait for minutes: every panel of every dashboard under its fault
+long-test: ## Run the tests that wait for minutes: every panel under its fault, a page from nothing
 	@scripts/setup dev
 	$(BIN)/pytest -m long $(ARGS)
 

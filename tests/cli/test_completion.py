@@ -11,11 +11,17 @@ from exporter import cli
 from exporter.cli import completion
 
 
-def completed(*words: str) -> set[str]:
+@pytest.fixture(scope="module")
+def described() -> list[completion.Completed]:
+    """Return every command with what can be completed after it."""
+    return completion.described()
+
+
+def completed(script: str, *words: str) -> set[str]:
     """Return what bash offers for the last of these words, split as bash splits them."""
-    line = " ".join(f"'{word}'" for word in words)
+    line = " ".join(f"'{word}'" for word in ("exchange-exporter", *words))
     script = (
-        f"{completion.bash(completion.described())}\n"
+        f"{script}\n"
         f"COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n"
         'compopt() { :; }; _exchange_exporter; printf "%s\\n" "${COMPREPLY[@]}"'
     )
@@ -26,9 +32,9 @@ def completed(*words: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_bash_completes_commands_flags_and_values() -> None:
+def test_bash_completes_commands_flags_and_values(described: list[completion.Completed]) -> None:
     """A command, a flag with and without a value, what a flag may be, words of sub-commands."""
-    me = "exchange-exporter"
+    me = completion.bash(described)
     assert completed(me, "") == {*cli.names(), "--help", "--version"}
     assert completed(me, "re") == {"rehearse", "relay", "replay"}
     assert {"--online", "--format="} <= completed(me, "check", "--")
@@ -39,9 +45,9 @@ def test_bash_completes_commands_flags_and_values() -> None:
 
 
 @pytest.mark.parametrize("shell", sorted(completion.SHELLS))
-def test_the_shell_takes_its_script(shell: str) -> None:
+def test_the_shell_takes_its_script(shell: str, described: list[completion.Completed]) -> None:
     """Its syntax is right, and it names every command with its summary."""
-    script = completion.SHELLS[shell](completion.described())
+    script = completion.SHELLS[shell](described)
     assert all(name in script for name in cli.names())
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")

@@ -45,8 +45,16 @@ ASKED: tuple[tuple[list[str], int, str], ...] = (
     (["capture", "--config.file={}/feed.yml", "--out={}/blank.txt"], 1, "blank.txt: File exists"),
     (["init", "--exchanges=okx", "--out={}/blank.txt"], 2, "init: {}/blank.txt: File exists"),
     (["rehearse", "--rules={}/empty"], 2, "rehearsals/exchanges.yml: No such file or directory"),
-    (["demo", "--storage.path={}/blank.txt"], 2, "it is a file, expected a directory"),
-    (["demo", "--web.listen-address=x.invalid:1"], 2, "on x.invalid:1: Name or service not known"),
+    (
+        ["run", "--config.file={}/feed.yml", "--storage.path={}/blank.txt"],
+        2,
+        "it is a file, expected a directory",
+    ),
+    (
+        ["run", "--config.file={}/feed.yml", "--web.listen-address=x.invalid:1"],
+        2,
+        "on x.invalid:1: Name or service not known",
+    ),
 )
 
 

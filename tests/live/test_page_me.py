@@ -6,15 +6,20 @@ import pytest
 
 from tests.live import programs
 from tests.relay import fakes
+from tests.test_readme import README, commands
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(120), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(180)]
 
 
 def test_a_fault_is_paged_on_discord_and_its_end_is_told() -> None:
-    """Discord confirms one message about the outage, marked as a drill, and its end edits it."""
+    """The README's own command: Discord confirms one page, a drill, and its end edits it."""
     with fakes.serving() as services:
         hook = f"{services.url}/discord/api/webhooks/1/token-of-the-hook"
-        with programs.command("page-me", f"--discord={hook}") as paged:
+        [shown] = [words for words in commands(README) if words[1:2] == ["page-me"]]
+        placeholder = "https://discord.com/api/webhooks/ID/TOKEN"
+        arguments = [word.replace(placeholder, hook) for word in shown[1:]]
+        assert arguments[1:] == [f"--discord={hook}"]
+        with programs.command(*arguments) as paged:
             assert paged.popen.wait(90) == 0, paged.output
         page, end = services.of("discord")
         embed = page.body["embeds"][0]
