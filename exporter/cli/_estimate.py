@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from exporter import config as settings
-from exporter.cli._requests import books_of, requests_of
+from exporter.cli._requests import books_of, requests_of, rules_of
 from exporter.config import Config, ExchangeConfig
 from exporter.contracts import Venue
 from exporter.instrument import canonical
@@ -94,7 +94,10 @@ class ExchangeLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weight:
-    """What probes ask of one limit of an exchange, and what they are allowed, per window."""
+    """What probes ask of one limit of an exchange, and what they are allowed, per window.
+
+    Allowed is our share as the running program keeps it: whole, and one request at least.
+    """
 
     exchange: str
     limit: str
@@ -133,18 +136,18 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
 
 def weights(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Weight]:
     """Hold the requests to one exchange, but those out of turn, against each of its limits."""
-    share = settings.budget_share(exchange, config.probes)
     asked = [each for each in requests_of(exchange, venue, config) if each.limited and each.steady]
+    limits, rules = settings.rest_limits(exchange, venue), rules_of(exchange, venue, config)
     return [
         Weight(
             exchange=exchange.name,
             limit=limit.name,
             window=limit.window,
             used=sum(each.weight for each in asked) * limit.window,
-            allowed=limit.weight * share,
+            allowed=kept.ours.weight,
             whole=limit.weight,
         )
-        for limit in settings.rest_limits(exchange, venue)
+        for limit, kept in zip(limits, rules, strict=True)
     ]
 
 

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from exporter import config as settings
 from exporter import venues
 from exporter.__main__ import main
 from exporter.cli import _estimate as estimate
+from exporter.cli import demo
 from exporter.cli.check import aligned, report
 from exporter.config import load
 from exporter.metrics.families import all_families
+from exporter.simulator import venues as simulated
 from tests.config.fakes import VENUES, load_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -26,6 +29,13 @@ def test_examples_are_good(file: Path, capsys: pytest.CaptureFixture[str]) -> No
     out, err = capsys.readouterr()
     assert out.startswith(f"{file} is valid: config hash ")
     assert err == ""
+
+
+def test_the_demo_is_good() -> None:
+    """Its exchanges share limits with room to spare, once a second for Kraken among them."""
+    places = dict.fromkeys(simulated.names(), "http://127.0.0.1:9000")
+    config = settings.read(demo.document(places), "demo", venues.choices(), venues.load)
+    assert [line for line in report("demo", config) if "warning" in line] == []
 
 
 def test_mistakes_are_listed_and_counted(
@@ -80,7 +90,7 @@ def test_a_budget_too_small_and_too_many_series_are_warned_of(tmp_path: Path) ->
     """The config is good, and still says what will be skipped and refused."""
     file = tmp_path / "c.yml"
     file.write_text(
-        "exchanges: [{venue: binance, symbols: [BTC-USDT], limits: {weight: 20}}]\n"
+        "exchanges: [{venue: binance, streams: [], limits: {weight: 20}}]\n"
         "metrics: {series_limit: 100}\n"
     )
     lines = report(str(file), load(file, venues.names(), venues.load))

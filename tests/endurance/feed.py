@@ -73,7 +73,7 @@ class Feed:
                 )
                 self.sent += _BLOCK
                 transport.write(block)
-        except (ConnectionClosed, OSError):
+        except (ConnectionClosed, OSError, RuntimeError):
             pass  # killed, as is the point
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
