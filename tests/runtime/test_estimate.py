@@ -24,7 +24,7 @@ CONTROLS = "control_targets: [{name: world, url: '%s', interval: 1s}]"
 
 @asynccontextmanager
 async def elsewhere() -> AsyncIterator[tuple[str, list[str]]]:
-    """Answer everything with 204; give the base URL and the paths that are asked."""
+    """Answer everything with 200; give the base URL and the paths that are asked."""
     asked: list[str] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -32,7 +32,7 @@ async def elsewhere() -> AsyncIterator[tuple[str, list[str]]]:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 asked.append(head.split()[1].decode())
-                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
