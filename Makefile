@@ -71,6 +71,10 @@ soak: ## Let ten simulated exchanges misbehave for an hour, and hostile peers: a
 	@scripts/setup dev
 	$(BIN)/python scripts/benchmarks/chaos.py --soak --hostile --for=3600 $(ARGS)
 
+own-faults: ## No descriptors, a loop that stands still, a full disk: the shipped rules page for no exchange
+	@scripts/setup dev
+	OWN_FAULTS=1 $(BIN)/pytest -q -s tests/live/test_own_faults.py $(ARGS)
+
 mutants: ## Break the alert rules one place at a time; print the share that their tests notice
 	@scripts/setup dev
 	scripts/mutate_rules $(ARGS)
@@ -132,4 +136,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: release-check docs pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak mutants grafana generate test-chart test-cluster audit sbom bench lock clean kills corruptions
+.PHONY: release-check docs pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak own-faults mutants grafana generate test-chart test-cluster audit sbom bench lock clean kills corruptions
