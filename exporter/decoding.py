@@ -145,15 +145,18 @@ class _Pair(msgspec.Struct, array_like=True, gc=False):
 
 
 _pairs = msgspec.json.Decoder(list[tuple[Price, Size]], strict=False).decode
-_longer = msgspec.json.Decoder(list[_Pair], strict=False).decode
+_longer = msgspec.json.Decoder(list[_Pair] | None, strict=False).decode
 
 
 def level_pairs(rows: bytes | msgspec.Raw) -> list[tuple[float, float]]:
-    """Decode levels (price, size), whatever else follows in each. Raises MsgspecError."""
+    """Decode levels (price, size), whatever else follows in each; null is none of them.
+
+    Raises MsgspecError.
+    """
     try:
         return _pairs(rows)
     except msgspec.ValidationError:
-        return [(each.price, each.size) for each in _longer(rows)]
+        return [(each.price, each.size) for each in _longer(rows) or ()]
 
 
 def json_value(body: bytes | str) -> Any:

@@ -138,16 +138,23 @@ def _reply(message: _BitstampFrame) -> Ack | Control:
     match message.event:
         case "bts:subscription_succeeded":
             return Ack(message.event, topics=(message.channel,) if message.channel else ())
-        case "bts:unsubscription_succeeded" | "bts:heartbeat":
-            return Control(message.event)
+        case "bts:unsubscription_succeeded":
+            return Ack(message.event, topics=(message.channel,) if message.channel else ())
         case "bts:request_reconnect":
             return Control(message.event, reconnect=True)
         case "bts:error":
-            failure = _FAILURE.decode(message.data) or _BitstampFailure()
             topics = (message.channel,) if message.channel else ()
-            reason = f"{failure.code or ''} {failure.message or ''}".strip()[:200]
-            return Ack(message.event, ok=False, topics=topics, reason=reason)
-    raise ParseError(f"the event {message.event[:40]!r} on {(message.channel or '')[:60]!r}")
+            return Ack(message.event, ok=False, topics=topics, reason=_words(message.data)[:200])
+    return Control(message.event[:60])
+
+
+def _words(data: Raw) -> str:
+    """Return code and message of a failure; where it has another form, all of it."""
+    try:
+        failure = _FAILURE.decode(data) or _BitstampFailure()
+    except msgspec.ValidationError:
+        return bytes(data).decode("utf-8", "replace")
+    return f"{failure.code or ''} {failure.message or ''}".strip()
 
 
 def subscribe(topics: Sequence[str], request: int) -> str:

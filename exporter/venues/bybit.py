@@ -138,6 +138,8 @@ class _BybitReply(Struct, gc=False):
     ret_msg: str | None = None
     req_id: str | int | None = None  # text as we send it; other clients send numbers
     data: _Outcome | None = None  # options alone
+    retCode: int | None = None  # noqa: N815 - the envelope of REST, in which limits are told
+    retMsg: str | None = None  # noqa: N815
 
 
 class _Topic(Struct, gc=False):
@@ -165,7 +167,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
                 return (_read_quote(frame),)
         topic = _topic(frame).topic
         if topic is None:
-            return (_read_reply(frame),)
+            return _read_reply(frame)
         if topic.startswith("orderbook.1."):
             return (_read_quote(frame),)
         if topic.startswith("orderbook."):
@@ -245,25 +247,29 @@ def _read_klines(frame: bytes) -> tuple[Event, ...]:
     )
 
 
-def _read_reply(frame: bytes) -> Event:
+def _read_reply(frame: bytes) -> tuple[Ack | Control, ...]:
     reply = _reply(frame)
     # Spot and linear answer a ping with op "ping" and say "pong" in ret_msg; options say "pong".
     if reply.op in ("ping", "pong"):
-        return Control("pong")
+        return (Control("pong"),)
     number = str(reply.req_id)
     request = int(number) if number.isdecimal() else None
-    text, op = (reply.ret_msg or "")[:200], reply.op or ""
-    success = reply.success is not False
+    text, op = (reply.ret_msg or reply.retMsg or "")[:200], reply.op or ""
+    success = reply.success is not False and not reply.retCode
     if reply.type == "COMMAND_RESP" and reply.data is not None:
-        ok = success and not reply.data.failTopics
-        topics = tuple((reply.data.successTopics if ok else reply.data.failTopics) or ())
-        return Ack("subscribe" if ok else "error", ok, request, topics, text)
+        good, bad = (
+            tuple(each or ()) for each in (reply.data.successTopics, reply.data.failTopics)
+        )
+        text = text or "among failTopics, without a reason"
+        agreed = (Ack("subscribe", True, request, good),) if good or not bad else ()
+        return (*agreed, *((Ack("error", False, request, bad, text),) if bad else ()))
     if success:
-        if op not in ("subscribe", "unsubscribe"):
-            raise ParseError(f"bybit: a reply to {op[:40]!r}")
-        return Ack(op, request=request)
+        if not op:
+            raise ParseError("bybit: a reply to nothing")
+        known = op in ("subscribe", "unsubscribe")
+        return (Ack(op, request=request) if known else Control(op[:60]),)
     # The whole request is refused; of its topics the text names one, in words that vary.
-    return Ack("error", False, request, reason=text)
+    return (Ack("error", False, request, reason=text or f"code {reply.retCode}"),)
 
 
 def subscribe(topics: Sequence[str], request: int) -> str:

@@ -123,7 +123,7 @@ class _KrakenResult(Struct, gc=False):
 class _KrakenReply(Struct, gc=False):
     method: str = ""
     success: bool | None = None
-    req_id: int | None = None
+    req_id: int | str | None = None
     result: _KrakenResult | None = None
     symbol: str | None = None
     error: str | None = None
@@ -242,11 +242,12 @@ _CHANNELS = tuple(_PARAMS)
 def _reply(reply: _KrakenReply) -> Ack | Control:
     if reply.Error:
         return Ack("error", ok=False, reason=reply.Error[:200])
-    if reply.method in ("pong", "unsubscribe"):
-        return Control(reply.method)
-    if reply.method != "subscribe" and not reply.error:
-        raise ParseError(f"a reply to {reply.method[:40]!r}")
-    request, channel = (None, 0) if reply.req_id is None else divmod(reply.req_id, len(_CHANNELS))
+    if reply.method and reply.method != "subscribe":
+        return Control(reply.method[:60])
+    if not (reply.method or reply.error):
+        raise ParseError("a reply to nothing")
+    number = str(reply.req_id)
+    request, channel = divmod(int(number), len(_CHANNELS)) if number.isdecimal() else (None, 0)
     if reply.error or reply.success is False:
         topics = (f"{_CHANNELS[channel]}:{reply.symbol}",) if reply.symbol and request else ()
         return Ack("subscribe", False, request, topics, (reply.error or "")[:200])
@@ -291,7 +292,7 @@ class _KrakenLevel(Struct, gc=False):
     qty: Raw
 
 
-_LEVELS = msgspec.json.Decoder(list[_KrakenLevel])
+_LEVELS = msgspec.json.Decoder(list[_KrakenLevel] | None)
 
 
 def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -306,7 +307,8 @@ def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
 
 
 def _side(rows: Raw) -> list[tuple[str, str]]:
-    return [(str(row.price, "ascii"), str(row.qty, "ascii")) for row in _LEVELS.decode(rows)]
+    found = _LEVELS.decode(rows) or ()
+    return [(str(row.price, "ascii"), str(row.qty, "ascii")) for row in found]
 
 
 VENUE = Venue(

@@ -58,8 +58,8 @@ class _KrakenV1Level(Struct, gc=False, array_like=True):
 
 
 class _KrakenV1Book(Struct, gc=False):
-    a: list[_KrakenV1Level] = []
-    b: list[_KrakenV1Level] = []
+    a: list[_KrakenV1Level] | None = None
+    b: list[_KrakenV1Level] | None = None
     c: int | None = None
     as_: list[_KrakenV1Level] | None = msgspec.field(default=None, name="as")
     bs: list[_KrakenV1Level] | None = None
@@ -175,11 +175,11 @@ def _book(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[Eve
     if book.as_ is not None or book.bs is not None:
         sides = (book.bs or [], book.as_ or [])
         return (Depth("book.snapshot", topic, pair, None, sides, snapshot=True),)
-    levels = book.b + book.a
-    if not levels or book.c is None:
-        raise ParseError("a book update without levels or checksum")
-    time = max([level.time for level in levels])
-    return (Depth("book.update", topic, pair, time, (book.b, book.a), checksum=book.c),)
+    bids, asks = book.b or [], book.a or []
+    if book.c is None:
+        raise ParseError("a book update without a checksum")
+    time = max([level.time for level in bids + asks], default=None)
+    return (Depth("book.update", topic, pair, time, (bids, asks), checksum=book.c),)
 
 
 def _candle(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[Event, ...]:

@@ -210,14 +210,14 @@ def _reply(message: _KuCoinFrame) -> Ack | Control:
             return Ack("ack", request=request)
         case "welcome":
             return Control("welcome", ready=True)
-        case "pong" | "notice" as kind:
-            return Control(kind)
         case "error":
             text = str(message.data, "utf-8")
             return Ack(
                 "error", ok=False, request=request, reason=f"{message.code or 0} {text}"[:200]
             )
-    raise ParseError(f"a message of type {message.type[:40]!r}")
+    if not message.type:
+        raise ParseError("a message without a type")
+    return Control(message.type[:60])
 
 
 def subscribe(topics: Sequence[str], request: int) -> str:

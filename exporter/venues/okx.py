@@ -374,12 +374,12 @@ def _reply(message: _OkxMessage) -> Event:
             number = message.id or ""
             request = int(number) if number.isdecimal() and not named else None
             reason = f"{message.code or ''} {message.msg or ''}".strip()[:200]
-            return Ack(event, False, request, named, reason)
+            return Ack(event, False, request, named, reason or event)
         case "notice":
             return Control("notice", reconnect=True)
-        case "channel-conn-count" | "login" as event:
-            return Control(event)
-    raise ParseError(f"okx: unknown event {str(message.event)[:40]!r}")
+        case str() as event if event:  # channel-conn-count, login, and what comes to be
+            return Control(event[:60])
+    raise ParseError("okx: neither an event nor a channel")
 
 
 def subscribe(topics: Sequence[str], request: int) -> str:
@@ -415,7 +415,7 @@ class _OkxDigits(Struct, gc=False, array_like=True):
     size: str
 
 
-_read_levels = msgspec.json.Decoder(list[_OkxDigits]).decode
+_read_levels = msgspec.json.Decoder(list[_OkxDigits] | None).decode
 
 
 def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -424,8 +424,8 @@ def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         match event.levels:
             case (Raw() as bids, Raw() as asks):
                 return (
-                    [(each.price, each.size) for each in _read_levels(bids)],
-                    [(each.price, each.size) for each in _read_levels(asks)],
+                    [(each.price, each.size) for each in _read_levels(bids) or ()],
+                    [(each.price, each.size) for each in _read_levels(asks) or ()],
                 )
     raise ParseError("levels of another venue")
 

@@ -437,7 +437,7 @@ def _reply(frame: bytes) -> Ack:
         )
     if reply.code is not None:
         return Ack("error", ok=False, request=request, reason=(reply.msg or str(reply.code))[:200])
-    if not number:
+    if not number and b'"result"' not in frame:
         raise ParseError("a reply without an id")
     return Ack("result", request=request)
 
