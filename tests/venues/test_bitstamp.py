@@ -90,7 +90,7 @@ def test_the_connection_speaks() -> None:
     [
         message("trade", "live_trades_ethusd", {**TRADE, "price_str": "0"}),
         message("data", "diff_order_book_batbtc", {**BOOK, "microtimestamp": "1641343691"}),
-        message("bts:surprise", "", {}),
+        message("surprise", "live_trades_ethusd", {}),
     ],
 )
 def test_what_no_page_describes_is_refused(frame: bytes) -> None:

@@ -122,7 +122,7 @@ def test_replies_name_the_topic_even_where_the_venue_does_not() -> None:
         Ack("error", ok=False, reason="Exceeded msg rate"),
     )
     with pytest.raises(ParseError):
-        V2.parse(b'{"method":"add_order","success":true}')
+        V2.parse(b'{"method":"subscribe","success":true}')
 
 
 def test_one_request_asks_for_one_channel() -> None:

@@ -133,7 +133,7 @@ def test_the_connection_speaks() -> None:
         message("trade.l3match", "/market/match:X", {**MATCH, "time": "1619378327739"}),
         message("trade.l3match", "/market/match:X", {**MATCH, "price": "NaN"}),
         message("trade.l4", "/market/match:X", MATCH),
-        b'{"id":"3","type":"order"}',
+        b'{"id":"3"}',
     ],
 )
 def test_what_no_page_describes_is_refused(frame: bytes) -> None:
