@@ -25,6 +25,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def defined(directory: Path | None) -> dict[str, Venue]:
+    """Return the venues that a folder defines, by name; what is wrong is told of and left out.
+
+    Raises OSError.
+    """
+    from exporter import venues
+
+    found: dict[str, Venue] = {}
+    for each in () if directory is None else venues.folder(directory):
+        if isinstance(each, tuple):
+            for line in each:
+                log.warning("venue_definition_refused %s", line)
+        else:
+            found[each.name] = each.venue
+    return found
+
+
 def load(file: str, directory: Path | None, before: Config | None = None) -> tuple[Config, Places]:
     """Read a config and the definitions of a folder. Raises ConfigError.
 

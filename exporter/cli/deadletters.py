@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter.cli import _venues
+
 if TYPE_CHECKING:
     from exporter.flow.dead_letters import DeadLetter
 
@@ -39,6 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="storage directory, as of `run`",
     )
     parser.add_argument("--exchange", help="only dead letters of this exchange")
+    _venues.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,14 +116,14 @@ def _replay(folder: Path, args: argparse.Namespace) -> int:
     from exporter import venues
     from exporter.decoding import ParseError
 
-    known, read, refused = set(venues.names()), 0, 0
+    own, read, refused = _venues.defined(args.venues_dir), 0, 0
     for name, letter in _letters(folder, args):
         try:
-            if letter.venue not in known:
-                raise ParseError(f"no venue {letter.venue}")
+            venue = own.get(letter.venue) or venues.find(letter.venue)
+            if venue is None:
+                raise ParseError(f"no venue {letter.venue}; --venues.dir names more of them")
             if letter.size > len(letter.frame):
                 raise ParseError("only its beginning was stored")
-            venue = venues.load(letter.venue)
             events = venue.reader()(letter.frame)
         except Exception as error:  # noqa: BLE001 - what is no ParseError is a bug, to be named
             refused += 1

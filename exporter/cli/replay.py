@@ -10,7 +10,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from exporter.capture.text_recording import (
     Sent,
     read,
 )
+from exporter.cli import _venues
 from exporter.cli._replay_text import text
 from exporter.config import ConfigError
 from exporter.continuity import Sequence, bind
@@ -54,6 +55,7 @@ always gives the same results; --speed only sets how long the replay takes.
 exit status: 0 replayed (damaged ends are named on stderr), 1 a file cannot be read
 """
 
+_NOBODY: Mapping[str, Venue] = {}
 TRIED = 200  # frames that a recording without a URL is recognised by
 
 
@@ -98,6 +100,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="omit every N-th received frame (every N-th event, unless the summary counts "
         "messages), to see whether the gaps are found",
     )
+    _venues.arguments(parser)
 
 
 def _step(text: str) -> int:
@@ -132,6 +135,11 @@ def _venue(text: str) -> Venue:
 def run(args: argparse.Namespace) -> int:
     """Print the summaries; status 1 when a file is unreadable or its venue unknown."""
     venue = args.venue
+    try:
+        own = _venues.defined(args.venues_dir)
+    except OSError as error:
+        print(f"exchange-exporter replay: {args.venues_dir}: {error.strerror}", file=sys.stderr)
+        return 1
     json_wanted = args.summary == "json"
     found: dict[str, dict[str, Any]] = {}
     for path in args.file:
@@ -139,9 +147,9 @@ def run(args: argparse.Namespace) -> int:
             if not is_capture(path):
                 _check_recorded(path)
             if json_wanted and not is_capture(path):
-                found[str(path)] = summarise(path, venue, args.drop_every)
+                found[str(path)] = summarise(path, venue, args.drop_every, own)
                 continue
-            seen = play(path, venue, args.drop_every, args.speed)
+            seen = play(path, venue, args.drop_every, args.speed, own)
         except (OSError, EmptyError, UnknownVenueError, ForeignError) as error:
             print(f"exchange-exporter replay: {why(error, path)}", file=sys.stderr)
             return 1
@@ -166,17 +174,22 @@ def is_capture(path: Path) -> bool:
 
 
 def play(
-    path: Path, venue: Venue | None = None, drop_every: int = 0, speed: float | None = None
+    path: Path,
+    venue: Venue | None = None,
+    drop_every: int = 0,
+    speed: float | None = None,
+    own: Mapping[str, Venue] = _NOBODY,
 ) -> Playback:
     """Put one capture or recording through the pipeline, at ``speed`` times its own; None: at once.
 
-    Raises OSError, ForeignError and UnknownVenueError.
+    ``own`` are venues beside the program's, by name. Raises OSError, ForeignError and
+    UnknownVenueError.
     """
     # Loaded when used: summaries of messages need none of the running program.
     from exporter.capture.playback import Playback
 
-    seen = Playback()
-    rows: Iterable[Row] = _rows(path, venue)
+    seen = Playback(venue=lambda name: own.get(name) or venues.find(name))
+    rows: Iterable[Row] = _rows(path, venue, own)
     if drop_every:
         rows = _thinned(rows, drop_every)
     if speed is not None:
@@ -187,7 +200,7 @@ def play(
     return seen
 
 
-def _rows(path: Path, venue: Venue | None) -> Iterator[Row]:
+def _rows(path: Path, venue: Venue | None, own: Mapping[str, Venue]) -> Iterator[Row]:
     from exporter.capture import replay
 
     if is_capture(path):
@@ -195,7 +208,7 @@ def _rows(path: Path, venue: Venue | None) -> Iterator[Row]:
         return
     if venue is None:
         with path.open("rb") as lines:
-            venue = recognise(read(lines))
+            venue = recognise(read(lines), own)
     if venue is not None:
         with path.open("rb") as lines:
             yield from replay.recorded(read(lines), venue)
@@ -245,16 +258,21 @@ def _page(seen: Playback) -> str:
 # --- raw text recordings, message by message ----------------------------------------------------
 
 
-def summarise(path: Path, venue: Venue | None = None, drop_every: int = 0) -> dict[str, Any]:
+def summarise(
+    path: Path,
+    venue: Venue | None = None,
+    drop_every: int = 0,
+    own: Mapping[str, Venue] = _NOBODY,
+) -> dict[str, Any]:
     """Return the figures of one recording. Raises OSError and UnknownVenueError."""
     if venue is None:
         with path.open("rb") as lines:
-            venue = recognise(read(lines))
+            venue = recognise(read(lines), own)
     with path.open("rb") as lines:
         return figures(read(lines), venue, drop_every)
 
 
-def recognise(items: Iterable[Item]) -> Venue | None:
+def recognise(items: Iterable[Item], own: Mapping[str, Venue] = _NOBODY) -> Venue | None:
     """Find whose frames these are: by a stream's URL, a REST URL, or who understands them best.
 
     None for a recording without frames. Raises UnknownVenueError.
@@ -264,12 +282,12 @@ def recognise(items: Iterable[Item]) -> Venue | None:
     for item in items:
         match item:
             case Connected(url=url) | Sent(url=url):
-                venue = venues.by_url(url)
+                venue = venues.by_url(url, own.values())
                 if venue is None:
                     raise UnknownVenueError(f"no venue's streams are at {url[:200]}")
                 return venue
             case Answered(url=url):
-                asked = asked or venues.by_url(url)
+                asked = asked or venues.by_url(url, own.values())
             case Received(frame=frame):
                 frames.append(frame)
                 if len(frames) == TRIED:

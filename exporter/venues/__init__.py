@@ -45,16 +45,20 @@ def _unfit(name: str, value: object) -> str:
     return ""
 
 
-def by_url(url: str) -> Venue | None:
-    """Return the venue whose `hosts` a URL belongs to; of several the one that says more."""
+def by_url(url: str, others: Iterable[Venue] = ()) -> Venue | None:
+    """Return the venue whose `hosts` a URL belongs to; of several the one that says more.
+
+    ``others`` are venues beside the program's own.
+    """
     address = url.partition("://")[2]
+    known = {**{name: load(name) for name in names()}, **{each.name: each for each in others}}
     fits = [
         (len(host), name)
-        for name in names()
-        for host in load(name).hosts
+        for name, venue in known.items()
+        for host in venue.hosts
         if address == host or (address.startswith(host) and address[len(host)] in "/:?")
     ]
-    return load(max(fits)[1]) if fits else None
+    return known[max(fits)[1]] if fits else None
 
 
 @cache

@@ -18,16 +18,16 @@ TRADE = b"""{"e":"trade","E":1700000000000,"s":"BTCUSDT","t":1,"p":"1.0","q":"1.
 "T":1700000000000,"m":true,"M":true}"""
 
 
-def replayed(folder: Path, *frames: bytes) -> int:
+def replayed(folder: Path, *frames: bytes, venue: str = "binance", flags: str = "") -> int:
     out = dead_letters.writer(folder / "deadletters")
     for number, frame in enumerate(frames):
-        letter = DeadLetter(time=float(number), exchange="acme", venue="binance", stream="market",
+        letter = DeadLetter(time=float(number), exchange="acme", venue=venue, stream="market",
                         reason="wrong", frame=frame, size=len(frame))  # fmt: skip
         out.append(dead_letters.encode(letter))
     out.close()
     parser = ArgumentParser()
     command.arguments(parser)
-    return command.run(parser.parse_args(["replay", f"--storage.path={folder}"]))
+    return command.run(parser.parse_args(["replay", f"--storage.path={folder}", *flags.split()]))
 
 
 def test_what_is_understood_now_is_told_from_what_is_not(
@@ -53,3 +53,15 @@ def test_a_bug_of_a_reader_ends_no_replay(
     said = capsys.readouterr().out
     assert "a bug, ZeroDivisionError" in said
     assert "1 read, 1 still unreadable" in said
+
+
+def test_a_venue_of_one_s_own_reads_its_letters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A letter of a defined venue is read by the definition, where the folder is named."""
+    frame = b"""{"topic":"trades.X","data":[{"p":"1.5","q":2,"s":"b","t":1600000000250,"n":7}]}"""
+    definitions = Path(__file__).parents[1] / "venues" / "definitions"
+    assert replayed(tmp_path, frame, venue="acme", flags=f"--venues.dir={definitions}") == 0
+    assert "read: Trade" in capsys.readouterr().out
+    assert replayed(tmp_path / "other", frame, venue="acme") == command.UNREADABLE
+    assert "no venue acme; --venues.dir names" in capsys.readouterr().out

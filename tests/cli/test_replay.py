@@ -12,7 +12,7 @@ import pytest
 
 from exporter.cli import replay
 from exporter.cli.replay import UnknownVenueError, summarise
-from exporter.venues import by_url
+from exporter.venues import by_url, definition
 from tests.conftest import shared
 
 STREAMS = (
@@ -201,3 +201,19 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(capsys.readouterr().out)["trades_total"] == 1
     with pytest.raises(SystemExit):
         run("--summary=json", "--drop-every=1", path)
+
+
+def test_a_recording_of_a_defined_venue_is_recognised(tmp_path: Path) -> None:
+    """By the address that its definition names, with the rules of its numbers."""
+    text = (Path(__file__).parents[1] / "venues" / "definitions" / "acme.yml").read_text()
+    own = {"acme": definition.compiled(text, "acme.yml")}
+    frame = '{"topic":"trades.X","data":[{"p":"1.5","q":2,"s":"b","t":1600000000250,"n":%d}]}'
+    file = tmp_path / "acme.txt"
+    lines = ["wss://stream.acme.example/v1 <-> 1600000000.0"]
+    lines += [f"1600000001.{number}: {frame % number}" for number in (7, 8, 11)]
+    file.write_text("\n".join(lines) + "\n")
+    with pytest.raises(UnknownVenueError):
+        summarise(file)
+    assert summarise(file, own=own)["sequence"]["trades"]["gaps"] == 1
+    (seen,) = replay.play(file, own=own).figures()["subscriptions"]
+    assert (seen["exchange"], seen["gaps"], seen["missed"]) == ("acme", 1, 2)
