@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from exporter.simulator import brief, defined
+from exporter.simulator import brief, defined, more
 from exporter.simulator.spec import VenueSpec
 from exporter.venues import definition
 
@@ -20,12 +20,14 @@ def names() -> tuple[str, ...]:
 @cache
 def every() -> tuple[str, ...]:
     """Return the names of all that can be simulated: by a file here, in short, or as defined."""
-    return tuple(sorted({*names(), *brief.SPECS, *definition.names()}))
+    return tuple(sorted({*names(), *more.WIRES, *brief.SPECS, *definition.names()}))
 
 
 @cache
 def load(name: str) -> VenueSpec:
     """Return the wire of the venue of that name. Raises KeyError for an unknown one."""
+    if name in more.WIRES:
+        return more.WIRES[name]
     if name not in names():
         return brief.SPECS[name]() if name in brief.SPECS else defined.spec(name)
     wire = import_module(f"{__name__}.{name}").WIRE

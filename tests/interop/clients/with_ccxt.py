@@ -22,6 +22,10 @@ HOSTS = {
     "kucoin": ("api.kucoin.com",),
     "coinbase": ("api.{hostname}", "ws-feed.exchange.coinbase.com"),
     "bitstamp": ("www.bitstamp.net", "ws.bitstamp.net"),
+    "gate": ("api.gateio.ws", "ws.gate.io", "api.gateio.ws"),
+    "bitget": ("api.{hostname}", "ws.bitget.com"),
+    "deribit": ("www.deribit.com",),
+    "hyperliquid": ("api.{hostname}", "api.hyperliquid.xyz"),
 }
 # Ours, ccxt's class, the market, its options.
 CASES: tuple[tuple[str, str, str, Mapping[str, Any]], ...] = (
@@ -37,6 +41,10 @@ CASES: tuple[tuple[str, str, str, Mapping[str, Any]], ...] = (
     ("kucoin", "kucoin", "BTC/USDT", {"fetchMarkets": {"types": ["spot"]}}),
     ("coinbase", "coinbaseexchange", "BTC/USD", {}),
     ("bitstamp", "bitstamp", "BTC/USD", {}),
+    ("gate", "gate", "BTC/USDT", {"fetchMarkets": {"types": ["spot"]}}),
+    ("bitget", "bitget", "BTC/USDT", {"fetchMarkets": {"types": ["spot"]}}),
+    ("deribit", "deribit", "BTC/USDC", {}),
+    ("hyperliquid", "hyperliquid", "BTC/USDC:USDC", {"fetchMarkets": {"types": ["swap"]}}),
 )  # fmt: skip
 ASKED = ("fetchTime", "fetchStatus", "fetchTicker", "fetchTrades", "fetchOHLCV")
 WATCHED = ("watchTrades", "watchTicker", "watchOHLCV")
@@ -81,7 +89,7 @@ async def _case(
 ) -> None:
     client = getattr(ccxt, kind)({"enableRateLimit": False, "options": options})
     client.urls["api"] = _redirected(
-        client.urls["api"], {venue: venues[venue], "binance": venues["binance"]}
+        client.urls["api"], {name: venues[name] for name in (venue, "binance") if name in venues}
     )
     suffix = f" {symbol}" if kind == "bybit" else ""
     try:
