@@ -107,7 +107,7 @@ def _limits(
         return None, None
     if left := desk.bans.left(client, now):
         return wire.refusals.banned(desk, left), None
-    weight = route.weight(request.query) if route else 1
+    weight = route.weight({**request.query, **_posted(request)}) if route else 1
     usage = None
     over = 0.0
     if wire.quota:

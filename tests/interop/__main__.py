@@ -15,6 +15,8 @@ from pathlib import Path
 
 import aiohttp
 
+from exporter.simulator import venues
+from exporter.simulator.more import WIRES
 from tests.interop import reading, recording
 from tests.interop.asking import answers, frames
 from tests.interop.recording import RecordingSimulator
@@ -24,6 +26,7 @@ READING = "ccxt_reading"  # the same recorded frames through our readers and ccx
 # Cells that cannot pass, by client, venue and the beginning of the cell, with the reason.
 ARGUED = {
     ("ccxt", "coinbase", "watchOrderBook"): "asks for an account, whichever channel is named",
+    ("ccxt", "hyperliquid", "fetchTrades"): "asks for an account's own trades",
     ("ccxt", "binance_us", "fetchStatus"): "asks for Binance's own status, which has no place here",
 }
 _PATIENCE = 300.0  # seconds for one client
@@ -118,7 +121,9 @@ async def main() -> int:
     python = Path(os.environ.get("VENV", ".venv")) / "interop" / "bin" / "python"
     cells: Cells = defaultdict(dict)
     # Books change slowly enough that REST can be asked between two changes on a busy machine.
-    async with RecordingSimulator(limited=False, rate=20.0, book_rate=4.0) as simulator:
+    async with RecordingSimulator(
+        venue_names=[*venues.names(), *WIRES], limited=False, rate=20.0, book_rate=4.0
+    ) as simulator:
         # As over a short line: on none at all a frame may overtake its own subscription in a client
         # that notes it down after sending.
         quick = simulator.inject({"fault": "latency", "seconds": 0.02})

@@ -25,7 +25,7 @@ def test_every_client_and_every_venue_is_in_the_recording() -> None:
     """Each client was there, and each simulated venue was asked over REST and over a stream."""
     assert {client for asked in RECORDED for client in asked.by} == CLIENTS
     for stream in (False, True):
-        assert {one.venue for one in RECORDED if one.stream is stream} == set(simulated.names())
+        assert {one.venue for one in RECORDED if one.stream is stream} >= set(simulated.names())
 
 
 @pytest.mark.parametrize("venue", simulated.names())

@@ -1,4 +1,4 @@
-"""Venues that are simulated in short: their reader reads them, over a connection of its own."""
+"""Venues simulated in short, and those whose readers are definitions: read as they are sent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from exporter.books.book import BookSync
 from exporter.model import Ack, Channel, Control, Depth, Event, Kline, Quote, Trade
 from exporter.simulator.brief import SPECS
 from exporter.simulator.market import Pair, Walk, listing
+from exporter.simulator.more import WIRES
 from exporter.simulator.spec import SimulatedFeed, find_route
 from exporter.simulator.venue_server import VenueServer
 from exporter.venues import load
@@ -22,6 +23,7 @@ class Client:
     def __init__(self, desk: VenueServer) -> None:
         self.desk, self.said = desk, list[str]()
         self.feeds: dict[str, SimulatedFeed] = {}
+        self.id, self.told = "1", ""
 
     def reply(self, text: str, *, keepalive: bool = False) -> None:
         self.said.append(text)
@@ -37,23 +39,27 @@ class Client:
         pass
 
 
-@pytest.mark.parametrize("name", list(SPECS))
-def test_a_venue_in_short_is_watched(name: str) -> None:
+@pytest.mark.parametrize("name", [*SPECS, *WIRES])
+def test_a_venue_is_watched(name: str) -> None:
     """Each channel is agreed to and read, the book follows 50 changes, REST answers its readers."""
-    venue, wire = load(name), SPECS[name]()
+    venue, wire = load(name), WIRES.get(name) or SPECS[name]()
     pair = Pair(listing("BTC-USDT", wire.symbol("BTC-USDT"), 1), name, 1, rate=5.0, steps=10.0,
                 depth=20)  # fmt: skip
     server = VenueServer(wire, [(pair, Walk(1, "BTC", 0.1))], [], seed=1, steps=10.0, limited=True,
                          lifetime=None, buffer_limit=1 << 20)  # fmt: skip
 
-    def body(path: str) -> bytes:
+    def body(path: str, posted: object = None) -> bytes:
         place = venue.place(path, pair.listing.symbol, venue.plain).partition("?")[0]
-        _, route, query = find_route(wire.routes, place, {"symbol": pair.listing.symbol})
+        asked = {"symbol": pair.listing.symbol, "with_id": "true"}
+        asked |= dict.fromkeys(("currency_pair", "instrument_name"), pair.listing.symbol)
+        asked |= posted if isinstance(posted, dict) else {}
+        _, route, query = find_route(wire.routes, place, asked)
         assert route is not None, place
         made = route.answer(server, query)
         assert isinstance(made, bytes)
         return made
 
+    server.printed(pair, pair.prints(3), server.millis())
     client, parse = Client(server), venue.reader()
     wire.opened(client)  # type: ignore[arg-type]  # as a session
     for channel in venue.topics:
@@ -61,7 +67,10 @@ def test_a_venue_in_short_is_watched(name: str) -> None:
         wire.received(client, venue.subscribe([topic], 7))  # type: ignore[arg-type]  # as above
         answers = [event for text in client.said for event in parse(text.encode())]
         client.said.clear()
-        assert any(isinstance(each, Ack) and topic in each.topics for each in answers)
+        assert any(
+            isinstance(each, Ack) and each.ok and (topic in each.topics or each.request == 7)
+            for each in answers
+        )
         feed = next(each for each in client.feeds.values() if each.topic == topic)
         events: list[Event] = []
         assert venue.book is not None
@@ -84,13 +93,50 @@ def test_a_venue_in_short_is_watched(name: str) -> None:
         assert sync.synced or channel is not Channel.BOOK
     for endpoint in venue.endpoints:
         if endpoint.clock is not None:
-            assert abs(endpoint.clock(body(endpoint.path)) - server.millis() / 1e3) < 60
+            assert (
+                abs(endpoint.clock(body(endpoint.path, endpoint.json)) - server.millis() / 1e3) < 60
+            )
         if endpoint.status is not None:
             assert not endpoint.status(body(endpoint.path)).active
     for check in venue.cross_checks.values():
-        assert check.read(body(check.path)).state
-    assert venue.read_markets is not None
-    assert venue.read_markets(body(venue.markets_path or ""))[0].symbol == pair.listing.symbol
+        posted = None if check.body is None else check.body(pair.listing.symbol)
+        assert check.read(body(check.path, posted)).state
+    if venue.read_markets is not None:
+        found = venue.read_markets(body(venue.markets_path or ""))
+        assert found[0].symbol == pair.listing.symbol
     if venue.ping is not None:
         wire.received(client, venue.ping(1))  # type: ignore[arg-type]  # as above
         assert isinstance(parse(client.said[-1].encode())[0], Control)
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "said"),
+    [
+        ("gate", '{"time":1,"id":3,"channel":"spot.trades","event":"subscribe","payload":["XXX"]}',
+         "unknown currency pair XXX"),
+        ("gate", '{"time":1,"id":3,"channel":"spot.order_book_update","event":"subscribe",'
+         '"payload":["BTC_USDT","5s"]}', "unknown channel"),
+        ("bitget", '{"op":"subscribe","args":[{"instType":"SPOT","channel":"x","instId":"Y"}]}',
+         "doesn't exist"),
+        ("deribit", '{"jsonrpc":"2.0","id":3,"method":"public/subscribe","params":{"channels":'
+         '["book.BTC_USDT.raw"]}}', "raw_subscriptions_not_available_for_unauthorized"),
+        ("deribit", '{"jsonrpc":"2.0","id":3,"method":"public/subscribe","params":{"channels":7}}',
+         "Invalid params"),
+        ("hyperliquid", '{"method":"subscribe","subscription":{"type":"trades","coin":"XXX"}}',
+         "Invalid subscription"),
+    ],
+)  # fmt: skip
+def test_what_the_provider_refuses_is_refused(name: str, request_: str, said: str) -> None:
+    """Unknown markets and channels, wrong forms, and what asks for an account."""
+    wire, venue = WIRES[name], load(name)
+    pair = Pair(listing("BTC-USDT", wire.symbol("BTC-USDT"), 1), name, 1, rate=5.0, steps=10.0,
+                depth=20)  # fmt: skip
+    server = VenueServer(wire, [(pair, Walk(1, "BTC", 0.1))], [], seed=1, steps=10.0, limited=True,
+                         lifetime=None, buffer_limit=1 << 20)  # fmt: skip
+    client = Client(server)
+    wire.received(client, request_)  # type: ignore[arg-type]  # as a session
+    (refused,) = venue.parse(client.said[-1].encode())
+    assert isinstance(refused, Ack)
+    assert not refused.ok
+    assert said in refused.reason
+    assert not client.feeds

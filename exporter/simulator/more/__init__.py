@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter.simulator.more import bitget, gate
+from exporter.simulator.more import bitget, deribit, gate, hyperliquid
 from exporter.simulator.spec import VenueSpec
 
-WIRES: Mapping[str, VenueSpec] = {wire.name: wire for wire in (bitget.WIRE, gate.WIRE)}
+WIRES: Mapping[str, VenueSpec] = {
+    wire.name: wire for wire in (bitget.WIRE, deribit.WIRE, gate.WIRE, hyperliquid.WIRE)
+}
