@@ -117,7 +117,9 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
         endpoints=len(targets),
         streams=len(exchange.streams),
         connections=sum(settings.connections(group, venue) for group in groups),
-        subscriptions=len({each.topic for each in wanted}),
+        subscriptions=len(
+            {(venue.route(each.channel, each.product), each.topic) for each in wanted}
+        ),
         channels=len({each.channel for each in wanted}),
         symbols=len({each.instrument for each in wanted}),
         renamed=len(

@@ -110,18 +110,22 @@ class ExchangeStreams:
         self._quoted = _quoted(wanted)
         for stream, subscriptions in wanted:
             states = self._parts[stream.name]
-            topics = {each.topic for each in subscriptions}
+            places = {(self._route(each), each.topic) for each in subscriptions}
             for state in tuple(states):
-                self._leave(state, [topic for topic in state.watches if topic not in topics])
+                gone = [topic for topic in state.watches if (state.route, topic) not in places]
+                self._leave(state, gone)
                 if not state.watches:
                     states.remove(state)
                     self.streams.remove(state)
                     state.registry.close()
-            known = {topic for state in states for topic in state.watches}
-            new = [each for each in subscriptions if each.topic not in known]
+            known = {(state.route, topic) for state in states for topic in state.watches}
+            new = [each for each in subscriptions if (self._route(each), each.topic) not in known]
             for state in states:
                 new = self._join(state, stream, new)
             self._connect(stream, new)
+
+    def _route(self, one: Subscription) -> tuple[str, str]:
+        return self._venue.route(one.channel, one.product)
 
     def _leave(self, state: StreamState, topics: Sequence[str]) -> None:
         if state.stream is not None and topics:
@@ -142,10 +146,8 @@ class ExchangeStreams:
         self, state: StreamState, wanted: settings.StreamConfig, new: Sequence[Subscription]
     ) -> list[Subscription]:
         """Join what a connection has room for; return the rest."""
-        of = next(iter(state.watches.values())).feed.subscription
-        route = self._venue.route(of.channel, of.product)
         room = self._venue.topics_per_connection - len(state.watches)
-        fits = [one for one in new if self._venue.route(one.channel, one.product) == route]
+        fits = [one for one in new if self._route(one) == state.route]
         topics = set(list(dict.fromkeys(one.topic for one in fits))[:room])
         part = [one for one in fits if one.topic in topics]
         if part and state.stream is not None:
@@ -186,7 +188,7 @@ class ExchangeStreams:
         if policy is QueuePolicy.SPILL and self._around.spill is not None:
             origin = SpillOrigin(exchange=self.name, venue=self._venue.name, stream=name)
             spill = partial(self._around.spill, origin)
-        state = StreamState(name, {}, registry)
+        state = StreamState(name, {}, registry, self._route(part[0]))
         watches = self._watch_all(state, wanted, part)
         state.stream = Stream(
             f"{self.name}/{name}",

@@ -76,6 +76,7 @@ class StreamState:
     name: str
     watches: dict[str, WatchedSubscription]
     registry: Registry  # its own part, to be closed with it
+    route: tuple[str, str]  # topics of one name may be on several, as other markets
     stream: Stream | None = None  # set once it is made, for it takes this as its listener
     connected: bool = False
     since: float | None = None  # when that connection was made, epoch seconds
