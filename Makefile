@@ -71,6 +71,10 @@ soak: ## Let ten simulated exchanges misbehave for an hour, and hostile peers: a
 	@scripts/setup dev
 	$(BIN)/python scripts/benchmarks/chaos.py --soak --hostile --for=3600 $(ARGS)
 
+hostile: ## Let peers do their worst: memory, and how late the event loop is while it lasts
+	@scripts/setup dev
+	HOSTILE=1 $(BIN)/pytest -q -s tests/live/test_hostile.py tests/live/test_stalls.py $(ARGS)
+
 own-faults: ## No descriptors, a loop that stands still, a full disk: the shipped rules page for no exchange
 	@scripts/setup dev
 	OWN_FAULTS=1 $(BIN)/pytest -q -s tests/live/test_own_faults.py $(ARGS)
@@ -136,4 +140,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: release-check docs pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak own-faults mutants grafana generate test-chart test-cluster audit sbom bench lock clean kills corruptions
+.PHONY: release-check docs pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak hostile own-faults mutants grafana generate test-chart test-cluster audit sbom bench lock clean kills corruptions

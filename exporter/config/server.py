@@ -31,9 +31,9 @@ class ServerLimits:
     requests_per_second: int = key(
         integer(1, 100_000),
         100,
-        "Maximum rate of requests of one client address, and of its new connections, twice as many "
-        "at once; more are answered 429. IPv6 addresses of one /64 are one client, and a login "
-        "that was right before is one by itself.",
+        "Maximum rate of requests of one client address, twice as many at once, and of its new "
+        "connections on average; more are answered 429. IPv6 addresses of one /64 are one "
+        "client, and a login that was right before is one by itself.",
     )
     requests: int = key(
         integer(1, 10_000),

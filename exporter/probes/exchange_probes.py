@@ -351,7 +351,7 @@ class ExchangeProbes:
             state.failures.append(of_failed_probe(done, state.target))
         if done.reason is Reason.LOCAL_RESOURCE:
             why = state.failures[-1].detail
-            log.error(
+            log.warning(
                 "probe_without_resources exchange=%s reason=%r", self._name, why, extra=SPARING
             )
         else:

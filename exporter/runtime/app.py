@@ -366,7 +366,7 @@ class App:
             lag = max(0.0, self.clock.monotonic() - due)
             self.meter.loop_lag.observe(lag)
             if lag > STALLED:
-                log.error("event_loop_stalled late_s=%.2f", lag, extra=SPARING)
+                log.warning("event_loop_stalled late_s=%.2f", lag, extra=SPARING)
             self.lateness.looped(lag)
             self.judging.sampling.lagged(lag)
 

@@ -59,10 +59,10 @@ def reserved(limit: int) -> int:
 
 
 class ClientRates:
-    """A token bucket for each client: ``rate`` a second, twice as many at once."""
+    """A token bucket for each client: ``rate`` a second, ``burst`` at once."""
 
-    def __init__(self, rate: int) -> None:
-        self._rate = TokenBucket(2 * rate, 2.0)
+    def __init__(self, rate: int, burst: int) -> None:
+        self._rate = TokenBucket(burst, burst / rate)
         self._left: OrderedDict[str, Bucket] = OrderedDict()  # the latest last
 
     def take(self, client: str, now: float) -> int:
@@ -167,9 +167,9 @@ class ConnectionLimiters:
     When there is no room, one that is idle makes it, so that nobody shuts the others out by
     connecting and saying nothing: of strangers before clients that were answered before, of who
     holds the most, one that was never answered well, the one idle for longest. One client has at
-    most ``per_client`` connections and opens ``rate`` a second; strangers leave an eighth of the
-    places to the others, and of more than 16 handshakes a quarter of the places at most is for
-    unfinished ones. ``serve`` makes what is behind each.
+    most ``per_client`` connections and opens ``rate`` a second on average; strangers leave an eighth
+    of the places to the others, and of more than 16 handshakes a quarter of the places at most is
+    for unfinished ones. ``serve`` makes what is behind each.
     """
 
     def __init__(
@@ -186,7 +186,8 @@ class ConnectionLimiters:
         self._serve = serve
         self._limit = limit
         self._per_client = per_client
-        self._rates = ClientRates(rate)
+        # Who shares the address of a client that holds all it can must still be let in.
+        self._rates = ClientRates(rate, 2 * rate + 3 * limit)
         self._head_timeout = head_timeout
         self._refused = refused
         self._expired = expired

@@ -113,7 +113,9 @@ class Server:
         self._expired: Counter = expired or _Uncounted()
         self._unauthorized: Counter = unauthorized or _Uncounted()
         self._working = 0
-        self._rates = ClientRates(self._limits.requests_per_second)
+        self._rates = ClientRates(
+            self._limits.requests_per_second, 2 * self._limits.requests_per_second
+        )
         self._stack = AsyncExitStack()
         self._limiters: ConnectionLimiters | None = None
         self.port = 0  # the bound port, once entered

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,8 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(150), pytest.mark.xdist_grou
 # 5.4 MB for tiny frames, at most 2.4 MB for any other; 22 MB for all at once.
 MORE = 20e6
 ALL_MORE = 30e6
+HEALTHY = "healthy"  # answers well throughout, a probe and a stream
+LATE = 0.05  # seconds: how late the event loop may be at the 99th percentile; `make hostile` asks
 
 
 def _config(peer: Hostile) -> str:
@@ -35,10 +39,15 @@ def _config(peer: Hostile) -> str:
         "anomaly: {enabled: false}",
         "exchanges:",
         *exchanges(peer),
+        f"- {{name: {HEALTHY}, venue: binance, symbols: [BTC-USDT], status_page: false, endpoints: "
+        f"[{{name: ping, url: 'http://127.0.0.1:{peer.ports['plain']}/{HEALTHY}'}}], "
+        f"limits: {{weight: 100000, share: 100%}}, streams: [{{channels: [trades]}}], "
+        f"stream_url: 'ws://127.0.0.1:{peer.ports['plain']}/{HEALTHY}'}}",
     ]
     return "\n".join(lines) + "\n"
 
 
+OPEN = len(STREAMS) + len(FLOODS) + 1  # streams, while the peer is calm
 # Attacks that begin together: what a group costs bounds what each of it does.
 GROUPS = (
     (*PROBES, *CERTIFIED),
@@ -51,6 +60,23 @@ def _memory(process: programs.Process, what: str) -> int:
     """Return bytes: what a process has (VmRSS), or had at most since that was forgotten (VmHWM)."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
+
+
+def _since(page: Samples, before: Samples, family: str, **labels: str) -> dict[float, float]:
+    """Return a histogram's counts since an earlier scrape, cumulative, by upper bound."""
+    found = dict[float, float]()
+    for sign, each in ((1.0, page), (-1.0, before)):
+        for sample in each.named(f"{family}_bucket"):
+            if labels.items() <= sample.labels.items():
+                bound = float(sample.labels["le"])
+                found[bound] = found.get(bound, 0.0) + sign * sample.value
+    return found
+
+
+def _percentile(counts: dict[float, float], share: float) -> float:
+    """Return the upper bound of the bucket that a share of all observations does not exceed."""
+    whole = counts[float("inf")]
+    return min(bound for bound, count in counts.items() if count >= share * whole)
 
 
 def _forget_peak(process: programs.Process) -> None:
@@ -90,10 +116,11 @@ def test_hostile_peers_cost_little_and_are_told_apart(tmp_path: Path) -> None:
 
             programs.eventually(lambda: programs.get(f"{url}/-/ready"), "ready")
             programs.eventually(
-                lambda: scrape().total("exchange_stream_connected") == len(STREAMS) + len(FLOODS),
+                lambda: scrape().total("exchange_stream_connected") == OPEN,
                 "all streams of the calm peer are connected",
             )
             time.sleep(1.0)
+            quiet = scrape()
             calm, begun, costs = _memory(exporter, "VmRSS"), time.monotonic(), {}
             for group in GROUPS:
                 before = _memory(exporter, "VmRSS")
@@ -110,6 +137,17 @@ def test_hostile_peers_cost_little_and_are_told_apart(tmp_path: Path) -> None:
             assert max(costs[group[0]] for group in GROUPS) < MORE
             assert costs["all"] < ALL_MORE
             assert page.total("exchange_exporter_task_restarts_total") == 0
+            lag = _percentile(_since(page, quiet, "exchange_exporter_event_loop_lag_seconds"), 0.99)
+            took = [
+                _since(later, earlier, "exchange_probe_duration_seconds", exchange=HEALTHY)
+                for later, earlier in ((quiet, Samples("")), (page, quiet))
+            ]
+            seen = [(each[inf], _percentile(each, 0.5), _percentile(each, 0.99)) for each in took]
+            print(f"loop late at p99 by {lag} s at most; healthy probes, calm and not: {seen}")  # noqa: T201
+            assert page.total("exchange_probe_failures_total", exchange=HEALTHY) == 0
+            assert page.total("exchange_stream_disconnects_total", exchange=HEALTHY) == 0
+            if "HOSTILE" in os.environ:
+                assert lag <= LATE
             # Who closes at once is not called at once: the wait grows to a second.
             assert peer.visits["close_flood"] < 4 * (time.monotonic() - begun) + 10
             assert exporter.end() == 0

@@ -273,7 +273,7 @@ def test_who_opens_too_many_is_told_when_to_come_back() -> None:
 
     async def main() -> None:
         limiters = _limiters(rate=2)
-        for _ in range(4):
+        for _ in range(2 * 2 + 3 * 16):
             limiters.enter("192.0.2.1")
         answer = limiters.enter("192.0.2.1")
         assert isinstance(answer, bytes)
@@ -344,7 +344,7 @@ def test_whom_an_address_belongs_to(address: str, client: str) -> None:
 
 def test_shares_are_remembered_for_a_bounded_number_of_clients() -> None:
     """Whoever was forgotten begins anew, and nobody's share is another's."""
-    rates = ClientRates(2)
+    rates = ClientRates(2, 4)
     assert [rates.take("a", 0.0) for _ in range(5)] == [0, 0, 0, 0, 1]
     for number in range(5000):
         assert rates.take(str(number), 0.0) == 0
