@@ -167,9 +167,9 @@ class ConnectionLimiters:
     When there is no room, one that is idle makes it, so that nobody shuts the others out by
     connecting and saying nothing: of strangers before clients that were answered before, of who
     holds the most, one that was never answered well, the one idle for longest. One client has at
-    most ``per_client`` connections and opens ``rate`` a second on average; strangers leave an eighth
-    of the places to the others, and of more than 16 handshakes a quarter of the places at most is
-    for unfinished ones. ``serve`` makes what is behind each.
+    most ``per_client`` connections and opens ``rate`` a second on average; strangers leave an
+    eighth of the places to the others, and of more than 16 handshakes a quarter of the places at
+    most is for unfinished ones. ``serve`` makes what is behind each.
     """
 
     def __init__(
