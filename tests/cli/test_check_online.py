@@ -59,6 +59,47 @@ def test_listed_symbols_are_good(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ]
 
 
+def test_patterns_come_to_what_is_listed_and_cost_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Series and requests of the markets that there are, what the bound left out, and no more."""
+    status, file = check(
+        tmp_path,
+        "exchanges:\n"
+        "  - {{venue: binance, rest_url: '{binance}', stream_url: '{binance_streams}',"
+        ' symbols: ["*-USDT"], symbols_limit: 50}}\n'
+        "  - {{venue: okx, rest_url: '{okx}', stream_url: '{okx_streams}', symbols_limit: 1,\n"
+        "     symbols: [{{top: 2, by: volume, quote: USDT}}]}}\n",
+    )
+    out, err = capsys.readouterr()
+    assert (status, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["binance", "2", "2"] in lines
+    assert ["okx", "2", "1"] in lines
+    (left,) = [line for line in out.splitlines() if line.startswith("left out: ")]
+    assert left.startswith("left out: okx: symbols_limit, 1, leaves out 1 more markets: ")
+    # Twenty of exchangeInfo, and nothing of volumes, every quarter of an hour.
+    assert [
+        "binance",
+        "lists",
+        "of",
+        "markets",
+        "0.0667",
+        "per",
+        "1m",
+        "1.333",
+        "per",
+        "1m",
+    ] in lines
+    now = next(line for line in lines if line[:2] == ["binance", "binance"])
+    assert main(["check", str(file)]) == 0
+    out = capsys.readouterr().out
+    most = next(line for line in map(str.split, out.splitlines()) if line[:2] == now[:2])
+    assert (now[6], most[6]) == ("6", "150")
+    assert int(now[7]) < int(most[7])
+    assert "binance: its patterns are counted as 50 markets, the most that symbols_limit" in out
+
+
 def test_unlisted_symbols_are_refused_where_they_stand(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from exporter.clock import SystemClock
 from exporter.config import ExchangeConfig
-from exporter.model import SubscriptionState
+from exporter.gates.facts import Moment, Wanted, of_exchange
+from exporter.model import Need, SubscriptionState
 from tests.runtime.running import Running, listing, running, wait_until
 
 LISTED = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT")
@@ -93,12 +95,15 @@ def test_a_list_that_lost_most_is_asked_for_again_before_it_is_believed() -> Non
 
 
 def test_the_largest_are_followed_within_the_bound_and_the_limits() -> None:
-    """What is left out is counted; what was asked is charged to the venue's budget."""
-    wanted = "{top: 3, by: volume, quote: USDT}"
+    """What is left out is counted; what was asked is charged to the venue's budget.
+
+    A gate of a market that patterns could have meant, and is not followed, has a bad fact.
+    """
+    chosen, exchange_clock = "{top: 3, by: volume, quote: USDT}", SystemClock()
     keys = f"{KEYS}, symbols_limit: 2"
 
     async def test() -> None:
-        async with running(("binance",), exchange=keys, listed=LISTED, symbols=wanted) as program:
+        async with running(("binance",), exchange=keys, listed=LISTED, symbols=chosen) as program:
             exchange = program.exchange("binance")
             assert await exchange.markets.refresh()
             desk = program.simulator.desks["binance"]
@@ -106,6 +111,13 @@ def test_the_largest_are_followed_within_the_bound_and_the_limits() -> None:
             assert asked == {"/api/v3/ticker/24hr 200"}
             minute = next(iter(exchange.probing.budgets.values()))
             assert minute.used_ratio() >= (20 + 80) / 6000
+            wanted = Wanted(needs=frozenset([Need.FEED]), symbols=frozenset(), clock_offset=1.0)
+            now = Moment(exchange_clock.wall(), exchange_clock.monotonic())
+            names = frozenset(["GONE-USDT", "BTC-EUR"])
+            facts = list(of_exchange(exchange, replace(wanted, symbols=names), now))
+            assert [(fact.where, fact.good, fact.why) for fact in facts] == [
+                ("binance GONE-USDT", False, "not among the markets that are followed")
+            ]
             page = await program.metrics()
             for choice, count in (("followed", 2), ("left_out", 1)):
                 assert page[f'exchange_markets{{exchange="binance",choice="{choice}"}}'] == count
