@@ -16,7 +16,8 @@ from exporter.model import Depth, Side, Trade
 from tests.conftest import SHARED
 from tests.recordings.record import HERE
 
-# ccxt's class, where it reads the same protocol: it has left Kraken's first one.
+# ccxt's class, where it reads the same protocol: it has left Kraken's first one, and asks Upbit for
+# the long form.
 KINDS = {
     "binance": "binance",
     "binance_coinm": "binancecoinm",
@@ -28,6 +29,9 @@ KINDS = {
     "kraken": "kraken",
     "kucoin": "kucoin",
     "okx": "okx",
+    "gemini": "gemini",
+    "htx": "htx",
+    "kraken_futures": "krakenfutures",
 }
 # Whose books ccxt makes of the frames alone, or of the REST answer that is in the recording.
 BOOKS = ("binance", "binance_coinm", "binance_us", "bybit", "coinbase", "kraken", "okx")
@@ -41,6 +45,9 @@ _REAL = {  # recorded at the venues themselves, without the REST answers that bo
     "bitstamp": "bitstamp/ws.txt",
     "coinbase": "coinbase/ws.txt",
     "kucoin": "kucoin/ws.txt",
+    "gemini": "gemini/ws.txt",
+    "htx": "htx/ws.txt",
+    "kraken_futures": "kraken_futures/ws.txt",
 }
 
 
@@ -70,8 +77,8 @@ class Ours:
 def tasks() -> Iterator[Task]:
     """Yield what is compared: every clone's recordings, and real traffic where it is at hand."""
     for venue in KINDS:
-        yield Task(venue=venue, file=HERE / f"{venue}.txt", most=_BEFORE_GAPS,
-                   books=venue in BOOKS)  # fmt: skip
+        if (file := HERE / f"{venue}.txt").exists():
+            yield Task(venue=venue, file=file, most=_BEFORE_GAPS, books=venue in BOOKS)
     for venue, path in _REAL.items():
         file = SHARED / "recordings" / path
         if file.exists():
@@ -81,6 +88,7 @@ def tasks() -> Iterator[Task]:
 def ours(task: Task) -> Ours:
     """Read a recording with our venue file, books by its own rules."""
     venue, found, count = venues.load(task.venue), Ours(), 0
+    parse = venue.reader()
     syncs: dict[str, BookSync] = {}
     for item in read(task.file.read_bytes().splitlines()):
         if isinstance(item, Answered):
@@ -93,7 +101,7 @@ def ours(task: Task) -> Ours:
         if count == task.most:
             break
         count += 1
-        for event in venue.parse(item.frame):
+        for event in parse(item.frame):
             # ccxt leaves out the trade before the subscription, which Coinbase repeats.
             if isinstance(event, Trade) and event.label != "last_match":
                 side = "buy" if event.side is Side.BUY else "sell"
@@ -110,12 +118,16 @@ def ours(task: Task) -> Ours:
     return found
 
 
+def _place(row: list[Any]) -> list[Any]:
+    return [*row[1:], row[0] or 0]
+
+
 def compare(mine: Ours, theirs: dict[str, Any], *, books: bool) -> str:
     """Return what differs first, or an empty text."""
     if theirs["failed"]:
         return f"ccxt: {theirs['failed'][0]}"
     # ccxt keeps trades by market, we by frame.
-    sides = [sorted(trades, key=lambda row: row[1:]) for trades in (mine.trades, theirs["trades"])]
+    sides = [sorted(trades, key=_place) for trades in (mine.trades, theirs["trades"])]
     if not sides[0]:
         return "no trade was read"
     if len(sides[0]) != len(sides[1]):

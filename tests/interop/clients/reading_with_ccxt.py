@@ -6,7 +6,9 @@ books that it made of each as one line of JSON.
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import gzip
 import json
 import sys
 from collections.abc import Iterator
@@ -47,7 +49,15 @@ def lines(file: Path) -> Iterator[tuple[str, str, str]]:
         elif " -> " in head:
             yield "answer", head.partition(" -> ")[0], text
         elif " <- " not in head:
-            yield "frame", head, text
+            yield "frame", head, _plain(text)
+
+
+def _plain(text: str) -> str:
+    """Return a frame's text: a binary one is written as a literal, and may be compressed."""
+    if not text.startswith(("b'", 'b"')):
+        return text
+    raw: bytes = ast.literal_eval(text)
+    return (gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw).decode()
 
 
 def rows(side: Any) -> list[list[float]]:
