@@ -17,7 +17,7 @@ from exporter.decoding import DOUBTFUL, ParseError, json_path, json_value, unrea
 from exporter.model import Ack, Channel, Control, Event
 from exporter.venues.definition.conditions import Condition, conditions, hold, listed
 from exporter.venues.definition.paths import Leaf, Missing, Tree, take_all
-from exporter.venues.definition.readers import READERS, SCALAR, Make, Reader, bare
+from exporter.venues.definition.readers import READERS, SCALAR, Make, Reader, Single, bare
 from exporter.venues.definition.requests import PLACE, fill, frame_text
 from exporter.venues.definition.shape import (
     AnswerShape,
@@ -50,6 +50,7 @@ class _FrameRows(NamedTuple):
     many: bool
     backwards: bool
     make: Make
+    single: Single | None = None  # instead, where the row is one object within the frame
 
 
 class ContradictionError(ValueError):
@@ -161,7 +162,9 @@ def _enveloped(name: str, envelope: Tree, kinds: Sequence[_FrameKind], control: 
                 read = known.get(values) or choose(values)
                 if read is None:
                     return control(frame)
-                at, decoded, many, backwards, make = read
+                at, decoded, many, backwards, make, single = read
+                if single is not None:
+                    return single(outside, decoded(at(outside)))  # type: ignore[misc]  # it has one
                 found = decoded(frame if at is None else at(outside))
                 if not many:
                     return make(outside, (found,), frame)
@@ -187,6 +190,7 @@ def _rows(reader: Reader, envelope: Tree) -> _FrameRows:
         many,
         many and shape.newest_first,
         reader.bind(),
+        None if shape.row is None else reader.single(),
     )
 
 
@@ -195,7 +199,7 @@ def _together(several: Sequence[_FrameRows]) -> _FrameRows:
 
     def make(outside: Any, rows: Sequence[Any], frame: bytes) -> tuple[Event, ...]:
         events: list[Event] = []
-        for at, decoded, many, backwards, each in several:
+        for at, decoded, many, backwards, each, _ in several:
             found = decoded(frame if at is None else at(outside))
             if backwards:
                 found.reverse()

@@ -22,6 +22,8 @@ from exporter.venues.definition.shape import ChannelShape, FrameShape
 Make: TypeAlias = Callable[[Any, Sequence[Any], bytes], tuple[Event, ...]]
 """Makes events of a frame's envelope, its decoded rows, and the frame itself."""
 
+Single: TypeAlias = Callable[[Any, Any], tuple[Event, ...]]
+
 SCALAR = str | int | float | bool | None
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _MOST_NAMES = 20_000  # symbols that are remembered; no venue lists so many
@@ -163,10 +165,14 @@ class Common:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A reader that was begun: its fields, and what makes it once the envelope is known."""
+    """A reader that was begun: its fields, and what makes it once the envelope is known.
+
+    ``single`` makes what reads the envelope and its only row, where that is quicker.
+    """
 
     source: Source
     bind: Callable[[], Make]
+    single: Callable[[], Single | None] = lambda: None
 
 
 def trades(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -> Reader:
@@ -233,7 +239,26 @@ def trades(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
 
         return unusual if signed or number_at is not None or per is None else usual
 
-    return Reader(source, bind)
+    def single() -> Single | None:
+        symbol_at, per = common.symbol_at(), common.per_second
+        if signed or source.from_envelope("sequence") is not None or per is None:
+            return None
+        get, side_of = source.fields.getter(), sides(shape.side)
+        names, snapshot = common.names, shape.snapshot
+
+        def one(outside: Any, row: Any) -> tuple[Event, ...]:
+            text, time, price, size, side, number = get(row)
+            symbol, topic = names[text if symbol_at is None else symbol_at(outside)]
+            return (
+                Trade(
+                    label, topic, symbol, time / per, price, size, side_of[side], number, None,
+                    snapshot,
+                ),
+            )  # fmt: skip
+
+        return one
+
+    return Reader(source, bind, single)
 
 
 def quotes(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -> Reader:
