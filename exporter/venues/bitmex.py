@@ -172,7 +172,7 @@ def _candle(label: str, row: _BitmexCandle) -> Event:
     if end is None or row.close is None:
         return Control(label, data=True)
     topic = f"tradeBin1m:{row.symbol}"
-    return Kline(label, topic, row.symbol, end, end - _MINUTE, row.close, closed=True)
+    return Kline(label, topic, row.symbol, None, end - _MINUTE, row.close, closed=True)
 
 
 def _reply(row: _BitmexFrame) -> Ack | Control:
@@ -352,7 +352,7 @@ VENUE = Venue(
         Channel.TRADES: "timestamp of the trade (ms)",
         Channel.QUOTES: "timestamp of the quote (ms)",
         Channel.BOOK: "timestamp of the newest row (ms), sent since 2022",
-        Channel.KLINES: "timestamp, the candle's end (ms)",
+        Channel.KLINES: "none is sent beside the candle's end",
     },
     source="bitmex.com/app/wsAPI as clients show it, and its announcements, read 2026-11",
     facts=(

@@ -144,9 +144,16 @@ def _events(row: _AdvancedFrame) -> tuple[Event, ...]:
     raise ParseError(f"the channel {row.channel[:40]!r}")
 
 
+def _whole(event: _AdvancedEvent) -> bool:
+    """Whether it repeats what was before; one that does not say is no use."""
+    if event.type not in ("snapshot", "update"):
+        raise ParseError(f"the type {event.type[:20]!r}")
+    return event.type == "snapshot"
+
+
 def _trades(row: _AdvancedFrame) -> Iterator[Trade]:
     for event in row.events:
-        snapshot = event.type == "snapshot"
+        snapshot = _whole(event)
         for one in reversed(event.trades):  # newest first
             yield Trade(
                 "market_trades",
@@ -184,13 +191,14 @@ def _depths(row: _AdvancedFrame) -> Iterator[Depth]:
     for event in row.events:
         if not event.product_id:
             raise ParseError("a book without a product")
+        whole = _whole(event)
         yield Depth(
-            f"l2_data.{'snapshot' if event.type == 'snapshot' else 'update'}",
+            f"l2_data.{'snapshot' if whole else 'update'}",
             f"level2:{event.product_id}",
             event.product_id,
             known(row.timestamp),
             (event.updates,),
-            event.type == "snapshot",
+            whole,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -13,14 +13,20 @@ from exporter.model import Ack, Answer, Channel, Control, Depth, Event, Kline, Q
 from tests.venues.recorded import bodies, frames
 
 
+def agreed(venue: Venue) -> Callable[[bytes], tuple[Event, ...]]:
+    """Return the reader of plain frames of a connection that has agreed to all."""
+    if venue.begin is None:
+        return venue.parse
+    parse = venue.begin()
+    for one in frames(venue.name):
+        if b"subscribed" in one:
+            parse(one)
+    return parse
+
+
 def read(venue: Venue, frame: bytes) -> tuple[Event, ...]:
     """Read one message as it comes from the socket, on a connection that has agreed to all."""
-    parse = venue.reader()
-    if venue.begin is not None:
-        for one in frames(venue.name):
-            if b"subscribed" in one:
-                parse(one)
-    return parse(frame)
+    return agreed(venue)(venue.decode(frame) if venue.decode else frame)
 
 
 def recorded_events(venue: Venue) -> Iterator[Event]:
