@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.anomaly.incidents import ROWS, VERDICTS, IncidentRule, IncidentTracker, fade
@@ -47,6 +47,9 @@ def test_what_is_told_alternates(ticks: list[tuple[float | None, float]]) -> Non
 
 
 @given(_ticks)
+# One that began within the cooldown, was not told, and outlasted a gap: 0.8 is no breach.
+@example([(OPEN, 1), (OPEN, 2), (None, 1), (None, 199), (None, 400), (OPEN, 1), (OPEN, 2),
+          (None, 198), (BETWEEN, 400)])  # fmt: skip
 def test_no_incident_opens_without_a_breach_that_lasted(
     ticks: list[tuple[float | None, float]],
 ) -> None:
