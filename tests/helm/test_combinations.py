@@ -160,6 +160,17 @@ INGRESS: Final = {"ingress": {"enabled": True, "hosts": [{"host": "a.example.com
             "relay.extraVolumes: found a second volume called a",
         ),
         (
+            {"persistence": {"enabled": True, "mountPath": "/tmp/"}},
+            "persistence.mountPath: found a second mount at /tmp",
+        ),
+        (
+            {
+                "relay": TOLD
+                | {"extraVolumeMounts": [{"name": "a", "mountPath": "/var/lib/exchange-exporter"}]}
+            },
+            "relay.a.mountPath: found a second mount at /var/lib/exchange-exporter",
+        ),
+        (
             {"site": "tokyo", "config": PUSHING | {"alerting": {"site": "osaka"}}},
             "config.alerting.site: found osaka, expected tokyo as in site",
         ),
@@ -423,7 +434,16 @@ def test_what_is_pushed_has_the_labels_of_the_target() -> None:
 
 @pytest.mark.parametrize(
     ("size", "words"),
-    [("1Ki", ""), ("2E", ""), ("1.5Gi", ""), ("1ki", "pattern"), ("1K", "pattern")],
+    [
+        ("0", "pattern"),
+        ("0.0Gi", "pattern"),
+        ("0.5Gi", ""),
+        ("1Ki", ""),
+        ("2E", ""),
+        ("1.5Gi", ""),
+        ("1ki", "pattern"),
+        ("1K", "pattern"),
+    ],
 )
 def test_every_size_that_the_cluster_takes(size: str, words: str) -> None:
     """And no other: Kubernetes writes a thousand as k, 1024 as Ki."""

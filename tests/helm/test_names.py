@@ -114,6 +114,43 @@ def test_every_tag(image: dict[str, str], version: str, reference: str) -> None:
     assert workload["spec"]["template"]["spec"]["containers"][0]["image"].endswith(reference)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"image": {"tag": "v1+build"}},
+        {"image": {"tag": "-v1"}},
+        {"image": {"repository": "Own/Exporter"}},
+        {"serviceAccount": {"name": "Exporter"}},
+        {"namespaceOverride": "my_ns"},
+        {"serviceMonitor": {"namespace": "Monitoring"}},
+        {"networkPolicy": {"monitoringNamespaceName": "-a"}},
+        {"persistence": {"accessModes": ["RWX"]}},
+    ],
+)
+def test_names_that_the_cluster_refuses(values: dict[str, Any]) -> None:
+    """What no cluster takes as a name, a tag or a mode is refused before it gets there."""
+    with pytest.raises(RefusedError, match=r"does not match pattern|must be one of"):
+        manifests(values)
+
+
+def test_a_registry_may_end_in_a_slash() -> None:
+    """The path has one slash before it, whichever of the two registries is taken."""
+    for values in (
+        {"global": {"imageRegistry": "reg.example.com/"}},
+        {"image": {"registry": "reg.example.com/"}},
+    ):
+        for _, spec in pods(manifests(values)):
+            [container] = spec["containers"]
+            assert container["image"].startswith("reg.example.com/exchange-exporter/exchange")
+
+
+def test_hosts_are_written_in_small_letters() -> None:
+    """A host's capitals mean nothing, and the cluster refuses them."""
+    ingress = {"enabled": True, "hosts": [{"host": "Exchanges.Example.com"}]}
+    [rule] = one(manifests({"ingress": ingress}), "Ingress")["spec"]["rules"]
+    assert rule["host"] == "exchanges.example.com"
+
+
 def test_large_numbers_stay_numbers() -> None:
     """A million is not 1e+06, wherever a value may be that large."""
     uid = 1_000_660_000

@@ -98,7 +98,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 
 {{/* registry/repository:tag, or @digest. dict root, image, tag (taken where the image has none). */}}
 {{- define "exchange-exporter.image" -}}
-{{- $registry := default .image.registry .root.Values.global.imageRegistry -}}
+{{- $registry := default .image.registry .root.Values.global.imageRegistry | trimSuffix "/" -}}
 {{- $path := ternary (printf "%s/%s" $registry .image.repository) .image.repository (ne $registry "") -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" $path .image.digest -}}

@@ -102,6 +102,17 @@ mends it. */}}
 {{- $names = append $names .name -}}
 {{- end -}}
 {{- end -}}
+{{- $store := ternary "/var/lib/exchange-exporter" (ternary (default "" $v.persistence.mountPath) "" $v.persistence.enabled) (eq $path "relay.") -}}
+{{- $folders := list "/tmp" "/etc/exchange-exporter/config" "/etc/exchange-exporter/venues" "/etc/exchange-exporter/web" "/etc/exchange-exporter/token" -}}
+{{- range concat (list (dict "key" "persistence" "mountPath" $store)) (default list $part.extraConfigmapMounts) (default list $part.extraSecretMounts) (default list $part.extraVolumeMounts) -}}
+{{- $folder := trimSuffix "/" .mountPath -}}
+{{- if has $folder $folders -}}
+{{- fail (printf "%s%s.mountPath: found a second mount at %s, expected a path of its own: the cluster refuses the pod" $path (default .name .key) $folder) -}}
+{{- end -}}
+{{- if $folder -}}
+{{- $folders = append $folders $folder -}}
+{{- end -}}
+{{- end -}}
 {{- $reloader := default dict $part.configReloader -}}
 {{- if $reloader.enabled -}}
 {{- if lt (include "exchange-exporter.milliseconds" $reloader.watchInterval | int) 100 -}}

@@ -60,7 +60,7 @@ volumeClaimTemplates:
       {{- end }}
     spec:
       accessModes:
-        {{- toYaml .v.persistence.accessModes | nindent 8 }}
+        {{- default (list "ReadWriteOnce") .v.persistence.accessModes | toYaml | nindent 8 }}
       {{- with .v.persistence.storageClassName }}
       {{- /* "-" is no class at all: claims wait for a volume that someone made for them. */}}
       storageClassName: {{ ternary "" . (eq . "-") | quote }}
