@@ -24,7 +24,7 @@ class IncidentRule:
     open: float = 1.0
     close: float = 0.7  # the lower threshold: between the two nothing changes
     critical: float = 1.4  # the score that makes an incident critical at once ...
-    critical_after: float = 600.0  # ... and the duration after which any breach does
+    critical_after: float = 600.0  # ... and the duration that makes any incident critical
     hold: float = 2.0  # a breach must last this long before it opens an incident
     clear: float = 60.0  # calm must last this long before it closes one
     cooldown: float = 300.0  # a new breach so soon after belongs to the incident before: no verdict
@@ -112,8 +112,7 @@ def _worsened(
 ) -> tuple[IncidentState, Change | None]:
     if state.severity is Severity.CRITICAL:
         return state, None
-    lasting = score >= rule.open and now - state.breached >= rule.critical_after
-    if score < rule.critical and not lasting:
+    if score < rule.critical and now - state.breached < rule.critical_after:
         return state, None
     change = Change.WORSENED if state.told else Change.OPENED
     return replace(state, severity=Severity.CRITICAL, told=True), change
