@@ -22,6 +22,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
+from exporter.relay import write_ahead
 from exporter.relay.recovery import Recovered, recover
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ _BATCH_TIME: Final = 0.03  # seconds of jobs before their commit
 _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", "temp_store=MEMORY")
 _KEPT: Final = 3  # damaged files: a crash loop makes no pile of them
 _SUFFIXES: Final = ("-wal", "-shm", "")
+_PAGE_SIZES: Final = frozenset(1 << bits for bits in range(9, 17))
 _BUSY: Final = 5.0  # seconds to wait for another process, which writes a row now and then
 
 
@@ -71,6 +73,14 @@ def _set_aside(path: Path) -> Path:
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
     return aside
+
+
+def _page_size(path: Path) -> int:
+    """Return the bytes of a page, by the head of a file; SQLite's usual where that has none."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(18)[16:18], "big")
+    size = 65536 if size == 1 else size
+    return size if size in _PAGE_SIZES else 4096
 
 
 class Disk(Protocol):
@@ -133,6 +143,7 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         try:
+            self._mend_log()
             try:
                 return self._begun()
             except sqlite3.DatabaseError as error:
@@ -141,6 +152,21 @@ class Store:
                 return self._recovered(_set_aside(self._path), error)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path}: {error}") from error
+
+    def _mend_log(self) -> None:
+        """Have SQLite read all of a log in which a bit is wrong, and not only what is before it."""
+        log_file = self._path.with_name(self._path.name + "-wal")
+        if not log_file.exists() or not self._path.exists():
+            return
+        kept = self._path.with_name(self._path.name + ".damaged-wal")
+        found = write_ahead.mend(log_file, _page_size(self._path), lambda: kept)
+        if found is not None:
+            log.error(
+                "spool_log_damaged path=%s frames=%d wrong=%d kept=%s remedy=%r",
+                log_file, found.frames, found.wrong, found.kept,
+                "none is needed, the rest of it was read" if found.kept
+                else "none is needed, its last transaction was cut off by a kill or is lost",
+            )  # fmt: skip
 
     def _recovered(self, aside: Path, error: Exception) -> sqlite3.Connection:
         """Begin a fresh file with what can be read of the damaged one."""
