@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from exporter.model import Notification
+from exporter.model import Level, Notification, Occasion
 from exporter.relay.incident import Incident
+from exporter.relay.outbox import DeliveryState
+from exporter.relay.suppression import Suppression
 
 _STRIDES: Final = 40  # doublings of the step over rows that cannot be read
 _DOCUMENTS: Final[Mapping[tuple[str, str], Any]] = {
@@ -24,6 +26,14 @@ _DOCUMENTS: Final[Mapping[tuple[str, str], Any]] = {
     ("deliveries", "note"): Notification,
     ("triage", "answer"): dict[str, str],
 }
+_WORDS: Final[Mapping[tuple[str, str], Callable[[str], object]]] = {
+    ("deliveries", "state"): DeliveryState,
+    ("deliveries", "occasion"): Occasion,
+    ("held", "occasion"): Occasion,
+    ("held", "level"): Level,
+    ("held", "reason"): Suppression,
+}
+_UNREADABLE: Final = (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError)
 _OPEN: Final = "state IN ('waiting', 'sending')"
 
 
@@ -37,6 +47,28 @@ class Recovered:
     rows: int
     waiting: int
     lost: int | None
+
+
+def unreadable(spool: sqlite3.Connection) -> str | None:
+    """Name the first row that cannot be read: a wrong bit in a text leaves the pages sound."""
+    for table, key in _tables(spool):
+        last = None
+        try:
+            for row in spool.execute(f"SELECT * FROM {table} ORDER BY {key}"):  # noqa: S608
+                last = row[0]
+                _decode(table, dict(row))
+        except _UNREADABLE as error:
+            return f"{table}, at or after {last!r}: {error}"
+    return None
+
+
+def _decode(table: str, values: Mapping[str, Any]) -> None:
+    """Read the documents and words of a row. Raises msgspec's errors, ValueError, TypeError."""
+    for name, value in values.items():
+        if (kind := _DOCUMENTS.get((table, name))) is not None:
+            msgspec.json.decode(value, type=kind)
+        if (words := _WORDS.get((table, name))) is not None:
+            words(value)
 
 
 def recover(damaged: Path, fresh: sqlite3.Connection) -> Recovered:
@@ -127,10 +159,8 @@ def _rows(
 def _copy(fresh: sqlite3.Connection, table: str, row: sqlite3.Row, known: set[str]) -> bool:
     """Write a row where it is one of ours; return whether it was."""
     values = {name: row[name] for name in row.keys() if name in known}  # noqa: SIM118 - a Row
-    with contextlib.suppress(sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError):
-        for name in values:
-            if (kind := _DOCUMENTS.get((table, name))) is not None:
-                msgspec.json.decode(values[name], type=kind)
+    with contextlib.suppress(*_UNREADABLE):
+        _decode(table, values)
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         insert = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - our own names
         fresh.execute(insert, list(values.values()))

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from exporter.relay import write_ahead
-from exporter.relay.recovery import Recovered, recover
+from exporter.relay.recovery import Recovered, recover, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -188,10 +188,13 @@ class Store:
     def _begun(self) -> sqlite3.Connection:
         connection = connect(self._path, size=self._size)
         try:
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            # The quick one does not see a row that its index does not lead to.
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
             if found != "ok":
                 raise DamagedStoreError(found)
             self._begin(connection)
+            if (wrong := unreadable(connection)) is not None:
+                raise DamagedStoreError(wrong)
         except BaseException:
             connection.close()
             raise

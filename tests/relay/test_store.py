@@ -280,7 +280,7 @@ def _spool(file: Path, count: int) -> None:
             db.execute(
                 "INSERT INTO deliveries (receiver, target, incident, occasion, key, note, part,"
                 " lead, state, due, received, created) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-                ("a", "b", f"i{number}", "opened", f"k{number}", note, 0, 1, state, 1, 1, 1),
+                ("a", "b", f"i{number}", "firing", f"k{number}", note, 0, 1, state, 1, 1, 1),
             )
             db.execute(
                 "INSERT INTO told (incident, receiver, at) VALUES (?, ?, ?)", (f"i{number}", "a", 1)
@@ -325,6 +325,37 @@ def test_what_can_be_read_of_a_damaged_spool_goes_on(
         assert len(kept) == 0 or len(kept) >= len(waiting) - 60, number
     assert damaged > 5
     assert sum("lost=0" in record.getMessage() for record in caplog.records) > 3
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"waiting", b"waitinf"),
+        (b"i7firing", b"i7firinw"),
+        (b"i7firing", b"\xe97firing"),
+        (b'"critical"', b'"crit\xe9cal"'),
+        (b'"texts"', b'"textr"'),
+        (b'{"occasion"', b'["occasion"'),
+    ],
+)
+def test_a_wrong_bit_in_a_row_costs_that_row(tmp_path: Path, written: bytes, read: bytes) -> None:
+    """The relay starts, all other messages go on, and the one is counted."""
+    file = tmp_path / "s.db"
+    _spool(file, 20)
+    raw, waiting = file.read_bytes(), _incidents(file)
+    assert written in raw
+    file.write_bytes(raw.replace(written, read, 1))
+
+    async def story() -> Recovered | None:
+        async with Store(file, outbox.begin, size=1 << 24, waiting=3) as store:
+            return store.recovered
+
+    found = asyncio.run(story())
+    assert found is not None
+    kept = _incidents(file)
+    assert kept <= waiting
+    assert len(kept) + (found.lost or 0) == len(waiting)
+    assert len(kept) >= len(waiting) - 1
 
 
 def test_a_crash_loop_keeps_three_damaged_spools(tmp_path: Path) -> None:
