@@ -217,3 +217,26 @@ def test_a_recording_of_a_defined_venue_is_recognised(tmp_path: Path) -> None:
     assert summarise(file, own=own)["sequence"]["trades"]["gaps"] == 1
     (seen,) = replay.play(file, own=own).figures()["subscriptions"]
     assert (seen["exchange"], seen["gaps"], seen["missed"]) == ("acme", 1, 2)
+
+
+def test_numbers_of_a_connection_are_summed_up(tmp_path: Path) -> None:
+    """Bitfinex's run over all channels: each hole counts once, whatever it swallowed."""
+    lines = [
+        "wss://api.bitfinex.com/ws/2 <-> 1618665870.0",
+        '1618665870.1: {"event":"info","version":2,"platform":{"status":1}}',
+        '1618665870.2: {"event":"subscribed","channel":"trades","chanId":7,"symbol":"tBTCUSD"}',
+        "1618665870.3: [7,[[1,1618665870435,-2.5,60000],[0,1618665870400,1,59999]],1]",
+        '1618665870.5: [7,"te",[2,1618665870535,0.5,60001],2]',
+        '1618665870.5: [7,"tu",[2,1618665870535,0.5,60001],3]',
+        '1618665870.7: [7,"te",[4,1618665870635,0.25,60002],6]',
+    ]
+    file = tmp_path / "bitfinex.txt"
+    file.write_text("\n".join(lines) + "\n")
+    found = summarise(file)
+    assert found["data_messages"] == {"te": 2, "trades": 1, "tu": 1}
+    assert found["meta_messages"] == {"info": 1, "subscribed": 1}
+    assert (found["trades"], found["snapshot_trades"]) == ({"tBTCUSD": 2}, {"tBTCUSD": 2})
+    assert found["lines"]["undecodable"] == 0
+    assert found["sequence"]["connection"] == {
+        "pairs": 3, "gaps": 1, "backward": 0, "gap_streams": {"connection": 1}
+    }  # fmt: skip

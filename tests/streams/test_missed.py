@@ -168,7 +168,7 @@ def connection(venue: str, wanted: Sequence[Subscription], heard: Heard) -> Stre
         own, topics, now=0.0, timing=Timing(), stale_after=lambda topic: None, blamed=set()
     )
     made = StreamConnection(
-        venue, ScriptedSocket(FakeClock()), session, parse=own.parse, subscriptions=wanted,
+        venue, ScriptedSocket(FakeClock()), session, parse=own.reader(), subscriptions=wanted,
         clock=FakeClock(), meter=heard.listener, opened=0.0, url="ws://x",
     )  # fmt: skip
     made.route(lambda topic: lambda event, received: None)
@@ -226,6 +226,23 @@ def test_a_bad_time_costs_an_update_nothing() -> None:
 def test_dropped_frames_are_laid_to_everyone() -> None:
     """Nobody knows what stood in them."""
     assert missed("kraken", (Channel.BOOK,), b"") == {"book:BTC/USD", "book:ETH/USD"}
+
+
+def test_a_hole_in_a_connection_s_numbers_is_laid_to_everyone() -> None:
+    """Its frames are numbered whatever they hold, so nobody knows whose the missing ones were."""
+    venue, heard = venues.load("coinbase_advanced"), Heard()
+    wanted = [subscription(venue.name, Channel.BOOK, f"{one}-USD") for one in ("BTC", "ETH")]
+    frame = b'{"channel":"heartbeats","sequence_num":%d,"events":[]}'
+
+    async def main() -> None:
+        link = connection(venue.name, wanted, heard)
+        for number in (0, 1, 2):
+            link._begin([(1.5e9, frame % number)])
+        assert heard.missed == []
+        link._begin([(1.5e9, frame % 5)])
+
+    run_virtual(main())
+    assert [set(topics) for topics in heard.missed] == [{one.topic for one in wanted}]
 
 
 @pytest.mark.parametrize("name", venues.names())
