@@ -22,6 +22,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import CloseCode, Opcode
 
 _PIECE: Final = 64 << 10  # bytes inflated at once
+_LARGE: Final = 1 << 20  # bytes of a message after which it is seen first whether it fits
 _TAIL: Final = b"\x00\x00\xff\xff"  # which the sender of a compressed message leaves out
 _STREAMS: Final = 1000  # DEFLATE streams of one message, two bytes each at least
 _SPARE: Final = 64 << 10  # compressed bytes of a message beyond twice its bound
@@ -111,6 +112,7 @@ class MessageAssembler:
             raise MessageError(CloseCode.MESSAGE_TOO_BIG, f"{self._taken} compressed bytes")
         if final:
             data += _TAIL
+        looked = False
         try:
             while True:
                 if self._inflater.eof:
@@ -125,8 +127,23 @@ class MessageAssembler:
                 if not data and len(piece) < most:
                     return piece
                 self._whole += self._fitting(piece)
+                if not looked and len(self._whole) > _LARGE:
+                    looked = True
+                    self._look_ahead(data)
         except zlib.error as error:
             raise MessageError(CloseCode.PROTOCOL_ERROR, "decompression failed") from error
+
+    def _look_ahead(self, data: bytes) -> None:
+        """Inflate what is left of a frame once without keeping it. Raises MessageError, zlib.error.
+
+        What goes beyond the bound is refused before it takes that much memory.
+        """
+        inflater, room = self._inflater.copy(), self._limit - len(self._whole)
+        while data and not inflater.eof:
+            room -= len(inflater.decompress(data, _PIECE))
+            data = inflater.unconsumed_tail
+            if room < 0:
+                raise MessageError(CloseCode.MESSAGE_TOO_BIG, f"more than {self._limit} bytes")
 
     def _next_stream(self) -> None:
         self._streams += 1

@@ -160,11 +160,33 @@ def test_tiny_fragments_cost_no_more_than_their_bytes(size: int) -> None:
     assert peak < 3 * 10_000 * size + 10_000
 
 
-def test_a_bomb_costs_no_more_than_the_bound() -> None:
-    """64 MiB of nothing are given up at the bound, and what was inflated is let go of."""
+@pytest.mark.parametrize("size", [8 * LIMIT - 1, 8 * LIMIT, 8 * LIMIT + 1])
+def test_a_large_message_that_fits_is_read_whole(size: int) -> None:
+    """Looked through beforehand, and then kept; a byte more than the bound is too much."""
+    packer = zlib.compressobj(wbits=-15)
+    text = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+    packed = (packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    messages, head = _messages(8 * LIMIT), TEXT | COMPRESSED
+    if size > 8 * LIMIT:
+        with pytest.raises(MessageError):
+            messages.add(head | FINAL, packed)
+        return
+    assert messages.add(head | FINAL, packed) == text
+    packed = (packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    half = len(packed) // 2
+    assert messages.add(head, packed[:half]) is None
+    assert messages.add(FINAL | MORE, packed[half:]) == text
+
+
+@pytest.mark.parametrize("limit", [LIMIT, 16 * LIMIT])
+def test_a_bomb_costs_no_more_than_the_bound(limit: int) -> None:
+    """64 MiB of nothing are given up at the bound, and what was inflated is let go of.
+
+    Where the bound is large it is found out before that much is kept.
+    """
     packer = zlib.compressobj(9, wbits=-15)
     bomb = packer.compress(bytes(64 << 20)) + packer.flush(zlib.Z_SYNC_FLUSH)
-    messages = _messages()
+    messages = _messages(limit)
     tracemalloc.start()
     try:
         with pytest.raises(MessageError):
