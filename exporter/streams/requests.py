@@ -21,6 +21,12 @@ _FORGOTTEN = 6.0  # ack timeouts after which a request is not remembered for a l
 _SLOWEST = 60.0  # seconds, the most that a venue teaches us to wait for its answers
 _UNDER_WAY = (SubscriptionState.REQUESTED, SubscriptionState.LIVE)
 _ALREADY = re.compile(r"already subscribed", re.IGNORECASE)
+# Words for having been asked too often: Bybit's 10006, Kraken, KuCoin, OKX's 60014.
+_LIMITED = re.compile(
+    r"too (many (visits|requests)|frequent)|(rate|request) limit|(msg|message) rate|throttl",
+    re.IGNORECASE,
+)
+_PAUSE, _LONGEST_PAUSE = 2.0, 30.0  # seconds without requests after such a refusal, doubling
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,7 @@ class Requests:
         self._number = 0
         # Where nothing tells which request an answer is for, only one may wait for its answer.
         self._in_turn = not venue.answers_numbered
+        self._held, self._pauses = 0.0, 0  # until when nothing is asked, and how often in a row
         self.served = False  # whether the venue has agreed to anything on this connection
         self.enqueue([topic for topic in watched if topic not in blamed], join=True)
         for topic in watched:
@@ -152,7 +159,7 @@ class Requests:
 
     def next_frame(self, now: float) -> str | None:
         """Take the next request of the queue; None: there is none, or it must wait."""
-        if not self._queue or not self.free:
+        if not self._queue or not self.free or now < self._held:
             return None
         request, venue = self._queue.popleft(), self._venue
         self._number += 1
@@ -243,6 +250,8 @@ class Requests:
         if request is not None:  # a venue that is slow is given more time
             self._patience = max(self._patience, min(2.0 * (now - request.sent), _SLOWEST))
         topics = tuple(topic for topic in ack.topics if topic in self._watched)
+        if not ack.ok and _LIMITED.search(ack.reason):
+            return self._limited(ack, request, topics, now)
         if ack.ok or _ALREADY.search(ack.reason):
             self._agreed(ack, request, topics)
             return []
@@ -265,6 +274,42 @@ class Requests:
         if request.join:
             self._agree(request.topics)
         self._drop(request)
+
+    def _limited(
+        self, ack: Ack, request: _Request | None, topics: tuple[str, ...], now: float
+    ) -> list[Refusal]:
+        """Take a refusal for asking too often: it says nothing of any topic.
+
+        What it is about is asked for again as it was, after a pause that grows.
+        """
+        if now >= self._held:  # else it is about what was asked before the pause
+            pause = min(_PAUSE * 2.0 ** min(self._pauses, 16), _LONGEST_PAUSE)
+            self._held, self._pauses = now + pause, self._pauses + 1
+        pending = [each for each in self._asked.values() if not each.late]
+        if topics:
+            self._ask_with([t for t in topics if self._settle(t, request) is not False])
+        elif request is None and len(pending) != 1:
+            for each in pending:  # it may be about any of them: who is not served is asked again
+                each.doubted = True
+        elif not (request := request or pending[0]).late:
+            self._drop(request)
+            self._queue.appendleft(_Request(request.topics, request.join))
+        return [RequestRefused(ack.reason)]
+
+    def _ask_with(self, topics: Sequence[str]) -> None:
+        """Ask for topics again, in the next request if they fit in: a refusal may name each."""
+        first, venue = self._queue[0] if self._queue else None, self._venue
+        for topic in topics:
+            if (
+                first is not None
+                and first.join
+                and len(first.topics) < venue.topics_per_request
+                and venue.request_group(first.topics[0]) == venue.request_group(topic)
+            ):
+                first.topics = (*first.topics, topic)
+            else:
+                first = _Request((topic,), join=True)
+                self._queue.appendleft(first)
 
     def _refused(self, ack: Ack, request: _Request | None, now: float) -> list[Refusal]:
         """Take a refusal whose only names, if any, stand in its text: of a request as a whole."""
@@ -319,7 +364,7 @@ class Requests:
         self._asked = {n: each for n, each in self._asked.items() if each is not request}
 
     def _agree(self, topics: Iterable[str]) -> None:
-        self.served = True
+        self.served, self._pauses = True, 0
         for topic in topics:
             watched = self._watched[topic]
             if watched.state in (SubscriptionState.REQUESTED, SubscriptionState.REJECTED):

@@ -109,6 +109,7 @@ class _Pong(Struct, gc=False, tag_field="event", tag="pong"):
 
 class _KrakenV1Error(Struct, gc=False, tag_field="event", tag="error"):
     errorMessage: str = ""  # noqa: N815
+    reqid: int | None = None
 
 
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
@@ -214,8 +215,8 @@ def _reply(
             return Control("heartbeat")
         case _Pong():
             return Control("pong")
-        case _KrakenV1Error(errorMessage=text):
-            return Ack("error", ok=False, reason=text[:200])
+        case _KrakenV1Error(errorMessage=text, reqid=number):
+            return Ack("error", ok=False, request=number, reason=text[:200])
         case _Subscription(status="unsubscribed"):
             return Control("subscriptionStatus")
     terms = row.subscription

@@ -286,6 +286,82 @@ def test_good_topics_live_and_bad_ones_rejected(
     assert all(client.session.watched[topic].reason for topic in bad)
 
 
+def limited(answer: Answer, refuse: Callable[[dict[str, Any]], Iterable[object]]) -> Answer:
+    """Answer each request but every third with a refusal for asking too often."""
+    asked_so_far = count(1)
+
+    def answered(venue: Scripted, asked: dict[str, Any]) -> Iterable[object]:
+        number = next(asked_so_far) if "subscri" in json.dumps(asked) else 12
+        yield from refuse(asked) if number % 3 and number < 12 else answer(venue, asked)
+
+    return answered
+
+
+def bybit_limit(asked: dict[str, Any]) -> Iterable[object]:
+    """In the envelope of REST, without the request's id."""
+    yield {"retCode": 10006, "retMsg": "Too many visits!", "op": asked["op"]}
+
+
+def okx_limit(asked: dict[str, Any]) -> Iterable[object]:
+    """By the request's id."""
+    yield {"event": "error", "code": "60014", "msg": "Requests too frequent", "id": asked["id"]}
+
+
+def kraken_limit(asked: dict[str, Any]) -> Iterable[object]:
+    """For each symbol, in an answer of its own."""
+    for symbol in asked["params"]["symbol"]:
+        yield {"method": "subscribe", "req_id": asked["req_id"], "success": False,
+               "error": "EAPI:Rate limit exceeded", "symbol": symbol}  # fmt: skip
+
+
+def kraken_v1_limit(asked: dict[str, Any]) -> Iterable[object]:
+    """Of no request in particular."""
+    yield {"event": "error", "errorMessage": "Exceeded msg rate", "reqid": asked["reqid"]}
+
+
+def kucoin_limit(asked: dict[str, Any]) -> Iterable[object]:
+    """By the request's id."""
+    yield {"id": str(asked["id"]), "type": "error", "code": 429, "data": "too many requests"}
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize(
+    ("name", "answer", "refuse"),
+    [
+        ("bybit", bybit, bybit_limit),
+        ("okx", okx, okx_limit),
+        ("kraken", kraken, kraken_limit),
+        ("kraken_v1", kraken_v1, kraken_v1_limit),
+        ("kucoin", kucoin, kucoin_limit),
+    ],
+)
+def test_a_refusal_for_asking_too_often_is_none_of_a_topic(
+    name: str,
+    answer: Answer,
+    refuse: Callable[[dict[str, Any]], Iterable[object]],
+    latency: float,
+) -> None:
+    """It is asked again after a pause, and not topic by topic at once; none is rejected."""
+    venue = venues.load(name)
+    topics = {
+        venue.topic(channel, symbol): symbol
+        for channel in venue.topics
+        for symbol in (venue.symbol(f"COIN{number}-USDT") for number in range(4))
+    }
+    plain = Client(lambda: Scripted(venue, (), answer, latency), topics)
+    plain.run(60.0)
+    client = Client(lambda: Scripted(venue, (), limited(answer, refuse), latency), topics)
+    client.run(60.0)
+    assert set(client.states().values()) == {S.LIVE}
+    assert client.reconnects == 0
+    assert not [each for each in client.said if isinstance(each, TopicsRefused)]
+    sent, usual = (
+        sum(isinstance(each, SendFrame) and "ubscri" in each.frame for each in one.said)
+        for one in (client, plain)
+    )
+    assert sent <= 3 * usual + 12
+
+
 @pytest.mark.parametrize("latency", [0.0, 0.25, 1.0])
 @pytest.mark.parametrize(("name", "answer", "words"), WAYS)
 def test_markets_that_come_later_are_live_and_bad_ones_rejected(
