@@ -176,9 +176,9 @@ class BitfinexReader:
             return tuple(
                 Kline("candles", topic, symbol, None, row.start / 1e3, row.close) for row in candles
             )
-        if kind in ("raw", "funding"):
-            return (Control(kind, data=True),)
-        raise ParseError(f"a row on {topic}")
+        if kind == "trades":
+            raise ParseError(f"a row on {topic}")
+        return (Control(kind[:60], data=True),)  # raw books, loans, and what nobody here asks for
 
     def _channel(self, number: int) -> tuple[str, str, str]:
         try:
@@ -206,7 +206,7 @@ class BitfinexReader:
 
     def _refused(self, row: _BitfinexEvent) -> Ack | Control:
         """Read a refusal. What is there already is left, for its snapshot comes on joining only."""
-        topic = _named(row)[1] if row.channel else ""
+        topic = _named(row)[1] if row.channel and (row.symbol or row.key) else ""
         known = (number for number, (_, other, _) in self._channels.items() if other == topic)
         number = next(known, None)
         if row.code == _DUPLICATE and number is not None:

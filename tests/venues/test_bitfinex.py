@@ -77,6 +77,19 @@ def test_a_channel_is_left_and_joined_again_for_a_fresh_snapshot() -> None:
     assert VENUE.unsubscribe(["book:tBTCUSD"], 0) == ""
 
 
+def test_what_nobody_here_asks_for_is_passed_over() -> None:
+    """Raw books, loans and other channels are data, and no error; a refusal may name little."""
+    raw = BOOK.replace("P0", "R0") % 5
+    loans = '{"event":"subscribed","channel":"ticker","chanId":6,"symbol":"fUSD"}'
+    other = '{"event":"subscribed","channel":"status","chanId":7,"key":"deriv:tBTCF0:USTF0"}'
+    frames = ["[5,[[34006738527,60400,0.1]],1]", "[6,[0.1,0.2,30],2]", "[7,[1596124822000,null],3]"]
+    events = [each for each in read(raw, loans, other, *frames) if not isinstance(each, Ack)]
+    assert events == [Control(kind, data=True) for kind in ("raw", "funding", "status")]
+    assert read('{"event":"error","code":10001,"msg":"unknown channel","channel":"x"}') == [
+        Ack("error", ok=False, reason="10001 unknown channel")
+    ]
+
+
 def test_quotes_and_announcements() -> None:
     """An empty side is no quote; maintenance is announced on the stream."""
     ticker = '{"event":"subscribed","channel":"ticker","chanId":3,"symbol":"tBTCUSD"}'
