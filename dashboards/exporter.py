@@ -299,6 +299,7 @@ _PUBLISHES = Row(
                 "{{family}}",
             ),
             limits=[(None, GOOD), (limit("ExchangeExporterSeriesDropped"), WARN)],
+            bars=True,
             none="none was refused",
             width=12,
         ),

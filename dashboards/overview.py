@@ -23,6 +23,12 @@ from dashboards.thresholds import limit
 
 _OPEN = link("Open the exchange", "/d/exobs-exchange?var-exchange=${__field.labels.exchange}")
 _OPEN_ROW = link("Open the exchange", "/d/exobs-exchange?var-exchange=${__data.fields.Exchange}")
+_RUNBOOK = {
+    "title": "Open the runbook",
+    "url": "https://github.com/exchange-exporter/exchange-exporter/blob/main/alert_rules/runbooks/"
+    "${__data.fields.Alert}.md",
+    "targetBlank": True,
+}
 _UP_DOWN = {0: ("up", GOOD), 1: ("down", BAD), 2: ("maintenance", IDLE)}
 _WARN_AT = limit("ExchangePriceDivergence", "warning")
 
@@ -97,6 +103,19 @@ _EXCHANGES = Row(
                     words=_UP_DOWN,
                 ),
                 Column(
+                    title="Whose fault",
+                    query="""clamp_max(
+                    max by (exchange) (exchange_fault_domain{@exchange,domain="exchange"})
+                    + 2 * max by (exchange) (exchange_fault_domain{@exchange,domain="path"})
+                    + 3 * max by (exchange) (exchange_fault_domain{@exchange,domain="self"}), 3)""",
+                    words={
+                        0: ("-", IDLE),
+                        1: ("exchange", BAD),
+                        2: ("path", WARN),
+                        3: ("ourselves", WARN),
+                    },
+                ),
+                Column(
                     title="Tradable",
                     query="min by (exchange) (exchange:tradable:ratio_rate5m{@recorded})",
                     unit="percentunit",
@@ -135,6 +154,13 @@ _EXCHANGES = Row(
                     unit="percentunit",
                     steps=rising(limit("ExchangeStreamLatencyHigh", place=-1)),
                     decimals=1,
+                ),
+                Column(
+                    title="Price off",
+                    query="max by (exchange) (abs(exchange_price_deviation_ratio{@exchange}))",
+                    unit="percentunit",
+                    steps=rising(_WARN_AT, limit("ExchangePriceDivergence", "critical")),
+                    decimals=2,
                 ),
                 Column(
                     title="Books in step",
@@ -205,22 +231,30 @@ _EXCHANGES = Row(
         ),
         table(
             "Firing alerts",
-            """What fires now, muted alerts included. Empty is good. Take critical ones first; the
-            alert's notification carries the action and its runbook.""",
+            """What fires now, muted alerts included, critical ones on top, and for how long. Empty
+            is good. Click an alert for its runbook, which says what to do.""",
             [
                 Column(
-                    title="",
-                    query="""max by (severity, alertname, exchange, category)
-                    (ALERTS{@alerts,alertstate="firing",severity!="none"})""",
-                )
+                    title="Severity",
+                    query="""min by (alertname, exchange, category) (
+                    0 * ALERTS{@alerts,alertstate="firing",severity="critical"}
+                    or 1 + 0 * ALERTS{@alerts,alertstate="firing",severity="warning"}
+                    or 2 + 0 * ALERTS{@alerts,alertstate="firing",severity="info"})""",
+                    words={0: ("critical", BAD), 1: ("warning", WARN), 2: ("info", IDLE)},
+                ),
+                Column(
+                    title="For",
+                    query="""time() - min by (alertname, exchange, category) (
+                    ALERTS_FOR_STATE{@alerts,severity!="none"} and ignoring (alertstate)
+                    ALERTS{@alerts,alertstate="firing",severity!="none"})""",
+                    unit="s",
+                    decimals=0,
+                ),
             ],
-            keys={
-                "severity": "Severity",
-                "alertname": "Alert",
-                "exchange": "Exchange",
-                "category": "Category",
-            },
-            links={"Exchange": _OPEN_ROW},
+            keys={"alertname": "Alert", "exchange": "Exchange", "category": "Category"},
+            links={"Exchange": _OPEN_ROW, "Alert": _RUNBOOK},
+            sort="Severity",
+            lowest=True,
             none="nothing fires",
             width=12,
         ),

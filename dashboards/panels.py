@@ -248,13 +248,14 @@ def table(
     keys: Mapping[str, str],
     links: Mapping[str, Json] | None = None,
     sort: str = "",
+    lowest: bool = False,
     none: str = "no data",
     width: int = 24,
     height: int = 9,
 ) -> Panel:
     """One row a label set: ``keys`` maps the labels to headings, ``links`` gives some a link.
 
-    ``sort`` names the column that is to come first, the highest on top.
+    ``sort`` names the column that is to come first, the highest on top, or the ``lowest``.
     """
     names = {f"Value #{chr(65 + place)}": each.title for place, each in enumerate(columns)}
     if len(columns) == 1:
@@ -282,6 +283,14 @@ def table(
                 "properties": [{"id": "links", "value": [link]}],
             }
             for heading, link in (links or {}).items()
+        ]
+        # A row without that label has nothing there; only a table without rows says ``none``.
+        + [
+            {
+                "matcher": {"id": "byName", "options": heading},
+                "properties": [{"id": "noValue", "value": "-"}],
+            }
+            for heading in keys.values()
         ],
         unit="none",
         thresholds=_steps([(None, GOOD)]),
@@ -292,7 +301,7 @@ def table(
                     "custom": {"cellOptions": {"type": "auto"}, "displayMode": None},
                 }
             },
-            "options": {"sortBy": [{"displayName": sort, "desc": True}] if sort else []},
+            "options": {"sortBy": [{"displayName": sort, "desc": not lowest}] if sort else []},
         },
     ).to_json_data()
     # Of the old table panel: Grafana keeps colour and mappings under fieldConfig.

@@ -168,6 +168,7 @@ _FLOW = Row(
                 "{{exchange}} {{reason}}",
             ),
             limits=rising(limit("ExchangeStreamReconnectStorm")),
+            bars=True,
             none="none was lost",
             width=6,
         ),
@@ -245,6 +246,7 @@ _WHOLE = Row(
                 "{{exchange}} {{channel}}",
             ),
             limits=rising(limit("ExchangeStreamGaps")),
+            bars=True,
             none="no hole",
         ),
         series(
@@ -284,6 +286,7 @@ _WHOLE = Row(
                 increase(exchange_book_resyncs_total{@exchange,symbol=~"$symbol"}[10m])) > 0""",
                 "{{exchange}} {{reason}}",
             ),
+            bars=True,
             none="no resync",
         ),
         series(

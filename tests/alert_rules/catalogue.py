@@ -94,6 +94,11 @@ OTHERS: Catalogue = {
             "severity": frozenset({"critical", "warning", "info", "none"}),
         },
     ),
+    "ALERTS_FOR_STATE": Metric(
+        kind="gauge",
+        labels=TARGET | {"alertname", "severity", "category", "exchange", "endpoint", "symbol"},
+        values={"severity": frozenset({"critical", "warning", "info", "none"})},
+    ),
     "process_cpu_seconds_total": _other("counter"),
     "process_resident_memory_bytes": _other("gauge"),
     "process_virtual_memory_bytes": _other("gauge"),
