@@ -7,14 +7,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from exporter import venues
 from exporter.books.book import BookSync
 from exporter.capture.text_recording import Answered, Received, read
 from exporter.model import Depth, Side, Trade
+from exporter.simulator import Simulator
+from exporter.simulator.more import WIRES
 from tests.conftest import SHARED
-from tests.recordings.record import HERE
+from tests.recordings.record import HERE, record
 
 # ccxt's class, where it reads the same protocol: it has left Kraken's first one, and asks Upbit for
 # the long form.
@@ -29,12 +32,27 @@ KINDS = {
     "kraken": "kraken",
     "kucoin": "kucoin",
     "okx": "okx",
+    "bitget": "bitget",
+    "deribit": "deribit",
+    "gate": "gate",
     "gemini": "gemini",
     "htx": "htx",
+    "hyperliquid": "hyperliquid",
     "kraken_futures": "krakenfutures",
 }
 # Whose books ccxt makes of the frames alone, or of the REST answer that is in the recording.
-BOOKS = ("binance", "binance_coinm", "binance_us", "bybit", "coinbase", "kraken", "okx")
+BOOKS = (
+    "bitget",
+    "deribit",
+    "hyperliquid",
+    "binance",
+    "binance_coinm",
+    "binance_us",
+    "bybit",
+    "coinbase",
+    "kraken",
+    "okx",
+)
 _BEFORE_GAPS = 45  # frames: later a fault leaves out some, and every reader gives its books up
 _ALL = 10**9
 _APART = 1000  # milliseconds: ours is when Binance published a trade, ccxt's when it was made
@@ -144,9 +162,24 @@ def compare(mine: Ours, theirs: dict[str, Any], *, books: bool) -> str:
     return "" if own == foreign else f"a book: ours {own[0][0][:2]}, ccxt's {foreign[0][0][:2]}"
 
 
+async def _recorded(folder: Path) -> list[Task]:
+    """Record the simulated venues of which no recording is kept."""
+    found = []
+    async with Simulator(venue_names=[*WIRES], seed=13, rate=20.0, book_rate=20.0) as simulator:
+        for venue in WIRES:
+            file = folder / f"{venue}.txt"
+            file.write_text("\n".join(await record(venue, simulator)) + "\n")
+            found.append(Task(venue=venue, file=file, most=_BEFORE_GAPS, books=venue in BOOKS))
+    return found
+
+
 async def judge(python: Path) -> dict[str, dict[str, str]]:
     """Read all recordings with both; return what is wrong, by venue and recording."""
-    wanted = list(tasks())
+    with TemporaryDirectory() as folder:
+        return await _judge(python, [*tasks(), *await _recorded(Path(folder))])
+
+
+async def _judge(python: Path, wanted: list[Task]) -> dict[str, dict[str, str]]:
     asked = json.dumps([[t.venue, KINDS[t.venue], str(t.file), t.most] for t in wanted])
     process = await asyncio.create_subprocess_exec(
         python, "-W", "ignore", "-m", "tests.interop.clients.reading_with_ccxt", asked,
