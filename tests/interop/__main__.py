@@ -26,6 +26,7 @@ READING = "ccxt_reading"  # the same recorded frames through our readers and ccx
 # Cells that cannot pass, by client, venue and the beginning of the cell, with the reason.
 ARGUED = {
     ("ccxt", "coinbase", "watchOrderBook"): "asks for an account, whichever channel is named",
+    (READING, "deribit", ""): "4.5.90 keeps the trades of the last frame alone",
     ("ccxt", "hyperliquid", "fetchTrades"): "asks for an account's own trades",
     ("ccxt", "binance_us", "fetchStatus"): "asks for Binance's own status, which has no place here",
 }
