@@ -85,6 +85,7 @@ def test_the_operator_reads_them() -> None:
 
 
 @pytest.mark.chart
+@pytest.mark.timeout(900)  # half a minute on a machine that has nothing else to do
 def test_the_operators_models_find_mistakes() -> None:
     """A misspelt key, a missing one and a wrong duration are complained of."""
     good = next(json.loads(each) for each in every_manifest() if '"ServiceMonitor"' in each)

@@ -228,6 +228,7 @@ def _nulled(path: tuple[str, ...], base: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.chart
+@pytest.mark.timeout(900)  # half a minute on a machine that has nothing else to do
 def test_null_is_taken_or_refused_in_words() -> None:
     """`key: null` removes a default in Helm: what cannot do without it says which is missing."""
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))

@@ -48,6 +48,7 @@ def test_says_the_same_to_every_cluster(example: Path, version: str) -> None:
 
 
 @pytest.mark.chart
+@pytest.mark.timeout(900)  # half a minute on a machine that has nothing else to do
 def test_two_engines_agree(tmp_path: Path) -> None:
     """Helm 3 and Helm 4 render every example like the library does, and lint it clean."""
     with second_engine(tmp_path) as engine:

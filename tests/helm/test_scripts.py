@@ -20,7 +20,7 @@ CONFIGS = {
 }
 
 
-def _wait(file: Path, words: str, seconds: float = 20) -> None:
+def _wait(file: Path, words: str, seconds: float = 60) -> None:
     """Wait until a file contains the words."""
     end = time.monotonic() + seconds
     while words not in (file.read_text(encoding="utf-8") if file.exists() else ""):
