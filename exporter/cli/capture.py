@@ -17,11 +17,15 @@ from exporter.words import why
 
 if TYPE_CHECKING:
     from exporter.capture.record import Capture
+    from exporter.cli._online import Findings
+    from exporter.config import Config, Places
 
 HELP = """\
 Connects to the streams of a config and records every event: trades, best prices, book updates,
 candles, and control messages. DIR is filled with numbered segments of checksummed blocks;
 `exchange-exporter replay DIR` runs them through the same feeds, signals and detectors.
+
+Patterns in symbols are looked up once, at the start: the markets of then are recorded.
 
 Events are written every quarter of a second. A killed process loses only what was not written yet:
 an incomplete last block is detected, and removed when the directory is next written to. Files are
@@ -99,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         proxy.environment()
-        config = _venues.load(args.config, args.venues_dir)[0]
+        config, places = _venues.load(args.config, args.venues_dir)
     except proxy.ProxyError as error:
         print(f"exchange-exporter capture: {error}", file=sys.stderr)
         return serve.UNUSABLE
@@ -110,6 +114,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"exchange-exporter capture: {args.config}: no streams to record", file=sys.stderr)
         return serve.UNUSABLE
     logs.setup("json" if config.log.format == "json" else "logfmt", "warning")
+    if any(exchange.selections for exchange in config.exchanges):
+        found = asyncio.run(_looked_up(config, places))
+        if wrong := [*found.complaints, *found.unasked]:
+            print("\n".join(wrong), file=sys.stderr)
+            return serve.UNUSABLE
+        config = found.config
     try:
         capture = Capture(
             config,
@@ -129,6 +139,16 @@ def run(args: argparse.Namespace) -> int:
     finally:
         _show_end(capture)
     return 0
+
+
+async def _looked_up(config: Config, places: Places) -> Findings:
+    """Ask the venues which markets patterns stand for: those of now are recorded."""
+    from exporter.cli import _online
+    from exporter.clock import SystemClock
+    from exporter.http.client import HttpClient
+
+    async with HttpClient() as fetch:
+        return await _online.look_up(config, places, fetch, SystemClock())
 
 
 async def _record(capture: Capture, duration: float | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -269,6 +270,26 @@ def test_the_command_ends_as_told(tmp_path: Path, how: signal.Signals) -> None:
         assert status == 0
         assert f"{found['events']} events" in complaint
         assert found["marks"]["lost"] == 2
+
+
+def test_patterns_are_what_the_venue_lists_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command records the markets that they stand for; without a list it does not begin."""
+    parser = ArgumentParser()
+    command.arguments(parser)
+    file, out = tmp_path / "config.yml", tmp_path / "out"
+    words = [f"--config.file={file}", f"--out={out}", "--for=1s"]
+    with simulated() as config:
+        file.write_text(re.sub(r"symbols: \[[^]]*\]", 'symbols: ["*-USDT"]', config))
+        assert command.run(parser.parse_args(words)) == 0
+    found = replayed(out)
+    watched = {(each["exchange"], each["instrument"]) for each in found["subscriptions"]}
+    names = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+    assert watched == {(venue, name) for venue in ("binance", "bybit") for name in names}
+    capsys.readouterr()
+    assert command.run(parser.parse_args(words)) == 2
+    assert "binance: http://127.0.0.1:" in capsys.readouterr().err
 
 
 def test_what_cannot_be_used_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
