@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from random import random
 from typing import Final
@@ -175,6 +176,7 @@ class Relay:
             limits=self.config.server,
             body=self.config.intake.body_limit,
             security=None if web is None else web.security,
+            too_many=HTTPStatus.SERVICE_UNAVAILABLE,
             refused=own.connections_refused,
             expired=own.connections_expired,
             unauthorized=own.unauthorized,

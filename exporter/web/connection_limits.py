@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
+from http import HTTPStatus
 from math import ceil
 from typing import Final, cast
 
@@ -179,6 +180,7 @@ class ConnectionLimiters:
         limit: int,
         per_client: int,
         rate: int,
+        too_many: HTTPStatus,
         head_timeout: float,
         refused: Counter,
         expired: Counter,
@@ -188,6 +190,7 @@ class ConnectionLimiters:
         self._per_client = per_client
         # Who shares the address of a client that holds all it can must still be let in.
         self._rates = ClientRates(rate, 2 * rate + 3 * limit)
+        self._too_many = too_many
         self._head_timeout = head_timeout
         self._refused = refused
         self._expired = expired
@@ -202,13 +205,13 @@ class ConnectionLimiters:
     def enter(self, client: str) -> ConnectionLimiter | bytes:
         """Admit a connection if there is room or room can be made; else return what to answer."""
         if wait := self._rates.take(client, self.now()):
-            return self._refuse("429 Too Many Requests", "too many connections", wait)
+            return self._refuse(self._too_many, "too many connections", wait)
         if self._held[client] >= self._per_client and not self._make_room(
             each for each in self._open if each.client == client
         ):
-            return self._refuse("429 Too Many Requests", "too many connections of yours", 1)
+            return self._refuse(self._too_many, "too many connections of yours", 1)
         if not self._room(client):
-            return self._refuse("503 Service Unavailable", "too many connections", 1)
+            return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", 1)
         limiter = ConnectionLimiter(self, client)
         self._open[limiter] = self._opening[limiter] = None
         self._held[client] += 1
@@ -227,11 +230,12 @@ class ConnectionLimiters:
                 return self._make_room(strangers)
         return len(self._open) < self._limit or self._make_room(self._open)
 
-    def _refuse(self, status: str, reason: str, wait: int) -> bytes:
+    def _refuse(self, status: HTTPStatus, reason: str, wait: int) -> bytes:
         self._refused.inc()
         return (
-            f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: {wait}"
-            f"\r\nContent-Length: {len(reason) + 1}\r\nConnection: close\r\n\r\n{reason}\n"
+            f"HTTP/1.1 {status:d} {status.phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"Retry-After: {wait}\r\nContent-Length: {len(reason) + 1}\r\nConnection: close\r\n\r\n"
+            f"{reason}\n"
         ).encode()
 
     def make_room(self) -> bool:

@@ -13,6 +13,7 @@ import os
 import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing
+from http import HTTPStatus
 from types import TracebackType
 
 import msgspec
@@ -89,6 +90,8 @@ class Server:
 
     ``routes`` maps a path, or a method and a path (``POST /-/reload``), to a handler; a path alone
     answers GET and HEAD. A path may hold ``{names}``. ``body``: of a request, in bytes at most.
+    ``too_many`` is what a client is answered that asks too often: one for which 429 would be final,
+    as for Alertmanager, comes again after 503.
     Entering raises ListenError.
     """
 
@@ -100,6 +103,7 @@ class Server:
         limits: ServerLimits | None = None,
         body: int = _BODY,
         security: Security | None = None,
+        too_many: HTTPStatus = HTTPStatus.TOO_MANY_REQUESTS,
         refused: Counter | None = None,
         expired: Counter | None = None,
         unauthorized: Counter | None = None,
@@ -109,6 +113,7 @@ class Server:
         self._limits = limits or ServerLimits()
         self._body = body
         self._security = security or Security()
+        self._too_many = too_many
         self._refused: Counter = refused or _Uncounted()
         self._expired: Counter = expired or _Uncounted()
         self._unauthorized: Counter = unauthorized or _Uncounted()
@@ -139,6 +144,7 @@ class Server:
             limit=limits.connections,
             per_client=limits.connections_per_client,
             rate=limits.requests_per_second,
+            too_many=self._too_many,
             head_timeout=limits.header_timeout,
             refused=self._refused,
             expired=self._expired,
@@ -213,7 +219,7 @@ class Server:
         """Take one request of a client's share. Raises RefusedError once it has used it up."""
         now = asyncio.get_running_loop().time()
         if wait := self._rates.take(client, now):
-            raise RefusedError(429, "too many requests", {"Retry-After": str(wait)})
+            raise RefusedError(self._too_many, "too many requests", {"Retry-After": str(wait)})
         self._security.pace(now)
 
     def _take_place(self, *, known: bool) -> None:

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from http import HTTPStatus
 
 import bcrypt
 import pytest
@@ -234,10 +235,17 @@ class Transport(asyncio.Transport):
         self.aborted = True
 
 
-def _limiters(**changes: int) -> ConnectionLimiters:
+def _limiters(
+    too_many: HTTPStatus = HTTPStatus.TOO_MANY_REQUESTS, **changes: int
+) -> ConnectionLimiters:
     limits = {"limit": 16, "per_client": 8, "rate": 1000} | changes
     return ConnectionLimiters(
-        asyncio.Protocol, **limits, head_timeout=5.0, refused=Tally(), expired=Tally()
+        asyncio.Protocol,
+        **limits,
+        too_many=too_many,
+        head_timeout=5.0,
+        refused=Tally(),
+        expired=Tally(),
     )
 
 
@@ -280,12 +288,13 @@ def test_who_opens_too_many_is_told_when_to_come_back() -> None:
         assert answer.startswith(b"HTTP/1.1 429 ")
         assert b"\r\nRetry-After: 1\r\n" in answer
         assert isinstance(limiters.enter("192.0.2.2"), ConnectionLimiter)
-        limiters = _limiters(per_client=2)
-        for _ in range(2):
-            _entered(limiters, "192.0.2.1").begin()
-        answer = limiters.enter("192.0.2.1")
-        assert isinstance(answer, bytes)
-        assert answer.startswith(b"HTTP/1.1 429 ")
+        for status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+            limiters = _limiters(status, per_client=2)
+            for _ in range(2):
+                _entered(limiters, "192.0.2.1").begin()
+            answer = limiters.enter("192.0.2.1")
+            assert isinstance(answer, bytes)
+            assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
     asyncio.run(main())
 
