@@ -336,8 +336,12 @@ class ExchangeConfig:
 
     @property
     def selections(self) -> tuple[MarketSelection, ...]:
-        """The patterns, of all streams."""
-        lists = (self.symbols, *(stream.symbols or () for stream in self.streams))
+        """The patterns, of all streams; none where nothing is streamed."""
+        lists = (
+            ()
+            if not self.streams
+            else (self.symbols, *(stream.symbols or () for stream in self.streams))
+        )
         found = (each for each in chain.from_iterable(lists) if isinstance(each, MarketSelection))
         return tuple(dict.fromkeys(found))
 

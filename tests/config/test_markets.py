@@ -61,6 +61,11 @@ def test_names_come_first_and_patterns_fill_what_is_left() -> None:
     assert again.configured.named == found.configured.named
 
 
+def test_who_streams_nothing_looks_nothing_up() -> None:
+    """As the parts of an exchange that other shards probe."""
+    assert exchange('symbols: ["*-USDT"], streams: []').selections == ()
+
+
 def test_the_bound_cannot_be_passed_and_who_is_followed_stays() -> None:
     """What there is no room for is named; a newcomer does not push out who was there."""
     keys = 'symbols: [ETH-USDT, "*-USDT"], symbols_limit: 2'
