@@ -67,21 +67,29 @@ def document(places: Mapping[str, str], symbols: Mapping[str, Sequence[str]] | N
     from exporter import venues
 
     lines = ["probes: {interval: 5s, timeout: 2s}", "exchanges:"]
-    known = [name for name in places if name in venues.names()]
-    listed = {name: venues.listed(venues.load(name), SYMBOLS) for name in known}
     for name, url in places.items():
         if name not in venues.names():  # such as the simulator's own control address
             continue
         venue = venues.load(name)
         lines += [
             f"- venue: {name}",
-            f"  symbols: [{', '.join((symbols or {}).get(name) or listed[name])}]",
+            f"  symbols: [{', '.join((symbols or {}).get(name) or _listed(name))}]",
             f"  rest_url: {url}",
             f"  stream_url: {stream_url(name, url)}",
         ]
         if venue.status_page is not None:
             lines.append(f"  status_page_url: {url}/statuspage")
     return "\n".join(lines) + "\n"
+
+
+def _listed(name: str) -> Sequence[str]:
+    """Return the usual symbols as a simulated venue lists them, in dollars if not in theirs."""
+    from exporter import venues
+    from exporter.simulator import venues as simulated
+
+    there = simulated.load(name).lists(SYMBOLS)
+    usual = [each for each in venues.listed(venues.load(name), SYMBOLS) if each in there]
+    return usual or there
 
 
 def stream_url(name: str, url: str) -> str:
