@@ -21,7 +21,7 @@ MESSAGE_RATE = Signal(
     relative=True,
 )
 RECONNECT_RATE = Signal(
-    name="reconnect_rate", title="reconnect rate", unit="1/s", effect=0.05, resolution=0.001
+    name="reconnect_rate", title="reconnect rate", unit="1/s", effect=0.15, resolution=0.001
 )
 RESYNC_RATE = Signal(
     name="resync_rate", title="book resync rate", unit="1/s", effect=0.05, resolution=0.001

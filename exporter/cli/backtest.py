@@ -52,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--own-incidents",
         action="store_true",
         help="score the built-in cases: 880 generated labelled cases, half of them healthy, and "
-        "44 healthy series with realistic tails and autocorrelation",
+        "160 healthy series with realistic tails and autocorrelation, some as the simulator sends",
     )
     parser.add_argument(
         "--days",
@@ -152,6 +152,7 @@ class Progress:
 
 def _own(days: float, *, as_json: bool) -> int:
     from exporter.backtest import healthy, incidents
+    from exporter.simulator.rehearsal.traffic import TRAFFIC
 
     if not 0.01 <= days <= 100.0:
         print("exchange-exporter: expected --days between 0.01 and 100", file=sys.stderr)
@@ -159,7 +160,7 @@ def _own(days: float, *, as_json: bool) -> int:
     found = incidents.run(Progress().add)
     if not as_json:
         print(incidents.table(found), flush=True)
-    calm = healthy.run(days, Progress().add)
+    calm = healthy.run(days, Progress().add, further=TRAFFIC)
     if as_json:
         print(json.dumps(found | {"healthy": calm}, indent=2))
     else:

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from scipy.stats import genpareto, median_abs_deviation
 
+from exporter.anomaly.bank import Bank
 from exporter.anomaly.detectors.cusum import Cusum
-from exporter.anomaly.detectors.ensemble.tails import Tail
+from exporter.anomaly.detectors.ensemble import DETECTOR
+from exporter.anomaly.detectors.ensemble.tails import Joint, Tail
 from exporter.anomaly.detectors.rate_of_change import RateOfChange
 from exporter.anomaly.detectors.robust_z import RobustZ
+from exporter.anomaly.gauges import STREAM_LATENCY
 from exporter.contracts import Detector
-from exporter.model import Floats
+from exporter.model import Floats, Series
 
 NOISE = np.random.default_rng(17).normal(10.0, 2.0, size=400)
 
@@ -95,3 +98,56 @@ def test_the_scale_of_the_tail_is_the_one_that_scipy_fits(scale: float) -> None:
     assert start == pytest.approx(np.quantile(sizes, 1.0 - tail.share), rel=0.1)
     _, _, fitted = genpareto.fit(sizes[sizes > start] - start, fix_c=tail.shape, floc=0.0)
     assert total / many * (1.0 - tail.shape) == pytest.approx(fitted, rel=0.1)
+
+
+JOINED = {  # how far the members together go, in decades, by how rare it is
+    "as promised": lambda decades: decades,
+    "lighter, as of normal noise": lambda decades: 1.22 * decades**0.7,
+    "heavier": lambda decades: 1.3 * decades,
+}
+
+
+@pytest.mark.parametrize("kind", ["lighter, as of normal noise", "heavier"])
+def test_the_joined_tail_keeps_its_promise_whatever_its_weight(kind: str) -> None:
+    """Once in a thousand and in ten thousand values is what it says, within a factor of three.
+
+    After an hour of a value a second, in which it has seen three that are so rare.
+    """
+    joint, chance = Joint(), np.random.default_rng(11)
+    sums, n, ticks = joint.begin(80), 80, 12000
+    reached = np.zeros(2)
+    for tick in range(ticks):
+        joined = JOINED[kind](-np.log10(chance.random(n)))
+        decades = joint.decades(sums, joined)
+        joint.learn(sums, joined, np.ones(n))
+        if tick >= 3600:
+            reached += [(decades >= 3.0).sum(), (decades >= 4.0).sum()]
+    promised = n * (ticks - 3600) * np.array([1e-3, 1e-4])
+    assert (reached > promised / 3.0).all(), reached / promised
+    assert (reached < promised * 3.0).all(), reached / promised
+
+
+@pytest.mark.parametrize("kind", JOINED)
+def test_the_joined_tail_is_read_backwards(kind: str) -> None:
+    """What is so many decades rare is that rare, before, between and beyond the starts."""
+    joint, chance = Joint(), np.random.default_rng(12)
+    sums = joint.begin(1)
+    for _ in range(3000):
+        joint.learn(sums, JOINED[kind](-np.log10(chance.random(1))), np.ones(1))
+    for decades in (0.5, 2.0, 3.5, 5.0, 7.0):
+        far = joint.joined(sums, np.array([decades]))
+        assert joint.decades(sums, far)[0] == pytest.approx(decades)
+
+
+def test_a_step_over_a_young_series_is_heard() -> None:
+    """Thirty times the latency half a minute after the start, at ten values a second."""
+    n, chance = 40, np.random.default_rng(13)
+    values = 0.02 * np.exp(chance.normal(scale=0.3, size=(340, n)))
+    values[300:] += 0.6
+    series = [Series(f"e{place}", STREAM_LATENCY.name) for place in range(n)]
+    bank = Bank(series, {"ensemble": DETECTOR}, [STREAM_LATENCY], guard="ensemble")
+    scores = np.array([bank.tick(row, 0.1 * i).score[0] for i, row in enumerate(values)])
+    assert (scores[:300] < 1.0).all()
+    # 0.42 of them before young tails were kept from learning a step at once
+    heard = np.lib.stride_tricks.sliding_window_view(scores[300:] >= 1.0, 3, axis=0).all(axis=2)
+    assert heard.any(axis=0).mean() > 0.7

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import fabs, hypot, log1p, log10
+from math import expm1, fabs, hypot, log1p, log10
 
 from exporter.anomaly.detectors.ensemble import Ensemble
 from exporter.anomaly.detectors.ensemble.tails import END, Joint, Tail
@@ -40,7 +40,8 @@ class _Tail:
         self.count = self.count * keep + 1.0
         if excess > 0.0:
             if self.beyond > 10.0:
-                excess = min(excess, tail.clip * mean)
+                count = 1.0 + (tail.clip - 1.0) * self.beyond / (self.beyond + tail.doubt)
+                excess = min(excess, count * mean)
             self.start += step * (1.0 - tail.share)
             self.beyond = self.beyond * keep + 1.0
             self.excess = self.excess * keep + excess
@@ -77,8 +78,12 @@ class _Joint:
         far_mean = self._far_mean(joint, mean)
         slope = max(joint.onward * (far_mean - mean) / max(far - start, 0.05), -0.9)
         shape = min(max(slope / (1.0 + slope), joint.lightest), -1e-6)
-        reached = max(shape / (far_mean * (1.0 - shape)) * (joined - far), END)
-        return bend + log1p(reached) / (shape * _LN10)
+        scale = far_mean * (1.0 - shape)
+        left = max(joint.straight - bend, 0.0)
+        last = far + scale * expm1(left * shape * _LN10) / shape
+        if joined > last:
+            return bend + left + (joined - last) / (far_mean * _LN10)
+        return bend + log1p(max(shape / scale * (joined - far), END)) / (shape * _LN10)
 
     def learn(self, joined: float, keep: float, joint: Joint) -> None:
         """Take in what the members said together."""

@@ -40,7 +40,8 @@ class Tail:
     forget: float = 20000.0  # half-life in values of what the tail has seen
     follow: float = 500.0  # values over which the start follows its quantile
     shape: float = 0.15
-    clip: float = 5.0  # mean excesses that one excess may count
+    clip: float = 5.0  # mean excesses that one excess may count, where many were seen
+    doubt: float = 30.0  # exceedances; where fewer were seen, one may count less than that
     furthest: float = 12.0  # decades granted beyond the start
 
     def rarity(self, sums: Floats, sizes: Floats, enough: float) -> Floats:
@@ -85,7 +86,9 @@ class Tail:
         counts = known * weight[:, None]
         step = counts * scale / (self.share * np.minimum(count + 1.0, self.follow) + 1.0)
         start += step * (beyond - self.share)
-        clipped = np.where(many > 10.0, np.minimum(excess, self.clip * mean), excess)
+        # A few values of an incident would teach a young tail that such things are usual.
+        most = mean * (1.0 + (self.clip - 1.0) * many / (many + self.doubt))
+        clipped = np.where(many > 10.0, np.minimum(excess, most), excess)
         keep = np.where(known, 0.5 ** (1.0 / self.forget), 1.0)
         count *= keep
         count += counts
@@ -117,12 +120,13 @@ class Joint:
     follow: float = 3000.0  # values over which the start follows its quantile; ten times, the far
     clip: float = 1.5  # mean excesses that one excess may count
     belief: float = 10.0  # exceedances' worth of belief in 1/ln 10
-    far_belief: float = 3.0  # far exceedances' worth of belief in the near mean
+    far_belief: float = 5.0  # far exceedances' worth of belief in the near mean
     flattest: float = 0.2
     steepest: float = 0.5
-    bend: tuple[float, float] = (0.4, 2.0)  # the far mean, in near ones: at least, at most
-    onward: float = 1.6  # how much faster than between the starts the mean falls beyond them
+    bend: tuple[float, float] = (0.4, 1.75)  # the far mean, in near ones: at least, at most
+    onward: float = 1.2  # how much faster than between the starts the mean falls beyond them
     lightest: float = -0.3  # shape
+    straight: float = 5.0  # decades from which the tail goes on straight: none was ever so rare
     young: float = 1000.0  # values' worth of belief in `share`
 
     def begin(self, n: int) -> Floats:
@@ -138,10 +142,12 @@ class Joint:
         where = np.flatnonzero(joined > 0.0)
         if where.size:
             row, value = sums[where], joined[where]
-            start, base, far, bend, mean, scale, shape = self._knots(row)
+            start, base, far, bend, mean, far_mean, shape = self._knots(row)
+            last, ends = self._last(far, bend, far_mean, shape)
             above = base + (value - start) / (mean * LN10)
-            reached = np.maximum(shape / scale * (value - far), END)
-            beyond = bend + np.log1p(reached) / (shape * LN10)
+            reached = np.maximum(shape / (far_mean * (1.0 - shape)) * (value - far), END)
+            bent = bend + np.log1p(reached) / (shape * LN10)
+            beyond = np.where(value <= last, bent, ends + (value - last) / (far_mean * LN10))
             found[where] = np.where(
                 value <= start, base * value / start, np.where(value <= far, above, beyond)
             )
@@ -149,9 +155,11 @@ class Joint:
 
     def joined(self, sums: Floats, decades: Floats) -> Floats:
         """Return the joined decades that are so rare: `decades` read backwards."""
-        start, base, far, bend, mean, scale, shape = self._knots(sums)
+        start, base, far, bend, mean, far_mean, shape = self._knots(sums)
+        last, ends = self._last(far, bend, far_mean, shape)
         above = start + (decades - base) * mean * LN10
-        beyond = far + scale * np.expm1(np.maximum(decades - bend, 0.0) * shape * LN10) / shape
+        bent = far + _bent(far_mean, shape, np.maximum(decades - bend, 0.0))
+        beyond = np.where(decades <= ends, bent, last + (decades - ends) * far_mean * LN10)
         joined: Floats = np.where(
             decades <= base, decades * start / base, np.where(decades <= bend, above, beyond)
         )
@@ -185,8 +193,7 @@ class Joint:
             excesses += counted * np.minimum(excess, self.clip * scale)
 
     def _knots(self, sums: Floats) -> tuple[Floats, ...]:
-        """Return start and far start with their decades, the mean excess beyond the start, and
-        scale and shape of the tail beyond the far one."""
+        """Return start and far start with their decades, both means, and the shape beyond."""
         start = sums[:, START]
         share = (sums[:, BEYOND] + self.young * self.share) / (sums[:, COUNT] + self.young)
         base = -np.log10(share)
@@ -198,7 +205,14 @@ class Joint:
         slope = np.maximum(slope, -0.9)
         # An exponential tail, where it does not bend down, is one of a shape of nearly 0.
         shape = np.clip(slope / (1.0 + slope), self.lightest, -1e-6)
-        return start, base, far, bend, mean, far_mean * (1.0 - shape), shape
+        return start, base, far, bend, mean, far_mean, shape
+
+    def _last(
+        self, far: Floats, bend: Floats, far_mean: Floats, shape: Floats
+    ) -> tuple[Floats, Floats]:
+        """Return the joined decades up to which the tail bends, and how rare they are."""
+        left = np.maximum(self.straight - bend, 0.0)
+        return far + _bent(far_mean, shape, left), bend + left
 
     def _mean(self, sums: Floats) -> Floats:
         """Return the mean excess; what clipping takes from an exponential tail is given back."""
@@ -216,3 +230,9 @@ class Joint:
     def given(self) -> float:
         """The share of an exponential tail's mean that clipping leaves."""
         return 1.0 - exp(-self.clip)
+
+
+def _bent(mean: Floats, shape: Floats, decades: Floats) -> Floats:
+    """Return how far beyond its start a Pareto tail of that mean excess is so many decades rare."""
+    reach: Floats = mean * (1.0 - shape) * np.expm1(decades * shape * LN10) / shape
+    return reach
