@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import heappop, heappush
-from math import floor, gcd, inf
+from math import ceil, floor, gcd, inf
 
 from exporter.flow import rate_limit
 from exporter.flow.rate_limit import RateLimitRules, RateLimitState
@@ -16,6 +16,7 @@ _RAMP = 0.5  # seconds over which the first round is spread
 _PLACES = 64  # in an interval, of which the one farthest from all others is taken
 _MOST_TURNS = 4000  # that are foreseen
 _LEAST_ROUNDS, _WINDOWS = 4, 3  # how far ahead, where that takes no more turns
+_SLACK = 62 / 60  # a window is kept in slices, and forgets whole ones
 _BANS, _BAN = 6, 30.0  # what is foreseen includes so many bans of so many seconds
 
 
@@ -102,24 +103,27 @@ def foresee(turns: Sequence[Turns], limits: Sequence[RateLimitRules]) -> dict[st
 
 
 def _count_crowd(turns: Sequence[Turns], limit: RateLimitRules, found: dict[str, Foreseen]) -> None:
-    """Note who may wait for a whole window, should all come twice in it: late, and in their turn.
+    """Note who may wait for longer than its interval, should all come twice in one window.
 
-    Those in front in the line may be heavy, and nobody overtakes them. A walk meets that only in
-    some of the moments in which a ban may end.
+    Those in front in the line may be heavy, and nobody overtakes them: each may fill a window of
+    its own. A walk meets that only in some of the moments in which a ban may end.
     """
+    ours = limit.ours.weight
     flow = sum(each.weight * limit.window / each.interval for each in turns)
-    if 2 * sum(each.weight for each in turns) + flow <= limit.ours.weight:
+    all_once = sum(each.weight for each in turns)
+    if 2 * all_once + flow <= ours:
         return
+    windows = 1 if all_once <= ours else min(len(turns), ceil(2 * all_once / ours))
+    wait = max(limit.window, (windows - 1) * limit.window * _SLACK)  # the first is empty
     for each in turns:
-        if each.interval < limit.window:
-            found[each.name].gap = max(found[each.name].gap, each.interval + limit.window)
+        if each.interval < wait:
+            found[each.name].gap = max(found[each.name].gap, each.interval + wait)
 
 
 def _always_fits(turns: Sequence[Turns], limits: Sequence[RateLimitRules]) -> bool:
     """Say whether no window can hold more turns than its limit has room for."""
-    slack = 62 / 60  # a window is kept in slices, and forgets whole ones
     return all(each.pace <= each.interval for each in turns) and all(
-        sum(each.weight * (floor(limit.window * slack / each.interval) + 2) for each in turns)
+        sum(each.weight * (floor(limit.window * _SLACK / each.interval) + 2) for each in turns)
         <= limit.ours.weight
         for limit in limits
     )
