@@ -359,6 +359,10 @@ def _glance(places: tuple[int, ...]) -> Callable[[bytes], MarketState]:
 
 def fault(answer: Answer) -> Reason | None:
     """Say what an answer means: errors are lists that begin with the word."""
+    if answer.status == 429:
+        return Reason.RATE_LIMITED
+    if b'"error"' not in answer.body[:20]:  # an error begins so
+        return None
     with suppress(*DOUBTFUL):
         found = msgspec.json.decode(answer.body)
         code = found[1] if isinstance(found, list) and found[:1] == ["error"] else None
@@ -366,7 +370,7 @@ def fault(answer: Answer) -> Reason | None:
             return Reason.RATE_LIMITED
         if code is not None and answer.status < 400:
             return Reason.BODY_INVALID
-    return Reason.RATE_LIMITED if answer.status == 429 else None
+    return None
 
 
 def _spell(one: Instrument) -> str:
