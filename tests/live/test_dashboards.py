@@ -188,6 +188,9 @@ def _config(stack: ExitStack, alertmanager: str, there: dict[str, str]) -> str:
     for room in ("probes", "streams"):
         text = text.replace(f"{room}: {{", f"{room}: {{ca_file: '{AUTHORITY}', ")
     stream = "name: market, queue: 16, queue_policy: drop_oldest, cross_check: 5s"
+    # One names its markets by a pattern, of which a panel tells.
+    named = f"- venue: binance\n  symbols: {MONEY}"
+    text = text.replace(named, "- venue: binance\n  symbols: ['*-USDT', '*-USD']")
     return text.replace("- venue: coinbase\n", f"- venue: coinbase\n  streams: [{{{stream}}}]\n")
 
 
