@@ -41,7 +41,7 @@ STREAM_TOLD = 60.0  # docs/alerting.md
 # By length: who goes down, whose stream is lost and at which path it is asked for, who is slow.
 APART = (
     ("binance", ("okx", "*ws*"), "coinbase"),
-    ("bybit", ("bitstamp", "/"), "binance_us"),
+    ("bybit", ("okx", "*ws*"), "binance_us"),
     ("coinbase", ("binance_us", "*stream*"), "bybit"),
     ("kucoin", ("okx", "*ws*"), "binance"),
 )
@@ -92,7 +92,7 @@ class Outage:
             return
         number, since = len(self.begun), now - self.begun[-1]
         unknown = self.alert != STREAM_DOWN and number not in self.verdicts
-        if unknown and (self.alert, self.exchange) in pushed(text(self.exporter)):
+        if unknown and (self.alert, self.exchange) in pushed(text(f"{self.exporter}/metrics")):
             self.verdicts[number] = since
         if fires:
             self.arrived.setdefault(number, since)
@@ -167,7 +167,10 @@ def firing(stage: RehearsalStage) -> dict[str, dict[str, str]]:
 def pushed(page: str) -> set[tuple[str, str]]:
     """Return the alerts, with their exchange, that an exporter's page says it pushes."""
     lines = (line for line in page.splitlines() if line.startswith("exchange_exporter_alert_act"))
-    labels = (dict(pair.split("=", 1) for pair in line[31:-3].split(",")) for line in lines)
+    labels = (
+        dict(pair.split("=", 1) for pair in line[31 : line.rindex("}")].split(","))
+        for line in lines
+    )
     return {(each["alert"].strip('"'), each["exchange"].strip('"')) for each in labels}
 
 
