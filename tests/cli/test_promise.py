@@ -80,7 +80,7 @@ def test_a_lost_stream_is_told_within_what_the_docs_promise() -> None:
     The scrape is part of the look-back: that reaches from the last sample that was connected.
     """
     (rule,) = (alert for alert in alerts() if alert.name == "ExchangeStreamDown")
-    (looks_back,) = re.findall(r"\[(\w+)\]", rule.expr)
+    (looks_back,) = re.findall(r"stream_connected\[(\w+)\]", rule.expr)
     (group,) = (
         group for group in load(FOLDER / "streams.yml")["groups"]
         if any(each.get("alert") == "ExchangeStreamDown" for each in group["rules"])
