@@ -76,7 +76,7 @@ class _Joint:
             return base + (joined - start) / (mean * _LN10)
         bend = base + (far - start) / (mean * _LN10)
         far_mean = self._far_mean(joint, mean)
-        slope = max(joint.onward * (far_mean - mean) / max(far - start, 0.05), -0.9)
+        slope = max((far_mean - mean) / max(far - start, 0.05), -0.9)
         shape = min(max(slope / (1.0 + slope), joint.lightest), -1e-6)
         scale = far_mean * (1.0 - shape)
         left = max(joint.straight - bend, 0.0)

@@ -124,7 +124,6 @@ class Joint:
     flattest: float = 0.2
     steepest: float = 0.5
     bend: tuple[float, float] = (0.4, 1.75)  # the far mean, in near ones: at least, at most
-    onward: float = 1.2  # how much faster than between the starts the mean falls beyond them
     lightest: float = -0.3  # shape
     straight: float = 5.0  # decades from which the tail goes on straight: none was ever so rare
     young: float = 1000.0  # values' worth of belief in `share`
@@ -201,7 +200,7 @@ class Joint:
         far = np.maximum(sums[:, FAR], start)
         bend = base + (far - start) / (mean * LN10)
         far_mean = self._far_mean(sums, mean)
-        slope = self.onward * (far_mean - mean) / np.maximum(far - start, 0.05)
+        slope = (far_mean - mean) / np.maximum(far - start, 0.05)
         slope = np.maximum(slope, -0.9)
         # An exponential tail, where it does not bend down, is one of a shape of nearly 0.
         shape = np.clip(slope / (1.0 + slope), self.lightest, -1e-6)
