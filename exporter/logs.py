@@ -174,7 +174,9 @@ def _of_ours(record: logging.LogRecord) -> bool:
 
     Who opened the connection is told, and says so in words of ours.
     """
-    return not str(record.msg).startswith("Fatal error on SSL protocol")
+    text = str(record.msg)
+    late = text.startswith("Future exception was never retrieved") and "SSLCertVerif" in text
+    return not (late or text.startswith("Fatal error on SSL protocol"))
 
 
 def setup(

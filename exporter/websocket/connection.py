@@ -291,8 +291,11 @@ class WebSocket(asyncio.BufferedProtocol):
         writes = [part for part in self._protocol.data_to_send() if part]
         if transport is None or transport.is_closing():
             return
-        for part in writes:
-            transport.write(part)
+        try:
+            for part in writes:
+                transport.write(part)
+        except RuntimeError:  # uvloop has closed it already, and says so in a moment
+            return
         if transport.get_write_buffer_size() > _WRITE_LIMIT:
             self._fail(Lost.NETWORK, "the other side reads nothing")
 
