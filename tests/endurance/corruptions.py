@@ -140,7 +140,7 @@ class CaptureDamage:
         self._whole, self._work = folder / "capture", folder / "work"
         file = folder / "exchanges.yml"
         file.write_text(config(feed))
-        sizes = ("--segment.size=64KiB", "--max.bytes=320KiB", "--for=3s")
+        sizes = ("--segment.size=4KiB", "--max.bytes=40KiB", "--for=3s")
         child = nest.start(
             folder / "capture.log",
             "capture",

@@ -26,6 +26,7 @@ import time
 import traceback
 from collections import Counter
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
 from random import Random
 
@@ -198,7 +199,7 @@ class RelayKills:
         name = f"Killed{self._number:06d}"
         try:
             status = send(url, post_of(alert(name), group=name), timeout=5.0)
-        except OSError:
+        except (OSError, HTTPException):  # killed in the midst of its answer
             return False
         if status == 200:
             self._acknowledged.add(name)
