@@ -33,7 +33,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("relay/notifiers", "webhook"),
     ):
         text = (rooms / place / f"{like}.py").read_text()
-        (rooms / place / "acme.py").write_text(text.replace(like, "acme"))
+        (rooms / place / "acme.py").write_text(text.replace(f'name="{like}"', 'name="acme"'))
     (rooms / "cli" / "greet.py").write_text(
         '"""Greet somebody."""\nHELP = "Greets."\n\n\ndef arguments(parser):\n'
         '    parser.add_argument("--name", default="world")\n\n\ndef run(args):\n'
