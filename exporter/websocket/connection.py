@@ -22,7 +22,7 @@ from typing import cast
 from websockets.client import ClientProtocol
 from websockets.exceptions import WebSocketException
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import CloseCode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
@@ -49,8 +49,9 @@ from exporter.websocket.receive_queue import (
 
 _WRITE_LIMIT = 1 << 20  # bytes of ours that the other side has not read
 _HEAD_LIMIT = 32 << 10  # bytes of a handshake answer
+_MOST_PINGS = 1000  # in a second: it is cheap to send them, and each is read
 HEADERS: Mapping[str, str] = {"User-Agent": "exchange-exporter"}
-_TEXT = 0x81  # final, no extension bits
+_TEXT, _PING, _PONG = 0x81, 0x89, 0x8A  # final, no extension bits
 _NO_TEXT = MessageError(CloseCode.INVALID_DATA, NO_TEXT)
 _LONG_FORM = MessageError(CloseCode.PROTOCOL_ERROR, "a length that is not in its shortest form")
 _WHOLE = frozenset((_TEXT, 0x82))  # text and binary, final, no extension bits
@@ -86,6 +87,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self.opened: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._ending = False
+        self._pings, self._pings_since = 0, 0.0  # of one second, by the loop's clock
         self._writable = asyncio.Event()
         self._writable.set()
         # A frame cut off by the end of a read waits here until all of it is there.
@@ -188,6 +190,7 @@ class WebSocket(asyncio.BufferedProtocol):
         append = self._inbox.frames.append
         whole, max_message, plain = _WHOLE, self._max_message, not self._messages.open
         at, end, size = 0, len(data), 0  # size: of the payloads
+        ping, pings = b"", 0
         while True:
             if end - at < 2:
                 need = 2
@@ -226,6 +229,11 @@ class WebSocket(asyncio.BufferedProtocol):
                 if self._ending:
                     return
                 plain = not self._messages.open
+            elif head == _PING and length < 126:
+                ping, pings = data[start:stop], pings + 1
+            elif head == _PONG and length < 126:
+                if self._heartbeat is not None:
+                    self._heartbeat.pong(data[start:stop])
             else:
                 self._special(data[at:stop])
                 if self._ending:
@@ -233,6 +241,10 @@ class WebSocket(asyncio.BufferedProtocol):
             at = stop
         if self._inbox.frames:
             self._inbox.added(size)
+        if pings:
+            self._pong(ping, pings)
+            if self._ending:
+                return
         if at < end and need > end - at:
             self._keep(data[at:], need)
 
@@ -252,6 +264,18 @@ class WebSocket(asyncio.BufferedProtocol):
         self._inbox.frames.append((received, message))
         return len(message)
 
+    def _pong(self, newest: bytes, count: int) -> None:
+        """Answer pings: of several the newest alone may be (RFC 6455, section 5.5.3)."""
+        now = self._loop.time()
+        if now - self._pings_since >= 1.0:
+            self._pings, self._pings_since = 0, now
+        self._pings += count
+        if self._pings > _MOST_PINGS:
+            self._fail(Lost.PROTOCOL_ERROR, f"more than {_MOST_PINGS} pings in a second")
+        elif self._protocol.state is State.OPEN:
+            self._protocol.send_pong(newest)
+            self._flush()
+
     def _refuse(self, error: MessageError) -> None:
         """End the connection for what may not be sent, and tell the other side why."""
         self._messages.forget()
@@ -263,11 +287,7 @@ class WebSocket(asyncio.BufferedProtocol):
         """Hand one frame that carries no data, or is not allowed, to the library."""
         protocol = self._protocol
         protocol.receive_data(frame)
-        for event in protocol.events_received():
-            if not isinstance(event, Frame) or self._heartbeat is None:
-                continue
-            if event.opcode is Opcode.PONG:
-                self._heartbeat.pong(bytes(event.data))
+        protocol.events_received()  # nothing that is not known: a close shows in its state
         self._flush()
         if protocol.state is not State.OPEN:
             self._closing()

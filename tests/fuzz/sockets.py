@@ -125,6 +125,16 @@ class _Wire(asyncio.Transport):
     resume_reading = pause_reading
 
 
+def _but_pongs(sent: bytes | bytearray) -> bytes:
+    """Return head and length of each frame but pongs: one may answer several pings, or none."""
+    found, at = b"", 0
+    while at < len(sent):
+        if sent[at] != 0x8A:
+            found += sent[at : at + 2]
+        at += 6 + (sent[at + 1] & 127)
+    return found
+
+
 async def _received(data: bytes, step: int) -> tuple[list[bytes], str, bytes]:
     """Return the messages of a connection, why it ended, and the frames that we sent."""
     protocol = ClientProtocol(_URI, extensions=[ClientPerMessageDeflateFactory()], max_size=LIMIT)
@@ -158,7 +168,7 @@ async def _received(data: bytes, step: int) -> tuple[list[bytes], str, bytes]:
         while True:
             await socket.receive(lambda batch: got.extend(each for _, each in batch) or False)  # type: ignore[func-returns-value]  # None is False
     except ConnectionLostError as error:
-        return got, f"{error.reason} {error.code}", bytes(wire.sent[:2])
+        return got, f"{error.reason} {error.code}", _but_pongs(wire.sent)
 
 
 def _feed(socket: WebSocket, wire: _Wire, data: bytes) -> None:

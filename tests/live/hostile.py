@@ -46,7 +46,7 @@ STREAMS = {
     "endless_fragments": "protocol_error",
     "frame_bomb": "protocol_error",
     "close_flood": "server_close",
-    "ping_flood": "network",  # whose answers nobody reads
+    "ping_flood": "protocol_error",
 }
 FLOODS = ("tiny_frames", "endless_handshake")
 

@@ -443,6 +443,49 @@ def test_broken_frames_end_the_connection(frame: bytes) -> None:
     assert lost.reason is Lost.PROTOCOL_ERROR
 
 
+def test_of_many_pings_the_newest_is_answered() -> None:
+    """Each alone has its pong; of a hundred in one piece the newest, and what follows is read."""
+    sent: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await upgrade(reader, writer)
+        for pings in (range(1), range(1, 101)):
+            writer.write(b"".join(b"\x89\x04%04d" % number for number in pings) + b"\x81\x02ok")
+            head = await reader.readexactly(6)
+            payload = await reader.readexactly(head[1] & 127)
+            sent.append(bytes(a ^ b for a, b in zip(payload, head[2:] * 32, strict=False)))
+        await reader.read()
+
+    async def main() -> list[bytes]:
+        async with raw(script) as url:
+            socket = await connect(url, clock=SystemClock(), ping_every=None, close_timeout=0.2)
+            frames = await collect(socket, 2)
+            await socket.close()
+            return frames
+
+    assert run(main()) == [b"ok", b"ok"]
+    assert sent == [b"0000", b"0100"]
+
+
+def test_a_flood_of_pings_ends_the_connection() -> None:
+    """A thousand in a second are more than any venue sends; who goes on is left."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await upgrade(reader, writer)
+        writer.write(b"\x89\x00" * 2000)
+        await reader.read()
+
+    async def main() -> ConnectionLostError:
+        async with raw(script) as url:
+            socket = await connect(url, clock=SystemClock(), close_timeout=0.2)
+            lost = await loss(socket)
+            await socket.close()
+            return lost
+
+    lost = run(main())
+    assert str(lost) == "protocol_error: more than 1000 pings in a second"
+
+
 def test_closing_is_polite_and_bounded() -> None:
     """The server sees 1000; one that never answers is left within the close timeout."""
     codes: list[int | None] = []
