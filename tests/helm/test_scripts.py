@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.helm.engine import CHART
+from tests.live import programs
 
 FILES = CHART / "files"
 CONFIGS = {
@@ -20,12 +21,9 @@ CONFIGS = {
 }
 
 
-def _wait(file: Path, words: str, seconds: float = 60) -> None:
+def _wait(file: Path, words: str) -> None:
     """Wait until a file contains the words."""
-    end = time.monotonic() + seconds
-    while words not in (file.read_text(encoding="utf-8") if file.exists() else ""):
-        assert time.monotonic() < end, f"{file} has no {words!r}"
-        time.sleep(0.05)
+    programs.eventually(lambda: words in file.read_text(encoding="utf-8"), f"{words!r} in {file}")
 
 
 @pytest.mark.live
