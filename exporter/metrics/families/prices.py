@@ -1,0 +1,77 @@
+"""Families of what exchanges are compared by: prices, and the markets that are followed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from exporter.metrics.families.declare import gauge
+
+
+class MarketChoice(StrEnum):
+    """What became of a market that a pattern of the config stands for."""
+
+    FOLLOWED = "followed"
+    LEFT_OUT = "left_out"  # symbols_limit had no room for it
+
+
+MID_PRICE = gauge(
+    "exchange_mid_price",
+    "Mean of best bid and best ask, in units of the quote currency; absent if stale.",
+    "exchange",
+    "symbol",
+)
+SYMBOL_INFO = gauge(
+    "exchange_symbol_info",
+    "Always 1; the market that a configured symbol means, where that market has another name, "
+    "such as BTC-USDT-PERP for BTC-USDT at a futures exchange.",
+    "exchange",
+    "symbol",
+    "market",
+)
+CONSENSUS_PRICE = gauge(
+    "exchange_consensus_price",
+    "Median of the mid prices of all exchanges with fresh data, in units of the quote currency.",
+    "symbol",
+)
+CONSENSUS_VENUES = gauge(
+    "exchange_consensus_venues",
+    "Number of exchanges with fresh data that contribute to the consensus price.",
+    "symbol",
+)
+PRICE_DEVIATION = gauge(
+    "exchange_price_deviation_ratio",
+    "Mid price divided by the median of the other exchanges with fresh data, minus 1.",
+    "exchange",
+    "symbol",
+)
+SPREAD = gauge(
+    "exchange_spread_ratio",
+    "Best ask minus best bid, divided by the mid price.",
+    "exchange",
+    "symbol",
+)
+PRICE_FROZEN = gauge(
+    "exchange_price_frozen",
+    "Whether the price has not changed although messages arrive and enough other "
+    "exchanges have moved (1) or not (0); absent if stale.",
+    "exchange",
+    "symbol",
+)
+QUOTE_BASIS = gauge(
+    "exchange_quote_basis_ratio",
+    "Price of one base quote currency in the other, minus 1.",
+    "base_quote",
+    "quote",
+)
+MARKETS = gauge(
+    "exchange_markets",
+    "Markets that the patterns in symbols stand for: followed, or left out because of "
+    "symbols_limit; absent where there are no patterns.",
+    "exchange",
+    "choice",
+)
+MARKETS_READ_TIME = gauge(
+    "exchange_markets_read_timestamp_seconds",
+    "Time at which the exchange's list of markets was last read, for patterns in symbols.",
+    "exchange",
+)
