@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from exporter.model import Notification, Occasion
-from exporter.relay import outbox, rendering
+from exporter.relay import documents, outbox, rendering
 from exporter.relay.incident import Incident
 from exporter.relay.outbox import Pending
 from exporter.relay.receiver import Receiver, target_of
@@ -82,7 +82,7 @@ def original_of(db: sqlite3.Connection, incident: str, receiver: str, target: st
 
 def triage_of(db: sqlite3.Connection, receiver: Receiver, incident: str) -> str:
     row = db.execute("SELECT answer FROM triage WHERE incident = ?", (incident,)).fetchone()
-    answer = msgspec.json.decode(row["answer"], type=dict[str, str]) if row else {}
+    answer = documents.decode(row["answer"], dict[str, str]) if row else {}
     return rendering.triage_text(receiver, answer["language"], answer) if answer else ""
 
 
@@ -101,13 +101,13 @@ def append(
     if original is not None:
         row = db.execute("SELECT * FROM deliveries WHERE id = ?", (original,)).fetchone()
     if row is not None and (waits_for_triage(receiver) or receiver.notifier.supports_edit):
-        note = msgspec.json.decode(row["note"], type=Notification)
+        note = documents.decode(row["note"], Notification)
         with_triage = msgspec.structs.replace(note, triage=text)
         waiting = row["state"] == "waiting" and row["attempts"] == 0
         if waiting and len(note.texts) < receiver.notifier.texts:
             db.execute(
                 "UPDATE deliveries SET note = ? WHERE id = ?",
-                (msgspec.json.encode(with_triage), original),
+                (documents.encode(with_triage), original),
             )
             return
         if receiver.notifier.supports_edit:

@@ -11,10 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
-
 from exporter.model import Alert, Level, Occasion
-from exporter.relay import enqueue, outbox, rendering, suppression
+from exporter.relay import documents, enqueue, outbox, rendering, suppression
 from exporter.relay.enqueue import Taken
 from exporter.relay.incident import Incident, IncidentRules, advance, lose, near, settle
 from exporter.relay.receiver import ANY_ROUTE, Receiver, target_of
@@ -133,7 +131,7 @@ class IncidentStore:
                 int(self._is_blind(incident)),
                 route,
                 key,
-                msgspec.json.encode(incident),
+                documents.encode(incident),
             ),
         )
 
@@ -378,7 +376,7 @@ class IncidentStore:
         taken = Taken()
         db.execute(
             "UPDATE triage SET outcome = ?, answer = ? WHERE incident = ?",
-            (outcome, msgspec.json.encode(dict(answer)), incident),
+            (outcome, documents.encode(dict(answer)), incident),
         )
         row = db.execute("SELECT state FROM incidents WHERE id = ?", (incident,)).fetchone()
         if not answer or row is None or not (found := _incident(row)).firing:
@@ -417,7 +415,7 @@ def one(db: sqlite3.Connection, id: str) -> Incident | None:  # noqa: A002
 
 
 def _incident(row: sqlite3.Row) -> Incident:
-    return msgspec.json.decode(row["state"], type=Incident)
+    return documents.decode(row["state"], Incident)
 
 
 def _latest(db: sqlite3.Connection, group: str) -> Incident | None:

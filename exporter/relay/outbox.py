@@ -13,9 +13,8 @@ from enum import IntEnum, StrEnum
 from typing import Final
 from uuid import uuid4
 
-import msgspec
-
 from exporter.model import Level, Notification, Occasion
+from exporter.relay import documents
 from exporter.relay.incident import near
 
 
@@ -167,7 +166,7 @@ def _row(found: sqlite3.Row, original: str | None = None) -> OutboxRow:
         incident=found["incident"],
         occasion=Occasion(found["occasion"]),
         key=found["key"],
-        note=msgspec.json.decode(found["note"], type=Notification),
+        note=documents.decode(found["note"], Notification),
         state=DeliveryState(found["state"]),
         attempts=found["attempts"],
         due=found["due"],
@@ -205,7 +204,7 @@ def insert(
             note.incident,
             note.occasion.value,
             str(uuid4()),
-            msgspec.json.encode(note),
+            documents.encode(note),
             edits,
             part,
             int(lead),

@@ -7,7 +7,10 @@ after it: they are reached by their keys.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
+import struct
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from exporter.model import Level, Notification, Occasion
+from exporter.relay import documents
 from exporter.relay.incident import Incident
 from exporter.relay.outbox import DeliveryState
 from exporter.relay.suppression import Suppression
@@ -49,8 +53,18 @@ class Recovered:
     lost: int | None
 
 
-def unreadable(spool: sqlite3.Connection) -> str | None:
-    """Name the first row that cannot be read: a wrong bit in a text leaves the pages sound."""
+def unreadable(spool: sqlite3.Connection, fresh: sqlite3.Connection) -> str | None:
+    """Name the first thing that is not as it was written, in pages that are sound.
+
+    That may be the definition of a table or an index, which ``fresh`` has as they should be: an
+    index with another condition leads past rows.
+    """
+    try:
+        wrong = _definitions(spool) ^ _definitions(fresh)
+    except sqlite3.Error as error:
+        return f"the definitions: {error}"
+    if wrong:
+        return f"the definition of {min(str(name) for name, *_ in wrong)}"
     for table, key in _tables(spool):
         last = None
         try:
@@ -62,21 +76,87 @@ def unreadable(spool: sqlite3.Connection) -> str | None:
     return None
 
 
+def _definitions(spool: sqlite3.Connection) -> set[tuple[object, ...]]:
+    """Return what is known of columns and indexes; a table that was altered has another text."""
+    names = [name for name, _ in _tables(spool)]
+    columns = {
+        (name, *tuple(column)[1:])
+        for name in names
+        for column in spool.execute(f"PRAGMA table_info({name})")
+    }
+    indexes = spool.execute("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'index'")
+    return columns | set(map(tuple, indexes))
+
+
 def _decode(table: str, values: Mapping[str, Any]) -> None:
     """Read the documents and words of a row. Raises msgspec's errors, ValueError, TypeError."""
     for name, value in values.items():
         if (kind := _DOCUMENTS.get((table, name))) is not None:
-            msgspec.json.decode(value, type=kind)
+            documents.decode(value, kind)
         if (words := _WORDS.get((table, name))) is not None:
             words(value)
 
 
 def recover(damaged: Path, fresh: sqlite3.Connection) -> Recovered:
     """Copy what can be read of a file, and its log, into empty tables."""
+    with tempfile.TemporaryDirectory(dir=damaged.parent, prefix="recovery-") as folder:
+        return _recover(_with_known_head(damaged, Path(folder), fresh), fresh)
+
+
+def _with_known_head(damaged: Path, folder: Path, fresh: sqlite3.Connection) -> Path:
+    """Copy the file and its log; what is the same in every spool is written as it should be.
+
+    Source: https://www.sqlite.org/fileformat2.html, 1.3 (read 2026-11-30).
+    """
+    copy = folder / damaged.name
+    shutil.copyfile(damaged, copy)
+    log = damaged.with_name(damaged.name + "-wal")
+    if log.exists():
+        shutil.copyfile(log, folder / log.name)
+    size = fresh.execute("PRAGMA page_size").fetchone()[0]
+    start = b"SQLite format 3\0" + struct.pack(">H6B", size & 0xFFFF, 2, 2, 0, 64, 32, 32)
+    with copy.open("r+b") as file:
+        for offset, known in ((0, start), (44, bytes((0, 0, 0, 4))), (56, bytes((0, 0, 0, 1)))):
+            file.seek(offset)
+            file.write(known)
+    return copy
+
+
+def _define(old: sqlite3.Connection, fresh: sqlite3.Connection) -> None:
+    """Give each table and index the definition that it should have.
+
+    One whose own name is damaged is known by its definition, or by being the only one.
+    """
+    old.execute("PRAGMA writable_schema=ON")
+    select = "SELECT type, name, tbl_name, sql, rowid FROM sqlite_master"
+    known = {tuple(each)[:4] for each in fresh.execute(select)}
+    found = {each["rowid"]: tuple(each)[:4] for each in old.execute(select)}
+    for field in (1, 3):  # name, sql
+        for number, each in list(found.items()):
+            same = [other for other in known if other[field] == each[field] is not None]
+            if len(same) == 1:
+                _set_definition(old, number, same[0])
+                known.remove(same[0])
+                del found[number]
+    if len(known) == len(found) == 1:
+        _set_definition(old, next(iter(found)), known.pop())
+    old.execute("PRAGMA writable_schema=RESET")
+
+
+def _set_definition(old: sqlite3.Connection, number: int, known: tuple[object, ...]) -> None:
+    old.execute(
+        "UPDATE sqlite_master SET type = ?, name = ?, tbl_name = ?, sql = ? WHERE rowid = ?",
+        (*known, number),
+    )
+
+
+def _recover(damaged: Path, fresh: sqlite3.Connection) -> Recovered:
     rows = waiting = 0
     expected: int | None = None
     with contextlib.closing(sqlite3.connect(damaged, isolation_level=None)) as old:
         old.row_factory = sqlite3.Row
+        with contextlib.suppress(sqlite3.Error):
+            _define(old, fresh)
         fresh.execute("BEGIN IMMEDIATE")
         for table, key in _tables(fresh):
             known = {each["name"] for each in fresh.execute(f"PRAGMA table_info({table})")}

@@ -193,8 +193,10 @@ class Store:
             if found != "ok":
                 raise DamagedStoreError(found)
             self._begin(connection)
-            if (wrong := unreadable(connection)) is not None:
-                raise DamagedStoreError(wrong)
+            with contextlib.closing(connect(Path(":memory:"))) as fresh:
+                self._begin(fresh)
+                if (wrong := unreadable(connection, fresh)) is not None:
+                    raise DamagedStoreError(wrong)
         except BaseException:
             connection.close()
             raise

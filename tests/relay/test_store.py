@@ -10,11 +10,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from exporter.model import Level, Notification, Occasion
-from exporter.relay import outbox
+from exporter.relay import documents, outbox
 from exporter.relay import store as module
 from exporter.relay.recovery import Recovered
 from exporter.relay.store import FullError, Store, StoreError, connect
@@ -264,7 +263,7 @@ def _spool(file: Path, count: int) -> None:
     """Write a spool in which so many messages wait, and some were delivered."""
     with closing(connect(file)) as db:
         outbox.begin(db)
-        note = msgspec.json.encode(
+        note = documents.encode(
             Notification(
                 occasion=Occasion.FIRING,
                 level=Level.CRITICAL,
@@ -330,7 +329,17 @@ def test_what_can_be_read_of_a_damaged_spool_goes_on(
 @pytest.mark.parametrize(
     ("written", "read"),
     [
-        (b"waiting", b"waitinf"),
+        (b"('waiting', 'sending')", b"('waitinf', 'sending')"),
+        (b"CREATE INDEX audit_at", b"CREATE INDEX audit_au"),
+        (b"attempts INTEGER NOT NULL DEFAULT 0", b"attempts INTEGER NOT NULL DEFAULT 1"),
+        (b"}waiting", b"}waitinf"),
+        (b'["xxxxx', b'["xxxxy'),
+        (b"SQLite format 3", b"SQLite format 2"),
+        (b"\x00\x40\x20\x20", b"\x00\x40\x20\x24"),
+        (b"CREATE TABLE deliveries", b"CREATE TABME deliveries"),
+        (b"tabledeliveriesdeliveries", b"tabledeliveriesdeliverier"),
+        (b"tabledeliveriesdeliveries", b"tablddeliveriesdeliveries"),
+        (b"indexdeliveries_opendeliveries", b"indexdeliveries_opeodeliveries"),
         (b"i7firing", b"i7firinw"),
         (b"i7firing", b"\xe97firing"),
         (b'"critical"', b'"crit\xe9cal"'),
@@ -342,20 +351,23 @@ def test_a_wrong_bit_in_a_row_costs_that_row(tmp_path: Path, written: bytes, rea
     """The relay starts, all other messages go on, and the one is counted."""
     file = tmp_path / "s.db"
     _spool(file, 20)
-    raw, waiting = file.read_bytes(), _incidents(file)
-    assert written in raw
-    file.write_bytes(raw.replace(written, read, 1))
+    raw, waiting, at, seen = file.read_bytes(), _incidents(file), -1, 0
+    while (at := raw.find(written, at + 1)) >= 0 and seen < 3:
+        file.write_bytes(raw[:at] + read + raw[at + len(written) :])
 
-    async def story() -> Recovered | None:
-        async with Store(file, outbox.begin, size=1 << 24, waiting=3) as store:
-            return store.recovered
+        async def story() -> Recovered | None:
+            async with Store(file, outbox.begin, size=1 << 24, waiting=3) as store:
+                return store.recovered
 
-    found = asyncio.run(story())
-    assert found is not None
-    kept = _incidents(file)
-    assert kept <= waiting
-    assert len(kept) + (found.lost or 0) == len(waiting)
-    assert len(kept) >= len(waiting) - 1
+        found, kept = asyncio.run(story()), _incidents(file)
+        if found is None:  # where a row was before it was moved to another page
+            assert kept == waiting
+            continue
+        seen += 1
+        assert kept <= waiting
+        assert len(kept) + (found.lost or 0) == len(waiting)
+        assert len(kept) >= len(waiting) - 1
+    assert seen
 
 
 def test_a_crash_loop_keeps_three_damaged_spools(tmp_path: Path) -> None:
