@@ -108,7 +108,7 @@ def test_any_flipped_bit_of_the_state_is_seen(tmp_path: Path) -> None:
     async def main() -> None:
         storage = _storage(tmp_path)
         bans = storage.bans()
-        bans.record("okx", storage._clock.wall() + 100.0)
+        bans.record("okx", storage._clock.wall() + 100.1234567)
         storage.save_bans(bans)
         storage.save_learnt({"one": [b"1", b"22"]})
         for name in ("bans.json", "detectors.state"):
@@ -118,7 +118,7 @@ def test_any_flipped_bit_of_the_state_is_seen(tmp_path: Path) -> None:
                 damaged[bit // 8] ^= 1 << bit % 8
                 (tmp_path / name).write_bytes(damaged)
                 if name == "bans.json":
-                    assert storage.bans().until in ({}, bans.until)
+                    assert storage.bans().until == {}
                 else:
                     assert storage.learnt() is None
         storage.close()
