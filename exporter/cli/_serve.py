@@ -17,7 +17,7 @@ from exporter.cli import _build as build
 from exporter.config import placement
 
 if TYPE_CHECKING:
-    from exporter.config import Config
+    from exporter.config import Config, ConfigError
     from exporter.config.placement import Shard
 
 UNUSABLE, STUCK = 2, 1
@@ -83,11 +83,12 @@ def serve(
     args: argparse.Namespace,
     ready: Callable[[int], None] = lambda port: None,
     reload: Callable[[Config], Config] | None = None,
+    refused: ConfigError | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status.
 
     ``ready`` is told the port; ``reload`` reads the config anew, given the one
-    in force, or raises ConfigError.
+    in force, or raises ConfigError. ``refused`` is what the config leaves out of its file.
     """
     from exporter import logs
     from exporter.config.secret import revealed
@@ -125,6 +126,7 @@ def serve(
             ready=ready,
             saved=insist.start,
             reload=reload,
+            refused=refused,
             web=web,
             shard=args.shard,
             storage=args.storage,

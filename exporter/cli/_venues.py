@@ -46,8 +46,7 @@ def load(file: str, directory: Path | None, before: Config | None = None) -> tup
     """Read a config and the definitions of a folder. Raises ConfigError.
 
     A definition of the folder that is wrong is told of and left out: it stops only a config that
-    names it. Where ``before`` is in force, the error says what can be followed: all but the
-    definitions that are wrong now, which stay as they were.
+    names it. The error says what can be followed all the same, where ``before`` is in force.
     """
     from exporter import config as settings
     from exporter import venues
@@ -73,27 +72,11 @@ def load(file: str, directory: Path | None, before: Config | None = None) -> tup
     except ConfigError as error:
         if error.unreadable:
             raise
-        instead = None if before is None else _instead(file, good, before)
-        raise ConfigError((*error.complaints, *wrong), instead=instead) from error
-
-
-def _instead(file: str, good: list[DefinedVenue], before: Config) -> Config | None:
-    """Return the config with definitions as they were where they are wrong now, if that helps."""
-    from exporter import config as settings
-    from exporter import venues
-
-    folder = Path(file).parent
-    known = {folder / each.file: each for each in before.venue_files}
-
-    def define(path: Path) -> Venue | tuple[str, ...]:
-        made = venues.define(path)
-        return known[path].venue if isinstance(made, tuple) and path in known else made
-
-    names = {each.name for each in good}
-    kept = [each for each in before.venue_files if each.name not in names]
-    try:
-        return settings.load(
-            file, venues.choices(), venues.load, define=define, folder=[*good, *kept]
-        )
-    except settings.ConfigError:
-        return None
+        complaints = (*error.complaints, *wrong)
+        try:
+            instead, excused = settings.load_others(
+                file, venues.choices(), venues.load, venues.define, good, before
+            )
+        except ConfigError:
+            raise ConfigError(complaints) from error
+        raise ConfigError(complaints, instead=instead, excused=excused) from error

@@ -15,7 +15,9 @@ Probes the exchanges' REST endpoints, consumes their WebSocket market data and s
 
 SIGTERM and Ctrl-C stop it; a second one stops it immediately. SIGHUP reloads the config, and so
 does POST /-/reload if the config has `server: {changes: true}`. Exchanges whose settings did not
-change keep running; a config with mistakes is rejected, and the old one stays active.
+change keep running; a config with mistakes is rejected, and the old one stays active. Where only
+the definition of a venue is wrong or unknown, the exchanges that name it stay as they were, or are
+left out if they never ran; all others start, or follow.
 `exchange-exporter check FILE` prints beforehand what a config costs.
 
 exit status: 0 stopped by a signal, 1 stopped by a signal, but not in time, 2 the config or the
@@ -37,9 +39,12 @@ def run(args: argparse.Namespace) -> int:
     def load(before: settings.Config | None) -> settings.Config:
         return _venues.load(args.config, args.venues_dir, before)[0]
 
+    refused: settings.ConfigError | None = None
     try:
         config = load(None)
     except settings.ConfigError as error:
         print("\n".join(error.complaints), file=sys.stderr)
-        return serve.UNUSABLE
-    return serve.serve(config, args, reload=load)
+        if error.instead is None:
+            return serve.UNUSABLE
+        config, refused = error.instead, error
+    return serve.serve(config, args, reload=load, refused=refused)

@@ -28,7 +28,6 @@ from exporter.config.exchange import (
 from exporter.config.gates import GateConfig
 from exporter.config.kinds import (
     MOST_COMPLAINTS,
-    DefinedVenue,
     EnoughError,
     Place,
     Reading,
@@ -77,6 +76,7 @@ from exporter.config.shape import (
     StreamsConfig,
 )
 from exporter.config.shares import shares, units
+from exporter.config.venue_names import DefinedVenue
 from exporter.config.weights import rest_limits
 from exporter.contracts import Venue
 from exporter.instrument import VenueSymbol
@@ -118,6 +118,7 @@ __all__ = [
     "follow",
     "json_schema",
     "load",
+    "load_others",
     "load_placed",
     "market_lists",
     "plain",
@@ -142,7 +143,8 @@ class ConfigError(ValueError):
     """The config cannot be used. ``complaints`` are all its mistakes, one line each.
 
     ``unreadable``: there was no text to judge (no such file, a directory, not UTF-8). ``instead``
-    is what can be followed all the same, where only definitions of venues are wrong.
+    is what can be followed all the same, where only venues are unknown or wrong: in it the
+    exchanges ``excused`` are as they were, or left out.
     """
 
     def __init__(
@@ -151,11 +153,13 @@ class ConfigError(ValueError):
         *,
         unreadable: bool = False,
         instead: Config | None = None,
+        excused: Collection[str] = (),
     ) -> None:
         super().__init__("\n".join(complaints))
         self.complaints = complaints
         self.unreadable = unreadable
         self.instead = instead
+        self.excused = tuple(sorted(excused))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +204,36 @@ def load_placed(
     folder: Iterable[DefinedVenue] = (),
 ) -> tuple[Config, Places]:
     """Read a config file, and keep where everything in it stands. Raises ConfigError."""
-    return _read(text_of(file), str(file), venues, venue, environ, define, folder)
+    found = list(folder)
+    reading = _reading(file, venues, venue, environ, define, found)
+    return _read(text_of(file), str(file), reading, found)
+
+
+def load_others(
+    file: str | Path,
+    venues: Collection[str],
+    venue: Callable[[str], Venue],
+    define: Define,
+    folder: Iterable[DefinedVenue],
+    before: Config | None,
+) -> tuple[Config, set[str]]:
+    """Read a config file for the exchanges whose venues are good, after `load` has refused it.
+
+    Returns it and the names of the others, which are as in ``before``, the config in force, or
+    left out where that has none of their name. A definition is as it was where it is wrong now.
+    Raises ConfigError where more is wrong.
+    """
+    known = {} if before is None else {Path(file).parent / e.file: e for e in before.venue_files}
+
+    def first(path: Path) -> Venue | tuple[str, ...]:
+        made = define(path)
+        return known[path].venue if isinstance(made, tuple) and path in known else made
+
+    found = [*known.values(), *folder]
+    running = {} if before is None else {each.name: each for each in before.exchanges}
+    reading = _reading(file, venues, venue, os.environ, first, found, running)
+    config, _ = _read(text_of(file), str(file), reading, found)
+    return config, reading.excused
 
 
 def text_of(file: str | Path) -> str:
@@ -231,27 +264,33 @@ def read(
     define: Define | None = None,
 ) -> Config:
     """Read a config's text; ``name`` is its file's, for complaints. Raises ConfigError."""
-    return _read(text, name, venues, venue, environ, define)[0]
+    return _read(text, name, _reading(name, venues, venue, environ, define, ()), ())[0]
 
 
-def _read(
-    text: str,
-    name: str,
+def _reading(
+    file: str | Path,
     venues: Collection[str],
     venue: Callable[[str], Venue],
     environ: Mapping[str, str],
     define: Define | None,
-    folder: Iterable[DefinedVenue] = (),
-) -> tuple[Config, Places]:
-    elsewhere = {each.name: each for each in folder}
-    reading = Reading(
-        folder=Path(name).parent,
+    folder: Iterable[DefinedVenue],
+    before: Mapping[str, ExchangeConfig] | None = None,
+) -> Reading:
+    return Reading(
+        folder=Path(file).parent,
         environ=environ,
         venues=venues,
         venue=venue,
         define=define,
-        defined={each.name: each.venue for each in elsewhere.values()},
+        defined={each.name: each.venue for each in folder},
+        before=before,
     )
+
+
+def _read(
+    text: str, name: str, reading: Reading, folder: Iterable[DefinedVenue]
+) -> tuple[Config, Places]:
+    elsewhere = {each.name: each for each in folder}
     config = read_as(Config, text, name, reading, "exchanges: [{venue: ..., symbols: [...]}]")
     for each in config.venue_files:  # what the config names itself comes first
         elsewhere.pop(each.name, None)

@@ -15,7 +15,7 @@ from exporter.config.kinds import (
     Mistake,
     Place,
     Reading,
-    VenueName,
+    UnfitVenueError,
     boolean,
     choice,
     did_you_mean,
@@ -33,6 +33,7 @@ from exporter.config.secret import Secret, SecretKind
 from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
 from exporter.config.signals import SIGNAL_TABLE, SignalConfig
 from exporter.config.units import format_duration
+from exporter.config.venue_names import VenueName
 from exporter.contracts import Venue
 from exporter.instrument import UnlistedError
 from exporter.model import Channel, QueuePolicy
@@ -346,8 +347,16 @@ class ExchangeConfig:
         return tuple(dict.fromkeys(found))
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of what the venue does not offer, and of streams without symbols."""
-        venue = reading.venue_named(self.venue)
+        """Complain of what the venue does not offer, and of streams without symbols.
+
+        Raises UnfitVenueError instead where a config is read for the other exchanges.
+        """
+        found = list(self._mistakes(reading.venue_named(self.venue)))
+        if found and reading.before is not None and self.venue in reading.defined:
+            raise UnfitVenueError
+        return iter(found)
+
+    def _mistakes(self, venue: Venue) -> Iterator[Mistake]:
         if self.region is not None and self.region not in venue.regions:
             known = ", ".join(venue.regions)
             wrong = f"found {quoted(self.region)}, expected a region of {self.venue}"

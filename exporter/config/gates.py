@@ -56,8 +56,8 @@ def gate_mistakes(
     """Complain of exchanges, symbols and books that are not watched, and of clocks not read."""
     known = {each.name: each for each in exchanges if each is not None}
     for number, gate in enumerate(gates):
-        if gate is None or None in exchanges:
-            continue
+        if gate is None or None in exchanges or reading.excused.intersection(gate.exchanges):
+            continue  # what it asks for of an exchange that is left out is unknown
         for place, name in enumerate(gate.exchanges):
             if name in known:
                 for below, wrong in _of_one(gate, known[name], reading):
@@ -94,7 +94,7 @@ def _of_one(
         wrong = f"found book, but {exchange.name} builds none: set book: true on a stream of it"
         yield ("needs",), wrong
     if Need.CLOCK in gate.needs:
-        venue = reading.venue(exchange.venue)
+        venue = reading.venue_named(exchange.venue)
         clocked = {each.name for each in venue.endpoints if each.clock is not None}
         usual = {each.name for each in venue.endpoints if each.default}
         own = [each for each in exchange.endpoints or () if each]

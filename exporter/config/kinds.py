@@ -27,6 +27,10 @@ class RejectedError(Exception):
     """The node was no good, and the complaint has been made already."""
 
 
+class UnfitVenueError(Exception):
+    """A venue is not known or its definition is wrong, and a config is read for the others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """What a section finds wrong with itself: where (below it), and in which words."""
@@ -56,10 +60,14 @@ class Reading:
     define: Callable[[Path], Venue | tuple[str, ...]] | None = None
     defined: dict[str, Venue] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)  # names of files whose venue is not known
+    listed: set[str] = field(default_factory=set)  # names of venues that the config's files define
     lines: dict[Place, int] = field(default_factory=lambda: {(): 1})
     complaints: list[tuple[int, Place, str]] = field(default_factory=list)
     # Where a stand-in fills in for what was refused or misspelt: nothing more is said about it.
     doubtful: list[Place] = field(default_factory=list)
+    # Set where a config is read for the exchanges whose venues are good: those in force, by name.
+    before: Mapping[str, Any] | None = None
+    excused: set[str] = field(default_factory=set)  # exchanges that are left out, or as before
 
     def venue_named(self, name: str) -> Venue:
         """Return a venue of the program or of the config's own definitions."""
@@ -447,60 +455,6 @@ class Authorities:
                 why = getattr(error, "strerror", None) or str(error)
         wrong = f"found {found(node)} ({why}), expected a readable PEM file of certificates"
         raise reading.complain(node.line, place, wrong)
-
-    def schema(self, definitions: dict[str, Schema]) -> Schema:
-        return {"type": "string"}
-
-
-@dataclass(frozen=True, slots=True)
-class VenueName:
-    """The name of a venue that this program speaks to."""
-
-    def read(self, reading: Reading, place: Place, node: Node) -> str:
-        names = {*reading.venues, *reading.defined}
-        if isinstance(node, Scalar) and node.value in names:
-            return str(node.value)
-        if isinstance(node, Scalar) and node.text in reading.broken:
-            raise RejectedError  # its definition's mistakes are told
-        near = did_you_mean(str(getattr(node, "value", "")), names)
-        known = ", ".join(sorted(names))
-        wrong = f"found {found(node)}, expected a venue ({known}){near}"
-        raise reading.complain(node.line, place, wrong)
-
-    def schema(self, definitions: dict[str, Schema]) -> Schema:
-        return {"$ref": "#/$defs/Venue"}
-
-
-@dataclass(frozen=True, slots=True)
-class DefinedVenue:
-    """A venue that a file defines; two are equal when they say the same."""
-
-    file: str
-    name: str
-    edition: str
-    venue: Venue = field(compare=False, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class VenueFile:
-    """The path of a venue's definition, relative to the config."""
-
-    def read(self, reading: Reading, place: Place, node: Node) -> DefinedVenue:
-        if not isinstance(node, Scalar) or not isinstance(node.value, str) or not reading.define:
-            wrong = f"found {found(node)}, expected the path of a venue's definition"
-            raise reading.complain(node.line, place, wrong)
-        file = reading.folder / node.value
-        made = reading.define(file)
-        if isinstance(made, tuple):
-            reading.broken.add(file.stem)
-            for each in made:
-                reading.complain(node.line, place, each)
-            raise RejectedError
-        if made.name in reading.venues:
-            wrong = f"found the name {made.name}, which the program has itself, expected another"
-            raise reading.complain(node.line, place, wrong)
-        reading.defined[made.name] = made
-        return DefinedVenue(node.value, made.name, made.edition, made)
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         return {"type": "string"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -18,6 +19,7 @@ from exporter.config.kinds import (
     Reading,
     RejectedError,
     Schema,
+    UnfitVenueError,
     ValueKind,
     found,
     nearest,
@@ -35,7 +37,8 @@ class ListKind(Generic[T]):
     """A list, as a tuple. ``unique`` names the attribute that may not repeat ("" for the item).
 
     When some sections of a list are refused, None stands for each, so that the others keep their
-    places while they are looked at together; such a config is never handed out.
+    places while they are looked at together; such a config is never handed out. What names an
+    unknown venue is left out where the config is read for the others, or ``instead`` stands for it.
     """
 
     kind: ValueKind[T]
@@ -44,11 +47,14 @@ class ListKind(Generic[T]):
     unique: str | None = ""
     rising: bool = False
     or_one: bool = False  # a single item may stand without the list around it
+    instead: Callable[[Reading, Node], T | None] = lambda reading, node: None
 
     def read(self, reading: Reading, place: Place, node: Node) -> tuple[T, ...]:
         if not isinstance(node, Items):
             if self.or_one and isinstance(node, Scalar) and node.value is not None:
-                return (self.kind.read(reading, place, node),)
+                with suppress(UnfitVenueError):
+                    return (self.kind.read(reading, place, node),)
+                return ()
             one = isinstance(node, Scalar) and isinstance(node.value, str) and len(node.text) < 60
             hint = f'; did you mean "[{found(node)[1:-1]}]"?' if one else ""
             raise reading.complain(node.line, place, f"found {found(node)}, expected a list{hint}")
@@ -57,18 +63,27 @@ class ListKind(Generic[T]):
             raise reading.complain(node.line, place, wrong)
         values: list[Any] = []
         seen: dict[object, int] = {}
+        left_out = 0
         for index, item in enumerate(node.items):
+            told = len(reading.complaints)
             here = (*place, index)
             reading.lines[here] = item.line
             try:
                 value = self.kind.read(reading, here, item)
+            except UnfitVenueError:
+                del reading.complaints[told:]
+                known = self.instead(reading, item)
+                if known is None:
+                    left_out += 1
+                    continue
+                value = known
             except RejectedError:
                 if isinstance(self.kind, Section):
                     values.append(None)
                 continue
             self._compare(reading, here, value, seen, values)
             values.append(value)
-        if len(values) < len(node.items):
+        if len(values) + left_out < max(len(node.items), self.least + left_out):
             raise RejectedError
         return tuple(values)
 

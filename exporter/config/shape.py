@@ -15,10 +15,8 @@ from exporter.config.exchange import ExchangeConfig
 from exporter.config.gates import GateConfig, gate_mistakes
 from exporter.config.kinds import (
     Authorities,
-    DefinedVenue,
     Mistake,
     Reading,
-    VenueFile,
     boolean,
     choice,
     duration,
@@ -34,6 +32,7 @@ from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
 from exporter.config.server import ServerConfig
 from exporter.config.signals import SIGNAL_TABLE, SignalConfig
 from exporter.config.units import format_duration
+from exporter.config.venue_names import DefinedVenue, VenueFile, as_before
 from exporter.model import QueuePolicy
 
 BUCKETS = ListKind(duration("0.1ms", "5m"), most=40, least=1, unique=None, rising=True)
@@ -324,7 +323,7 @@ class Config:
         "Files that define venues in YAML, relative to the config; see docs/any-exchange.md.",
     )
     exchanges: tuple[ExchangeConfig, ...] = key(
-        ListKind(Section(ExchangeConfig), most=500, least=1, unique="name"),
+        ListKind(Section(ExchangeConfig), most=500, least=1, unique="name", instead=as_before),
         REQUIRED,
         "The exchanges to watch; [{venue: binance, symbols: [BTC-USDT]}] is enough.",
     )

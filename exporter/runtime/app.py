@@ -56,13 +56,14 @@ _TASKS = ("probe", "stream", "book", "cross_check", "markets", "tick", "lag", "r
 _NAMED = 20  # exchanges in the line at the start
 _LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
 _GARBAGE_EVERY = 10.0  # seconds
+_REFUSED = "The changed config is refused, and the one before stays in force"
 _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as they were
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """What the command line adds to the config. ``reload`` reads it anew, given the one in force,
-    or raises ConfigError.
+    or raises ConfigError; ``refused`` says what the config leaves out of its file, and why.
 
     ``saved`` is told when all that must outlive the process is written, and only the end is left.
     """
@@ -73,6 +74,7 @@ class RunOptions:
     saved: Callable[[], None] = lambda: None
     config_file: str | None = None  # where the config was read
     reload: Callable[[Config], Config] | None = None
+    refused: settings.ConfigError | None = None
     web: WebSecurity | None = None  # loaded
     shard: Shard | None = None  # of all exchanges of the config, which to watch
     storage: Path | None = None  # a directory for what must outlive this process
@@ -152,6 +154,8 @@ class App:
                     edges.push_async_callback(self.anomalies.close)
                     self.anomalies.start = start
                     await self._follow(self.config, force)
+                    if self.options.refused is not None:
+                        self._refuse(self.options.refused)
                     self._remember(storage)
                     own = [start(task) for task in self._tasks(force, storage)]
                     if self.options.web is not None:
@@ -281,7 +285,7 @@ class App:
     async def _reload(self, force: Runtime, only_credentials: bool) -> object:
         """Read the config anew, or the files of its secrets, and follow it.
 
-        Raises ConfigError; the old one stays in force, or of it the definitions that are wrong.
+        Raises ConfigError; the old one stays in force, or of it the exchanges that are excused.
         """
         read = credentials.renewed if only_credentials else self.options.reload
         if read is None:
@@ -306,21 +310,31 @@ class App:
             if wrong is not None:  # the exchanges that it is not about have taken over what is new
                 raise wrong
         except settings.ConfigError as error:
-            self._refuse(error.complaints[0], "config" if wrong is None else "venue's definition")
-            for complaint in error.complaints:
-                log.error("config_refused mistake=%r", complaint[:500])
+            self._refuse(error)
             raise
         except Exception as error:
-            self._refuse(type(error).__name__)
+            self._doubt(f"{_REFUSED}: {type(error).__name__}")
             raise
         self._refused = None
         if later:
             log.warning("config_needs_restart sections=%s", ",".join(later))
         return {**asdict(changes), "at_next_start": later}
 
-    def _refuse(self, why: str, what: str = "config") -> None:
+    def _refuse(self, error: settings.ConfigError) -> None:
+        """Tell of a config with mistakes, of which all is followed but the exchanges excused."""
+        for complaint in error.complaints:
+            log.error("config_refused mistake=%r", complaint[:500])
+        said = _REFUSED
+        if error.instead is not None:
+            running = {each.name for each in self.config.exchanges}
+            left = ", ".join(name for name in error.excused if name not in running)
+            said = "A venue's definition is refused, and what it defined before stays in force"
+            if left:
+                said = f"Not watched, because the venue is unknown or its definition wrong: {left}"
+        self._doubt(f"{said}: {error.complaints[0][:300]}")
+
+    def _doubt(self, text: str) -> None:
         self.meter.config_refused()
-        text = f"The changed {what} is refused, and the one before stays in force: {why[:300]}"
         alert = "ExchangeExporterReloadFailed"
         self._refused = Trouble(text=text, alert=alert, since=self.clock.wall())
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from exporter.cli import _venues
@@ -35,6 +36,7 @@ exchanges:
       - {{name: status, interval: 1s}}
       - {{name: ask, interval: 1s}}
 """
+UP = "  - {{name: other, venue: http, endpoints: [{{name: up, url: 'http://{host}/'}}]}}\n"
 PAIR = 'exchange="acme",symbol="BTC-USDT"'
 
 
@@ -46,8 +48,16 @@ async def watching(file: Path, directory: Path | None = None) -> AsyncIterator[t
         return _venues.load(str(file), directory, before)[0]
 
     ports = asyncio.Queue[int]()
-    options = RunOptions(listen_address="127.0.0.1:0", ready=ports.put_nowait, reload=load)
-    app = App(load(None), options)
+    refused: ConfigError | None = None
+    try:
+        config = load(None)
+    except ConfigError as error:
+        assert error.instead is not None
+        config, refused = error.instead, error
+    options = RunOptions(
+        listen_address="127.0.0.1:0", ready=ports.put_nowait, reload=load, refused=refused
+    )
+    app = App(config, options)
     async with asyncio.TaskGroup() as tasks:
         program = tasks.create_task(app.run())
         try:
@@ -156,10 +166,7 @@ def test_a_refused_topic_is_told_of_and_the_others_live(tmp_path: Path) -> None:
 def test_reloading_a_definition_restarts_its_exchange_alone(tmp_path: Path) -> None:
     """A definition that changed takes effect, a broken one is refused; others follow the config."""
     acme = Acme()
-    text = (
-        CONFIG
-        + "  - {{name: other, venue: http, endpoints: [{{name: up, url: 'http://{host}/'}}]}}\n"
-    )
+    text = CONFIG + UP
 
     async def main() -> None:
         async with (
@@ -188,6 +195,41 @@ def test_reloading_a_definition_restarts_its_exchange_alone(tmp_path: Path) -> N
             assert seen["exchange_exporter_config_last_reload_successful"] == 0.0
             count = 'exchange_probes_total{exchange="other",endpoint="up",outcome="success"}'
             await wait_metrics(program, lambda now: now[count] > 0)
+
+    asyncio.run(asyncio.wait_for(main(), 60.0))
+
+
+def test_what_was_never_good_is_left_out_and_the_others_run(tmp_path: Path) -> None:
+    """At the start and at a reload: gauge, complaint and page name it; mended, it is watched."""
+    acme = Acme()
+    text = CONFIG.replace("exchanges:\n", f"exchanges:\n{UP}")
+    good = DEFINITION.read_text()
+    broken = good.replace("price: p", "prize: p")
+    gauge = "exchange_exporter_config_last_reload_successful"
+
+    async def main() -> None:
+        async with (
+            serving(acme) as host,
+            watching(placed(tmp_path, host, text, broken)) as (app, program),
+        ):
+            (other,) = app.exchanges
+            said = "Not watched, because the venue is unknown or its definition wrong: acme: "
+            (trouble,) = app.troubles()
+            assert trouble.text.startswith(f"{said}{tmp_path}/config.yml:2: venue_files: ")
+            async with aiohttp.ClientSession() as session, session.get(program.url) as page:
+                assert said in await page.text()
+            assert (await program.metrics())[gauge] == 0.0
+            changed = text.replace("name: up,", "name: up, interval: 2s,")
+            placed(tmp_path, host, changed, broken)
+            with pytest.raises(ConfigError):
+                await app.reloads.ask(False, 30.0)
+            (still,) = app.exchanges
+            assert still != other
+            placed(tmp_path, host, changed, good)
+            await app.reloads.ask(False, 30.0)
+            assert [each.name for each in app.exchanges] == ["other", "acme"]
+            assert not [*app.troubles()]
+            assert (await program.metrics())[gauge] == 1.0
 
     asyncio.run(asyncio.wait_for(main(), 60.0))
 
