@@ -52,8 +52,7 @@ async def watching(file: Path, directory: Path | None = None) -> AsyncIterator[t
     try:
         config = load(None)
     except ConfigError as error:
-        assert error.instead is not None
-        config, refused = error.instead, error
+        config, refused = error.instead or Config(exchanges=()), error
     options = RunOptions(
         listen_address="127.0.0.1:0", ready=ports.put_nowait, reload=load, refused=refused
     )
