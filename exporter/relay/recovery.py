@@ -213,6 +213,9 @@ def _around(old: sqlite3.Connection, table: str) -> Iterator[sqlite3.Row]:
         broken = list[sqlite3.Error]()
         first = None
         for row in _rows(old, f"{select} >= {begin} ORDER BY rowid", broken):
+            if row["number"] <= last:  # damaged pages lead back to those before
+                broken.append(sqlite3.DatabaseError("rows out of order"))
+                break
             if first is None:
                 first = row["number"]
                 if stride:  # what was stepped over, from behind

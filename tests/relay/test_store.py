@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -324,6 +325,27 @@ def test_what_can_be_read_of_a_damaged_spool_goes_on(
         assert len(kept) == 0 or len(kept) >= len(waiting) - 60, number
     assert damaged > 5
     assert sum("lost=0" in record.getMessage() for record in caplog.records) > 3
+
+
+def test_pages_that_lead_in_a_circle_are_read_once(tmp_path: Path) -> None:
+    """A page that stands in the place of another, or of none: the relay starts all the same."""
+    whole = tmp_path / "whole.db"
+    _spool(whole, 400)
+    raw, waiting = whole.read_bytes(), _incidents(whole)
+    pages = len(raw) // 4096
+    chance = random.Random(1)
+    for number in range(40):
+        file = tmp_path / f"{number}.db"
+        content = bytearray(raw)
+        content[_page(chance.randint(2, pages))] = raw[_page(chance.randint(2, pages))]
+        file.write_bytes(content[: len(raw) if number % 2 else chance.randrange(len(raw))])
+
+        async def story(file: Path = file) -> None:
+            async with Store(file, outbox.begin, size=1 << 24, waiting=3):
+                pass
+
+        asyncio.run(story())
+        assert _incidents(file) <= waiting
 
 
 @pytest.mark.parametrize(
