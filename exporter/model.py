@@ -216,6 +216,7 @@ class WatchedMarkets:
     instruments: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()  # the same in the venue's spelling
     stream_url: str = ""  # which names the product at some venues
+    products: frozenset[Product] = frozenset()
 
 
 EVERYTHING = WatchedMarkets()
@@ -231,6 +232,34 @@ class Need(StrEnum):
     MODE = "mode"  # no maintenance, and trading is not restricted
 
 
+class NoticeKind(StrEnum):
+    """What a notice tells of."""
+
+    MAINTENANCE = "maintenance"  # planned
+    INCIDENT = "incident"  # a fault that the venue admits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A maintenance that is announced or a fault that is admitted; times in epoch seconds.
+
+    None where the venue does not say: ``declared`` is when it made this public.
+    """
+
+    kind: NoticeKind
+    title: str
+    start: float | None = None
+    end: float | None = None
+    declared: float | None = None
+    id: str = ""  # the venue's, empty where it has none
+    url: str = ""  # for people
+
+    @property
+    def key(self) -> str:
+        """What tells it from other notices of the same source, while it stands."""
+        return self.id or f"{self.kind}/{self.title}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:
     """What a venue says of itself; times in epoch seconds, None when it does not say."""
@@ -241,6 +270,7 @@ class Maintenance:
     mode: TradingMode | None = None  # the most restricted of what is watched
     start: float | None = None  # of the next one that is announced
     incident: str = ""  # faults that the venue admits: no maintenance, whatever it calls them
+    notices: tuple[Notice, ...] = ()  # one by one, where the venue lists them
 
 
 # --- probes -----------------------------------------------------------------------------------

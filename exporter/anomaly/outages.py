@@ -78,6 +78,10 @@ class Outages:
         """Return what the claims say, to see whether it changed."""
         return self._all_since, len(self._standing), frozenset(self._told)
 
+    def out(self, name: str) -> bool:
+        """Return whether an exchange is out."""
+        return name in self._began
+
     def resume(self, name: str, since: float, now: float) -> None:
         """Go on with an outage that began at ``since`` and was told by the process before."""
         self._states[name] = Outage(out=True, began=now)

@@ -56,6 +56,7 @@ _ODD: Mapping[tuple[str, str], int] = {
     (known.PROBE_SKIPPED.name, "reason"): len(Skip),
     (known.STREAM_DISCONNECTS.name, "reason"): len(Lost),
     (known.BOOK_RESYNCS.name, "reason"): len(Resync),
+    (known.INCIDENT_DECLARED.name, "source"): 1,  # counted with the pages
     (known.STREAM_CROSS_CHECKS.name, "verdict"): len(SilenceVerdict),
     (known.STREAM_SUBSCRIPTIONS.name, "state"): len(SubscriptionState),
     (known.GATE_CLOSED.name, "reason"): 1,  # counted with the gates
@@ -69,6 +70,7 @@ _OPT_IN = (
     known.STREAM_CROSS_CHECKS.name,
     known.TRADING_MODE.name,  # of the few venues that say
     known.MAINTENANCE_START.name,  # absent while none is announced
+    known.INCIDENT_LEAD.name,  # absent until there was an incident that both saw
     known.MARKETS.name,  # of exchanges with patterns
     known.MARKETS_READ_TIME.name,
 )
@@ -90,6 +92,7 @@ class ExchangeLoad:
     checksums: int  # books whose venue sends a checksum
     limits: int
     probes_per_second: float
+    status_pages: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +136,7 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
         checksums=len(books) if venue.book and venue.book.checksum else 0,
         limits=len(settings.rest_limits(exchange, venue)) + (venue.connection_limit is not None),
         probes_per_second=sum(1.0 / target.interval for target in targets),
+        status_pages=int(settings.status_page(exchange, venue) is not None),
     )
 
 
@@ -185,6 +189,8 @@ def series_of(load: ExchangeLoad, config: Config) -> int:
     def objects(family: Family) -> int:
         if family.name == known.SYMBOL_INFO.name:
             return load.renamed
+        if family.name == known.INCIDENT_DECLARED.name:
+            return 1 + load.status_pages  # the venue's own endpoints, and its page
         if family.name == known.BOOK_CHECKSUM_FAILURES.name:
             return load.checksums
         if family.name.startswith("exchange_book_"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -27,6 +28,7 @@ _FIELDS = (
 )  # fmt: skip
 _PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?")
 LONGEST = 7 * 86400.0  # seconds of one window
+MOST_UPCOMING = 60  # occurrences of one window that are foreseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,26 @@ def end_of(window: CalendarWindow, now: float) -> float | None:
         return window.end if window.start <= now < window.end else None
     start = _latest_start(window, now)
     return start + window.duration if start is not None and now < start + window.duration else None
+
+
+def upcoming(window: CalendarWindow, now: float, until: float) -> Iterator[tuple[float, float]]:
+    """Yield begin and end of the windows that begin after ``now`` and before ``until``, in order.
+
+    At most `MOST_UPCOMING` of them. Epoch seconds.
+    """
+    if isinstance(window, Once):
+        if now < window.start < until:
+            yield window.start, window.end
+        return
+    day = datetime.fromtimestamp(now, window.zone).date()
+    last = datetime.fromtimestamp(until, window.zone).date()
+    found = 0
+    while day <= last:
+        for start in _starts(window.cron, window.zone, day):
+            if now < start < until and found < MOST_UPCOMING:
+                found += 1
+                yield start, start + window.duration
+        day += timedelta(days=1)
 
 
 def _latest_start(window: Recurring, now: float) -> float | None:

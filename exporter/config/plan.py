@@ -217,6 +217,7 @@ def watched(exchange: ExchangeConfig, venue: Venue) -> WatchedMarkets:
         instruments=exchange.named,
         symbols=tuple(symbol(exchange, venue, each) for each in exchange.named),
         stream_url=next(iter((*exchange.stream_url, *venue.stream_urls)), ""),
+        products=frozenset(product_of(each, plain(exchange, venue)) for each in exchange.named),
     )
 
 

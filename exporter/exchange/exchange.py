@@ -8,7 +8,7 @@ from functools import partial
 
 from exporter import config as settings
 from exporter.contracts import Venue
-from exporter.exchange import markets
+from exporter.exchange import lead, markets
 from exporter.exchange.markets import MarketFollower
 from exporter.flow.addresses import Addresses
 from exporter.flow.mailbox import Mailbox
@@ -55,6 +55,8 @@ class Exchange:
         self._configured = configured
         self._mailbox: Mailbox[Callable[[], object], object] = Mailbox()
         self.domain: Domain | None = None  # where the fault lies, if anything fails
+        self.lead = lead.IncidentLead()
+        self._lead = registry.gauge(families.INCIDENT_LEAD, self.name)
         self._domains = registry.gauges(families.FAULT_DOMAIN, self.name, values=Domain)
 
     @property
@@ -131,6 +133,12 @@ class Exchange:
         self.domain = domain
         for each, gauge in self._domains.items():
             gauge.set(1 if each is domain else 0)
+
+    def compare_notices(self, troubled: bool, now: float) -> None:
+        """Hold what the venue declares against what we see; ``now`` in epoch seconds."""
+        said = (each.notice for each in self.probing.notices.declared)
+        self.lead = lead.step(self.lead, troubled, said, now)
+        self._lead.set(self.lead.newest)
 
     def tick(self, now: float) -> None:
         """Look once at what passes with time alone; ``now`` in epoch seconds."""

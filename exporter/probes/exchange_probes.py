@@ -27,6 +27,7 @@ from exporter.model import (
     Skip,
     Target,
     TradingMode,
+    WatchedMarkets,
 )
 from exporter.probes import probe, schedule
 from exporter.probes.attribution import Symptom, of_probe
@@ -36,6 +37,7 @@ from exporter.probes.failures import KEPT, ProbeFailure
 from exporter.probes.failures import of_probe as of_failed_probe
 from exporter.probes.history import History
 from exporter.probes.meter import ExchangeMeter, ProbeMeter
+from exporter.probes.notices import NoticeBoard
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +121,7 @@ class ExchangeProbes:
         self.skew = Skew()
         self._windows = settings.windows(configured)
         self._paused = False
-        self._announced: dict[MaintenanceSource, Maintenance] = {}
+        self.notices = NoticeBoard([window for window, _ in self._windows])
         self._on_stream: Maintenance | None = None  # where no status endpoint is probed
 
     def tasks(self) -> Iterator[Task]:
@@ -147,15 +149,17 @@ class ExchangeProbes:
     @property
     def maintenance(self) -> Maintenance:
         """What is known of maintenance: the first that goes on, of whoever says so."""
-        going_on = (each for each in self._announced.values() if each.active)
+        going_on = (each for each in self.notices.said.values() if each.active)
         return next(going_on, Maintenance(active=False))
 
     def announced(self, source: MaintenanceSource, maintenance: Maintenance) -> None:
         """Note what one source says of maintenance; the venue alone says how it trades."""
-        self._announced[source] = maintenance
+        self.notices.note(source, maintenance, self._clock.wall())
         self._meter.maintenance(source, maintenance.active, maintenance.end)
         if source is MaintenanceSource.VENUE:
-            self._meter.said(maintenance)
+            self._meter.mode(maintenance.mode)
+        if source is not MaintenanceSource.CONFIG:
+            self._meter.declared(source, bool(maintenance.incident))
 
     def stream_said(self, maintenance: Maintenance) -> None:
         """Note what the venue says of itself on a stream: as its status endpoint would, sooner.
@@ -169,6 +173,7 @@ class ExchangeProbes:
                 maintenance,
                 start=maintenance.start or before.start,
                 incident=maintenance.incident or before.incident,
+                notices=maintenance.notices or before.notices,
             )
         if not asked:
             self._on_stream = maintenance
@@ -189,11 +194,14 @@ class ExchangeProbes:
     @property
     def said(self) -> Maintenance:
         """What the venue itself said last."""
-        return self._announced.get(MaintenanceSource.VENUE, Maintenance(active=False))
+        return self.notices.said.get(MaintenanceSource.VENUE, Maintenance(active=False))
 
     def page_said(self, maintenance: Maintenance) -> None:
-        """Note what the status page says of maintenance."""
+        """Note what the status page says."""
+        before = self.notices.incident
         self.announced(MaintenanceSource.STATUS_PAGE, maintenance)
+        if (incident := self.notices.incident) != before:
+            log.info("status_page_said exchange=%s incident=%r", self._name, incident)
 
     def symptoms(self) -> Iterator[Symptom]:
         """Yield what the endpoints that fail tell of the other side."""
@@ -245,6 +253,7 @@ class ExchangeProbes:
         if self._windows:
             found = Maintenance(active=bool(open_ends), end=max(open_ends, default=None))
             self.announced(MaintenanceSource.CONFIG, found)
+        self._meter.next_maintenance(self.notices.next_start(now))
 
     def answered(self, answer: Answer, url: str = "") -> None:
         """Note what an answer says of the limits, whoever asked; ``url`` is what was asked."""
@@ -288,6 +297,10 @@ class ExchangeProbes:
     def watch(self, configured: settings.ExchangeConfig) -> None:
         """Match what the venue says of itself with these markets from now on."""
         self._watched = settings.watched(configured, self._venue)
+
+    def watched(self) -> WatchedMarkets:
+        """Return what notices are matched with."""
+        return self._watched
 
     def _read_status(self, read: ReadStatus, body: bytes) -> Maintenance:
         return read(body, watched=self._watched)
@@ -407,7 +420,7 @@ _MODES = tuple(TradingMode)  # from all to least
 
 def _bare(said: Maintenance) -> Maintenance:
     """Return what counts of a statement however old: a maintenance may take the endpoint too."""
-    return replace(said, mode=None, start=None, incident="")
+    return replace(said, mode=None, start=None, incident="", notices=())
 
 
 def _together(said: Iterable[Maintenance]) -> Maintenance:
@@ -421,4 +434,5 @@ def _together(said: Iterable[Maintenance]) -> Maintenance:
         mode=_MODES[max(modes)] if modes else None,
         start=min((each.start for each in found if each.start is not None), default=None),
         incident="; ".join(each.incident for each in found if each.incident)[:200],
+        notices=tuple(notice for each in found for notice in each.notices),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Circuit, Maintenance, Phase, Probed, Reason, Skip, TradingMode
+from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip, TradingMode
 
 _CODES = 12  # series of exchange_probe_http_responses_total per endpoint, "other" among them
 
@@ -121,7 +121,10 @@ class ExchangeMeter:
         )
         self._end = registry.gauge(f.MAINTENANCE_END, exchange)
         self._start = registry.gauge(f.MAINTENANCE_START, exchange)
-        self._incident = registry.gauge(f.INCIDENT_ACTIVE, exchange)
+        self._declared = {
+            source: registry.gauge(f.INCIDENT_DECLARED, exchange, source)
+            for source in (f.MaintenanceSource.VENUE, f.MaintenanceSource.STATUS_PAGE)
+        }
         self._modes = registry.gauges(f.TRADING_MODE, exchange, values=TradingMode, start=None)
         self._offset = registry.gauge(f.CLOCK_OFFSET, exchange)
         self._offset_error = registry.gauge(f.CLOCK_OFFSET_ERROR, exchange)
@@ -143,16 +146,18 @@ class ExchangeMeter:
         elif not going_on:
             self._end.set(None)
 
-    def said(self, maintenance: Maintenance) -> None:
-        """Show what the venue says of itself beside its maintenance; what it leaves out is absent.
-
-        The mode is the most restricted of what is watched.
-        """
-        mode = maintenance.mode
+    def mode(self, mode: TradingMode | None) -> None:
+        """Show how the venue trades what is watched; absent where it does not say."""
         for each, child in self._modes.items():
             child.set(None if mode is None else float(each is mode))
-        self._start.set(maintenance.start)
-        self._incident.set(1.0 if maintenance.incident else 0.0)
+
+    def declared(self, source: f.MaintenanceSource, incident: bool) -> None:
+        """Show whether one source admits a fault; absent until it was heard."""
+        self._declared[source].set(1.0 if incident else 0.0)
+
+    def next_maintenance(self, start: float | None) -> None:
+        """Show when the next maintenance begins; None: none is known."""
+        self._start.set(start)
 
     def clock(self, offset: float | None, error: float | None) -> None:
         """Show the venue's clock minus ours and how wrong that may be; seconds, None: unknown."""

@@ -52,6 +52,8 @@ def _exchange(one: Mapping[str, Any], failed: Mapping[str, Any], now: float) -> 
         yield f"the fault lies with {_DOMAINS.get(str(one['domain']), one['domain'])}"
     if one.get("maintenance"):
         yield "the exchange is in maintenance"
+    for each in _rows(one, "declared")[:_ROWS]:
+        yield _declared(each)
     if until := one.get("banned_until"):
         yield f"we are banned until {rendering.clock(until)}"
     endpoints = _table_in(failed, "endpoints")
@@ -66,6 +68,16 @@ def _exchange(one: Mapping[str, Any], failed: Mapping[str, Any], now: float) -> 
             f"stream {each.get('name')} {link}{_reasons(_rows(streams, str(each.get('name'))))}"
             + (f", subscriptions: {count}" if count else "")
         )
+
+
+def _declared(each: Mapping[str, Any]) -> str:
+    title = escaping.line(str(each.get("title")), 160)
+    text = f"it declared an incident at {rendering.clock(each.get('declared'))}: {title}"
+    lead = each.get("lead")
+    if not isinstance(lead, int | float):
+        return text
+    first = "after we knew" if lead >= 0 else "before we knew"
+    return f"{text}, {rendering.span(abs(lead))} {first}"
 
 
 def _endpoint(each: Mapping[str, Any], failures: list[Mapping[str, Any]], now: float) -> str:

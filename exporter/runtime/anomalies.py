@@ -20,11 +20,13 @@ from exporter.anomaly.sampling import SIGNALS
 from exporter.config import Config
 from exporter.config.signals import SignalConfig
 from exporter.contracts import Clock
+from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_cooperative_steps
 from exporter.flow.state_file import Parts
 from exporter.http.client import HttpClient
 from exporter.metrics.registry import Registry
-from exporter.model import Change, Severity, Signal, Verdict
+from exporter.model import Change, Circuit, Severity, Signal, TradingMode, Verdict
+from exporter.probes.attribution import Domain
 from exporter.probes.context import Task
 from exporter.runtime.fleet import end
 from exporter.runtime.runtime import PATIENCE, Runtime
@@ -109,6 +111,19 @@ class Anomalies:
                 await self.judging.tick(exchanges, force.deviations)
             if self._news:
                 await self._tell(config)
+            await self._compare_notices(exchanges)
+
+    async def _compare_notices(self, exchanges: Sequence[Exchange]) -> None:
+        """See who is first to know of a trouble: we, or the venue that declares it."""
+        unusual = {verdict.series.exchange for verdict in self.judging.incidents}
+        now = self._clock.wall()
+
+        def compare(exchange: Exchange) -> None:
+            name = exchange.name
+            troubled = name in unusual or self.outages.out(name) or _troubled(exchange)
+            exchange.compare_notices(troubled, now)
+
+        await in_cooperative_steps(exchanges, compare, self._clock)
 
     async def stop(self) -> None:
         """Tell nobody any more; what fires is told on by others, or ends with its lease."""
@@ -199,6 +214,16 @@ class Anomalies:
                 report=Report(taken=meter.taken, refused=meter.refused, failed=meter.failed),
             )
             self._pushing.append(self.start(("push", f"push/{each.url}", push.run)))
+
+
+def _troubled(exchange: Exchange) -> bool:
+    """Return whether a part of it is out by its own fault, or it takes some orders only."""
+    if exchange.probing.said.mode not in (None, TradingMode.TRADING):
+        return True
+    return exchange.domain is Domain.EXCHANGE and any(
+        state.breaker.state.circuit is not Circuit.CLOSED
+        for state in exchange.probing.endpoints.values()
+    )
 
 
 def _named(labels: Mapping[str, str]) -> Iterator[str]:

@@ -15,8 +15,8 @@ from exporter.flow.mailbox import MailboxFullError, UnansweredError
 from exporter.metrics.exposition import Exposition
 from exporter.runtime import diagnostics
 from exporter.runtime.diagnostics import Diagnostics
-from exporter.runtime.state import snapshot
-from exporter.web import administration, api, page
+from exporter.runtime.state import calendar_entries, snapshot
+from exporter.web import administration, api, calendar, page
 from exporter.web.routes import (
     Handler,
     RefusedError,
@@ -68,6 +68,8 @@ class ExporterRoutes:
             routes["/api/v1/exchanges/{exchange}"] = json_route(self._exchange)
             routes["/api/v1/exchanges/{exchange}/failures"] = json_route(self._failures)
             routes["/api/v1/anomalies"] = json_route(self._anomalies)
+            routes["/api/v1/calendar"] = self._calendar
+            routes["/api/v1/calendar.ics"] = self._calendar
             routes["/api/v1/gates"] = json_route(self._gates)
             routes["/api/v1/gates/{gate}"] = self._gate
             breaker = "POST /api/v1/exchanges/{exchange}/endpoints/{endpoint}/breaker"
@@ -100,6 +102,16 @@ class ExporterRoutes:
 
     async def _anomalies(self, request: Request) -> object:
         return api.anomalies(snapshot(self._app))
+
+    async def _calendar(self, request: Request) -> Response:
+        """Answer with iCalendar where the path or the header Accept asks for it, else with JSON."""
+        now = self._app.clock.wall()
+        entries = calendar_entries(self._app.exchanges, now)
+        asked = "text/calendar" in request.headers.get("Accept", "")
+        if not (asked or request.path.endswith(".ics")):
+            return json_reply(calendar.as_json(entries, now))
+        headers = {"Content-Type": calendar.ICALENDAR}
+        return Response(pieces=(calendar.as_icalendar(entries, now),), headers=headers)
 
     async def _gates(self, request: Request) -> object:
         return {"gates": self._app.gates.all()}

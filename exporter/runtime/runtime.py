@@ -25,7 +25,7 @@ from exporter.metrics.registry import Registry
 from exporter.model import Answer, Probed, Reason
 from exporter.probes.bans import Bans
 from exporter.probes.context import ExchangeContext, Task
-from exporter.probes.status_page import StatusPages
+from exporter.probes.status_page import Listener, StatusPages
 from exporter.runtime.fleet import Fleet, end
 from exporter.runtime.local_health import ControlTargets, Lateness
 from exporter.websocket import connection
@@ -181,7 +181,12 @@ class Runtime:
         for configured, exchange in zip(config.exchanges, self.exchanges, strict=True):
             url = settings.status_page(configured, exchange.venue)
             if url is not None:
-                wanted.append((url, configured.status_components, exchange.probing.page_said))
+                listener = Listener(
+                    tell=exchange.probing.page_said,
+                    components=configured.status_components,
+                    watched=exchange.probing.watched,
+                )
+                wanted.append((url, listener))
         if left_out := self._pages.want(wanted):
             log.warning("status_pages_left_out exchanges=%d", left_out)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from exporter.probes.exchange_probes import EndpointState
 from exporter.streams.exchange_books import LocalBook
 from exporter.streams.stream_state import StreamState, WatchedSubscription
 from exporter.web import state as shown
+from exporter.web.calendar import CalendarEntry
 
 if TYPE_CHECKING:
     from exporter.runtime.app import App
@@ -58,11 +60,45 @@ def _exchange(exchange: Exchange, now: float, monotonic: float) -> shown.Exchang
         banned_until=banned if banned > now else None,
         maintenance=exchange.probing.maintenance.active,
         maintenance_end=exchange.probing.maintenance.end,
-        maintenance_start=exchange.probing.said.start,
+        maintenance_start=exchange.probing.notices.next_start(now),
         mode=exchange.probing.said.mode or "",
-        incident=exchange.probing.said.incident,
+        incident=exchange.probing.notices.incident,
+        declared=tuple(
+            shown.DeclaredView(
+                title=each.notice.title,
+                declared=each.declared,
+                noticed=each.noticed,
+                lead=each.lead,
+                url=each.notice.url,
+            )
+            for each in exchange.lead.standing.values()
+        ),
         domain=exchange.domain,
     )
+
+
+def calendar_entries(exchanges: Iterable[Exchange], now: float) -> list[CalendarEntry]:
+    """Return what goes on and is to come at all exchanges, in order of time."""
+    found = []
+    for exchange in exchanges:
+        for each in exchange.probing.notices.calendar(now):
+            notice = each.notice
+            declared = exchange.lead.standing.get(notice.key)
+            found.append(
+                CalendarEntry(
+                    exchange=exchange.name,
+                    kind=notice.kind,
+                    source=each.source,
+                    title=notice.title,
+                    start=now if notice.start is None else notice.start,
+                    end=notice.end,
+                    declared=notice.declared,
+                    lead=None if declared is None else declared.lead,
+                    url=notice.url,
+                    id=notice.id,
+                )
+            )
+    return sorted(found, key=lambda each: (each.start, each.exchange, each.title))
 
 
 def _endpoint(state: EndpointState, monotonic: float) -> shown.EndpointView:

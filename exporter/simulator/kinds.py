@@ -174,6 +174,7 @@ RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
                 "title": Param(default="Scheduled maintenance", meaning="its announced name"),
                 "announced": Param(default=3600.0, meaning="announced length in seconds"),
                 "streams": Param(default=False, meaning="whether open streams are closed"),
+                "components": Param(default="", meaning="affected, as status pages list them"),
             },
         ),
         FaultKind.RESTRICTED: FaultRule(
@@ -188,16 +189,20 @@ RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
             },
         ),
         FaultKind.ANNOUNCED: FaultRule(
-            meaning="kraken, bybit and okx announce a maintenance, and go on as usual",
+            meaning="bybit, kraken, okx and status pages announce a maintenance; all goes on",
             params={
                 "title": Param(default="Scheduled maintenance", meaning="its announced name"),
                 "ahead": Param(default=7200.0, most=259_200.0, meaning="seconds until it begins"),
                 "announced": Param(default=3600.0, meaning="announced length in seconds"),
+                "components": Param(default="", meaning="affected, as status pages list them"),
             },
         ),
         FaultKind.INCIDENT: FaultRule(
-            meaning="kraken, bybit and okx say that something fails there, and go on as usual",
-            params={"title": Param(default="Degraded performance", meaning="in their words")},
+            meaning="bybit, kraken, okx and status pages declare an incident; all goes on",
+            params={
+                "title": Param(default="Degraded performance", meaning="in their words"),
+                "components": Param(default="", meaning="affected, as status pages list them"),
+            },
         ),
         FaultKind.DISCONNECT: FaultRule(
             meaning="all matching streams are closed",

@@ -180,6 +180,21 @@ class StreamView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredView:
+    """An incident that the venue declares, and how long before that we knew.
+
+    ``lead`` in seconds: negative if the venue was first, None if we have not noticed it, or it was
+    declared before we began to look.
+    """
+
+    title: str
+    declared: float
+    noticed: float | None = None
+    lead: float | None = None
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeView:
     """One configured exchange."""
 
@@ -196,6 +211,7 @@ class ExchangeView:
     maintenance_start: float | None = None  # of the next one that is announced
     mode: str = ""  # in which the venue trades, empty where it does not say
     incident: str = ""  # in the venue's words
+    declared: tuple[DeclaredView, ...] = ()  # its incidents one by one
     domain: str | None = None  # where the fault lies: exchange, path or self; None without one
 
     @property

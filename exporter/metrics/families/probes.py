@@ -168,13 +168,21 @@ MAINTENANCE_END = gauge(
 )
 MAINTENANCE_START = gauge(
     "exchange_maintenance_start_timestamp_seconds",
-    "Start of the next maintenance that the venue has announced; absent if none is announced.",
+    "Start of the next maintenance that the venue or its status page has announced or the "
+    "configuration plans; absent if none is known.",
     "exchange",
 )
-INCIDENT_ACTIVE = gauge(
-    "exchange_incident_active",
-    "Whether the venue itself reports an unplanned incident (1) or none (0); absent until it was "
-    "asked. An incident is not a maintenance.",
+INCIDENT_DECLARED = gauge(
+    "exchange_incident_declared",
+    "Whether the venue itself reports an unplanned incident that affects what is watched (1) or "
+    "none (0), by where it says so; absent until that was read. An incident is not a maintenance.",
+    "exchange",
+    "source",
+)
+INCIDENT_LEAD = gauge(
+    "exchange_incident_lead_seconds",
+    "How long this exporter had known of the trouble when the venue declared its newest incident; "
+    "negative if the venue was first. Absent without both.",
     "exchange",
 )
 CLOCK_OFFSET = gauge(

@@ -24,6 +24,8 @@ from exporter.model import (
     Maintenance,
     Market,
     MarketState,
+    Notice,
+    NoticeKind,
     Reason,
     TradingMode,
     WatchedMarkets,
@@ -103,13 +105,15 @@ def read_frozen_markets(body: bytes) -> tuple[Market, ...]:
 VOLUMES = VolumeLists(paths={Product.SPOT: "/0/public/Ticker"}, read=read_kraken)
 
 
-class Notice(Struct):
+class KrakenNotice(Struct):
     """An announced maintenance or an emergency; every field may be absent or null."""
 
     title: str | None = None
     name: str | None = None
     expected_start_utc: Moment | None = None
     start: Moment | None = None
+    expected_end_utc: Moment | None = None
+    source_url: str | None = None
     affected_services: list[str] | None = None
 
 
@@ -150,25 +154,35 @@ def said(state: State) -> Maintenance:
     status = state.status or state.system
     if not status:
         raise ParseError("a state without a status")
-    begins = [
-        epoch(begin)
-        for each in _notices(state.upcoming_maintenance)
-        if (begin := each.expected_start_utc or each.start) is not None
+    upcoming = [
+        _noticed(each, NoticeKind.MAINTENANCE) for each in _notices(state.upcoming_maintenance)
     ]
-    emergencies = [each.title or each.name or "?" for each in _notices(state.emergency)]
+    emergencies = [_noticed(each, NoticeKind.INCIDENT) for each in _notices(state.emergency)]
     return Maintenance(
         active=status == "maintenance",
         title=status[:200],
         mode=_MODES.get(status),
-        start=min(begins, default=None),
-        incident="; ".join(emergencies)[:200],
+        start=min((each.start for each in upcoming if each.start is not None), default=None),
+        incident="; ".join(each.title for each in emergencies)[:200],
+        notices=(*upcoming, *emergencies),
     )
 
 
-def _notices(rows: list[Raw] | None) -> Iterator[Notice]:
+def _noticed(found: KrakenNotice, kind: NoticeKind) -> Notice:
+    begin, end = found.expected_start_utc or found.start, found.expected_end_utc
+    return Notice(
+        kind=kind,
+        title=(found.title or found.name or "?")[:200],
+        start=None if begin is None else epoch(begin),
+        end=None if end is None else epoch(end),
+        url=(found.source_url or "")[:500],
+    )
+
+
+def _notices(rows: list[Raw] | None) -> Iterator[KrakenNotice]:
     for row in rows or ():
         with suppress(*DOUBTFUL):
-            notice = msgspec.json.decode(row, type=Notice)
+            notice = msgspec.json.decode(row, type=KrakenNotice)
             affected = notice.affected_services
             if not affected or not _OURS_AFFECTED.isdisjoint(affected):
                 yield notice

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from exporter.decoding import seconds
-from exporter.model import Maintenance
+from exporter.model import Maintenance, Notice, NoticeKind
 
 
 class Window(Struct, kw_only=True):
@@ -40,6 +40,16 @@ def summed_up(windows: Iterable[tuple[Window, bool]]) -> Maintenance:
         title="; ".join(each.title or "?" for each in ours)[:200],
         start=min((begin for begin in begins if begin), default=None),
         incident="; ".join(each.title or "?" for each, bad in on if bad)[:200],
+        notices=tuple(
+            Notice(
+                kind=NoticeKind.INCIDENT if bad else NoticeKind.MAINTENANCE,
+                title=(each.title or "?")[:200],
+                start=_time(each.begin),
+                end=_time(each.end),
+            )
+            for each, bad in found
+            if each.state in ("ongoing", "pre_open", "scheduled")
+        ),
     )
 
 
