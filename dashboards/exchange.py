@@ -308,7 +308,7 @@ _TRADABLE = Row(
                 "{{exchange}} {{mode}}",
             ),
             Query(
-                "2 * max by (exchange) (exchange_incident_active{@exchange})",
+                "2 * max by (exchange) (exchange_incident_declared{@exchange})",
                 "{{exchange}} incident",
             ),
             words={

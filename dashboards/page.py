@@ -221,19 +221,45 @@ def _annotations(page: Page) -> list[Json]:
         )
     ]
     if page.exchanges:
-        found.append(
+        found += [
+            _annotation(
+                "Maintenance",
+                "blue",
+                "max by (exchange, source) (exchange_maintenance_active{@exchange}) > 0",
+                "Maintenance of {{exchange}}",
+                "As the {{source}} says.",
+            ),
+            _annotation(
+                "Declared incidents",
+                "orange",
+                "max by (exchange, source) (exchange_incident_declared{@exchange}) > 0",
+                "{{exchange}} declares an incident",
+                "As its {{source}} says.",
+            ),
+            _annotation(
+                "Next maintenance",
+                "light-blue",
+                "1000 * min by (exchange)"
+                " (exchange_maintenance_start_timestamp_seconds{@exchange})",
+                "Maintenance of {{exchange}} begins",
+                "As it was announced or planned.",
+                at_value=True,
+            ),
             _annotation(
                 "Anomalies",
                 "purple",
                 "exchange_signal:anomaly_score:avg1m{@recorded} > 1",
                 "Unusual {{signal}} of {{exchange}}",
                 "The mean score of a minute; 1 is the threshold.",
-            )
-        )
+            ),
+        ]
     return found
 
 
-def _annotation(name: str, colour: str, query: str, title: str, text: str) -> Json:
+def _annotation(
+    name: str, colour: str, query: str, title: str, text: str, *, at_value: bool = False
+) -> Json:
+    """Return marks of a query; ``at_value``: at the times that its values name, milliseconds."""
     for selector, labels in SELECTORS.items():
         query = query.replace(selector, labels)
     return {
@@ -248,5 +274,6 @@ def _annotation(name: str, colour: str, query: str, title: str, text: str) -> Js
         "target": {"expr": query, "interval": "30s", "refId": "Anno"},
         "titleFormat": title,
         "textFormat": text,
+        **({"useValueForTime": True} if at_value else {}),
         "useValueForTime": False,
     }

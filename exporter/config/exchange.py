@@ -311,7 +311,8 @@ class ExchangeConfig:
     status_components: str | None = key(
         regex(),
         None,
-        "Count only maintenance of components whose match this expression (RE2). Default: all.",
+        "Count only maintenance and incidents of components whose names match this expression"
+        " (RE2). Default: those of what is watched.",
     )
     limits: LimitsConfig = key(
         Section(LimitsConfig), {}, "Share of the rate limits that probes may use."

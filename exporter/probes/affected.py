@@ -22,8 +22,8 @@ def _words(text: str) -> re.Pattern[str]:
 
 
 _MARKET_DATA = _words(
-    "apis? rest websockets? ws trading trades? orders? matching engine market[-_ ]data feeds? ticker"
-    " order[-_ ]?books?"
+    "apis? rest websockets? ws trading trades? orders? matching engine market[-_ ]data feeds?"
+    " tickers? order[-_ ]?books?"
 )
 _ELSE = _words(
     "deposits? withdraw(?:al)?s? funding fiat cards? wallets? staking earn nfts? mobile apps? ios"

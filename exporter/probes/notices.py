@@ -33,17 +33,22 @@ class NoticeBoard:
         """Keep what one source says; what is named for the first time was declared now."""
         self.said[source] = replace(
             maintenance,
-            notices=tuple(self._dated(source, each, now) for each in _listed(maintenance, now)),
+            notices=tuple(
+                self._dated(source, each, now, maintenance.active)
+                for each in _listed(maintenance, now)
+            ),
         )
         standing = {(source, each.key) for each in self.said[source].notices}
         for known in [key for key in self._seen if key[0] is source and key not in standing]:
             del self._seen[known]
 
-    def _dated(self, source: MaintenanceSource, notice: Notice, now: float) -> Notice:
+    def _dated(self, source: MaintenanceSource, notice: Notice, now: float, active: bool) -> Notice:
         first = self._seen.setdefault((source, notice.key), now)
+        # A maintenance that is announced without a time begins at none that is known.
+        goes_on = active or notice.kind is NoticeKind.INCIDENT
         return replace(
             notice,
-            start=first if notice.start is None else notice.start,
+            start=first if notice.start is None and goes_on else notice.start,
             declared=first if notice.declared is None else notice.declared,
         )
 
@@ -72,13 +77,13 @@ class NoticeBoard:
         return self.said[source].notices if source in self.said else ()
 
     def calendar(self, now: float) -> list[SourcedNotice]:
-        """Return all that goes on or is to come, in order of time."""
+        """Return all that goes on or is to come and has a time, in order of it."""
         planned = (
             SourcedNotice(source=MaintenanceSource.CONFIG, notice=each)
             for each in self._planned(now, now + AHEAD)
         )
-        found = [*self.declared, *planned]
-        return sorted(found, key=lambda each: (each.notice.start or now, each.notice.title))
+        found = [each for each in (*self.declared, *planned) if each.notice.start is not None]
+        return sorted(found, key=lambda each: (each.notice.start or 0.0, each.notice.title))
 
     def _planned(self, now: float, until: float) -> Iterator[Notice]:
         for window in self.windows:

@@ -140,7 +140,7 @@ def _notice(update: _StatusUpdate, kind: NoticeKind) -> Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listener:
+class PageListener:
     """Who wants to hear of a page: what matters to it, and how it is told."""
 
     tell: Callable[[Maintenance], None]
@@ -156,7 +156,7 @@ class Page:
     """One page, who wants to know of it, and what it said last."""
 
     url: str  # base
-    listeners: list[Listener] = field(default_factory=list)
+    listeners: list[PageListener] = field(default_factory=list)
     due: float = 0.0  # monotonic seconds
     tag: str = ""  # its ETag
     modified: str = ""  # its Last-Modified
@@ -179,7 +179,7 @@ class StatusPages:
         self._interval = max(interval, LEAST_INTERVAL)
         self.pages: dict[str, Page] = {}
 
-    def want(self, wanted: Iterable[tuple[str, Listener]]) -> int:
+    def want(self, wanted: Iterable[tuple[str, PageListener]]) -> int:
         """Follow these from now on: a base URL, and who is told.
 
         Pages that were followed before keep their turn. Gives how many wishes were left out,
@@ -267,7 +267,7 @@ class StatusPages:
 
 
 def _told(
-    listeners: Sequence[Listener], watched: Sequence[WatchedMarkets], body: bytes
+    listeners: Sequence[PageListener], watched: Sequence[WatchedMarkets], body: bytes
 ) -> list[Told]:
     return [
         (each.tell, read(body, each.components, markets))

@@ -25,7 +25,7 @@ from exporter.metrics.registry import Registry
 from exporter.model import Answer, Probed, Reason
 from exporter.probes.bans import Bans
 from exporter.probes.context import ExchangeContext, Task
-from exporter.probes.status_page import Listener, StatusPages
+from exporter.probes.status_page import PageListener, StatusPages
 from exporter.runtime.fleet import Fleet, end
 from exporter.runtime.local_health import ControlTargets, Lateness
 from exporter.websocket import connection
@@ -181,7 +181,7 @@ class Runtime:
         for configured, exchange in zip(config.exchanges, self.exchanges, strict=True):
             url = settings.status_page(configured, exchange.venue)
             if url is not None:
-                listener = Listener(
+                listener = PageListener(
                     tell=exchange.probing.page_said,
                     components=configured.status_components,
                     watched=exchange.probing.watched,

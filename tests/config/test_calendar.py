@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.calendar import Cron, Once, Recurring, cron, end_of, moment
+from exporter.config.calendar import (
+    MOST_UPCOMING,
+    Cron,
+    Once,
+    Recurring,
+    cron,
+    end_of,
+    moment,
+    upcoming,
+)
 
 # Both kinds of changes, by an hour and by half of one, on both sides of the world; and none.
 ZONES = [
@@ -136,3 +145,22 @@ def test_days_of_both_kinds_are_either() -> None:
     friday, thirteenth = datetime(2026, 2, 6).date(), datetime(2026, 1, 13).date()  # noqa: DTZ001
     assert (either.falls_on(friday), either.falls_on(thirteenth)) == (True, True)
     assert (both.falls_on(friday), both.falls_on(thirteenth)) == (False, True)
+
+
+def test_what_is_to_come_is_foreseen() -> None:
+    """Begins after now and before the end of the look ahead, over a change of the clock too."""
+    zone = ZoneInfo("Europe/Berlin")
+    nightly = Recurring(cron("30 2 * * *"), 3600.0, zone)
+    begin = datetime(2026, 3, 28, 0, 0, tzinfo=zone).timestamp()
+    found = [
+        datetime.fromtimestamp(start, zone).strftime("%d %H:%M")
+        for start, end in upcoming(nightly, begin, begin + 3 * 86400.0)
+        if end - start == 3600.0
+    ]
+    assert found == ["28 02:30", "29 03:30", "30 02:30"]
+    once = Once(begin + 10.0, begin + 20.0)
+    assert list(upcoming(once, begin, begin + 11.0)) == [(begin + 10.0, begin + 20.0)]
+    assert list(upcoming(once, begin + 10.0, begin + 99.0)) == []
+    assert list(upcoming(once, begin, begin + 10.0)) == []
+    each_minute = Recurring(cron("* * * * *"), 60.0, zone)
+    assert len(list(upcoming(each_minute, begin, begin + 86400.0))) == MOST_UPCOMING

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import icalendar
 import pytest
 
 from tests.live import programs
@@ -38,6 +40,51 @@ def test_maintenance_by_every_source(tmp_path: Path) -> None:
         programs.post_json(f"{url}/control/faults", fault)
         with watched(simulator, url, file) as world:
             _check(world)
+
+
+def test_a_page_that_admits_late_is_compared_with_what_we_saw(tmp_path: Path) -> None:
+    """Kraken takes cancels only, and says why some time later: we knew before.
+
+    The calendar has its incident and the config's windows, and icalendar reads them.
+    """
+    with simulated(tmp_path, _config, "--venues=binance,okx,kraken", NO_LIMITS) as (
+        simulator, url, file,
+    ), watched(simulator, url, file) as world:  # fmt: skip
+        page, venue = (
+            {"exchange": "kraken", "source": source} for source in ("status_page", "venue")
+        )
+        declared = "exchange_incident_declared"
+        programs.eventually(lambda: world.scrape().values(declared, **page) == [0], "it is read")
+        world.inject(fault="restricted", venue="kraken", mode="cancel_only")
+        mode = {"exchange": "kraken", "mode": "cancel_only"}
+        programs.eventually(
+            lambda: world.scrape().values("exchange_trading_mode", **mode) == [1], "we know"
+        )
+        world.inject(
+            fault="incident", venue="kraken", title="Orders are late", components="REST,WebSocket"
+        )
+        programs.eventually(lambda: world.scrape().values(declared, **venue) == [1], "they know")
+        lead = "exchange_incident_lead_seconds"
+        programs.eventually(
+            lambda: len(world.scrape().values(lead, exchange="kraken")) == 1, "lead"
+        )
+        (first,) = world.scrape().values(lead, exchange="kraken")
+        assert 0 < first < 60
+        state = json.loads(programs.get(f"{world.url}/api/v1/exchanges/kraken"))
+        assert [each["title"] for each in state["declared"]] == ["Orders are late"]
+        assert state["declared"][0]["lead"] == pytest.approx(first)
+        entries = json.loads(programs.get(f"{world.url}/api/v1/calendar"))["entries"]
+        found = {(each["exchange"], each["kind"], each["source"]) for each in entries}
+        assert found == {
+            ("kraken", "incident", "venue"),
+            ("binance", "maintenance", "config"),
+            ("okx", "maintenance", "config"),
+        }
+        body = programs.get(f"{world.url}/api/v1/calendar.ics")
+        events = icalendar.Calendar.from_ical(body).walk("VEVENT")
+        assert sorted(str(each["SUMMARY"]) for each in events) == [
+            "binance: Planned maintenance", "kraken: Orders are late", "okx: Planned maintenance"
+        ]  # fmt: skip
 
 
 def _check(world: World) -> None:
@@ -96,7 +143,10 @@ def test_announcements_and_incidents_are_no_maintenance(tmp_path: Path) -> None:
     with simulated(tmp_path, config, f"--venues={','.join(venues)}", NO_LIMITS) as (
         simulator, url, file,
     ), watched(simulator, url, file) as world:  # fmt: skip
-        start, incident = "exchange_maintenance_start_timestamp_seconds", "exchange_incident_active"
+        start, incident = (
+            "exchange_maintenance_start_timestamp_seconds",
+            "exchange_incident_declared",
+        )
         programs.eventually(lambda: world.scrape().values(incident) == [0, 0, 0], "all is well")
         before = datetime.now(UTC).timestamp()
         world.inject(fault="announced", venue="*", ahead=7200)

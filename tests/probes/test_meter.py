@@ -8,7 +8,7 @@ import pytest
 
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Circuit, Maintenance, Phase, Probed, Reason, Skip, TradingMode
+from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip, TradingMode
 from exporter.probes.meter import ExchangeMeter, ProbeMeter
 from tests.metrics.test_registry import page, samples
 
@@ -166,16 +166,21 @@ def test_a_mode_that_is_named_no_more_is_shown_no_more() -> None:
     meter = ExchangeMeter(registry, "acme")
     family = "exchange_trading_mode"
     assert samples(registry, family) == []
-    meter.said(Maintenance(active=False, mode=TradingMode.CANCEL_ONLY, start=1.8e9, incident="x"))
+    meter.mode(TradingMode.CANCEL_ONLY)
+    meter.next_maintenance(1.8e9)
+    meter.declared(MaintenanceSource.VENUE, incident=True)
     assert value(registry, f'{family}{{exchange="acme",mode="cancel_only"}}') == 1
     assert value(registry, f'{family}{{exchange="acme",mode="trading"}}') == 0
-    start, incident = "exchange_maintenance_start_timestamp_seconds", "exchange_incident_active"
+    start, incident = "exchange_maintenance_start_timestamp_seconds", "exchange_incident_declared"
     assert value(registry, f'{start}{{exchange="acme"}}') == 1.8e9
-    assert value(registry, f'{incident}{{exchange="acme"}}') == 1
-    meter.said(Maintenance(active=True))
+    assert value(registry, f'{incident}{{exchange="acme",source="venue"}}') == 1
+    meter.mode(None)
+    meter.next_maintenance(None)
+    meter.declared(MaintenanceSource.VENUE, incident=False)
     assert samples(registry, family) == []
     assert samples(registry, start) == []
-    assert value(registry, f'{incident}{{exchange="acme"}}') == 0
+    assert value(registry, f'{incident}{{exchange="acme",source="venue"}}') == 0
+    assert len(samples(registry, incident)) == 1  # no page was read
 
 
 def test_what_we_lack_ourselves_says_nothing_of_the_exchange() -> None:

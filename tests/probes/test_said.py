@@ -8,14 +8,15 @@ import pytest
 
 from exporter import config as settings
 from exporter import venues
+from exporter.clock import SystemClock
 from exporter.flow.concurrency import FairSemaphore
+from exporter.instrument import Product
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.registry import Registry
 from exporter.model import Answer, Maintenance, TradingMode, WatchedMarkets
 from exporter.probes.bans import Bans
 from exporter.probes.context import ExchangeContext
 from exporter.probes.exchange_probes import ExchangeProbes
-from tests.fakes import FakeClock
 from tests.metrics.test_registry import samples
 
 
@@ -28,7 +29,7 @@ def probes(venue: str, registry: Registry, more: str = "") -> ExchangeProbes:
         registry=registry,
         fetch=None,  # type: ignore[arg-type]
         dial=lambda bounds, meter, on_ping_rtt: None,  # type: ignore[arg-type, return-value]
-        clock=FakeClock(),
+        clock=SystemClock(),
         slots=FairSemaphore(10).share(1),
         probed=lambda done: None,
         online=lambda: True,
@@ -111,4 +112,5 @@ def test_what_is_watched_is_spelled_as_the_venue_does() -> None:
         instruments=("BTC-USDT",),
         symbols=("BTCUSDT",),
         stream_url="wss://stream.bybit.com/v5/public/linear",
+        products=frozenset({Product.LINEAR}),
     )

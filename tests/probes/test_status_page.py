@@ -5,20 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
 
 from exporter.contracts import FetchFailedError
 from exporter.decoding import ParseError
-from exporter.model import Answer, Maintenance, Reason
-from exporter.probes.status_page import LEAST_INTERVAL, MOST_PAGES, Listener, StatusPages, read
+from exporter.instrument import Product
+from exporter.model import Answer, Maintenance, Notice, NoticeKind, Reason, WatchedMarkets
+from exporter.probes.status_page import (
+    LEAST_INTERVAL,
+    MOST_PAGES,
+    PageListener,
+    StatusPages,
+    read,
+)
 from tests.fakes import FakeClock, run_virtual
 
 
-def page(*updates: dict[str, object]) -> bytes:
-    return json.dumps({"page": {"id": "x"}, "scheduled_maintenances": updates}).encode()
+def page(*updates: dict[str, object], incidents: tuple[dict[str, object], ...] = ()) -> bytes:
+    return json.dumps(
+        {"page": {"id": "x"}, "scheduled_maintenances": updates, "incidents": incidents}
+    ).encode()
 
 
 def update(
@@ -58,7 +67,7 @@ END = 1767232800.0
 )
 def test_what_goes_on(body: bytes, components: str | None, said: Maintenance) -> None:
     """Only what has begun and is not over, and of that only what concerns us."""
-    assert read(body, components) == said
+    assert replace(read(body, components), notices=()) == said
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", page(update(until="soon"))])
@@ -114,8 +123,10 @@ def test_a_page_is_asked_once_an_interval_and_conditionally() -> None:
 
     async def main() -> None:
         pages = StatusPages(site, FakeClock(), interval=1.0)
-        pages.want([("http://s", None, lambda m: told.append(("a", m))),
-                    ("http://s", "^X", lambda m: told.append(("b", m)))])  # fmt: skip
+        pages.want([
+            ("http://s", PageListener(tell=lambda m: told.append(("a", m)))),
+            ("http://s", PageListener(tell=lambda m: told.append(("b", m)), components="^X")),
+        ])  # fmt: skip
         await _run_for(pages, 125.0)
         site.body = page(update(components=("Y",)))
         await _run_for(pages, 60.0)
@@ -138,7 +149,7 @@ def test_who_fails_is_asked_ever_more_rarely(status: int) -> None:
 
     async def main() -> None:
         pages = StatusPages(site, FakeClock(), interval=60.0)
-        pages.want([("http://s", None, lambda m: pytest.fail("nothing was said"))])
+        pages.want([("http://s", PageListener(tell=lambda m: pytest.fail("nothing was said")))])
         await _run_for(pages, 4 * 3600.0)
 
     run_virtual(main())
@@ -154,7 +165,7 @@ def test_retry_after_is_honoured() -> None:
 
     async def main() -> None:
         pages = StatusPages(site, FakeClock(), interval=60.0)
-        pages.want([("http://s", None, lambda m: None)])
+        pages.want([("http://s", PageListener(tell=lambda m: None))])
         await _run_for(pages, 6000.0)
 
     run_virtual(main())
@@ -171,21 +182,140 @@ def test_wishes_change_while_running() -> None:
     async def main() -> None:
         pages = StatusPages(site, FakeClock(), interval=100.0)
 
-        def listener(said: Maintenance) -> None:
+        def tell(said: Maintenance) -> None:
             assert not said.active
 
-        pages.want([("http://a", None, listener), ("http://b", None, listener)])
+        listener = PageListener(tell=tell)
+        pages.want([("http://a", listener), ("http://b", listener)])
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(pages.run())
             await asyncio.sleep(50.0)
-            pages.want([("http://a", None, listener), ("http://c", None, listener)])
+            pages.want([("http://a", listener), ("http://c", listener)])
             await asyncio.sleep(49.0)
             running.cancel()
-        many: list[tuple[str, str | None, Listener]] = [
-            (f"http://{number}", None, listener) for number in range(MOST_PAGES + 3)
-        ]
+        many = [(f"http://{number}", listener) for number in range(MOST_PAGES + 3)]
         assert pages.want(many) == 3
 
     run_virtual(main())
     assert [url[7] for _, url, _ in site.asked] == ["a", "b", "c"]
     assert site.asked[2][0] <= 56.0
+
+
+def incident(
+    name: str = "API is slow",
+    components: tuple[str, ...] = (),
+    created: str = "2026-01-01T01:00:00.000Z",
+    **more: object,
+) -> dict[str, object]:
+    named = [{"name": each} for each in components]
+    known = {"id": "k1", "name": name, "status": "investigating", "impact": "major"}
+    link = "https://stspg.io/k1"
+    return {**known, "created_at": created, "shortlink": link, "components": named, **more}
+
+
+SPOT = WatchedMarkets(instruments=("BTC-USD", "ETH-USD"), products=frozenset({Product.SPOT}))
+PERPS = WatchedMarkets(instruments=("BTC-USD-PERP",), products=frozenset({Product.INVERSE}))
+
+
+def test_what_is_admitted_and_announced() -> None:
+    """Unresolved incidents are declared, and the next maintenance is known before it begins."""
+    said = read(
+        page(
+            {**update("scheduled", "2026-01-03T03:00:00Z", "Later"), "id": "m2",
+             "scheduled_for": "2026-01-03T02:00:00Z", "created_at": "2026-01-01T00:00:00Z"},
+            {**update("scheduled", "2026-01-02T03:00:00Z", "Next"),
+             "scheduled_for": "2026-01-02T02:00:00Z"},
+            incidents=(
+                incident(),
+                incident("Over", status="resolved"),
+                incident("Told", status="postmortem"),
+                incident("News", impact="none"),
+                incident("Odd link", components=("REST",), shortlink="javascript:alert(1)"),
+            ),
+        )
+    )  # fmt: skip
+    assert not said.active
+    assert said.start == END + 86400.0  # 2 January, 02:00
+    assert said.incident == "API is slow; Odd link"
+    assert said.notices[0] == Notice(
+        kind=NoticeKind.INCIDENT, title="API is slow", start=END - 3600.0, declared=END - 3600.0,
+        id="k1", url="https://stspg.io/k1",
+    )  # fmt: skip
+    assert said.notices[1].url == ""
+    assert [(each.title, each.start, each.end) for each in said.notices[2:]] == [
+        ("Later", END + 2 * 86400.0, END + 2 * 86400.0 + 3600.0),
+        ("Next", END + 86400.0, END + 86400.0 + 3600.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "components", "watched", "ours"),
+    [
+        ("Outage", (), SPOT, True),
+        ("Delayed ATOM withdrawals", (), SPOT, False),
+        ("Problems", ("WebSocket",), SPOT, True),
+        ("Problems", ("Digital Currency Funding - Ethereum (ETH) - Polygon",), SPOT, False),
+        ("Problems", ("0x (ZRX) - Ethereum",), SPOT, False),
+        ("Problems", ("Mobile App", "REST"), SPOT, True),
+        ("Problems", ("Mobile App", "Login"), SPOT, False),
+        ("Problems", ("Futures Trading",), SPOT, False),
+        ("Problems", ("Futures Trading",), PERPS, True),
+        ("Problems", ("Spot Trading",), PERPS, False),
+        ("Problems", ("Spot and Futures",), PERPS, True),
+        ("Problems", ("BTC-USD",), SPOT, True),
+        ("Problems", ("SOL/USD", "DOGE/USD"), SPOT, False),
+        ("Problems", ("SOL/USD", "BTC/USD"), SPOT, True),
+        ("Problems", ("Something New",), SPOT, True),
+        ("Problems", ("Futures Trading",), WatchedMarkets(), True),
+    ],
+)
+def test_what_is_affected_is_matched_with_what_is_watched(
+    name: str, components: tuple[str, ...], watched: WatchedMarkets, ours: bool
+) -> None:
+    """Deposits of a coin are no incident of its market data, nor is another market's."""
+    body = page(incidents=(incident(name, components),))
+    assert bool(read(body, watched=watched).incident) is ours
+    muted = page({**update(name=name, components=components), "status": "in_progress"})
+    assert read(muted, watched=watched).active is ours
+
+
+def test_an_incident_that_is_dated_back_was_declared_when_it_appeared() -> None:
+    """Pages may set the time of creation: what was not there at the last look was not told then.
+
+    The first look has nothing to hold it against, and believes it.
+    """
+    site = Site(body=page(incidents=(incident(created="2020-01-01T00:00:00Z"),)))
+    clock, told = FakeClock(), list[Maintenance]()
+
+    async def main() -> None:
+        pages = StatusPages(site, clock, interval=60.0)
+        pages.want([("http://s", PageListener(tell=told.append))])
+        await _run_for(pages, 59.0)
+        later = incident("Second", id="k2", created="2020-01-02T00:00:00Z")
+        site.body = page(incidents=(later, incident(created="2020-01-01T00:00:00Z")))
+        await _run_for(pages, 150.0)
+
+    run_virtual(main())
+    first = told[0].notices[0].declared
+    assert first == 1577836800.0
+    second, known = told[-1].notices
+    assert known.declared == first
+    # It was not there at the start, and a page may be cached for a minute.
+    assert second.declared is not None
+    assert clock.epoch - 60.0 <= second.declared < clock.epoch + 1.0
+
+
+def test_other_markets_are_matched_anew_with_a_page_that_did_not_change() -> None:
+    """Who watches other markets hears of what concerned none of those before."""
+    site = Site(body=page(incidents=(incident(components=("SOL/USD",)),)))
+    told, watched = list[Maintenance](), [SPOT]
+
+    async def main() -> None:
+        pages = StatusPages(site, FakeClock(), interval=60.0)
+        pages.want([("http://s", PageListener(tell=told.append, watched=lambda: watched[0]))])
+        await _run_for(pages, 100.0)
+        watched[0] = replace(SPOT, instruments=("SOL-USD",))
+        await _run_for(pages, 100.0)
+
+    run_virtual(main())
+    assert [said.incident for said in told] == ["", "API is slow"]

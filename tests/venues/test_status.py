@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
-from exporter.model import EVERYTHING, Control, Maintenance, TradingMode, WatchedMarkets
+from exporter.model import (
+    EVERYTHING,
+    Control,
+    Maintenance,
+    Notice,
+    NoticeKind,
+    TradingMode,
+    WatchedMarkets,
+)
 from exporter.venues import load
 
 BEGIN, END = 1_751_596_902.0, 1_751_597_011.0
@@ -66,14 +75,31 @@ def test_bybit_maintenance_is_of_products(
     assert (bybit(watched, product=product, state="scheduled").start == BEGIN) is ours
 
 
+def summed(found: Maintenance) -> Maintenance:
+    """Leave out the notices one by one."""
+    return replace(found, notices=())
+
+
+def test_notices_one_by_one() -> None:
+    """Each has its kind, its title and its times: what goes on, what is to come, what fails."""
+    planned = {"kind": NoticeKind.MAINTENANCE, "title": "t", "start": BEGIN, "end": END}
+    (failing,), (coming,), (going_on,) = (
+        bybit(maintainType=3).notices, bybit(state="scheduled").notices, bybit().notices
+    )  # fmt: skip
+    assert going_on == coming == Notice(**planned)  # type: ignore[arg-type]  # mixed values
+    assert failing == replace(going_on, kind=NoticeKind.INCIDENT)
+    assert okx().notices == bybit().notices
+    assert okx(state="completed").notices == ()
+
+
 def test_bybit_services_incidents_and_states() -> None:
     """Private streams and order entry are not watched; an incident is what pages are for."""
-    assert bybit() == Maintenance(active=True, end=END, title="t")
+    assert summed(bybit()) == Maintenance(active=True, end=END, title="t")
     assert not bybit(serviceTypes=[2, 3, 4]).active
     assert bybit(serviceTypes=[4, 5]).active
     assert bybit(serviceTypes=None, maintainType="2", env="1").active
-    assert bybit(maintainType=3) == Maintenance(active=False, incident="t")
-    assert bybit(state="scheduled") == Maintenance(active=False, start=BEGIN)
+    assert summed(bybit(maintainType=3)) == Maintenance(active=False, incident="t")
+    assert summed(bybit(state="scheduled")) == Maintenance(active=False, start=BEGIN)
     assert bybit(state="postponed_in_2027") == Maintenance(active=False)
     assert bybit(env=2) == Maintenance(active=False)
     assert bybit(title=None, end="").end is None
@@ -89,14 +115,15 @@ def okx(symbol: str = "BTC-USDT", **more: object) -> Maintenance:
 
 def test_okx_states_services_and_disruptions() -> None:
     """Before it opens again it is still maintenance; bots and block trades are not ours."""
-    assert okx() == okx(state="pre_open") == Maintenance(active=True, end=END, title="t")
-    assert okx(state="scheduled") == Maintenance(active=False, start=BEGIN)
+    assert okx() == okx(state="pre_open")
+    assert summed(okx()) == Maintenance(active=True, end=END, title="t")
+    assert summed(okx(state="scheduled")) == Maintenance(active=False, start=BEGIN)
     assert okx(state="canceled") == okx(state="completed") == okx(env="2")
     for service in ("6", "7", "10", "11", "99", "12"):
         assert not okx(serviceType=service).active
     for service in ("0", "5", "8", "9", ""):
         assert okx(serviceType=service).active
-    assert okx(maintType="3") == Maintenance(active=False, incident="t")
+    assert summed(okx(maintType="3")) == Maintenance(active=False, incident="t")
     assert okx(maintType="2").active
 
 
@@ -144,7 +171,13 @@ def test_kraken_announcements_and_emergencies() -> None:
         {"title": "Futures halted", "affected_services": ["futures_trading"]},
     ]
     state = kraken(status="online", upcoming_maintenance=upcoming, emergency=emergency)
-    assert state == Maintenance(
+    assert [(each.kind, each.title, each.start) for each in state.notices] == [
+        (NoticeKind.MAINTENANCE, "later", 1_778_724_000.0),
+        (NoticeKind.MAINTENANCE, "soon", 1_778_490_000.0),
+        (NoticeKind.MAINTENANCE, "?", None),
+        (NoticeKind.INCIDENT, "Trading halted for XRP", None),
+    ]
+    assert summed(state) == Maintenance(
         active=False, title="online", mode=TradingMode.TRADING, start=1_778_490_000.0,
         incident="Trading halted for XRP",
     )  # fmt: skip
