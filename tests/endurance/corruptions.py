@@ -140,7 +140,7 @@ class CaptureDamage:
         self._whole, self._work = folder / "capture", folder / "work"
         file = folder / "exchanges.yml"
         file.write_text(config(feed))
-        sizes = ("--segment.size=4KiB", "--max.bytes=40KiB", "--for=3s")
+        sizes = ("--segment.size=64KiB", "--max.bytes=64MiB", "--for=3s")
         child = nest.start(
             folder / "capture.log",
             "capture",
@@ -167,10 +167,14 @@ class CaptureDamage:
         before = [row for other, rows in self._rows.items() if other < name.name for row in rows]
         after = [row for other, rows in self._rows.items() if other > name.name for row in rows]
         own = self._rows[name.name]
-        there = len(read) - len(before) - len(after)
-        assert read == [*before, *own[: max(0, there)], *after], "rows of other segments are lost"
+        end = len(read) - len(after)
+        assert read[: len(before)] == before, "rows of segments before are lost"
+        assert end >= len(before), "rows of segments after are lost"
+        assert read[end:] == after, "rows of segments after are lost"
+        there, left = read[len(before) : end], iter(own)
+        assert all(row in left for row in there), "rows that were not written, or in another order"
         named = any(str(self._work / name) in each for each in told)
-        assert named or there == len(own), f"{len(own) - there} rows lost without a word"
+        assert named or there == own, f"{len(own) - len(there)} rows lost without a word"
 
 
 def _rows(path: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -93,6 +94,8 @@ class Feed:
 @contextmanager
 def feeding(seed: int) -> Iterator[Feed]:
     """Run the venue in a thread."""
+    # A warning a frame that a killed reader no longer takes.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     feed, started = Feed(Random(seed)), threading.Event()
     stops: list[Callable[[], object]] = []
 
