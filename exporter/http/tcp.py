@@ -31,6 +31,28 @@ def _done(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+class _Records:
+    """Follows TLS records, to know whether one is there by half: OpenSSL does not tell."""
+
+    __slots__ = ("_head", "_missing")
+
+    def __init__(self) -> None:
+        self._head = b""  # of a record of which not even the length is known
+        self._missing = 0  # bytes of a record
+
+    def took(self, data: bytes) -> None:
+        """Follow what has arrived (RFC 8446, 5.1: five bytes, of which two are the length)."""
+        data, at = self._head + data, self._missing
+        while len(data) >= at + 5:
+            at += 5 + int.from_bytes(data[at + 3 : at + 5], "big")
+        self._missing, self._head = max(0, at - len(data)), data[at:]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last record is there to its end."""
+        return not (self._missing or self._head)
+
+
 class TcpConnection:
     """One connection. Whoever opened it closes it.
 
@@ -47,6 +69,7 @@ class TcpConnection:
         "_loop",
         "_outgoing",
         "_piece",
+        "_records",
         "_socket",
         "_tls",
         "_waiter",
@@ -82,6 +105,7 @@ class TcpConnection:
     async def shake_hands(self, context: ssl.SSLContext, name: str) -> None:
         """Begin TLS. Raises OSError, of which ssl.SSLError is one."""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._records = _Records()
         self._tls = tls = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=name.rstrip(".")
         )
@@ -131,12 +155,13 @@ class TcpConnection:
             if self._tls is None:
                 return not data  # else an answer that nobody asked for
             self._incoming.write(data)
+            self._records.took(data)
             try:
                 # Without new data too: a record may wait behind the one that was read last.
                 self._tls.read(1)
             except ssl.SSLWantReadError:
                 if not data:
-                    return True
+                    return self._records.whole
             except OSError:
                 return False
             else:
@@ -162,6 +187,7 @@ class TcpConnection:
         data = await self._read()
         if data:
             self._incoming.write(data)
+            self._records.took(data)
         else:
             self._incoming.write_eof()
         return bool(data)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from exporter.clock import SystemClock
 from exporter.contracts import FetchFailedError
 from exporter.http.client import HttpClient
 from exporter.http.connection import connect
+from exporter.http.tls import tls_context
 from exporter.model import Answer, Phase, Reason, Target
 from exporter.probes.attribution import Symptom, of_probe
 from exporter.probes.probe import Readers, probe
@@ -120,6 +122,47 @@ def test_an_answer_nobody_asked_for_is_served_to_nobody(later: bool) -> None:
 
     answers = asyncio.run(main())
     assert [(answer.body, answer.new_connection) for answer in answers] == [(b"ok", True)] * 3
+
+
+def _shaken(peer: socket.socket) -> tuple[ssl.SSLObject, ssl.MemoryBIO]:
+    """Do the server's part of a TLS handshake by hand; what is written waits in the second."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATES / "valid.pem")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    while True:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            peer.sendall(outgoing.read())
+            incoming.write(peer.recv(1 << 16))
+        else:
+            peer.sendall(outgoing.read())
+            return tls, outgoing
+
+
+@pytest.mark.parametrize(("share", "fit"), [(0.0, True), (0.1, False), (0.9, False)])
+def test_half_a_record_spoils_a_connection(share: float, fit: bool) -> None:
+    """Its other half would be the next probe's answer; tickets, which are whole, do no harm."""
+
+    async def main() -> bool:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            wire = await connect([(int(socket.AF_INET), "127.0.0.1")], listening.getsockname()[1])
+            with listening.accept()[0] as peer:
+                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                serving = asyncio.to_thread(_shaken, peer)
+                context = tls_context(str(CERTIFICATES / "ca.pem"))
+                _, (tls, outgoing) = await asyncio.gather(
+                    wire.shake_hands(context, "localhost"), serving
+                )
+                tls.write(OK)
+                record = outgoing.read()
+                peer.sendall(record[: round(share * len(record))])
+                found = wire.alive()
+            wire.close()
+        return found
+
+    assert asyncio.run(main()) is fit
 
 
 @contextmanager
