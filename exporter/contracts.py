@@ -213,6 +213,7 @@ class Venue:
     answers_numbered: bool = True  # False: no id in answers, so one request at a time is asked
     ping: Callable[[int], str] | None = None  # the client's own keepalive, by running number
     ping_every: float = 20.0
+    timed: bool = False  # "$time" and "$time_ms" in frames stand for the time of sending
     lifetime: float | None = None  # seconds until the server disconnects by rule
     topics_per_request: int = 50
     request_group: Callable[[str], str] = _all_together  # topics of one request agree in this

@@ -136,6 +136,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     first; ``reconnect`` announces that the server will soon close; ``data`` tells market data that
     gives no event of ours: a quote with an empty side, a documented channel that nobody asks for.
     ``missed`` counts messages that did not come, by numbers that run over the whole connection.
+    ``time`` is the event's, in epoch seconds, for summaries of recordings alone.
     """
 
     label: str
@@ -145,6 +146,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     maintenance: Maintenance | None = None
     data: bool = False
     missed: int = 0
+    time: float | None = None
 
 
 Data: TypeAlias = Trade | Quote | Depth | Kline | Message

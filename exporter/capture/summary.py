@@ -75,7 +75,7 @@ class Summary:
         times = [
             event.time
             for event in events
-            if isinstance(event, Trade | Quote | Depth | Kline)
+            if isinstance(event, Trade | Quote | Depth | Kline | Control)
             and event.time is not None
             and not (isinstance(event, old) and event.snapshot)
         ]

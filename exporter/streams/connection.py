@@ -18,7 +18,7 @@ from exporter.decoding import ParseError
 from exporter.http.connection import STALLED
 from exporter.model import Ack, Channel, Control, Data, Event, Lost, Subscription, SubscriptionState
 from exporter.salvage import salvage
-from exporter.streams.requests import RequestRefused, TopicsRefused, Watched
+from exporter.streams.requests import RequestRefused, TopicsRefused, Watched, stamped
 from exporter.streams.session import Action, Close, Renew, Revived, SendFrame, Session
 
 log = logging.getLogger(__name__)
@@ -104,6 +104,7 @@ class StreamConnection:
         session: Session,
         *,
         parse: Parse,
+        timed: bool,
         subscriptions: Sequence[Subscription],
         clock: Clock,
         meter: StreamListener,
@@ -115,7 +116,7 @@ class StreamConnection:
         self.missed = meter.missed
         self.renew = asyncio.Event()  # a successor is wanted
         self._name, self._parse, self._subscriptions = name, parse, subscriptions
-        self._clock, self._meter = clock, meter
+        self._clock, self._meter, self._timed = clock, meter, timed
         self._routes: dict[str, tuple[Watched, Sink]] = {}
         # What is taken from the socket stays here, so that `read` can be cancelled in mid-batch
         # and called again without a loss.
@@ -328,7 +329,9 @@ class StreamConnection:
         for action in actions:
             match action:
                 case SendFrame(frame):
-                    await self.socket.send(frame)
+                    await self.socket.send(
+                        stamped(frame, self._clock.wall()) if self._timed else frame
+                    )
                 case Close(reason, detail):
                     raise ConnectionLostError(reason, detail)
                 case Renew(detail):

@@ -399,3 +399,9 @@ def _stands(name: str, text: str) -> bool:
         return False
     pattern = rf"(?<![\w-]){re.escape(name)}(?![\w-]|[.@/]\w)"
     return re.search(pattern, text, re.IGNORECASE) is not None
+
+
+def stamped(frame: str, now: float) -> str:
+    """Return a frame of a venue that is `timed` as it is sent at ``now`` (epoch seconds)."""
+    frame = frame.replace('"$time_ms"', str(int(now * 1e3)))
+    return frame.replace('"$time"', str(int(now)))

@@ -253,6 +253,7 @@ class Stream:
             socket,
             session,
             parse=self._venue.reader(),
+            timed=self._venue.timed,
             subscriptions=self._subscriptions,
             clock=self._clock,
             meter=self._meter,

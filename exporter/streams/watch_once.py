@@ -93,6 +93,7 @@ async def watch_once(
         socket,
         session,
         parse=venue.reader(),
+        timed=venue.timed,
         subscriptions=subscriptions,
         clock=clock,
         meter=_listener(control, dead),

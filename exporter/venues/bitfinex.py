@@ -46,6 +46,8 @@ from exporter.model import (
 )
 
 _FLAGS = 65_536 | 131_072  # SEQ_ALL: numbered frames; OB_CHECKSUM: sums of books
+_BULK = 536_870_912  # BULK_UPDATES: several changes of a book in a frame; not asked for here
+_TIMES = 10**12  # numbers from here on are times in ms, as the flag TIMESTAMP adds them
 _NAMES = {"USDT": "UST"}  # where the venue calls a currency otherwise
 _OURS = {theirs: ours for ours, theirs in _NAMES.items()}
 _DUPLICATE = 10_301  # already subscribed
@@ -69,6 +71,8 @@ class _BitfinexEvent(Struct, gc=False):
     symbol: str = ""
     key: str = ""
     prec: str = ""
+    status: str | None = ""
+    flags: int | None = 0
     code: int = 0
     msg: str = ""
     platform: _BitfinexPlatform | None = None
@@ -119,6 +123,9 @@ class BitfinexReader:
         self.numbers = ConnectionNumbers()
         self._channels: dict[int, tuple[str, str, str]] = {}  # kind, topic, symbol
         self._renewed: dict[int, str] = {}  # channels that are left to be joined again
+        self._missed = 0  # frames of which nobody was told yet
+        self._bulk = False  # changes of a book may come several in a frame
+        self._begun: set[int] = set()  # channels of which all has come once
 
     def __call__(self, frame: bytes) -> tuple[Event, ...]:
         """Turn one frame into events. Raises ParseError."""
@@ -133,10 +140,16 @@ class BitfinexReader:
     def _data(self, row: _ArrayFrame, body: bytes) -> tuple[Event, ...]:
         words = body.startswith(b'"')
         paired = words and body != b'"hb"'
-        number = row.fourth if paired else row.third
+        self._count(row.fourth if paired else row.third)
         events = self._said(row, body) if words else self._told(row.channel, body)
-        missed = self.numbers.follow(_NUMBER.decode(number)) if number else 0
+        missed, self._missed = self._missed, 0
         return (Control("gap", missed=missed), *events) if missed else events
+
+    def _count(self, number: Raw) -> None:
+        """Follow the numbers, of frames too that nobody can read: they are not missing."""
+        last = _NUMBER.decode(number) if number else _TIMES
+        if last < _TIMES:
+            self._missed += self.numbers.follow(last)
 
     def _said(self, row: _ArrayFrame, body: bytes) -> tuple[Event, ...]:
         """Read a frame that says in a word what it holds."""
@@ -144,13 +157,16 @@ class BitfinexReader:
         if word == "hb":
             return (Control("hb"),)
         kind, topic, symbol = self._channel(row.channel)
+        label = f"{topic.partition(':')[0]}.{word}"
         if word == "te" and kind == "trades":
-            return (_trade("te", topic, symbol, _TRADE.decode(row.third), snapshot=False),)
+            return (_trade(label, topic, symbol, _TRADE.decode(row.third), snapshot=False),)
         if word == "cs" and kind == "book":
             total = _NUMBER.decode(row.third)
-            return (Depth("cs", topic, symbol, None, (), checksum=total),)
-        if word in ("tu", "fte", "ftu", "cs"):  # the same trade again; loans; sums of raw books
-            return (Control(word, data=True),)
+            return (Depth(label, topic, symbol, None, (), checksum=total),)
+        if word == "tu" and kind == "trades":  # the same trade once more
+            return (Control(label, data=True, time=_TRADE.decode(row.third).time / 1e3),)
+        if word in ("fte", "ftu", "cs"):  # loans; sums of raw books
+            return (Control(label, data=True),)
         raise ParseError(f"the word {word[:20]!r} on {topic}")
 
     def _told(self, channel: int, body: bytes) -> tuple[Event, ...]:
@@ -158,13 +174,16 @@ class BitfinexReader:
         kind, topic, symbol = self._channel(channel)
         many = body.startswith(b"[[")
         if kind == "book":
-            label = "book.snapshot" if many or body == b"[]" else "book.update"
-            return (Depth(label, topic, symbol, None, (body,), label == "book.snapshot"),)
+            whole = (many or body == b"[]") and not (self._bulk and channel in self._begun)
+            self._begun.add(channel)
+            label = "book.snapshot" if whole else "book.update"
+            return (Depth(label, topic, symbol, None, (body,), whole),)
         if body == b"[]":
             return (Control(kind, data=True),)
         if kind == "trades" and many:
             rows = reversed(_TRADES.decode(body))
-            return tuple(_trade("trades", topic, symbol, row, snapshot=True) for row in rows)
+            made = (_trade("trades.snapshot", topic, symbol, row, snapshot=True) for row in rows)
+            return tuple(made)
         if kind == "ticker":
             quote = _TICKER.decode(body)
             if not (quote.bid and quote.ask):
@@ -178,7 +197,9 @@ class BitfinexReader:
             )
         if kind == "trades":
             raise ParseError(f"a row on {topic}")
-        return (Control(kind[:60], data=True),)  # raw books, loans, and what nobody here asks for
+        name = topic.partition(":")[0][:50]  # raw books, loans, and what nobody here asks for
+        shown = f"{name}.{'snapshot' if many else 'update'}" if name in ("book", "trades") else name
+        return (Control(shown, data=True),)
 
     def _channel(self, number: int) -> tuple[str, str, str]:
         try:
@@ -191,6 +212,7 @@ class BitfinexReader:
             case "subscribed":
                 kind, topic, symbol = _named(row)
                 self._channels[row.chanId] = kind, topic, symbol
+                self._begun.discard(row.chanId)
                 return Ack("subscribed", topics=(topic,))
             case "unsubscribed":
                 self._channels.pop(row.chanId, None)
@@ -200,8 +222,11 @@ class BitfinexReader:
                 return self._refused(row)
             case "info":
                 return _info(row)
-            case "conf" | "pong" as label:
-                return Control(label)
+            case "conf":
+                self._bulk = row.status == "OK" and bool((row.flags or 0) & _BULK)
+                return Control("conf")
+            case "pong":
+                return Control("pong")
         raise ParseError(f"the event {row.event[:40]!r}")
 
     def _refused(self, row: _BitfinexEvent) -> Ack | Control:
@@ -294,7 +319,7 @@ def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
             case ():
                 return bids, asks
             case (bytes() as body,):
-                many = event.snapshot
+                many = event.snapshot or body.startswith(b"[[")
                 for row in _LEVELS.decode(body) if many else (_LEVEL.decode(body),):
                     price, amount = bytes(row.price).decode(), bytes(row.amount).decode()
                     positive(price)
@@ -433,13 +458,17 @@ VENUE = Venue(
     facts=(
         VenueFact("channels, frames, numbers", "cryptofeed's reader", "2026-11"),
         VenueFact("limits and checksums", "docs.bitfinex.com, stored pages", "2026-10"),
-        VenueFact("maintenance and its codes", "the same, as clients show it", "2026-10"),
+        VenueFact("announcements: 20051, 20060, 20061", "bitfinex-rb's documentation", "2026-11"),
+        VenueFact("codes of errors, 10300 to 10401", "bitfinex-api-go's docs/ws_v2.md", "2026-11"),
+        VenueFact(
+            "a checksum is of the digits on the wire, 5.6e-7 too",
+            "bitfinex-api-node, issue 511; bfx-api-node-models, issue 70 and tests",
+            "2026-11",
+        ),
     ),
     checked="documentation",
     unsure=(
-        "codes and wording of errors over the stream",
-        "how numbers below 0.000001 are written in a checksum",
+        "wording of errors over the stream",
         "limits over REST: from 10 to 90 requests a minute, as endpoints differ; 90 are taken",
-        "codes of announcements: 20051, 20060, 20061",
     ),
 )

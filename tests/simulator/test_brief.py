@@ -11,6 +11,7 @@ from exporter.simulator.market import Pair, Walk, listing
 from exporter.simulator.more import WIRES
 from exporter.simulator.spec import SimulatedFeed, find_route
 from exporter.simulator.venue_server import VenueServer
+from exporter.streams.requests import stamped
 from exporter.venues import load
 
 KINDS = {Channel.TRADES: Trade, Channel.QUOTES: Quote, Channel.BOOK: Depth, Channel.KLINES: Kline}
@@ -50,21 +51,24 @@ def test_a_venue_is_watched(name: str) -> None:
 
     def body(path: str, posted: object = None) -> bytes:
         place = venue.place(path, pair.listing.symbol, venue.plain).partition("?")[0]
-        asked = {"symbol": pair.listing.symbol, "with_id": "true"}
-        asked |= dict.fromkeys(("currency_pair", "instrument_name"), pair.listing.symbol)
-        asked |= posted if isinstance(posted, dict) else {}
-        _, route, query = find_route(wire.routes, place, asked)
+        wanted = {"symbol": pair.listing.symbol, "with_id": "true"}
+        wanted |= dict.fromkeys(("currency_pair", "instrument_name"), pair.listing.symbol)
+        wanted |= posted if isinstance(posted, dict) else {}
+        _, route, query = find_route(wire.routes, place, wanted)
         assert route is not None, place
         made = route.answer(server, query)
         assert isinstance(made, bytes)
         return made
+
+    def asked(frame: str) -> str:
+        return stamped(frame, server.millis() / 1e3) if venue.timed else frame
 
     server.printed(pair, pair.prints(3), server.millis())
     client, parse = Client(server), venue.reader()
     wire.opened(client)  # type: ignore[arg-type]  # as a session
     for channel in venue.topics:
         topic = venue.topic(channel, pair.listing.symbol)
-        wire.received(client, venue.subscribe([topic], 7))  # type: ignore[arg-type]  # as above
+        wire.received(client, asked(venue.subscribe([topic], 7)))  # type: ignore[arg-type]  # as above
         answers = [event for text in client.said for event in parse(text.encode())]
         client.said.clear()
         assert any(
@@ -105,16 +109,19 @@ def test_a_venue_is_watched(name: str) -> None:
         found = venue.read_markets(body(venue.markets_path or ""))
         assert found[0].symbol == pair.listing.symbol
     if venue.ping is not None:
-        wire.received(client, venue.ping(1))  # type: ignore[arg-type]  # as above
+        wire.received(client, asked(venue.ping(1)))  # type: ignore[arg-type]  # as above
         assert isinstance(parse(client.said[-1].encode())[0], Control)
 
 
 @pytest.mark.parametrize(
     ("name", "request_", "said"),
     [
-        ("gate", '{"time":1,"id":3,"channel":"spot.trades","event":"subscribe","payload":["XXX"]}',
+        ("gate", '{"time":"$time","channel":"spot.trades","event":"subscribe",'
+         '"payload":["XXX"]}',
          "unknown currency pair XXX"),
-        ("gate", '{"time":1,"id":3,"channel":"spot.order_book_update","event":"subscribe",'
+        ("gate", '{"time":1,"channel":"spot.trades","event":"subscribe","payload":["BTC_USDT"]}',
+         "invalid request format"),
+        ("gate", '{"time":"$time","id":3,"channel":"spot.order_book_update","event":"subscribe",'
          '"payload":["BTC_USDT","5s"]}', "unknown channel"),
         ("bitget", '{"op":"subscribe","args":[{"instType":"SPOT","channel":"x","instId":"Y"}]}',
          "doesn't exist"),
@@ -134,7 +141,7 @@ def test_what_the_provider_refuses_is_refused(name: str, request_: str, said: st
     server = VenueServer(wire, [(pair, Walk(1, "BTC", 0.1))], [], seed=1, steps=10.0, limited=True,
                          lifetime=None, buffer_limit=1 << 20)  # fmt: skip
     client = Client(server)
-    wire.received(client, request_)  # type: ignore[arg-type]  # as a session
+    wire.received(client, stamped(request_, server.millis() / 1e3))  # type: ignore[arg-type]  # as a session
     (refused,) = venue.parse(client.said[-1].encode())
     assert isinstance(refused, Ack)
     assert not refused.ok

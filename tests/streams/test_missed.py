@@ -168,7 +168,8 @@ def connection(venue: str, wanted: Sequence[Subscription], heard: Heard) -> Stre
         own, topics, now=0.0, timing=Timing(), stale_after=lambda topic: None, blamed=set()
     )
     made = StreamConnection(
-        venue, ScriptedSocket(FakeClock()), session, parse=own.reader(), subscriptions=wanted,
+        venue, ScriptedSocket(FakeClock()), session, parse=own.reader(), timed=False,
+        subscriptions=wanted,
         clock=FakeClock(), meter=heard.listener, opened=0.0, url="ws://x",
     )  # fmt: skip
     made.route(lambda topic: lambda event, received: None)

@@ -270,6 +270,19 @@ def test_the_venues_ping_is_answered() -> None:
     assert world.sockets[0].sent[-1] == "pong"
 
 
+def test_a_frame_has_the_time_of_its_sending() -> None:
+    """Where a venue wants it in requests; others may well speak of "$time" themselves."""
+    for timed in (True, False):
+        world = World(venue=toy.venue(timed=timed))
+        world.scripts = [[1.0, toy.control(reply='["$time","$time_ms"]')]]
+        world.play(3.0)
+        said = json.loads(world.sockets[0].sent[-1])
+        if timed:
+            assert said[1] // 1000 == said[0]
+        else:
+            assert said == ["$time", "$time_ms"]
+
+
 class BusyClock(FakeClock):
     """Virtual time in which work takes time: every look finds 0.1 ms gone."""
 

@@ -10,7 +10,7 @@ from exporter.books.levels import OrderBook
 from exporter.decoding import ParseError
 from exporter.model import Ack, Control, Depth, Event, Maintenance, Quote, Side, Trade
 from exporter.venues import load
-from exporter.venues.bitfinex import checksum, subscribe
+from exporter.venues.bitfinex import BitfinexReader, checksum, subscribe
 
 VENUE = load("bitfinex")
 BOOK = '{"event":"subscribed","channel":"book","chanId":%d,"symbol":"tBTCUSD","prec":"P0"}'
@@ -28,7 +28,7 @@ def test_a_channel_is_known_by_its_number_on_its_connection_alone() -> None:
     ack, trade = read(TRADES % 7, '[7,"te",[1,1618665870435,-2.5,0.07],1]')
     assert ack == Ack("subscribed", topics=("trades:tBTCUSD",))
     assert trade == Trade(
-        "te", "trades:tBTCUSD", "tBTCUSD", 1618665870.435, 0.07, 2.5, Side.SELL, order=1
+        "trades.te", "trades:tBTCUSD", "tBTCUSD", 1618665870.435, 0.07, 2.5, Side.SELL, order=1
     )
     with pytest.raises(ParseError, match="channel 7"):
         read('[7,"te",[1,1618665870435,-2.5,0.07],1]')
@@ -84,10 +84,38 @@ def test_what_nobody_here_asks_for_is_passed_over() -> None:
     other = '{"event":"subscribed","channel":"status","chanId":7,"key":"deriv:tBTCF0:USTF0"}'
     frames = ["[5,[[34006738527,60400,0.1]],1]", "[6,[0.1,0.2,30],2]", "[7,[1596124822000,null],3]"]
     events = [each for each in read(raw, loans, other, *frames) if not isinstance(each, Ack)]
-    assert events == [Control(kind, data=True) for kind in ("raw", "funding", "status")]
+    assert events == [Control(each, data=True) for each in ("book.snapshot", "ticker", "status")]
     assert read('{"event":"error","code":10001,"msg":"unknown channel","channel":"x"}') == [
         Ack("error", ok=False, reason="10001 unknown channel")
     ]
+
+
+def test_several_changes_in_a_frame_are_no_snapshot_where_they_are_asked_for() -> None:
+    """With the flag BULK_UPDATES only the first frame of a book tells all of it."""
+    conf = '{"event":"conf","status":"OK","flags":%d}'
+    frames = BOOK % 5, "[5,[[1,1,2],[3,1,-2]]]", "[5,[[1,0,1],[2,1,2]]]"
+    for flags, wanted in ((536_870_912, [True, False]), (65_536, [True, True])):
+        events = [each for each in read(conf % flags, *frames) if isinstance(each, Depth)]
+        assert [each.snapshot for each in events] == wanted
+        assert VENUE.book is not None
+        assert VENUE.book.levels(events[1]) == ([("1", "0"), ("2", "2")], [])
+
+
+def test_times_at_the_end_of_frames_are_no_numbers() -> None:
+    """The flag TIMESTAMP adds one, after the number where there is one."""
+    plain, numbered = VENUE.reader(), VENUE.reader()
+    for number in range(1, 4):
+        plain(f'[7,"hb",{1618665870435 + 1000 * number}]'.encode())
+        numbered(f'[7,"hb",{number},{1618665870435 + 1000 * number}]'.encode())
+    assert isinstance(plain, BitfinexReader)
+    assert isinstance(numbered, BitfinexReader)
+    assert (plain.numbers.last, numbered.numbers.last, numbered.numbers.gaps) == (None, 3, 0)
+
+
+def test_small_numbers_are_summed_up_as_they_are_written() -> None:
+    """Below 0.000001 the venue writes, and sums up, 5.6e-7."""
+    wanted = crc32(b"5.6e-7:60712.4250231:5.7e-7:-1e-7")
+    assert checksum([("5.6e-7", "60712.4250231")], [("5.7e-7", "1e-7")]) % (1 << 32) == wanted
 
 
 def test_quotes_and_announcements() -> None:

@@ -19,7 +19,7 @@ DOCUMENTED: dict[str, list[tuple[str, Event]]] = {
         (
             '{"time":1619093532,"channel":"spot.trades","event":"subscribe","error":{"code":2,'
             '"message":"unknown currency pair XXX"},"id":4,"result":null}',
-            Ack("refusal", ok=False, request=4, reason="unknown currency pair XXX"),
+            Ack("error", ok=False, request=4, reason="unknown currency pair XXX"),
         ),
     ],
     "deribit": [

@@ -66,6 +66,47 @@ def parsed(venue: Venue, *frames: Any) -> list[Event]:
     return [event for each in raw for event in venue.parse(each)]
 
 
+def test_what_may_be_missing_is_no_error() -> None:
+    """A time that says so, in a row and in the frame; a change of a book keeps its number."""
+    venue = made(
+        """
+  trades:
+    topic: t.{symbol}
+    frames: [{when: {k: t}, symbol: s, time: {path: at, optional: true}, price: p, size: q}]
+  klines:
+    topic: k.{symbol}
+    frames:
+      - {when: {k: k}, rows: data, symbol: s, time: {path: $.at, optional: true},
+         start: {path: b, unit: s}, close: c, closed: d}
+  book:
+    topic: b.{symbol}
+    continuity: contiguous
+    frames:
+      - {when: {k: b}, row: data, symbol: s, bids: b, asks: a, first: U, last: u,
+         snapshot_when: {full: true}}
+""",
+        "  controls: [{when: {k: x}, label: x, data: true, time: {path: at, optional: true}}]",
+    )
+    trade = {"k": "t", "s": "X", "p": 1, "q": 1}
+    candle = {"k": "k", "data": [{"s": "X", "b": SECOND, "c": 1}]}
+    at = {"at": SECOND * 1000}
+    seen = [trade, trade | at, candle, candle | at, {"k": "x"}, {"k": "x"} | at]
+    assert [each.time for each in parsed(venue, *seen)] == [None, SECOND] * 3  # type: ignore[union-attr]
+    assert parsed(venue, candle) == [Kline("klines", "k.X", "X", None, SECOND, 1.0, None)]
+    book = {"s": "X", "b": [["1", "2"]], "a": []}
+    whole, change = parsed(
+        venue,
+        {"k": "b", "data": book | {"full": True}},
+        {"k": "b", "data": book | {"U": 3, "u": 4}},
+    )
+    assert isinstance(whole, Depth)
+    assert isinstance(change, Depth)
+    assert (whole.snapshot, change.snapshot, change.last) == (True, False, 4)
+    for wrong in (trade | {"at": "soon"}, candle | {"at": {}}, {"k": "b", "data": book}):
+        with pytest.raises(ParseError):
+            parsed(venue, wrong)
+
+
 # --- frames -----------------------------------------------------------------------------------
 
 
@@ -143,6 +184,8 @@ def test_requests_are_written_as_the_definition_says() -> None:
     )
     assert venue.unsubscribe(["trade:btc"], 1) == ""
     assert not venue.acks
+    assert not venue.timed
+    assert made(channel, "  ping: {send: {at: $time_ms}}").timed
     one = definition.compiled(
         "name: one\nsource: x\nrest: {url: 'https://one.example'}\nchannels:"
         + channel

@@ -234,12 +234,15 @@ def _wanted(channel: str, payload: Any) -> list[tuple[str, tuple[str, ...]]]:
     return [(name, ()) for name in payload]
 
 
+_SKEW = 60.0  # seconds that the time of a request may be off
+
+
 def _received(session: SimulatedSession, text: str) -> None:
     try:
         asked = json.loads(text)
         channel, event = str(asked["channel"]), asked.get("event", "")
         moment = asked["time"]
-        if not isinstance(moment, int):
+        if not isinstance(moment, int) or abs(moment - session.desk.millis() / 1e3) > _SKEW:
             raise ValueError("time")
     except (ValueError, KeyError, TypeError, RecursionError):
         _answer(session, {}, error={"code": 1, "message": "invalid request format"})

@@ -145,7 +145,8 @@ def _stream(shape: VenueShape, stream: StreamShape) -> dict[str, Any]:
     single = any(not requests.PLACES[each] for each in named)
     named_by = partial(arguments, shape)
     grouped = bool(named & {"channel", "symbols"})
-    ping, numbered = stream.ping, all(each.request for each in stream.acks)
+    ping, spoken_first = stream.ping, [stream.opening, stream.ping and stream.ping.send]
+    numbered = all(each.request for each in stream.acks)
     return {
         "stream_urls": stream.urls,
         "routes": {name: each.route for name, each in channels.items() if each.route is not None},
@@ -167,6 +168,7 @@ def _stream(shape: VenueShape, stream: StreamShape) -> dict[str, Any]:
         "acks": bool(stream.acks),
         "answers_numbered": numbered or any(each.topic or each.topics for each in stream.acks),
         "ping": None if ping is None else _ping(ping.send),
+        "timed": bool(requests.TIMES.keys() & {*named, *requests.places(spoken_first)}),
         "ping_every": 20.0 if ping is None else ping.every,
         "lifetime": stream.lifetime,
         "topics_per_request": 1 if single else stream.topics_per_request,
@@ -191,7 +193,7 @@ def arguments(shape: VenueShape, topic: str) -> tuple[str, str, Any]:
 
 def _ping(template: Any) -> Callable[[int], str]:
     def ping(number: int) -> str:
-        values = {"id": number, "id_text": str(number)}
+        values = {"id": number, "id_text": str(number), **requests.TIMES}
         return requests.frame_text(requests.fill(template, values.__getitem__))
 
     return ping

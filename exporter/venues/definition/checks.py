@@ -45,7 +45,8 @@ def stream(stream: StreamShape) -> Iterator[Mistake]:
     for name, template in asked:
         yield from _places((name,), template, requests.PLACES)
     if stream.ping is not None:
-        yield from _places(("ping", "send"), stream.ping.send, ("id", "id_text"))
+        yield from _places(("ping", "send"), stream.ping.send, ("id", "id_text", *requests.TIMES))
+    yield from _places(("opening",), stream.opening, tuple(requests.TIMES))
     if not isinstance(stream.opening, list | None):
         yield Mistake(("opening",), "found no list, expected one")
     if stream.welcomed and not any(each is not None and each.ready for each in stream.controls):

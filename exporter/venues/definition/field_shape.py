@@ -19,6 +19,7 @@ class TimeField:
     path: str = key(FIELD, REQUIRED, "Where it stands.")
     unit: str = key(UNIT, "ms", "Epoch in s, ms, us or ns, or iso (ISO 8601).")
     zone: str | None = key(ZONE, None, "The zone of an ISO time that names none; else UTC.")
+    optional: bool = key(boolean(), False, "It may be missing.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,17 @@ from exporter.config.kinds import Place
 from exporter.decoding import DOUBTFUL, ParseError, json_path, json_value, unreadable
 from exporter.model import Ack, Channel, Control, Event
 from exporter.venues.definition.conditions import Condition, conditions, hold, listed
+from exporter.venues.definition.field_shape import TimeField
 from exporter.venues.definition.paths import Leaf, Missing, Tree, take_all
-from exporter.venues.definition.readers import READERS, SCALAR, Make, Reader, Single, bare
+from exporter.venues.definition.readers import (
+    READERS,
+    SCALAR,
+    Make,
+    Reader,
+    Single,
+    bare,
+    moment,
+)
 from exporter.venues.definition.requests import PLACE, fill, frame_text
 from exporter.venues.definition.shape import (
     AnswerShape,
@@ -284,7 +293,16 @@ def _event(shape: ControlShape, document: Any) -> Control:
         ready=shape.ready,
         reconnect=shape.reconnect,
         data=shape.data,
+        time=None if shape.time is None else _time(shape.time, document),
     )
+
+
+def _time(shape: TimeField, document: Any) -> float | None:
+    type_, epoch_of = moment(shape)
+    found = (
+        json_path(document, shape.path) if not shape.optional else _optional(document, shape.path)
+    )
+    return epoch_of(msgspec.convert(found, type_, strict=False))
 
 
 def _from(document: Any) -> Callable[[str], Any]:

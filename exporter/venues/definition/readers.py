@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from operator import attrgetter
 from typing import Annotated, Any, TypeAlias
@@ -75,6 +75,9 @@ def moment(shape: TimeField | None) -> tuple[Any, Callable[[Any], float | None]]
     """Return the type of a time on the wire, and what makes epoch seconds of it."""
     if shape is None:
         return None, lambda value: None
+    if shape.optional:
+        type_, known = moment(replace(shape, optional=False))
+        return type_ | None, lambda value: None if value in (None, UNSET) else known(value)
     if shape.unit != "iso":
         per = PER_SECOND[shape.unit]
         return _UNIX[shape.unit], lambda value: value / per
@@ -140,7 +143,10 @@ class Common:
         self.names = Names(channel, shape.symbol.within)
         self._type, self.convert = moment(shape.time)
         source.want("symbol", shape.symbol.path, str)
-        source.want("time", None if shape.time is None else shape.time.path, self._type)
+        time, missing = shape.time, NODEFAULT
+        if time is not None and time.optional:
+            missing = None
+        source.want("time", None if time is None else time.path, self._type, missing)
         self._source = source
 
     def symbol_at(self) -> Callable[[Any], Any] | None:
@@ -152,13 +158,19 @@ class Common:
         take, type_, convert = self._source.from_envelope("time"), self._type, self.convert
         if take is None:
             return None
-        return lambda envelope: convert(msgspec.convert(take(envelope), type_, strict=False))
+
+        def time(envelope: Any) -> float | None:
+            found = take(envelope)
+            found = None if found is UNSET else found  # where that is no time, it is told
+            return convert(msgspec.convert(found, type_, strict=False))
+
+        return time
 
     @property
     def per_second(self) -> float | None:
         """What a row's time is divided by, where that is all there is to do."""
         shape = self._source.shape.time
-        if shape is None or "time" in self._source.outer:
+        if shape is None or shape.optional or "time" in self._source.outer:
             return None
         return PER_SECOND.get(shape.unit)
 
@@ -282,12 +294,13 @@ def quotes(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
                 try:
                     text, time, bid, ask, bid_size, ask_size, number = get(row)
                 except AttributeError:  # null where a side would stand
-                    bid = ask = None
+                    events.append(Control(label, data=True, time=when))
+                    continue
+                stamp = convert(time) if time_at is None else when
                 if not (bid and ask):
-                    events.append(Control(label, data=True))
+                    events.append(Control(label, data=True, time=stamp))
                     continue
                 symbol, topic = named or names[text]
-                stamp = convert(time) if time_at is None else when
                 if number_at is not None:
                     number = _serial(number_at(outside))
                 events.append(
@@ -322,6 +335,7 @@ def book(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -
         numbers_at = [source.from_envelope(name) for name in ("first", "last", "previous")]
         outer, get = any(numbers_at), source.fields.getter()
         names, convert, always = common.names, common.convert, shape.snapshot
+        numbered = shape.last is not None
         # Where there is no such path nothing is told, else what is absent may tell it.
         whole_book = frozenset((None,) if isinstance(told, dict) else listed(told))
         whole_label = shape.snapshot_label or label
@@ -344,6 +358,8 @@ def book(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -
                     changes = frame if whole is None else whole(outside)
                 stamp = convert(time) if time_at is None else when
                 snapshot = always or kind in whole_book
+                if numbered and last is None and not snapshot:
+                    raise ParseError(f"{label}: a change without its number")
                 held = (spread, bids, asks) if changes is None else (spread, changes)
                 events.append(
                     Depth(
@@ -365,7 +381,7 @@ def klines(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
     type_, beginning = moment(shape.start)
     source.want("start", None if shape.start is None else shape.start.path, type_)
     source.want("close", shape.close, Price)
-    source.want("closed", shape.closed, bool)
+    source.want("closed", shape.closed, bool | None, None)
 
     def bind() -> Make:
         symbol_at, time_at = common.symbol_at(), common.time_at()

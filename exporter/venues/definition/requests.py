@@ -12,8 +12,9 @@ PLACE = re.compile(r"\{([^{}]+)\}")  # where a path of the answer stands in a te
 # What a request may name beside these is a mistake; each with whether it stands for many topics.
 PLACES = {
     "id": True, "id_text": True, "topics": True, "symbols": True, "channel": True,
-    "topic": False, "symbol": False,
+    "topic": False, "symbol": False, "time": True, "time_ms": True,
 }  # fmt: skip
+TIMES = {each: f"${each}" for each in ("time", "time_ms")}  # filled in when a frame is sent
 
 
 def places(template: Any) -> Iterator[str]:
@@ -68,6 +69,7 @@ def request(
             "channel": rows[0][0],
             "topic": rows[0][2],
             "symbol": rows[0][1],
+            **TIMES,
         }
         return frame_text(fill(template, values.__getitem__))
 

@@ -218,6 +218,9 @@ class ControlShape:
     ready: bool = key(boolean(), False, "It opens a connection that must be welcomed first.")
     reconnect: bool = key(boolean(), False, "It announces that the venue will soon close.")
     data: bool = key(boolean(), False, "It is market data that nobody here asks for.")
+    time: TimeField | None = key(
+        ShortKind(TimeField, "path"), None, "Its time, for the latency in summaries."
+    )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain unless it can be told from others in one way."""
