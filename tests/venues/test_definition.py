@@ -102,6 +102,7 @@ def test_what_may_be_missing_is_no_error() -> None:
     assert isinstance(whole, Depth)
     assert isinstance(change, Depth)
     assert (whole.snapshot, change.snapshot, change.last) == (True, False, 4)
+    wrong: dict[str, Any]
     for wrong in (trade | {"at": "soon"}, candle | {"at": {}}, {"k": "b", "data": book}):
         with pytest.raises(ParseError):
             parsed(venue, wrong)

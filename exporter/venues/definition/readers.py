@@ -143,9 +143,8 @@ class Common:
         self.names = Names(channel, shape.symbol.within)
         self._type, self.convert = moment(shape.time)
         source.want("symbol", shape.symbol.path, str)
-        time, missing = shape.time, NODEFAULT
-        if time is not None and time.optional:
-            missing = None
+        time = shape.time
+        missing = None if time is not None and time.optional else NODEFAULT
         source.want("time", None if time is None else time.path, self._type, missing)
         self._source = source
 
