@@ -32,8 +32,8 @@ ROUNDS = 2
 QUIET = 1200.0  # seconds after an outage in which nothing may be told but its end
 PUSHED = 5.0  # seconds from the verdict to Alertmanager
 SETTLED = 60.0  # seconds that exporters run before the first fault
-# Detectors learn for so long what is usual, and as in `rehearse` are twice as sensitive for it.
-LEARNT = 600.0
+# Detectors learn for so long at least what is usual, and as in `rehearse` are twice as sensitive.
+LEARNT = 420.0
 JOB = "exchange-exporter"
 DOWN, STREAM_DOWN = "ExchangeDown", "ExchangeStreamDown"
 ALL_DOWN, ODD = "ExchangeAllDown", "ExchangeAnomalyCorroborated"
@@ -164,6 +164,12 @@ def firing(stage: RehearsalStage) -> dict[str, dict[str, str]]:
     return {each["fingerprint"]: each["labels"] for each in answer}
 
 
+def learnt(stage: RehearsalStage, outage: Outage) -> bool:
+    """Return whether detectors know what is usual of the latencies that are to rise."""
+    which = f'job="{outage.job}",exchange="{outage.exchange}",signal=~"(probe|stream)_latency"'
+    return has_result(stage.prometheus, f"sum(exchange_anomaly_ready{{{which}}}) == 2")
+
+
 def pushed(page: str) -> set[tuple[str, str]]:
     """Return the alerts, with their exchange, that an exporter's page says it pushes."""
     lines = (line for line in page.splitlines() if line.startswith("exchange_exporter_alert_act"))
@@ -207,6 +213,8 @@ def judge(
             yield f"{what}: told {len(starts)} times, its end {len(ends)} times"
         if starts and starts[0] > promised(outage):
             yield f"{what}: told after {starts[0]:.1f} s, promised within {promised(outage):.0f} s"
+        if starts and outage.alert != STREAM_DOWN and verdict is None:
+            yield f"{what}: told, and never seen on the exporter's own page"
         if verdict is not None and (arrived or inf) > verdict + PUSHED:
             yield f"{what}: verdict after {verdict:.1f} s, at Alertmanager after {arrived}"
         if now - over < QUIET:
@@ -255,7 +263,8 @@ def play(stage: RehearsalStage, all_of: Sequence[Outage], limit: float) -> Itera
             there = {key_of(labels) for labels in found.values()}
             for each in all_of:
                 each.observe(now, key(each) in there)
-                if each.alert != ODD or now > start + LEARNT:
+                known = each.alert != ODD or each.begun
+                if known or (now > start + LEARNT and learnt(stage, each)):
                     each.update(now, key(each) in there)
             if all(len(each.over) == ROUNDS and now > each.over[-1] + QUIET for each in all_of):
                 break

@@ -233,6 +233,15 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
         [alert("ExchangeAnomaly", **OKX, signal="probe_latency")],
         [alert("ExchangeAnomaly", exchange="kraken", signal="probe_latency")],
     ),
+    "a connection lost for seconds": (
+        alert("ExchangeStreamInterrupted", **OKX, site="fra"),
+        [alert("ExchangeAnomalyCorroborated", **OKX)],
+        [
+            alert("ExchangeAnomalyCorroborated", exchange="kraken"),
+            alert("ExchangeStreamDown", **OKX, site="fra", stream="market"),
+            alert("ExchangeLatencyHigh", **OKX, site="fra", endpoint="time"),
+        ],
+    ),
     "aftermath of one exchange": (
         alert("ExchangeAftermath", **OKX),
         [
@@ -316,6 +325,7 @@ def everything(exchanges: int) -> list[Labels]:
             "ExchangeAllDown",
             "ExchangeAftermath",
             "ExchangeInfoInhibitor",
+            "ExchangeStreamInterrupted",
             "ExchangeQuoteDepeg",
             "ExchangeCertificateExpiring",  # no outage brings these
             "ExchangeBanned",

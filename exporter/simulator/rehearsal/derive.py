@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from exporter.simulator.rehearsal.talk import RehearsalError
+from exporter.venues import load
 from exporter.words import why
 
 # A rate needs some samples, and what bridges a lost scrape must bridge one: scrapes are 1 s apart.
@@ -30,6 +31,9 @@ CONTROL_VENUE = "kraken"  # stands for places outside all exchanges
 # Where detectors are to notice something. They learn for minutes here, not for days: by as little
 # they rightly call nothing impossible, and twice the sensitivity makes up for it.
 JUDGED_VENUE, _SENSITIVITY = "coinbase", 2
+# A latency is learnt from probes, and nothing is unusual before a hundred of them: a quarter of an
+# hour at the slower venues.
+_USUAL_INTERVAL = 10.0
 # The last is there to compare what quote currencies are worth.
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "BTC-USDC")
 
@@ -133,7 +137,8 @@ def exporter(
 
     Of these ``watched`` are watched as exchanges; what is watched beside the usual ones has a gate.
     ``push_to`` is the Alertmanager (HOST:PORT) that is told without waiting for the rules, by
-    ``job`` if that is not the usual. At ``keen`` ones detectors are twice as sensitive.
+    ``job`` if that is not the usual. At ``keen`` ones detectors are twice as sensitive, and learn
+    from a probe every 3 s.
     """
     config: dict[str, Any] = {
         "exchanges": [
@@ -165,6 +170,12 @@ def exporter(
         if exchange["venue"] in keen:
             latencies = ("probe_latency", "stream_latency")
             exchange["signals"] = {n: {"sensitivity": _SENSITIVITY} for n in latencies}
+            if factor == 1:  # else all are probed as often
+                exchange["endpoints"] = [
+                    {"name": each.name, "interval": "3s", "timeout": "3s"}
+                    for each in load(exchange["venue"]).endpoints
+                    if each.interval == _USUAL_INTERVAL
+                ]
     if factor != 1:
         config["probes"] = {
             "interval": shorter("10s", factor, 3.0),
