@@ -140,7 +140,7 @@ def known_millis(moment: int | None) -> float | None:
 
 
 class _Pair(msgspec.Struct, array_like=True, gc=False):
-    price: Price
+    price: Size
     size: Size
 
 
@@ -151,12 +151,15 @@ _longer = msgspec.json.Decoder(list[_Pair] | None, strict=False).decode
 def level_pairs(rows: bytes | msgspec.Raw) -> list[tuple[float, float]]:
     """Decode levels (price, size), whatever else follows in each; null is none of them.
 
-    Raises MsgspecError.
+    A level without price and size stands for none. Raises MsgspecError, ParseError.
     """
     try:
         return _pairs(rows)
     except msgspec.ValidationError:
-        return [(each.price, each.size) for each in _longer(rows) or ()]
+        found = [(each.price, each.size) for each in _longer(rows) or () if each.price or each.size]
+        if not all(price for price, _ in found):
+            raise ParseError("a level at the price of zero") from None
+        return found
 
 
 def json_value(body: bytes | str) -> Any:

@@ -107,12 +107,18 @@ class Kline(msgspec.Struct, frozen=True, gc=False):
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A frame that shows a stream to be alive, whose content is not read."""
+    """A sign of life of one subscription that tells nothing to count.
+
+    A quote with an empty side, a trade that the venue documents as none of the market (it may
+    take a number all the same), a frame of which nothing is known but that it came.
+    """
 
     label: str
     topic: str
     symbol: str
     time: float | None = None
+    sequence: int | None = None
+    order: int | None = None
 
 
 class Ack(msgspec.Struct, frozen=True, gc=False):
@@ -134,8 +140,9 @@ class Control(msgspec.Struct, frozen=True, gc=False):
 
     ``reply`` is a frame to send back at once; ``ready`` opens a connection that must be welcomed
     first; ``reconnect`` announces that the server will soon close; ``data`` tells market data that
-    gives no event of ours: a quote with an empty side, a documented channel that nobody asks for.
-    ``missed`` counts messages that did not come, by numbers that run over the whole connection.
+    gives no event of ours: levels of nobody knows whom, a channel that nobody asks for. ``missed``
+    counts messages that did not come, by numbers that run over the whole connection. ``unknown``:
+    ``label`` is the wire's word for a kind that the reader has no name for; people are shown it.
     ``time`` is the event's, in epoch seconds, for summaries of recordings alone.
     """
 
@@ -147,6 +154,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     data: bool = False
     missed: int = 0
     time: float | None = None
+    unknown: bool = False
 
 
 Data: TypeAlias = Trade | Quote | Depth | Kline | Message

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from exporter.decoding import ParseError
-from exporter.model import Data, Depth, Event
+from exporter.model import Data, Depth, Event, Message
 
 _KEY = re.compile(r"at `\$[^`]*?\.(\w+)`")  # as the decoder names what it refused
 _VALUE = rb'("(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|null|true|false)'
@@ -90,8 +90,10 @@ def _sound(events: tuple[Event, ...], timed: bool) -> tuple[Event, ...] | None:
         time = fields.pop("time", None)
         if any(isinstance(each, int | float) and each in _FORMS for each in fields.values()):
             return None
-        if not timed and isinstance(event, Depth):
-            return None  # what orders or checks a book is among its optional fields
+        if not timed and isinstance(event, Depth | Message):
+            # What orders or checks a book is among its optional fields; and a quote whose price
+            # cannot be read is none with an empty side.
+            return None
         sound.append(msgspec.structs.replace(event, time=None) if time == _THEN else event)
     changed = any(one is not other for one, other in zip(sound, events, strict=True))
     return tuple(sound) if changed or not timed else None

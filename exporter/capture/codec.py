@@ -32,7 +32,7 @@ from exporter.capture import sections as read
 from exporter.capture.packing import Key, PackedGroup
 from exporter.capture.rows import UNKNOWN, Entry, Mark, Row
 from exporter.capture.sections import Levels, RecordSection
-from exporter.model import Ack, Control, Depth, Kline, Quote, Trade
+from exporter.model import Ack, Control, Depth, Kline, Message, Quote, Trade
 
 __all__ = [
     "VERSION",
@@ -54,7 +54,7 @@ _SECTION = struct.Struct("<HII")
 _MOST_SECTIONS = 255
 _MOST_ENTRIES = 1 << 16
 _RARE: Mapping[str, type[Any]] = {
-    each.__name__: each for each in (Trade, Quote, Depth, Kline, Ack, Control, Mark)
+    each.__name__: each for each in (Trade, Quote, Depth, Kline, Message, Ack, Control, Mark)
 }
 
 

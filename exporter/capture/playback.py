@@ -29,6 +29,7 @@ from exporter.model import (
     Data,
     Depth,
     Kline,
+    Message,
     Quote,
     Series,
     Subscription,
@@ -134,6 +135,8 @@ class Playback:
         else:
             self.events += 1
             watch = self._watches.get((row.exchange, event.topic))
+            if watch is None and isinstance(event, Message):
+                return  # nobody recorded of which channel it is
             if watch is None:
                 watch = self._add(guess(row.exchange, event), None, row.received)
             watch.feed(event, row.received)

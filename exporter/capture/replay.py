@@ -13,7 +13,7 @@ from exporter.capture.playback import UNREADABLE, guess, subscribed
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
 from exporter.flow.segments import Content, DamagedSegmentError, ForeignError, read, segments
-from exporter.model import Ack, Control, Event
+from exporter.model import Ack, Control, Event, Message
 from exporter.salvage import salvage
 
 CONTENT = Content("capture", VERSION)
@@ -74,7 +74,10 @@ def recorded(items: Iterable[text_recording.Item], venue: Venue) -> Iterator[Row
         if events is None:
             yield Row(item.time or latest, venue.name, Mark(UNREADABLE))
             continue
-        for event in events:
+        for found in events:
+            event = found
+            if isinstance(event, Message) and event.topic not in known:
+                event = Control(event.label, data=True)  # nobody can tell yet of which channel
             time = None if isinstance(event, Ack | Control) else event.time
             latest = item.time or time or latest
             if not isinstance(event, Ack | Control) and event.topic not in known:

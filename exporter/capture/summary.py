@@ -18,7 +18,7 @@ from exporter.books.levels import OrderBook
 from exporter.continuity import ConnectionNumbers, Sequence, bind
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
-from exporter.model import Ack, Control, Depth, Event, Kline, Quote, Trade
+from exporter.model import Ack, Control, Data, Depth, Event, Trade
 from exporter.salvage import salvage
 
 
@@ -75,7 +75,7 @@ class Summary:
         times = [
             event.time
             for event in events
-            if isinstance(event, Trade | Quote | Depth | Kline | Control)
+            if isinstance(event, Data | Control)
             and event.time is not None
             and not (isinstance(event, old) and event.snapshot)
         ]

@@ -157,6 +157,7 @@ def _stream(state: StreamState) -> shown.StreamView:
         disconnects=state.losses,
         lost=state.lost or "",
         down_since=None if state.connected else _down_since(state),
+        unknown=dict(state.unknown),
         subscriptions=tuple(_row(state, watch) for watch in state.watches.values()),
     )
 

@@ -7,7 +7,7 @@ from math import nan
 
 from exporter.continuity import bind
 from exporter.contracts import Counter, Histogram, SequenceRule
-from exporter.model import Data, Depth, Kline, Quote, Subscription, Trade
+from exporter.model import Channel, Data, Depth, Kline, Quote, Subscription, Trade
 from exporter.probes.clock_offset import Skew
 
 
@@ -21,6 +21,7 @@ class Feed:
     __slots__ = (
         "_latency",
         "_negative",
+        "_quotes",
         "_sequences",
         "_skew",
         "_whole",
@@ -48,6 +49,7 @@ class Feed:
     ) -> None:
         """``whole``: snapshots of the book are its news, and not what was known before."""
         self.subscription = subscription
+        self._quotes = subscription.channel is Channel.QUOTES
         self._sequences = bind(rules)
         self._skew = skew
         self._latency = latency
@@ -86,7 +88,9 @@ class Feed:
         elif type(event) is Kline:
             price = event.close
         else:
-            price = self.mid  # a message has none
+            if self._quotes:
+                self.mid = self.spread = nan  # a side is empty: what was quoted is over
+            price = self.mid
         if price != self.mid and price == price:
             self.mid = price
             self.changed = received

@@ -97,7 +97,7 @@ class StreamMeter:
         self._faults[f.ProcessingStage.APPLY if decoded else f.ProcessingStage.DECODE].inc()
 
     def unknown(self, events: int) -> None:
-        """Count messages of topics that nobody subscribed to."""
+        """Count messages of topics that nobody subscribed to, or of kinds that nobody knows."""
         self._unknown.inc(events)
 
     def processed(self, decode: float, apply: float) -> None:
@@ -108,6 +108,8 @@ class StreamMeter:
     def control(self, event: Ack | Control) -> None:
         """Count a message that carries no market data."""
         self._first.control.inc()
+        if isinstance(event, Control) and event.unknown:
+            self._unknown.inc()
         if isinstance(event, Control) and event.missed:  # of the connection, whosever they were
             self._first.gaps.inc()
             self._first.missed.inc(event.missed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ from exporter.streams.meter import FeedMeter, StreamMeter
 from exporter.streams.silence import CrossChecked
 from exporter.streams.stream import Stream
 
+log = logging.getLogger(__name__)
+
+_MOST_KINDS = 20  # of unknown messages of one stream that are counted by themselves
+_OTHERS = "(others)"
 _RATE_MEMORY = 10.0  # seconds after which an old message rate has lost 63 % of its weight
 
 
@@ -84,7 +89,17 @@ class StreamState:
     losses: int = 0
     lost: Lost | None = None  # why the last connection ended
     counts: Mapping[SubscriptionState, int] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)  # messages, by the wire's word for them
     failures: deque[StreamFailure] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    def note_unknown(self, kind: str) -> None:
+        """Count a message of a kind that the reader does not know, and tell of a new one."""
+        if kind not in self.unknown:
+            if len(self.unknown) >= _MOST_KINDS:
+                kind = _OTHERS
+            else:
+                log.warning("stream_kind_unknown stream=%s kind=%r", self.name, kind)
+        self.unknown[kind] = self.unknown.get(kind, 0) + 1
 
     def subscription(self, topic: str) -> SubscriptionState:
         """Say how far one subscription has come."""
@@ -156,6 +171,8 @@ def listener(
 
     def control(event: Ack | Control) -> None:
         children.control(event)
+        if isinstance(event, Control) and event.unknown:
+            state.note_unknown(event.label)
         if isinstance(event, Control) and event.maintenance is not None:
             said(event.maintenance)
         if isinstance(event, Ack) and event.depth is not None:

@@ -11,6 +11,7 @@ from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
+from exporter.venues.families import binance_rest as rest
 from exporter.venues.families.volumes import read_binance
 
 VENUE = Venue(
@@ -29,9 +30,9 @@ VENUE = Venue(
     ),
     endpoints=(
         Endpoint(name="ping", path="/api/v3/ping"),
-        Endpoint(name="time", path="/api/v3/time", clock=wire.read_time),
+        Endpoint(name="time", path="/api/v3/time", clock=rest.read_time),
         Endpoint(
-            name="status", path="/sapi/v1/system/status", interval=30.0, status=wire.read_status
+            name="status", path="/sapi/v1/system/status", interval=30.0, status=rest.read_status
         ),
         Endpoint(
             name="ticker",
@@ -40,13 +41,13 @@ VENUE = Venue(
             default=False,
         ),
     ),
-    fault=wire.fault,
+    fault=rest.fault,
     rest_limits=(
         RestLimit(name="weight_1m", weight=6000, window=60.0, used_header="x-mbx-used-weight-1m"),
         RestLimit(name="requests_5m", weight=300_000, window=300.0),
     ),
     markets_path="/api/v3/exchangeInfo",
-    read_markets=wire.read_markets,
+    read_markets=rest.read_markets,
     markets_weight=20,
     volumes=VolumeLists(paths={Product.SPOT: "/api/v3/ticker/24hr"}, read=read_binance, weight=80),
     stream_urls=(
@@ -60,13 +61,13 @@ VENUE = Venue(
     unsubscribe=wire.unsubscribe,
     parse=wire.parse,
     sequences=wire.sequences(Continuity.CONTIGUOUS),
-    book=wire.book_rules("/api/v3/depth?symbol={symbol}&limit=1000", weight=50),
-    cross_checks=wire.cross_checks("/api/v3", weight=2),
+    book=rest.book_rules("/api/v3/depth?symbol={symbol}&limit=1000", weight=50),
+    cross_checks=rest.cross_checks("/api/v3", weight=2),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=1024,
     requests_per_second=4.0,  # the limit is 5 a second, and pings and pongs count
-    symbol=speller(spot=wire.joined),
+    symbol=speller(spot=rest.joined),
     hosts=(
         "stream.binance.com",
         "data-stream.binance.vision",

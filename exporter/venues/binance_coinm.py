@@ -11,6 +11,7 @@ from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
 from exporter.model import MARKET_DATA, Continuity
 from exporter.venues.families import binance as wire
+from exporter.venues.families import binance_rest as rest
 from exporter.venues.families.volumes import read_binance
 
 VENUE = Venue(
@@ -19,7 +20,7 @@ VENUE = Venue(
     rest_url="https://dapi.binance.com",
     endpoints=(
         Endpoint(name="ping", path="/dapi/v1/ping"),
-        Endpoint(name="time", path="/dapi/v1/time", clock=wire.read_time),
+        Endpoint(name="time", path="/dapi/v1/time", clock=rest.read_time),
         Endpoint(
             name="ticker",
             path="/dapi/v1/ticker/bookTicker?symbol={symbol}",
@@ -27,12 +28,12 @@ VENUE = Venue(
             default=False,
         ),
     ),
-    fault=wire.fault,
+    fault=rest.fault,
     rest_limits=(
         RestLimit(name="weight_1m", weight=2400, window=60.0, used_header="x-mbx-used-weight-1m"),
     ),
     markets_path="/dapi/v1/exchangeInfo",
-    read_markets=wire.read_markets,
+    read_markets=rest.read_markets,
     volumes=VolumeLists(
         paths={Product.INVERSE: "/dapi/v1/ticker/24hr"}, read=read_binance, weight=40
     ),
@@ -43,8 +44,8 @@ VENUE = Venue(
     unsubscribe=wire.unsubscribe,
     parse=wire.parse,
     sequences=wire.sequences(Continuity.LINKED),
-    book=wire.book_rules("/dapi/v1/depth?symbol={symbol}&limit=1000", weight=20),
-    cross_checks=wire.cross_checks("/dapi/v1", weight=2),
+    book=rest.book_rules("/dapi/v1/depth?symbol={symbol}&limit=1000", weight=20),
+    cross_checks=rest.cross_checks("/dapi/v1", weight=2),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=200,  # of 1,024
@@ -52,8 +53,8 @@ VENUE = Venue(
     plain=Product.INVERSE,
     symbol=speller(
         plain=Product.INVERSE,
-        perpetual=lambda one: f"{wire.joined(one)}_PERP",
-        dated=lambda one: f"{wire.joined(one)}_{one.expiry}",
+        perpetual=lambda one: f"{rest.joined(one)}_PERP",
+        dated=lambda one: f"{rest.joined(one)}_{one.expiry}",
         products=frozenset({Product.INVERSE}),
     ),
     hosts=("dstream.binance.com", "dapi.binance.com"),

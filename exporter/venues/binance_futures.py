@@ -12,6 +12,7 @@ from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
+from exporter.venues.families import binance_rest as rest
 from exporter.venues.families.volumes import read_binance
 
 VENUE = Venue(
@@ -20,7 +21,7 @@ VENUE = Venue(
     rest_url="https://fapi.binance.com",
     endpoints=(
         Endpoint(name="ping", path="/fapi/v1/ping"),
-        Endpoint(name="time", path="/fapi/v1/time", clock=wire.read_time),
+        Endpoint(name="time", path="/fapi/v1/time", clock=rest.read_time),
         Endpoint(
             name="ticker",
             path="/fapi/v1/ticker/bookTicker?symbol={symbol}",
@@ -28,7 +29,7 @@ VENUE = Venue(
             default=False,
         ),
     ),
-    fault=wire.fault,
+    fault=rest.fault,
     rest_limits=(
         RestLimit(
             name="weight_1m",
@@ -40,7 +41,7 @@ VENUE = Venue(
         ),
     ),
     markets_path="/fapi/v1/exchangeInfo",
-    read_markets=wire.read_markets,
+    read_markets=rest.read_markets,
     volumes=VolumeLists(
         paths={Product.LINEAR: "/fapi/v1/ticker/24hr"}, read=read_binance, weight=40
     ),
@@ -58,9 +59,9 @@ VENUE = Venue(
     unsubscribe=wire.unsubscribe,
     parse=wire.parse,
     sequences=wire.sequences(Continuity.LINKED),
-    book=wire.book_rules("/fapi/v1/depth?symbol={symbol}&limit=1000", weight=20),
+    book=rest.book_rules("/fapi/v1/depth?symbol={symbol}&limit=1000", weight=20),
     # v1 of the last price is deprecated; v2 weighs 1, read 2026-11.
-    cross_checks=wire.cross_checks("/fapi/v1", weight=2, price=("/fapi/v2", 1)),
+    cross_checks=rest.cross_checks("/fapi/v1", weight=2, price=("/fapi/v2", 1)),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=200,  # the page says 1024, clients in production keep to 200
@@ -68,8 +69,8 @@ VENUE = Venue(
     plain=Product.LINEAR,
     symbol=speller(
         plain=Product.LINEAR,
-        perpetual=wire.joined,
-        dated=lambda one: f"{wire.joined(one)}_{one.expiry}",
+        perpetual=rest.joined,
+        dated=lambda one: f"{rest.joined(one)}_{one.expiry}",
         products=frozenset({Product.LINEAR}),
     ),
     hosts=("fstream.binance.com", "fapi.binance.com"),

@@ -10,6 +10,7 @@ from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
+from exporter.venues.families import binance_rest as rest
 from exporter.venues.families.volumes import read_binance
 
 VENUE = Venue(
@@ -19,7 +20,7 @@ VENUE = Venue(
     # /sapi/v1/system/status wants a signature here, unlike at Binance.
     endpoints=(
         Endpoint(name="ping", path="/api/v3/ping"),
-        Endpoint(name="time", path="/api/v3/time", clock=wire.read_time),
+        Endpoint(name="time", path="/api/v3/time", clock=rest.read_time),
         Endpoint(
             name="ticker",
             path="/api/v3/ticker/bookTicker?symbol={symbol}",
@@ -27,12 +28,12 @@ VENUE = Venue(
             default=False,
         ),
     ),
-    fault=wire.fault,
+    fault=rest.fault,
     rest_limits=(
         RestLimit(name="weight_1m", weight=1200, window=60.0, used_header="x-mbx-used-weight-1m"),
     ),
     markets_path="/api/v3/exchangeInfo",
-    read_markets=wire.read_markets,
+    read_markets=rest.read_markets,
     markets_weight=20,
     volumes=VolumeLists(paths={Product.SPOT: "/api/v3/ticker/24hr"}, read=read_binance, weight=80),
     stream_urls=("wss://stream.binance.us:9443/stream",),
@@ -42,13 +43,13 @@ VENUE = Venue(
     unsubscribe=wire.unsubscribe,
     parse=wire.parse,
     sequences=wire.sequences(Continuity.CONTIGUOUS),
-    book=wire.book_rules("/api/v3/depth?symbol={symbol}&limit=1000", weight=10),
-    cross_checks=wire.cross_checks("/api/v3", weight=2),
+    book=rest.book_rules("/api/v3/depth?symbol={symbol}&limit=1000", weight=10),
+    cross_checks=rest.cross_checks("/api/v3", weight=2),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=1024,
     requests_per_second=4.0,  # the limit is 5 a second, and pings and pongs count
-    symbol=speller(spot=wire.joined),
+    symbol=speller(spot=rest.joined),
     hosts=("stream.binance.us", "api.binance.us"),
     timestamps={
         Channel.TRADES: wire.TIMESTAMP,

@@ -38,6 +38,7 @@ from exporter.model import (
     Maintenance,
     Market,
     MarketState,
+    Message,
     Quote,
     Reason,
     Side,
@@ -186,8 +187,8 @@ class BitfinexReader:
             return tuple(made)
         if kind == "ticker":
             quote = _TICKER.decode(body)
-            if not (quote.bid and quote.ask):
-                return (Control("ticker", data=True),)
+            if not (quote.bid and quote.ask) or 0.0 in (quote.bid_size, quote.ask_size):
+                return (Message("ticker", topic, symbol),)
             sizes = quote.bid_size, quote.ask_size
             return (Quote("ticker", topic, symbol, None, quote.bid, quote.ask, *sizes),)
         if kind == "candles":

@@ -43,6 +43,7 @@ from exporter.model import (
     Kline,
     Market,
     MarketState,
+    Message,
     Quote,
     Reason,
     Side,
@@ -162,16 +163,16 @@ def _trade(label: str, row: _BitmexTrade, *, snapshot: bool) -> Trade:
 def _quote(label: str, row: _BitmexQuote) -> Event:
     bid, ask = row.bidPrice, row.askPrice
     if not (bid and ask) or 0.0 in (row.bidSize, row.askSize):
-        return Control(label, data=True)
+        return Message(label, f"quote:{row.symbol}", row.symbol, known(row.timestamp))
     sizes = row.bidSize, row.askSize
     return Quote(label, f"quote:{row.symbol}", row.symbol, known(row.timestamp), bid, ask, *sizes)
 
 
 def _candle(label: str, row: _BitmexCandle) -> Event:
     end = known(row.timestamp)
-    if end is None or row.close is None:
-        return Control(label, data=True)
     topic = f"tradeBin1m:{row.symbol}"
+    if end is None or row.close is None:
+        return Message(label, topic, row.symbol)
     return Kline(label, topic, row.symbol, None, end - _MINUTE, row.close, closed=True)
 
 

@@ -54,8 +54,12 @@ _BUY, _SELL = Side.BUY, Side.SELL
 
 
 class _BitstampTrade(Struct, gc=False):
-    amount_str: Size
-    price_str: Price
+    """What is documented in two spellings may come in one."""
+
+    amount_str: Size | None = None
+    price_str: Price | None = None
+    amount: Size | None = None
+    price: Price | None = None
     microtimestamp: Micros | None = None
     id: int | None = None
     type: int | None = None
@@ -103,12 +107,14 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         if channel.startswith(_ASKED):
             raise ParseError(f"the event {message.event[:40]!r} on {channel[:60]!r}")
         # What single orders do, and whatever else nothing here asks for.
-        return (Control(message.event[:60] or "unknown", data=True),)
+        known = channel.startswith(_UNUSED)
+        return (Control(message.event[:60] or "unknown", data=True, unknown=not known),)
     except DOUBTFUL as error:
         raise unreadable("bitstamp", error) from error
 
 
 _ASKED = ("diff_order_book_", "live_trades_", "order_book_")
+_UNUSED = ("live_orders_", "detail_order_book_", "funding_rate_", "announcements")
 _BOOKS = {"diff_order_book": False, "order_book": True}  # label → is every frame a snapshot?
 
 
@@ -121,13 +127,17 @@ def _book(label: str, channel: str, symbol: str, data: Raw) -> Depth:
 
 def _trade(channel: str, symbol: str, data: Raw) -> Trade:
     row = _TRADE.decode(data)
+    price = row.price_str or row.price
+    size = row.amount if row.amount_str is None else row.amount_str
+    if price is None or size is None:
+        raise ParseError("bitstamp: a trade without price or amount")
     return Trade(
         "live_trades",
         channel,
         symbol,
         None if row.microtimestamp is None else row.microtimestamp / 1e6,
-        row.price_str,
-        row.amount_str,
+        price,
+        size,
         _BUY if row.type == 0 else _SELL if row.type == 1 else None,
         None,
         row.id,  # counts the trades of all pairs together
@@ -145,7 +155,7 @@ def _reply(message: _BitstampFrame) -> Ack | Control:
         case "bts:error":
             topics = (message.channel,) if message.channel else ()
             return Ack(message.event, ok=False, topics=topics, reason=_words(message.data)[:200])
-    return Control(message.event[:60])
+    return Control(message.event[:60], unknown=message.event != "bts:heartbeat")
 
 
 def _words(data: Raw) -> str:

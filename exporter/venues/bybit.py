@@ -56,6 +56,7 @@ from exporter.model import (
     Maintenance,
     Market,
     MarketState,
+    Message,
     Quote,
     Reason,
     Side,
@@ -74,6 +75,7 @@ class _BybitFill(Struct, gc=False):
     p: Price
     S: str = ""
     seq: Serial | None = None
+    BT: bool | None = None
 
 
 class _BybitTrades(Struct, gc=False):
@@ -83,7 +85,7 @@ class _BybitTrades(Struct, gc=False):
 
 
 class _BybitLevel(Struct, gc=False, array_like=True):
-    price: Price
+    price: Size
     size: Size
 
 
@@ -116,7 +118,7 @@ class _BybitBook(Struct, gc=False):
 
 class _BybitCandle(Struct, gc=False):
     start: Millis
-    close: Price
+    close: Size  # zero before the first trade
     confirm: bool | None = None
 
 
@@ -170,7 +172,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
             return _read_reply(frame)
         if topic.startswith("orderbook.1."):
             return (_read_quote(frame),)
-        if topic.startswith("orderbook."):
+        if topic.startswith("orderbook.") and topic[10:11].isdecimal():
             return (_read_depth(frame),)
         if topic.startswith("publicTrade."):
             return _read_trades(frame)
@@ -179,9 +181,17 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         # What is left nothing here asks for, but anybody's recording may hold.
         if topic.startswith("system.status"):
             return (Control("system.status"),)
-        return (Control(topic.partition(".")[0][:60] or "unknown", data=True),)
+        kind = topic.partition(".")[0]
+        return (Control(kind[:60] or "unknown", data=True, unknown=kind not in _UNUSED),)
     except DOUBTFUL as error:
         raise unreadable("bybit", error) from error
+
+
+# `orderbook` are the books with RPI orders and of full depth, `lt` is of leveraged tokens.
+_UNUSED = frozenset({
+    "orderbook", "tickers", "liquidation", "allLiquidation", "insurance", "adlAlert", "priceLimit",
+    "kline_lt", "tickers_lt", "lt", "spread", "rfq",
+})  # fmt: skip
 
 
 def _read_trades(frame: bytes) -> tuple[Event, ...]:
@@ -193,7 +203,9 @@ def _read_trades(frame: bytes) -> tuple[Event, ...]:
     return tuple(_trade(topic, time, row) for row in rows)
 
 
-def _trade(topic: str, time: float, row: _BybitFill) -> Trade:
+def _trade(topic: str, time: float, row: _BybitFill) -> Trade | Message:
+    if row.BT:  # a block trade is made between two parties, away from the market's prices
+        return Message("publicTrade.block", topic, row.s, time, None, row.seq)
     side = _BUY if row.S == "Buy" else _SELL if row.S == "Sell" else None
     return Trade("publicTrade", topic, row.s, time, row.p, row.v, side, None, row.seq)
 
@@ -203,10 +215,10 @@ def _read_quote(frame: bytes) -> Event:
     row = message.data
     # A side may be empty, and contracts sent deltas until 2025-03-20, in which size 0 takes a
     # level away: alive, but nothing to quote.
-    best_bid = next((level for level in row.b or () if level.size), None)
-    best_ask = next((level for level in row.a or () if level.size), None)
+    best_bid = next((level for level in row.b or () if level.size and level.price), None)
+    best_ask = next((level for level in row.a or () if level.size and level.price), None)
     if best_bid is None or best_ask is None:
-        return Control("orderbook.1", data=True)
+        return Message("orderbook.1", message.topic, row.s, message.ts / 1e3, row.u)
     return Quote(
         "orderbook.1",
         message.topic,
@@ -243,6 +255,8 @@ def _read_klines(frame: bytes) -> tuple[Event, ...]:
     symbol = topic.rpartition(".")[2]
     return tuple(
         Kline("kline", topic, symbol, time, row.start / 1e3, row.close, row.confirm)
+        if row.close
+        else Message("kline", topic, symbol, time)
         for row in message.data
     )
 
@@ -267,7 +281,7 @@ def _read_reply(frame: bytes) -> tuple[Ack | Control, ...]:
         if not op:
             raise ParseError("bybit: a reply to nothing")
         known = op in ("subscribe", "unsubscribe")
-        return (Ack(op, request=request) if known else Control(op[:60]),)
+        return (Ack(op, request=request) if known else Control(op[:60], unknown=op != "auth"),)
     # The whole request is refused; of its topics the text names one, in words that vary.
     return (Ack("error", False, request, reason=text or f"code {reply.retCode}"),)
 

@@ -49,6 +49,7 @@ from exporter.model import (
     Maintenance,
     Market,
     MarketState,
+    Message,
     Quote,
     Reason,
     Side,
@@ -101,7 +102,8 @@ class _CoinbaseChannel(Struct, gc=False):
 
 
 class _Subscriptions(Struct, gc=False, tag_field="type", tag="subscriptions"):
-    channels: list[_CoinbaseChannel]
+    channels: list[_CoinbaseChannel | str] | None = None  # names alone share `product_ids`
+    product_ids: list[str | None] | None = None
 
 
 class _CoinbaseHeartbeat(Struct, gc=False, tag_field="type", tag="heartbeat"):
@@ -140,6 +142,12 @@ _ASKED = frozenset({
 })  # fmt: skip
 
 
+# A trade that was asked for by request for quote is made away from the market, hence its own type.
+_UNUSED = frozenset({
+    "received", "open", "done", "change", "activate", "auction", "rfq_match", "balance", "level3",
+    "noop",
+})  # fmt: skip
+
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
 _FRAME: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Frame, strict=False)
 _UPDATES = b'{"type":"l2update"'
@@ -159,7 +167,8 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         with suppress(*DOUBTFUL):
             kind = _KIND.decode(frame).type
             if kind not in _ASKED:
-                return (Control(kind[:60] or "unknown", data=True),)
+                known = kind in _UNUSED
+                return (Control(kind[:60] or "unknown", data=True, unknown=not known),)
         raise unreadable("coinbase", error) from error
     except DOUBTFUL as error:
         raise unreadable("coinbase", error) from error
@@ -186,10 +195,11 @@ def _last_match(row: _LastMatch) -> Trade:
     return msgspec.structs.replace(_match(row), label="last_match", snapshot=True)
 
 
-def _ticker(row: _CoinbaseTicker) -> Quote | Control:
+def _ticker(row: _CoinbaseTicker) -> Quote | Message:
     product = row.product_id
     if not (row.best_bid and row.best_ask) or 0.0 in (row.best_bid_size, row.best_ask_size):
-        return Control("ticker", data=True)  # one side of the book is empty: there is no quote
+        # One side of the book is empty: there is no quote.
+        return Message("ticker", "ticker:" + product, product, known(row.time), row.sequence)
     return Quote(
         "ticker",
         "ticker:" + product,
@@ -222,10 +232,14 @@ _ACKNOWLEDGED = {"level2": "level2_batch", "level2_50": "level2_batch"}
 
 def _subscriptions(row: _Subscriptions) -> Ack:
     # All that is active by now, not only what was asked last.
+    named = (
+        (each, row.product_ids) if isinstance(each, str) else (each.name, each.product_ids)
+        for each in row.channels or ()
+    )
     topics = (
-        f"{_ACKNOWLEDGED.get(channel.name, channel.name)}:{product}"
-        for channel in row.channels
-        for product in channel.product_ids or ()
+        f"{_ACKNOWLEDGED.get(name, name)}:{product}"
+        for name, products in named
+        for product in products or ()
         if product
     )
     return Ack("subscriptions", topics=tuple(topics))

@@ -47,6 +47,7 @@ from exporter.model import (
     Event,
     Market,
     MarketState,
+    Message,
     Quote,
     Reason,
     Side,
@@ -174,7 +175,8 @@ def _quotes(row: _AdvancedFrame) -> Iterator[Event]:
         for one in event.tickers:
             sizes = one.best_bid_quantity, one.best_ask_quantity
             if not (one.best_bid and one.best_ask) or 0.0 in sizes:
-                yield Control(row.channel, data=True)
+                topic = f"ticker:{one.product_id}"
+                yield Message(row.channel, topic, one.product_id, known(row.timestamp))
                 continue
             yield Quote(
                 row.channel,

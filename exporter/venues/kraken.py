@@ -24,6 +24,7 @@ from exporter.model import (
     Depth,
     Event,
     Kline,
+    Message,
     Quote,
     Side,
     Trade,
@@ -43,7 +44,7 @@ class _KrakenTrade(Struct, gc=False):
 
 
 class _KrakenTrades(Struct, gc=False, tag_field="channel", tag="trade"):
-    type: Literal["snapshot", "update"]
+    type: str
     data: list[_KrakenTrade]
 
 
@@ -57,7 +58,7 @@ class _Quote(Struct, gc=False):
 
 
 class _Quotes(Struct, gc=False, tag_field="channel", tag="ticker"):
-    type: Literal["snapshot", "update"]
+    type: str
     data: list[_Quote]
 
 
@@ -76,12 +77,12 @@ class _KrakenBooks(Struct, gc=False, tag_field="channel", tag="book"):
 
 class _KrakenCandle(Struct, gc=False):
     symbol: str
-    close: Price
+    close: Size  # zero before the first trade
     interval_begin: Moment
 
 
 class _KrakenCandles(Struct, gc=False, tag_field="channel", tag="ohlc"):
-    type: Literal["snapshot", "update"]
+    type: str
     data: list[_KrakenCandle]
     timestamp: Moment | None = None
 
@@ -94,24 +95,13 @@ class _KrakenStatus(Struct, gc=False, tag_field="channel", tag="status"):
     data: list[family.State]
 
 
-class _KrakenInstruments(Struct, gc=False, tag_field="channel", tag="instrument"):
-    pass
-
-
-class _Orders(Struct, gc=False, tag_field="channel", tag="level3"):
-    pass
-
-
 _Channel = (
-    _KrakenInstruments
-    | _Orders
-    | _KrakenTrades
-    | _Quotes
-    | _KrakenBooks
-    | _KrakenCandles
-    | _KrakenHeartbeat
-    | _KrakenStatus
+    _KrakenTrades | _Quotes | _KrakenBooks | _KrakenCandles | _KrakenHeartbeat | _KrakenStatus
 )
+
+
+class _KrakenKind(Struct, gc=False):
+    channel: str = ""
 
 
 class _KrakenResult(Struct, gc=False):
@@ -121,7 +111,7 @@ class _KrakenResult(Struct, gc=False):
 
 
 class _KrakenReply(Struct, gc=False):
-    method: str = ""
+    method: str | None = None
     success: bool | None = None
     req_id: int | str | None = None
     result: _KrakenResult | None = None
@@ -130,8 +120,10 @@ class _KrakenReply(Struct, gc=False):
     Error: str | None = None  # the venue's own spelling when too many messages were sent
 
 
-_CHANNEL: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Channel)
+# strict=False: numbers may come as JSON strings.
+_CHANNEL: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Channel, strict=False)
 _REPLY = msgspec.json.Decoder(_KrakenReply)
+_KIND = msgspec.json.Decoder(_KrakenKind)
 
 
 def parse(frame: bytes) -> tuple[Event, ...]:
@@ -140,8 +132,11 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         try:
             message = _CHANNEL.decode(frame)
         except msgspec.ValidationError:
-            if frame.startswith(b'{"channel"'):
+            channel = _KIND.decode(frame).channel
+            if channel in _ASKED:
                 raise
+            if channel:
+                return (Control(channel[:60], data=True, unknown=channel not in _UNUSED),)
             return (_reply(_REPLY.decode(frame)),)
         return _EVENTS[type(message)](message)
     except DOUBTFUL as error:
@@ -175,12 +170,12 @@ def _quotes(message: _Quotes) -> tuple[Event, ...]:
     return tuple([_quote(label, row) for row in message.data])
 
 
-def _quote(label: str, row: _Quote) -> Quote | Control:
-    # Closed markets send prices of zero and the year 1970.
-    if not (row.bid and row.ask) or 0.0 in (row.bid_qty, row.ask_qty):
-        return Control(label, data=True)
+def _quote(label: str, row: _Quote) -> Quote | Message:
     time = known(row.timestamp)
     topic = "ticker:" + row.symbol
+    # Closed markets send prices of zero and the year 1970.
+    if not (row.bid and row.ask) or 0.0 in (row.bid_qty, row.ask_qty):
+        return Message(label, topic, row.symbol, time)
     return Quote(label, topic, row.symbol, time, row.bid, row.ask, row.bid_qty, row.ask_qty)
 
 
@@ -209,12 +204,16 @@ def _candles(message: _KrakenCandles) -> tuple[Event, ...]:
     time = known(message.timestamp)
     return tuple(
         Kline(label, "ohlc:" + row.symbol, row.symbol, time, epoch(row.interval_begin), row.close)
+        if row.close
+        else Message(label, "ohlc:" + row.symbol, row.symbol, time)
         for row in message.data
     )
 
 
 def _status(message: _KrakenStatus) -> tuple[Event, ...]:
-    return tuple(Control("status", maintenance=family.said(row)) for row in message.data)
+    states = [row for row in message.data if row.status or row.system]
+    told = tuple(Control("status", maintenance=family.said(row)) for row in states)
+    return told or (Control("status"),)
 
 
 _EVENTS: dict[type, Callable[[Any], tuple[Event, ...]]] = {
@@ -224,10 +223,10 @@ _EVENTS: dict[type, Callable[[Any], tuple[Event, ...]]] = {
     _KrakenCandles: _candles,
     _KrakenHeartbeat: lambda message: (Control("heartbeat"),),
     _KrakenStatus: _status,
-    # Nothing here asks for these, but anybody's recording may hold them.
-    _KrakenInstruments: lambda message: (Control("instrument", data=True),),
-    _Orders: lambda message: (Control("level3", data=True),),
 }
+_ASKED = frozenset({"trade", "ticker", "book", "ohlc", "heartbeat", "status"})
+# Nothing here asks for these, but anybody's recording may hold them.
+_UNUSED = frozenset({"instrument", "level3", "executions", "balances"})
 
 # Errors name the symbol but not the channel, which is therefore hidden in the request's number.
 _PARAMS: dict[str, dict[str, object]] = {
@@ -243,7 +242,7 @@ def _reply(reply: _KrakenReply) -> Ack | Control:
     if reply.Error:
         return Ack("error", ok=False, reason=reply.Error[:200])
     if reply.method and reply.method != "subscribe":
-        return Control(reply.method[:60])
+        return Control(reply.method[:60], unknown=reply.method not in ("pong", "unsubscribe"))
     if not (reply.method or reply.error):
         raise ParseError("a reply to nothing")
     number = str(reply.req_id)
@@ -252,7 +251,9 @@ def _reply(reply: _KrakenReply) -> Ack | Control:
         topics = (f"{_CHANNELS[channel]}:{reply.symbol}",) if reply.symbol and request else ()
         return Ack("subscribe", False, request, topics, (reply.error or "")[:200])
     if reply.result is None:
-        raise ParseError("an acknowledgement of nothing")
+        if request is None:
+            raise ParseError("an acknowledgement of nothing")
+        return Ack("subscribe", True, request)
     topic = f"{reply.result.channel}:{reply.result.symbol or ''}"
     return Ack("subscribe", True, request, (topic,), depth=reply.result.depth)
 
@@ -308,7 +309,10 @@ def levels(event: Depth) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
 
 def _side(rows: Raw) -> list[tuple[str, str]]:
     found = _LEVELS.decode(rows) or ()
-    return [(str(row.price, "ascii"), str(row.qty, "ascii")) for row in found]
+    pairs = [(str(row.price, "ascii"), str(row.qty, "ascii")) for row in found]
+    if pairs and pairs[0][0].startswith('"'):
+        return [(price.strip('"'), size.strip('"')) for price, size in pairs]
+    return pairs
 
 
 VENUE = Venue(

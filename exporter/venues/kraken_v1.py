@@ -16,7 +16,7 @@ from exporter.contracts import BookRules, Venue, VenueFact
 from exporter.decoding import DOUBTFUL, ParseError, Price, Size, unreadable
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import speller
-from exporter.model import Ack, Channel, Control, Depth, Event, Kline, Quote, Side, Trade
+from exporter.model import Ack, Channel, Control, Depth, Event, Kline, Message, Quote, Side, Trade
 from exporter.venues.families import kraken as family
 
 Seconds = Annotated[float, Meta(gt=1e9, lt=1e10)]
@@ -35,7 +35,7 @@ class _KrakenV1Frame(Struct, gc=False, array_like=True):
 class _KrakenV1Trade(Struct, gc=False, array_like=True):
     price: Price
     volume: Size
-    time: Seconds
+    time: float | None
     side: str
 
 
@@ -53,7 +53,7 @@ class _KrakenV1Ticker(Struct, gc=False):
 class _KrakenV1Level(Struct, gc=False, array_like=True):
     price: str  # text, because the checksum needs every trailing zero
     volume: str
-    time: Seconds
+    time: float | None
     republished: str = ""  # "r": sent again after a level above it went away; the time is old
 
 
@@ -68,16 +68,16 @@ class _KrakenV1Book(Struct, gc=False):
 class _KrakenV1Candle(Struct, gc=False, array_like=True):
     time: Seconds
     end: Seconds
-    open: Price
-    high: Price
-    low: Price
-    close: Price
+    open: Size
+    high: Size
+    low: Size
+    close: Size  # zero before the first trade
 
 
 class _Spread(Struct, gc=False, array_like=True):
     bid: Size
     ask: Size
-    time: Seconds
+    time: float | None
     bid_volume: Size
     ask_volume: Size
 
@@ -89,10 +89,10 @@ class _Terms(Struct, gc=False):
 
 class _Subscription(Struct, gc=False, tag_field="event", tag="subscriptionStatus"):
     status: str
-    pair: str = ""
+    pair: str | None = None
     subscription: _Terms | None = None
     reqid: int | None = None
-    errorMessage: str = ""  # noqa: N815 - the wire's spelling
+    errorMessage: str | None = None  # noqa: N815 - the wire's spelling
 
 
 class _KrakenV1System(Struct, gc=False, tag_field="event", tag="systemStatus"):
@@ -108,8 +108,12 @@ class _Pong(Struct, gc=False, tag_field="event", tag="pong"):
 
 
 class _KrakenV1Error(Struct, gc=False, tag_field="event", tag="error"):
-    errorMessage: str = ""  # noqa: N815
+    errorMessage: str | None = None  # noqa: N815
     reqid: int | None = None
+
+
+class _KrakenV1Kind(Struct, gc=False):
+    event: str
 
 
 # strict=False: numbers come as JSON strings, and become floats while they are validated.
@@ -120,6 +124,8 @@ _TICKER = msgspec.json.Decoder(_KrakenV1Ticker, strict=False)
 _BOOK = msgspec.json.Decoder(_KrakenV1Book, strict=False)
 _SPREAD = msgspec.json.Decoder(_Spread, strict=False)
 _CANDLE = msgspec.json.Decoder(_KrakenV1Candle, strict=False)
+_KIND = msgspec.json.Decoder(_KrakenV1Kind)
+_NAMED = frozenset({"subscriptionStatus", "systemStatus", "heartbeat", "pong", "error"})
 _EVENT: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
     _Subscription | _KrakenV1System | _KrakenV1Heartbeat | _Pong | _KrakenV1Error
 )
@@ -129,7 +135,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
     """Turn one frame into events. Raises ParseError if undocumented."""
     try:
         if frame.startswith(b"{"):
-            return (_reply(_EVENT.decode(frame)),)
+            return (_told(frame),)
         message = _FRAME.decode(frame)
         if message.fourth:
             bodies = [message.body, message.second]
@@ -138,6 +144,8 @@ def parse(frame: bytes) -> tuple[Event, ...]:
             bodies = [message.body]
             channel, pair = _TEXT.decode(message.second), message.third
         name, _, terms = channel.partition("-")
+        if name not in _EVENTS:
+            return (Control(name[:60] or "unknown", data=True, unknown=True),)
         return _EVENTS[name](bodies, f"{name}:{pair}", pair, terms)
     except DOUBTFUL as error:
         raise unreadable("kraken_v1", error) from error
@@ -149,7 +157,7 @@ def _trades(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[E
             "trade",
             topic,
             pair,
-            row.time,
+            _known(row.time),
             row.price,
             row.volume,
             {"b": Side.BUY, "s": Side.SELL}.get(row.side),
@@ -162,7 +170,7 @@ def _ticker(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[E
     row = _TICKER.decode(bodies[0])
     bid, ask = row.b, row.a
     if not (bid.price and ask.price and bid.volume and ask.volume):
-        return (Control("ticker", data=True),)  # one side is empty: there is no quote
+        return (Message("ticker", topic, pair),)  # one side is empty: there is no quote
     return (Quote("ticker", topic, pair, None, bid.price, ask.price, bid.volume, ask.volume),)
 
 
@@ -179,21 +187,24 @@ def _book(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[Eve
     bids, asks = book.b or [], book.a or []
     if book.c is None:
         raise ParseError("a book update without a checksum")
-    time = max([level.time for level in bids + asks], default=None)
+    times = [time for level in bids + asks if (time := _known(level.time)) is not None]
+    time = max(times, default=None)
     return (Depth("book.update", topic, pair, time, (bids, asks), checksum=book.c),)
 
 
 def _candle(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[Event, ...]:
     row = _CANDLE.decode(bodies[0])
+    if not row.close:
+        return (Message("ohlc", topic, pair, row.time),)
     return (Kline("ohlc", topic, pair, row.time, row.end - 60.0 * int(terms), row.close),)
 
 
 def _spread(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[Event, ...]:
     row = _SPREAD.decode(bodies[0])
     if not (row.bid and row.ask and row.bid_volume and row.ask_volume):
-        return (Control("spread", data=True),)
+        return (Message("spread", topic, pair, _known(row.time)),)
     sizes = row.bid_volume, row.ask_volume
-    return (Quote("spread", topic, pair, row.time, row.bid, row.ask, *sizes),)
+    return (Quote("spread", topic, pair, _known(row.time), row.bid, row.ask, *sizes),)
 
 
 _EVENTS: dict[str, Callable[[Sequence[Raw], str, str, str], tuple[Event, ...]]] = {
@@ -203,6 +214,21 @@ _EVENTS: dict[str, Callable[[Sequence[Raw], str, str, str], tuple[Event, ...]]] 
     "ohlc": _candle,
     "spread": _spread,
 }
+
+
+def _known(time: float | None) -> float | None:
+    """Return a time, or None for what cannot be one: what it is of counts all the same."""
+    return time if time is not None and 1e9 < time < 1e10 else None
+
+
+def _told(frame: bytes) -> Ack | Control:
+    try:
+        return _reply(_EVENT.decode(frame))
+    except msgspec.ValidationError:
+        event = _KIND.decode(frame).event
+        if event in _NAMED:
+            raise
+        return Control(event[:60] or "unknown", unknown=True)
 
 
 def _reply(
@@ -216,14 +242,14 @@ def _reply(
         case _Pong():
             return Control("pong")
         case _KrakenV1Error(errorMessage=text, reqid=number):
-            return Ack("error", ok=False, request=number, reason=text[:200])
+            return Ack("error", ok=False, request=number, reason=(text or "")[:200])
         case _Subscription(status="unsubscribed"):
             return Control("subscriptionStatus")
     terms = row.subscription
     topics = (f"{terms.name}:{row.pair}",) if terms is not None and row.pair else ()
     depth = None if terms is None else terms.depth
     ok = row.status == "subscribed"
-    reason = row.errorMessage[:200]
+    reason = (row.errorMessage or "")[:200]
     return Ack("subscriptionStatus", ok, row.reqid, topics, reason, depth)
 
 

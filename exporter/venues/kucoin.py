@@ -7,6 +7,7 @@ differ), read 2026-10; frames checked against traffic recorded in April 2021.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 from urllib.parse import quote_plus
 
 import msgspec
@@ -26,7 +27,6 @@ from exporter.contracts import (
 )
 from exporter.decoding import (
     DOUBTFUL,
-    Nanos,
     ParseError,
     Price,
     Size,
@@ -50,6 +50,7 @@ from exporter.model import (
     Maintenance,
     Market,
     MarketState,
+    Message,
     Quote,
     Reason,
     Side,
@@ -68,17 +69,17 @@ class _KuCoinMatch(Struct, gc=False):
     price: Price
     sequence: int | None = None
     side: str = ""
-    time: Nanos | None = None
+    time: int | None = None  # ns, but ms and µs are seen on other sites of the venue
 
 
 class _KuCoinTicker(Struct, gc=False):
     sequence: int | None = None
     time: int | None = None
     # Null where the side is empty. N815: the wire's spelling, here and below.
-    bestBid: Size | None = None  # noqa: N815
-    bestAsk: Size | None = None  # noqa: N815
-    bestBidSize: Size | None = None  # noqa: N815
-    bestAskSize: Size | None = None  # noqa: N815
+    bestBid: Size | Literal[""] | None = None  # noqa: N815
+    bestAsk: Size | Literal[""] | None = None  # noqa: N815
+    bestBidSize: Size | Literal[""] | None = None  # noqa: N815
+    bestAskSize: Size | Literal[""] | None = None  # noqa: N815
 
 
 class _KuCoinUpdate(Struct, gc=False):
@@ -91,14 +92,14 @@ class _KuCoinUpdate(Struct, gc=False):
 
 class _Prices(Struct, gc=False, array_like=True):
     start: int
-    open: Price
-    close: Price
+    open: Size  # zero before the first trade
+    close: Size
 
 
 class _KuCoinCandle(Struct, gc=False):
     symbol: str
     candles: _Prices
-    time: Nanos
+    time: int | None = None
 
 
 class _KuCoinFrame(Struct, gc=False):
@@ -132,7 +133,8 @@ def parse(frame: bytes) -> tuple[Event, ...]:
                 return (read(topic, message.data),)
             if topic.startswith(_ASKED):
                 raise ParseError(f"kucoin: unknown subject {subject[:40]!r}")
-            return (Control(subject[:60] or "unknown", data=True),)
+            known = topic.startswith(_UNUSED)
+            return (Control(subject[:60] or "unknown", data=True, unknown=not known),)
         return (_reply(message),)
     except DOUBTFUL as error:
         raise unreadable("kucoin", error) from error
@@ -141,29 +143,28 @@ def parse(frame: bytes) -> tuple[Event, ...]:
 def _match(topic: str, data: Raw) -> Trade:
     row = _MATCH.decode(data)
     side = _BUY if row.side == "buy" else _SELL if row.side == "sell" else None
-    time = None if row.time is None else row.time / 1e9
+    time = None if row.time is None else _moment(row.time)
     return Trade(
         "trade.l3match", topic, row.symbol, time, row.price, row.size, side, None, row.sequence
     )
 
 
-def _ticker(topic: str, data: Raw) -> Quote | Control:
+def _moment(time: int) -> float | None:
+    """Return epoch seconds of a time in ns, µs or ms; None for what cannot be one."""
+    for least, per_second in ((10**18, 1e9), (10**15, 1e6), (10**12, 1e3)):
+        if least < time < 10 * least:
+            return time / per_second
+    return None
+
+
+def _ticker(topic: str, data: Raw) -> Quote | Message:
     row = _TICKER.decode(data)
-    if not (row.bestBid and row.bestAsk) or 0.0 in (row.bestBidSize, row.bestAskSize):
-        return Control(
-            "trade.ticker", data=True
-        )  # one side of the book is empty: there is no quote
-    return Quote(
-        "trade.ticker",
-        topic,
-        topic.partition(":")[2],
-        known_millis(row.time),
-        row.bestBid,
-        row.bestAsk,
-        row.bestBidSize,
-        row.bestAskSize,
-        row.sequence,
-    )
+    symbol, time = topic.partition(":")[2], known_millis(row.time)
+    bid, ask, bid_size, ask_size = row.bestBid, row.bestAsk, row.bestBidSize, row.bestAskSize
+    if not (bid and ask) or 0.0 in (bid_size, ask_size):  # one side is empty: there is no quote
+        return Message("trade.ticker", topic, symbol, time, row.sequence)
+    sizes = bid_size or None, ask_size or None
+    return Quote("trade.ticker", topic, symbol, time, bid, ask, *sizes, row.sequence)
 
 
 def _update(topic: str, data: Raw) -> Depth:
@@ -180,11 +181,14 @@ def _update(topic: str, data: Raw) -> Depth:
     )
 
 
-def _candle(label: str) -> Callable[[str, Raw], Kline]:
-    def candle(topic: str, data: Raw) -> Kline:
+def _candle(label: str) -> Callable[[str, Raw], Kline | Message]:
+    def candle(topic: str, data: Raw) -> Kline | Message:
         row = _CANDLE.decode(data)
         start = seconds(row.candles.start, 1.0)
-        return Kline(label, topic, row.symbol, row.time / 1e9, start, row.candles.close)
+        time = None if row.time is None else _moment(row.time)
+        if not row.candles.close:
+            return Message(label, topic, row.symbol, time)
+        return Kline(label, topic, row.symbol, time, start, row.candles.close)
 
     return candle
 
@@ -200,6 +204,10 @@ _EVENTS: dict[str, Callable[[str, Raw], Event]] = {
 
 # The topics of our subjects; others nothing here asks for, but anybody's recording may hold.
 _ASKED = ("/market/match:", "/market/ticker:", "/market/level2:", "/market/candles:")
+_UNUSED = (
+    "/market/snapshot:", "/market/ticker:", "/market/level", "/market/index", "/spotMarket/",
+    "/indicator/", "/margin/", "/callauction/",
+)  # fmt: skip
 
 
 def _reply(message: _KuCoinFrame) -> Ack | Control:
@@ -217,7 +225,7 @@ def _reply(message: _KuCoinFrame) -> Ack | Control:
             )
     if not message.type:
         raise ParseError("a message without a type")
-    return Control(message.type[:60])
+    return Control(message.type[:60], unknown=message.type not in ("pong", "notice", "command"))
 
 
 def subscribe(topics: Sequence[str], request: int) -> str:

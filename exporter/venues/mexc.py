@@ -46,6 +46,7 @@ from exporter.model import (
     Kline,
     Market,
     MarketState,
+    Message,
     Quote,
     Reason,
     Side,
@@ -132,7 +133,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         for number, read in _READERS.items():
             if number in found:
                 return read(topic, symbol, found)
-        return (Control(_label(topic), data=True),)
+        return (Control(_label(topic), data=True, unknown=True),)
     except DOUBTFUL as error:
         raise unreadable("mexc", error) from error
 
@@ -170,9 +171,9 @@ def _best(topic: str, symbol: str, found: dict[int, int | bytes]) -> tuple[Event
     bid, bid_size, ask, ask_size = (
         natural(_text(row, number) or "0") if number in row else 0.0 for number in (1, 2, 3, 4)
     )
-    if not (bid and ask and bid_size and ask_size):
-        return (Control("public.aggre.bookTicker", data=True),)
     sent = _sent(found)
+    if not (bid and ask and bid_size and ask_size):
+        return (Message("public.aggre.bookTicker", topic, symbol, sent),)
     return (Quote("public.aggre.bookTicker", topic, symbol, sent, bid, ask, bid_size, ask_size),)
 
 

@@ -54,6 +54,7 @@ from exporter.model import (
     Maintenance,
     Market,
     MarketState,
+    Message,
     Quote,
     Reason,
     Side,
@@ -111,7 +112,7 @@ class _OkxBooks(Struct, gc=False):
 
 
 class _OkxLevel(Struct, gc=False, array_like=True):
-    price: Price
+    price: Size
     size: Size
 
 
@@ -157,7 +158,7 @@ class _OkxCandle(Struct, gc=False, array_like=True):
     open: str
     high: str
     low: str
-    close: Price
+    close: Size  # zero before the first trade
     volume: str = ""
     volume_currency: str = ""
     volume_quote: str = ""
@@ -174,7 +175,7 @@ class _OkxMessage(Struct, gc=False):
 
     arg: _Arg | None = None
     event: str | None = None
-    id: str | None = None
+    id: str | int | None = None
     code: str | int | None = None
     msg: str | None = None
 
@@ -265,10 +266,11 @@ def _read_tops(frame: bytes) -> tuple[Event, ...]:
 
 
 def _top(topic: str, symbol: str, row: _OkxTop) -> Event:
-    bid = next((level for level in row.bids or () if level.size), None)
-    ask = next((level for level in row.asks or () if level.size), None)
+    bid = next((level for level in row.bids or () if level.size and level.price), None)
+    ask = next((level for level in row.asks or () if level.size and level.price), None)
     if bid is None or ask is None:
-        return Control("bbo-tbt", data=True)  # an empty side: alive, but nothing to quote
+        # An empty side: alive, but nothing to quote.
+        return Message("bbo-tbt", topic, symbol, row.ts / 1e3, row.seqId)
     return Quote(
         "bbo-tbt",
         topic,
@@ -292,7 +294,7 @@ def _read_tickers(frame: bytes) -> tuple[Event, ...]:
 def _ticker(topic: str, symbol: str, row: _OkxTicker) -> Event:
     bid, ask, bid_size, ask_size = row.bidPx, row.askPx, row.bidSz, row.askSz
     if not (bid and ask) or 0.0 in (bid_size, ask_size):
-        return Control("tickers", data=True)
+        return Message("tickers", topic, symbol, row.ts / 1e3)
     return Quote(
         "tickers",
         topic,
@@ -323,6 +325,8 @@ def _read_candles(frame: bytes) -> tuple[Event, ...]:
             row.close,
             {"0": False, "1": True}.get(row.confirm),
         )
+        if row.close
+        else Message("candle", topic, symbol)
         for row in message.data
     )
 
@@ -346,13 +350,24 @@ def _rare(frame: bytes) -> tuple[Event, ...]:
     if message.arg is None:
         raise ParseError("okx: neither an event nor a channel")
     channel = message.arg.channel
-    if channel.startswith(_ASKED):
+    if channel in _ASKED or channel.startswith("candle"):
         return _READERS[channel[:3].encode()](frame)
     # Channels that nothing here asks for, but anybody's recording may hold.
-    return (Control(channel[:60] or "unknown", data=channel != "status"),)
+    known = channel.startswith(_UNUSED)
+    return (Control(channel[:60] or "unknown", data=channel != "status", unknown=not known),)
 
 
-_ASKED = ("trades", "books", "bbo-tbt", "tickers", "candle")
+_ASKED = frozenset({
+    "trades", "trades-all", "books", "books5", "books-l2-tbt", "books50-l2-tbt", "bbo-tbt",
+    "tickers",
+})  # fmt: skip
+# Beginnings of names: of books with RPI and ELP orders there are several, of candles too.
+_UNUSED = (
+    "books-", "instruments", "status", "funding-rate", "mark-price", "index-", "open-interest",
+    "price-limit", "liquidation-orders", "adl-warning", "opt-summary", "estimated-price", "sprd-",
+    "option-trades", "public-struc-block-trades", "public-block-trades", "block-tickers",
+    "call-auction-details", "economic-calendar", "event-contract",
+)  # fmt: skip
 
 
 # "Wrong URL or channel:X,instId:Y doesn't exist. ..." is all that names a refused topic.
@@ -371,14 +386,18 @@ def _reply(message: _OkxMessage) -> Event:
                 tuple(":".join(names) for names in _REFUSED.findall(message.msg or "")) or topics
             )
             # A request of which one topic is named is not refused as a whole.
-            number = message.id or ""
+            number = "" if message.id is None else str(message.id)
             request = int(number) if number.isdecimal() and not named else None
             reason = f"{message.code or ''} {message.msg or ''}".strip()[:200]
             return Ack(event, False, request, named, reason or event)
         case "notice":
-            return Control("notice", reconnect=True)
-        case str() as event if event:  # channel-conn-count, login, and what comes to be
-            return Control(event[:60])
+            # 64008: "the connection will soon be closed for a service upgrade". Others may come.
+            upgrade = str(message.code) == "64008"
+            return Control("notice", reconnect=upgrade, unknown=not upgrade)
+        case "channel-conn-count" | "login" as event:
+            return Control(event)
+        case str() as event if event:  # what comes to be
+            return Control(event[:60], unknown=True)
     raise ParseError("okx: neither an event nor a channel")
 
 

@@ -5,6 +5,7 @@ Times are epoch seconds, durations seconds, shares 0 to 1; None where nothing is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import median
@@ -166,6 +167,7 @@ class StreamView:
     disconnects: int = 0
     lost: str = ""  # why the last connection ended, from the closed set
     down_since: float | None = None  # when that was, while there is none
+    unknown: Mapping[str, int] = field(default_factory=dict)  # messages of kinds that nobody knows
     subscriptions: tuple[SubscriptionRow, ...] = ()
 
     @property

@@ -7,7 +7,18 @@ from typing import Any
 from hypothesis import strategies as st
 
 from exporter.capture.rows import Mark, Row
-from exporter.model import Ack, Control, Depth, Kline, Maintenance, Quote, Side, Trade, TradingMode
+from exporter.model import (
+    Ack,
+    Control,
+    Depth,
+    Kline,
+    Maintenance,
+    Message,
+    Quote,
+    Side,
+    Trade,
+    TradingMode,
+)
 
 # What venues send, and what nobody should: both must come back.
 PRICES: st.SearchStrategy[float] = st.one_of(
@@ -75,7 +86,8 @@ RARE = st.one_of(
     st.builds(Control, NAMES, reply=maybe(NAMES), maintenance=maybe(MAINTENANCE)),
     st.builds(Mark, NAMES, topic=NAMES, facts=st.dictionaries(NAMES, NAMES, max_size=2)),
 )
-ROWS = st.builds(Row, TIMES, NAMES, st.one_of(TRADES, QUOTES, DEPTHS, KLINES, RARE))
+MESSAGES = st.builds(Message, *NAMED, sequence=maybe(WHOLES), order=maybe(WHOLES))
+ROWS = st.builds(Row, TIMES, NAMES, st.one_of(TRADES, QUOTES, DEPTHS, KLINES, MESSAGES, RARE))
 
 
 def bits(row: Row) -> str:

@@ -7,13 +7,16 @@ from math import isnan
 import pytest
 
 from exporter.contracts import SequenceRule
-from exporter.model import Channel, Continuity, Depth, Kline, Quote, Subscription, Trade
+from exporter.model import Channel, Continuity, Depth, Kline, Message, Quote, Subscription, Trade
 from exporter.probes.clock_offset import Skew
 from exporter.streams.feed import Feed
 
 RULES = (
     SequenceRule(
-        name="trade", labels=("trade",), continuity=Continuity.CONTIGUOUS, attribute="sequence"
+        name="trade",
+        labels=("trade", "trade.other"),
+        continuity=Continuity.CONTIGUOUS,
+        attribute="sequence",
     ),
     SequenceRule(
         name="depth", labels=("depth",), continuity=Continuity.CONTIGUOUS, attribute="span"
@@ -47,6 +50,30 @@ def trade(
     sequence: int, price: float = 10.0, time: float = 1000.0, snapshot: bool = False
 ) -> Trade:
     return Trade("trade", "ab@trade", "AB", time, price, 1.0, sequence=sequence, snapshot=snapshot)
+
+
+def test_an_empty_side_ends_what_was_quoted_but_shows_life() -> None:
+    """Nobody bids: there is no price, and the last one must not be shown for ever."""
+    subscription = Subscription(
+        exchange="x", channel=Channel.QUOTES, instrument="A-B", symbol="AB", topic="ab@q"
+    )
+    feed = Feed(subscription, (), Skew(), Tally(), Tally(), 1000.0)
+    feed(Quote("q", "ab@q", "AB", 1001.0, 9.0, 11.0), 1001.0)
+    feed(Message("q", "ab@q", "AB", 1002.0), 1002.0)
+    assert (feed.count, feed.last) == (2, 1002.0)
+    assert isnan(feed.mid)
+    assert isnan(feed.spread)
+    feed(Quote("q", "ab@q", "AB", 1003.0, 9.0, 11.0), 1003.0)
+    assert (feed.mid, feed.changed) == (10.0, 1003.0)
+
+
+def test_a_trade_that_is_none_of_the_market_takes_its_number_and_nothing_else() -> None:
+    """Neither its price counts nor a hole in the numbers where it stood."""
+    feed, *_ = make()
+    feed(trade(1), 1001.0)
+    feed(Message("trade.other", "ab@trade", "AB", 1002.0, sequence=2), 1002.0)
+    feed(trade(3), 1003.0)
+    assert (feed.mid, feed.gaps, feed.missed, feed.last) == (10.0, 0, 0, 1003.0)
 
 
 def test_silence_counts_from_subscribing() -> None:

@@ -105,6 +105,17 @@ def test_queue_figures() -> None:
     assert value(registry, 'exchange_queue_wait_seconds_count{exchange="acme"}') == 1
 
 
+def test_a_kind_that_nobody_knows_is_counted_as_such() -> None:
+    """A control message under a name of the wire's own is no heartbeat: somebody should look."""
+    registry = Registry()
+    meter = stream(registry)
+    meter.control(Control("heartbeat"))
+    meter.control(Control("auction2027", data=True, unknown=True))
+    assert value(registry, f"exchange_stream_unknown_topics_total{{{NAMES}}}") == 1
+    messages = samples(registry, "exchange_stream_messages_total")
+    assert sum(int(line.split()[-1]) for line in messages) == 2
+
+
 def test_frames_that_carry_no_data_count_once() -> None:
     """Control and unreadable frames are counted once, under a channel of the stream."""
     registry = Registry()

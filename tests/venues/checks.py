@@ -9,7 +9,7 @@ from math import inf
 
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
-from exporter.model import Ack, Answer, Channel, Control, Depth, Event, Kline, Quote, Trade
+from exporter.model import Ack, Answer, Channel, Control, Depth, Event, Kline, Message, Quote, Trade
 from tests.venues.recorded import bodies, frames
 
 
@@ -56,6 +56,8 @@ def check(event: Event) -> None:
         case Depth():
             numbers, sizes = (), ()
             serials = (event.first, event.last, event.previous, event.order)
+        case Message():
+            numbers, sizes, serials = (), (), (event.sequence, event.order)
         case Kline():
             numbers, sizes, serials = (event.close,), (), ()
             assert 1e9 < event.start < 1e10

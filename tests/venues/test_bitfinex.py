@@ -8,7 +8,7 @@ import pytest
 
 from exporter.books.levels import OrderBook
 from exporter.decoding import ParseError
-from exporter.model import Ack, Control, Depth, Event, Maintenance, Quote, Side, Trade
+from exporter.model import Ack, Control, Depth, Event, Maintenance, Message, Quote, Side, Trade
 from exporter.venues import load
 from exporter.venues.bitfinex import BitfinexReader, checksum, subscribe
 
@@ -123,7 +123,7 @@ def test_quotes_and_announcements() -> None:
     ticker = '{"event":"subscribed","channel":"ticker","chanId":3,"symbol":"tBTCUSD"}'
     quote, none = read(ticker, "[3,[1,2,3,4,0,0,1,1,1,1],1]", "[3,[null,2,3,4,0,0,1,1,1,1],2]")[1:]
     assert quote == Quote("ticker", "ticker:tBTCUSD", "tBTCUSD", None, 1.0, 3.0, 2.0, 4.0)
-    assert none == Control("ticker", data=True)
+    assert none == Message("ticker", "ticker:tBTCUSD", "tBTCUSD")
     assert read('{"event":"info","code":20060,"msg":""}') == [
         Control("info", maintenance=Maintenance(active=True))
     ]

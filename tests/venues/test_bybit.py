@@ -14,6 +14,7 @@ from exporter.model import (
     Control,
     Depth,
     Kline,
+    Message,
     Quote,
     Reason,
     Side,
@@ -65,7 +66,9 @@ def test_quotes() -> None:
             72212457,
         ),
     )
-    assert VENUE.parse((frame % "[]").encode()) == (Control("orderbook.1", data=True),)
+    assert VENUE.parse((frame % "[]").encode()) == (
+        Message("orderbook.1", "orderbook.1.BTCUSDT", "BTCUSDT", 1786613159.749, 72212457),
+    )
 
 
 @pytest.mark.parametrize(

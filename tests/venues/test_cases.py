@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exporter.model import Answer, Channel, Control, Depth, Event, Quote, Reason, Trade
+from exporter.model import Answer, Channel, Control, Depth, Event, Message, Quote, Reason, Trade
 from exporter.venues import load
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -82,10 +82,12 @@ def test_binance_symbols_may_be_of_any_script() -> None:
 def test_one_sided_books_have_no_quote() -> None:
     """An empty side is a sign of life, and no price of zero; the next whole quote counts."""
     first, second = case(14)
-    assert first == Control("bookTicker", data=True)
+    assert first == Message("bookTicker", "newusdt@bookTicker", "NEWUSDT", None, 1)
     assert isinstance(second, Quote)
     assert second.bid == 25.1
-    assert case(17)[-1] == Control("trade.ticker", data=True)
+    assert case(17)[-1] == Message(
+        "trade.ticker", "/market/ticker:NEW-USDT", "NEW-USDT", 1790000000.6, 5
+    )
 
 
 ROWS: list[dict[str, Any]] = [

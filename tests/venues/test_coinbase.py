@@ -7,7 +7,7 @@ import json
 import pytest
 
 from exporter.decoding import ParseError
-from exporter.model import Ack, Answer, Control, Depth, Market, Quote, Reason, Side, Trade
+from exporter.model import Ack, Answer, Depth, Market, Message, Quote, Reason, Side, Trade
 from exporter.venues import by_url, load
 from tests.venues.recorded import bodies
 
@@ -84,7 +84,9 @@ def test_quotes_and_a_side_without_any() -> None:
             sequence=333938798,
         ),
     )
-    assert parse({**ticker, "best_bid": "0"}) == (Control("ticker", data=True),)
+    assert parse({**ticker, "best_bid": "0"}) == (
+        Message("ticker", "ticker:BAND-GBP", "BAND-GBP", 1618677810.244075, 333938798),
+    )
 
 
 def test_books() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.model import Ack, Control, Depth, Event, Quote, Side, Trade
+from exporter.model import Ack, Control, Depth, Event, Message, Quote, Side, Trade
 from exporter.venues import load
 
 DOCUMENTED: dict[str, list[tuple[str, Event]]] = {
@@ -46,7 +46,7 @@ DOCUMENTED: dict[str, list[tuple[str, Event]]] = {
         (
             '{"channel":"bbo","data":{"coin":"@162","time":1750948919838,"bbo":[null,'
             '{"px":"0.97934","sz":"50.0","n":1}]}}',
-            Control("bbo", data=True),
+            Message("bbo", "bbo:@162", "@162", 1750948919.838),
         ),
     ],
 }  # fmt: skip

@@ -30,6 +30,7 @@ from exporter.model import (
     Event,
     Kline,
     Market,
+    Message,
     Quote,
     Reason,
     Side,
@@ -279,7 +280,7 @@ def test_a_quote_with_an_empty_side_is_data_and_no_quote() -> None:
     good = {"px": "1"}
     for sides in ([None, good], [good, None], [good], [good, {"px": 0}]):
         (event,) = parsed(venue, {"k": "q", "d": {"s": "X", "b": sides}})
-        assert event == Control("quotes", data=True)
+        assert event == Message("quotes", "q.X", "X")
     (quote,) = parsed(venue, {"k": "q", "d": {"s": "X", "b": [good, {"px": 2}]}})
     assert quote == Quote("quotes", "q.X", "X", None, 1.0, 2.0)
 

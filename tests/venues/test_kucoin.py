@@ -7,7 +7,19 @@ import json
 import pytest
 
 from exporter.decoding import ParseError
-from exporter.model import Ack, Answer, Control, Depth, Kline, Market, Quote, Reason, Side, Trade
+from exporter.model import (
+    Ack,
+    Answer,
+    Control,
+    Depth,
+    Kline,
+    Market,
+    Message,
+    Quote,
+    Reason,
+    Side,
+    Trade,
+)
 from exporter.venues import by_url, load
 from tests.venues.recorded import bodies
 
@@ -75,7 +87,9 @@ def test_quotes_find_their_symbol_in_the_topic() -> None:
         ),
     )
     empty = message("trade.ticker", "/market/ticker:SNX-BTC", {**ticker, "bestAsk": "0"})
-    assert VENUE.parse(empty) == (Control("trade.ticker", data=True),)
+    assert VENUE.parse(empty) == (
+        Message("trade.ticker", "/market/ticker:SNX-BTC", "SNX-BTC", 1619378326.323, 1612844051653),
+    )
 
 
 def test_a_price_of_zero_only_moves_the_sequence() -> None:
@@ -130,7 +144,6 @@ def test_the_connection_speaks() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        message("trade.l3match", "/market/match:X", {**MATCH, "time": "1619378327739"}),
         message("trade.l3match", "/market/match:X", {**MATCH, "price": "NaN"}),
         message("trade.l4", "/market/match:X", MATCH),
         b'{"id":"3"}',

@@ -16,6 +16,7 @@ from exporter.model import (
     Depth,
     Kline,
     Market,
+    Message,
     Quote,
     Reason,
     Side,
@@ -113,7 +114,9 @@ def test_quotes() -> None:
     assert VENUE.parse((frame % '[["8476.98","415","0","13"]]').encode()) == (
         Quote("bbo-tbt", "bbo-tbt:X", "X", 1597026383.085, 8476.97, 8476.98, 256.0, 415.0, 123456),
     )
-    assert VENUE.parse((frame % "[]").encode()) == (Control("bbo-tbt", data=True),)
+    assert VENUE.parse((frame % "[]").encode()) == (
+        Message("bbo-tbt", "bbo-tbt:X", "X", 1597026383.085, 123456),
+    )
 
 
 def test_tickers() -> None:
@@ -125,7 +128,9 @@ def test_tickers() -> None:
     assert VENUE.parse((frame % "1.2").encode()) == (
         Quote("tickers", "tickers:X", "X", 1597026383.085, 1.1, 1.2, None, 3.0),
     )
-    assert VENUE.parse((frame % "").encode()) == (Control("tickers", data=True),)
+    assert VENUE.parse((frame % "").encode()) == (
+        Message("tickers", "tickers:X", "X", 1597026383.085),
+    )
     with pytest.raises(ParseError):
         VENUE.parse((frame % "x").encode())
 

@@ -134,12 +134,19 @@ def test_text_is_never_markup() -> None:
         name=evil,
         title=evil,
         endpoints=(replace(PING, name=evil, ok=False, reason=evil),),
-        streams=(replace(STREAM, name=evil, lost=evil, disconnects=1),),
+        streams=(replace(STREAM, name=evil, lost=evil, disconnects=1, unknown={evil: 3}),),
         limits=((evil, 0.5),),
     )
     outline = Outline(render(replace(SNAPSHOT, exchanges=(exchange,), version=evil)))
     assert [tag for tag, _ in outline.tags].count("script") == 1  # ours
     assert any(evil in word for word in outline.words)
+
+
+def test_messages_of_unknown_kinds_are_shown() -> None:
+    """What the venue calls them, and how many there were: so that unknown is not unseen."""
+    stream = replace(STREAM, unknown={"auction2027": 12, "notice": 1})
+    outline = Outline(render(replace(SNAPSHOT, exchanges=(replace(HEALTHY, streams=(stream,)),))))
+    assert any("unknown kinds: auction2027 12×, notice 1×" in word for word in outline.words)
 
 
 def test_first_moments() -> None:

@@ -178,7 +178,7 @@ STREAM_MISSED = counter(
 )
 STREAM_UNKNOWN = counter(
     "exchange_stream_unknown_topics_total",
-    "Messages dropped because they belong to no subscription.",
+    "Messages that belong to no subscription, or are of a kind that is not known.",
     "exchange",
     "stream",
 )

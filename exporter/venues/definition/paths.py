@@ -167,9 +167,10 @@ class Fields:
         made = self.struct()
         return msgspec.json.Decoder(list[made] if many else made, strict=False)  # type: ignore[valid-type]  # made at run time
 
-    def getter(self) -> Callable[[Any], tuple[Any, ...]]:
-        """Return what takes the wanted fields out of a row, at least two of them."""
-        paths = [_ABSENT if p is None else self.tree.attribute(p) for p in self._wanted]
+    def getter(self, first: int | None = None) -> Callable[[Any], tuple[Any, ...]]:
+        """Return what takes the wanted fields out of a row, or the ``first`` (two at least)."""
+        wanted = self._wanted[:first]
+        paths = [_ABSENT if p is None else self.tree.attribute(p) for p in wanted]
         return take_all(paths)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import NODEFAULT, UNSET, Meta, Raw
 
 from exporter.decoding import ParseError, Price, Serial, Size, epoch
-from exporter.model import Channel, Control, Depth, Event, Kline, Quote, Side, Trade
+from exporter.model import Channel, Depth, Event, Kline, Message, Quote, Side, Trade
 from exporter.venues.definition.conditions import listed
 from exporter.venues.definition.field_shape import SideField, TimeField
 from exporter.venues.definition.levels import spread_levels
@@ -283,6 +283,7 @@ def quotes(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
     def bind() -> Make:
         symbol_at, time_at = common.symbol_at(), common.time_at()
         number_at, get = source.from_envelope("sequence"), source.fields.getter()
+        of_whom = source.fields.getter(2)
         names, convert = common.names, common.convert
 
         def make(outside: Any, rows: Sequence[Any], frame: bytes) -> tuple[Event, ...]:
@@ -290,16 +291,17 @@ def quotes(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
             when = None if time_at is None else time_at(outside)
             events: list[Event] = []
             for row in rows:
+                bid_size = ask_size = number = None
                 try:
                     text, time, bid, ask, bid_size, ask_size, number = get(row)
                 except AttributeError:  # null where a side would stand
-                    events.append(Control(label, data=True, time=when))
-                    continue
-                stamp = convert(time) if time_at is None else when
-                if not (bid and ask):
-                    events.append(Control(label, data=True, time=stamp))
-                    continue
+                    text, time = of_whom(row)
+                    bid = ask = None
                 symbol, topic = named or names[text]
+                stamp = convert(time) if time_at is None else when
+                if not (bid and ask) or 0.0 in (bid_size, ask_size):
+                    events.append(Message(label, topic, symbol, stamp))
+                    continue
                 if number_at is not None:
                     number = _serial(number_at(outside))
                 events.append(

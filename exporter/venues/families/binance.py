@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import BookRules, CrossCheck, RestLimit, SequenceRule
+from exporter.contracts import RestLimit, SequenceRule
 from exporter.decoding import (
     DOUBTFUL,
     Instant,
@@ -21,37 +21,27 @@ from exporter.decoding import (
     Price,
     Serial,
     Size,
-    level_pairs,
-    reading,
-    seconds,
     unreadable,
 )
-from exporter.instrument import Instrument
 from exporter.model import (
-    EVERYTHING,
     Ack,
-    Answer,
     Channel,
     Continuity,
     Control,
     Depth,
     Event,
     Kline,
-    Maintenance,
-    Market,
-    MarketState,
+    Message,
     Quote,
-    Reason,
     Side,
     Trade,
-    WatchedMarkets,
 )
 
 _FIRST_MILLIS, _LAST_MILLIS, _FIRST_MICROS = 10**12, 10**13, 10**15  # of 2001 to 2286
 _BUY, _SELL = Side.BUY, Side.SELL  # an enum's member costs 0.1 µs to look up, a global a quarter
 
 
-def _seconds(moment: int) -> float:
+def event_time(moment: int) -> float:
     """Return epoch seconds of ms, or of the µs for which the connection asked by `timeUnit`."""
     if moment < _LAST_MILLIS:
         return moment / 1e3
@@ -63,7 +53,7 @@ def _seconds(moment: int) -> float:
 def _known(moment: int) -> float | None:
     """Return the same, or None for a time that cannot be one: an update counts whenever it was."""
     try:
-        return _seconds(moment) if moment > _FIRST_MILLIS else None
+        return event_time(moment) if moment > _FIRST_MILLIS else None
     except ParseError:
         return None
 
@@ -75,6 +65,29 @@ class _BinanceTrade(Struct, gc=False, tag_field="e", tag="trade"):
     p: Price
     q: Size
     m: bool  # the buyer was the maker
+    X: str = "MARKET"  # futures alone
+
+
+class _NoTrade(Struct, gc=False):
+    """What the stream of futures' single trades says when it takes back a number (X: NA)."""
+
+    e: Literal["trade"]
+    s: str
+    t: Serial
+    X: str
+    E: int = 0
+
+
+class _NoTradeStream(Struct, gc=False):
+    stream: str
+    data: _NoTrade
+
+
+# Of futures' single trades: fills of the insurance fund, auto-deleveraging, and no fill at all.
+# They take numbers of the market's trades, at prices of their own. What comes to be is a trade.
+# Source: github.com/QuantConnect/Lean.Brokerages.Binance issue 28 (INSURANCE_FUND), read
+# 2026-11-30; `@aggTrade`, which is asked for, is documented to leave them out.
+_NOT_OF_THE_MARKET = frozenset({"INSURANCE_FUND", "ADL", "NA"})
 
 
 class _AggTrade(Struct, gc=False, tag_field="e", tag="aggTrade"):
@@ -108,7 +121,7 @@ class _BinanceTicker(Struct, gc=False, tag_field="e", tag="bookTicker"):
 
 class _BinanceCandle(Struct, gc=False):
     t: Instant
-    c: Price
+    c: Size  # zero before the first trade
     x: bool
     i: str = "1m"
 
@@ -140,6 +153,7 @@ class _SpotTicker(Struct, gc=False):
     B: Size
     a: Size
     A: Size
+    E: int = 0  # of futures, where the keys come in another order
 
 
 class _SpotTickerStream(Struct, gc=False):
@@ -153,6 +167,7 @@ class _OneSided(Struct, gc=False):
     s: str
     u: Serial
     e: str = "bookTicker"
+    E: int = 0
     b: Raw = Raw(b"null")
     B: Raw = Raw(b"null")
     a: Raw = Raw(b"null")
@@ -217,6 +232,8 @@ _one_sided = msgspec.json.Decoder(_OneSidedStream).decode
 _bare_one_sided = msgspec.json.Decoder(_OneSided).decode
 _kind = msgspec.json.Decoder(_KindStream).decode
 _bare_kind = msgspec.json.Decoder(_BinanceKind | list[_BinanceKind]).decode
+_no_trade = msgspec.json.Decoder(_NoTradeStream, strict=False).decode
+_bare_no_trade = msgspec.json.Decoder(_NoTrade, strict=False).decode
 _read_reply = msgspec.json.Decoder(_BinanceReply).decode
 _PARTIAL = "partialDepth"  # our name of what has none
 # Market data that nothing here asks for, but anybody's recording may hold.
@@ -224,7 +241,7 @@ _UNUSED = frozenset({
     "24hrTicker", "24hrMiniTicker", "1hTicker", "4hTicker", "1dTicker", "avgPrice",
     "markPriceUpdate", "indexPriceUpdate", "forceOrder", "continuous_kline", "indexPrice_kline",
     "markPrice_kline", "compositeIndex", "contractInfo", "assetIndexUpdate",
-    "referencePrice", "blockTrade",
+    "referencePrice", "blockTrade", "EquityUpdate", "CommodityUpdate",
 })  # fmt: skip
 _QUOTE_MARK = ord('"')
 
@@ -243,13 +260,15 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         row = message.data
         # Asking isinstance of what it is not costs 0.1 µs.
         if type(row) is _BinanceTrade:
+            if row.X in _NOT_OF_THE_MARKET:
+                return (_other_trade(message.stream, row),)
             side = _SELL if row.m else _BUY
             return (
                 Trade(
                     "trade",
                     message.stream,
                     row.s,
-                    _seconds(row.E),
+                    event_time(row.E),
                     row.p,
                     row.q,
                     side,
@@ -263,7 +282,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
                     "aggTrade",
                     message.stream,
                     row.s,
-                    _seconds(row.E),
+                    event_time(row.E),
                     row.p,
                     row.q,
                     side,
@@ -286,6 +305,8 @@ def parse(frame: bytes) -> tuple[Event, ...]:
 
 
 def _event(topic: str, row: _Message) -> Event:
+    if isinstance(row, _BinanceTrade) and row.X in _NOT_OF_THE_MARKET:
+        return _other_trade(topic, row)
     if isinstance(row, _BinanceTrade | _AggTrade):
         number = row.t if isinstance(row, _BinanceTrade) else row.a
         side = _SELL if row.m else _BUY
@@ -293,7 +314,7 @@ def _event(topic: str, row: _Message) -> Event:
             _label(row),
             topic,
             row.s,
-            _seconds(row.E),
+            event_time(row.E),
             row.p,
             row.q,
             side,
@@ -314,12 +335,12 @@ def _event(topic: str, row: _Message) -> Event:
         )
     if isinstance(row, _BinanceTicker):
         if not (row.b and row.a and row.B and row.A):
-            return Control("bookTicker", data=True)
+            return Message("bookTicker", topic, row.s, event_time(row.E), row.u)
         return Quote(
             "bookTicker",
             topic,
             row.s,
-            _seconds(row.E),
+            event_time(row.E),
             row.b,
             row.a,
             row.B,
@@ -328,36 +349,43 @@ def _event(topic: str, row: _Message) -> Event:
         )
     if isinstance(row, _Kline):
         candle = row.k
+        if not candle.c:
+            return Message("kline", topic, row.s, event_time(row.E))
         return Kline(
             "kline",
             topic,
             row.s,
-            _seconds(row.E),
-            _seconds(candle.t),
+            event_time(row.E),
+            event_time(candle.t),
             candle.c,
             candle.x,
         )
     return Control("serverShutdown", reconnect=True)
 
 
+def _other_trade(topic: str, row: _BinanceTrade | _NoTrade) -> Message:
+    return Message(OTHER_TRADE, topic, row.s, _known(row.E), row.t)
+
+
 def _label(row: Struct) -> str:
     return str(row.__struct_config__.tag)
 
 
-def _spot_quote(frame: bytes) -> Quote | Control:
+def _spot_quote(frame: bytes) -> Quote | Message:
     message = _spot_ticker(frame)
     return _quote(message.stream, message.data)
 
 
-def _quote(topic: str, row: _SpotTicker) -> Quote | Control:
-    if not (row.b and row.a and row.B and row.A):
-        return Control("bookTicker", data=True)  # one side of the book is empty: no quote
-    return Quote("bookTicker", topic, row.s, None, row.b, row.a, row.B, row.A, row.u)
+def _quote(topic: str, row: _SpotTicker) -> Quote | Message:
+    time = _known(row.E) if row.E else None
+    if not (row.b and row.a and row.B and row.A):  # one side of the book is empty: no quote
+        return Message("bookTicker", topic, row.s, time, row.u)
+    return Quote("bookTicker", topic, row.s, time, row.b, row.a, row.B, row.A, row.u)
 
 
 def _rare(frame: bytes, error: Exception) -> Event:
     """Read what the likely decoder refused: replies, keys in new order, and the rarer messages."""
-    for read in (_reply, _typed, _spot_quote, _bare, _one_side, _levels_alone, _unused):
+    for read in (_reply, _typed, _spot_quote, _bare, _one_side, _levels_alone, _unpriced, _unused):
         with suppress(*DOUBTFUL):
             return read(frame)
     raise unreadable("binance", error) from error
@@ -384,14 +412,29 @@ def _bare(frame: bytes) -> Event:
 _UNNAMED = {"depthUpdate": "depth@100ms"}  # whose name is not the message's type
 
 
-def _one_side(frame: bytes) -> Control:
+def _one_side(frame: bytes) -> Message:
     try:
-        row = _one_sided(frame).data
+        message = _one_sided(frame)
+        topic, row = message.stream, message.data
     except msgspec.ValidationError:
         row = _bare_one_sided(frame)
+        topic = f"{row.s.lower()}@bookTicker"
     if row.e != "bookTicker" or not row.empty:
         raise ParseError("binance: no quote")
-    return Control("bookTicker", data=True)
+    return Message("bookTicker", topic, row.s, _known(row.E), row.u)
+
+
+def _unpriced(frame: bytes) -> Message:
+    """Read a trade that is none and has no price."""
+    try:
+        message = _no_trade(frame)
+        topic, row = message.stream, message.data
+    except msgspec.ValidationError:
+        row = _bare_no_trade(frame)
+        topic = f"{row.s.lower()}@trade"
+    if row.X not in _NOT_OF_THE_MARKET:
+        raise ParseError("binance: a trade without a price")
+    return _other_trade(topic, row)
 
 
 def _levels_alone(frame: bytes) -> Event:
@@ -406,19 +449,21 @@ def _levels_alone(frame: bytes) -> Event:
 
 
 def _unused(frame: bytes) -> Event:
-    asked = True
+    asked, stream = True, ""
     try:
         message = _kind(frame)
-        found = message.data
-        asked = message.stream.partition("@")[2].startswith(_ASKED)
+        found, stream = message.data, message.stream
+        asked = stream.partition("@")[2].startswith(_ASKED)
     except msgspec.ValidationError:
         found = _bare_kind(frame)
-    kinds = {one.e for one in (found if isinstance(found, list) else [found])}
+    # An array of all markets may be empty, and since June 2026 it may mix two products' types.
+    kinds = [one.e for one in (found if isinstance(found, list) else [found])] or [stream]
     # Of streams that nothing here asks for a type may be new, but of those that are asked for it
     # would be data that nobody counts.
-    if len(kinds) != 1 or (asked and not kinds <= _UNUSED):
-        raise ParseError(f"binance: messages of the types {sorted(kinds)!r:.80}")
-    return Control(kinds.pop()[:60] or "unknown", data=True)
+    if asked and not _UNUSED.issuperset(kinds):
+        raise ParseError(f"binance: messages of the types {sorted(set(kinds))!r:.80}")
+    known = isinstance(found, list) or kinds[0] in _UNUSED
+    return Control(kinds[0][:60] or "unknown", data=True, unknown=not known)
 
 
 _ASKED = ("trade", "aggTrade", "bookTicker", "depth", "kline")
@@ -456,6 +501,8 @@ def _request(method: str, topics: Sequence[str], request: int) -> str:
     return msgspec.json.encode({"method": method, "params": list(topics), "id": request}).decode()
 
 
+OTHER_TRADE = "trade.other"
+
 TOPICS = {
     Channel.TRADES: "{lower}@trade",
     Channel.QUOTES: "{lower}@bookTicker",
@@ -470,7 +517,7 @@ def sequences(depth: Continuity) -> tuple[SequenceRule, ...]:
     return (
         SequenceRule(
             name="trade",
-            labels=("trade",),
+            labels=("trade", OTHER_TRADE),
             continuity=Continuity.CONTIGUOUS,
             attribute="sequence",
         ),
@@ -495,179 +542,3 @@ TIMESTAMP = "E, when the event was published (ms)"
 # Source: web-socket-streams.md at a5e0bc3, "General WSS information", read 2026-07-21: attempts of
 # one address. The futures' pages say nothing; keeping to it there costs nothing.
 CONNECTION_LIMIT = RestLimit(name="connections_5m", weight=300, window=300.0)
-
-
-# --- REST -------------------------------------------------------------------------------------
-
-
-class _BinanceTime(Struct):
-    serverTime: int  # noqa: N815 - the wire's spelling
-
-
-class _BinanceStatus(Struct):
-    status: int
-    msg: str | None = None
-
-
-class _BinanceSymbol(Struct):
-    symbol: str
-    baseAsset: str  # noqa: N815
-    quoteAsset: str  # noqa: N815
-    status: str = ""
-    contractStatus: str = ""  # noqa: N815 - COIN-M's name for the status
-    contractType: str | None = None  # noqa: N815 - futures alone
-
-
-class _Info(Struct):
-    symbols: list[_BinanceSymbol]
-
-
-def read_time(body: bytes) -> float:
-    """Read the venue's clock."""
-    with reading("binance time"):
-        return seconds(msgspec.json.decode(body, type=_BinanceTime).serverTime, 1e3)
-
-
-def read_status(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenance:
-    """Read whether the venue says that it is in maintenance, 1; another number says nothing.
-
-    Source: developers.binance.com, Wallet, "System Status", read 2026-11-30.
-    """
-    with reading("binance status"):
-        status = msgspec.json.decode(body, type=_BinanceStatus)
-        return Maintenance(active=status.status == 1, title=(status.msg or "")[:200])
-
-
-def read_markets(body: bytes) -> tuple[Market, ...]:
-    """Read the tradable markets. The split of a symbol is never guessed from its letters.
-
-    A contract that does not end by a date in its symbol is a perpetual, also of a type that came
-    later than this (TRADIFI_PERPETUAL did); spot has no type at all.
-    """
-    with reading("binance markets"):
-        rows = msgspec.json.decode(body, type=_Info).symbols
-        return tuple(
-            Market(row.symbol, _instrument(row))
-            for row in rows
-            if "TRADING" in (row.status, row.contractStatus)
-        )
-
-
-def _instrument(row: _BinanceSymbol) -> str:
-    pair = f"{row.baseAsset}-{row.quoteAsset}"
-    if row.contractType is None:
-        return pair
-    expiry = row.symbol.rpartition("_")[2]
-    if "PERPETUAL" not in row.contractType and len(expiry) == 6 and expiry.isdecimal():
-        return f"{pair}-{expiry}"
-    return f"{pair}-PERP"
-
-
-def joined(instrument: Instrument) -> str:
-    """Format a pair as one word; assets may be in any script (币安人生USDT)."""
-    return f"{instrument.base}{instrument.quote}".upper()
-
-
-def fault(answer: Answer) -> Reason | None:
-    """Say what an answer means: 418 is a ban, 403 the firewall's, 451 a refused region.
-
-    Error -1003 is "too many requests", at whatever status. 451 and -1003 are unconfirmed here.
-    """
-    match answer.status:
-        case 418:
-            return Reason.BANNED
-        case 429 | 403:
-            return Reason.RATE_LIMITED
-        case 451:
-            return Reason.REGION_REFUSED
-    with suppress(*DOUBTFUL):
-        if _read_fault(answer.body).code == -1003:
-            return Reason.RATE_LIMITED
-    return None
-
-
-class _BinanceFault(Struct):
-    code: int
-
-
-_read_fault = msgspec.json.Decoder(_BinanceFault).decode
-
-
-def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """Decode the bids and asks of a depth update or snapshot. Raises ParseError."""
-    try:
-        sides: Any = event.levels  # the decoder refuses what are no bytes
-        bids, asks = sides
-        return level_pairs(bids), level_pairs(asks)
-    except DOUBTFUL as error:
-        raise unreadable("binance levels", error) from error
-
-
-class _BinanceSnapshot(Struct):
-    lastUpdateId: Serial  # noqa: N815
-    bids: Raw
-    asks: Raw
-    E: Instant | None = None  # futures alone
-
-
-def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
-    """Read the REST book that deltas continue."""
-    with reading("binance depth"):
-        book = msgspec.json.decode(body, type=_BinanceSnapshot)
-        return Depth(
-            "depth",
-            topic,
-            symbol,
-            None if book.E is None else _seconds(book.E),
-            (book.bids, book.asks),
-            snapshot=True,
-            last=book.lastUpdateId,
-        )
-
-
-def book_rules(path: str, weight: int) -> BookRules:
-    """Return the rules for a site whose REST book is at ``path`` and costs ``weight``."""
-    return BookRules(levels=levels, snapshot_path=path, read_snapshot=read_snapshot, weight=weight)
-
-
-class _LastPrice(Struct):
-    price: Price
-
-
-class _BinanceBest(Struct):
-    bidPrice: Size  # noqa: N815
-    bidQty: Size  # noqa: N815
-    askPrice: Size  # noqa: N815
-    askQty: Size  # noqa: N815
-
-
-def read_last_price(body: bytes) -> MarketState:
-    """Read the price of the last trade: another trade at the same price goes unseen."""
-    with reading("binance price"):
-        return MarketState(state=(msgspec.json.decode(body, type=_LastPrice, strict=False).price,))
-
-
-def read_best(body: bytes) -> MarketState:
-    """Read the best bid and ask."""
-    with reading("binance book ticker"):
-        best = msgspec.json.decode(body, type=_BinanceBest, strict=False)
-        return MarketState(state=(best.bidPrice, best.bidQty, best.askPrice, best.askQty))
-
-
-def cross_checks(
-    base: str, weight: int, price: tuple[str, int] | None = None
-) -> dict[Channel, CrossCheck]:
-    """Return where a site's tickers are, below ``base``, for one symbol at ``weight``.
-
-    ``price`` is the last price's own base and weight, where it has moved.
-    """
-    path = "{}/ticker/{}?symbol={{symbol}}"
-    where, cost = price or (base, weight)
-    trades = CrossCheck(path=path.format(where, "price"), read=read_last_price, weight=cost)
-    quotes = CrossCheck(path=path.format(base, "bookTicker"), read=read_best, weight=weight)
-    return {
-        Channel.TRADES: trades,
-        Channel.KLINES: trades,
-        Channel.QUOTES: quotes,
-        Channel.BOOK: quotes,
-    }

@@ -1,0 +1,99 @@
+"""Every frame that the venues' documentation, captures and bug reports show, and what it means.
+
+``documented/<wire>.yml`` has one group a channel, with where its frames are shown: what each
+becomes is said by `said`. Within a group no frame may leave a hole in the venue's numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.continuity import Sequence, bind
+from exporter.contracts import Venue
+from exporter.model import Ack, Control, Depth, Event, Kline, Message, Quote, Trade
+from exporter.venues import load
+from tests.venues.checks import check
+
+FILES = sorted((Path(__file__).parent / "documented").glob("*.yml"))
+WIRES: list[dict[str, Any]] = [yaml.safe_load(path.read_text("utf-8")) for path in FILES]
+GROUPS = [(name, group) for wire in WIRES for name in wire["venues"] for group in wire["channels"]]
+AT = re.compile(r" at ([\d.]+)$")  # epoch seconds
+
+
+def said(event: Event, venue: Venue) -> str:
+    """Say on one line what a consumer gets of an event."""
+    match event:
+        case Trade():
+            side = f" {event.side.name.lower()}" if event.side else ""
+            again = ", repeated" if event.snapshot else ""
+            return f"trade {event.symbol} {event.price:.15g} x {event.size:.15g}{side}{again}"
+        case Quote():
+            assert event.bid_size != 0
+            assert event.ask_size != 0
+            return f"quote {event.symbol} {event.bid:.15g} / {event.ask:.15g}"
+        case Depth():
+            assert venue.book is not None
+            bids, asks = venue.book.levels(event)
+            kind = "snapshot" if event.snapshot else "update"
+            return f"{kind} {event.symbol} {len(bids)}+{len(asks)}"
+        case Kline():
+            state = {None: "", True: " closed", False: " open"}[event.closed]
+            return f"candle {event.symbol} {event.close:.15g}{state}"
+        case Message():
+            return f"alive {event.symbol} {event.label}"
+        case Ack():
+            number = "" if event.request is None else f" #{event.request}"
+            names = "".join(f" {topic}" for topic in event.topics)
+            if event.ok:
+                return f"agreed{number}{names}"
+            return f"refused{number}{names}: {event.reason}"
+        case Control():
+            flags = [word for word in ("ready", "reconnect", "data") if getattr(event, word)]
+            said = event.maintenance
+            if said is not None and (said.active or said.mode):
+                flags.append("maintenance" if said.active else str(said.mode))
+            flags += ["unknown"] * event.unknown
+            return ", ".join([f"control {event.label}", *flags])
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    GROUPS,
+    ids=lambda value: value if isinstance(value, str) else value["channel"],
+)
+def test_a_documented_frame_means_what_it_is_documented_to(
+    name: str, group: dict[str, Any]
+) -> None:
+    """Never a parse error, a level of size zero in a quote, a trade too many, or a hole."""
+    venue = load(name)
+    assert group["source"]
+    sequences: dict[str, dict[str, tuple[Sequence, ...]]] = {}
+    for row in group["frames"]:
+        found = venue.parse(row["frame"].encode())
+        for event in found:
+            check(event)
+            if isinstance(event, Ack | Control):
+                continue
+            rules = sequences.setdefault(event.topic, bind(venue.sequences))
+            for sequence in rules.get(event.label, ()):
+                assert sequence.feed(event) <= 0, row["frame"]
+        assert [said(event, venue) for event in found] == [
+            AT.sub("", text) for text in row["events"]
+        ]
+        for event, text in zip(found, row["events"], strict=True):
+            if at := AT.search(text):
+                assert not isinstance(event, Ack | Control)
+                assert f"{event.time:.3f}" == at[1]
+
+
+def test_every_kind_of_frame_is_named_once() -> None:
+    """A frame stands once in a file, and each file says when its sources were read."""
+    for wire in WIRES:
+        frames = [row["frame"] for group in wire["channels"] for row in group["frames"]]
+        assert len(set(frames)) == len(frames)
+        assert wire["read"]
