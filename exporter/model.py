@@ -515,13 +515,17 @@ class QueuePolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """A metric family: its public name, what it means, its labels and, for histograms, buckets."""
+    """A metric family: its public name, what it means, its labels and, for histograms, buckets.
+
+    ``fold`` makes one value of a gauge's many symbols where they have no series of their own.
+    """
 
     name: str
     kind: Literal["counter", "gauge", "histogram", "info"]
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    fold: Literal["min", "max"] | None = None
 
 
 # --- judgement --------------------------------------------------------------------------------

@@ -186,7 +186,18 @@ def series_of(load: ExchangeLoad, config: Config) -> int:
         (): 1,
     }
 
+    limit = config.metrics.own_symbols
+
     def objects(family: Family) -> int:
+        count = wanted(family)
+        if limit is None or "symbol" not in family.labels or limit >= load.symbols:
+            return count
+        others = family.kind == "counter" or family.fold is not None
+        return count * limit // load.symbols + others * (
+            load.channels if "channel" in family.labels else 1
+        )
+
+    def wanted(family: Family) -> int:
         if family.name == known.SYMBOL_INFO.name:
             return load.renamed
         if family.name == known.INCIDENT_DECLARED.name:
@@ -213,6 +224,8 @@ def memory(series: float) -> float:
 
 def series_shared(instruments: int, config: Config) -> int:
     """Estimate the series that belong to no single exchange."""
+    limit = config.metrics.own_symbols
+    symbols = instruments if limit is None else min(instruments, limit * len(config.exchanges))
     fixed = {
         known.LOCAL_NETWORK_UP.name: len(config.control_targets),
         known.QUOTE_BASIS.name: 2,
@@ -226,7 +239,7 @@ def series_shared(instruments: int, config: Config) -> int:
     }
 
     def objects(family: Family) -> int:
-        return fixed.get(family.name, instruments if family.labels == ("symbol",) else 1)
+        return fixed.get(family.name, symbols if family.labels == ("symbol",) else 1)
 
     return _sum(config, objects, own=False) + _PROCESS
 

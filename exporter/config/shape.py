@@ -207,6 +207,14 @@ class MetricsConfig:
         15_000,
         "Maximum number of series; further ones are not published, and counted.",
     )
+    symbols: str = key(
+        text("all, none, or top: and a number, such as top:20", r"all|none|top:[1-9][0-9]{0,4}"),
+        "all",
+        "Symbols of each exchange that have series of their own, in the order of the config or of "
+        "the pattern. The others share one series with the symbol other: counters are added up, "
+        "and it shows the subscription that was silent for longest and the book that is not "
+        "synchronized; prices are left out.",
+    )
     phases: str = key(
         choice("all", "new"),
         "all",
@@ -222,6 +230,13 @@ class MetricsConfig:
         "1ms 2ms 3ms 5ms 7.5ms 10ms 15ms 25ms 50ms 75ms 100ms 250ms 500ms 1s 2.5s 10s".split(),
         "Upper bounds of the stream latency histogram.",
     )
+
+    @property
+    def own_symbols(self) -> int | None:
+        """Return how many symbols of an exchange have series of their own, None: all."""
+        if self.symbols == "all":
+            return None
+        return int(self.symbols.removeprefix("top:")) if self.symbols != "none" else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

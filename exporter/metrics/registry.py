@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from exporter.metrics.children import Child, CounterChild, GaugeChild, HistogramChild
 from exporter.metrics.families import SERIES, SERIES_DROPPED, SERIES_LIMIT
+from exporter.metrics.symbols import FoldedChild, OwnSymbols, others
 from exporter.model import Family
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")  # the legacy set: nothing to escape, ever
@@ -29,13 +30,22 @@ V = TypeVar("V", bound=StrEnum)
 class FamilyTable:
     """The children of one family, and the lines that stand above them on a page."""
 
-    __slots__ = ("children", "declared", "family", "heading", "openmetrics_heading", "size")
+    __slots__ = (
+        "children",
+        "declared",
+        "family",
+        "heading",
+        "openmetrics_heading",
+        "parts",
+        "size",
+    )
 
     def __init__(self, declared: Family, family: Family) -> None:
         _check(family)
         self.declared = declared
         self.family = family  # with the buckets that the config asked for
-        self.children: dict[tuple[str, ...], Child] = {}
+        self.children: dict[tuple[str, ...], Child | FoldedChild] = {}
+        self.parts: dict[tuple[str, ...], Child] = {}  # children without a line of their own
         self.size = len(family.buckets) + 3 if family.kind == "histogram" else 1
         text = family.help.replace("\\", r"\\").replace("\n", r"\n")
         kind = "gauge" if family.kind == "info" else family.kind
@@ -60,6 +70,8 @@ def _check(family: Family) -> None:
     if family.kind == "histogram":
         if not family.buckets or list(family.buckets) != sorted(set(family.buckets)):
             raise ValueError(f"{family.name}: buckets must rise and must not be empty")
+        if "symbol" in family.labels:
+            raise ValueError(f"{family.name}: a histogram of each symbol is too much")
     elif family.buckets:
         raise ValueError(f"{family.name}: a {family.kind} has no buckets")
 
@@ -67,8 +79,11 @@ def _check(family: Family) -> None:
 class _Store:
     """What a registry and its scopes share."""
 
-    def __init__(self, limit: int, buckets: Mapping[str, tuple[float, ...]]) -> None:
+    def __init__(
+        self, limit: int, buckets: Mapping[str, tuple[float, ...]], symbols: int | None
+    ) -> None:
         self.limit = limit
+        self.symbols = OwnSymbols(symbols)
         self.buckets = buckets
         self.series = 0
         self.tables: dict[str, FamilyTable] = {}
@@ -93,7 +108,42 @@ class _Store:
             raise ValueError(f"{family.name}: declared twice, in two ways")
         return table
 
-    def attach(self, table: FamilyTable, labels: tuple[str, ...], child: Child) -> None:
+    def add(self, table: FamilyTable, labels: tuple[str, ...], child: Child) -> bool:
+        """Publish a new child, by itself or as a part; False: there is no room for its series."""
+        folded = self.symbols.folded(table.family, labels)
+        if folded is None:
+            if not self._room(table):
+                return False
+            self.attach(table, labels, child)
+        else:
+            if table.family.kind == "counter" or table.family.fold is not None:
+                whole = table.children.get(folded)
+                if not isinstance(whole, FoldedChild):
+                    if not self._room(table):
+                        return False
+                    whole = FoldedChild(table.family, folded)
+                    self.attach(table, folded, whole)
+                whole.parts[labels] = child  # type: ignore[assignment]  # no histogram has symbols
+            table.parts[labels] = child
+        self.symbols.count(table.family, labels, 1, folded=folded is not None)
+        return True
+
+    def drop(self, table: FamilyTable, labels: tuple[str, ...]) -> None:
+        """Take a child away that was added."""
+        part = table.parts.pop(labels, None)
+        self.symbols.count(table.family, labels, -1, folded=part is not None)
+        if part is None:
+            self.detach(table, labels)
+            return
+        folded = others(table.family, labels)
+        if isinstance(whole := table.children.get(folded), FoldedChild):
+            whole.release(labels)
+            if not whole.parts:
+                self.detach(table, folded)
+
+    def attach(
+        self, table: FamilyTable, labels: tuple[str, ...], child: Child | FoldedChild
+    ) -> None:
         if labels not in table.children:
             table.children[labels] = child
             self._count(table, table.size)
@@ -101,6 +151,9 @@ class _Store:
     def detach(self, table: FamilyTable, labels: tuple[str, ...]) -> None:
         if table.children.pop(labels, None) is not None:
             self._count(table, -table.size)
+
+    def _room(self, table: FamilyTable) -> bool:
+        return self.series + table.size <= self.limit
 
     def _count(self, table: FamilyTable, change: int) -> None:
         self.series += change
@@ -113,17 +166,19 @@ class Registry:
     Label values come from the config or a closed enum, never from the wire: nothing else keeps
     the number of series bounded. Beyond ``series_limit`` a new child works as any other but is
     not published, and `exchange_exporter_series_dropped_total` counts it. ``buckets`` replaces the
-    bounds of histograms, by family name.
+    bounds of histograms, by family name. So many ``symbols`` of each exchange have series of their
+    own (None: all); the others share one with the symbol `other`.
     """
 
     def __init__(
         self,
         series_limit: int = 15_000,
         buckets: Mapping[str, tuple[float, ...]] | None = None,
+        symbols: int | None = None,
         *,
         _store: _Store | None = None,
     ) -> None:
-        self._store = _store or _Store(series_limit, buckets or {})
+        self._store = _store or _Store(series_limit, buckets or {}, symbols)
         self._owned: dict[tuple[str, tuple[str, ...]], None] = {}
         self._refreshers: list[Callable[[], None]] = []
         if _store is None:
@@ -206,13 +261,12 @@ class Registry:
             raise ValueError(f"{family.name} has the labels {family.labels}, got {labels}")
         store = self._store
         table = store.table(family)
-        child = table.children.get(labels)
+        child = table.children.get(labels) or table.parts.get(labels)
         if not isinstance(child, kind):  # there is none: a table holds one kind
             child = kind(table.family, labels)
-            if store.series + table.size > store.limit:
+            if not store.add(table, labels, child):
                 store.dropped[family.name].inc()
                 return child
-            store.attach(table, labels, child)
         if (family.name, labels) not in self._owned:
             self._owned[family.name, labels] = None
             child.owners += 1
@@ -220,7 +274,7 @@ class Registry:
 
     def _release(self, name: str, labels: tuple[str, ...]) -> None:
         table = self._store.tables[name]
-        child = table.children[labels]
+        child = table.parts.get(labels) or table.children[labels]
         child.owners -= 1
         if not child.owners:
-            self._store.detach(table, labels)
+            self._store.drop(table, labels)

@@ -89,6 +89,7 @@ class App:
         self.started = self.clock.wall()
         self.registry = Registry(
             series_limit=config.metrics.series_limit,
+            symbols=config.metrics.own_symbols,
             buckets={
                 families.PROBE_DURATION.name: config.metrics.probe_buckets,
                 families.STREAM_LATENCY.name: config.metrics.latency_buckets,

@@ -34,6 +34,7 @@ BOOK_SYNCED = gauge(
     "Whether the local book is synchronized with the venue's (1) or not (0).",
     "exchange",
     "symbol",
+    fold="min",
 )
 BOOK_CROSSED_SECONDS = counter(
     "exchange_book_crossed_seconds_total",
@@ -46,4 +47,5 @@ BOOK_AUDIT_DIVERGENCE = gauge(
     "Share of the top levels that differed between the local book and a REST snapshot.",
     "exchange",
     "symbol",
+    fold="max",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from exporter.model import Family
 
 
@@ -10,9 +12,9 @@ def counter(name: str, text: str, *labels: str) -> Family:
     return Family(name=name, kind="counter", help=text, labels=labels)
 
 
-def gauge(name: str, text: str, *labels: str) -> Family:
-    """Declare a gauge."""
-    return Family(name=name, kind="gauge", help=text, labels=labels)
+def gauge(name: str, text: str, *labels: str, fold: Literal["min", "max"] | None = None) -> Family:
+    """Declare a gauge. ``fold``: of many symbols with one series this value is shown."""
+    return Family(name=name, kind="gauge", help=text, labels=labels, fold=fold)
 
 
 def info(name: str, text: str, *labels: str) -> Family:

@@ -56,6 +56,7 @@ PRICE_FROZEN = gauge(
     "exchanges have moved (1) or not (0); absent if stale.",
     "exchange",
     "symbol",
+    fold="max",
 )
 QUOTE_BASIS = gauge(
     "exchange_quote_basis_ratio",

@@ -96,6 +96,7 @@ STREAM_LAST_MESSAGE = gauge(
     "exchange",
     "channel",
     "symbol",
+    fold="min",
 )
 STREAM_STALE_AFTER = gauge(
     "exchange_stream_stale_after_seconds",
@@ -103,6 +104,7 @@ STREAM_STALE_AFTER = gauge(
     "exchange",
     "channel",
     "symbol",
+    fold="max",
 )
 STREAM_CROSS_CHECKS = counter(
     "exchange_stream_cross_checks_total",
@@ -119,6 +121,7 @@ STREAM_VALUE_LAST_CHANGE = gauge(
     "Time of the last price change, by the local clock.",
     "exchange",
     "symbol",
+    fold="max",
 )
 STREAM_LATENCY = histogram(
     "exchange_stream_latency_seconds",
