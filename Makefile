@@ -134,10 +134,14 @@ bench: ## Print every benchmark's ratios against its peer
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; \
 	  PATH="$(abspath $(VENV))/newer/bin:$$PATH" PYTHONPATH=. $(BIN)/python $$script || exit 1; done
 
+bench-guard: ## Compare what the hot paths cost with what is written down (ARGS=--write renews it)
+	@scripts/setup bench
+	$(BIN)/python -m benchmarks.regression $(ARGS)
+
 lock: ## Pin the dependencies anew (needs uv)
 	scripts/lock
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: release-check docs pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak hostile own-faults mutants grafana generate test-chart test-cluster audit sbom bench lock clean kills corruptions
+.PHONY: release-check docs pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak hostile own-faults mutants grafana generate test-chart test-cluster audit sbom bench bench-guard lock clean kills corruptions
