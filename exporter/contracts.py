@@ -27,6 +27,7 @@ from exporter.model import (
     Notification,
     Outcome,
     Reason,
+    SizeUnit,
     WatchedMarkets,
 )
 
@@ -97,9 +98,9 @@ class BookRules:
 
     ``levels`` decodes `Depth.levels` into (bids, asks) of (price, size): floats, or the wire's
     text where there is a ``checksum``. ``depth`` is how many levels a side the venue sends and
-    forgets beyond, unless its `Ack` says otherwise; None: all of them. ``weight`` is what one
-    snapshot by REST costs of the venue's limits. ``whole``: every message tells all of the book,
-    and is news, not only the first.
+    forgets beyond, unless its `Ack` says otherwise; None: all of them. ``weight`` is that of one
+    snapshot by REST. ``whole``: every message tells all of the book, and is news. ``units``: what
+    sizes count, by class of market; others count contracts of unknown worth.
     """
 
     levels: Callable[[Depth], tuple[Sequence[tuple[object, ...]], Sequence[tuple[object, ...]]]]
@@ -109,6 +110,7 @@ class BookRules:
     depth: int | None = None
     weight: int = 1
     whole: bool = False
+    units: Mapping[Product, SizeUnit] = field(default_factory=lambda: {Product.SPOT: SizeUnit.BASE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,9 +178,7 @@ class Venue:
     # REST
     rest_url: str
     other_rest_urls: tuple[str, ...] = ()  # each serves all that the first does: for failover
-    regions: Mapping[str, VenueSite] = field(
-        default_factory=dict
-    )  # sites of other regions, by name
+    regions: Mapping[str, VenueSite] = field(default_factory=dict)  # other sites, by name
     endpoints: tuple[Endpoint, ...]
     fault: Callable[[Answer], Reason | None] = _nothing_wrong  # what an HTTP 200 may hide
     rest_limits: tuple[RestLimit, ...] = ()

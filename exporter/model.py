@@ -94,6 +94,20 @@ class Depth(msgspec.Struct, frozen=True, gc=False):
     checksum: int | None = None
 
 
+class BookSide(StrEnum):
+    """A side of an order book; the label ``side``. Who buys takes from the asks."""
+
+    BID = "bid"
+    ASK = "ask"
+
+
+class SizeUnit(StrEnum):
+    """What the sizes of a book count."""
+
+    BASE = "base"  # so that price times size is an amount of the quote currency
+    QUOTE = "quote"  # contracts of one unit of the quote currency
+
+
 class Kline(msgspec.Struct, frozen=True, gc=False):
     """A candle, still open or closed."""
 
@@ -240,6 +254,7 @@ class Need(StrEnum):
     BOOK = "book"  # every order book of the symbols can be trusted
     CLOCK = "clock"  # the venue's clock is near ours
     MODE = "mode"  # no maintenance, and trading is not restricted
+    LIQUIDITY = "liquidity"  # the order books of the symbols hold about what is usual
 
 
 class NoticeKind(StrEnum):

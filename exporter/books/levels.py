@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
+from operator import neg
 from typing import Any
 
 from exporter.decoding import DOUBTFUL, natural, positive, unreadable
+from exporter.model import BookSide
 
 LIMIT = 5000  # levels a side that are kept at most
 _SPARE = 200  # entries beyond twice a side's levels before what is gone is forgotten
@@ -137,6 +139,27 @@ class OrderBook:
         self._bids.tidy()
         self._asks.tidy()
         return len(self._bids.keys) + len(self._asks.keys)
+
+    def count(self, side: BookSide, price: float) -> int:
+        """Return how many entries of a side are at ``price`` or better."""
+        found = self._side(side)
+        return len(found.keys) - bisect_left(found.keys, price * found.sign)
+
+    def entries(self, side: BookSide) -> int:
+        """Return how many entries a side has; some may be of levels that are gone."""
+        return len(self._side(side).keys)
+
+    def nearest(self, side: BookSide, count: int) -> tuple[list[float], list[float]]:
+        """Return prices and sizes of up to ``count`` entries, best first; gone ones have size 0."""
+        found = self._side(side)
+        prices = found.keys[: -count - 1 : -1] if count else []
+        if found.sign < 0:
+            prices = list(map(neg, prices))
+        sizes = list(map(found.sizes.__getitem__, prices))
+        return prices, [float(each[1]) if each else 0.0 for each in sizes] if self.text else sizes
+
+    def _side(self, side: BookSide) -> _Side:
+        return self._bids if side is BookSide.BID else self._asks
 
     def top(self, count: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
         """Return up to ``count`` best (price, size) a side, best first."""

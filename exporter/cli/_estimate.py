@@ -9,9 +9,10 @@ from exporter import config as settings
 from exporter.cli._requests import books_of, requests_of, rules_of
 from exporter.config import Config, ExchangeConfig
 from exporter.contracts import Venue
-from exporter.instrument import canonical
+from exporter.instrument import canonical, product_of
 from exporter.metrics import families as known
 from exporter.model import (
+    BookSide,
     Circuit,
     Family,
     Lost,
@@ -47,6 +48,8 @@ _VALUES: Mapping[str, int] = {
     "task": 14,
     # Counted with what they belong to, or one for the whole program.
     **dict.fromkeys(("exchange", "endpoint", "stream", "queue", "channel", "symbol", "limit"), 1),
+    "side": len(BookSide),
+    **dict.fromkeys(("bps", "size"), 1),
     **dict.fromkeys(("family", "target", "base_quote", "quote", "bound", "gate", "market"), 1),
     **dict.fromkeys(("version", "revision", "python_version", "hash", "shard", "shards"), 1),
 }
@@ -67,6 +70,9 @@ _OPT_IN = (
     known.ALERT_ACTIVE.name,  # absent while nothing is pushed, and then a few
     known.ANOMALY_BASELINE.name,
     known.BOOK_AUDIT_DIVERGENCE.name,
+    known.BOOK_DEPTH.name,  # of exchanges with `liquidity`: counted in `_liquidity`
+    known.BOOK_DEPTH_MEDIAN.name,
+    known.BOOK_SLIPPAGE.name,
     known.STREAM_CROSS_CHECKS.name,
     known.TRADING_MODE.name,  # of the few venues that say
     known.MAINTENANCE_START.name,  # absent while none is announced
@@ -89,6 +95,7 @@ class ExchangeLoad:
     symbols: int
     renamed: int  # of these, those whose market has another name
     books: int
+    measured: int  # books whose depth is measured
     checksums: int  # books whose venue sends a checksum
     limits: int
     probes_per_second: float
@@ -133,6 +140,12 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
             }
         ),
         books=len(books),
+        measured=sum(
+            exchange.liquidity.covers(each)
+            and venue.book is not None
+            and product_of(each, settings.plain(exchange, venue)) in venue.book.units
+            for each in books
+        ),
         checksums=len(books) if venue.book and venue.book.checksum else 0,
         limits=len(settings.rest_limits(exchange, venue)) + (venue.connection_limit is not None),
         probes_per_second=sum(1.0 / target.interval for target in targets),
@@ -173,7 +186,13 @@ def book_minutes(exchange: ExchangeConfig, venue: Venue, config: Config, books: 
     )
 
 
-def series_of(load: ExchangeLoad, config: Config) -> int:
+def _liquidity(load: ExchangeLoad, exchange: ExchangeConfig) -> int:
+    """Estimate the series of measured books: a depth, its median, or a slippage for each side."""
+    wanted = exchange.liquidity
+    return load.measured * len(BookSide) * (2 * len(wanted.bps) + len(wanted.sizes))
+
+
+def series_of(load: ExchangeLoad, exchange: ExchangeConfig, config: Config) -> int:
     """Estimate the series of one exchange."""
     counts: dict[tuple[str, ...], int] = {
         ("endpoint",): load.endpoints,
@@ -210,7 +229,7 @@ def series_of(load: ExchangeLoad, config: Config) -> int:
             return 0
         return counts[tuple(label for label in family.labels if (label,) in counts)]
 
-    return _sum(config, objects, own=True)
+    return _sum(config, objects, own=True) + _liquidity(load, exchange)
 
 
 def memory(series: float) -> float:

@@ -219,7 +219,7 @@ def report(
             load.streams,
             load.connections,
             load.subscriptions,
-            estimate.series_of(load, config),
+            estimate.series_of(load, exchange, config),
         ]
         sums = [sum(pair) for pair in zip(sums, figures, strict=True)]
         told = promise.told_within(exchange, venue, config)

@@ -23,7 +23,6 @@ from exporter.config.exchange import (
     ExchangeConfig,
     LimitsConfig,
     StreamConfig,
-    WindowConfig,
 )
 from exporter.config.gates import GateConfig
 from exporter.config.kinds import (
@@ -78,6 +77,7 @@ from exporter.config.shape import (
 from exporter.config.shares import shares, units
 from exporter.config.venue_names import DefinedVenue
 from exporter.config.weights import rest_limits
+from exporter.config.windows import WindowConfig
 from exporter.contracts import Venue
 from exporter.instrument import VenueSymbol
 

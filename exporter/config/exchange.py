@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from zoneinfo import ZoneInfo
 
-from exporter.config import calendar, weights
+from exporter.config import weights
 from exporter.config.endpoint import HEADER_NAME, NAME, EndpointConfig, ExpectConfig
 from exporter.config.instruments import INSTRUMENT, MARKET, SYMBOL
 from exporter.config.kinds import (
@@ -29,13 +28,15 @@ from exporter.config.kinds import (
     text,
     url,
 )
+from exporter.config.liquidity import LiquidityConfig
 from exporter.config.secret import Secret, SecretKind
 from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
 from exporter.config.signals import SIGNAL_TABLE, SignalConfig
 from exporter.config.units import format_duration
 from exporter.config.venue_names import VenueName
+from exporter.config.windows import WindowConfig
 from exporter.contracts import Venue
-from exporter.instrument import UnlistedError
+from exporter.instrument import UnlistedError, product_of
 from exporter.model import Channel, QueuePolicy
 from exporter.selection import MarketSelection
 
@@ -192,58 +193,6 @@ class StreamConfig:
 
 _SOCKET_KEYS = ("send", "alive", "silence", "ping")
 _MARKET_KEYS = ("symbols", "book_audit", "cross_check")
-_MOMENT = text("a local date and time such as 2026-12-01T06:00", r"\d{4}-\d\d-\d\dT\d\d:\d\d")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowConfig:
-    """A maintenance that is known beforehand: once, or each time that a cron expression says."""
-
-    cron: str | None = key(
-        text("five fields: minute hour day month weekday", r"\S+( +\S+){4}"),
-        None,
-        "Start of a recurring maintenance: minute hour day month weekday.",
-    )
-    duration: float | None = key(
-        duration("1m", "7d"), None, "Duration of a recurring maintenance (cron)."
-    )
-    start: str | None = key(_MOMENT, None, "Start of a single maintenance.")
-    end: str | None = key(_MOMENT, None, "End of a single maintenance (start).")
-    zone: str = key(
-        text("a time zone such as Asia/Tokyo", r"[A-Za-z0-9_+/-]{1,64}"),
-        "UTC",
-        "Time zone of these times.",
-    )
-    pause: bool = key(boolean(), False, "Send no probes during the maintenance.")
-
-    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of half a window, of two, and of one that never is."""
-        given = [n for n in ("cron", "duration", "start", "end") if getattr(self, n) is not None]
-        if given not in (["cron", "duration"], ["start", "end"]):
-            what = " and ".join(given) or "nothing"
-            yield Mistake((), f"found {what}, expected either cron and duration, or start and end")
-            return
-        try:
-            zone = ZoneInfo(self.zone)
-        except (KeyError, ValueError, OSError):
-            wrong = f"found {quoted(self.zone)}, expected a time zone that this system knows"
-            yield Mistake(("zone",), wrong)
-            return
-        place = "start"
-        try:
-            if self.cron is not None:
-                place = "cron"
-                calendar.cron(self.cron)
-            else:
-                first = calendar.moment(str(self.start), zone)
-                place = "end"
-                if calendar.moment(str(self.end), zone) <= first:
-                    yield Mistake(("end",), f"found {self.end}, expected it after start")
-        except (ValueError, OverflowError) as error:
-            wrong = f"{error}"
-            if place != "cron":  # in Python's words, whose tail is another from version to version
-                wrong = f"no date: {wrong.partition(', not ')[0]}"
-            yield Mistake((place,), f"found {wrong}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +242,9 @@ class ExchangeConfig:
         ListKind(Section(StreamConfig), most=100, unique="name"),
         [{"name": "market"}],
         "Streams to consume. Default: trades, quotes and book of all symbols; [] for none.",
+    )
+    liquidity: LiquidityConfig = key(
+        Section(LiquidityConfig), {}, "Depth and slippage to measure of the order books."
     )
     breaker: BreakerConfig = key(Section(BreakerConfig), {}, "Circuit breaker of each endpoint.")
     maintenance: tuple[WindowConfig, ...] = key(
@@ -368,6 +320,7 @@ class ExchangeConfig:
         yield from weights.mistakes(self, venue)
         yield from self._status_page_mistakes(venue)
         yield from self._market_mistakes(venue)
+        yield from self._liquidity_mistakes(venue)
         own = [stream.symbols or () for stream in self.streams if stream is not None]
         named = {*self.symbols, *chain.from_iterable(own)}
         for instrument in self.symbol_overrides:
@@ -426,6 +379,30 @@ class ExchangeConfig:
                 wrong = "found {symbol}, expected symbols in the exchange to take the first of"
                 wrong += " (patterns are none)" if self.symbols else ""
                 yield Mistake((*place, "path"), wrong)
+
+    def _liquidity_mistakes(self, venue: Venue) -> Iterator[Mistake]:
+        if self.liquidity is None or not self.liquidity.wanted:
+            return
+        built = any(each and each.book and Channel.BOOK in each.channels for each in self.streams)
+        if venue.book is None or not built:
+            wrong = f"found it, but {self.name or self.venue} builds no order books"
+            yield Mistake(("liquidity",), wrong)
+            return
+        own = [stream.symbols or () for stream in self.streams if stream is not None]
+        watched = {*self.named, *chain.from_iterable(own)}
+        units = venue.book.units
+        for number, name in enumerate(self.liquidity.symbols):
+            if name not in watched and not self.selections:
+                wrong = f"found {quoted(name)}, expected one of the exchange's symbols"
+                near = did_you_mean(name, self.named)
+                yield Mistake(("liquidity", "symbols", number), wrong + near)
+            elif product_of(name, venue.plain) not in units:
+                wrong = f"found {quoted(name)}, whose book counts contracts of unknown worth"
+                yield Mistake(("liquidity", "symbols", number), wrong)
+        known = {product_of(name, venue.plain) for name in self.named} & units.keys()
+        if not (known or self.liquidity.symbols or self.selections):
+            wrong = "found it, but the books of these symbols count contracts of unknown worth"
+            yield Mistake(("liquidity",), wrong)
 
     def _status_page_mistakes(self, venue: Venue) -> Iterator[Mistake]:
         own = venue.status_page if self.rest_url in (None, venue.rest_url) else None

@@ -32,7 +32,7 @@ class GateConfig:
     needs: tuple[Need, ...] = key(
         ListKind(member(Need), most=len(Need), least=1, unique=""),
         ["probe", "feed", "mode"],
-        "What must be well: probe, feed, book, clock, mode.",
+        "What must be well: probe, feed, book, clock, mode, liquidity.",
     )
     open_after: float = key(
         duration("0s", "1h"), "30s", "All must have been well for so long before it opens."
@@ -93,6 +93,17 @@ def _of_one(
     ):
         wrong = f"found book, but {exchange.name} builds none: set book: true on a stream of it"
         yield ("needs",), wrong
+    if Need.LIQUIDITY in gate.needs:
+        measured = exchange.liquidity
+        if not measured.wanted:
+            yield ("needs",), f"found liquidity, but {exchange.name} measures none: set liquidity"
+        elif measured.symbols and not gate.symbols:
+            wrong = f"found none, but {exchange.name} measures the liquidity of some symbols only"
+            yield ("symbols",), wrong
+        for place, symbol in enumerate(gate.symbols):
+            if symbol in watched and not measured.covers(symbol) and measured.wanted:
+                wrong = f"found {quoted(symbol)}, whose liquidity {exchange.name} does not measure"
+                yield ("symbols", place), wrong
     if Need.CLOCK in gate.needs:
         venue = reading.venue_named(exchange.venue)
         clocked = {each.name for each in venue.endpoints if each.clock is not None}

@@ -10,10 +10,12 @@ from exporter.exchange.exchange import Exchange
 from exporter.gates.decision import GateFact
 from exporter.model import Circuit, Need, SilenceVerdict, SubscriptionState, TradingMode
 from exporter.probes.exchange_probes import EndpointState
+from exporter.streams.exchange_books import LocalBook
 from exporter.streams.stream_state import StreamState, WatchedSubscription
 
 _TURNS = 3.0  # intervals for which an endpoint's answer stands
 _LOOK = 3.0  # seconds for which stands what is known by looking, and not by an answer
+_OF_SYMBOLS = frozenset({Need.FEED, Need.BOOK, Need.LIQUIDITY})
 _CANCELLABLE = (TradingMode.POST_ONLY, TradingMode.LIMIT_ONLY, TradingMode.CANCEL_ONLY)
 
 
@@ -53,9 +55,9 @@ def of_exchange(exchange: Exchange, wanted: Wanted, now: Moment) -> Iterator[Gat
         yield _clock(exchange, wanted.clock_offset, now)
     if Need.MODE in needs:
         yield _mode(exchange, now)
-    if needs & {Need.FEED, Need.BOOK}:
+    if needs & _OF_SYMBOLS:
         yield from _unlisted(exchange, wanted, now)
-    for stream in exchange.streams if needs & {Need.FEED, Need.BOOK} else ():
+    for stream in exchange.streams if needs & _OF_SYMBOLS else ():
         for topic, watch in stream.watches.items():
             if not _watched(watch, wanted.symbols):
                 continue
@@ -63,6 +65,8 @@ def of_exchange(exchange: Exchange, wanted: Wanted, now: Moment) -> Iterator[Gat
                 yield _feed(exchange, stream, topic, watch, now)
             if Need.BOOK in needs and watch.book is not None:
                 yield _book(exchange, stream, watch, now)
+            if Need.LIQUIDITY in needs and watch.book is not None:
+                yield _liquidity(exchange, watch, watch.book, now)
 
 
 def elsewhere(name: str, now: Moment) -> GateFact:
@@ -77,7 +81,7 @@ def _watched(watch: WatchedSubscription, symbols: Collection[str]) -> bool:
 def _unlisted(exchange: Exchange, wanted: Wanted, now: Moment) -> Iterator[GateFact]:
     """Yield what is missing of markets that patterns stand for: a list, or one of them in it."""
     markets = exchange.markets
-    need = Need.FEED if Need.FEED in wanted.needs else Need.BOOK
+    need = next(each for each in Need if each in wanted.needs & _OF_SYMBOLS)
     if not markets.known:
         where = f"{exchange.name} markets"
         yield _lacking(need, where, "not listed yet", now, good=None)
@@ -191,6 +195,23 @@ def _book(
         return _lacking(Need.BOOK, where, "its best bid is not below its best ask", now)
     until = now.after(feed.last, watch.stale_after)
     return GateFact(need=Need.BOOK, where=where, good=True, until=until, since=_joined(stream, now))
+
+
+def _liquidity(
+    exchange: Exchange, watch: WatchedSubscription, book: LocalBook, now: Moment
+) -> GateFact:
+    where = f"{exchange.name} {watch.feed.subscription.instrument} depth"
+    measured = book.liquidity
+    if measured is None:
+        return _lacking(Need.LIQUIDITY, where, "not measured", now, good=None)
+    if measured.lacking is None:
+        why = "its order book is not in step, or what is usual is not known yet"
+        return _lacking(Need.LIQUIDITY, where, why, now, good=None)
+    if measured.lacking:
+        return _lacking(Need.LIQUIDITY, where, "; ".join(measured.lacking), now)
+    heard = now.after(watch.feed.last, watch.stale_after)
+    until = min(measured.looked + measured.stands, heard)
+    return GateFact(need=Need.LIQUIDITY, where=where, good=True, until=until)
 
 
 def _lacking(

@@ -43,6 +43,7 @@ class FaultKind(StrEnum):
     FROZEN_PRICE = "frozen_price"
     PRICE_OFFSET = "price_offset"
     WIDE_SPREAD = "wide_spread"
+    DEPTH_GONE = "depth_gone"
     QUIET = "quiet"
     DELISTED = "delisted"
     CLOCK_SKEW = "clock_skew"
@@ -281,6 +282,11 @@ RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
             params={
                 "factor": Param(default=50.0, least=1.0, most=1000.0, meaning="how many times")
             },
+        ),
+        FaultKind.DEPTH_GONE: FaultRule(
+            meaning="books hold a share of what they usually do, at the same prices",
+            filters=_PRICE,
+            params={"share": Param(default=0.02, most=1.0, meaning="of the usual sizes")},
         ),
         FaultKind.QUIET: FaultRule(
             meaning="few trade there, as at night: no fault, and no number is missing",

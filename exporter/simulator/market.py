@@ -92,6 +92,7 @@ class Bend:
     offset: float = 0.0  # ratio added to the price
     spread: float = 1.0  # factor of the spread
     trades: float = 1.0  # share of the usual trades that are made
+    depth: float = 1.0  # share of the usual sizes that the book holds
     crossed: bool = False
     frozen: bool = False
 
@@ -110,9 +111,19 @@ class Ladder:
         self.lots: dict[int, int] = {}
 
     def move(
-        self, best: int, depth: int, gap: int, random: Random, size: Callable[[], int]
+        self,
+        best: int,
+        depth: int,
+        gap: int,
+        random: Random,
+        size: Callable[[], int],
+        *,
+        anew: bool = False,
     ) -> Levels:
-        """Move the best price to ``best`` ticks, disturb some levels, give all changed levels."""
+        """Move the best price to ``best`` ticks, disturb some levels, give all changed levels.
+
+        ``anew``: every level gets another size.
+        """
         changed: dict[int, int] = {}
         key, keys, lots = best * self._sign, self.keys, self.lots
         for gone in keys[: bisect_left(keys, key)]:
@@ -125,7 +136,7 @@ class Ladder:
         while len(keys) < depth:
             keys.append(keys[-1] + 1 + int(random.random() * 2 * gap))
             touched.append(keys[-1])
-        for one in touched:
+        for one in keys if anew else touched:
             lots[one] = changed[one] = size()
         for far in keys[depth:]:
             changed[far] = 0
@@ -202,6 +213,7 @@ class Pair:
         self.trade = self._random.randrange(10**7, 10**8)
         self._version = self._random.randrange(10**7, 10**8)
         self.bids, self.asks = Ladder(-1), Ladder(1)
+        self._share = 1.0  # of the usual sizes
         self.candles: dict[int, Candle] = {}
         self.closed: deque[Candle] = deque(maxlen=500)  # one-minute klines
         self._move(STRAIGHT)
@@ -269,14 +281,16 @@ class Pair:
         ask = max(bid + 1, floor(middle + half) + 1)
         if bend.crossed:
             bid, ask = ask, bid
-        random, sizes = self._random, self.sizes
+        random, sizes, share = self._random, self.sizes, bend.depth
+        anew, self._share = share != self._share, share
 
         def size() -> int:
-            return sizes[random.getrandbits(10)]
+            lots = sizes[random.getrandbits(10)]
+            return lots if share == 1.0 else max(1, int(lots * share))
 
         return (
-            self.bids.move(bid, self._depth, self._gap, random, size),
-            self.asks.move(ask, self._depth, self._gap, random, size),
+            self.bids.move(bid, self._depth, self._gap, random, size, anew=anew),
+            self.asks.move(ask, self._depth, self._gap, random, size, anew=anew),
         )
 
     def _candles(self, millis: int, prints: list[Print]) -> Iterator[tuple[int, Candle]]:

@@ -314,7 +314,7 @@ class VenueServer:
         return None
 
     def _bend(self, pair: Pair) -> Bend:
-        offset, spread, trades = 0.0, 1.0, 1.0
+        offset, spread, trades, depth = 0.0, 1.0, 1.0, 1.0
         kinds = set()
         for active in self.faults:
             fault = active.fault
@@ -327,10 +327,13 @@ class VenueServer:
                 spread *= fault.number("factor")
             elif fault.kind is FaultKind.QUIET:
                 trades *= fault.number("share")
+            elif fault.kind is FaultKind.DEPTH_GONE:
+                depth *= fault.number("share")
         return Bend(
             offset=offset,
             spread=spread,
             trades=trades,
+            depth=depth,
             crossed=FaultKind.CROSSED_BOOK in kinds,
             frozen=FaultKind.FROZEN_PRICE in kinds,
         )

@@ -10,14 +10,14 @@ from exporter import config as settings
 from exporter.books import synchronisation as source
 from exporter.books.book import BookSync
 from exporter.books.levels import divergence
-from exporter.books.meter import BookMeter
+from exporter.books.meter import BookMeter, LiquidityMeter
 from exporter.books.synchronisation import BookSynchronizer, Snapshots
 from exporter.contracts import BookRules, Clock, RestLimit, Venue
 from exporter.decoding import ParseError
 from exporter.flow import backoff
 from exporter.flow.rate_limit import RateBudget, RateLimitRules
 from exporter.metrics.registry import Registry
-from exporter.model import Data, Depth, Resync
+from exporter.model import Data, Depth, Resync, Subscription
 from exporter.probes.context import ExchangeContext, Task
 from exporter.probes.exchange_probes import ExchangeProbes
 from exporter.streams.feed import Feed
@@ -26,6 +26,7 @@ _AT_ONCE = 4  # snapshots of one exchange
 _AUDITED = 20  # levels a side
 _CATCH_UP = 5.0  # seconds in which the stream reaches a snapshot that was ahead of it
 _LOOK_EVERY = 0.1  # seconds
+_STANDS, _TICKS = 3.0, 3.0  # seconds, or ticks if that is longer, for which a look at depth counts
 
 
 class LocalBook:
@@ -48,6 +49,7 @@ class LocalBook:
         self.sync = BookSync(rules, venue.sequences)
         self.meter = meter(self.sync)
         self.keeper: BookSynchronizer | None = None  # set once it is made, for it takes this book
+        self.liquidity: LiquidityMeter | None = None  # where it is configured
         self._rules, self._venue, self._clock = rules, venue, clock
         self._priced = priced
         self._shadow: BookSync | None = None
@@ -109,6 +111,11 @@ class LocalBook:
         if self._priced:
             self.feed.show(*((None, None) if bad else (sync.book.bid, sync.book.ask)), wall)
 
+    def measure(self) -> None:
+        """Look once a tick how much the book holds, where that is wanted."""
+        if self.liquidity is not None:
+            self.liquidity.update(self.feed.count, self._clock.monotonic())
+
     async def audit(self, snapshots: Snapshots) -> float | None:
         """Build the book a second time from REST; return the share of top levels that differ.
 
@@ -144,6 +151,7 @@ class ExchangeBooks:
     ) -> None:
         self._name, self._venue, self._around = configured.name, venue, around
         self.books: list[LocalBook] = []
+        self._liquidity, self._tick = configured.liquidity, around.config.anomaly.tick
         limits = around.config.streams
         self._backoff = backoff.BackoffRules(base=limits.backoff_base, cap=limits.backoff_cap)
         self.snapshots: Snapshots | None = None
@@ -197,6 +205,7 @@ class ExchangeBooks:
             priced=priced,
             clock=self._around.clock,
         )
+        book.liquidity = self._measured(registry, what, book.sync)
         book.keeper = BookSynchronizer(
             what,
             book.sync,
@@ -210,6 +219,28 @@ class ExchangeBooks:
         )
         self.books.append(book)
         return book
+
+    def _measured(
+        self, registry: Registry, what: Subscription, sync: BookSync
+    ) -> LiquidityMeter | None:
+        rules, wanted = self._venue.book, self._liquidity
+        unit = None if rules is None else rules.units.get(what.product)
+        if unit is None or not wanted.covers(what.instrument):
+            return None
+        return LiquidityMeter(
+            registry,
+            what,
+            sync,
+            unit,
+            bps=wanted.bps,
+            sizes=wanted.sizes,
+            stands=max(_STANDS, _TICKS * self._tick),
+        )
+
+    @property
+    def measured(self) -> Iterator[LocalBook]:
+        """Those books whose depth is measured."""
+        return (book for book in self.books if book.liquidity is not None)
 
     def tasks(self) -> Iterator[Task]:
         """Yield everything that must run."""

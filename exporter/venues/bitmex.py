@@ -334,7 +334,7 @@ VENUE = Venue(
     subscribe=subscribe,
     unsubscribe=unsubscribe,
     parse=parse,
-    book=BookRules(levels=levels),
+    book=BookRules(levels=levels, units={}),
     cross_checks={
         Channel.TRADES: CrossCheck(path=_INSTRUMENT, read=read_last_trade),
         Channel.QUOTES: CrossCheck(path=_INSTRUMENT, read=read_best),

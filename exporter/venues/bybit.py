@@ -60,6 +60,7 @@ from exporter.model import (
     Quote,
     Reason,
     Side,
+    SizeUnit,
     Trade,
     WatchedMarkets,
 )
@@ -602,7 +603,14 @@ VENUE = Venue(
             attribute="span",
         ),
     ),
-    book=BookRules(levels=levels, depth=50),
+    book=BookRules(
+        levels=levels,
+        depth=50,
+        units={
+            **dict.fromkeys((Product.SPOT, Product.LINEAR, Product.OPTION), SizeUnit.BASE),
+            Product.INVERSE: SizeUnit.QUOTE,  # contracts of 1 USD
+        },
+    ),
     cross_checks={
         Channel.TRADES: CrossCheck(path=_TICKER, read=read_last_price),
         Channel.KLINES: CrossCheck(path=_TICKER, read=read_last_price),
@@ -635,6 +643,11 @@ VENUE = Venue(
     timestamps=dict.fromkeys(MARKET_DATA, "ts, when the frame was generated (ms)"),
     source="bybit-exchange/docs v5 at 072c197, read 2026-07-24",
     facts=(
+        VenueFact(
+            "an inverse contract is 1 USD, a linear one 1 coin",
+            "crypto-contract-value 1.7.25 on docs.rs, exchanges/bybit.rs",
+            "2026-11-30",
+        ),
         VenueFact(
             "channels, frames, limits, errors",
             "github.com/bybit-exchange/docs at 072c197",

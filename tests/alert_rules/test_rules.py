@@ -35,6 +35,7 @@ DASHBOARDS = {
     "exobs-exchange",
     "exobs-streams",
     "exobs-slo",
+    "exobs-trading",
     "exobs-anomalies",
     "exobs-exporter",
     "exobs-pipeline",

@@ -129,7 +129,8 @@ def test_the_contract_on_cardinality_holds() -> None:
     )
     config = load_text(f"exchanges:\n{rows}")
     loads = [estimate.load_of(each, VENUES["binance"], config) for each in config.exchanges]
-    total = sum(estimate.series_of(load, config) for load in loads)
+    pairs = zip(loads, config.exchanges, strict=True)
+    total = sum(estimate.series_of(load, each, config) for load, each in pairs)
     assert 3000 < total + estimate.series_shared(5, config) <= 6240
 
 

@@ -49,3 +49,31 @@ BOOK_AUDIT_DIVERGENCE = gauge(
     "symbol",
     fold="max",
 )
+BOOK_DEPTH = gauge(
+    "exchange_book_depth",
+    "Amount in the quote currency that the levels of the local book hold on one side within so "
+    "many basis points of the middle; absent while the book is not in step or is crossed.",
+    "exchange",
+    "symbol",
+    "side",
+    "bps",
+)
+BOOK_DEPTH_MEDIAN = gauge(
+    "exchange_book_depth_median",
+    "Median of that amount over as long as it is known, up to half a day; absent for the first "
+    "30 seconds.",
+    "exchange",
+    "symbol",
+    "side",
+    "bps",
+)
+BOOK_SLIPPAGE = gauge(
+    "exchange_book_slippage_ratio",
+    "How much worse than the middle the average price of a market order of that size, in the quote "
+    "currency, would be; side ask for buying. Absent where the book holds less, is not in step or "
+    "is crossed.",
+    "exchange",
+    "symbol",
+    "side",
+    "size",
+)

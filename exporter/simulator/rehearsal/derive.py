@@ -148,6 +148,7 @@ def exporter(
                 "rest_url": rest,
                 "stream_url": stream,
                 "status_page_url": f"{rest}/statuspage",
+                "liquidity": {"bps": [10]},
             }
             for name, (rest, stream) in places.items()
             if name in watched

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from exporter import config as settings
 from exporter.config.kinds import Reading, Schema
 from exporter.contracts import BookRules, Endpoint, RestLimit, SequenceRule, Venue, VenueFact
 from exporter.decoding import ParseError
-from exporter.model import Channel, Continuity
+from exporter.instrument import Product
+from exporter.model import Channel, Continuity, SizeUnit
 from exporter.venues.definition import frames, levels, requests, rest
 from exporter.venues.definition.rest_shape import RestEndpoint
 from exporter.venues.definition.shape import ChannelShape, StreamShape, VenueShape
@@ -156,7 +157,7 @@ def _stream(shape: VenueShape, stream: StreamShape) -> dict[str, Any]:
         "parse": frames.parser(shape),
         "decode": _decompressor(stream.compression),
         "sequences": tuple(_rules(channels)),
-        "book": _book(shape.name, channels),
+        "book": _book(shape.name, channels, shape.symbols.sizes),
         "cross_checks": {
             channel: check
             for channel, check in rest.cross_checks(shape.name, shape.rest).items()
@@ -222,7 +223,9 @@ def _labels(name: str, channel: ChannelShape) -> Iterator[str]:
             yield each.snapshot_label
 
 
-def _book(venue: str, channels: dict[Channel, ChannelShape]) -> BookRules | None:
+def _book(
+    venue: str, channels: dict[Channel, ChannelShape], units: Mapping[Product, SizeUnit]
+) -> BookRules | None:
     channel = channels.get(Channel.BOOK)
     if channel is None:
         return None
@@ -237,6 +240,7 @@ def _book(venue: str, channels: dict[Channel, ChannelShape]) -> BookRules | None
         ),
         weight=1 if first is None else first.weight,
         whole=all(each.snapshot for each in channel.frames),
+        units={Product.SPOT: SizeUnit.BASE, **units},
     )
 
 

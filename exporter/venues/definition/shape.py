@@ -26,7 +26,7 @@ from exporter.config.kinds import (
 from exporter.config.kinds import url as address
 from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
 from exporter.instrument import Product
-from exporter.model import MARKET_DATA, Continuity
+from exporter.model import MARKET_DATA, Continuity, SizeUnit
 from exporter.venues.definition import checks
 from exporter.venues.definition.field_shape import (
     ChecksumShape,
@@ -176,6 +176,11 @@ class SymbolsShape:
     perpetual: str | None = key(FORM, None, "BTC-USDT-PERP: {base}_{quote}-PERP.")
     inverse: str | None = key(FORM, None, "BTC-USD-PERP, where that is spelled otherwise.")
     plain: Product = key(member(Product), "spot", "What BTC-USDT is, where there is no spot.")
+    sizes: Mapping[Product, SizeUnit] = key(
+        TableKind(choice(*Product), member(SizeUnit), most=len(Product)),
+        {},
+        "What sizes of books count beside spot, where that is no contract: {linear: base}.",
+    )
     quotes: tuple[str, ...] = key(
         ListKind(CURRENCY, most=50), [], "What all is paid with, where that is little: [USDC]."
     )

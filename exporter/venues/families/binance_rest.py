@@ -24,7 +24,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
-from exporter.instrument import Instrument
+from exporter.instrument import Instrument, Product
 from exporter.model import (
     EVERYTHING,
     Answer,
@@ -34,6 +34,7 @@ from exporter.model import (
     Market,
     MarketState,
     Reason,
+    SizeUnit,
     WatchedMarkets,
 )
 from exporter.venues.families.binance import event_time
@@ -166,7 +167,13 @@ def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
 
 def book_rules(path: str, weight: int) -> BookRules:
     """Return the rules for a site whose REST book is at ``path`` and costs ``weight``."""
-    return BookRules(levels=levels, snapshot_path=path, read_snapshot=read_snapshot, weight=weight)
+    return BookRules(
+        levels=levels,
+        snapshot_path=path,
+        read_snapshot=read_snapshot,
+        weight=weight,
+        units=dict.fromkeys((Product.SPOT, Product.LINEAR), SizeUnit.BASE),
+    )
 
 
 class _LastPrice(Struct):

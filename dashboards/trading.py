@@ -1,0 +1,93 @@
+"""What a trader asks: may I send orders, how large, and does the venue still keep its contract?"""
+
+from __future__ import annotations
+
+from dashboards.page import Page, Row, Variable
+from dashboards.panels import GOOD, WARN, Query, falling, rising, series, stat
+from dashboards.thresholds import limit
+
+_THIN = limit("ExchangeLiquidityGone", place=1)
+_DEPTH = """exchange_book_depth{@exchange,symbol=~"$symbol"}
+    / (exchange_book_depth_median{@exchange,symbol=~"$symbol"} > 0)"""
+
+_ANYTHING = Row(
+    panels=[
+        stat(
+            "Gates closed",
+            """How many gates of the config are closed now. Whoever asks one of them does not trade:
+            the overview says which, and what keeps it closed.""",
+            "count(min by (gate) (exchange_gate_open{@process}) == 0) or vector(0)",
+            steps=rising(1),
+            none="no gates configured",
+            width=8,
+        ),
+        stat(
+            "Thinnest book",
+            """Depth near the middle over its own median, of the book that is furthest below it.
+            Coloured where liquidity is gone: send no market orders there.""",
+            f"min({_DEPTH})",
+            unit="percentunit",
+            steps=falling(warning=_THIN),
+            none="not measured: set liquidity",
+            width=8,
+        ),
+        stat(
+            "Dearest market order",
+            """The worst slippage of the configured sizes over all measured books, against the
+            middle. Coloured at the spread that is called wide: such orders are too large.""",
+            """max(exchange_book_slippage_ratio{@exchange,symbol=~"$symbol"})""",
+            unit="percentunit",
+            steps=rising(limit("ExchangeSpreadWide")),
+            decimals=3,
+            none="not measured: set liquidity",
+            width=8,
+        ),
+    ],
+)
+
+_LIQUIDITY = Row(
+    title="How much can be traded?",
+    panels=[
+        series(
+            "Depth against its median",
+            """What each side of a book holds near the middle, over its own median; the thinnest side
+            counts. Below the dashed line liquidity is gone: send no market orders there.""",
+            Query(f"min by (exchange, symbol) ({_DEPTH})", "{{exchange}} {{symbol}}"),
+            unit="percentunit",
+            limits=[(None, WARN), (_THIN, GOOD)],
+            log=True,
+            none="not measured: set liquidity",
+            width=12,
+        ),
+        series(
+            "Slippage of market orders",
+            """How much worse than the middle orders of the configured sizes would be filled, buying
+            (ask) or selling (bid). A line that ends: the book holds less than that.""",
+            Query(
+                """max by (exchange, symbol, side, size) (
+                exchange_book_slippage_ratio{@exchange,symbol=~"$symbol"})""",
+                "{{exchange}} {{symbol}} {{side}} {{size}}",
+            ),
+            unit="percentunit",
+            log=True,
+            none="not measured: set liquidity",
+            width=12,
+        ),
+    ],
+)
+
+PAGE = Page(
+    uid="exobs-trading",
+    title="Trading",
+    about="""May I send orders, and how large: gates, depth and slippage of the order books. What is
+    configured shows here; nothing of it is on by itself.""",
+    rows=[_ANYTHING, _LIQUIDITY],
+    own=[
+        Variable(
+            name="symbol",
+            label="Symbol",
+            query='label_values(exchange_book_synced{job=~"$job",instance=~"$instance",'
+            'exchange=~"$exchange"}, symbol)',
+        )
+    ],
+)
