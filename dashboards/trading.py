@@ -50,7 +50,7 @@ _LIQUIDITY = Row(
     panels=[
         series(
             "Depth against its median",
-            """What each side of a book holds near the middle, over its own median; the thinnest side
+            """What each side of a book holds near the middle, over its own median; the least
             counts. Below the dashed line liquidity is gone: send no market orders there.""",
             Query(f"min by (exchange, symbol) ({_DEPTH})", "{{exchange}} {{symbol}}"),
             unit="percentunit",
