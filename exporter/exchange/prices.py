@@ -9,6 +9,7 @@ from exporter import config as settings
 from exporter.exchange.consensus import Mid, Motion, compare, frozen
 from exporter.exchange.exchange import Exchange
 from exporter.exchange.price_meter import PriceMeter
+from exporter.flow.cooperative import MOST
 from exporter.instrument import canonical
 from exporter.metrics.registry import Registry
 from exporter.streams.feed import Feed
@@ -31,8 +32,16 @@ class Prices:
     def steps(self, exchanges: Iterable[Exchange], now: float) -> Iterator[None]:
         """Do the same in bites of a few milliseconds for a thousand prices."""
         wanted = self._configured
-        feeds = _newest(feed for exchange in exchanges for feed in exchange.priced)
-        markets = {pair: _like(feed) for pair, feed in feeds.items()}
+        feeds: dict[tuple[str, str], Feed] = {}
+        for number, exchange in enumerate(tuple(exchanges), start=1):
+            _take_newest(feeds, exchange.priced)
+            if number % MOST == 0:
+                yield
+        markets: dict[tuple[str, str], str] = {}
+        for number, (pair, feed) in enumerate(feeds.items(), start=1):
+            markets[pair] = _like(feed)
+            if number % (8 * MOST) == 0:
+                yield
         yield
         mids = [
             Mid(*pair, feed.mid, feed.last, markets[pair])
@@ -81,11 +90,9 @@ def _like(feed: Feed) -> str:
     return canonical(what.instrument, what.product)
 
 
-def _newest(feeds: Iterable[Feed]) -> dict[tuple[str, str], Feed]:
-    """Return one feed for each exchange and symbol: of several the one that was heard last."""
-    found: dict[tuple[str, str], Feed] = {}
+def _take_newest(found: dict[tuple[str, str], Feed], feeds: Iterable[Feed]) -> None:
+    """Take one feed for each exchange and symbol: of several the one that was heard last."""
     for feed in feeds:
         pair = (feed.subscription.exchange, feed.subscription.instrument)
         if pair not in found or feed.last > found[pair].last:
             found[pair] = feed
-    return found
