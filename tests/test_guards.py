@@ -41,6 +41,7 @@ FAMILIES_FOR_QUERIES_ALONE = {
     "exchange_book_audit_divergence_ratio": "opt-in, and empty for who has not switched it on",
     "exchange_book_missed_updates_total": "the size of a hole; the number of holes is on a panel",
     "exchange_circuit_breaker_transitions_total": "a flapping breaker; its state is on a panel",
+    "exchange_gate_info": "which exchanges a gate is about: `report` reads it",
     "exchange_incident_lead_seconds": "one value an incident: on the status page and in `report`",
     "exchange_exporter_config_last_reload_success_timestamp_seconds": "since when a config counts; "
     "whether the last reload succeeded is on a panel and in a rule",

@@ -76,6 +76,7 @@ _OPT_IN = (
     known.STREAM_CROSS_CHECKS.name,
     known.TRADING_MODE.name,  # of the few venues that say
     known.MAINTENANCE_START.name,  # absent while none is announced
+    known.GATE_INFO.name,  # one for each exchange of a gate
     known.INCIDENT_LEAD.name,  # absent until there was an incident that both saw
     known.MARKETS.name,  # of exchanges with patterns
     known.MARKETS_READ_TIME.name,

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from exporter.cli._watch_state import StateError, snapshot_of
+from exporter.cli._api import ApiError
+from exporter.cli._watch_state import snapshot_of
 from exporter.cli._watch_view import View, frame, press
 
 
 def show(read: Callable[[], Any], every: float) -> None:
-    """Show until q or Ctrl-C; ``read`` gives the state or raises StateError, ``every`` seconds."""
+    """Show until q or Ctrl-C; ``read`` gives the state or raises ApiError, ``every`` seconds."""
     os.environ.setdefault("ESCDELAY", "25")  # milliseconds; a second would pass after Escape
     with suppress(KeyboardInterrupt):
         curses.wrapper(_loop, read, every)
@@ -35,7 +36,7 @@ class _Reader(threading.Thread):
         while not self.stop.is_set():
             try:
                 self.state, self.trouble = self._ask(), ""
-            except StateError as error:
+            except ApiError as error:
                 self.trouble = f"no newer state: {error}"
             self.stop.wait(self._every)
 

@@ -10,10 +10,6 @@ import msgspec
 from exporter.web.state import AnomalyView, ExchangeView, Snapshot, Trouble, VerdictView
 
 
-class StateError(Exception):
-    """The state cannot be had; the text is one line for the user."""
-
-
 def snapshot_of(state: Mapping[str, Any]) -> Snapshot:
     """Return the snapshot that ``/api/v1/state`` was made from. Raises ValidationError."""
     found = state["anomalies"]

@@ -92,7 +92,7 @@ class TradingGates:
                 clock_offset=config.clock_offset,
             ),
             shown=shown,
-            meter=GateMeter(shown, config.name, config.needs),
+            meter=GateMeter(shown, config.name, config.needs, config.exchanges),
             decision=begin(self._clock.monotonic()),
         )
 

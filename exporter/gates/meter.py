@@ -13,11 +13,15 @@ from exporter.model import Need
 class GateMeter:
     """The series of one gate: whether it is open, how long it was closed and for what."""
 
-    def __init__(self, registry: Registry, gate: str, needs: Sequence[Need]) -> None:
+    def __init__(
+        self, registry: Registry, gate: str, needs: Sequence[Need], exchanges: Sequence[str]
+    ) -> None:
         self._open = registry.gauge(f.GATE_OPEN, gate)
         self._open.set(0)
         self._changes = registry.counter(f.GATE_CHANGES, gate)
         self._closed = {need: registry.counter(f.GATE_CLOSED, gate, need) for need in needs}
+        for exchange in exchanges:
+            registry.gauge(f.GATE_INFO, gate, exchange).set(1)
         self._waiting = registry.counter(f.GATE_CLOSED, gate, f.GATE_WAITING)
 
     def decided(self, before: Decision, after: Decision) -> None:

@@ -23,3 +23,9 @@ GATE_CHANGES = counter(
     "How often a gate opened or closed.",
     "gate",
 )
+GATE_INFO = gauge(
+    "exchange_gate_info",
+    "Which exchanges a gate is about; always 1.",
+    "gate",
+    "exchange",
+)
