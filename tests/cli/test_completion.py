@@ -36,7 +36,7 @@ def test_bash_completes_commands_flags_and_values(described: list[completion.Com
     """A command, a flag with and without a value, what a flag may be, words of sub-commands."""
     me = completion.bash(described)
     assert completed(me, "") == {*cli.names(), "--help", "--version"}
-    assert completed(me, "re") == {"rehearse", "relay", "replay"}
+    assert completed(me, "re") == {"rehearse", "relay", "replay", "report"}
     assert {"--online", "--format="} <= completed(me, "check", "--")
     assert completed(me, "run", "--log.level", "=", "de") == {"debug"}
     assert completed(me, "run", "--log.level", "=") == {"debug", "info", "warning", "error"}
