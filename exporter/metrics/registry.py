@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import TypeVar
@@ -245,10 +245,12 @@ class Registry:
         """How many series are published, over all scopes."""
         return self._store.series
 
-    def run_refreshers(self) -> None:
-        """Call what `refresh` was given; for the scrape alone."""
+    def run_refreshers(self) -> Iterator[None]:
+        """Call what `refresh` was given, one after another; for the scrape alone."""
         for callback in list(self._store.refreshers):
-            callback()
+            if callback in self._store.refreshers:  # not taken away meanwhile
+                callback()
+                yield
 
     def tables(self) -> list[FamilyTable]:
         """Return all families in the order of their first child; for the scrape alone."""

@@ -27,7 +27,7 @@ def test_a_book_begins_unsynced_with_every_reason() -> None:
     """The first increase of any reason is seen as one, because its series was there before."""
     registry = Registry()
     BookMeter(registry, WHAT, a_book(), checksums=True, audited=True)
-    registry.run_refreshers()
+    list(registry.run_refreshers())
     assert value(registry, f"exchange_book_synced{{{NAMES}}}") == 0
     assert value(registry, f"exchange_book_checksum_failures_total{{{NAMES}}}") == 0
     for reason in Resync:
@@ -43,7 +43,7 @@ def test_losses_are_counted_once_by_reason() -> None:
     meter = BookMeter(registry, WHAT, book, checksums=True, audited=True)
     for checksum, gap in ((1, 0), (1, 2), (1, 2)):
         book.resyncs[Resync.CHECKSUM], book.resyncs[Resync.GAP] = checksum, gap
-        registry.run_refreshers()
+        list(registry.run_refreshers())
     meter.crossed(1.5)
     meter.audited(0.25)
     name = "exchange_book_resyncs_total"
@@ -61,5 +61,5 @@ def test_what_does_not_apply_has_no_series(family: str) -> None:
     registry = Registry()
     meter = BookMeter(registry, WHAT, a_book(), checksums=False, audited=False)
     meter.audited(0.5)
-    registry.run_refreshers()
+    list(registry.run_refreshers())
     assert not [line for line in page(registry) if f"exchange_book_{family}" in line]

@@ -8,6 +8,7 @@ import math
 import shutil
 import subprocess
 from collections.abc import Iterable
+from functools import partial
 
 import prometheus_client
 import pytest
@@ -257,3 +258,36 @@ def test_large_page_leaves_the_loop_to_others() -> None:
     assert b"".join(asyncio.run(main())).count(b"\n") > 36_000
     assert looks > 30
     assert looks / 5 < turns < looks / 3
+
+
+def test_others_get_their_turn_while_figures_are_brought_up_to_date() -> None:
+    """Thousands of subscriptions bring theirs up to date before a page; who has gone does not."""
+    registry, now, turns = Registry(), [0.0], list[int]()
+    scope = registry.scope()
+
+    def refreshed() -> None:
+        now[0] += 0.001
+        called.append(1)
+
+    called: list[int] = []
+    callbacks = [partial(refreshed) for _ in range(200)]
+    for callback in callbacks[:100]:
+        registry.refresh(callback)
+    for callback in callbacks[100:]:
+        scope.refresh(callback)
+
+    async def other() -> None:
+        while True:
+            await asyncio.sleep(0)
+            turns.append(len(called))
+            scope.close()
+
+    async def main() -> None:
+        task = asyncio.get_running_loop().create_task(other())
+        await asyncio.sleep(0)
+        await Exposition(registry, process=False, now=lambda: now[0]).render(openmetrics=False)
+        task.cancel()
+
+    asyncio.run(main())
+    assert len(called) == 100
+    assert any(0 < each < 100 for each in turns)

@@ -250,7 +250,7 @@ def test_a_day_of_faults_is_told_and_nothing_else() -> None:
     """Disconnects, clock steps, mutes and gaps are each seen in time; quiet is not called stale."""
     day, registry, seen = Day(seed=11), Registry(), Seen()
     exchange = run_virtual(live_through(day, registry, seen))
-    registry.run_refreshers()
+    list(registry.run_refreshers())
     feeds = {feed.subscription.topic: feed for feed in exchange.feeds}
 
     def lost(reason: Lost) -> float:

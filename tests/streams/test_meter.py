@@ -44,7 +44,7 @@ def test_a_connection_s_life() -> None:
         start = "exchange_stream_connection_start_timestamp_seconds"
 
         def read() -> None:
-            registry.run_refreshers()
+            list(registry.run_refreshers())
             for table in registry.tables():
                 for child in table.children.values():
                     lines.update(dict(line.rsplit(" ", 1) for line in child.text().splitlines()))
