@@ -76,6 +76,43 @@ async def wait_right(program: Running, name: str, instrument: str, symbol: str, 
             assert urlsplit(state.address).path.endswith(path)
 
 
+DATED = ("BTC-USD-261225", "BTC-USD-261225-60000-C")
+ENDING = (
+    ("binance_coinm", "BTC-USD-261225", "BTCUSD_261225", "/stream"),
+    ("okx", "BTC-USD-261225", "BTC-USD-261225", "/ws/v5/public"),
+    ("okx", "BTC-USD-261225-60000-C", "BTC-USD-261225-60000-C", "/ws/v5/public"),
+)
+
+
+def test_dated_futures_and_options_are_found_followed_and_asked_about() -> None:
+    """From the lists to the book: COIN-M's dated future, and the same at OKX with an option."""
+
+    async def test() -> None:
+        async with running(
+            ("binance_coinm", "okx"),
+            exchange=KEYS,
+            listed=("BTC-USDT", *DATED),
+            symbols='BTC-USD-261225, "BTC-USD-261225-*"',
+            book_rate=10.0,
+        ) as program:
+            for name, count in {"binance_coinm": 0, "okx": 1}.items():
+                markets = program.exchange(name).markets
+                await wait_until(lambda: markets.known and len(markets.followed.symbols) == count)  # noqa: B023 - awaited here
+            async with asyncio.TaskGroup() as tasks:
+                for row in ENDING:
+                    tasks.create_task(wait_right(program, *row))
+            watched = {
+                (name, feed.subscription.instrument)
+                for name in ("binance_coinm", "okx")
+                for feed in program.exchange(name).feeds
+            }
+            assert watched == {(name, instrument) for name, instrument, _, _ in ENDING}
+            for row in ENDING:
+                await checked_by_its_own(program, *row[:3])
+
+    asyncio.run(asyncio.wait_for(test(), 90.0))
+
+
 def test_books_trades_lists_and_checks_follow_the_class_of_each_market() -> None:
     """Found by patterns; what a cross-check asks about a perpetual is no spot market's price."""
 

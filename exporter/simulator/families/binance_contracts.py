@@ -7,6 +7,7 @@ Source: developers.binance.com (USD-M futures: market streams, change notice of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from exporter.simulator.families import binance as family
 from exporter.simulator.families import binance_rest
@@ -38,11 +39,21 @@ def _depth(desk: VenueServer, query: Query, pair: Pair) -> bytes | SimulatedRepl
     )
 
 
-def perpetual(pair: Pair) -> Mapping[str, object]:
+def dated(instruments: Sequence[str]) -> Sequence[str]:
+    """Return those that end on a day: BTC-USD-261225."""
+    return [each for each in instruments if each.split("-")[2:][-1].isdecimal()]
+
+
+def contract(pair: Pair) -> Mapping[str, object]:
     """Return what the rows of both kinds of futures have in common."""
     one = pair.listing
+    day = one.symbol.rpartition("_")[2]
+    kind, end = "PERPETUAL", 4133404800000
+    if day.isdecimal():
+        moment = datetime.strptime(day, "%y%m%d").replace(hour=8, tzinfo=UTC)
+        kind, end = "NEXT_QUARTER", int(moment.timestamp() * 1000)
     return {
-        "symbol": one.symbol, "contractType": "PERPETUAL", "deliveryDate": 4133404800000,
+        "symbol": one.symbol, "contractType": kind, "deliveryDate": end,
         "onboardDate": 1569398400000, "baseAsset": one.base, "quoteAsset": one.quote,
         "pricePrecision": one.price_decimals, "quantityPrecision": one.size_decimals,
         "underlyingType": "COIN", "underlyingSubType": [], "orderTypes": ["LIMIT", "MARKET"],
@@ -81,6 +92,7 @@ def spec(
         name=name,
         symbol=symbol,
         lists=lists,
+        contracts=dated,
         routes={
             f"{prefix}/ping": Route(answer=lambda desk, query: b"{}"),
             f"{prefix}/time": Route(

@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from exporter.simulator.families import binance as family
-from exporter.simulator.families.binance_contracts import perpetual, spec
+from exporter.simulator.families.binance_contracts import contract, spec
 from exporter.simulator.market import Pair
 from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import SimulatedFeed
 
 
 def _symbol(instrument: str) -> str:
-    base, _, quote = instrument.partition("-")
-    return f"{base}{quote}_PERP"
+    base, quote, *expiry = instrument.split("-")
+    return f"{base}{quote}_{expiry[0] if expiry else 'PERP'}"
 
 
 def _row(pair: Pair) -> Mapping[str, object]:
     one = pair.listing
-    return {**perpetual(pair), "pair": one.base + one.quote, "contractStatus": "TRADING",
+    return {**contract(pair), "pair": one.base + one.quote, "contractStatus": "TRADING",
             "contractSize": 100, "marginAsset": one.base}  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from exporter.simulator.families import binance as family
-from exporter.simulator.families.binance_contracts import perpetual, spec
+from exporter.simulator.families.binance_contracts import contract, spec
 from exporter.simulator.market import Pair
 from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import SimulatedFeed
@@ -13,7 +13,12 @@ from exporter.simulator.spec import SimulatedFeed
 
 def _row(pair: Pair) -> Mapping[str, object]:
     one = pair.listing
-    return {**perpetual(pair), "pair": one.symbol, "status": "TRADING", "marginAsset": one.quote}
+    return {
+        **contract(pair),
+        "pair": one.base + one.quote,
+        "status": "TRADING",
+        "marginAsset": one.quote,
+    }
 
 
 def _make(session: SimulatedSession, name: str) -> SimulatedFeed | None:
@@ -34,7 +39,7 @@ def _sockets(path: str) -> bool:
 WIRE = spec(
     "binance_futures",
     "/fapi/v1",
-    symbol=lambda instrument: instrument.replace("-", ""),
+    symbol=lambda instrument: "_".join(instrument.replace("-", "", 1).split("-")),
     lists=lambda instruments: instruments,
     row=_row,
     make=_make,

@@ -1,4 +1,6 @@
-"""OKX v5, spot and perpetuals (SWAP), as its server.
+"""OKX v5, spot, perpetuals (SWAP), dated futures and options, as its server.
+
+An option costs what its underlying does: nothing here judges prices.
 
 Source: OKX v5 API documentation and its announcement of 2026-05-21 (checksums are always 0 since
 2026-06-23); frames checked against traffic recorded in May 2022 and acks captured in August 2026.
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 from binascii import crc32
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import zip_longest
 
 from exporter.simulator.kinds import FaultKind
@@ -73,7 +76,14 @@ def _status(desk: VenueServer, query: Query) -> bytes:
 
 
 def _kind(pair: Pair) -> str:
-    return "SWAP" if pair.listing.symbol.endswith("-SWAP") else "SPOT"
+    match pair.listing.symbol.split("-")[2:]:
+        case []:
+            return "SPOT"
+        case ["SWAP"]:
+            return "SWAP"
+        case [_]:
+            return "FUTURES"
+    return "OPTION"
 
 
 def _ticker(pair: Pair, millis: int) -> Mapping[str, str]:
@@ -87,7 +97,7 @@ def _ticker(pair: Pair, millis: int) -> Mapping[str, str]:
         "open24h": one.price(pair.day_open), "high24h": one.price(pair.day_high),
         "low24h": one.price(pair.day_low), "sodUtc0": one.price(pair.day_open),
         "sodUtc8": one.price(pair.day_open),
-        "volCcy24h": volume if _kind(pair) == "SWAP" else f"{float(volume) * float(last):.8f}",
+        "volCcy24h": f"{float(volume) * float(last):.8f}" if _kind(pair) == "SPOT" else volume,
         "vol24h": volume, "ts": str(millis),
     }  # fmt: skip
 
@@ -96,14 +106,18 @@ def _instruments(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
     kind = query.get("instType", "")
     if kind not in ("SPOT", "SWAP", "FUTURES", "OPTION", "MARGIN"):
         return _fault("50014", "Parameter instType can not be empty", 400)
+    family = query.get("uly") or query.get("instFamily")
+    if kind == "OPTION" and not family:
+        return _fault("50015", "Either parameter uly or instFamily is required", 400)
     rows = [
         {"instId": p.listing.symbol, "instType": kind, "tickSz": p.listing.price(1),
          "lotSz": p.listing.size(1),
          "minSz": p.listing.size(1), "state": "live", "listTime": "1548133413000",
          "alias": "", "expTime": "", "lever": "10", "optType": "", "stk": "",
-         **(_contract(p.listing) if kind == "SWAP" else _spot(p.listing))}
+         **(_spot(p.listing) if kind == "SPOT" else _contract(p.listing))}
         for p in desk.pairs()
         if kind == _kind(p) and query.get("instId", p.listing.symbol) == p.listing.symbol
+        and family in (None, f"{p.listing.base}-{p.listing.quote}")
     ]  # fmt: skip
     return _envelope(rows)
 
@@ -116,10 +130,16 @@ def _spot(one: Listing) -> Mapping[str, str]:
 def _contract(one: Listing) -> Mapping[str, str]:
     """Return what a contract has: no base and quote, but what it is on and settles in."""
     family, inverse = f"{one.base}-{one.quote}", one.quote == "USD"
+    day, strike, right = (*one.symbol.split("-")[2:], "", "")[:3]
+    end = ""
+    if day.isdecimal():
+        moment = datetime.strptime(day, "%y%m%d").replace(hour=8, tzinfo=UTC)
+        end = str(int(moment.timestamp() * 1000))
     return {"baseCcy": "", "quoteCcy": "", "ctMult": "1", "ctVal": one.size(1),
-            "ctType": "inverse" if inverse else "linear",
+            "ctType": "" if right else "inverse" if inverse else "linear",
             "ctValCcy": one.quote if inverse else one.base,
             "settleCcy": one.base if inverse else one.quote, "uly": family,
+            "expTime": end, "stk": strike, "optType": right,
             "instFamily": family}  # fmt: skip
 
 
@@ -359,7 +379,7 @@ _EACH = Quota(limit=20, window=2.0)
 WIRE = VenueSpec(
     name="okx",
     symbol=lambda instrument: instrument.replace("-PERP", "-SWAP"),
-    contracts=lambda asked: [each for each in asked if each.endswith("-PERP")],
+    contracts=lambda asked: asked,
     routes={
         "/api/v5/public/time": Route(
             answer=lambda desk, query: _envelope([{"ts": str(desk.millis())}]), quota=_EACH
