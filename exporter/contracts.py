@@ -194,6 +194,8 @@ class Venue:
     connection_limit: RestLimit | None = None  # attempts to connect, of one client address
     routes: Mapping[Channel, str] = field(default_factory=dict)  # path appended to the base URL
     topics: Mapping[Channel, str]  # templates with {symbol} and {lower}
+    # Of classes of markets that have other streams than most: what stands in place of `topics`.
+    product_topics: Mapping[Product, Mapping[Channel, str]] = field(default_factory=dict)
     # topics, request id → frame, "" where nothing needs to be said
     subscribe: Callable[[Sequence[str], int], str]
     unsubscribe: Callable[[Sequence[str], int], str]
@@ -259,9 +261,13 @@ class Venue:
         """Return a REST path about one market."""
         return rest_path(path, symbol, self.categories.get(product, ""))
 
-    def topic(self, channel: Channel, symbol: str) -> str:
+    def topics_of(self, product: Product | None) -> Mapping[Channel, str]:
+        """Return what the streams of one class of markets offer; None: of most."""
+        return self.topics if product is None else self.product_topics.get(product, self.topics)
+
+    def topic(self, channel: Channel, symbol: str, product: Product | None = None) -> str:
         """Format the subscription of one channel of one symbol, as events will carry it."""
-        return self.topics[channel].format(symbol=symbol, lower=symbol.lower())
+        return self.topics_of(product)[channel].format(symbol=symbol, lower=symbol.lower())
 
 
 def rest_path(path: str, symbol: str, category: str = "") -> str:

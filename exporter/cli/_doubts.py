@@ -158,7 +158,7 @@ class _Looks:
         name = known.instrument.replace(found.base, _UNLISTED, 1)
         symbol = self._venue.symbol(name)
         one = replace(known, instrument=name, symbol=symbol,
-                      topic=self._venue.topic(known.channel, symbol))  # fmt: skip
+                      topic=self._venue.topic(known.channel, symbol, known.product))  # fmt: skip
         venue = spoken(self._venue, self._exchange.streams[0])
         url = await address(self._exchange, venue, one, self._means)
         wait = min(_WAIT, self._means.wait)

@@ -288,13 +288,15 @@ def subscriptions(
             channel=channel,
             instrument=instrument,
             symbol=name,
-            topic=venue.topic(channel, name),
-            product=product_of(instrument, plain(exchange, venue)),
+            topic=venue.topic(channel, name, product),
+            product=product,
         )
         for channel in stream.channels
         if channel in venue.topics
         for instrument in instruments
         if not isinstance(instrument, MarketSelection)
+        for product in (product_of(instrument, plain(exchange, venue)),)
+        if channel in venue.topics_of(product)
         for name in (spelled.get(instrument) or venue.symbol(instrument),)
     )
 

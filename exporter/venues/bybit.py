@@ -123,6 +123,22 @@ class _BybitCandle(Struct, gc=False):
     confirm: bool | None = None
 
 
+class _BybitOption(Struct, gc=False):
+    """The ticker of an option: whole each time, with other names than those of contracts."""
+
+    symbol: str
+    bidPrice: Size  # noqa: N815 - the wire's spelling
+    askPrice: Size  # noqa: N815
+    bidSize: Size = 0.0  # noqa: N815
+    askSize: Size = 0.0  # noqa: N815
+
+
+class _BybitOptions(Struct, gc=False):
+    topic: str
+    ts: Millis
+    data: _BybitOption
+
+
 class _Klines(Struct, gc=False):
     topic: str
     ts: Millis
@@ -153,6 +169,7 @@ class _Topic(Struct, gc=False):
 _trades = msgspec.json.Decoder(_BybitTrades, strict=False).decode
 _tops = msgspec.json.Decoder(_BybitTops, strict=False).decode
 _book = msgspec.json.Decoder(_BybitBook, strict=False).decode
+_options = msgspec.json.Decoder(_BybitOptions, strict=False).decode
 _klines = msgspec.json.Decoder(_Klines, strict=False).decode
 _reply = msgspec.json.Decoder(_BybitReply).decode
 _topic = msgspec.json.Decoder(_Topic).decode
@@ -179,6 +196,8 @@ def parse(frame: bytes) -> tuple[Event, ...]:
             return _read_trades(frame)
         if topic.startswith("kline."):
             return _read_klines(frame)
+        if topic.startswith("tickers.") and b'"bidPrice"' in frame:
+            return (_read_option(frame),)
         # What is left nothing here asks for, but anybody's recording may hold.
         if topic.startswith("system.status"):
             return (Control("system.status"),)
@@ -233,6 +252,15 @@ def _read_quote(frame: bytes) -> Event:
     )
 
 
+def _read_option(frame: bytes) -> Quote | Message:
+    message = _options(frame)
+    topic, row, time = message.topic, message.data, message.ts / 1e3
+    if not (row.bidPrice and row.askPrice and row.bidSize and row.askSize):
+        return Message("tickers", topic, row.symbol, time)
+    sizes = row.bidSize, row.askSize
+    return Quote("tickers", topic, row.symbol, time, row.bidPrice, row.askPrice, *sizes)
+
+
 def _read_depth(frame: bytes) -> Depth:
     message = _book(frame)
     row = message.data
@@ -276,7 +304,10 @@ def _read_reply(frame: bytes) -> tuple[Ack | Control, ...]:
             tuple(each or ()) for each in (reply.data.successTopics, reply.data.failTopics)
         )
         text = text or "among failTopics, without a reason"
-        agreed = (Ack("subscribe", True, request, good),) if good or not bad else ()
+        # Books are asked for with their depth, of options another than of all else.
+        depths = {int(each.split(".")[1]) for each in good if each.startswith("orderbook.")}
+        depth = depths.pop() if len(depths) == 1 else None
+        agreed = (Ack("subscribe", True, request, good, depth=depth),) if good or not bad else ()
         return (*agreed, *((Ack("error", False, request, bad, text),) if bad else ()))
     if success:
         if not op:
@@ -585,6 +616,15 @@ VENUE = Venue(
         Channel.QUOTES: "orderbook.1.{symbol}",
         Channel.BOOK: "orderbook.50.{symbol}",
         Channel.KLINES: "kline.1.{symbol}",
+    },
+    # Source: docs/v5/websocket/public/orderbook.mdx (options: 25 and 100 levels), ticker.mdx and
+    # trade.mdx, read 2026-11-30: trades of options come by their coin, all in one topic, and there
+    # are no candles.
+    product_topics={
+        Product.OPTION: {
+            Channel.QUOTES: "tickers.{symbol}",
+            Channel.BOOK: "orderbook.25.{symbol}",
+        },
     },
     subscribe=subscribe,
     unsubscribe=unsubscribe,

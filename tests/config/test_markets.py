@@ -146,3 +146,21 @@ def test_the_cost_beforehand_is_that_of_the_bound() -> None:
         settings.at_most(config.exchanges[0]), venues.load("binance"), config
     )
     assert (load_of.symbols, load_of.subscriptions) == (7, 21)
+
+
+def test_options_are_asked_for_on_the_streams_that_options_have() -> None:
+    """Bybit's have neither candles nor trades of one market, and books of another depth."""
+    found = exchange(
+        "symbols: [BTC-USDT, BTC-USDC-261225-60000-C], "
+        "streams: [{name: a, channels: [trades, quotes, book, klines]}]",
+        "bybit",
+    )
+    wanted = settings.subscriptions(found, found.streams[0], venues.load("bybit"))
+    assert [(each.channel.value, each.topic) for each in wanted] == [
+        ("trades", "publicTrade.BTCUSDT"),
+        ("quotes", "orderbook.1.BTCUSDT"),
+        ("quotes", "tickers.BTC-25DEC26-60000-C"),
+        ("book", "orderbook.50.BTCUSDT"),
+        ("book", "orderbook.25.BTC-25DEC26-60000-C"),
+        ("klines", "kline.1.BTCUSDT"),
+    ]

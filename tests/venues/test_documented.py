@@ -50,7 +50,8 @@ def said(event: Event, venue: Venue) -> str:
             number = "" if event.request is None else f" #{event.request}"
             names = "".join(f" {topic}" for topic in event.topics)
             if event.ok:
-                return f"agreed{number}{names}"
+                depth = "" if event.depth is None else f", depth {event.depth}"
+                return f"agreed{number}{names}{depth}"
             return f"refused{number}{names}: {event.reason}"
         case Control():
             flags = [word for word in ("ready", "reconnect", "data") if getattr(event, word)]
