@@ -9,6 +9,7 @@ from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import quote
 
 from exporter.instrument import Product
+from exporter.listing import MarketStates, VolumeLists
 from exporter.model import (
     Answer,
     Aspect,
@@ -136,18 +137,6 @@ class VenueSite:
     stream_urls: tuple[str, ...]  # the first is preferred, the others are for failover
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeLists:
-    """Where a venue tells what each market of a class traded in a day, one list a class.
-
-    ``read`` gives it by symbol, or by `Market.alias`, in the quote currency.
-    """
-
-    paths: Mapping[Product, str]
-    read: Callable[[bytes], Mapping[str, float]]
-    weight: int = 1
-
-
 def _all_together(topic: str) -> str:
     return ""
 
@@ -188,6 +177,7 @@ class Venue:
     read_markets: Callable[[bytes], tuple[Market, ...]] | None = None
     markets_weight: int = 1  # of one list
     volumes: VolumeLists | None = None
+    states: MarketStates | None = None  # None: a market that is listed is traded
     status_page: str | None = None  # base URL of a statuspage.io site
     # WebSocket
     stream_urls: tuple[str, ...]  # the first is preferred, the others are for failover

@@ -224,13 +224,20 @@ class MarketState:
 
 
 class TradingMode(StrEnum):
-    """What customers may do, from all to least; a restriction is no maintenance."""
+    """What customers may do, from all to least; a restriction is no maintenance.
+
+    Of a whole venue, or of one market. A word that we do not know is no reason to trade.
+    """
 
     TRADING = "trading"
+    AUCTION = "auction"  # orders are taken, and matched at the end
     LIMIT_ONLY = "limit_only"
     POST_ONLY = "post_only"
+    REDUCE_ONLY = "reduce_only"
+    UNKNOWN = "unknown"  # the venue uses a word that is not known here
     CANCEL_ONLY = "cancel_only"
     HALTED = "halted"
+    ABSENT = "absent"  # of one market: it is not listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

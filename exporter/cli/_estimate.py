@@ -42,6 +42,7 @@ _VALUES: Mapping[str, int] = {
     "source": len(known.MaintenanceSource),
     "domain": len(Domain),
     "choice": len(known.MarketChoice),
+    "rule": len(known.MarketRule),
     "detector": 4,  # three detectors and their ensemble
     "signal": 12,
     "alertmanager": 1,
@@ -62,6 +63,7 @@ _ODD: Mapping[tuple[str, str], int] = {
     (known.INCIDENT_DECLARED.name, "source"): 1,  # counted with the pages
     (known.STREAM_CROSS_CHECKS.name, "verdict"): len(SilenceVerdict),
     (known.STREAM_SUBSCRIPTIONS.name, "state"): len(SubscriptionState),
+    (known.MARKET_MODE.name, "mode"): 1,  # the current one alone
     (known.GATE_CLOSED.name, "reason"): 1,  # counted with the gates
     (known.ALERT_PUSHES.name, "outcome"): len(known.PushOutcome),
     (known.ALERT_ACTIVE.name, "alert"): 4,  # those that anomaly/alerts.py can raise
@@ -80,7 +82,10 @@ _OPT_IN = (
     known.INCIDENT_LEAD.name,  # absent until there was an incident that both saw
     known.MARKETS.name,  # of exchanges with patterns
     known.MARKETS_READ_TIME.name,
+    known.MARKET_OPENING.name,  # absent while none is announced, as is the end
+    known.MARKET_DELISTING.name,
 )
+_OF_STATES = (known.MARKET_MODE.name, known.MARKET_TICK_SIZE.name, known.MARKET_LOT_SIZE.name)
 _PROCESS = 30  # process_* and python_* of the client library
 
 
@@ -99,6 +104,7 @@ class ExchangeLoad:
     measured: int  # books whose depth is measured
     checksums: int  # books whose venue sends a checksum
     limits: int
+    states: bool  # whether the states of its markets are watched
     probes_per_second: float
     status_pages: int
 
@@ -149,6 +155,7 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
         ),
         checksums=len(books) if venue.book and venue.book.checksum else 0,
         limits=len(settings.rest_limits(exchange, venue)) + (venue.connection_limit is not None),
+        states=exchange.instruments.watch,
         probes_per_second=sum(1.0 / target.interval for target in targets),
         status_pages=int(settings.status_page(exchange, venue) is not None),
     )
@@ -222,6 +229,10 @@ def series_of(load: ExchangeLoad, exchange: ExchangeConfig, config: Config) -> i
             return load.renamed
         if family.name == known.INCIDENT_DECLARED.name:
             return 1 + load.status_pages  # the venue's own endpoints, and its page
+        if family.name == known.MARKET_RULE_CHANGES.name:
+            return int(load.states)
+        if family.name in _OF_STATES:
+            return load.symbols if load.states else 0
         if family.name == known.BOOK_CHECKSUM_FAILURES.name:
             return load.checksums
         if family.name.startswith("exchange_book_"):

@@ -9,7 +9,7 @@ from exporter import config as settings
 from exporter.config import Config, ExchangeConfig
 from exporter.config.units import format_duration
 from exporter.contracts import Venue
-from exporter.exchange import markets
+from exporter.exchange import market_watch, markets
 from exporter.flow.rate_limit import RateLimitRules
 from exporter.model import Channel
 from exporter.probes import schedule
@@ -46,7 +46,7 @@ def requests_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> Itera
         rate=sum(1.0 / each.interval for each in turns),
         weight=sum(each.weight / each.interval for each in turns),
     )
-    for each in (*_audits(exchange, venue), *_checks(exchange, venue)):
+    for each in _others(exchange, venue):
         yield RequestKind(
             what=each.name, rate=1.0 / each.interval, weight=each.weight / each.interval
         )
@@ -111,7 +111,7 @@ def control_requests(config: Config) -> Iterator[RequestKind]:
 def late(exchange: ExchangeConfig, venue: Venue, config: Config) -> dict[str, Foreseen]:
     """Return the endpoints that the limits will keep waiting for most of an interval."""
     probes = _probes(exchange, venue, config)
-    others = [*_audits(exchange, venue), *_checks(exchange, venue)]
+    others = _others(exchange, venue)
     found = schedule.foresee([*probes, *others], rules_of(exchange, venue, config))
     names = {each.name for each in probes}
     return {
@@ -148,7 +148,7 @@ def rules_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Rat
     checked = any(stream.cross_check is not None for stream in exchange.streams)
     weights = [each.weight for each in settings.targets(exchange, venue, config.probes)]
     weights += [weight_of(venue, exchange.streams), cross_check.weight_of(venue, wanted=checked)]
-    weights.append(markets.weight_of(exchange, venue))
+    weights += [markets.weight_of(exchange, venue), market_watch.weight_of(exchange, venue)]
     return [
         limit_rules(limit, share, max(weights)) for limit in settings.rest_limits(exchange, venue)
     ]
@@ -181,6 +181,19 @@ def _lists(exchange: ExchangeConfig, venue: Venue) -> RequestKind:
     return RequestKind(
         what="lists of markets", rate=(len(lists) + len(volumes)) / every, weight=weight / every
     )
+
+
+def _others(exchange: ExchangeConfig, venue: Venue) -> list[Turns]:
+    """Return what is asked again and again beside probes."""
+    return [*_audits(exchange, venue), *_checks(exchange, venue), *_states(exchange, venue)]
+
+
+def _states(exchange: ExchangeConfig, venue: Venue) -> Iterator[Turns]:
+    lists = settings.state_lists(exchange, venue) if exchange.instruments.watch else ()
+    if lists:
+        every = exchange.instruments.interval / len(lists)
+        weight = market_watch.weight_of(exchange, venue)
+        yield Turns(name="states of markets", interval=every, weight=weight, place=0.0)
 
 
 def _audits(exchange: ExchangeConfig, venue: Venue) -> Iterator[Turns]:

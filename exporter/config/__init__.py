@@ -18,12 +18,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from exporter.config import tree
 from exporter.config.endpoint import EndpointConfig, ExpectConfig
-from exporter.config.exchange import (
-    BreakerConfig,
-    ExchangeConfig,
-    LimitsConfig,
-    StreamConfig,
-)
+from exporter.config.exchange import ExchangeConfig, StreamConfig
 from exporter.config.gates import GateConfig
 from exporter.config.kinds import (
     MOST_COMPLAINTS,
@@ -36,11 +31,13 @@ from exporter.config.kinds import (
 from exporter.config.kinds import (
     path as spelled,
 )
+from exporter.config.leaving import BreakerConfig, LimitsConfig
 from exporter.config.markets import (
     FollowedMarkets,
     at_most,
     follow,
     market_lists,
+    state_lists,
     volume_lists,
 )
 from exporter.config.plan import (
@@ -126,6 +123,7 @@ __all__ = [
     "rest_limits",
     "shares",
     "site",
+    "state_lists",
     "status_page",
     "subscriptions",
     "targets",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from exporter.config import weights
-from exporter.config.endpoint import HEADER_NAME, NAME, EndpointConfig, ExpectConfig
+from exporter.config.endpoint import NAME, EndpointConfig, ExpectConfig
 from exporter.config.instruments import INSTRUMENT, MARKET, SYMBOL
 from exporter.config.kinds import (
     Mistake,
@@ -16,24 +16,24 @@ from exporter.config.kinds import (
     Reading,
     UnfitVenueError,
     boolean,
-    choice,
     did_you_mean,
     duration,
     integer,
     member,
     prose,
     quoted,
-    ratio,
     regex,
     text,
     url,
 )
+from exporter.config.leaving import BreakerConfig, LimitsConfig
 from exporter.config.liquidity import LiquidityConfig
 from exporter.config.secret import Secret, SecretKind
 from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
 from exporter.config.signals import SIGNAL_TABLE, SignalConfig
 from exporter.config.units import format_duration
 from exporter.config.venue_names import VenueName
+from exporter.config.watching import InstrumentsConfig
 from exporter.config.windows import WindowConfig
 from exporter.contracts import Venue
 from exporter.instrument import UnlistedError, product_of
@@ -42,88 +42,6 @@ from exporter.selection import MarketSelection
 
 FRAME = prose(10_000)
 CHANNEL = member(Channel, Channel.MESSAGES)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerConfig:
-    """When an endpoint is left alone for a while after failures."""
-
-    mode: str = key(
-        choice("consecutive", "ratio", "slow"),
-        "consecutive",
-        "What opens the breaker: consecutive failures, the share of failures, or the share of "
-        "slow probes.",
-    )
-    failures: int = key(
-        integer(1, 1000), 5, "Consecutive failures that open the breaker (consecutive)."
-    )
-    ratio: float = key(
-        ratio("1%", "100%"),
-        "50%",
-        "Share of failures or slow probes that opens the breaker (ratio, slow).",
-    )
-    slow_after: float = key(
-        duration("1ms", "5m"), "2s", "A probe that takes longer is slow (slow)."
-    )
-    window: float = key(duration("1s", "1d"), "2m", "Time window of the shares (ratio, slow).")
-    minimum: int = key(
-        integer(1, 1000),
-        10,
-        "Minimum number of probes in the window before a share counts (ratio, slow).",
-    )
-    recovery: float = key(
-        duration("100ms", "1h"),
-        "10s",
-        "Time an open breaker waits before a trial; doubles after each failed trial.",
-    )
-    recovery_cap: float = key(duration("100ms", "1d"), "25s", "Maximum of that time.")
-    trials: int = key(
-        integer(1, 100),
-        1,
-        "Trials admitted while half open, and successes needed to close the breaker.",
-    )
-
-    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of a first recovery beyond the last."""
-        if self.recovery > self.recovery_cap:
-            found, most = format_duration(self.recovery), format_duration(self.recovery_cap)
-            yield Mistake(("recovery",), f"found {found}, expected at most recovery_cap, {most}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitsConfig:
-    """What probes may use of the exchange's rate limits."""
-
-    share: float | None = key(
-        ratio("0.1%", "100%"),
-        None,
-        "Share of the rate limits for probes. Default: probes.budget_share.",
-    )
-    weight: int | None = key(
-        integer(1, 10_000_000),
-        None,
-        "Weight allowed per minute, in place of the venue's first documented limit.",
-    )
-    window: float | None = key(
-        duration("1s", "1d"),
-        None,
-        "Allow that weight in so long, instead of all that the venue documents.",
-    )
-    used_header: str | None = key(
-        HEADER_NAME, None, "Header in which answers name the weight used in the window."
-    )
-    remaining_header: str | None = key(
-        HEADER_NAME, None, "Header in which answers name the weight left in the window."
-    )
-
-    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of what only a limit of one's own can have."""
-        for name in ("window", "used_header", "remaining_header"):
-            if getattr(self, name) is not None and self.weight is None:
-                yield Mistake((name,), "found without weight, expected both")
-        for name in ("used_header", "remaining_header"):
-            if getattr(self, name) is not None and self.window is None:
-                yield Mistake((name,), "found without window, expected both")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +187,9 @@ class ExchangeConfig:
     limits: LimitsConfig = key(
         Section(LimitsConfig), {}, "Share of the rate limits that probes may use."
     )
+    instruments: InstrumentsConfig = key(
+        Section(InstrumentsConfig), {}, "Whether the state of each market is watched."
+    )
     signals: Mapping[str, SignalConfig] = key(
         SIGNAL_TABLE, {}, "Settings of this exchange's signals, in place of `anomaly.signals`."
     )
@@ -321,6 +242,9 @@ class ExchangeConfig:
         yield from self._status_page_mistakes(venue)
         yield from self._market_mistakes(venue)
         yield from self._liquidity_mistakes(venue)
+        if self.instruments.watch and (venue.markets_path is None or venue.read_markets is None):
+            wrong = f"found true, expected false: {self.venue} lists no markets over REST"
+            yield Mistake(("instruments", "watch"), wrong)
         own = [stream.symbols or () for stream in self.streams if stream is not None]
         named = {*self.symbols, *chain.from_iterable(own)}
         for instrument in self.symbol_overrides:

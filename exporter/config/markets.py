@@ -33,6 +33,23 @@ def market_lists(exchange: ExchangeConfig, venue: Venue, *, all_named: bool) -> 
     """
     if venue.markets_path is None:
         return ()
+    products = _products(exchange, venue, all_named=all_named)
+    return tuple(dict.fromkeys(path for _, path in _lists(products, venue)))
+
+
+def state_lists(exchange: ExchangeConfig, venue: Venue) -> tuple[tuple[Product, str], ...]:
+    """Return the paths at which the states of the markets that are watched are told.
+
+    Each with the class that it is asked for.
+    """
+    if venue.markets_path is None:
+        return ()
+    query = "" if venue.states is None else venue.states.query
+    lists = _lists(_products(exchange, venue, all_named=True), venue)
+    return tuple((product, path + query) for product, path in lists)
+
+
+def _products(exchange: ExchangeConfig, venue: Venue, *, all_named: bool) -> set[Product]:
     own = plain(exchange, venue)
     products = {each for one in exchange.selections for each in one.products(own)}
     if all_named:
@@ -42,10 +59,16 @@ def market_lists(exchange: ExchangeConfig, venue: Venue, *, all_named: bool) -> 
             for name in chain.from_iterable(lists)
             if not isinstance(name, MarketSelection)
         }
-    paths = [venue.markets_path] if venue.plain in products else []
+    return products
+
+
+def _lists(products: set[Product], venue: Venue) -> list[tuple[Product, str]]:
+    assert venue.markets_path is not None  # noqa: S101 - the callers looked
+    usual = (venue.plain, venue.markets_path)
+    found = [usual] if venue.plain in products else []
     for product in sorted(products - {venue.plain}):
-        paths += venue.more_markets.get(product, ())
-    return tuple(dict.fromkeys(paths or [venue.markets_path]))
+        found += [(product, path) for path in venue.more_markets.get(product, ())]
+    return found or [usual]
 
 
 def volume_lists(exchange: ExchangeConfig, venue: Venue) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ from functools import partial
 
 from exporter import config as settings
 from exporter.contracts import Venue
-from exporter.exchange import lead, markets
+from exporter.exchange import lead, market_watch, markets
+from exporter.exchange.market_watch import MarketWatch, WatchedMarket
 from exporter.exchange.markets import MarketFollower
 from exporter.flow.addresses import Addresses
 from exporter.flow.mailbox import Mailbox
+from exporter.instrument import product_of
 from exporter.metrics import families
 from exporter.probes.attribution import Domain, Symptom, of_stream
 from exporter.probes.context import ExchangeContext, Task
@@ -39,6 +41,7 @@ class Exchange:
             cross_check.weight_of(venue, wanted=checked),
             1 if venue.prelude is None else venue.prelude.weight,
             markets.weight_of(configured, venue),
+            market_watch.weight_of(configured, venue),
         )
         self.probing = ExchangeProbes(configured, venue, around, registry, heaviest)
         rest = settings.site(configured, venue).rest_urls
@@ -51,6 +54,9 @@ class Exchange:
         )
         self.markets = MarketFollower(
             configured, venue, around, registry, self.probing, self._follow
+        )
+        self.states = MarketWatch(
+            configured, venue, around, registry, self.probing, self.wanted, self._streams.rest
         )
         self._configured = configured
         self._mailbox: Mailbox[Callable[[], object], object] = Mailbox()
@@ -78,6 +84,8 @@ class Exchange:
         yield from self._checks.tasks()
         if self._configured.selections:
             yield "markets", f"{self.name}/markets", self.markets.run
+        if self.states.on:
+            yield "markets", f"{self.name}/market states", self.states.run
 
     def close(self) -> None:
         """Take every series of this exchange off the page."""
@@ -93,7 +101,21 @@ class Exchange:
         """Subscribe to the markets that this config names, and to no others."""
         self.probing.watch(configured)
         self._streams.follow(configured)
+        self.states.change(configured)
         await self._settle()
+
+    def wanted(self) -> dict[str, WatchedMarket]:
+        """Return the markets that are watched now, by the names that they have here."""
+        named = settings.watched(self._configured, self.venue)
+        own = settings.plain(self._configured, self.venue)
+        found = {
+            instrument: WatchedMarket(symbol, product_of(instrument, own))
+            for instrument, symbol in zip(named.instruments, named.symbols, strict=True)
+        }
+        for feed in self.feeds:
+            what = feed.subscription
+            found[what.instrument] = WatchedMarket(what.symbol, what.product)
+        return found
 
     @property
     def feeds(self) -> Iterator[Feed]:
@@ -145,6 +167,7 @@ class Exchange:
         self._streams.update(now)
         self.books.update(now)
         self.probing.tick(now)
+        self.states.tick()
 
 
 async def _done(question: Callable[[], object]) -> object:

@@ -6,29 +6,22 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from random import random, uniform
-from typing import TypeVar
 
 from exporter import config as settings
 from exporter.contracts import Venue
-from exporter.decoding import ParseError
+from exporter.exchange.lists import VenueLists
 from exporter.flow import backoff
-from exporter.flow.breaker import Breaker
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
-from exporter.model import Market, Probed, Skip, Target
-from exporter.probes import probe
+from exporter.model import Market
 from exporter.probes.context import ExchangeContext
-from exporter.probes.discovery import LONGEST_LIST, TIMEOUT
 from exporter.probes.exchange_probes import ExchangeProbes
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 60.0  # seconds that a question waits for room in the limits
 _FIRST_RETRY = 5.0  # seconds at most, doubling, until a list that was not had is asked for again
 _JITTER = 0.1  # of the interval: exchanges are not all asked at once
 _NAMED = 20  # markets in one line of the log
-
-T = TypeVar("T")
 
 
 class MarketFollower:
@@ -47,10 +40,8 @@ class MarketFollower:
         apply: Callable[[settings.ExchangeConfig], Awaitable[None]],
     ) -> None:
         self._name, self._configured, self._venue = configured.name, configured, venue
-        self._around, self._probing, self._apply = around, probing, apply
-        self._url = settings.site(configured, venue).rest_urls[0]
-        # What refuses us is left alone for a while, as every endpoint is.
-        self._breaker = Breaker(settings.breaker_rules(configured, "markets"))
+        self._around, self._apply = around, apply
+        self._venue_lists = VenueLists(configured, venue, around, probing, "markets")
         self._registry = registry
         self._lists: dict[str, tuple[Market, ...]] = {}  # what each path last gave
         self._volumes: dict[str, Mapping[str, float]] = {}
@@ -100,12 +91,12 @@ class MarketFollower:
         lists = {path: self._lists[path] for path in paths if path in self._lists}
         came = list[bool]()
         for path in paths:
-            part = await self._ask(path, venue.markets_weight, venue.read_markets)
+            part = await self._venue_lists.ask(path, venue.markets_weight, venue.read_markets)
             came.append(part is not None)
             lists |= {} if part is None else {path: part}
         for path in settings.volume_lists(configured, venue) if venue.volumes else ():
             assert venue.volumes is not None  # noqa: S101 - as just asked
-            told = await self._ask(path, venue.volumes.weight, venue.volumes.read)
+            told = await self._venue_lists.ask(path, venue.volumes.weight, venue.volumes.read)
             came.append(told is not None)
             self._volumes |= {} if told is None else {path: told}
         if self._lost_most(chain.from_iterable(lists.values())) and not self._doubted:
@@ -163,53 +154,6 @@ class MarketFollower:
             }
             for choice, number in counts.items():
                 self._registry.gauge(families.MARKETS, self._name, choice).set(number)
-
-    async def _ask(self, path: str, weight: int, read: Callable[[bytes], T]) -> T | None:
-        """Ask for one list within the venue's limits; None where none came."""
-        target = Target(
-            exchange=self._name,
-            endpoint="markets",
-            url=self._url + path,
-            timeout=TIMEOUT,
-            body_limit=LONGEST_LIST,
-            weight=weight,
-        )
-        found: list[T] = []
-
-        def report(done: Probed) -> None:
-            if done.answer is not None:
-                self._probing.answered(done.answer, target.url)
-            if done.answer is None or done.reason is not None:
-                log.warning(
-                    "markets_not_read exchange=%s reason=%s detail=%r",
-                    self._name, done.reason, done.detail[:200],
-                )  # fmt: skip
-                return
-            try:
-                found.append(read(done.answer.body))
-            except ParseError as error:
-                log.warning(
-                    "markets_unreadable exchange=%s reason=%r", self._name, str(error)[:200]
-                )
-
-        def skipped(target: Target, skip: Skip) -> None:
-            log.info("markets_not_asked exchange=%s reason=%s", self._name, skip)
-
-        await probe.once(
-            target,
-            fetch=self._around.fetch,
-            clock=self._around.clock,
-            readers=probe.Readers(fault=self._venue.fault),
-            slots=self._around.slots,
-            gates=probe.Gates(
-                breaker=self._breaker,
-                budgets=self._probing.allowances,
-                online=self._around.online,
-            ),
-            listeners=probe.Listeners(report=report, skipped=skipped),
-            patience=_PATIENCE,
-        )
-        return found[0] if found else None
 
 
 def weight_of(configured: settings.ExchangeConfig, venue: Venue) -> int:

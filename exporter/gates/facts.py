@@ -16,7 +16,14 @@ from exporter.streams.stream_state import StreamState, WatchedSubscription
 _TURNS = 3.0  # intervals for which an endpoint's answer stands
 _LOOK = 3.0  # seconds for which stands what is known by looking, and not by an answer
 _OF_SYMBOLS = frozenset({Need.FEED, Need.BOOK, Need.LIQUIDITY})
-_CANCELLABLE = (TradingMode.POST_ONLY, TradingMode.LIMIT_ONLY, TradingMode.CANCEL_ONLY)
+# Whether an unknown mode leaves cancelling is not known: it does not count as that.
+_CANCELLABLE = (
+    TradingMode.AUCTION,
+    TradingMode.LIMIT_ONLY,
+    TradingMode.POST_ONLY,
+    TradingMode.REDUCE_ONLY,
+    TradingMode.CANCEL_ONLY,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +62,8 @@ def of_exchange(exchange: Exchange, wanted: Wanted, now: Moment) -> Iterator[Gat
         yield _clock(exchange, wanted.clock_offset, now)
     if Need.MODE in needs:
         yield _mode(exchange, now)
+        if exchange.states.on:
+            yield from _market_modes(exchange, wanted.symbols, now)
     if needs & _OF_SYMBOLS:
         yield from _unlisted(exchange, wanted, now)
     for stream in exchange.streams if needs & _OF_SYMBOLS else ():
@@ -156,6 +165,23 @@ def _mode(exchange: Exchange, now: Moment) -> GateFact:
         return _lacking(Need.MODE, where, "its status was not read yet", now, good=None)
     until = min(now.after(each.last_success or 0.0, _standing(each)) for each in answered)
     return GateFact(need=Need.MODE, where=where, good=True, until=until)
+
+
+def _market_modes(exchange: Exchange, symbols: Collection[str], now: Moment) -> Iterator[GateFact]:
+    """Yield what may be done in each market, as the venue's lists say."""
+    for name in exchange.wanted():
+        if symbols and name not in symbols:
+            continue
+        where, state = f"{exchange.name} {name} mode", exchange.states.states.get(name)
+        if state is None:
+            yield _lacking(Need.MODE, where, "its state was not read yet", now, good=None)
+            continue
+        mode, until = state.listed.mode, state.read + exchange.states.standing
+        if mode is TradingMode.TRADING:
+            yield GateFact(need=Need.MODE, where=where, good=True, until=until)
+        else:
+            why = f"trading in it is restricted: {mode}"
+            yield _lacking(Need.MODE, where, why, now, bars_cancel=mode not in _CANCELLABLE)
 
 
 def _feed(

@@ -123,6 +123,7 @@ class ExchangeProbes:
         self._paused = False
         self.notices = NoticeBoard([window for window, _ in self._windows])
         self._on_stream: Maintenance | None = None  # where no status endpoint is probed
+        self._by_lists: Maintenance | None = None  # what its lists of markets come to
 
     def tasks(self) -> Iterator[Task]:
         """Yield everything that must run."""
@@ -179,10 +180,20 @@ class ExchangeProbes:
             self._on_stream = maintenance
         self._sum_up()
 
+    def lists_said(self, mode: TradingMode | None) -> None:
+        """Note what may be done at the exchange as a whole by its lists; None: they say nothing."""
+        before = None if self._by_lists is None else self._by_lists.mode
+        if mode is not before:
+            self._by_lists = None if mode is None else Maintenance(active=False, mode=mode)
+            self._sum_up()
+
     def _sum_up(self) -> None:
         """Tell what all that the venue says of itself comes to."""
-        told = [each.told for each in self.endpoints.values()]
-        found = _together(each for each in (*told, self._on_stream) if each is not None)
+        told = [*(each.told for each in self.endpoints.values()), self._on_stream]
+        said = [each for each in told if each is not None]
+        if self._by_lists is not None and not any(each.active for each in said):
+            said.append(self._by_lists)  # a list may be as old as before the maintenance
+        found = _together(said)
         before = self.said
         if (found.incident, found.mode) != (before.incident, before.mode):
             log.info(

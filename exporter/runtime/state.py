@@ -176,7 +176,7 @@ def _row(state: StreamState, watch: WatchedSubscription) -> shown.SubscriptionRo
         state=state.subscription(feed.subscription.topic),
         reason=state.refusal(feed.subscription.topic),
         last_message=feed.last if feed.count else None,
-        stale_after=watch.stale_after,
+        stale_after=_known(watch.stale_after),
         rate=_known(watch.rate),
         latency=_known(feed.latency),
         price=_known(feed.mid),

@@ -28,6 +28,10 @@ class FaultKind(StrEnum):
     ENDLESS_BODY = "endless_body"
     MAINTENANCE = "maintenance"
     RESTRICTED = "restricted"
+    CANCEL_ONLY = "cancel_only"
+    HALTED = "halted"
+    DELISTING = "delisting"
+    TICK_CHANGE = "tick_change"
     ANNOUNCED = "announced"
     INCIDENT = "incident"
     DISCONNECT = "disconnect"
@@ -188,6 +192,23 @@ RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
                     meaning="what is left",
                 )
             },
+        ),
+        FaultKind.CANCEL_ONLY: FaultRule(
+            meaning="orders can only be cancelled in markets, as lists and status say: no trades",
+            filters=_PRICE,
+        ),
+        FaultKind.HALTED: FaultRule(
+            meaning="markets are listed as halted, and silent", filters=_PRICE
+        ),
+        FaultKind.DELISTING: FaultRule(
+            meaning="binance's futures, bybit's contracts and okx announce the end of markets",
+            filters=_PRICE,
+            params={"ahead": Param(default=172_800.0, most=1e7, meaning="seconds until then")},
+        ),
+        FaultKind.TICK_CHANGE: FaultRule(
+            meaning="markets are listed with another tick",
+            filters=_PRICE,
+            params={"factor": Param(default=10.0, least=2.0, most=1e4, meaning="how many times")},
         ),
         FaultKind.ANNOUNCED: FaultRule(
             meaning="bybit, kraken, okx and status pages announce a maintenance; all goes on",

@@ -38,6 +38,15 @@ class _Run:
     held: bool = False  # a burst is about to use its trade numbers
 
 
+@dataclass(frozen=True, slots=True)
+class ListedAs:
+    """How a market stands in a list: ``tick`` in the market's own; ``delisting`` epoch ms."""
+
+    mode: str
+    tick: int
+    delisting: int | None
+
+
 class VenueServer:
     """One venue's running state."""
 
@@ -263,11 +272,39 @@ class VenueServer:
     def restriction(self, pair: Pair | None) -> str | None:
         """Give the mode to which trading is restricted: of a market, or None: of all of them."""
         if pair is not None:
+            if self._covering(FaultKind.CANCEL_ONLY, "book", pair):
+                return "cancel_only"
             fault = self._covering(FaultKind.RESTRICTED, "book", pair)
-        else:
-            found = (a.fault for a in self.faults if a.fault.kind is FaultKind.RESTRICTED)
-            fault = next((each for each in found if each.symbol is None), None)
-        return fault.text("mode") if fault else None
+            return fault.text("mode") if fault else None
+        for each in (active.fault for active in self.faults):
+            if each.symbol is None and each.kind is FaultKind.CANCEL_ONLY:
+                return "cancel_only"
+            if each.symbol is None and each.kind is FaultKind.RESTRICTED:
+                return each.text("mode")
+        return None
+
+    def listed_as(self, pair: Pair) -> ListedAs:
+        """Return how a market stands in the venue's list."""
+        if not self.faults:
+            return ListedAs("trading", 1, None)
+        halted = self._covering(FaultKind.HALTED, "book", pair)
+        ends = self._covering(FaultKind.DELISTING, "book", pair)
+        tick = self._covering(FaultKind.TICK_CHANGE, "book", pair)
+        return ListedAs(
+            mode="halted" if halted else self.restriction(pair) or "trading",
+            tick=int(tick.number("factor")) if tick else 1,
+            # Announced for a time of day, and not for so long from now on.
+            delisting=(self.millis() + int(ends.number("ahead") * 1000)) // 3_600_000 * 3_600_000
+            if ends
+            else None,
+        )
+
+    def _resting(self, feed: SimulatedFeed) -> bool:
+        """Return whether nothing comes of a feed because nothing is matched in its market."""
+        if self._covering(FaultKind.HALTED, "book", feed.pair):
+            return True
+        cancels = self._covering(FaultKind.CANCEL_ONLY, "book", feed.pair)
+        return cancels is not None and feed.channel in ("trades", "klines")
 
     def maintenance(self) -> tuple[Fault, int, int] | None:
         """Return the maintenance in force with its begin and announced end, epoch milliseconds."""
@@ -339,7 +376,7 @@ class VenueServer:
         )
 
     def _afflicted(self, feed: SimulatedFeed, payloads: Sequence[bytes]) -> list[bytes]:
-        if not self._listed(feed.pair):
+        if not self._listed(feed.pair) or self._resting(feed):
             return []
         if self.strikes(FaultKind.MUTE, feed.channel, feed.pair):
             self.events["muted"] += len(payloads)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import count
+from math import isinf
 from random import random, uniform
 
 from exporter import config as settings
@@ -93,6 +94,12 @@ class ExchangeStreams:
         for stream in self.streams:
             for watch in stream.watches.values():
                 watch.update(now)
+
+    def rest(self, instruments: Collection[str]) -> None:
+        """Take the silence of these markets for none, for nobody trades there now."""
+        for stream in self.streams:
+            for watch in stream.watches.values():
+                watch.resting = watch.feed.subscription.instrument in instruments
 
     def close(self) -> None:
         """Take every series of the streams off the page."""
@@ -283,7 +290,7 @@ class ExchangeStreams:
             watch.feed,
             channel,
             priced=priced,
-            stale_after=lambda: watch.stale_after,
+            stale_after=lambda: None if isinf(watch.stale_after) else watch.stale_after,
             wall=self._clock.wall,
         )
         return watch

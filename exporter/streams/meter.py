@@ -142,7 +142,7 @@ class FeedMeter:
     """Shows one subscription's feed, read before each scrape so that frames cost nothing here.
 
     ``priced``: whether this feed, and no other of the symbol, knows best bid and ask.
-    ``stale_after`` gives the longest normal silence in seconds, None while it is not known. Once
+    ``stale_after`` gives the longest normal silence in seconds, None while nobody trades. Once
     the feed has been silent for longer, its price is not shown: a frozen line is a lie.
     """
 
@@ -193,6 +193,6 @@ class FeedMeter:
             self._book[0].inc(gaps)
             self._book[1].inc(missed)
         if self._price is not None:
-            stale = patience is not None and self._wall() - feed.last > patience
+            stale = patience is None or self._wall() - feed.last > patience
             for gauge, value in zip(self._price, (feed.mid, feed.spread), strict=True):
                 gauge.set(None if stale or isnan(value) else value)

@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from math import exp, isnan, nan
+from math import exp, inf, isnan, nan
 
 from exporter.contracts import Clock, ConnectionLostError
 from exporter.metrics.registry import Registry
@@ -37,7 +37,9 @@ class WatchedSubscription:
     meter: FeedMeter | None = None
     book: LocalBook | None = None
     checked: CrossChecked | None = None  # where its silences are held against REST
+    resting: bool = False  # nobody trades there, as the venue says: its silence is none
     rate: float = nan
+    _rested: float = 0.0  # until when it did, epoch seconds
     _counted: int = 0
     _looked: float | None = None
 
@@ -48,11 +50,16 @@ class WatchedSubscription:
 
     @property
     def stale_after(self) -> float:
-        """How long it may be silent, in seconds: as learnt, unless REST knows better."""
+        """How long it may be silent, in seconds: as learnt, unless REST knows better.
+
+        For ever while its market rests; what came before that ends does not count afterwards.
+        """
+        if self.resting:
+            return inf
         usual, patience = self.liveness.stale_after, self.liveness.patience
-        if self.checked is None:
-            return usual
-        return self.checked.stale_after(usual, patience.floor, self.feed.last)
+        if self.checked is not None:
+            usual = self.checked.stale_after(usual, patience.floor, self.feed.last)
+        return usual + max(0.0, self._rested - self.feed.last)
 
     def rearm(self, now: float) -> None:
         """Begin anew at ``now`` (epoch seconds), for the subscription does."""
@@ -63,7 +70,11 @@ class WatchedSubscription:
 
     def update(self, now: float) -> None:
         """Look once a tick; ``now`` in epoch seconds."""
-        self.liveness.update(self.feed.last, now)
+        if self.resting:
+            self._rested = now
+            self.liveness.rearm(now)  # nothing is learnt of how long it may be silent
+        else:
+            self.liveness.update(self.feed.last, now)
         if self.checked is not None:
             self.checked.update(self.feed.count, self.liveness.last)
         passed = now - (now if self._looked is None else self._looked)

@@ -6,12 +6,14 @@ at a5e0bc3, read 2026-07-21; frames checked against traffic recorded in October 
 
 from __future__ import annotations
 
-from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
+from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
+from exporter.listing import MarketStates, VolumeLists
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
 from exporter.venues.families import binance_rest as rest
+from exporter.venues.families.states import binance_states
 from exporter.venues.families.volumes import read_binance
 
 VENUE = Venue(
@@ -48,6 +50,7 @@ VENUE = Venue(
     ),
     markets_path="/api/v3/exchangeInfo",
     read_markets=rest.read_markets,
+    states=MarketStates(read=binance_states, query="?showPermissionSets=false"),
     markets_weight=20,
     volumes=VolumeLists(paths={Product.SPOT: "/api/v3/ticker/24hr"}, read=read_binance, weight=80),
     stream_urls=(

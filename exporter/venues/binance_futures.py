@@ -7,12 +7,14 @@ address was retired on 2026-04-23 and whose frames have not changed.
 
 from __future__ import annotations
 
-from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact, VolumeLists
+from exporter.contracts import Endpoint, RestLimit, Venue, VenueFact
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
+from exporter.listing import MarketStates, VolumeLists
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
 from exporter.venues.families import binance_rest as rest
+from exporter.venues.families.states import binance_states
 from exporter.venues.families.volumes import read_binance
 
 VENUE = Venue(
@@ -42,6 +44,7 @@ VENUE = Venue(
     ),
     markets_path="/fapi/v1/exchangeInfo",
     read_markets=rest.read_markets,
+    states=MarketStates(read=binance_states),
     volumes=VolumeLists(
         paths={Product.LINEAR: "/fapi/v1/ticker/24hr"}, read=read_binance, weight=40
     ),

@@ -33,6 +33,7 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.instrument import Instrument, speller
+from exporter.listing import MarketStates
 from exporter.model import (
     Ack,
     Answer,
@@ -49,6 +50,7 @@ from exporter.model import (
     Side,
     Trade,
 )
+from exporter.venues.families.states import bitmex_states
 
 _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 _NAMES = {"BTC": "XBT"}
@@ -324,6 +326,7 @@ VENUE = Venue(
     ),
     markets_path="/instrument/active",
     read_markets=read_markets,
+    states=MarketStates(read=bitmex_states),
     stream_urls=("wss://ws.bitmex.com/realtime", "wss://www.bitmex.com/realtime"),
     topics={
         Channel.TRADES: "trade:{symbol}",

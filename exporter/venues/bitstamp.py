@@ -20,7 +20,6 @@ from exporter.contracts import (
     SequenceRule,
     Venue,
     VenueFact,
-    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -34,6 +33,7 @@ from exporter.decoding import (
 )
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
+from exporter.listing import MarketStates, VolumeLists
 from exporter.model import (
     Ack,
     Answer,
@@ -48,6 +48,7 @@ from exporter.model import (
     Side,
     Trade,
 )
+from exporter.venues.families.states import bitstamp_states
 from exporter.venues.families.volumes import read_bitstamp
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -302,6 +303,7 @@ VENUE = Venue(
     ),
     markets_path="/api/v2/markets/",
     read_markets=read_markets,
+    states=MarketStates(read=bitstamp_states),
     volumes=VolumeLists(paths={Product.SPOT: "/api/v2/ticker/"}, read=read_bitstamp),
     status_page="https://status.bitstamp.net",
     stream_urls=("wss://ws.bitstamp.net",),

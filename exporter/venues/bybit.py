@@ -25,7 +25,6 @@ from exporter.contracts import (
     Venue,
     VenueFact,
     VenueSite,
-    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -42,6 +41,7 @@ from exporter.decoding import (
 )
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Instrument, Product, speller
+from exporter.listing import MarketStates, VolumeLists
 from exporter.model import (
     EVERYTHING,
     MARKET_DATA,
@@ -65,6 +65,7 @@ from exporter.model import (
     WatchedMarkets,
 )
 from exporter.venues.families import windows
+from exporter.venues.families.states import bybit_states
 from exporter.venues.families.volumes import read_bybit
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -598,6 +599,7 @@ VENUE = Venue(
         ),
     },
     read_markets=read_markets,
+    states=MarketStates(read=bybit_states),
     volumes=VolumeLists(
         paths={
             product: f"/v5/market/tickers?category={product}"

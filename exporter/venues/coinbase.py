@@ -37,6 +37,7 @@ from exporter.decoding import (
 )
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import speller
+from exporter.listing import MarketStates
 from exporter.model import (
     EVERYTHING,
     Ack,
@@ -57,6 +58,7 @@ from exporter.model import (
     TradingMode,
     WatchedMarkets,
 )
+from exporter.venues.families.states import coinbase_states
 
 
 class _CoinbaseMatch(Struct, gc=False, tag_field="type", tag="match"):
@@ -428,6 +430,7 @@ VENUE = Venue(
     rest_limits=(RestLimit(name="public_1s", weight=10, window=1.0),),
     markets_path="/products",
     read_markets=read_markets,
+    states=MarketStates(read=coinbase_states),
     status_page="https://status.exchange.coinbase.com",
     stream_urls=("wss://ws-feed.exchange.coinbase.com",),
     connection_limit=RestLimit(name="connections_1s", weight=8, window=1.0),

@@ -37,6 +37,7 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.instrument import speller
+from exporter.listing import MarketStates
 from exporter.model import (
     Ack,
     Answer,
@@ -53,6 +54,7 @@ from exporter.model import (
     Side,
     Trade,
 )
+from exporter.venues.families.states import coinbase_advanced_states
 
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 _HEARTBEATS = '{"type":"subscribe","channel":"heartbeats"}'
@@ -339,6 +341,7 @@ VENUE = Venue(
     rest_limits=(RestLimit(name="public_1s", weight=10, window=1.0),),
     markets_path="/api/v3/brokerage/market/products",
     read_markets=read_markets,
+    states=MarketStates(read=coinbase_advanced_states),
     status_page="https://status.coinbase.com",
     stream_urls=("wss://advanced-trade-ws.coinbase.com",),
     connection_limit=RestLimit(name="connections_1s", weight=8, window=1.0),

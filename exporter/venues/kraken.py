@@ -16,6 +16,7 @@ from exporter.contracts import BookRules, SequenceRule, Venue, VenueFact
 from exporter.decoding import DOUBTFUL, Moment, ParseError, Price, Size, epoch, known, unreadable
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import speller
+from exporter.listing import MarketStates
 from exporter.model import (
     Ack,
     Channel,
@@ -30,6 +31,7 @@ from exporter.model import (
     Trade,
 )
 from exporter.venues.families import kraken as family
+from exporter.venues.families.states import kraken_states
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
@@ -324,6 +326,7 @@ VENUE = Venue(
     rest_limits=family.REST_LIMITS,
     markets_path=family.MARKETS_PATH,
     read_markets=family.read_markets,
+    states=MarketStates(read=kraken_states(family.modern)),
     volumes=family.VOLUMES,
     status_page=family.STATUS_PAGE,
     stream_urls=("wss://ws.kraken.com/v2",),

@@ -16,8 +16,10 @@ from exporter.contracts import BookRules, Venue, VenueFact
 from exporter.decoding import DOUBTFUL, ParseError, Price, Size, unreadable
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import speller
+from exporter.listing import MarketStates
 from exporter.model import Ack, Channel, Control, Depth, Event, Kline, Message, Quote, Side, Trade
 from exporter.venues.families import kraken as family
+from exporter.venues.families.states import kraken_states
 
 Seconds = Annotated[float, Meta(gt=1e9, lt=1e10)]
 
@@ -306,6 +308,7 @@ VENUE = Venue(
     rest_limits=family.REST_LIMITS,
     markets_path=family.MARKETS_PATH,
     read_markets=family.read_frozen_markets,
+    states=MarketStates(read=kraken_states(str)),
     volumes=family.VOLUMES,
     status_page=family.STATUS_PAGE,
     stream_urls=("wss://ws.kraken.com",),

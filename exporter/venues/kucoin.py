@@ -23,7 +23,6 @@ from exporter.contracts import (
     Venue,
     VenueFact,
     VenueSite,
-    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -37,6 +36,7 @@ from exporter.decoding import (
 )
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
+from exporter.listing import MarketStates, VolumeLists
 from exporter.model import (
     EVERYTHING,
     Ack,
@@ -58,6 +58,7 @@ from exporter.model import (
     TradingMode,
     WatchedMarkets,
 )
+from exporter.venues.families.states import kucoin_states
 from exporter.venues.families.volumes import read_kucoin
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -369,10 +370,11 @@ def read_status(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenanc
     """
     with reading("kucoin status"):
         found = msgspec.json.decode(_payload(body), type=_KuCoinStatus)
+        active = found.status == "close"
         return Maintenance(
-            active=found.status == "close",
+            active=active,
             title=(found.msg or "")[:200],
-            mode=_MODES.get(found.status),
+            mode=None if active else _MODES.get(found.status, TradingMode.UNKNOWN),
         )
 
 
@@ -460,6 +462,7 @@ VENUE = Venue(
     ),
     markets_path="/api/v2/symbols",
     read_markets=read_markets,
+    states=MarketStates(read=kucoin_states),
     markets_weight=4,
     volumes=VolumeLists(
         paths={Product.SPOT: "/api/v1/market/allTickers"}, read=read_kucoin, weight=15

@@ -25,7 +25,6 @@ from exporter.contracts import (
     Venue,
     VenueFact,
     VenueSite,
-    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -41,6 +40,7 @@ from exporter.decoding import (
 )
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Instrument, Product, speller
+from exporter.listing import MarketStates, VolumeLists
 from exporter.model import (
     EVERYTHING,
     Ack,
@@ -62,6 +62,7 @@ from exporter.model import (
     WatchedMarkets,
 )
 from exporter.venues.families import windows
+from exporter.venues.families.states import okx_states
 from exporter.venues.families.volumes import read_okx
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -640,6 +641,7 @@ VENUE = Venue(
         ),
     },
     read_markets=read_markets,
+    states=MarketStates(read=okx_states),
     volumes=VolumeLists(
         paths={
             Product.SPOT: "/api/v5/market/tickers?instType=SPOT",

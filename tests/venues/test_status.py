@@ -183,7 +183,8 @@ def test_kraken_announcements_and_emergencies() -> None:
     )  # fmt: skip
     none = kraken(status="maintenance", upcoming_maintenance=None, emergency=None)
     assert none == Maintenance(active=True, title="maintenance")
-    assert kraken(status="a_mode_of_2027") == Maintenance(active=False, title="a_mode_of_2027")
+    new = kraken(status="a_mode_of_2027")  # which is no reason to trade
+    assert new == Maintenance(active=False, title="a_mode_of_2027", mode=TradingMode.UNKNOWN)
 
 
 @pytest.mark.parametrize("mode", ["cancel_only", "post_only", "limit_only"])
@@ -198,7 +199,7 @@ def test_kraken_modes_on_both_streams(mode: str) -> None:
 
 
 def test_kucoin_and_binance() -> None:
-    """Where only cancels are taken is no maintenance, and a new number means nothing yet."""
+    """Where only cancels are taken is no maintenance; a new word is unknown, a number nothing."""
 
     def kucoin(status: str) -> Maintenance:
         return said("kucoin", {"code": "200000", "data": {"status": status, "msg": None}})
@@ -206,7 +207,7 @@ def test_kucoin_and_binance() -> None:
     assert kucoin("open") == Maintenance(active=False, mode=TradingMode.TRADING)
     assert kucoin("cancelonly") == Maintenance(active=False, mode=TradingMode.CANCEL_ONLY)
     assert kucoin("close") == Maintenance(active=True)
-    assert kucoin("postonly_in_2027") == Maintenance(active=False)
+    assert kucoin("postonly_in_2027") == Maintenance(active=False, mode=TradingMode.UNKNOWN)
     assert said("binance", {"status": 0, "msg": "normal"}).active is False
     assert said("binance", {"status": 1, "msg": None}).active is True
     assert said("binance", {"status": 2, "msg": "?"}).active is False

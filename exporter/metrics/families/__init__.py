@@ -6,17 +6,27 @@ spans. Label values come from the config or from the enums here and in `exporter
 
 from __future__ import annotations
 
-from exporter.metrics.families import anomaly, books, gates, prices, probes, process, streams
+from exporter.metrics.families import (
+    anomaly,
+    books,
+    gates,
+    markets,
+    prices,
+    probes,
+    process,
+    streams,
+)
 from exporter.metrics.families.anomaly import *  # noqa: F403
 from exporter.metrics.families.books import *  # noqa: F403
 from exporter.metrics.families.gates import *  # noqa: F403
+from exporter.metrics.families.markets import *  # noqa: F403
 from exporter.metrics.families.prices import *  # noqa: F403
 from exporter.metrics.families.probes import *  # noqa: F403
 from exporter.metrics.families.process import *  # noqa: F403
 from exporter.metrics.families.streams import *  # noqa: F403
 from exporter.model import Family
 
-_TOPICS = (probes, gates, streams, books, prices, anomaly, process)
+_TOPICS = (probes, gates, streams, books, prices, markets, anomaly, process)
 
 
 def all_families() -> tuple[Family, ...]:

@@ -1,18 +1,8 @@
-"""Families of what exchanges are compared by: prices, and the markets that are followed."""
+"""Families of prices, by which exchanges are compared."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from exporter.metrics.families.declare import gauge
-
-
-class MarketChoice(StrEnum):
-    """What became of a market that a pattern of the config stands for."""
-
-    FOLLOWED = "followed"
-    LEFT_OUT = "left_out"  # symbols_limit had no room for it
-
 
 MID_PRICE = gauge(
     "exchange_mid_price",
@@ -63,16 +53,4 @@ QUOTE_BASIS = gauge(
     "Price of one base quote currency in the other, minus 1.",
     "base_quote",
     "quote",
-)
-MARKETS = gauge(
-    "exchange_markets",
-    "Markets that the patterns in symbols stand for: followed, or left out because of "
-    "symbols_limit; absent where there are no patterns.",
-    "exchange",
-    "choice",
-)
-MARKETS_READ_TIME = gauge(
-    "exchange_markets_read_timestamp_seconds",
-    "Time at which the exchange's list of markets was last read, for patterns in symbols.",
-    "exchange",
 )

@@ -80,7 +80,8 @@ def _bitmex(session: SimulatedSession, asked: Any) -> None:
 
 def _bitmex_instruments(desk: VenueServer, query: Query) -> object:
     return [
-        {"symbol": p.listing.symbol, "state": "Open", "typ": "IFXXXP",
+        {"symbol": p.listing.symbol, "typ": "IFXXXP",
+         "state": "Open" if desk.listed_as(p).mode == "trading" else "Closed",
          "rootSymbol": p.listing.base.replace("BTC", "XBT"),
          "underlying": p.listing.base.replace("BTC", "XBT"), "quoteCurrency": p.listing.quote,
          "lastPrice": p.print[2], "volume": p.print[0], "bidPrice": p.bids.best,

@@ -44,29 +44,33 @@ def dated(instruments: Sequence[str]) -> Sequence[str]:
     return [each for each in instruments if each.split("-")[2:][-1].isdecimal()]
 
 
-def contract(pair: Pair) -> Mapping[str, object]:
-    """Return what the rows of both kinds of futures have in common."""
-    one = pair.listing
+def contract(desk: VenueServer, pair: Pair, status: str) -> Mapping[str, object]:
+    """Return what the rows of both kinds of futures have; ``status`` is what they call that."""
+    one, state = pair.listing, desk.listed_as(pair)
     day = one.symbol.rpartition("_")[2]
     kind, end = "PERPETUAL", 4133404800000
     if day.isdecimal():
         moment = datetime.strptime(day, "%y%m%d").replace(hour=8, tzinfo=UTC)
         kind, end = "NEXT_QUARTER", int(moment.timestamp() * 1000)
     return {
-        "symbol": one.symbol, "contractType": kind, "deliveryDate": end,
+        "symbol": one.symbol, "contractType": kind, "deliveryDate": state.delisting or end,
+        status: _STATUS.get(state.mode, "TRADING"),
         "onboardDate": 1569398400000, "baseAsset": one.base, "quoteAsset": one.quote,
         "pricePrecision": one.price_decimals, "quantityPrecision": one.size_decimals,
         "underlyingType": "COIN", "underlyingSubType": [], "orderTypes": ["LIMIT", "MARKET"],
-        "filters": [{"filterType": "PRICE_FILTER", "tickSize": one.price(1, PAD)},
+        "filters": [{"filterType": "PRICE_FILTER", "tickSize": one.price(state.tick, PAD)},
                     {"filterType": "LOT_SIZE", "stepSize": one.size(1, PAD)}],
     }  # fmt: skip
 
 
-def _info(desk: VenueServer, row: Callable[[Pair], Mapping[str, object]]) -> bytes:
+_STATUS = {"halted": "TRADING_HALT", "cancel_only": "TRADING_CANCEL_ONLY"}
+
+
+def _info(desk: VenueServer, row: Callable[[VenueServer, Pair], Mapping[str, object]]) -> bytes:
     minute = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
     return dump({"timezone": "UTC", "serverTime": desk.millis(),
                  "rateLimits": [{**minute, "limit": _LIMIT}], "exchangeFilters": [],
-                 "symbols": [row(pair) for pair in desk.pairs()]})  # fmt: skip
+                 "symbols": [row(desk, pair) for pair in desk.pairs()]})  # fmt: skip
 
 
 def _best(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
@@ -83,7 +87,7 @@ def spec(
     *,
     symbol: Callable[[str], str],
     lists: Callable[[Sequence[str]], Sequence[str]],
-    row: Callable[[Pair], Mapping[str, object]],
+    row: Callable[[VenueServer, Pair], Mapping[str, object]],
     make: Maker,
     sockets: Callable[[str], bool],
 ) -> VenueSpec:

@@ -36,6 +36,9 @@ def _depth(desk: VenueServer, query: Query, pair: Pair) -> bytes | SimulatedRepl
     return f'{{"lastUpdateId":{pair.last},"bids":{bids},"asks":{asks}}}'.encode()
 
 
+_STATUS = {"halted": "HALT", "cancel_only": "CANCEL_ONLY"}
+
+
 def _info(desk: VenueServer, query: Query, limit: int, raw: int) -> bytes | SimulatedReply:
     wanted = query.get("symbol")
     if wanted is not None and desk.pair(wanted) is None:
@@ -43,7 +46,7 @@ def _info(desk: VenueServer, query: Query, limit: int, raw: int) -> bytes | Simu
     symbols = [
         {
             "symbol": pair.listing.symbol,
-            "status": "TRADING",
+            "status": _STATUS.get(state.mode, "TRADING"),
             "baseAsset": pair.listing.base,
             "baseAssetPrecision": PAD,
             "quoteAsset": pair.listing.quote,
@@ -52,13 +55,14 @@ def _info(desk: VenueServer, query: Query, limit: int, raw: int) -> bytes | Simu
             "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
             "isSpotTradingAllowed": True,
             "filters": [
-                {"filterType": "PRICE_FILTER", "tickSize": pair.listing.price(1, PAD)},
+                {"filterType": "PRICE_FILTER", "tickSize": pair.listing.price(state.tick, PAD)},
                 {"filterType": "LOT_SIZE", "stepSize": pair.listing.size(1, PAD)},
             ],
             "permissions": ["SPOT"],
         }
         for pair in desk.pairs()
         if wanted in (None, pair.listing.symbol)
+        for state in (desk.listed_as(pair),)
     ]
     minute = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
     requests = {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5}

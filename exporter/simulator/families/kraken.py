@@ -152,7 +152,8 @@ def _ticker(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
 
 
 def _pair(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
-    one = pair.listing
+    one, state = pair.listing, desk.listed_as(pair)
+    status = {"trading": "online", "halted": "maintenance"}.get(state.mode, state.mode)
     return {
         "altname": altname(one), "wsname": wsname(one), "aclass_base": "currency",
         "base": _OLD.get(one.base, one.base), "aclass_quote": "currency", "quote": one.quote,
@@ -160,7 +161,7 @@ def _pair(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
         "lot_decimals": SIZE, "lot_multiplier": 1, "leverage_buy": [], "leverage_sell": [],
         "fees": [[0, 0.4]], "fees_maker": [[0, 0.25]], "fee_volume_currency": "ZUSD",
         "margin_call": 80, "margin_stop": 40, "ordermin": one.size(1), "costmin": "0.5",
-        "tick_size": one.price(1), "status": desk.restriction(pair) or "online",
+        "tick_size": one.price(state.tick), "status": status,
     }  # fmt: skip
 
 

@@ -149,6 +149,7 @@ def exporter(
                 "stream_url": stream,
                 "status_page_url": f"{rest}/statuspage",
                 "liquidity": {"bps": [10]},
+                "instruments": {"watch": True, "interval": shorter("60s", factor, 10.0)},
             }
             for name, (rest, stream) in places.items()
             if name in watched

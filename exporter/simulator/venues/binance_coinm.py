@@ -13,6 +13,7 @@ from exporter.simulator.families.binance_contracts import contract, spec
 from exporter.simulator.market import Pair
 from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import SimulatedFeed
+from exporter.simulator.venue_server import VenueServer
 
 
 def _symbol(instrument: str) -> str:
@@ -20,9 +21,9 @@ def _symbol(instrument: str) -> str:
     return f"{base}{quote}_{expiry[0] if expiry else 'PERP'}"
 
 
-def _row(pair: Pair) -> Mapping[str, object]:
+def _row(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
     one = pair.listing
-    return {**contract(pair), "pair": one.base + one.quote, "contractStatus": "TRADING",
+    return {**contract(desk, pair, "contractStatus"), "pair": one.base + one.quote,
             "contractSize": 100, "marginAsset": one.base}  # fmt: skip
 
 

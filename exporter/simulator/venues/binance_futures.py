@@ -9,14 +9,14 @@ from exporter.simulator.families.binance_contracts import contract, spec
 from exporter.simulator.market import Pair
 from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import SimulatedFeed
+from exporter.simulator.venue_server import VenueServer
 
 
-def _row(pair: Pair) -> Mapping[str, object]:
+def _row(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
     one = pair.listing
     return {
-        **contract(pair),
+        **contract(desk, pair, "status"),
         "pair": one.base + one.quote,
-        "status": "TRADING",
         "marginAsset": one.quote,
     }
 

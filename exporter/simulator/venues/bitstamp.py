@@ -96,7 +96,9 @@ def _markets(desk: VenueServer, query: Query) -> bytes:
         {"name": f"{p.listing.base}/{p.listing.quote}", "market_symbol": p.listing.symbol,
          "base_currency": p.listing.base, "base_decimals": _SIZE,
          "counter_currency": p.listing.quote, "counter_decimals": p.listing.price_decimals,
-         "minimum_order_value": "10", "trading": "Enabled", "instant_order_counter_decimals": 2,
+         "minimum_order_value": "10",
+         "trading": "Enabled" if desk.listed_as(p).mode == "trading" else "Disabled",
+         "instant_order_counter_decimals": 2,
          "instant_and_market_orders": "Enabled",
          "description": f"{p.listing.base} / {p.listing.quote}", "market_type": "SPOT"}
         for p in desk.pairs()

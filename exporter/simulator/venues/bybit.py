@@ -135,9 +135,11 @@ def _instruments(desk: VenueServer, query: Query, pair: Pair | None) -> object:
     contract = query["category"] != "spot"
     rows = [
         {"symbol": p.listing.symbol, "baseCoin": p.listing.base, "quoteCoin": p.listing.quote,
-         "status": "Trading", "priceFilter": {"tickSize": p.listing.price(1)},
-         **(_contract(p) if contract else _spot(p))}
+         "status": "Trading", "priceFilter": {"tickSize": p.listing.price(state.tick)},
+         **({**_contract(p), "deliveryTime": str(state.delisting or 0)} if contract else _spot(p))}
         for p in ([pair] if pair else _pairs(desk, query["category"]))
+        for state in (desk.listed_as(p),)
+        if state.mode == "trading"  # others are not listed unless asked for
     ]  # fmt: skip
     page = {"nextPageCursor": ""} if contract else {}
     return {"category": query["category"], "list": rows, **page}

@@ -55,13 +55,13 @@ def _products(desk: VenueServer, query: Query) -> bytes:
 
 
 def _product(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
-    one, restriction = pair.listing, desk.restriction(pair)
-    modes = {mode: mode == restriction for mode in ("post_only", "limit_only", "cancel_only")}
+    one, state = pair.listing, desk.listed_as(pair)
+    modes = {mode: mode == state.mode for mode in ("post_only", "limit_only", "cancel_only")}
     return {"id": one.symbol, "base_currency": one.base, "quote_currency": one.quote,
-            "quote_increment": one.price(1), "base_increment": one.size(1),
+            "quote_increment": one.price(state.tick), "base_increment": one.size(1),
             "display_name": one.symbol.replace("-", "/"), "min_market_funds": "1",
-            "margin_enabled": False, **modes, "trading_disabled": False, "status": "online",
-            "status_message": ""}  # fmt: skip
+            "margin_enabled": False, **modes, "trading_disabled": state.mode == "halted",
+            "status": "online", "status_message": ""}  # fmt: skip
 
 
 def _quote(desk: VenueServer, query: Query, pair: Pair) -> object:

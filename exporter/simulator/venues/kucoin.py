@@ -84,9 +84,10 @@ def _symbols(desk: VenueServer, query: Query) -> bytes:
         {"symbol": p.listing.symbol, "name": p.listing.symbol, "baseCurrency": p.listing.base,
          "quoteCurrency": p.listing.quote, "feeCurrency": p.listing.quote, "market": "USDS",
          "baseMinSize": p.listing.size(1), "baseIncrement": p.listing.size(1),
-         "priceIncrement": p.listing.price(1), "priceLimitRate": "0.1",
-         "isMarginEnabled": False, "enableTrading": True}
+         "priceIncrement": p.listing.price(state.tick), "priceLimitRate": "0.1",
+         "isMarginEnabled": False, "enableTrading": state.mode == "trading"}
         for p in desk.pairs()
+        for state in (desk.listed_as(p),)
     ])  # fmt: skip
 
 

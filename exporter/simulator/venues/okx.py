@@ -110,16 +110,21 @@ def _instruments(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
     if kind == "OPTION" and not family:
         return _fault("50015", "Either parameter uly or instFamily is required", 400)
     rows = [
-        {"instId": p.listing.symbol, "instType": kind, "tickSz": p.listing.price(1),
+        {"instId": p.listing.symbol, "instType": kind, "tickSz": p.listing.price(state.tick),
          "lotSz": p.listing.size(1),
-         "minSz": p.listing.size(1), "state": "live", "listTime": "1548133413000",
-         "alias": "", "expTime": "", "lever": "10", "optType": "", "stk": "",
+         "minSz": p.listing.size(1), "state": _STATES.get(state.mode, "live"),
+         "listTime": "1548133413000", "alias": "", "expTime": str(state.delisting or ""),
+         "lever": "10", "optType": "", "stk": "",
          **(_spot(p.listing) if kind == "SPOT" else _contract(p.listing))}
         for p in desk.pairs()
         if kind == _kind(p) and query.get("instId", p.listing.symbol) == p.listing.symbol
         and family in (None, f"{p.listing.base}-{p.listing.quote}")
+        for state in (desk.listed_as(p),)
     ]  # fmt: skip
     return _envelope(rows)
+
+
+_STATES = {"halted": "suspend", "cancel_only": "suspend", "post_only": "post_only"}
 
 
 def _spot(one: Listing) -> Mapping[str, str]:

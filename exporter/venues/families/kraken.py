@@ -14,9 +14,10 @@ from zlib import crc32
 import msgspec
 from msgspec import Raw, Struct
 
-from exporter.contracts import CrossCheck, Endpoint, RestLimit, VolumeLists
+from exporter.contracts import CrossCheck, Endpoint, RestLimit
 from exporter.decoding import DOUBTFUL, Moment, ParseError, epoch, reading
 from exporter.instrument import Instrument, Product
+from exporter.listing import VolumeLists
 from exporter.model import (
     EVERYTHING,
     Answer,
@@ -158,10 +159,11 @@ def said(state: State) -> Maintenance:
         _noticed(each, NoticeKind.MAINTENANCE) for each in _notices(state.upcoming_maintenance)
     ]
     emergencies = [_noticed(each, NoticeKind.INCIDENT) for each in _notices(state.emergency)]
+    active = status == "maintenance"
     return Maintenance(
-        active=status == "maintenance",
+        active=active,
         title=status[:200],
-        mode=_MODES.get(status),
+        mode=None if active else _MODES.get(status, TradingMode.UNKNOWN),
         start=min((each.start for each in upcoming if each.start is not None), default=None),
         incident="; ".join(each.title for each in emergencies)[:200],
         notices=(*upcoming, *emergencies),

@@ -1,0 +1,21 @@
+"""The keys of what an exchange's lists are watched for, beside its streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exporter.config.kinds import boolean, duration
+from exporter.config.section import key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentsConfig:
+    """Watching what may be done in each market, its tick and lot size, and its end."""
+
+    watch: bool = key(
+        boolean(),
+        False,
+        "Read the venue's lists of markets again and again, for the state of those that are "
+        "watched: one request for each class of markets, within the probes' share of its limits.",
+    )
+    interval: float = key(duration("10s", "1h"), "60s", "How often.")

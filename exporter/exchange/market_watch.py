@@ -1,0 +1,236 @@
+"""Watches what may be done in the markets of one exchange, as the venue's lists say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from random import uniform
+
+from exporter import config as settings
+from exporter.contracts import Venue
+from exporter.exchange.lists import VenueLists
+from exporter.exchange.market_meter import MarketMeter
+from exporter.instrument import Product
+from exporter.listing import ListedMarket
+from exporter.metrics.families import MarketRule
+from exporter.metrics.registry import Registry
+from exporter.model import TradingMode
+from exporter.probes.context import ExchangeContext
+from exporter.probes.discovery import TIMEOUT
+from exporter.probes.exchange_probes import ExchangeProbes
+
+log = logging.getLogger(__name__)
+
+_JITTER = 0.1  # of the interval: exchanges are not all asked at once
+_AGAIN = 10.0  # seconds after which a list that is doubted is asked for again
+_TURNS = 3.0  # intervals for which a list stands
+_LEAST = tuple(TradingMode)  # from all that may be done to the least
+# Where nothing is matched, so that neither trades nor prices need come.
+RESTING = frozenset({TradingMode.CANCEL_ONLY, TradingMode.HALTED, TradingMode.ABSENT})
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedMarket:
+    """A market that is watched: the venue's symbol of it, and its class."""
+
+    symbol: str
+    product: Product
+
+
+@dataclass(slots=True)
+class MarketState:
+    """What is known of one market, from when on by ``read`` (monotonic seconds)."""
+
+    market: WatchedMarket
+    listed: ListedMarket
+    read: float
+
+
+class MarketWatch:
+    """Keeps the states of the markets that are watched, by instrument. `run` asks and applies.
+
+    ``wanted`` gives what is watched now. ``rest`` is told the instruments in which nothing is
+    matched now, whenever they become others.
+    """
+
+    def __init__(
+        self,
+        configured: settings.ExchangeConfig,
+        venue: Venue,
+        around: ExchangeContext,
+        registry: Registry,
+        probing: ExchangeProbes,
+        wanted: Callable[[], Mapping[str, WatchedMarket]],
+        rest: Callable[[Collection[str]], None],
+    ) -> None:
+        self._name, self._configured, self._venue = configured.name, configured, venue
+        self._around, self._clock, self._probing = around, around.clock, probing
+        self._wanted, self._rest = wanted, rest
+        self._lists = VenueLists(configured, venue, around, probing, "market_states")
+        self._meter = MarketMeter(registry, configured.name) if self.on else None
+        self._whole: dict[Product, tuple[TradingMode, float]] = {}  # what each class has at best
+        self._resting: frozenset[str] = frozenset()
+        self._missing = set[str]()  # what the last lists left out
+        self.states: dict[str, MarketState] = {}
+
+    @property
+    def on(self) -> bool:
+        """Return whether states are watched at all."""
+        return self._configured.instruments.watch
+
+    @property
+    def standing(self) -> float:
+        """Return how long a list stands, in seconds."""
+        return _TURNS * self._configured.instruments.interval + TIMEOUT
+
+    def change(self, configured: settings.ExchangeConfig) -> None:
+        """Watch other markets of the same exchange from now on."""
+        self._configured = configured
+        wanted = self._wanted()
+        self._forget(
+            [name for name, each in self.states.items() if wanted.get(name) != each.market]
+        )
+
+    async def run(self) -> None:
+        """Ask for the lists again and again, until cancelled."""
+        while True:
+            every = self._configured.instruments.interval
+            sure = await self.refresh()
+            wait = every if sure else min(every, _AGAIN)
+            await self._clock.sleep(wait * uniform(1.0 - _JITTER, 1.0 + _JITTER))
+
+    async def refresh(self) -> bool:
+        """Ask for all lists; return whether none leaves out what was there a moment ago."""
+        venue, sure = self._venue, True
+        lists: dict[Product, list[ListedMarket]] = {}
+        lost = set[Product]()
+        for product, path in settings.state_lists(self._configured, venue):
+            part = await self._lists.ask(path, venue.markets_weight, self._read)
+            if part is None:
+                lost.add(product)
+            else:
+                lists.setdefault(product, []).extend(part)
+        for product, listed in lists.items():
+            if product not in lost and listed:
+                sure = self._take(product, listed, alone=len(lists) + len(lost) == 1) and sure
+        return sure
+
+    def _read(self, body: bytes) -> list[ListedMarket]:
+        """Read a list, as the venue has it; where it tells no states, what it lists is traded."""
+        if self._venue.states is not None:
+            return list(self._venue.states.read(body))
+        assert self._venue.read_markets is not None  # noqa: S101 - the config asks for it
+        trading = TradingMode.TRADING
+        return [ListedMarket(each.symbol, trading) for each in self._venue.read_markets(body)]
+
+    def said(self, markets: Iterable[ListedMarket]) -> None:
+        """Take what a stream says of some markets: as the lists would, sooner."""
+        told = {each.symbol: each for each in markets}
+        for instrument, state in self.states.items():
+            listed = told.get(state.market.symbol)
+            if listed is not None:
+                self._know(instrument, state.market, _with(state.listed, listed))
+        self._find_resting()
+
+    def _take(self, product: Product, listed: list[ListedMarket], *, alone: bool) -> bool:
+        """Take the whole list of one class, the only list if ``alone``; return whether it is sure.
+
+        A market that is left out is believed to be gone when the next list says the same.
+        """
+        now, sure = self._clock.monotonic(), True
+        found = {each.symbol: each for each in listed}
+        best = min(found.values(), key=lambda each: _LEAST.index(each.mode))
+        self._whole[product] = (best.mode, now)
+        self._tell_whole()
+        for instrument, market in self._wanted().items():
+            if market.product is not product and not alone:
+                continue
+            one = found.get(market.symbol)
+            if one is None and instrument not in self._missing:
+                self._missing.add(instrument)
+                sure = False
+                log.warning("market_missing exchange=%s symbol=%s", self._name, instrument)
+                continue
+            if one is not None:
+                self._missing.discard(instrument)
+            self._know(instrument, market, one or ListedMarket(market.symbol, TradingMode.ABSENT))
+        self._find_resting()
+        return sure
+
+    def _know(self, instrument: str, market: WatchedMarket, listed: ListedMarket) -> None:
+        before, now = self.states.get(instrument), self._clock.monotonic()
+        self.states[instrument] = MarketState(market, listed, now)
+        if self._meter is None:
+            return
+        self._meter.show(instrument, listed, self._clock.wall())
+        was = None if before is None else before.listed
+        if was is None or was.mode is not listed.mode:
+            log.log(
+                logging.INFO if listed.mode is TradingMode.TRADING else logging.WARNING,
+                "market_mode exchange=%s symbol=%s mode=%s before=%s status=%r",
+                self._name, instrument, listed.mode,
+                None if was is None else was.mode, listed.status[:60],
+            )  # fmt: skip
+        if was is None:
+            return
+        if listed.delisting != was.delisting:
+            log.warning(
+                "market_delisting exchange=%s symbol=%s time=%s before=%s",
+                self._name, instrument, listed.delisting, was.delisting,
+            )  # fmt: skip
+        for rule, old, new in (
+            (MarketRule.TICK_SIZE, was.tick, listed.tick),
+            (MarketRule.LOT_SIZE, was.lot, listed.lot),
+        ):
+            if old is not None and new is not None and old != new:
+                self._meter.changed(rule)
+                log.warning(
+                    "market_rule_changed exchange=%s symbol=%s rule=%s before=%g now=%g",
+                    self._name, instrument, rule, old, new,
+                )  # fmt: skip
+
+    def tick(self) -> None:
+        """Forget, once a tick, what was read too long ago."""
+        if not self.states:
+            return
+        oldest = self._clock.monotonic() - self.standing
+        self._whole = {one: each for one, each in self._whole.items() if each[1] >= oldest}
+        self._tell_whole()
+        self._forget([name for name, each in self.states.items() if each.read < oldest])
+
+    def _forget(self, gone: Iterable[str]) -> None:
+        for name in gone:
+            del self.states[name]
+            if self._meter is not None:
+                self._meter.forget(name)
+        self._find_resting()
+
+    def _tell_whole(self) -> None:
+        """Tell what may be done at the whole exchange: what its least restricted market has."""
+        modes = [mode for mode, _ in self._whole.values()]
+        self._probing.lists_said(min(modes, key=_LEAST.index, default=None))
+
+    def _find_resting(self) -> None:
+        resting = frozenset(n for n, each in self.states.items() if each.listed.mode in RESTING)
+        if resting != self._resting:
+            self._resting = resting
+            self._rest(resting)
+
+
+def weight_of(configured: settings.ExchangeConfig, venue: Venue) -> int:
+    """Return the weight of one list of states, 1 where none is asked for."""
+    return venue.markets_weight if configured.instruments.watch else 1
+
+
+def _with(before: ListedMarket, said: ListedMarket) -> ListedMarket:
+    """Return what is known once a stream has said something: what it leaves out stands."""
+    return ListedMarket(
+        said.symbol,
+        said.mode,
+        said.status,
+        before.tick if said.tick is None else said.tick,
+        before.lot if said.lot is None else said.lot,
+        before.opening if said.opening is None else said.opening,
+        before.delisting if said.delisting is None else said.delisting,
+    )

@@ -1,0 +1,80 @@
+"""Families of markets: those that are followed, and what may be done in each of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from exporter.metrics.families.declare import counter, gauge
+
+
+class MarketChoice(StrEnum):
+    """What became of a market that a pattern of the config stands for."""
+
+    FOLLOWED = "followed"
+    LEFT_OUT = "left_out"  # symbols_limit had no room for it
+
+
+class MarketRule(StrEnum):
+    """What orders in a market must keep to; the label ``rule``."""
+
+    TICK_SIZE = "tick_size"
+    LOT_SIZE = "lot_size"
+
+
+MARKETS = gauge(
+    "exchange_markets",
+    "Markets that the patterns in symbols stand for: followed, or left out because of "
+    "symbols_limit; absent where there are no patterns.",
+    "exchange",
+    "choice",
+)
+MARKETS_READ_TIME = gauge(
+    "exchange_markets_read_timestamp_seconds",
+    "Time at which the exchange's list of markets was last read, for patterns in symbols.",
+    "exchange",
+)
+MARKET_MODE = gauge(
+    "exchange_market_mode",
+    "What may be done in the market, as the venue lists it: 1 for the current mode; other modes "
+    "are absent, and so are all of them while no list was read of late. unknown: the venue uses a "
+    "word that is not known here. Only if instruments.watch is configured.",
+    "exchange",
+    "symbol",
+    "mode",
+)
+MARKET_TICK_SIZE = gauge(
+    "exchange_market_tick_size",
+    "Smallest step of a price in the market, in units of the quote currency; absent if the venue "
+    "does not say. Only if instruments.watch is configured.",
+    "exchange",
+    "symbol",
+)
+MARKET_LOT_SIZE = gauge(
+    "exchange_market_lot_size",
+    "Smallest step of the size of an order, in what the venue counts orders in: units of the base "
+    "currency, or contracts; absent if the venue does not say. Only if instruments.watch is "
+    "configured.",
+    "exchange",
+    "symbol",
+)
+MARKET_RULE_CHANGES = counter(
+    "exchange_market_rule_changes_total",
+    "Times a rule of a watched market became another, by rule. Only if instruments.watch is "
+    "configured.",
+    "exchange",
+    "rule",
+)
+MARKET_OPENING = gauge(
+    "exchange_market_opening_timestamp_seconds",
+    "Announced time at which trading in the market begins; absent once it has begun. Only if "
+    "instruments.watch is configured.",
+    "exchange",
+    "symbol",
+)
+MARKET_DELISTING = gauge(
+    "exchange_market_delisting_timestamp_seconds",
+    "Announced time at which the market ends; absent if none is announced. Not the end that a "
+    "dated contract has by its name. Only if instruments.watch is configured.",
+    "exchange",
+    "symbol",
+)
