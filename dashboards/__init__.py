@@ -14,7 +14,17 @@ from dashboards.page import Page, document
 
 FOLDER = Path(__file__).resolve().parent / "json"
 # In the order in which a reader comes to them.
-PAGES = ("overview", "exchange", "streams", "trading", "slo", "anomalies", "exporter", "pipeline")
+PAGES = (
+    "overview",
+    "exchange",
+    "streams",
+    "trading",
+    "markets",
+    "slo",
+    "anomalies",
+    "exporter",
+    "pipeline",
+)
 
 
 def load(name: str) -> Page:

@@ -410,59 +410,10 @@ _ALLOWED = Row(
     ],
 )
 
-_MARKETS = Row(
-    title="Markets, where instruments.watch is on",
-    folded=True,
-    panels=[
-        series(
-            "Days until a market begins or ends",
-            """What the venue has announced of markets that are watched. A falling line is a delisting:
-            leave before it reaches zero, and take the market out of the config.""",
-            Query(
-                """(max by (exchange, symbol) (
-                exchange_market_delisting_timestamp_seconds{@exchange}) - time()) / 86400""",
-                "{{exchange}} {{symbol}} ends",
-            ),
-            Query(
-                """(max by (exchange, symbol) (
-                exchange_market_opening_timestamp_seconds{@exchange}) - time()) / 86400""",
-                "{{exchange}} {{symbol}} begins",
-            ),
-            unit="d",
-            none="nothing is announced",
-        ),
-        series(
-            "Changes of rules",
-            """How many markets' tick or lot size became another within an hour. Any means that orders
-            by the old step are refused: the log names the market.""",
-            Query(
-                """max by (exchange, rule) (
-                increase(exchange_market_rule_changes_total{@exchange}[1h]))""",
-                "{{exchange}} {{rule}}",
-            ),
-            none="not watched",
-        ),
-        series(
-            "Tick and lot size",
-            """The smallest steps of price and size, as listed. Bad is a step in a line that the order
-            side does not know of.""",
-            Query(
-                "max by (exchange, symbol) (exchange_market_tick_size{@exchange})",
-                "{{exchange}} {{symbol}} tick",
-            ),
-            Query(
-                "max by (exchange, symbol) (exchange_market_lot_size{@exchange})",
-                "{{exchange}} {{symbol}} lot",
-            ),
-            none="not watched",
-        ),
-    ],
-)
-
 PAGE = Page(
     uid="exobs-exchange",
     title="Exchange",
     about="""Whether an exchange answers, how fast, why not, and what it allows us. Choose one
     above; with several chosen the numbers of the first row are those of the worst.""",
-    rows=[_ANYTHING, _ANSWERS, _FAST, _TRADABLE, _ALLOWED, _MARKETS],
+    rows=[_ANYTHING, _ANSWERS, _FAST, _TRADABLE, _ALLOWED],
 )

@@ -39,7 +39,7 @@ class WatchedMarket:
 
 
 @dataclass(slots=True)
-class MarketState:
+class KnownState:
     """What is known of one market, from when on by ``read`` (monotonic seconds)."""
 
     market: WatchedMarket
@@ -72,7 +72,7 @@ class MarketWatch:
         self._whole: dict[Product, tuple[TradingMode, float]] = {}  # what each class has at best
         self._resting: frozenset[str] = frozenset()
         self._missing = set[str]()  # what the last lists left out
-        self.states: dict[str, MarketState] = {}
+        self.states: dict[str, KnownState] = {}
 
     @property
     def on(self) -> bool:
@@ -160,7 +160,7 @@ class MarketWatch:
 
     def _know(self, instrument: str, market: WatchedMarket, listed: ListedMarket) -> None:
         before, now = self.states.get(instrument), self._clock.monotonic()
-        self.states[instrument] = MarketState(market, listed, now)
+        self.states[instrument] = KnownState(market, listed, now)
         if self._meter is None:
             return
         self._meter.show(instrument, listed, self._clock.wall())

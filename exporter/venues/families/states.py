@@ -67,7 +67,7 @@ class _Filter(Struct):
     stepSize: Figure = None  # noqa: N815
 
 
-class _BinanceRow(Struct):
+class _BinanceListed(Struct):
     symbol: str
     status: str = ""
     contractStatus: str = ""  # noqa: N815 - COIN-M's name for the status
@@ -77,11 +77,11 @@ class _BinanceRow(Struct):
     filters: list[_Filter] = []
 
 
-class _BinanceRows(Struct):
-    symbols: list[_BinanceRow]
+class _BinanceListedRows(Struct):
+    symbols: list[_BinanceListed]
 
 
-_binance = msgspec.json.Decoder(_BinanceRows).decode
+_binance = msgspec.json.Decoder(_BinanceListedRows).decode
 
 
 def binance_states(body: bytes) -> Iterator[ListedMarket]:
@@ -123,7 +123,7 @@ _KRAKEN = {
 }
 
 
-class _KrakenRow(Struct):
+class _KrakenListed(Struct):
     wsname: str = ""  # dark pools have none
     status: str = "online"  # not sent before 2022
     tick_size: Figure = None
@@ -131,11 +131,11 @@ class _KrakenRow(Struct):
     lot_decimals: int | None = None
 
 
-class _KrakenRows(Struct):
-    result: dict[str, _KrakenRow]
+class _KrakenListedRows(Struct):
+    result: dict[str, _KrakenListed]
 
 
-_kraken = msgspec.json.Decoder(_KrakenRows).decode
+_kraken = msgspec.json.Decoder(_KrakenListedRows).decode
 
 
 def kraken_states(spell: Callable[[str], str]) -> ReadListed:
@@ -162,7 +162,7 @@ def kraken_states(spell: Callable[[str], str]) -> ReadListed:
 _COINBASE = {"online": _T.TRADING, "": _T.TRADING, "offline": _T.HALTED, "delisted": _T.ABSENT}
 
 
-class _CoinbaseRow(Struct):
+class _CoinbaseListed(Struct):
     id: str = ""
     product_id: str = ""  # so Advanced Trade calls it
     status: str = ""
@@ -192,15 +192,15 @@ class _CoinbaseRow(Struct):
         return next((mode for flag, mode in flags if flag), _T.TRADING)
 
 
-class _AdvancedRows(Struct):
-    products: list[_CoinbaseRow]
+class _AdvancedListedRows(Struct):
+    products: list[_CoinbaseListed]
 
 
-_coinbase = msgspec.json.Decoder(list[_CoinbaseRow]).decode
-_advanced = msgspec.json.Decoder(_AdvancedRows).decode
+_coinbase = msgspec.json.Decoder(list[_CoinbaseListed]).decode
+_advanced = msgspec.json.Decoder(_AdvancedListedRows).decode
 
 
-def _coinbase_rows(rows: list[_CoinbaseRow]) -> Iterator[ListedMarket]:
+def _coinbase_rows(rows: list[_CoinbaseListed]) -> Iterator[ListedMarket]:
     for row in rows:
         if symbol := row.id or row.product_id:
             mode = row.mode()
@@ -257,7 +257,7 @@ class _BybitPhase(Struct):
     curAuctionPhase: str = ""  # noqa: N815
 
 
-class _BybitRow(Struct):
+class _BybitListed(Struct):
     symbol: str
     status: str = ""
     contractType: str = ""  # noqa: N815
@@ -269,14 +269,14 @@ class _BybitRow(Struct):
 
 
 class _BybitList(Struct):
-    rows: list[_BybitRow] = msgspec.field(name="list")
+    rows: list[_BybitListed] = msgspec.field(name="list")
 
 
-class _BybitRows(Struct):
+class _BybitListedRows(Struct):
     result: _BybitList
 
 
-_bybit = msgspec.json.Decoder(_BybitRows).decode
+_bybit = msgspec.json.Decoder(_BybitListedRows).decode
 
 
 def bybit_states(body: bytes) -> Iterator[ListedMarket]:
@@ -311,7 +311,7 @@ _OKX = {
 }
 
 
-class _OkxRow(Struct):
+class _OkxListed(Struct):
     instId: str  # noqa: N815
     instType: str = ""  # noqa: N815
     state: str = ""
@@ -322,11 +322,11 @@ class _OkxRow(Struct):
     expTime: Figure = None  # noqa: N815
 
 
-class _OkxRows(Struct):
-    data: list[_OkxRow]
+class _OkxListedRows(Struct):
+    data: list[_OkxListed]
 
 
-_okx = msgspec.json.Decoder(_OkxRows).decode
+_okx = msgspec.json.Decoder(_OkxListedRows).decode
 
 
 def okx_states(body: bytes) -> Iterator[ListedMarket]:
@@ -350,18 +350,18 @@ def okx_states(body: bytes) -> Iterator[ListedMarket]:
 # --- KuCoin, BitMEX, Bitstamp -----------------------------------------------------------------
 
 
-class _KuCoinRow(Struct):
+class _KuCoinListed(Struct):
     symbol: str
     enableTrading: bool  # noqa: N815
     priceIncrement: Figure = None  # noqa: N815
     baseIncrement: Figure = None  # noqa: N815
 
 
-class _KuCoinRows(Struct):
-    data: list[_KuCoinRow]
+class _KuCoinListedRows(Struct):
+    data: list[_KuCoinListed]
 
 
-_kucoin = msgspec.json.Decoder(_KuCoinRows).decode
+_kucoin = msgspec.json.Decoder(_KuCoinListedRows).decode
 
 
 def kucoin_states(body: bytes) -> Iterator[ListedMarket]:
@@ -378,14 +378,14 @@ _BITMEX = {"Open": _T.TRADING, "Closed": _T.HALTED,
            "Unlisted": _T.ABSENT, "Settled": _T.ABSENT}  # fmt: skip
 
 
-class _BitmexRow(Struct):
+class _BitmexListed(Struct):
     symbol: str
     state: str = ""
     tickSize: Figure = None  # noqa: N815
     lotSize: Figure = None  # noqa: N815
 
 
-_bitmex = msgspec.json.Decoder(list[_BitmexRow]).decode
+_bitmex = msgspec.json.Decoder(list[_BitmexListed]).decode
 
 
 def bitmex_states(body: bytes) -> Iterator[ListedMarket]:
@@ -397,7 +397,7 @@ def bitmex_states(body: bytes) -> Iterator[ListedMarket]:
         yield ListedMarket(row.symbol, mode, row.state, _size(row.tickSize), _size(row.lotSize))
 
 
-class _BitstampRow(Struct):
+class _BitstampListed(Struct):
     trading: str
     market_symbol: str = ""
     url_symbol: str = ""
@@ -405,7 +405,7 @@ class _BitstampRow(Struct):
     counter_decimals: int | str | None = None
 
 
-_bitstamp = msgspec.json.Decoder(list[_BitstampRow]).decode
+_bitstamp = msgspec.json.Decoder(list[_BitstampListed]).decode
 _BITSTAMP: Mapping[str, TradingMode] = {"Enabled": _T.TRADING, "Disabled": _T.HALTED}
 
 

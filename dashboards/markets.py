@@ -1,0 +1,114 @@
+"""The markets themselves: what may be done in each, by which rules, and until when."""
+
+from __future__ import annotations
+
+from dashboards.page import Page, Row
+from dashboards.panels import BAD, GOOD, Query, falling, rising, series, stat, states
+from dashboards.thresholds import limit
+
+_DAY = 86_400.0
+_ENDS = limit("ExchangeMarketDelisting") / _DAY
+
+_ANYTHING = Row(
+    panels=[
+        stat(
+            "Markets that are restricted",
+            """How many of the watched markets are in another mode than trading. Any: stop quoting
+            them there; the panel below says which, and what is left.""",
+            """count(max by (exchange, symbol) (exchange_market_mode{@exchange, mode!="trading"}))
+            or 0 * count(max by (exchange, symbol) (exchange_market_mode{@exchange}))""",
+            steps=rising(None, 1),
+            none="not watched: instruments.watch",
+            width=8,
+        ),
+        stat(
+            "Next announced end",
+            """Days until the first of the watched markets ends. Below the alert's threshold: close
+            what is open in it, and take it out of the config.""",
+            "(min(exchange_market_delisting_timestamp_seconds{@exchange}) - time()) / 86400",
+            unit="d",
+            steps=falling(_ENDS),
+            decimals=1,
+            none="none announced",
+            width=8,
+        ),
+        stat(
+            "Rules changed today",
+            """How many ticks and lot sizes of watched markets became others within a day. Any means
+            that orders by the old step are refused: the log names the market.""",
+            """sum(max by (exchange, rule) (
+            increase(exchange_market_rule_changes_total{@exchange}[1d])))""",
+            steps=rising(1),
+            none="not watched: instruments.watch",
+            width=8,
+        ),
+        states(
+            "Restricted markets over time",
+            """Markets in which not simply everything may be done, with what is left. Bad is any: no
+            maintenance mutes it. A market that is not listed any more is absent.""",
+            Query(
+                """max by (exchange, symbol, mode)
+                (exchange_market_mode{@exchange, mode!="trading"})""",
+                "{{exchange}} {{symbol}} {{mode}}",
+            ),
+            words={0: ("trading", GOOD), 1: ("restricted", BAD)},
+        ),
+    ],
+)
+
+_RULES = Row(
+    title="Rules and announced times",
+    panels=[
+        series(
+            "Days until a market begins or ends",
+            """What venues have announced of markets that are watched. A falling line is a delisting
+            or an opening: below the dashed line the alert fires.""",
+            Query(
+                """(max by (exchange, symbol) (
+                exchange_market_delisting_timestamp_seconds{@exchange}) - time()) / 86400""",
+                "{{exchange}} {{symbol}} ends",
+            ),
+            Query(
+                """(max by (exchange, symbol) (
+                exchange_market_opening_timestamp_seconds{@exchange}) - time()) / 86400""",
+                "{{exchange}} {{symbol}} begins",
+            ),
+            unit="d",
+            limits=falling(_ENDS),
+            none="nothing is announced",
+        ),
+        series(
+            "Changes of rules",
+            """Watched markets whose tick or lot size became another within an hour. Any means that
+            orders by the old step are refused: the log names the market.""",
+            Query(
+                """max by (exchange, rule) (
+                increase(exchange_market_rule_changes_total{@exchange}[1h]))""",
+                "{{exchange}} {{rule}}",
+            ),
+            none="not watched: instruments.watch",
+        ),
+        series(
+            "Tick and lot size",
+            """The smallest steps of price and size, as listed. Bad is a step in a line that the
+            order side does not know of.""",
+            Query(
+                "max by (exchange, symbol) (exchange_market_tick_size{@exchange})",
+                "{{exchange}} {{symbol}} tick",
+            ),
+            Query(
+                "max by (exchange, symbol) (exchange_market_lot_size{@exchange})",
+                "{{exchange}} {{symbol}} lot",
+            ),
+            none="not watched: instruments.watch",
+        ),
+    ],
+)
+
+PAGE = Page(
+    uid="exobs-markets",
+    title="Markets",
+    about="""What may be done in each market, by which rules, and until when, as the venues list it.
+    Only exchanges with instruments.watch are on it.""",
+    rows=[_ANYTHING, _RULES],
+)
