@@ -257,6 +257,10 @@ def series_shared(instruments: int, config: Config) -> int:
     """Estimate the series that belong to no single exchange."""
     limit = config.metrics.own_symbols
     symbols = instruments if limit is None else min(instruments, limit * len(config.exchanges))
+    unused = {*_OPT_IN}
+    if not any(each.instruments.watch for each in config.exchanges):
+        unused |= {*_OF_STATES, known.MARKET_RULE_CHANGES.name}
+    used = sum(each.name not in unused for each in known.all_families())
     fixed = {
         known.LOCAL_NETWORK_UP.name: len(config.control_targets),
         known.QUOTE_BASIS.name: 2,
@@ -265,8 +269,8 @@ def series_shared(instruments: int, config: Config) -> int:
         known.GATE_OPEN.name: len(config.gates),
         known.GATE_CHANGES.name: len(config.gates),
         known.GATE_CLOSED.name: sum(len(gate.needs) + 1 for gate in config.gates),
-        known.SERIES.name: len(known.all_families()),
-        known.SERIES_DROPPED.name: len(known.all_families()),
+        known.SERIES.name: used,
+        known.SERIES_DROPPED.name: used,
     }
 
     def objects(family: Family) -> int:

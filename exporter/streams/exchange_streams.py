@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import count
-from math import isinf
 from random import random, uniform
 
 from exporter import config as settings
@@ -290,7 +289,7 @@ class ExchangeStreams:
             watch.feed,
             channel,
             priced=priced,
-            stale_after=lambda: None if isinf(watch.stale_after) else watch.stale_after,
+            stale_after=lambda: watch.stale_after,
             wall=self._clock.wall,
         )
         return watch

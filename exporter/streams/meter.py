@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import isnan
+from math import isinf, isnan
 
 from exporter.contracts import Clock
 from exporter.metrics import families as f
@@ -142,8 +142,9 @@ class FeedMeter:
     """Shows one subscription's feed, read before each scrape so that frames cost nothing here.
 
     ``priced``: whether this feed, and no other of the symbol, knows best bid and ask.
-    ``stale_after`` gives the longest normal silence in seconds, None while nobody trades. Once
-    the feed has been silent for longer, its price is not shown: a frozen line is a lie.
+    ``stale_after`` gives the longest normal silence in seconds, None while it is not known and
+    infinity while nobody trades: then there is no price. Once the feed has been silent for longer,
+    its price is not shown: a frozen line is a lie.
     """
 
     def __init__(
@@ -187,12 +188,13 @@ class FeedMeter:
         self._counted, self._gaps, self._missed = feed.count, feed.gaps, feed.missed
         self._last.set(feed.last)
         patience = self._stale_after()
-        self._patience.set(patience)
+        resting = patience is not None and isinf(patience)
+        self._patience.set(None if resting else patience)
         self._changed.set(max(self._changed.value or 0.0, feed.changed))
         if self._book is not None:
             self._book[0].inc(gaps)
             self._book[1].inc(missed)
         if self._price is not None:
-            stale = patience is None or self._wall() - feed.last > patience
+            stale = resting or (patience is not None and self._wall() - feed.last > patience)
             for gauge, value in zip(self._price, (feed.mid, feed.spread), strict=True):
                 gauge.set(None if stale or isnan(value) else value)

@@ -13,7 +13,7 @@ from exporter.clock import SystemClock
 from exporter.exchange.exchange import Exchange
 from exporter.gates.facts import Moment, Wanted, of_exchange
 from exporter.model import Need
-from tests.runtime.running import Running, running, wait_until
+from tests.runtime.running import Running, running, wait_metrics, wait_until
 
 KEYS = (
     "endpoints: [], limits: {share: 100%}, instruments: {watch: true}, "
@@ -108,13 +108,14 @@ def test_a_market_that_rests_is_not_silent_and_is_judged_anew_afterwards() -> No
             assert f'{stale}"ETH-USDT"}}' in page
             assert 'exchange_mid_price{exchange="okx",symbol="BTC-USDT"}' not in page
             (watch,) = (w for w in resting if w.feed.subscription.channel == "trades")
-            silent_from = watch.feed.last
-            watch.update(silent_from + 500.0)  # a long halt
+            watch.update(watch.feed.last + 500.0)  # a long halt
+            watch.resting = False
+            assert watch.stale_after == pytest.approx(watch.liveness.stale_after + 500.0)
             program.simulator.clear(number)
             await read(program)
-            usual = watch.liveness.stale_after
-            assert not watch.resting
-            assert watch.stale_after in (usual, pytest.approx(usual + 500.0, abs=1.0))
+            await wait_until(lambda: not any(watch.resting for watch in watches))
+            name = f'{stale}"BTC-USDT"}}'
+            await wait_metrics(program, lambda seen: name in seen)
 
     asyncio.run(asyncio.wait_for(test(), 110.0))
 
