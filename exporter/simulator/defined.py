@@ -227,7 +227,7 @@ def _pong(shape: VenueShape, session: SimulatedSession) -> None:
 def _operate(
     shape: VenueShape, venue: Venue, session: SimulatedSession, found: dict[str, Any], *, join: bool
 ) -> None:
-    """Join or leave what a request names; what is unknown is passed over."""
+    """Join or leave what a request names; what is unknown is refused, where that has a form."""
     done: list[str] = []
     for topic, name, pair in _wanted(shape, venue, session.desk, found):
         if not join:
@@ -238,10 +238,14 @@ def _operate(
             continue
         done.append(topic)
     acks = () if shape.stream is None else shape.stream.acks
+    number = found.get("id", found.get("id_text"))
+    wanted = found.get("topics", found.get("symbols"))
+    if join and len(done) < (len(wanted) if isinstance(wanted, list) else 1):
+        _refuse(shape, session, number)
     if done and acks:
         ack = acks[0] if join or len(acks) == 1 else acks[1]
         for topics in [[each] for each in done] if ack.topic is not None else [done]:
-            session.reply(_ack(ack, topics, found.get("id", found.get("id_text"))))
+            session.reply(_ack(ack, topics, number))
     for topic in done if join else ():
         session.open(session.desk.feeds[topic])
 
@@ -260,6 +264,19 @@ def _wanted(
                 fits = symbol in found.get("symbols", [found.get("symbol")])
             if fits and found.get("channel", called) == called:
                 yield topic, name, pair
+
+
+def _refuse(shape: VenueShape, session: SimulatedSession, number: Any) -> None:
+    """Say that something is not known, as the definition reads it."""
+    refusals = () if shape.stream is None else shape.stream.refusals
+    for one in refusals[:1]:
+        document: Any = {}
+        if one.request is not None and number is not None:
+            put(document, one.request, number)
+        if one.reason is not None:
+            put(document, one.reason, "invalid symbol or channel")
+        meet(document, {path: w for path, w in one.when.items() if not there(document, path)})
+        session.reply(dump(document).decode())
 
 
 def _ack(shape: AnswerShape, topics: list[str], number: Any) -> str:

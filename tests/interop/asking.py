@@ -8,7 +8,9 @@ from typing import Any
 
 import aiohttp
 
+from exporter.clock import SystemClock
 from exporter.simulator import Simulator
+from exporter.streams.requests import stamped
 from tests.interop.recording import Asked
 
 
@@ -41,7 +43,9 @@ def alike(wanted: Any, seen: Any) -> bool:
 async def answers(simulator: Simulator, asked: Asked, http: aiohttp.ClientSession) -> list[Any]:
     """Ask one request again; return the shape of its answer."""
     url = simulator.rest_url(asked.venue) + asked.target
-    async with http.request(asked.method, url) as answer:
+    headers = {"Content-Type": "application/json"} if asked.body else None
+    body = asked.body.encode() or None
+    async with http.request(asked.method, url, data=body, headers=headers) as answer:
         body = await answer.text()
         assert answer.status == 200, f"{asked.venue} {asked.target}: {answer.status} {body[:200]}"
         return [shape(json.loads(body))]
@@ -63,7 +67,7 @@ async def frames(
     seen: list[Any] = []
     async with http.ws_connect(url, max_msg_size=1 << 25) as socket:
         for text in asked.sent:
-            await socket.send_str(text)
+            await socket.send_str(stamped(text, SystemClock().wall()))
         try:
             async with asyncio.timeout(seconds):
                 while wanted is None or missing(wanted, seen):

@@ -17,7 +17,12 @@ from exporter.simulator.spec import SimulatedReply, SimulatedRequest, VenueSpec
 FILE = Path(__file__).parent / "recorded.jsonl"
 # What differs from run to run and asks for nothing else: ids, and moments in a query.
 _IDS = re.compile(r'"(id|req_id|reqid)": ?("[^"]*"|\d+)')
-_MOMENTS = re.compile(r"\b(since|start|end|startTime|endTime|startAt|endAt|connectId)=[^&]*&?")
+_MOMENTS = re.compile(
+    r"\b(since|start|end|from|to|startTime|endTime|startAt|endAt|start_timestamp|end_timestamp|"
+    r"connectId)=[^&]*&?"
+)
+_POSTED = re.compile(r'"(startTime|endTime)": ?\d+')
+_NOW = re.compile(r'"time": ?1\d{9}\b')  # the moment of a request, which may be refused later
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +37,7 @@ class Asked:
     target: str  # path and query
     method: str = "GET"
     stream: bool = False
+    body: str = ""
     sent: list[str] = field(default_factory=list)
     shapes: list[Any] = field(default_factory=list)
 
@@ -54,8 +60,11 @@ class RecordingSimulator(Simulator):
         _, venue, path = request.path.split("/", 2)
         if venue in self.desks and reply.status == 200:
             target = _target(f"/{path}", request)
-            self._keep(f"{venue} {request.method} {_MOMENTS.sub('', target)}",
-                       Asked(venue=venue, by=[], target=target, method=request.method))  # fmt: skip
+            body = request.body.decode()
+            key = f"{venue} {request.method} {_MOMENTS.sub('', target)} {_POSTED.sub('', body)}"
+            self._keep(key,
+                       Asked(venue=venue, by=[], target=target, method=request.method,
+                             body=body))  # fmt: skip
         return reply
 
     def welcome(self, request: SimulatedRequest, accept: Any) -> SimulatedSession | SimulatedReply:
@@ -73,8 +82,9 @@ class RecordingSimulator(Simulator):
     def _hearing(self, wire: VenueSpec) -> Callable[[SimulatedSession, str], None]:
         def received(session: SimulatedSession, text: str) -> None:
             venue, target = self._connections[session]
-            key = f"{venue} {_MOMENTS.sub('', target)} {_IDS.sub('', text)}"
-            self._keep(key, Asked(venue=venue, by=[], target=target, stream=True, sent=[text]))
+            kept = _NOW.sub('"time":"$time"', text)
+            key = f"{venue} {_MOMENTS.sub('', target)} {_IDS.sub('', kept)}"
+            self._keep(key, Asked(venue=venue, by=[], target=target, stream=True, sent=[kept]))
             wire.received(session, text)
 
         return received
@@ -98,9 +108,12 @@ def read() -> list[Asked]:
 
 def write(all_asked: list[Asked]) -> None:
     """Write what was recorded, one line each, sorted."""
-    rows = sorted(all_asked, key=lambda one: (one.venue, one.stream, one.target, one.sent))
+    rows = sorted(
+        all_asked, key=lambda one: (one.venue, one.stream, one.target, one.body, one.sent)
+    )
     lines = [
-        json.dumps({name: getattr(one, name) for name in Asked.__dataclass_fields__},
+        json.dumps({name: value for name in Asked.__dataclass_fields__
+                    if (value := getattr(one, name)) or name != "body"},
                    separators=(",", ":"))
         for one in rows
     ]  # fmt: skip

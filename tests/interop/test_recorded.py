@@ -14,10 +14,12 @@ import pytest
 
 import exporter.simulator.venues as simulated
 from exporter.simulator import Simulator
+from exporter.simulator.more import WIRES
 from tests.interop.asking import answers, frames, missing
 from tests.interop.recording import Asked, read
 
 RECORDED = read()
+VENUES = (*simulated.names(), *WIRES)
 CLIENTS = {"ccxt", "cryptofeed", "pybit", "python_binance", "python_kraken_sdk", "python_okx"}
 
 
@@ -25,10 +27,10 @@ def test_every_client_and_every_venue_is_in_the_recording() -> None:
     """Each client was there, and each simulated venue was asked over REST and over a stream."""
     assert {client for asked in RECORDED for client in asked.by} == CLIENTS
     for stream in (False, True):
-        assert {one.venue for one in RECORDED if one.stream is stream} >= set(simulated.names())
+        assert {one.venue for one in RECORDED if one.stream is stream} == set(VENUES)
 
 
-@pytest.mark.parametrize("venue", simulated.names())
+@pytest.mark.parametrize("venue", VENUES)
 def test_what_clients_asked_for_is_still_answered(venue: str) -> None:
     """Every request gets its answer, every subscription its frames, with all their fields."""
 

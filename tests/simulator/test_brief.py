@@ -131,11 +131,19 @@ def test_a_venue_is_watched(name: str) -> None:
          "Invalid params"),
         ("hyperliquid", '{"method":"subscribe","subscription":{"type":"trades","coin":"XXX"}}',
          "Invalid subscription"),
+        ("bitfinex", '{"event":"subscribe","channel":"trades","symbol":"tXXX"}', "symbol: invalid"),
+        ("bitfinex", '{"event":"subscribe","channel":"x","symbol":"tBTCUST"}', "symbol: invalid"),
+        ("bitmex", '{"op":"subscribe","args":["trade:XXX"]}', "Unknown or expired symbol"),
+        ("coinbase_advanced", '{"type":"subscribe","channel":"ticker","product_ids":["X-Y"]}',
+         "failed to subscribe"),
+        ("coinbase_advanced", '{"type":"subscribe","channel":"x","product_ids":["BTC-USDT"]}',
+         "failed to subscribe"),
+        ("mexc", '{"method":"SUBSCRIPTION","params":["spot@public.x@BTCUSDT"],"id":3}', "Blocked"),
     ],
 )  # fmt: skip
 def test_what_the_provider_refuses_is_refused(name: str, request_: str, said: str) -> None:
     """Unknown markets and channels, wrong forms, and what asks for an account."""
-    wire, venue = WIRES[name], load(name)
+    wire, venue = WIRES.get(name) or SPECS[name](), load(name)
     pair = Pair(listing("BTC-USDT", wire.symbol("BTC-USDT"), 1), name, 1, rate=5.0, steps=10.0,
                 depth=20)  # fmt: skip
     server = VenueServer(wire, [(pair, Walk(1, "BTC", 0.1))], [], seed=1, steps=10.0, limited=True,

@@ -152,3 +152,19 @@ def test_all_that_is_watched_can_be_simulated() -> None:
     """By a file of their own, or by their definition."""
     assert len(venues.every()) >= 22
     assert json.dumps(list(venues.every()))
+
+
+@EACH
+def test_what_is_not_known_is_refused(name: str) -> None:
+    """In the form that the definition reads, where it has one; what is known is joined."""
+    venue, server = load(name), served(name)
+    refusals = definition.shape_of(name).stream.refusals  # type: ignore[union-attr]  # all stream
+    parse, client = load(name).reader(), Client(server)
+    for channel in venue.topics:
+        topic = venue.topic(channel, "NO-SUCH")
+        server.wire.received(client, venue.subscribe([topic], 3))  # type: ignore[arg-type]
+    answers = [event for text in client.said for event in parse(text.encode())]
+    assert not client.joined
+    assert [getattr(each, "ok", None) for each in answers] == [False] * len(
+        venue.topics if refusals else ()
+    )

@@ -60,6 +60,10 @@ def _advanced(session: SimulatedSession, asked: Any) -> None:
             session.unsubscribe(topic)
         elif join(session, None if pair is None else _advanced_feed(pair, topic)) is not None:
             joined.append(topic)
+        else:
+            wrong = f"failed to subscribe: {topic[:60]} is no valid channel and product"
+            session.reply(dump({"type": "error", "message": wrong}).decode())
+            return
     active: dict[str, list[str]] = {}
     for topic in session.feeds:
         name, _, product = topic.partition(":")

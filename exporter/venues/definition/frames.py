@@ -311,11 +311,11 @@ def _from(document: Any) -> Callable[[str], Any]:
 
 def _ack(shape: AnswerShape, ok: bool, document: Any) -> Ack:
     topics: tuple[str, ...] = ()
-    if shape.topic is not None:
-        topics = (PLACE.sub(lambda m: str(json_path(document, m[1])), shape.topic),)
-    elif shape.topics is not None:
-        found = json_path(document, shape.topics)
-        topics = tuple(map(str, found if isinstance(found, list) else [found]))
+    try:
+        topics = _topics(shape, document)
+    except ParseError:
+        if ok:  # a refusal may well name nothing
+            raise
     request = None if shape.request is None else _optional(document, shape.request)
     reason = "" if shape.reason is None else str(_optional(document, shape.reason) or "")
     return Ack(
@@ -325,6 +325,15 @@ def _ack(shape: AnswerShape, ok: bool, document: Any) -> Ack:
         topics=topics,
         reason=reason[:200],
     )
+
+
+def _topics(shape: AnswerShape, document: Any) -> tuple[str, ...]:
+    if shape.topic is not None:
+        return (PLACE.sub(lambda m: str(json_path(document, m[1])), shape.topic),)
+    if shape.topics is None:
+        return ()
+    found = json_path(document, shape.topics)
+    return tuple(map(str, found if isinstance(found, list) else [found]))
 
 
 def _optional(document: Any, path: str) -> Any:
