@@ -44,8 +44,8 @@ async def answers(simulator: Simulator, asked: Asked, http: aiohttp.ClientSessio
     """Ask one request again; return the shape of its answer."""
     url = simulator.rest_url(asked.venue) + asked.target
     headers = {"Content-Type": "application/json"} if asked.body else None
-    body = asked.body.encode() or None
-    async with http.request(asked.method, url, data=body, headers=headers) as answer:
+    posted = asked.body.encode() or None
+    async with http.request(asked.method, url, data=posted, headers=headers) as answer:
         body = await answer.text()
         assert answer.status == 200, f"{asked.venue} {asked.target}: {answer.status} {body[:200]}"
         return [shape(json.loads(body))]
