@@ -233,7 +233,7 @@ def test_numbers_of_a_connection_are_summed_up(tmp_path: Path) -> None:
     file = tmp_path / "bitfinex.txt"
     file.write_text("\n".join(lines) + "\n")
     found = summarise(file)
-    assert found["data_messages"] == {"te": 2, "trades": 1, "tu": 1}
+    assert found["data_messages"] == {"trades.snapshot": 1, "trades.te": 2, "trades.tu": 1}
     assert found["meta_messages"] == {"info": 1, "subscribed": 1}
     assert (found["trades"], found["snapshot_trades"]) == ({"tBTCUSD": 2}, {"tBTCUSD": 2})
     assert found["lines"]["undecodable"] == 0

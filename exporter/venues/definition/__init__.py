@@ -253,7 +253,9 @@ def _decompressor(kind: str) -> Callable[[bytes], bytes] | None:
     def decode(frame: bytes) -> bytes:
         if frame.startswith((b"{", b"[")):
             return frame
-        inflater = zlib.decompressobj(wbits=bits)
+        # What is called deflate may have zlib's header, by whose sum it is told from none.
+        headed = bits < 0 and frame[:1] == b"x" and int.from_bytes(frame[:2], "big") % 31 == 0
+        inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS if headed else bits)
         try:
             text = inflater.decompress(frame, _LARGEST)
         except zlib.error as error:

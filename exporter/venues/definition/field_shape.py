@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.config.kinds import JsonKind, Mistake, Reading, boolean, choice, integer, text
+from exporter.config.kinds import Mistake, Reading, boolean, choice, integer, text
 from exporter.config.section import REQUIRED, Section, key
-from exporter.venues.definition.kinds import FIELD, UNIT, ZONE
+from exporter.venues.definition.kinds import FIELD, UNIT, ZONE, ValuesKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +39,22 @@ class SideField:
     """Which side the taker of a trade was on, or a level of a book stands on."""
 
     path: str = key(FIELD, REQUIRED, "Where it stands.")
-    buy: Any = key(JsonKind(), None, "Its values (one or a list) for a buyer, or a bid.")
-    sell: Any = key(JsonKind(), None, "Its values (one or a list) for a seller, or an ask.")
+    buy: Any = key(ValuesKind(), None, "Its values (one or a list) for a buyer, or a bid.")
+    sell: Any = key(ValuesKind(), None, "Its values (one or a list) for a seller, or an ask.")
     sign: bool = key(boolean(), False, "It is a number: below zero for a seller.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Complain unless both sides can be told."""
         if self.sign != (self.buy is None) or self.sign != (self.sell is None):
             yield Mistake((), "expected buy and sell, or sign: true alone")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoneField:
+    """What tells a level that is taken away, where that is no size of 0."""
+
+    path: str = key(FIELD, REQUIRED, "Where in the level it stands.")
+    values: Any = key(ValuesKind(), REQUIRED, "Its values, one or a list, that take a level away.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +65,9 @@ class LevelShape:
     size: str | None = key(FIELD, None, "Where the size stands; 0 takes the level away.")
     side: SideField | None = key(
         Section(SideField), None, "Which side it is on, where both stand in one list (changes)."
+    )
+    gone: GoneField | None = key(
+        Section(GoneField), None, "What takes it away beside a size of 0: {path: op, values: del}."
     )
     bid: str | None = key(FIELD, None, "The bid's price, where a level is a pair (pairs).")
     bid_size: str | None = key(FIELD, None, "The bid's size.")

@@ -17,10 +17,10 @@ from exporter.decoding import DOUBTFUL, ParseError, json_path, json_value, unrea
 from exporter.model import Ack, Channel, Control, Event
 from exporter.venues.definition.conditions import Condition, conditions, hold, listed
 from exporter.venues.definition.field_shape import TimeField
+from exporter.venues.definition.levels import SCALAR
 from exporter.venues.definition.paths import Leaf, Missing, Tree, take_all
 from exporter.venues.definition.readers import (
     READERS,
-    SCALAR,
     Make,
     Reader,
     Single,
@@ -194,7 +194,7 @@ def _rows(reader: Reader, envelope: Tree) -> _FrameRows:
     shape, many = reader.source.shape, reader.source.shape.rows is not None
     place = shape.row or shape.rows
     return _FrameRows(
-        None if place is None else attrgetter(envelope.attribute(bare(place))),
+        None if place in (None, "$") else attrgetter(envelope.attribute(bare(place))),
         reader.source.fields.decoder(many=many).decode,
         many,
         many and shape.newest_first,

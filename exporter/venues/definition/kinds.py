@@ -19,6 +19,9 @@ FIELD = text(
     "a dotted path such as result.0.symbol, or $.result.symbol from the frame's beginning",
     r"(\$\.)?[^\s.${}]+(\.[^\s.${}]+)*",
 )
+ROWS = text(
+    "a dotted path such as result.data, or $ for the whole frame", r"\$|[^\s.${}]+(\.[^\s.${}]+)*"
+)
 TOPIC = text("a text with {symbol} or {lower} in it, once", r"[!-z|~]*\{(symbol|lower)\}[!-z|~]*")
 UNITS = ("s", "ms", "us", "ns", "iso")
 UNIT = choice(*UNITS)
@@ -74,6 +77,23 @@ class WhenKind:
         }
         choices: list[Schema] = [plain, {"type": "array", "items": plain, "minItems": 1}, exists]
         return {"type": "object", "additionalProperties": {"anyOf": choices}}
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesKind:
+    """A text, a number, true or false, or a list of them."""
+
+    def read(self, reading: Reading, place: Place, node: Node) -> Any:
+        value = JsonKind().read(reading, place, node)
+        each = value if isinstance(value, list) else [value]
+        if not each or not all(isinstance(one, str | int | float) for one in each):
+            wrong = f"found {found(node)}, expected a text or number, or a list of them"
+            raise reading.complain(node.line, place, wrong)
+        return value
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        plain = {"type": ["string", "number", "boolean"]}
+        return {"anyOf": [plain, {"type": "array", "items": plain, "minItems": 1}]}
 
 
 def _fits(value: Any) -> bool:

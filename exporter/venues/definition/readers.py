@@ -15,7 +15,7 @@ from exporter.decoding import ParseError, Price, Serial, Size, epoch
 from exporter.model import Channel, Depth, Event, Kline, Message, Quote, Side, Trade
 from exporter.venues.definition.conditions import listed
 from exporter.venues.definition.field_shape import SideField, TimeField
-from exporter.venues.definition.levels import spread_levels
+from exporter.venues.definition.levels import SCALAR, spread_levels
 from exporter.venues.definition.paths import Fields, Leaf, Missing, Tree
 from exporter.venues.definition.shape import ChannelShape, FrameShape
 
@@ -24,7 +24,6 @@ Make: TypeAlias = Callable[[Any, Sequence[Any], bytes], tuple[Event, ...]]
 
 Single: TypeAlias = Callable[[Any, Any], tuple[Event, ...]]
 
-SCALAR = str | int | float | bool | None
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _MOST_NAMES = 20_000  # symbols that are remembered; no venue lists so many
 _SIGNED = Annotated[float, Meta(gt=-1e24, lt=1e24)]
@@ -41,8 +40,9 @@ class Names(dict[Any, tuple[str, str]]):
         self._topic = channel.topic
         self._before, _, self._after = (within or "{symbol}").partition("{symbol}")
 
-    def __missing__(self, text: Any) -> tuple[str, str]:
+    def __missing__(self, value: Any) -> tuple[str, str]:
         before, after = self._before, self._after
+        text = str(value) if type(value) is int else value  # some number their markets
         if not isinstance(text, str) or not (text.startswith(before) and text.endswith(after)):
             raise ParseError(f"no symbol: {str(text)[:60]!r}")
         symbol = text[len(before) : len(text) - len(after)]
@@ -50,7 +50,7 @@ class Names(dict[Any, tuple[str, str]]):
             raise ParseError(f"no symbol: {text[:60]!r}")
         if len(self) >= _MOST_NAMES:
             self.clear()
-        self[text] = found = symbol, self._topic.format(symbol=symbol, lower=symbol.lower())
+        self[value] = found = symbol, self._topic.format(symbol=symbol, lower=symbol.lower())
         return found
 
 
@@ -111,7 +111,7 @@ class Source:
     @classmethod
     def of(cls, shape: FrameShape, envelope: Tree, missing: Missing = Missing.REFUSED) -> Source:
         """Begin with where the rows stand."""
-        if (place := shape.row or shape.rows) is not None:
+        if (place := shape.row or shape.rows) is not None and place != "$":
             envelope.add(bare(place), Leaf(Raw, UNSET))
         return cls(shape, envelope, Fields(missing), {})
 
@@ -142,7 +142,7 @@ class Common:
         shape = source.shape
         self.names = Names(channel, shape.symbol.within)
         self._type, self.convert = moment(shape.time)
-        source.want("symbol", shape.symbol.path, str)
+        source.want("symbol", shape.symbol.path, str | int)
         time = shape.time
         missing = None if time is not None and time.optional else NODEFAULT
         source.want("time", None if time is None else time.path, self._type, missing)
@@ -239,7 +239,8 @@ def trades(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
                 text, time, price, size, side, number = get(row)
                 symbol, topic = named or names[text]
                 stamp = convert(time) if time_at is None else when
-                number = number if outer is None else outer
+                if number_at is not None:
+                    number, outer = outer, None  # it is the frame's, and counts once
                 events.append(
                     Trade(
                         label, topic, symbol, stamp, price, abs(size), side_of[side], number, None,

@@ -24,7 +24,7 @@ from exporter.config.kinds import url as address
 from exporter.config.section import REQUIRED, ListKind, Section, key
 from exporter.model import Reason
 from exporter.venues.definition.field_shape import LevelShape
-from exporter.venues.definition.kinds import FIELD, NAME, REST_PATH, WhenKind
+from exporter.venues.definition.kinds import FIELD, NAME, REST_PATH, ValuesKind, WhenKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +32,11 @@ class StatusShape:
     """What an answer says of the venue as a whole."""
 
     path: str = key(PATH, REQUIRED, "Where the word stands that says it.")
-    maintenance: Any = key(JsonKind(), None, "Its values (one or a list) during maintenance.")
-    post_only: Any = key(JsonKind(), None, "Its values while only resting orders are taken.")
-    limit_only: Any = key(JsonKind(), None, "Its values while only limit orders are taken.")
-    cancel_only: Any = key(JsonKind(), None, "Its values while orders can only be cancelled.")
-    trading: Any = key(JsonKind(), None, "Its values while all is well.")
+    maintenance: Any = key(ValuesKind(), None, "Its values (one or a list) during maintenance.")
+    post_only: Any = key(ValuesKind(), None, "Its values while only resting orders are taken.")
+    limit_only: Any = key(ValuesKind(), None, "Its values while only limit orders are taken.")
+    cancel_only: Any = key(ValuesKind(), None, "Its values while orders can only be cancelled.")
+    trading: Any = key(ValuesKind(), None, "Its values while all is well.")
     title: str | None = key(PATH, None, "Where it says why.")
     end: str | None = key(PATH, None, "Where it says until when, in any form.")
 

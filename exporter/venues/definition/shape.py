@@ -43,6 +43,7 @@ from exporter.venues.definition.kinds import (
     LINE,
     NAME,
     REST_PATH,
+    ROWS,
     TOPIC,
     ShortKind,
     WhenKind,
@@ -63,7 +64,7 @@ class FrameShape:
     label: str | None = key(LABEL, None, "What summaries call it; else the channel's name.")
     also: bool = key(boolean(), False, "It holds more, which a kind after this one reads.")
     row: str | None = key(FIELD, None, "Where the object with the fields stands; else the frame.")
-    rows: str | None = key(FIELD, None, "Where a list of such objects, or of lists, stands.")
+    rows: str | None = key(ROWS, None, "Where a list of them, or of lists, stands; $: the frame.")
     newest_first: bool = key(boolean(), False, "The rows run from new to old.")
     symbol: SymbolField = key(ShortKind(SymbolField, "path"), REQUIRED, "Where the symbol stands.")
     time: TimeField | None = key(ShortKind(TimeField, "path"), None, "The time of the event.")

@@ -1,0 +1,235 @@
+"""Wire formats that nobody here has seen: said by a definition, and read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from typing import Any
+
+import pytest
+
+from exporter.config import ConfigError
+from exporter.contracts import Venue
+from exporter.decoding import ParseError
+from exporter.model import Ack, Control, Depth, Event, Kline, Side, Trade
+from exporter.venues import definition
+
+SECOND = 1_600_000_000
+
+
+def made(channels: str, stream: str = "", symbols: str = "") -> Venue:
+    """Compile a definition of these channels."""
+    text = f"""
+name: odd
+source: made up
+rest: {{url: "https://odd.example"}}
+{symbols}
+stream:
+  urls: wss://odd.example
+  subscribe: {{op: sub, args: $topics}}
+{stream}
+channels:
+{channels}
+"""
+    return definition.compiled(text, "odd.yml")
+
+
+def read(venue: Venue, *frames: Any) -> list[Event]:
+    """Return the events of frames, each any JSON value or bytes."""
+    raw = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in frames]
+    return [event for each in raw for event in venue.reader()(each)]
+
+
+def book(venue: Venue, frame: Any) -> tuple[list[Any], list[Any]]:
+    """Return the levels of the one book of a frame."""
+    (event,) = read(venue, frame)
+    assert isinstance(event, Depth)
+    assert venue.book is not None
+    bids, asks = venue.book.levels(event)
+    return [*bids], [*asks]
+
+
+def test_frames_that_are_arrays() -> None:
+    """Numbered places, the symbol behind the rows, a kind between, seconds with a fraction."""
+    venue = made(
+        """
+  trades:
+    topic: trade/{symbol}
+    frames:
+      - {when: {"2": trade}, rows: "1", symbol: $.3, time: {path: "2", unit: s}, price: "0",
+         size: "1", side: {path: "3", buy: b, sell: s}}
+""",
+        "  controls: [{when: {event: heartbeat}, label: heartbeat}]",
+        'symbols: {form: "{base}/{quote}"}',
+    )
+    rows = [["5541.2", "0.15", "1600000000.1232", "s", "l", ""], ["5542", "1", SECOND, "b", "l"]]
+    assert read(venue, [42, rows, "trade", "XBT/USD"], {"event": "heartbeat"}) == [
+        Trade("trades", "trade/XBT/USD", "XBT/USD", 1600000000.1232, 5541.2, 0.15, Side.SELL),
+        Trade("trades", "trade/XBT/USD", "XBT/USD", SECOND, 5542.0, 1.0, Side.BUY),
+        Control("heartbeat"),
+    ]
+    assert venue.symbol("BTC-USDT") == "BTC/USDT"
+    assert venue.place("/t?s={symbol}", "BTC/USDT", venue.plain) == "/t?s=BTC%2FUSDT"
+
+
+def test_a_frame_that_is_a_list_of_rows() -> None:
+    """All of the frame is rows; its first tells its kind."""
+    venue = made(
+        """
+  trades:
+    topic: t.{symbol}
+    frames:
+      - {when: {"0.ev": XT}, rows: $, symbol: pair, time: {path: t, unit: ns}, price: p, size: s,
+         side: {path: maker, buy: false, sell: true}}
+""",
+        "  acks: [{when: {ok: true}, topics: args}]",
+    )
+    rows = [{"ev": "XT", "pair": "A-B", "t": SECOND * 10**9, "p": 1, "s": 2, "maker": each}
+            for each in (True, False)]  # fmt: skip
+    assert read(venue, rows, {"ok": True, "args": ["t.A-B"]}) == [
+        Trade("trades", "t.A-B", "A-B", SECOND, 1.0, 2.0, Side.SELL),
+        Trade("trades", "t.A-B", "A-B", SECOND, 1.0, 2.0, Side.BUY),
+        Ack("ack", topics=("t.A-B",)),
+    ]
+    for wrong in (b"[]", b"[[]]", b'[{"ev":"new"}]', b'{"ok":false}'):
+        with pytest.raises(ParseError):
+            read(venue, wrong)
+
+
+def test_one_number_for_a_frame_of_several_trades() -> None:
+    """It counts once, so that no trade goes back."""
+    venue = made("""
+  trades:
+    topic: t.{symbol}
+    continuity: contiguous
+    frames: [{when: {k: t}, rows: data, symbol: $.s, price: p, size: q, sequence: $.n}]
+""")
+    events = read(
+        venue, {"k": "t", "s": 17, "n": "8", "data": [{"p": 1, "q": 1}, {"p": 2, "q": 1}]}
+    )
+    assert [(each.symbol, each.topic, each.sequence) for each in events] == [  # type: ignore[union-attr]
+        ("17", "t.17", 8), ("17", "t.17", None),
+    ]  # fmt: skip
+
+
+LEVELS = """
+  book:
+    topic: b.{symbol}
+    frames: [{when: {k: b}, row: data, symbol: $.s, %s}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("shape", "row"),
+    [
+        ("bids: bids, asks: asks", {"bids": {"3": "1", "2.5": 2}, "asks": {"4": "0"}}),
+        ("bids: bids, asks: asks", {"bids": [["3", "1", 9], ["2.5", 2]], "asks": [[4, 0]]}),
+        ("bids: b, asks: a, level: {price: p, size: q}",
+         {"b": {"p": ["3", 2.5], "q": [1, "2"]}, "a": {"p": [4], "q": [0]}}),
+        ("bids: b, asks: a, level: {price: p, size: q}",
+         {"b": [{"p": 3, "q": 1}, {"q": 2, "p": "2.5"}], "a": [{"p": 4, "q": 0}]}),
+        ("bids: b, asks: a, level: {price: px, size: q, gone: {path: op, values: [del, gone]}}",
+         {"b": [{"px": 3, "q": 1, "op": "new"}, {"px": 2.5, "q": 2, "op": "new"}],
+          "a": [{"px": 4, "op": "del"}]}),
+        ("changes: c, level: {price: p, size: q, side: {path: s, buy: 1, sell: -1}}",
+         {"c": [{"s": 1, "p": 3, "q": 1}, {"s": -1, "p": 4, "q": 0}, {"s": 1, "p": 2.5, "q": 2}]}),
+        ('changes: c, level: {price: "1", size: "2", side: {path: "0", buy: B, sell: A}, '
+         'gone: {path: "3", values: true}}',
+         {"c": [["B", 3, 1, False], ["A", 4, 7, True], ["B", 2.5, "2", False]]}),
+        ("pairs: u, level: {bid: b, bid_size: bs, ask: a, ask_size: as}",
+         {"u": [{"b": 3, "bs": 1, "a": 4, "as": 0}, {"b": 2.5, "bs": 2, "a": 0, "as": 0}]}),
+    ],
+)  # fmt: skip
+def test_levels_of_every_form(shape: str, row: Any) -> None:
+    """Lists, objects, objects of lists, one list of both sides, pairs; a word that removes."""
+    venue = made(LEVELS % shape)
+    found = book(venue, {"k": "b", "s": "X", "data": row})
+    assert found == ([(3.0, 1.0), (2.5, 2.0)], [(4.0, 0.0)])
+
+
+@pytest.mark.parametrize(
+    ("shape", "row"),
+    [
+        ("bids: b, asks: a", {"b": {"3.10": "1.0"}, "a": {}}),
+        ("bids: b, asks: a, level: {price: p, size: q}",
+         {"b": {"p": ["3.10"], "q": ["1.0"]}, "a": []}),
+        ("bids: b, asks: a, level: {price: p, size: q, gone: {path: o, values: x}}",
+         {"b": [{"p": "3.10", "q": "1.0"}], "a": None}),
+    ],
+)  # fmt: skip
+def test_digits_are_kept_for_a_checksum(shape: str, row: Any) -> None:
+    """In objects as in lists."""
+    venue = made(LEVELS % f"{shape}, checksum: {{path: sum}}")
+    found = book(venue, {"k": "b", "s": "X", "data": row | {"sum": 1}})
+    assert found == ([("3.10", "1.0")], [])
+
+
+@pytest.mark.parametrize(
+    "row", [{"b": {"3": "x"}, "a": {}}, {"b": 7, "a": []}, {"b": [[1]], "a": []}]
+)
+def test_levels_that_are_none(row: Any) -> None:
+    """A text for a size, a number for a list, half a level: told as such."""
+    venue = made(LEVELS % "bids: b, asks: a")
+    with pytest.raises(ParseError):
+        book(venue, {"k": "b", "s": "X", "data": row})
+
+
+def test_compressed_frames_and_other_pings() -> None:
+    """Gzip, deflate with and without a header, plain frames beside them; a ping that is a text."""
+    channel = """
+  klines:
+    topic: k.{symbol}
+    frames:
+      - {when: {ch: k.*}, symbol: {path: ch, within: "k.{symbol}"}, close: c,
+         start: {path: t, unit: iso, zone: "+09:00"}}
+"""
+    frame = json.dumps({"ch": "k.X", "t": "2020-09-13 21:26:40", "c": "5"}).encode()
+    raw = zlib.compressobj(wbits=-15)
+    bare = raw.compress(frame) + raw.flush()
+    ping = "  controls: [{text: ping, reply: pong}]\n  compression: "
+    for kind, packed in (
+        ("gzip", [gzip.compress(frame)]),
+        ("deflate", [zlib.compress(frame), bare]),
+    ):
+        venue = made(channel, ping + kind)
+        assert read(venue, *packed, frame) == [
+            Kline("klines", "k.X", "X", None, SECOND, 5.0)
+        ] * (len(packed) + 1)  # fmt: skip
+        with pytest.raises(ParseError):
+            read(venue, packed[0][:-9])
+    assert read(made(channel, "  controls: [{text: ping, reply: pong}]"), b"ping") == [
+        Control("ping", reply="pong")
+    ]
+
+
+def test_mistakes_of_all_kinds_at_once() -> None:
+    """Each with its line, its key and what would do."""
+    with pytest.raises(ConfigError) as error:
+        made(
+            LEVELS
+            % "bids: b, level: {price: p, size: q, gone: {path: o}}, time: {path: t, unit: m}",
+            "  ping: {send: {at: $now}, every: 0s}\n  opening: [{n: $id}]",
+            "symbols: {form: '{quote}'}",
+        )
+    assert error.value.complaints == (
+        'odd.yml:5: symbols.form: found "{quote}", expected a text with {base} and perhaps {quote} '
+        "in it",
+        'odd.yml:9: stream.ping.every: found "0s", expected a duration from 1s to 1h',
+        'odd.yml:9: stream.ping.send: found "$now", expected one of $id, $id_text, $time, $time_ms',
+        'odd.yml:10: stream.opening: found "$id", expected one of $time, $time_ms',
+        'odd.yml:15: channels.book.frames[0].time.unit: found "m", expected one of s, ms, us, ns, '
+        'iso; did you mean "ms"?',
+        "odd.yml:15: channels.book.frames[0].level.gone.values: found no such key, expected its "
+        "values, one or a list, that take a level away",
+        "odd.yml:15: channels.book.frames[0].asks: found no such key, expected bids and asks, or "
+        "neither",
+    )
+
+
+def test_a_word_that_is_no_word_is_told() -> None:
+    """What tells sides apart is a text or a number: an object ended the program."""
+    with pytest.raises(ConfigError, match="found a mapping, expected a text or number, or a list"):
+        made(
+            LEVELS % "changes: c, level: {price: p, size: q, side: {path: s, buy: {a: 1}, sell: 2}}"
+        )
