@@ -72,7 +72,9 @@ def _exchange(one: Mapping[str, Any], failed: Mapping[str, Any], now: float) -> 
 
 def _declared(each: Mapping[str, Any]) -> str:
     title = escaping.line(str(each.get("title")), 160)
-    text = f"it declared an incident at {rendering.clock(each.get('declared'))}: {title}"
+    at = each.get("declared")
+    when = rendering.clock(at if isinstance(at, int | float) else None)
+    text = f"it declared an incident at {when}: {title}"
     lead = each.get("lead")
     if not isinstance(lead, int | float):
         return text

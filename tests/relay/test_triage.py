@@ -173,3 +173,20 @@ def test_evidence_is_what_a_person_would_write() -> None:
     assert len(summary(big, b"{}", "okx")) < 1500
     for odd in (b"", b"[]", b"{", b'{"exchanges": 7}', b'{"exchanges": [7, {"name": "okx"}]}'):
         assert len(summary(odd, odd, "okx")) < 100
+
+
+def test_what_the_venue_declares_is_evidence() -> None:
+    """With how long before or after we knew; without a comparison there is none."""
+    rows = [
+        {"title": "API is slow\n", "declared": EPOCH, "lead": 240.5},
+        {"title": "Orders", "declared": EPOCH, "lead": -61.0},
+        {"title": "Old", "declared": EPOCH, "lead": None},
+    ]
+    state = {"exchanges": [{"name": "okx", "health": "down", "declared": rows}]}
+    text = summary(json.dumps(state).encode(), b"{}", "okx")
+    at = "it declared an incident at 14 Nov 22:13Z"
+    assert f"{at}: API is slow, 4 min after we knew" in text
+    assert f"{at}: Orders, 1 min before we knew" in text
+    assert f"{at}: Old;" in f"{text};"
+    odd = {"exchanges": [{"name": "okx", "declared": [1, {"lead": "x", "declared": "soon"}]}]}
+    assert "declared an incident at ?" in summary(json.dumps(odd).encode(), b"{}", "okx")
