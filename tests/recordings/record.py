@@ -19,6 +19,7 @@ import exporter.venues as real
 from exporter.contracts import Venue
 from exporter.model import Channel
 from exporter.simulator import Simulator
+from exporter.streams.requests import stamped
 from tests.recordings import truth
 
 HERE = Path(__file__).parent
@@ -51,7 +52,8 @@ async def record(name: str, simulator: Simulator) -> list[str]:
 
             if venue.welcomed:
                 await receive()
-            for text in requests:
+            for request in requests:
+                text = stamped(request, _now()) if venue.timed else request
                 await socket.send_str(text)
                 lines.append(f"{address} <- {_now():.6f}: {text}")
             for number in range(FRAMES):
