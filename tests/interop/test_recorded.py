@@ -14,6 +14,7 @@ import pytest
 
 import exporter.simulator.venues as simulated
 from exporter.simulator import Simulator
+from exporter.simulator.more import WIRES
 from tests.interop.asking import answers, frames, missing
 from tests.interop.recording import Asked, read
 
@@ -26,7 +27,10 @@ def test_every_client_and_every_venue_is_in_the_recording() -> None:
     """Each client was there, and each simulated venue was asked over REST and over a stream."""
     assert {client for asked in RECORDED for client in asked.by} == CLIENTS
     for stream in (False, True):
-        assert {one.venue for one in RECORDED if one.stream is stream} >= set(simulated.names())
+        assert {one.venue for one in RECORDED if one.stream is stream} >= {
+            *simulated.names(),
+            *WIRES,
+        }
 
 
 @pytest.mark.parametrize("venue", VENUES)
