@@ -1,4 +1,4 @@
-"""What the detectors find unusual, by how much, and against what they expected."""
+"""Signals that the detectors find unusual, with their scores and expected ranges."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _WIDTHS = limit("ExchangeOutsideBand", place=0)
 def _band(title: str, signal: str, unit: str, about: str) -> Panel:
     return series(
         title,
-        f"""{about} The band is {_WIDTHS:g} widths around the median of the last day, by Prometheus'
-        own memory (the optional rules of adaptive.yml). Bad is to stay outside for ten minutes:
-        look what else moved at that time.""",
+        f"""{about} The band is the median of the last day plus and minus {_WIDTHS:g} widths,
+        computed by Prometheus (the optional rules of adaptive.yml). Bad: outside the band for ten
+        minutes; see what else changed at that time.""",
         Query(f'exchange_signal:band_input:mean5m{{@recorded,signal="{signal}"}}', "{{exchange}}"),
         Query(
             f'exchange_signal:band_center:median1d{{@recorded,signal="{signal}"}}'
@@ -54,8 +54,8 @@ _ANYTHING = Row(
     panels=[
         stat(
             "Unusual signals",
-            """Signals whose ensemble score has been above its threshold for a minute. One alone is
-            worth a note; read below which, and whether others follow.""",
+            """Signals whose mean ensemble score of the last minute is above the threshold. A single
+            one rarely matters; see below which it is, and whether others follow.""",
             f"""sum(exchange_signal:anomaly_score:avg1m{{@recorded,signal=~"$signal"}}
             > bool {_AT:g})""",
             steps=rising(warning=1),
@@ -64,8 +64,9 @@ _ANYTHING = Row(
         ),
         stat(
             "Most signals of one exchange",
-            f"""How many signals of one exchange are unusual at once, a percentile and its mean
-            counted apart. Above {_MANY:g} something is going on there: trade with care.""",
+            f"""Largest number of unusual signals of one exchange at the same time; a percentile and
+            its mean count as two. Above {_MANY:g} the exchange probably has a problem: trade with
+            care.""",
             f"""max(sum by (exchange) (exchange_signal:anomaly_score:avg1m{{@recorded}}
             > bool {_AT:g}))""",
             steps=rising(1, _MANY + 1),
@@ -73,9 +74,9 @@ _ANYTHING = Row(
             width=6,
         ),
         stat(
-            "Signals judged",
-            """Share of the signals of which the detectors have seen enough. Low after a start, and
-            right so; bad is a low figure after an hour: the exchange is not measured.""",
+            "Signals ready",
+            """Share of the signals for which the detectors have enough samples. Low after a start
+            is normal; bad: low after one hour, because then the exchange is not measured.""",
             """avg(exchange_anomaly_ready{@exchange,signal=~"$signal"})""",
             unit="percentunit",
             steps=falling(warning=0.5),
@@ -83,9 +84,9 @@ _ANYTHING = Row(
             width=6,
         ),
         stat(
-            "Anomalies in a day",
-            """How often scores rose above their threshold in 24 hours. A dozen a day over all
-            exchanges is usual; hundreds mean a threshold too low or a market in turmoil.""",
+            "Anomalies in 24 hours",
+            """Incidents opened in 24 hours. About a dozen per day over all exchanges is usual;
+            hundreds mean that the sensitivity is too high or the market is very volatile.""",
             """sum(increase(exchange_anomaly_events_total{@exchange,signal=~"$signal"}[1d]))""",
             decimals=0,
             none="not counted",
@@ -95,12 +96,13 @@ _ANYTHING = Row(
 )
 
 _WHICH = Row(
-    title="Which signals?",
+    title="Signals",
     panels=[
         states(
             "Signals above their threshold",
-            """One line a signal: red while its mean score of a minute is above 1. Several lines of
-            one exchange turning red together is what to act on; the leftmost moved first.""",
+            """One line per signal: red while its mean score of one minute is above 1. Act if
+            several lines of one exchange turn red together; the one that turned red first is
+            nearest to the cause.""",
             Query(
                 f"""max by (exchange, signal) (
                 exchange_signal:anomaly_score:avg1m{{@recorded,signal=~"$signal"}} > bool
@@ -116,8 +118,8 @@ _WHICH = Row(
         ),
         table(
             "Scores now",
-            """Every signal's score by the ensemble, highest first; 1 is the threshold. Click the
-            exchange to see the quantity itself.""",
+            """Ensemble score of every signal, highest first; 1 is the threshold. Click the exchange
+            to see the values.""",
             [
                 Column(
                     title="Score",
@@ -140,8 +142,8 @@ _WHICH = Row(
         ),
         series(
             "Score of the ensemble",
-            """What the alerts judge, unsmoothed. Above the dashed line a value is rarer than the
-            threshold allows; short peaks are noise, a plateau is not.""",
+            """The scores on which the alerts are based, not smoothed. Above the dashed line a value
+            is rarer than the threshold allows; short peaks are noise, a plateau is not.""",
             Query(
                 """max by (exchange, signal) (
                 exchange_anomaly_score{@exchange,signal=~"$signal",detector="ensemble"})""",
@@ -154,8 +156,8 @@ _WHICH = Row(
         ),
         series(
             "Score of each detector",
-            """The highest score of each detector over the signals chosen. If one detector alone is
-            high, trust the ensemble; if all are, the change is gross.""",
+            """Highest score of each detector over the selected signals. If only one detector is
+            high, rely on the ensemble; if all are, the change is large.""",
             Query(
                 """max by (detector) (exchange_anomaly_score{@exchange,signal=~"$signal"})""",
                 "{{detector}}",
@@ -169,13 +171,13 @@ _WHICH = Row(
 )
 
 _BANDS = Row(
-    title="Against what was expected",
+    title="Expected values",
     panels=[
         series(
-            "What the detectors expect",
-            """Lower bound, centre and upper bound of the signals chosen, each in its own unit;
-            choose one signal above. A band that is very wide has seen much noise and will miss
-            much.""",
+            "Baseline of the detectors",
+            """Lower bound, centre and upper bound of the selected signals, each in its own unit;
+            select one signal above. A very wide band results from noisy samples and misses small
+            changes.""",
             *(
                 Query(
                     f"""max by (exchange, signal) (
@@ -184,37 +186,39 @@ _BANDS = Row(
                 )
                 for bound in ("center", "lower", "upper")
             ),
-            none="not published: it is opt-in",
+            none="not published: set anomaly.baseline",
             styles=band(" lower$", " upper$"),
             width=12,
         ),
         states(
-            "Ready to judge",
-            """Grey while the detectors learn a signal. After a start this is right; grey in the
-            middle of the day is a signal that stopped being measured: see its exchange.""",
+            "Ready signals over time",
+            """Grey while the detectors learn a signal. This is normal after a start; grey at
+            another time means that the signal is not measured any more: see its exchange.""",
             Query(
                 """max by (exchange, signal) (
                 exchange_anomaly_ready{@exchange,signal=~"$signal"})""",
                 "{{exchange}} {{signal}}",
             ),
-            words={0: ("learning", IDLE), 1: ("judged", GOOD)},
+            words={0: ("learning", IDLE), 1: ("ready", GOOD)},
         ),
         _band("Probe latency and its band", "probe_latency", "s", "The mean of five minutes."),
-        _band("Message rate and its band", "message_rate", "mps", "Market data a second."),
+        _band(
+            "Message rate and its band", "message_rate", "mps", "Market data messages per second."
+        ),
         _band("Spread and its band", "spread", "percentunit", "The mean over all symbols."),
         series(
-            "Distance from the band's centre",
+            "Deviation from the band's centre",
             """In widths of the band. Beyond the dashed lines the alert fires after ten minutes; if
-            the detectors above say nothing, it may be the hour of the day.""",
+            the detectors above find nothing, it may be a daily pattern.""",
             Query("exchange_signal:band_score:iqr1d{@recorded}", "{{exchange}} {{signal}}"),
             limits=[(None, WARN), (-_WIDTHS, GOOD), (_WIDTHS, WARN)],
             none="adaptive.yml is not loaded, or has no history yet",
             width=12,
         ),
         series(
-            "Anomalies by the hour",
-            """How often each signal rose above its threshold within an hour. One signal that leads
-            for days cries wolf: see whether its quantity is of use to you.""",
+            "Anomalies per hour",
+            """Incidents opened for each signal in one hour. If one signal leads for days, its
+            alarms are probably false: lower its sensitivity, or disable it.""",
             Query(
                 """sum by (exchange, signal) (
                 increase(exchange_anomaly_events_total{@exchange,signal=~"$signal"}[1h])) > 0""",
@@ -231,8 +235,8 @@ _BANDS = Row(
 PAGE = Page(
     uid="exobs-anomalies",
     title="Anomalies",
-    about="""What is unusual, by how much, and against what was expected. Unusual is not yet wrong:
-    several signals of one exchange at once are worth acting on.""",
+    about="""Unusual signals, their scores and their expected ranges. An unusual value is not
+    necessarily a fault: act if several signals of one exchange are unusual at the same time.""",
     rows=[_ANYTHING, _WHICH, _BANDS],
     own=[
         Variable(

@@ -1,4 +1,4 @@
-"""One exchange: does it answer, how fast, why not, and what does it allow us?"""
+"""One exchange: availability, latency, failures and limits."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ _ANYTHING = Row(
         ),
         stat(
             "Tradable",
-            """Share of five minutes in which one could trade there: the least of probes,
-            connection, feed, books and maintenance. Bad below 99%: the row Tradable says which.""",
+            """Share of the last five minutes in which trading was possible: the minimum over
+            probes, connection, feed, books and maintenance. Bad below 99%: the row Tradable shows
+            which part.""",
             "min(exchange:tradable:ratio_rate5m{@recorded})",
             unit="percentunit",
             steps=falling(warning=0.99, critical=0.9),
@@ -45,8 +46,9 @@ _ANYTHING = Row(
         ),
         stat(
             "Probe errors",
-            """Share of the attempts of five minutes that failed; what an open breaker forbade
-            counts. Coloured by the burn alerts: at red the month's budget is gone in two days.""",
+            """Share of failed attempts in the last five minutes; probes prevented by an open
+            breaker count as failed. Colours are the thresholds of the burn alerts: at red the error
+            budget of 30 days is used up in two days.""",
             "max(exchange:probe_errors:ratio_rate5m{@recorded})",
             unit="percentunit",
             steps=rising(
@@ -59,8 +61,8 @@ _ANYTHING = Row(
         ),
         stat(
             "Rate limit used",
-            """The fullest of the venue's limits. From the alert's threshold on, find who else uses
-            this address and slow down before the venue bans it.""",
+            """The most used of the venue's rate limits. Above the alert's threshold, find other
+            clients on this address and reduce requests, before the venue bans it.""",
             "max(exchange_rate_limit_used_ratio{@exchange})",
             unit="percentunit",
             steps=rising(limit("ExchangeRateLimitHigh"), 1),
@@ -69,9 +71,9 @@ _ANYTHING = Row(
             width=3,
         ),
         stat(
-            "Banned for",
-            """How long the venue still tells us to stay away. More than a minute is a ban: stop
-            every client on this address, each request may prolong it.""",
+            "Ban remaining",
+            """Time until the ban by the venue ends. Above one minute, stop every client on this
+            address: each request may extend the ban.""",
             "max(exchange_rate_limit_banned_until_timestamp_seconds{@exchange} - time() > 0)",
             unit="dtdurations",
             steps=rising(1, limit("ExchangeBanned", place=-1)),
@@ -79,9 +81,10 @@ _ANYTHING = Row(
             width=3,
         ),
         stat(
-            "Certificate left",
-            """Time until the first certificate of an endpoint ends. Venues renew two weeks ahead:
-            under a week it failed, under a day be ready to lose the endpoint.""",
+            "Certificate validity",
+            """Time until the first of the endpoints' certificates expires. Venues renew about two
+            weeks before: below one week the renewal has failed, below one day expect to lose the
+            endpoint.""",
             """min(exchange_probe_tls_cert_not_after_timestamp_seconds{@exchange}) - time()""",
             unit="dtdurations",
             steps=falling(
@@ -93,32 +96,33 @@ _ANYTHING = Row(
         ),
         stat(
             "Clock offset",
-            """The venue's clock minus ours, the furthest of those selected. Bad beyond a second:
-            signed requests are refused. If all exchanges are off, mend our clock.""",
+            """Venue clock minus local clock, the largest of the selected exchanges. Bad above
+            one second: signed requests are refused. If all exchanges deviate, correct the local
+            clock.""",
             """max(abs(exchange_clock_offset_seconds{@exchange}))""",
             unit="s",
             steps=rising(_SKEW),
-            none="the venue tells no time",
+            none="the venue sends no time",
             width=3,
         ),
         stat(
             "Maintenance",
-            """Whether the venue or our calendar says that maintenance goes on. Alerts are muted
-            meanwhile; if nobody announced it, tell those who trade.""",
+            """Whether a maintenance is in progress, by the venue or the config. Alerts are muted
+            meanwhile; if it was not announced, inform the traders.""",
             "max(exchange_maintenance_active{@exchange})",
-            words={0: ("none", GOOD), 1: ("going on", IDLE)},
+            words={0: ("none", GOOD), 1: ("in progress", IDLE)},
             width=3,
         ),
     ]
 )
 
 _ANSWERS = Row(
-    title="Does it answer?",
+    title="Availability",
     panels=[
         states(
             "Endpoints",
-            """Whether each endpoint's last probe did what was expected. One red line among green
-            ones is that endpoint: use another. All red is the exchange, or our path to it.""",
+            """Whether each endpoint's last probe succeeded. One red line among green ones: that
+            endpoint only; use another one. All red: the exchange, or the network path to it.""",
             Query(
                 "max by (exchange, endpoint) (exchange_probe_success{@exchange})",
                 "{{exchange}} {{endpoint}}",
@@ -127,8 +131,8 @@ _ANSWERS = Row(
         ),
         states(
             "Circuit breakers",
-            """An open breaker probes less, to leave a sick endpoint alone; half open is a trial.
-            Bad is open for minutes, or colours that alternate: see why probes fail.""",
+            """While a breaker is open, probes of a failing endpoint are mostly not sent; half open
+            is a trial. Bad: open for minutes, or alternating colours; see why probes fail.""",
             Query(
                 """clamp_max(
                 max by (exchange, endpoint) (2 *
@@ -139,10 +143,11 @@ _ANSWERS = Row(
             words={0: ("closed", GOOD), 1: ("half open", WARN), 2: ("open", BAD)},
         ),
         states(
-            "Whose fault?",
-            """Where the fault lies of what fails: the exchange, the path to it (control targets or
-            most other exchanges are silent too), or ourselves (we are late or ask too much). Only
-            red says anything of the exchange; for the others see the exporter page.""",
+            "Fault domain",
+            """Cause of the current failures: the exchange, the network path (control targets or
+            most other exchanges do not answer either), or this exporter (overloaded, or too
+            many requests). Only red is a fault of the exchange; for the others see the exporter
+            page.""",
             Query(
                 """clamp_max(
                 max by (exchange) (exchange_fault_domain{@exchange,domain="exchange"})
@@ -152,17 +157,18 @@ _ANSWERS = Row(
             ),
             words={
                 0: ("nothing fails", GOOD),
-                1: ("the exchange", BAD),
-                2: ("the path", WARN),
-                3: ("ourselves", "purple"),
+                1: ("exchange", BAD),
+                2: ("network path", WARN),
+                3: ("this exporter", "purple"),
             },
             width=24,
             height=6,
         ),
         series(
             "Failures by reason",
-            """Failed probes a second. dns, connect and tls are the path; http_5xx and body_invalid
-            the venue; rate_limited and banned ourselves. Any lasting line is bad.""",
+            """Failed probes per second. dns, connect_* and tls: the network path; http_5xx and
+            body_invalid: the venue; rate_limited and banned: too many requests from here. Any
+            lasting line is bad.""",
             Query(
                 """sum by (reason) (
                 rate(exchange_probe_failures_total{@exchange}[$__rate_interval])) > 0""",
@@ -175,8 +181,8 @@ _ANSWERS = Row(
         ),
         series(
             "Probes not sent",
-            """Probes a second that were due and not sent. breaker_open follows failures;
-            rate_budget means that probes are too many for the venue's limit: probe less often.""",
+            """Due probes per second that were not sent. breaker_open follows failures; rate_budget:
+            too many probes for the venue's limit, probe less often.""",
             Query(
                 """sum by (reason) (
                 rate(exchange_probe_skipped_total{@exchange}[$__rate_interval])) > 0""",
@@ -189,8 +195,8 @@ _ANSWERS = Row(
         ),
         series(
             "Answers by status code",
-            """HTTP answers a second. 200 is good; 429 and 418 mean that we ask too much, 403 a
-            blocked address, 5xx trouble at the venue.""",
+            """HTTP responses per second. 200 is good; 429 and 418: too many requests; 403: a
+            blocked address; 5xx: errors of the venue.""",
             Query(
                 """sum by (code) (
                 rate(exchange_probe_http_responses_total{@exchange}[$__rate_interval]))""",
@@ -203,20 +209,20 @@ _ANSWERS = Row(
 )
 
 _FAST = Row(
-    title="How fast?",
+    title="Latency",
     panels=[
         heat(
             "Probe latency",
-            """All answered probes by how long they took. Bad is a second cloud above the first
-            (some requests take another way) or a cloud that climbs.""",
+            """Distribution of the durations of answered probes. Bad: a second band above the first
+            (some requests take another route), or a band that rises.""",
             """sum by (le) (
             increase(exchange_probe_duration_seconds_bucket{@exchange}[$__rate_interval]))""",
         ),
         series(
             "Probe latency, percentiles",
-            """Median, 95th and 99th percentile. The median climbs when the venue or the path is
-            slow; only the upper ones climb when a few requests queue. Below a hundred probes the
-            99th is noise.""",
+            """Median, 95th and 99th percentile. The median rises if the venue or the path is slow;
+            only the upper ones rise if a few requests wait in a queue. With fewer than a hundred
+            probes the 99th is noise.""",
             *(
                 Query(
                     f"""histogram_quantile({share}, sum by (le) (
@@ -229,9 +235,10 @@ _FAST = Row(
             width=12,
         ),
         series(
-            "Where the time goes",
-            """Mean time of each part of a probe. resolve, connect and tls are the path and occur on
-            new connections only; processing is the venue; transfer the size of the answer.""",
+            "Duration by phase",
+            """Mean duration of each phase of a probe. resolve, connect and tls depend on the path
+            and occur on new connections only; processing depends on the venue, transfer on the size
+            of the response.""",
             Query(
                 """sum by (phase) (
                 rate(exchange_probe_phase_duration_seconds_sum{@exchange}[$__rate_interval]))
@@ -244,8 +251,8 @@ _FAST = Row(
         ),
         series(
             "Slow answers",
-            """Share of five minutes' answers that took longer than a second. Above the dashed line
-            the alert fires: see which phase grew.""",
+            """Share of the responses of the last five minutes that took longer than one second.
+            Above the dashed line the alert fires: see which phase increased.""",
             Query(
                 """max by (exchange, endpoint)
                 (exchange_endpoint:probe_slow:ratio_rate5m{@recorded})""",
@@ -257,8 +264,9 @@ _FAST = Row(
         ),
         series(
             "New against reused connections",
-            """Mean time of probes with and without set-up. If only new ones are slow, it is name
-            resolution, the handshake or the network path, and not the venue's engine.""",
+            """Mean duration of probes on new and on reused connections. If only new ones are slow,
+            the cause is name resolution, the handshake or the network path, not the venue's
+            servers.""",
             Query(
                 """sum by (connection) (
                 rate(exchange_probe_duration_seconds_sum{@exchange}[$__rate_interval]))
@@ -276,9 +284,10 @@ _TRADABLE = Row(
     title="Tradable",
     panels=[
         series(
-            "What one needs to trade",
-            """Each part as its share of five minutes; the least is the exchange's figure. Bad is
-            any part below 100%: books and feed lead to the streams page.""",
+            "Tradable share by part",
+            """Share of the last five minutes in which each part worked; the minimum is the
+            exchange's figure. Bad: any part below 100%; for books and feed see the streams
+            page.""",
             Query(
                 "min by (exchange, part) (exchange_part:tradable:ratio_rate5m{@recorded})",
                 "{{exchange}} {{part}}",
@@ -290,9 +299,10 @@ _TRADABLE = Row(
         ),
         states(
             "Maintenance, restrictions and incidents over time",
-            """Maintenance as the venue or our calendar says, and what else the venue says of
-            itself. Bad is maintenance that nobody announced or that lasts beyond its announced end,
-            and any restricted mode, of all or of one market, or incident: those mute nothing.""",
+            """Maintenance by the venue or the config, and restricted modes (of all markets or of
+            one) and incidents that the venue reports. Bad: maintenance that was not announced or
+            that exceeds its announced end, and any restricted mode or incident; these do not mute
+            alerts.""",
             Query(
                 "max by (exchange, source) (exchange_maintenance_active{@exchange})",
                 "{{exchange}} {{source}}",
@@ -300,7 +310,7 @@ _TRADABLE = Row(
             Query(
                 """3 * (min by (exchange)
                 (exchange_maintenance_start_timestamp_seconds{@exchange}) - time() < bool 86400)""",
-                "{{exchange}} next",
+                "{{exchange}} announced",
             ),
             Query(
                 """2 * max by (exchange, mode)
@@ -327,13 +337,13 @@ _TRADABLE = Row(
 )
 
 _ALLOWED = Row(
-    title="Limits, clock and path",
+    title="Limits, clock and network",
     folded=True,
     panels=[
         series(
             "Rate limits",
-            """Share of each limit that is used. Above the dashed line the alert fires: whoever uses
-            this address asks too much.""",
+            """Used share of each limit. Above the dashed line the alert fires: the clients on this
+            address send too many requests.""",
             Query(
                 "max by (exchange, limit) (exchange_rate_limit_used_ratio{@exchange})",
                 "{{exchange}} {{limit}}",
@@ -344,8 +354,9 @@ _ALLOWED = Row(
         ),
         series(
             "Clock offset over time",
-            """The venue's clock minus ours; the measurement may be wrong by the error shown. Beyond
-            the dashed lines signed requests are refused. All off alike is our clock.""",
+            """Venue clock minus local clock; the measurement can be wrong by the error shown.
+            Beyond the dashed lines signed requests are refused. If all exchanges deviate equally,
+            the local clock is wrong.""",
             Query("avg by (exchange) (exchange_clock_offset_seconds{@exchange})", "{{exchange}}"),
             Query(
                 "min by (exchange) (exchange_clock_offset_error_seconds{@exchange})",
@@ -355,9 +366,9 @@ _ALLOWED = Row(
             limits=around(_SKEW),
         ),
         series(
-            "From the future",
-            """Messages a second that arrived before they were sent, by the clocks. Any lasting line
-            means that the clocks disagree: see the clock offset beside this.""",
+            "Negative latency",
+            """Messages per second whose timestamp is later than their arrival. Any lasting line
+            means that the clocks disagree: see the clock offset.""",
             Query(
                 """sum by (exchange, channel) (
                 rate(exchange_stream_latency_negative_total{@exchange}[$__rate_interval])) > 0""",
@@ -368,8 +379,8 @@ _ALLOWED = Row(
         ),
         series(
             "Certificates",
-            """Days until each certificate ends. It should jump up two weeks before the end; below
-            the dashed line the renewal failed: tell the exchange.""",
+            """Days until each certificate expires. It should be renewed about two weeks before;
+            below the dashed line the renewal has failed: inform the exchange.""",
             Query(
                 """(min by (exchange, endpoint) (
                 exchange_probe_tls_cert_not_after_timestamp_seconds{@exchange}) - time()) /
@@ -380,7 +391,7 @@ _ALLOWED = Row(
                 """(min by (exchange) (
                 exchange_probe_tls_chain_not_after_timestamp_seconds{@exchange}) - time()) /
                 86400""",
-                "{{exchange}}: first of the chain",
+                "{{exchange}}: chain",
             ),
             unit="d",
             limits=falling(
@@ -392,9 +403,10 @@ _ALLOWED = Row(
         ),
         series(
             "Addresses",
-            """How many addresses the name resolves to, and how often they changed within an hour. A
-            change explains a step in latency: another edge. Some venues rotate all the time; bad
-            is a sudden start, with failures. Zero lines are endpoints without a name.""",
+            """Number of addresses that the name resolves to, and changes of them within one hour. A
+            change can explain a step in latency: another server. Some venues rotate addresses all
+            the time; bad: changes that start suddenly, together with failures. Zero: an endpoint
+            configured by address.""",
             Query(
                 "max by (exchange, endpoint) (exchange_probe_resolved_addresses{@exchange})",
                 "{{exchange}} {{endpoint}}",
@@ -413,7 +425,7 @@ _ALLOWED = Row(
 PAGE = Page(
     uid="exobs-exchange",
     title="Exchange",
-    about="""Whether an exchange answers, how fast, why not, and what it allows us. Choose one
-    above; with several chosen the numbers of the first row are those of the worst.""",
+    about="""Availability, latency, failures and limits of an exchange. Select one above; if several
+    are selected, the first row shows the worst of them.""",
     rows=[_ANYTHING, _ANSWERS, _FAST, _TRADABLE, _ALLOWED],
 )

@@ -1,4 +1,4 @@
-"""The exporter itself: does it run, does it keep up, can its figures be believed?"""
+"""The exporter itself: processes, load and published series."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _ANYTHING = Row(
     panels=[
         stat(
             "Instances up",
-            """Share of the exporters that answer Prometheus. Below 100% some exchanges are watched
-            by fewer or by none: restart what is missing.""",
+            """Share of the exporters that Prometheus can scrape. Below 100% some exchanges are
+            monitored by fewer exporters or by none: restart the missing ones.""",
             """avg(up{@process}
             and on (job) last_over_time(exchange_exporter_build_info{@process}[1h]))""",
             unit="percentunit",
@@ -37,8 +37,8 @@ _ANYTHING = Row(
         ),
         stat(
             "Late wake-ups",
-            """Share of the event loop's wake-ups that came more than 0.1 s late. Our delay enters
-            every latency measured: when coloured, give it more CPU or a shard more.""",
+            """Share of the event loop's wake-ups that were more than 0.1 s late. This delay is part
+            of every measured latency: if coloured, give the exporter more CPU or add a shard.""",
             """max(1 - sum by (job, instance) (
             rate(exchange_exporter_event_loop_lag_seconds_bucket{@process,le="0.1"}[5m]))
             / sum by (job, instance) (
@@ -50,7 +50,7 @@ _ANYTHING = Row(
         stat(
             "Messages dropped",
             """Messages dropped within five minutes because a queue was full. Above 0 the exporter
-            itself causes gaps: give it more CPU or another shard.""",
+            itself causes gaps: give it more CPU, or add a shard.""",
             """sum(increase(exchange_queue_dropped_total{@exchange,policy!="coalesced"}[5m]))""",
             steps=rising(warning=1),
             decimals=0,
@@ -58,8 +58,8 @@ _ANYTHING = Row(
         ),
         stat(
             "Series used",
-            """Share of the limit of published series. When coloured add a shard or raise
-            metrics.series_limit: at 100% something is not watched.""",
+            """Published series as a share of the limit. If coloured, add a shard or raise
+            metrics.series_limit: at 100% some metrics are not published.""",
             """max(sum by (job, instance) (exchange_exporter_series{@process})
             / max by (job, instance) (exchange_exporter_series_limit{@process}))""",
             unit="percentunit",
@@ -68,17 +68,16 @@ _ANYTHING = Row(
         ),
         stat(
             "Last reload",
-            """Whether the last attempt to load config and web config succeeded. If one was refused,
-            the old one is still in force: run check on the file, it says what is wrong and
-            where.""",
+            """Whether the last attempt to load the config and the web config succeeded. If one was
+            rejected, the old one is still active: `check FILE` prints what is wrong and where.""",
             """min(exchange_exporter_config_last_reload_successful{@process})
             * (min(exchange_exporter_web_config_last_reload_successful{@process}) or vector(1))""",
-            words={0: ("refused", BAD), 1: ("fine", GOOD)},
+            words={0: ("rejected", BAD), 1: ("successful", GOOD)},
         ),
         stat(
             "Tasks restarted",
-            """Tasks that failed and were started anew within 15 minutes, the worst of them. When
-            coloured it has a bug: take the traceback from the log and report it.""",
+            """Restarts within 15 minutes of the task that failed most. If coloured, it has a bug:
+            report it with the traceback from the log.""",
             """max(sum by (job, instance, task) (
             increase(exchange_exporter_task_restarts_total{@process}[15m])))""",
             steps=rising(limit("ExchangeExporterTaskRestarts")),
@@ -88,12 +87,12 @@ _ANYTHING = Row(
 )
 
 _RUNNING = Row(
-    title="What runs?",
+    title="Processes",
     panels=[
         table(
             "Versions and configs",
-            """One row a process. Two hashes in one fleet mean that somebody forgot to reload, two
-            versions that a rollout stopped half-way.""",
+            """One row per process. Different hashes mean that a process was not reloaded, different
+            versions that a rollout is incomplete.""",
             [
                 Column(
                     title="",
@@ -114,7 +113,7 @@ _RUNNING = Row(
         ),
         states(
             "Up",
-            """Whether each process answers its scrapes. A gap of one scrape is a restart; red is
+            """Whether Prometheus can scrape each process. A gap of one scrape is a restart; red is
             down: read its log.""",
             Query(
                 """max by (instance) (up{@process}
@@ -126,8 +125,8 @@ _RUNNING = Row(
         ),
         table(
             "Shards",
-            """Which shard of how many each process is. A number that is missing is a shard whose
-            exchanges are not watched: start it.""",
+            """Number of each process' shard, and the count of shards. If a number is missing, the
+            exchanges of that shard are not monitored: start it.""",
             [
                 Column(
                     title="",
@@ -142,20 +141,20 @@ _RUNNING = Row(
         ),
         series(
             "Tasks",
-            """Running tasks by what they do. A line that falls without a reload is a task that
-            died: restart the process and keep its log.""",
+            """Running tasks by kind. A line that falls without a reload is a task that ended
+            unexpectedly: restart the process and keep its log.""",
             Query("sum by (task) (exchange_exporter_tasks{@process})", "{{task}}"),
             height=7,
         ),
         states(
             "Control targets",
-            """Places outside all exchanges. All red is our own network: nothing that is said of
-            exchanges then means anything. One red is that target.""",
+            """Servers that belong to no exchange. All red: the local network has failed, and
+            figures about exchanges mean nothing. One red: only that target.""",
             Query(
                 "max by (target) (exchange_exporter_local_network_up{@process})",
                 "{{target}}",
             ),
-            words={0: ("out of reach", BAD), 1: ("reached", GOOD)},
+            words={0: ("unreachable", BAD), 1: ("up", GOOD)},
             none="no control targets",
             width=8,
             height=7,
@@ -164,26 +163,26 @@ _RUNNING = Row(
 )
 
 _KEEPS_UP = Row(
-    title="Does it keep up?",
+    title="Load",
     panels=[
         heat(
-            "Lag of the event loop",
-            """Delay between the requested and the actual wake-up of a task. Bad is a cloud above
-            0.1 s: every measured latency may contain that much delay of the exporter.""",
+            "Event loop lag",
+            """Delay between the requested and the actual wake-up of a task. Bad: a band above 0.1
+            s, because every measured latency may contain that much delay of the exporter.""",
             """sum by (le) (
             increase(exchange_exporter_event_loop_lag_seconds_bucket{@process}[$__rate_interval]))""",
         ),
         heat(
-            "Lag of probes",
-            """From the moment when a probe was due to its start. Bad is above a second: too many
-            probes for this process, or a loop that is blocked.""",
+            "Probe schedule lag",
+            """Time from the scheduled to the actual start of a probe. Bad: above one second; too
+            many probes for this process, or a blocked event loop.""",
             """sum by (le) (
             increase(exchange_exporter_schedule_lag_seconds_bucket{@process}[$__rate_interval]))""",
         ),
         series(
             "CPU",
-            """Cores used; one is all that an event loop can use. Bad is above 0.8: add a shard
-            before latencies tell of us rather than of exchanges.""",
+            """Used CPU cores; an event loop can use one at most. Bad: above 0.8; add a shard,
+            because measured latencies then contain the exporter's own delay.""",
             Query(
                 """sum by (instance) (rate(process_cpu_seconds_total{@process}[$__rate_interval])
                 and on (job, instance) exchange_exporter_build_info{@process})""",
@@ -194,8 +193,8 @@ _KEEPS_UP = Row(
         ),
         series(
             "Memory",
-            """Resident memory. A line that climbs for hours with the same config is a leak: report
-            it with the growth by the hour.""",
+            """Resident memory. A line that rises for hours with the same config is a leak: report
+            it with the growth per hour.""",
             Query(
                 """max by (instance) (process_resident_memory_bytes{@process}
                 and on (job, instance) exchange_exporter_build_info{@process})""",
@@ -206,8 +205,8 @@ _KEEPS_UP = Row(
         ),
         series(
             "Open files",
-            """Share of the file descriptors in use, sockets among them. Above the dashed line raise
-            the limit of the service.""",
+            """Share of the file descriptors in use, including sockets. Above the dashed line raise
+            the service's limit of open files.""",
             Query(
                 """max by (instance) (process_open_fds{@process} / process_max_fds{@process}
                 and on (job, instance) exchange_exporter_build_info{@process})""",
@@ -219,8 +218,8 @@ _KEEPS_UP = Row(
         ),
         series(
             "Queues",
-            """How full each queue was when it was last emptied. Bad is near the dashed line: the
-            next burst is dropped, and the exporter itself causes gaps.""",
+            """How full each queue was when it was last emptied. Bad: near the dashed line; the next
+            burst would be dropped, and the exporter itself would cause gaps.""",
             Query(
                 """max by (exchange, queue) (
                 exchange_queue_depth{@exchange} / exchange_queue_capacity{@exchange})""",
@@ -245,9 +244,9 @@ _KEEPS_UP = Row(
             width=6,
         ),
         series(
-            "Work on a message",
-            """Mean time that we spend on a message, to decode it and to apply it. Bad is a step
-            after an update, or with a venue's new format: report it.""",
+            "Processing time per message",
+            """Mean time to decode a message, and to apply it. Bad: a step after an update or with a
+            new format of a venue; report it.""",
             Query(
                 """sum by (exchange, stage) (
                 rate(exchange_stream_processing_seconds_sum{@exchange}[$__rate_interval]))
@@ -262,8 +261,8 @@ _KEEPS_UP = Row(
         series(
             "Dropped by internal errors",
             """Messages of the last hour that were dropped because of an internal error, while they
-            were decoded or applied. Anything above 0: take the traceback from the log and the frame
-            from the dead letters, and report both.""",
+            were decoded or applied. Above 0: report the traceback from the log and the frame from
+            the dead letters.""",
             Query(
                 """sum by (exchange, stage) (
                 increase(exchange_stream_processing_errors_total{@exchange}[1h]))""",
@@ -278,21 +277,21 @@ _KEEPS_UP = Row(
 )
 
 _PUBLISHES = Row(
-    title="What does it publish?",
+    title="Published series, scrapes and storage",
     folded=True,
     panels=[
         series(
             "Series by family",
             """The ten largest families. A family that grows without a change of the config is a
-            label out of control: report it.""",
+            bug: report it.""",
             Query("topk(10, sum by (family) (exchange_exporter_series{@process}))", "{{family}}"),
             stacked=True,
             width=12,
         ),
         series(
-            "Series refused",
-            """Children that the limit kept from being published, within ten minutes. Anything here
-            is something that is not watched: raise metrics.series_limit or add a shard.""",
+            "Series dropped",
+            """Series not published because of the limit, in ten minutes. These metrics are missing:
+            raise metrics.series_limit, or add a shard.""",
             Query(
                 """sum by (family) (
                 increase(exchange_exporter_series_dropped_total{@process}[10m])) > 0""",
@@ -300,13 +299,13 @@ _PUBLISHES = Row(
             ),
             limits=[(None, GOOD), (limit("ExchangeExporterSeriesDropped"), WARN)],
             bars=True,
-            none="none was refused",
+            none="none was dropped",
             width=12,
         ),
         series(
-            "Duration of scrapes",
-            """How long Prometheus takes to read a page. Bad is near the scrape timeout: fewer
-            series, or a longer interval.""",
+            "Scrape duration",
+            """Time that Prometheus needs for one scrape. Bad: near the scrape timeout; reduce
+            series, or use a longer interval.""",
             Query(
                 """max by (instance) (scrape_duration_seconds{@process}
                 and on (job, instance) exchange_exporter_build_info{@process})""",
@@ -315,9 +314,9 @@ _PUBLISHES = Row(
             unit="s",
         ),
         series(
-            "Connections turned away",
-            """Connections to our own web server within ten minutes that were refused because too
-            many were open, or closed because too slow. Anything lasting: find who asks.""",
+            "Refused connections",
+            """Connections to the exporter's web server in ten minutes that were refused because too
+            many were open, or closed because they were too slow. If it lasts, find the client.""",
             Query(
                 """sum by (instance) (
                 increase(exchange_exporter_http_connections_refused_total{@process}[10m]))""",
@@ -330,9 +329,9 @@ _PUBLISHES = Row(
             ),
         ),
         series(
-            "Not written to the disk",
-            """Within an hour: times that state could not be saved, and unreadable frames that were
-            not kept. Anything lasting: make room where storage.path points, or mend its rights.""",
+            "Failed writes",
+            """In one hour: failed saves of the state, and unreadable frames that were not stored.
+            If it lasts, free space at storage.path, or correct its permissions.""",
             Query(
                 """sum by (instance) (
                 increase(exchange_exporter_state_save_failures_total{@process}[1h]))""",
@@ -348,8 +347,8 @@ _PUBLISHES = Row(
         ),
         series(
             "Garbage collections",
-            """Collections a second by generation. The oldest should be rare: a pause of its kind
-            shows as lag of the event loop.""",
+            """Garbage collections per second by generation. Those of the oldest generation should
+            be rare: their pauses appear as event loop lag.""",
             Query(
                 """sum by (generation) (
                 rate(python_gc_collections_total{@process}[$__rate_interval])
@@ -364,7 +363,7 @@ _PUBLISHES = Row(
 PAGE = Page(
     uid="exobs-exporter",
     title="Exporter",
-    about="""Whether the exporter runs, keeps up and can be believed. If it is slow itself, so are
-    the latencies that it measures.""",
+    about="""Processes, load and published series of the exporter. If the exporter is slow, the
+    latencies that it measures are too high.""",
     rows=[_ANYTHING, _RUNNING, _KEEPS_UP, _PUBLISHES],
 )

@@ -43,42 +43,43 @@ _ANYTHING = Row(
         ),
         stat(
             "Warnings",
-            """Alerts to be handled within a day. A few may be normal; if there are many at once,
-            look for the one cause they share, often our own network.""",
+            """Alerts to be handled within a day. A few may be normal; many at once usually have one
+            common cause, often the local network.""",
             """sum(ALERTS{@alerts,alertstate="firing",severity="warning"}) or vector(0)""",
             steps=rising(warning=1),
         ),
         stat(
             "Exchanges down",
-            """Exchanges of which no endpoint is up as seen from any site. Bad above 0: stop routing
-            orders there. If nearly all are down, it is us or the path: look at the next
-            numbers.""",
+            """Exchanges of which no endpoint is up as seen from any site. Bad above 0: stop
+            routing orders there. If nearly all are down, the cause is probably local: see the
+            next numbers.""",
             "sum(max by (exchange) (exchange:venue_down:bool{@recorded}))",
             steps=rising(critical=1),
             none="not probed",
         ),
         stat(
-            "Least tradable",
-            """The worst exchange's share of five minutes in which one could trade there: probes,
-            connection, feed and books all in order. Bad below 99%; open the exchange to see which
-            part is missing.""",
+            "Lowest tradable share",
+            """Share of the last five minutes in which trading was possible, for the worst exchange:
+            probes, connection, feed and books all working. Bad below 99%; open the exchange to see
+            which part is missing.""",
             "min(exchange:tradable:ratio_rate5m{@recorded})",
             unit="percentunit",
             steps=falling(warning=0.99, critical=0.9),
             decimals=1,
         ),
         stat(
-            "Our own network",
-            """Whether control targets, which are no exchange, can be reached. If cut off, nothing
-            else on this page says anything of exchanges: mend uplink, DNS or proxy first.""",
+            "Local network",
+            """Whether the control targets, which are not exchanges, can be reached. If not, the
+            other figures on this page say nothing about exchanges: repair uplink, DNS or proxy
+            first.""",
             "min(site:local_network_up:max{@job})",
-            words={0: ("cut off", BAD), 1: ("fine", GOOD)},
+            words={0: ("unreachable", BAD), 1: ("up", GOOD)},
             none="no control targets",
         ),
         stat(
             "Exporters up",
-            """Share of the exporters that answer Prometheus. Below 100% some or all exchanges are
-            not watched: see the exporter page, restart what is missing.""",
+            """Share of the exporters that Prometheus can scrape. Below 100% some or all exchanges
+            are not monitored: see the exporter page and restart the missing ones.""",
             """avg(up{@process}
             and on (job) last_over_time(exchange_exporter_build_info{@process}[1h]))""",
             unit="percentunit",
@@ -92,9 +93,9 @@ _EXCHANGES = Row(
     title="Exchanges",
     panels=[
         table(
-            "Every exchange",
-            """One row an exchange, now; a colour is an alert's threshold. Read along the row which
-            part is bad, then click its name for the details.""",
+            "All exchanges",
+            """One row per exchange, current values; colours are the alerts' thresholds. Find the
+            bad part in the row, then click the exchange for details.""",
             [
                 Column(
                     title="State",
@@ -103,7 +104,7 @@ _EXCHANGES = Row(
                     words=_UP_DOWN,
                 ),
                 Column(
-                    title="Whose fault",
+                    title="Fault domain",
                     query="""clamp_max(
                     max by (exchange) (exchange_fault_domain{@exchange,domain="exchange"})
                     + 2 * max by (exchange) (exchange_fault_domain{@exchange,domain="path"})
@@ -112,7 +113,7 @@ _EXCHANGES = Row(
                         0: ("-", IDLE),
                         1: ("exchange", BAD),
                         2: ("path", WARN),
-                        3: ("ourselves", WARN),
+                        3: ("self", WARN),
                     },
                 ),
                 Column(
@@ -156,14 +157,14 @@ _EXCHANGES = Row(
                     decimals=1,
                 ),
                 Column(
-                    title="Price off",
+                    title="Price deviation",
                     query="max by (exchange) (abs(exchange_price_deviation_ratio{@exchange}))",
                     unit="percentunit",
                     steps=rising(_WARN_AT, limit("ExchangePriceDivergence", "critical")),
                     decimals=2,
                 ),
                 Column(
-                    title="Books in step",
+                    title="Books synchronized",
                     query="avg by (exchange) (exchange_book_synced{@exchange})",
                     unit="percentunit",
                     steps=falling(warning=1, critical=0.5),
@@ -191,17 +192,17 @@ _EXCHANGES = Row(
         ),
         states(
             "Gates",
-            """Whether one may trade, as the exporter answers at /api/v1/gates. Red is closed; what
-            closes it is beside this. A gate that is grey is not decided by anybody.""",
+            """State of each gate, as answered at /api/v1/gates. Red is closed; the next panel shows
+            the reasons. A grey gate is evaluated by no exporter.""",
             Query("min by (gate) (exchange_gate_open{@process})", "{{gate}}"),
             words={0: ("closed", BAD), 1: ("open", GOOD)},
             none="no gates configured",
             height=5,
         ),
         series(
-            "What keeps gates closed",
-            """Minutes of the last hour, by what the gate needs and lacks; several at a time count
-            each. `open_after`: all is well again, and it waits.""",
+            "Reasons for closed gates",
+            """Time closed within the last hour, by unmet need; simultaneous reasons are all
+            counted. `open_after`: all needs are met and the gate waits before it opens.""",
             Query(
                 """sum by (gate, reason) (
                 increase(exchange_gate_closed_seconds_total{@process}[1h])) > 0""",
@@ -219,7 +220,8 @@ _EXCHANGES = Row(
         states(
             "Up, down or maintenance",
             """Whether any endpoint of the exchange is up. Red is down, grey is announced
-            maintenance. Red on all lines at once is our side. Click a bar to open the exchange.""",
+            maintenance. Red on all lines at once is a local fault. Click a bar to open the
+            exchange.""",
             Query(
                 """clamp_max(max by (exchange) (exchange:venue_down:bool{@recorded})
                 + 2 * max by (exchange) (exchange_maintenance_active{@exchange}), 2)""",
@@ -231,8 +233,8 @@ _EXCHANGES = Row(
         ),
         table(
             "Firing alerts",
-            """What fires now, muted alerts included, critical ones on top, and for how long. Empty
-            is good. Click an alert for its runbook, which says what to do.""",
+            """Firing alerts with their duration, including muted ones, critical ones first. Empty
+            is good. Click an alert to open its runbook.""",
             [
                 Column(
                     title="Severity",
@@ -255,19 +257,19 @@ _EXCHANGES = Row(
             links={"Exchange": _OPEN_ROW, "Alert": _RUNBOOK},
             sort="Severity",
             lowest=True,
-            none="nothing fires",
+            none="no alert is firing",
             width=12,
         ),
     ],
 )
 
 _SPEED = Row(
-    title="Speed",
+    title="Latency and rates",
     panels=[
         series(
             "Probe latency, 95th percentile",
-            """How long nineteen of twenty probes take at most, by exchange. Bad is a step or a
-            climb against its own past; if all climb together, suspect our path or our process.""",
+            """95 % of an exchange's probes take at most this long. Bad: a step or a rise compared
+            with its own past; if all rise together, suspect the local network or the exporter.""",
             Query(
                 """histogram_quantile(0.95, sum by (exchange, le) (
                 rate(exchange_probe_duration_seconds_bucket{@exchange}[$__rate_interval])))""",
@@ -278,9 +280,9 @@ _SPEED = Row(
         ),
         series(
             "Message latency, 95th percentile",
-            """From the venue's time in a message to our reading it. Bad is a lasting rise: prices
-            are old by as much; widen quotes or stop, and see the streams page for whose fault it
-            is.""",
+            """Time from the venue's timestamp in a message to its arrival here. Bad: a lasting
+            rise, because prices are outdated by that much; widen quotes or stop trading, and find
+            the cause on the streams page.""",
             Query(
                 """histogram_quantile(0.95, sum by (exchange, le) (
                 rate(exchange_stream_latency_seconds_bucket{@exchange}[$__rate_interval])))""",
@@ -291,8 +293,8 @@ _SPEED = Row(
         ),
         series(
             "Market data",
-            """Messages a second by exchange. Bad is one line that falls while its peers do not; if
-            all fall alike the market is quiet. Open the streams page of the one that fell.""",
+            """Messages per second by exchange. Bad: one line falls and the others do not; if all
+            fall, the market is quiet. Open the streams page of the exchange that fell.""",
             Query(
                 """sum by (exchange) (
                 rate(exchange_stream_messages_total{@exchange,kind="data"}[$__rate_interval]))""",
@@ -309,9 +311,10 @@ _PRICES = Row(
     title="Prices",
     panels=[
         series(
-            "Distance from the median price",
-            """Each exchange's price against the median of all, its worst symbol. Beyond the dashed
-            lines the price is not to be trusted: see deposits and withdrawals there.""",
+            "Deviation from the median price",
+            """Each exchange's price relative to the median of all exchanges, for its worst symbol.
+            Beyond the dashed lines do not rely on the price; check whether the exchange has halted
+            deposits or withdrawals.""",
             Query(
                 """max by (exchange) (
                 abs(exchange_symbol:price_deviation:ratio{@recorded}))""",
@@ -324,8 +327,8 @@ _PRICES = Row(
         ),
         series(
             "Quote currencies against their peg",
-            """What one quote currency costs in the other, minus 1, by the prices of all exchanges.
-            Beyond the dashed lines it has left its peg: all prices in it are off by as much.""",
+            """Price of one quote currency in the other, minus 1, over all exchanges. Beyond the
+            dashed lines it has lost its peg: all prices in it deviate by that much.""",
             Query(
                 "quote:quote_basis:median{@job}",
                 "{{quote}} in {{base_quote}}",
@@ -338,8 +341,9 @@ _PRICES = Row(
         ),
         series(
             "Spread",
-            """Best ask minus best bid over their middle, the widest symbol of each exchange. Above
-            the dashed line liquidity is gone: send no market orders there.""",
+            """Best ask minus best bid, divided by the mid price, for the widest symbol of each
+            exchange. Above the dashed line there is too little liquidity: send no market
+            orders.""",
             Query("max by (exchange) (exchange_spread_ratio{@exchange})", "{{exchange}}"),
             unit="percentunit",
             limits=[(None, GOOD), (limit("ExchangeSpreadWide"), WARN)],
@@ -355,8 +359,8 @@ _UNUSUAL = Row(
     panels=[
         series(
             "Anomaly score",
-            """The highest ensemble score of each exchange's signals; 1 is the threshold. One short
-            peak is a note, several signals at once a warning: open the anomalies page.""",
+            """The highest ensemble score of each exchange's signals; 1 is the threshold. A single
+            short peak rarely matters; several signals at once do: open the anomalies page.""",
             Query(
                 "max by (exchange) (exchange_signal:anomaly_score:avg1m{@recorded})",
                 "{{exchange}}",
@@ -368,7 +372,7 @@ _UNUSUAL = Row(
         series(
             "Error budget left",
             """Share of the 30 days' error budget that is left. Below 0 the objective is missed:
-            move traffic elsewhere, and see the SLO page for what spent it.""",
+            move traffic elsewhere, and see on the SLO page when it was used.""",
             Query(
                 "min by (exchange) (exchange:error_budget_remaining:ratio30d{@recorded})",
                 "{{exchange}}",
@@ -380,9 +384,9 @@ _UNUSUAL = Row(
         ),
         series(
             "Markets of patterns",
-            """Markets that the patterns in symbols stand for; dashed, the age of the venue's list.
-            Bad is any that is left out, for symbols_limit had no room, and a list that is older
-            than symbols_refresh. Empty where all symbols are named.""",
+            """Markets that match the patterns in symbols, and the age of the venue's list of
+            markets. Bad: markets left out because of symbols_limit, or a list older than
+            symbols_refresh. Empty without patterns.""",
             Query(
                 "max by (exchange, choice) (exchange_markets{@exchange})",
                 "{{exchange}} {{choice}}",
@@ -391,7 +395,7 @@ _UNUSUAL = Row(
                 "time() - max by (exchange) (exchange_markets_read_timestamp_seconds{@exchange})",
                 "{{exchange}} list read (s ago)",
             ),
-            none="all symbols are named",
+            none="no patterns in symbols",
             width=24,
         ),
     ],
@@ -400,7 +404,7 @@ _UNUSUAL = Row(
 PAGE = Page(
     uid="exobs-overview",
     title="Overview",
-    about="""Is anything wrong, and where? The first row answers; the table says which exchange and
-    which part of it.""",
+    about="""Overall state: the first row shows whether anything is wrong, the table which exchange
+    and which part of it.""",
     rows=[_ANYTHING, _EXCHANGES, _SPEED, _PRICES, _UNUSUAL],
 )

@@ -1,4 +1,4 @@
-"""The alert pipeline: does an alert reach anybody? Prometheus, Alertmanager, the relay."""
+"""The alert pipeline: Prometheus, Alertmanager and the relay."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _ANYTHING = Row(
     panels=[
         stat(
             "Programs up",
-            """The least of what the relay, Alertmanager, Prometheus and exporters that push answer.
-            If anything is down, alerts may reach nobody: restart it, and read Alertmanager's page
-            meanwhile.""",
+            """Whether the relay, Alertmanager, Prometheus and the exporters that push alerts are
+            all up. If one is down, alerts may reach nobody: restart it, and read the alerts on
+            Alertmanager's page meanwhile.""",
             "min(up{@process})",
             words={0: ("down", BAD), 1: ("all up", GOOD)},
             width=3,
@@ -36,7 +36,8 @@ _ANYTHING = Row(
         stat(
             "Undelivered",
             """Messages that the relay could not deliver within an hour. Above 0 somebody was not
-            notified: read what fires in Alertmanager, then correct token, quota or address.""",
+            notified: read the firing alerts in Alertmanager, then correct the receiver's token,
+            quota or address.""",
             """sum(increase(alert_relay_deliveries_total{@process,outcome="failed"}[1h]))""",
             steps=rising(critical=1),
             decimals=0,
@@ -45,19 +46,20 @@ _ANYTHING = Row(
         ),
         stat(
             "Since the last heartbeat",
-            """Alertmanager's watchdog comes to the relay once a minute. At red the way is broken:
-            see whether Alertmanager runs and reaches the relay.""",
+            """Time since the last watchdog alert, which Alertmanager sends to the relay once per
+            minute. At red the path is broken: check whether Alertmanager runs and reaches the
+            relay.""",
             "time() - min(alert_relay_watchdog_last_received_timestamp_seconds{@process} > 0)",
             unit="s",
             steps=rising(critical=_BEAT),
             decimals=0,
-            none="never came",
+            none="none received",
             width=3,
         ),
         stat(
-            "Oldest waiting",
-            """How long the oldest message waits for its delivery. At red a page is late: read what
-            fires in Alertmanager, then see which channel retries.""",
+            "Oldest undelivered message",
+            """Age of the oldest message that is not delivered yet. At red a page is late: read the
+            firing alerts in Alertmanager, then see which channel retries.""",
             """time()
             - min(alert_relay_oldest_pending_timestamp_seconds{@process} > 0)""",
             unit="s",
@@ -77,8 +79,8 @@ _ANYTHING = Row(
         ),
         stat(
             "Failed notifications",
-            """Share of Alertmanager's notifications of five minutes that failed. When red read its
-            log for the receiver's answer.""",
+            """Share of Alertmanager's notifications that failed in the last five minutes. If red,
+            find the receiver's answer in its log.""",
             """max(sum by (job, integration) (
             rate(alertmanager_notifications_failed_total{@process}[5m]))
             / (sum by (job, integration) (
@@ -91,8 +93,9 @@ _ANYTHING = Row(
         ),
         stat(
             "Alerts dropped",
-            """Alerts that Prometheus lost within an hour because no Alertmanager took them. Above 0
-            see whether Alertmanager runs, and Prometheus' alerting config.""",
+            """Alerts that Prometheus dropped within one hour because no Alertmanager accepted
+            them. Above 0 check whether Alertmanager runs, and the alerting section of
+            Prometheus' config.""",
             "sum(increase(prometheus_notifications_dropped_total{@process}[1h]))",
             steps=rising(critical=1),
             decimals=0,
@@ -101,8 +104,8 @@ _ANYTHING = Row(
         ),
         stat(
             "Rules failing",
-            """Rules that could not be evaluated within five minutes: alerts that never fire. Above
-            0 open /rules of Prometheus, it shows the error beside the rule.""",
+            """Rule evaluations that failed in the last five minutes: these alerts cannot fire.
+            Above 0 open /rules of Prometheus, which shows the error of each rule.""",
             "sum(increase(prometheus_rule_evaluation_failures_total{@process}[5m]))",
             steps=rising(critical=1),
             decimals=0,
@@ -117,9 +120,9 @@ _RELAY = Row(
     panels=[
         series(
             "Received",
-            """Alerts received and posts refused per minute. Bad is any refusal: unauthorized is a
-            wrong token, foreign a web page, full a spool without room; unreadable alerts were not
-            delivered.""",
+            """Alerts received and posts refused per minute. Bad: any refusal. unauthorized: a wrong
+            token; foreign: a web page or not JSON; full: no space in the spool. Unreadable alerts
+            were not delivered.""",
             Query(
                 """60 * sum by (status) (
                 rate(alert_relay_received_total{@process}[$__rate_interval]))""",
@@ -139,8 +142,8 @@ _RELAY = Row(
         ),
         series(
             "Deliveries",
-            """Tries to deliver a message, a minute. retry comes and goes with the provider; failed
-            is final and pages; truncated ones were cut to fit.""",
+            """Delivery attempts per minute. retry: a temporary error of the service; failed: final,
+            sends a page; truncated: shortened to the service's limit.""",
             Query(
                 """60 * sum by (channel, outcome) (
                 rate(alert_relay_deliveries_total{@process}[$__rate_interval])) > 0""",
@@ -149,9 +152,9 @@ _RELAY = Row(
             none="nothing to deliver",
         ),
         heat(
-            "Time to the provider's confirmation",
-            """From the post's arrival to the provider's yes. Bad is above a minute for pages: see
-            which channel retries.""",
+            "Time to confirmation",
+            """Time from the arrival of the post to the confirmation by the service. Bad: above one
+            minute for pages; see which channel retries.""",
             """sum by (le) (
             increase(alert_relay_delivery_duration_seconds_bucket{@process}[$__rate_interval]))""",
             none="nothing delivered",
@@ -159,8 +162,9 @@ _RELAY = Row(
         ),
         table(
             "Channels",
-            """One row a receiver. A channel that has long delivered nothing may have an expired
-            token: send a test message. Few messages left: buy more or route warnings elsewhere.""",
+            """One row per receiver. If a channel has not delivered anything for long, its token may
+            have expired: send a test message. If few messages are left, buy more or send warnings
+            elsewhere.""",
             [
                 Column(
                     title="Since last delivery",
@@ -190,9 +194,9 @@ _RELAY = Row(
             height=7,
         ),
         states(
-            "Circuits of the receivers",
-            """Open means that the provider failed so often that it is left alone for a while. Bad
-            is open for minutes: its status page, then the token.""",
+            "Circuit breakers of receivers",
+            """Open: the service failed repeatedly, so deliveries pause. Bad: open for minutes;
+            check the service's status page, then the token.""",
             Query(
                 """clamp_max(
                 max by (channel) (2 * alert_relay_circuit_breaker_state{@process,state="open"})
@@ -205,16 +209,16 @@ _RELAY = Row(
             height=7,
         ),
         series(
-            "Waiting",
-            """Messages that wait for delivery or are under way. It should return to 0 within
-            seconds; a plateau is a channel that does not answer.""",
+            "Queue depth",
+            """Messages waiting for delivery or being delivered. It should return to 0 within
+            seconds; a plateau means that a channel does not answer.""",
             Query("sum by (instance) (alert_relay_queue_depth{@process})", "{{instance}}"),
             none="no relay",
         ),
         series(
             "Held back",
-            """Messages kept for a digest, a minute. cooldown and storm are meant to spare people;
-            budget means that the month's quota is being saved: buy more.""",
+            """Messages per minute held back for later or for a digest. cooldown and storm avoid
+            repeated notifications; budget: the configured maximum is reached.""",
             Query(
                 """60 * sum by (channel, reason) (
                 rate(alert_relay_held_total{@process}[$__rate_interval])) > 0""",
@@ -223,9 +227,9 @@ _RELAY = Row(
             none="none",
         ),
         series(
-            "Told already",
-            """Alerts dropped, a minute, because the same was taken shortly before. Bad is a lasting
-            line: Alertmanager repeats because it got no answer in time.""",
+            "Deduplicated alerts",
+            """Alerts per minute dropped because the same alert was received shortly before. Bad: a
+            lasting line; Alertmanager repeats because it got no answer in time.""",
             Query(
                 """60 * sum by (instance) (
                 rate(alert_relay_deduplicated_total{@process}[$__rate_interval]))""",
@@ -242,8 +246,8 @@ _TRIAGE = Row(
     panels=[
         series(
             "Triages by outcome",
-            """How questions about urgent incidents ended, in an hour. timeout and error cost
-            nothing but the comment: the alert goes out without waiting.""",
+            """Triages of urgent incidents within one hour, by outcome. After timeout and error only
+            the comment is missing: alerts do not wait for it.""",
             Query(
                 "sum by (outcome) (increase(alert_relay_triage_total{@process}[1h]))",
                 "{{outcome}}",
@@ -252,37 +256,37 @@ _TRIAGE = Row(
         ),
         series(
             "Time to the answer",
-            """95th percentile. Bad is near the limit of a few seconds: comments then come late or
-            not at all; take a smaller model.""",
+            """95th percentile of the model's response time. Bad: near triage.deadline, because
+            comments then come late or not at all; use a smaller model.""",
             Query(
                 """histogram_quantile(0.95, sum by (le) (
                 rate(alert_relay_triage_duration_seconds_bucket{@process}[1h])))""",
                 "95 %",
             ),
             unit="s",
-            none="nothing was asked",
+            none="no requests",
         ),
         series(
             "Tokens",
-            """Tokens sent and received in an hour, as the model counted them: what it costs. A jump
-            is an alert storm: see the budget of triage.""",
+            """Tokens sent and received in one hour, as counted by the model: they determine the
+            cost. A jump is an alert storm; triage.per_hour and triage.per_day limit it.""",
             Query(
                 "sum by (direction) (increase(alert_relay_triage_tokens_total{@process}[1h]))",
                 "{{direction}}",
             ),
-            none="nothing was asked",
+            none="no requests",
         ),
     ],
 )
 
 _PUSHED = Row(
-    title="Pushed by exporters themselves",
+    title="Alerts pushed by exporters",
     panels=[
         series(
             "Pushes",
-            """Requests that push alerts to each Alertmanager, within five minutes; without alerts
-            it is one a minute. Bad is failed or refused above the line: see its address and login,
-            pages come by the rules alone meanwhile.""",
+            """Requests that push alerts to each Alertmanager, in five minutes; without alerts one
+            per minute. Bad: failed or refused above the line; check the URL and login. Until then
+            only Prometheus' rules send alerts.""",
             Query(
                 """sum by (alertmanager, outcome) (
                 increase(exchange_exporter_alert_pushes_total{@process}[5m])) > 0""",
@@ -293,8 +297,8 @@ _PUSHED = Row(
         ),
         series(
             "Since the last push",
-            """Since an Alertmanager last took what was pushed to it. A line that climbs past a
-            minute is a way that is closed, or a task that hangs: read the log.""",
+            """Time since an Alertmanager last accepted a push. Above one minute the path is broken,
+            or a task hangs: read the log.""",
             Query(
                 """time() - max by (instance, alertmanager) (
                 exchange_exporter_alert_push_last_success_timestamp_seconds{@process})""",
@@ -313,8 +317,8 @@ _BEFORE = Row(
     panels=[
         series(
             "Notifications",
-            """What Alertmanager sends, a minute, by integration; failed ones apart. Bad is any
-            failed line, or none at all while alerts fire.""",
+            """Notifications of Alertmanager per minute, by integration; failed ones are separate
+            lines. Bad: any failed line, or no notifications while alerts fire.""",
             Query(
                 """60 * sum by (integration) (
                 rate(alertmanager_notifications_total{@process}[$__rate_interval])) > 0""",
@@ -329,16 +333,16 @@ _BEFORE = Row(
         ),
         series(
             "Alerts by state",
-            """What Alertmanager holds. Many suppressed beside few active ones is inhibition at
-            work; many active ones at once have one cause: see the overview.""",
+            """Alerts in Alertmanager. Many suppressed and few active ones are the normal effect of
+            inhibition; many active ones usually have one cause: see the overview.""",
             Query("sum by (state) (alertmanager_alerts{@process})", "{{state}}"),
             stacked=True,
             none="Alertmanager is not scraped",
         ),
         series(
-            "Evaluation of rules",
-            """How much of its interval each group of rules takes. Bad is near the dashed line:
-            rules come late, and so do alerts.""",
+            "Rule evaluation time",
+            """Evaluation time of each rule group, as a share of its interval. Bad: near the dashed
+            line; rules are evaluated late, and alerts fire late.""",
             Query(
                 """max by (rule_group) (
                 prometheus_rule_group_last_duration_seconds{@process}
@@ -355,8 +359,8 @@ _BEFORE = Row(
 PAGE = Page(
     uid="exobs-pipeline",
     title="Alert pipeline",
-    about="""Whether an alert reaches anybody: Prometheus evaluates rules, Alertmanager groups and
-    routes, the relay delivers. The variables here are its own: other jobs than the exporter's.""",
+    about="""Delivery of alerts: Prometheus evaluates rules, Alertmanager groups and routes, the
+    relay delivers. The variables select the jobs of these programs, not of the exporter.""",
     rows=[_ANYTHING, _RELAY, _PUSHED, _BEFORE, _TRIAGE],
     exchanges=False,
     variables=[

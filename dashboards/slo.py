@@ -1,4 +1,4 @@
-"""The promise: how much of the error budget is left, and how fast it goes."""
+"""The objective: how much of the error budget is left, and how fast it is used."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dashboards.panels import Column, Panel, Query, falling, link, rising, serie
 from dashboards.thresholds import budget, limit
 
 _BUDGET = budget()
-_PROMISE = f"{1 - _BUDGET:.1%}"
+_OBJECTIVE = f"{1 - _BUDGET:.1%}"
 
 
 def _factor(window: str) -> float:
-    """Give how many times faster than even the alert of this window lets the budget go."""
+    """Return the burn rate at which the alert of this window fires; 1 uses the budget evenly."""
     return round(limit("ExchangeErrorBudgetBurn", window=window, place=0) / _BUDGET, 6)
 
 
 def _burn(window: str, short: str, *, urgent: bool) -> Panel:
-    what = "A person is paged" if urgent else "A warning goes out"
+    what = "A page is sent" if urgent else "A warning is sent"
     at = rising(critical=_factor(window)) if urgent else rising(_factor(window))
     return series(
         f"Burn over {window} and {short}",
-        f"""How many times faster than evenly the budget goes. {what} when both windows of an
-        exchange are above the dashed line; the short one falls first when it is over. Find what
-        fails on the exchange page.""",
+        f"""Burn rate: how many times faster than evenly the budget is used. {what} when both
+        windows of an exchange are above the dashed line; after the end the short one falls first.
+        See on the exchange page what fails.""",
         *(
             Query(
                 f"max by (exchange) (exchange:probe_errors:ratio_rate{each}{{@recorded}})"
@@ -41,9 +41,10 @@ def _burn(window: str, short: str, *, urgent: bool) -> Panel:
 _ANYTHING = Row(
     panels=[
         stat(
-            "Least budget left",
-            f"""Share of the error budget of 30 days ({_PROMISE} of the attempts to probe succeed)
-            that the worst exchange has left. Below 0 the promise is broken: move what needs it.""",
+            "Lowest budget left",
+            f"""Remaining share of the error budget of 30 days for the worst exchange; the objective
+            is that {_OBJECTIVE} of the probe attempts succeed. Below 0 the objective is missed:
+            move traffic elsewhere.""",
             "min(exchange:error_budget_remaining:ratio30d{@recorded})",
             unit="percentunit",
             steps=falling(warning=0.5, critical=0),
@@ -52,8 +53,8 @@ _ANYTHING = Row(
         ),
         stat(
             "Fastest burn over 1h",
-            """How many times faster than evenly the worst exchange's budget goes. 1 lasts exactly
-            30 days; at red somebody is paged: find what fails on the exchange page.""",
+            """Burn rate of the worst exchange. At 1 the budget lasts exactly 30 days; at red a page
+            is sent: see on the exchange page what fails.""",
             f"max(exchange:probe_errors:ratio_rate1h{{@recorded}}) / {_BUDGET:g}",
             steps=rising(_factor("6h"), _factor("1h")),
             decimals=1,
@@ -61,17 +62,18 @@ _ANYTHING = Row(
         ),
         stat(
             "Fastest burn over 1d",
-            """The same over a day. When coloured a warning goes out: plan a remedy this week,
-            another endpoint, fewer probes or another venue.""",
+            """The same over one day. If coloured, a warning is sent: plan a remedy this week, such
+            as another endpoint, fewer probes or another venue.""",
             f"max(exchange:probe_errors:ratio_rate1d{{@recorded}}) / {_BUDGET:g}",
             steps=rising(_factor("1d")),
             decimals=1,
             width=6,
         ),
         stat(
-            "Time to trade there",
-            """Mean share of the time shown above in which one could trade, of the worst exchange.
-            Bad below the promise that you made to your own users; the table says who it is.""",
+            "Lowest tradable share",
+            """Share of the selected time range in which trading was possible, for the worst
+            exchange. Bad: below the objective that you gave your own users; the table shows which
+            exchange it is.""",
             "min(avg_over_time(exchange:tradable:ratio_rate5m{@recorded}[$__range]))",
             unit="percentunit",
             steps=falling(warning=1 - _BUDGET, critical=0.99),
@@ -85,10 +87,10 @@ _EACH = Row(
     title="Each exchange",
     panels=[
         table(
-            "Promise, budget and burn",
-            f"""One row an exchange. The promise is {_PROMISE} of the attempts over 30 days; a burn
-            of 1 uses the budget evenly. Colours are the alerts' thresholds: read along the row how
-            long it has been going on.""",
+            "Budget and burn rates",
+            f"""One row per exchange. The objective is {_OBJECTIVE} of the attempts over 30 days; a
+            burn rate of 1 uses the budget evenly. Colours are the alerts' thresholds; the columns
+            show for how long the problem has lasted.""",
             [
                 Column(
                     title="Budget left",
@@ -135,9 +137,9 @@ _EACH = Row(
         ),
         series(
             "Budget left over time",
-            """How the budget of 30 days went. A cliff is an outage, a slope a lasting share of
-            failures; it comes back as old failures leave the window. Below the line the promise is
-            broken.""",
+            """Remaining error budget of 30 days. A steep fall is an outage, a slope a lasting share
+            of failures; it recovers as old failures leave the window. Below the line the objective
+            is missed.""",
             Query(
                 "min by (exchange) (exchange:error_budget_remaining:ratio30d{@recorded})",
                 "{{exchange}}",
@@ -149,8 +151,8 @@ _EACH = Row(
         ),
         series(
             "Tradable over time",
-            """Share of five minutes in which one could trade there. Dips below 100% are time lost:
-            the exchange page names the part that was missing.""",
+            """Share of five minutes in which trading was possible. Below 100% time was lost: the
+            exchange page shows which part failed.""",
             Query(
                 "min by (exchange) (exchange:tradable:ratio_rate5m{@recorded})",
                 "{{exchange}}",
@@ -174,13 +176,13 @@ _BURN = Row(
 )
 
 _MADE_OF = Row(
-    title="What it is made of",
+    title="Attempts and failures",
     folded=True,
     panels=[
         series(
             "Attempts",
-            """Attempts to probe a second, with those that an open breaker forbade. A line that
-            falls makes the figures above mean less: see the probes not sent on the exchange
+            """Probe attempts per second, including those prevented by an open breaker. If a line
+            falls, the figures above are less certain: see the panel Probes not sent on the exchange
             page.""",
             Query("sum by (exchange) (exchange:probe_attempts:rate5m{@recorded})", "{{exchange}}"),
             unit="reqps",
@@ -188,8 +190,8 @@ _MADE_OF = Row(
         ),
         series(
             "Failed attempts",
-            """The part of them that failed. Any lasting line spends the budget: open the exchange
-            to see the reasons.""",
+            """Failed attempts per second. Any lasting line uses the budget: open the exchange to
+            see the reasons.""",
             Query("sum by (exchange) (exchange:probe_errors:rate5m{@recorded})", "{{exchange}}"),
             unit="reqps",
             width=12,
@@ -200,7 +202,7 @@ _MADE_OF = Row(
 PAGE = Page(
     uid="exobs-slo",
     title="SLO",
-    about=f"""The promise is that {_PROMISE} of the attempts to probe an exchange succeed over 30
-    days. How much of the budget for failures is left, and how fast it goes.""",
+    about=f"""The objective is that {_OBJECTIVE} of the attempts to probe an exchange succeed over
+    30 days. How much of the error budget is left, and how fast it is used.""",
     rows=[_ANYTHING, _EACH, _BURN, _MADE_OF],
 )

@@ -1,4 +1,4 @@
-"""Streams and market data: does data flow, in time, whole, and does it make sense?"""
+"""Streams and market data: flow, delay, completeness and plausibility."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _ANYTHING = Row(
     panels=[
         stat(
             "Connections open",
-            """Share of the streams that have a connection. Below 100% some data is missing: see the
-            connections below and why they were lost.""",
+            """Share of the streams with an open connection. Below 100% some data is missing: see
+            below which connections were lost, and why.""",
             "avg(exchange_stream_connected{@exchange})",
             unit="percentunit",
             steps=falling(warning=1, critical=0.5),
@@ -35,8 +35,8 @@ _ANYTHING = Row(
         ),
         stat(
             "Silent subscriptions",
-            """The worst exchange's share of subscriptions that are silent for longer than is normal
-            for them. At red nothing comes at all although we are connected: treat prices as
+            """Share of subscriptions that have been silent for longer than usual, for the worst
+            exchange. At red no data arrives although the connection is open: treat prices as
             unknown.""",
             "max(exchange:stream_silent:ratio{@recorded})",
             unit="percentunit",
@@ -46,17 +46,17 @@ _ANYTHING = Row(
         ),
         stat(
             "Late messages",
-            """The worst channel's share of messages that came more than a second after the venue
-            sent them. When coloured, widen quotes or stop.""",
+            """Share of messages that arrived more than one second after the venue sent them, for
+            the worst channel. If coloured, widen quotes or stop trading.""",
             "max(exchange_channel:stream_late:ratio_rate5m{@recorded})",
             unit="percentunit",
             steps=_LATE,
             decimals=1,
         ),
         stat(
-            "Books in step",
-            """Share of the order books that follow the venue's without a hole. Below 100% do not
-            price from those that do not: the row Books says which and why.""",
+            "Books synchronized",
+            """Share of the order books that are synchronized with the venue's. Do not use prices
+            from the others: the row Completeness shows which and why.""",
             "avg(exchange_book_synced{@exchange})",
             unit="percentunit",
             steps=falling(warning=1, critical=0.5),
@@ -65,8 +65,9 @@ _ANYTHING = Row(
         ),
         stat(
             "Frozen prices",
-            """Prices that stand still although messages come and peers move. Above 0 take them out
-            of every calculation: the venue's engine may be halted.""",
+            """Prices that do not change although messages arrive and other exchanges' prices
+            move. Above 0, exclude them from all calculations: the venue's matching engine may
+            be halted.""",
             "sum(max by (exchange, symbol) (exchange_price_frozen{@exchange}))",
             steps=rising(critical=1),
             none="no prices",
@@ -84,12 +85,12 @@ _ANYTHING = Row(
 )
 
 _FLOW = Row(
-    title="Does it flow?",
+    title="Flow",
     panels=[
         states(
             "Connections",
-            """Whether each stream is connected. A gap of seconds is a reconnect; red for a minute
-            is an outage. Connected says nothing of data: read on to the right.""",
+            """Whether each stream is connected. Red for seconds is a reconnect; red for a minute is
+            an outage. An open connection does not mean that data arrives: see the next panels.""",
             Query(
                 "max by (exchange, stream) (exchange_stream_connected{@exchange})",
                 "{{exchange}} {{stream}}",
@@ -98,8 +99,8 @@ _FLOW = Row(
         ),
         series(
             "Subscriptions by state",
-            """All should be live. acked that stays is a venue that agreed and sends nothing; stale
-            one that fell silent; rejected one that it refused.""",
+            """All should be live. acked for long: the venue confirmed the subscription, but sends
+            nothing; stale: it stopped sending; rejected: it refused the subscription.""",
             Query(
                 "sum by (state) (exchange_stream_subscriptions{@exchange})",
                 "{{state}}",
@@ -109,8 +110,8 @@ _FLOW = Row(
         ),
         series(
             "Messages",
-            """Market data a second. Bad is a channel that falls while its peers do not; if all fall
-            alike, it is the market that is quiet.""",
+            """Market data messages per second. Bad: one channel falls and the others do not; if all
+            fall, the market is quiet.""",
             Query(
                 """sum by (exchange, channel) (
                 rate(exchange_stream_messages_total{@exchange,kind="data"}[$__rate_interval]))""",
@@ -121,9 +122,10 @@ _FLOW = Row(
             width=6,
         ),
         series(
-            "Silence against its limit",
-            """Age of the oldest newest message over the time that the subscription may be silent.
-            Beyond the dashed line it is stale; the exporter subscribes anew by itself.""",
+            "Silence relative to its limit",
+            """Age of the last message divided by the longest normal silence, for the worst
+            subscription. Above the dashed line it is stale; the exporter then subscribes again by
+            itself.""",
             Query(
                 """max by (exchange, channel) (
                 exchange_channel_symbol:message_age:seconds{@recorded,symbol=~"$symbol"}
@@ -136,10 +138,11 @@ _FLOW = Row(
             width=6,
         ),
         series(
-            "Silence against REST",
-            """Looks at REST in five minutes by which a market moved while its subscription was
-            silent: data was lost. One hill is mended by subscribing anew; hill after hill: give the
-            symbol a stream of its own. unknown: REST does not answer, silence proves nothing.""",
+            "Silence checked over REST",
+            """REST checks in five minutes that found a change of the market while its subscription
+            was silent: data was lost. After a single peak the exporter has subscribed again and
+            nothing is left to do; for repeated peaks, give the symbol a separate stream. unknown:
+            REST did not answer, so the silence may be normal.""",
             Query(
                 """max by (exchange, channel) (
                 increase(exchange_stream_cross_checks_total{@exchange,symbol=~"$symbol",
@@ -159,9 +162,9 @@ _FLOW = Row(
         ),
         series(
             "Connections lost",
-            """Losses in ten minutes by reason, planned ones included. Above the dashed line the
-            stream comes and goes; see whether fewer topics a connection help. ping_timeout and
-            network are the path, server_close the venue.""",
+            """Lost connections in ten minutes by reason, including planned ones. Above the dashed
+            line the stream is unstable; try fewer topics per connection. ping_timeout and network:
+            the network path; server_close: the venue.""",
             Query(
                 """sum by (exchange, reason) (
                 increase(exchange_stream_disconnects_total{@exchange}[10m])) > 0""",
@@ -169,26 +172,28 @@ _FLOW = Row(
             ),
             limits=rising(limit("ExchangeStreamReconnectStorm")),
             bars=True,
-            none="none was lost",
+            none="no connection lost",
             width=6,
         ),
     ],
 )
 
 _DELAY = Row(
-    title="In time?",
+    title="Delay",
     panels=[
         heat(
             "Message latency",
-            """From the venue's time in the message to our reading it. Bad is a cloud that climbs or
-            splits in two. All exchanges alike: our process or path.""",
+            """Time from the venue's timestamp in the message to its arrival here. Bad: a band
+            that rises or splits in two. If all exchanges are alike: this exporter or the local
+            network.""",
             """sum by (le) (
             increase(exchange_stream_latency_seconds_bucket{@exchange}[$__rate_interval]))""",
         ),
         series(
             "Late messages by channel",
-            """Share of five minutes' messages that came later than a second. Above the dashed line
-            the alert fires. Pings slow too: the path. Our queue waits: us. Neither: the venue.""",
+            """Share of the messages of the last five minutes that arrived more than one second
+            late. Above the dashed line the alert fires. If pings are slow too: the network path; if
+            messages wait in the queue: this exporter; otherwise: the venue.""",
             Query(
                 """max by (exchange, channel)
                 (exchange_channel:stream_late:ratio_rate5m{@recorded})""",
@@ -201,8 +206,8 @@ _DELAY = Row(
         ),
         series(
             "Ping, 95th percentile",
-            """From our WebSocket ping to its pong: the path alone, whatever the clocks say. Bad is
-            a step against its own past.""",
+            """Time from a WebSocket ping to its pong: the network path only, independent of clocks.
+            Bad: a step compared with its own past.""",
             Query(
                 """histogram_quantile(0.95, sum by (exchange, le) (
                 rate(exchange_stream_ping_rtt_seconds_bucket{@exchange}[$__rate_interval])))""",
@@ -214,8 +219,8 @@ _DELAY = Row(
         ),
         series(
             "Wait in the queue, 99th percentile",
-            """Time that messages waited in the exporter's queue. Bad is above some milliseconds:
-            then the exporter causes the delay. Give it more CPU or another shard.""",
+            """Time that messages waited in the exporter's queue. Bad: more than some milliseconds,
+            because then the exporter itself causes the delay. Give it more CPU, or add a shard.""",
             Query(
                 """histogram_quantile(0.99, sum by (exchange, le) (
                 rate(exchange_queue_wait_seconds_bucket{@exchange}[$__rate_interval])))""",
@@ -228,12 +233,13 @@ _DELAY = Row(
 )
 
 _WHOLE = Row(
-    title="Whole?",
+    title="Completeness",
     panels=[
         series(
-            "Holes in the numbering",
-            """Holes in ten minutes, of books and of channels. Above the dashed line messages are
-            lost on the way: see first whether our queue drops (exporter page).""",
+            "Sequence gaps",
+            """Gaps in sequence numbers in ten minutes, of books and of channels. Above the dashed
+            line messages are lost: check first whether the exporter's queue drops them (exporter
+            page).""",
             Query(
                 """sum by (exchange, symbol) (
                 increase(exchange_book_sequence_gaps_total{@exchange,symbol=~"$symbol"}[10m])) >
@@ -247,12 +253,13 @@ _WHOLE = Row(
             ),
             limits=rising(limit("ExchangeStreamGaps")),
             bars=True,
-            none="no hole",
+            none="no gap",
         ),
         series(
-            "Messages that cannot be read",
-            """Share of the messages that the venue's documentation does not explain. Single ones
-            happen; above the dashed line it has changed its protocol: update the exporter.""",
+            "Unreadable messages",
+            """Share of the messages that do not match the venue's documentation. Single ones
+            are normal; above the dashed line the venue has changed its protocol: update the
+            exporter.""",
             Query(
                 """sum by (exchange, channel) (
                 rate(exchange_stream_parse_errors_total{@exchange}[5m]))
@@ -266,21 +273,23 @@ _WHOLE = Row(
         ),
         states(
             "Order books",
-            """Whether each book follows the venue's. Red for seconds is a resync; red for a minute:
-            do not price from it. All books of one exchange red: see its connection.""",
+            """Whether each book is synchronized with the venue's. Red for seconds is a resync;
+            red for a minute: do not use its prices. All books of one exchange red: see its
+            connection.""",
             Query(
                 """max by (exchange, symbol) (
                 exchange_book_synced{@exchange,symbol=~"$symbol"})""",
                 "{{exchange}} {{symbol}}",
             ),
-            words={0: ("out of step", BAD), 1: ("in step", GOOD)},
+            words={0: ("not synchronized", BAD), 1: ("synchronized", GOOD)},
             none="no books",
             width=8,
         ),
         series(
             "Resyncs by reason",
-            """Books rebuilt from a snapshot in ten minutes. start is harmless; gap and checksum
-            mean lost or wrong updates, crossed a broken book. Many eat the venue's rate limit.""",
+            """Books rebuilt from a snapshot in ten minutes. start is normal; gap and checksum:
+            lost or wrong updates; crossed: an invalid book. Many resyncs use up the venue's
+            rate limit.""",
             Query(
                 """sum by (exchange, reason) (
                 increase(exchange_book_resyncs_total{@exchange,symbol=~"$symbol"}[10m])) > 0""",
@@ -292,7 +301,7 @@ _WHOLE = Row(
         series(
             "Crossed books",
             """Share of the time in which the best bid was not below the best ask. Above the dashed
-            line the book is broken: see whether updates are lost.""",
+            line the book is invalid: see whether updates are lost.""",
             Query(
                 """max by (exchange, symbol) (
                 rate(exchange_book_crossed_seconds_total{@exchange,symbol=~"$symbol"}[2m]))""",
@@ -306,12 +315,13 @@ _WHOLE = Row(
 )
 
 _SENSE = Row(
-    title="Does it make sense?",
+    title="Plausibility",
     panels=[
         series(
-            "Price against its peers",
-            """Each price over the median of all exchanges, minus 1. Beyond the dashed lines do not
-            trust it alone; a slow drift is often a halted deposit or withdrawal of the coin.""",
+            "Price deviation by symbol",
+            """Each price divided by the median of all exchanges, minus 1. Beyond the dashed lines
+            do not rely on it; a slow drift is often caused by halted deposits or withdrawals of the
+            coin.""",
             Query(
                 """exchange_symbol:price_deviation:ratio{@recorded,symbol=~"$symbol"}""",
                 "{{exchange}} {{symbol}}",
@@ -322,8 +332,8 @@ _SENSE = Row(
         ),
         series(
             "Age of the price",
-            """Time since the price last changed. Beyond the dashed line, with peers that move, it
-            is frozen. A quiet symbol rises on all exchanges alike.""",
+            """Time since the last change of the price. Above the dashed line it is frozen, if
+            prices at other exchanges move. A quiet symbol rises on all exchanges.""",
             Query(
                 """max by (exchange, symbol) (
                 exchange_symbol:value_age:seconds{@recorded,symbol=~"$symbol"})""",
@@ -335,8 +345,8 @@ _SENSE = Row(
         ),
         series(
             "Spread by symbol",
-            """Best ask minus best bid over their middle. Above the dashed line liquidity is gone:
-            send no market orders there.""",
+            """Best ask minus best bid, divided by the mid price. Above the dashed line there is too
+            little liquidity: send no market orders.""",
             Query(
                 """max by (exchange, symbol) (
                 exchange_spread_ratio{@exchange,symbol=~"$symbol"})""",
@@ -347,9 +357,9 @@ _SENSE = Row(
             log=True,
         ),
         series(
-            "Middle prices",
-            """In units of the quote currency; choose one symbol above to compare exchanges. A line
-            that ends is a price that went stale; a flat one among moving ones is frozen.""",
+            "Mid prices",
+            """In units of the quote currency; select one symbol above to compare exchanges. A line
+            that ends is a stale price; a flat line among moving ones is a frozen price.""",
             Query(
                 """max by (exchange, symbol) (exchange_mid_price{@exchange,symbol=~"$symbol"})""",
                 "{{exchange}} {{symbol}}",
@@ -358,9 +368,10 @@ _SENSE = Row(
             width=12,
         ),
         series(
-            "Exchanges behind the consensus",
-            """How many fresh exchanges made the consensus price. Below three nobody can say which
-            of two is wrong, and divergence is not alerted: see which prices went stale.""",
+            "Exchanges in the consensus",
+            """Number of exchanges with fresh data in the consensus price. Below three it is unknown
+            which of two prices is wrong, and no alert is raised for deviations: see which prices
+            are stale.""",
             Query(
                 """min by (symbol) (exchange_consensus_venues{@process,symbol=~"$symbol"})""",
                 "{{symbol}}",
@@ -375,8 +386,8 @@ _SENSE = Row(
 PAGE = Page(
     uid="exobs-streams",
     title="Streams and market data",
-    about="""Whether market data flows, comes in time and whole, and whether it makes sense beside
-    that of other exchanges. Panels with a symbol follow the choice of symbols above.""",
+    about="""Flow, delay, completeness and plausibility of market data. Panels by symbol show the
+    symbols selected above.""",
     rows=[_ANYTHING, _FLOW, _DELAY, _WHOLE, _SENSE],
     own=[
         Variable(

@@ -43,13 +43,13 @@ _QUIET: Final = frozenset({"no_follow_redirects", "fail_if_not_ssl", "ip_protoco
 
 @dataclass(slots=True)
 class Migrated:
-    """What came of it: exchanges of our config, and what has no equal, a line each."""
+    """What came of it: exchanges of our config, and what has no equivalent, a line each."""
 
     exchanges: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     def miss(self, line: str) -> None:
-        """Note what has no equal, once."""
+        """Note what has no equivalent, once."""
         if line not in self.left_out:
             self.left_out.append(line)
 
@@ -167,7 +167,7 @@ def _endpoint(
              "fail_if_header_not_matches"} | _QUIET  # fmt: skip
     for key in http:
         if key not in known:
-            why = _NO_EQUAL.get(key, "this key has no equal")
+            why = _NO_EQUAL.get(key, "this key has no equivalent")
             result.miss(f"module {target.module}: http.{key}: {why}")
     if not http.get("no_follow_redirects") and http.get("follow_redirects", True):
         result.miss(f"module {target.module}: {_FOLLOW}")
@@ -175,7 +175,7 @@ def _endpoint(
 
 
 def _body(module: str, http: Mapping[str, Any], result: Migrated) -> dict[str, Any]:
-    """Return the body as JSON; another has no equal."""
+    """Return the body as JSON; another has no equivalent."""
     if "body" not in http:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""The flags that say where to page, and the receiver of a relay's config that they make."""
+"""The flags that say where to send pages, and the receiver of a relay's config that they make."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     known = kinds()
     group = parser.add_argument_group(
-        "where to page", "one of these; env:NAME takes the value from the environment"
+        "where to send pages", "one of these; env:NAME takes the value from the environment"
     )
     for name, key in known.items():
         needs = notifiers.load(name).needs
@@ -105,7 +105,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen(args: argparse.Namespace) -> Chosen | None:
-    """Return where to page, None if no flag says so. Raises ReceiverError."""
+    """Return where to send pages, None if no flag says so. Raises ReceiverError."""
     given = {name: getattr(args, name) for name in kinds() if getattr(args, name) is not None}
     if not given:
         if args.to:

@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="directory to write to; made if it is missing, files of the same names are replaced",
+        help="directory to write to; created if missing; files of the same names are replaced",
     )
 
 

@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="venues_dir",
         metavar="DIR",
         type=Path,
-        help="folder of venue definitions in YAML, beside those that the config names",
+        help="directory of venue definitions in YAML, in addition to those that the config names",
     )
 
 

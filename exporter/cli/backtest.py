@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 HELP = """\
 Runs series through the same detectors and incident rules as the running program, with one setting
-for all of them, and compares the alarms with the labels. Every value is scored before it is
-learnt.
+for all of them, and compares the alarms with the labels. Every value is scored before the
+detectors learn it.
 
 FILE is a CSV file with the columns timestamp and value, and optionally label (1 or 0: the row
 belongs to an incident or not); or a capture (a segment or a directory of them), of which every
 signal is a series named CAPTURE/EXCHANGE/SIGNAL. --labels gives the incidents of files without
-labels, in the layout of the Numenta Anomaly Benchmark, with any end of the name, and times in
-ISO 8601 (UTC) or epoch seconds:
+labels, in the format of the Numenta Anomaly Benchmark; files are matched by the end of their path,
+and times are ISO 8601 (UTC) or epoch seconds:
   {"folder/name.csv": [["2014-04-11 00:00:00", "2014-04-12 00:00:00"]]}
 
 An incident is found if an alarm starts within its window; an alarm outside of all windows is

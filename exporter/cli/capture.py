@@ -25,7 +25,7 @@ Connects to the streams of a config and records every event: trades, best prices
 candles, and control messages. DIR is filled with numbered segments of checksummed blocks;
 `exchange-exporter replay DIR` runs them through the same feeds, signals and detectors.
 
-Patterns in symbols are looked up once, at the start: the markets of then are recorded.
+Patterns in symbols are replaced once, at the start, by the markets that match then.
 
 Events are written every quarter of a second. A killed process loses only what was not written yet:
 an incomplete last block is detected, and removed when the directory is next written to. Files are
@@ -44,7 +44,9 @@ _LOG_EVERY = 10.0  # seconds
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("--config.file", dest="config", metavar="FILE", required=True, help="YAML")
+    parser.add_argument(
+        "--config.file", dest="config", metavar="FILE", required=True, help="config file, YAML"
+    )
     _venues.arguments(parser)
     parser.add_argument(
         "--out",

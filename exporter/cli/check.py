@@ -1,6 +1,6 @@
 """Check a config, and print what it costs.
 
-Reads the file as `run` would. Asks nobody on the network but with --online.
+Reads the file as `run` would. Uses the network only with --online.
 """
 
 from __future__ import annotations
@@ -30,26 +30,27 @@ from exporter.model import QueuePolicy
 
 HELP = """\
 Checks a config file exactly as `run` reads it, and prints its cost: series, probes per second,
-request weight against each exchange's limits, connections and subscriptions; and within how long
-people are told that an exchange is down, by the shipped rules and a scrape every 5 s.
+request weight against each exchange's limits, connections and subscriptions; and the
+longest time until people are notified of an exchange that is down, with the shipped rules and a
+scrape every 5 s.
 
 Each mistake is one line: file, line, key, what was found, what was expected. Nothing in the file
 is expanded (no ${VAR}); secrets come from {env: NAME} or {file: PATH} and must exist.
 
 With --shards=N it prints instead which exchanges each of N processes would watch.
 
-With --online it also asks each exchange for its markets, and rejects symbols that are not listed;
-patterns come to the markets that they stand for now, and the cost is that of those (without it, of
-symbols_limit).
-Then it judges each exchange from this machine: name, connection and TLS, every endpoint, the clock,
-the headers of limits; and at each stream address it subscribes to one symbol of each channel and
-waits for the answer and the first message. What the venue file is unsure of is looked at as well,
-where one look can tell. Each fact is `as documented`, `different` or `not seen`;
-below stand what to mend, and a block for a bug report. --format=json prints all of it for programs.
+With --online it also reads each exchange's list of markets and rejects symbols that are not listed.
+Patterns are replaced by the markets that match now, and the cost is computed for these (without
+--online: for symbols_limit markets). Then it tests each exchange from this machine: name
+resolution, connection, TLS, every endpoint, the clock and the rate limit headers. At each stream
+address it subscribes to one symbol of each channel, and waits for the acknowledgement and the first
+message. Facts that the venue file marks as uncertain are tested where one request can decide them.
+Each fact is reported as `as documented`, `different` or `not seen`, followed by what to change and
+a block for a bug report. --format=json prints the same for programs.
 
-exit status: 0 the config is valid and, with --online, all was seen as documented; 1 the config has
-mistakes, 2 it cannot be read, 3 no mistakes were found, but an exchange could not be asked, or
-something was different or not seen
+exit status: 0 the config is valid and, with --online, everything is as documented; 1 the config has
+mistakes, 2 it cannot be read, 3 it has no mistakes, but an exchange did not answer, or a fact was
+different or not seen
 """
 MISTAKES, UNREADABLE, UNSURE = 1, 2, 3
 _SLOW_START = 5.0  # minutes
@@ -62,13 +63,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--online",
         action="store_true",
-        help="ask each exchange for its markets, and judge whether it does as documented",
+        help="test each exchange: whether the symbols are listed, and whether it behaves as "
+        "documented",
     )
     parser.add_argument(
         "--format",
         choices=("text", "json"),
         default="text",
-        help="how to print what --online found (default: %(default)s)",
+        help="output format of the results of --online (default: %(default)s)",
     )
     parser.add_argument(
         "--wait",

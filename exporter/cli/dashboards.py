@@ -7,7 +7,7 @@ import argparse
 from exporter.cli import _shipped as shipped
 
 HELP = """\
-Write the Grafana dashboards as JSON, to import by hand or to provision from the directory.
+Writes the Grafana dashboards as JSON, to import by hand or to provision from the directory.
 
 exit status: 0 written, 2 the directory cannot be written
 """

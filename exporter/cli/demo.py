@@ -17,7 +17,7 @@ to open, and a command that makes an exchange misbehave. Ctrl-C stops both.
 
 Takes the flags of `run`, except for the config.
 
-exit status: 0 stopped by a signal, 1 stopped by a signal, but not in time, 2 it cannot start
+exit status: 0 stopped by a signal, 1 stopped by a signal, but too slowly, 2 it cannot start
 """
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 

@@ -13,7 +13,7 @@ Writes the events of a capture to DIR: trades.csv, quotes.csv, klines.csv, and b
 line for each level. Lines are in the order in which events were received; times are epoch seconds,
 prices and sizes exact.
 
-exit status: 0 written (damaged ends are named on stderr), 1 a file cannot be read or written
+exit status: 0 written (damaged ends are reported on stderr), 1 a file cannot be read or written
 """
 
 

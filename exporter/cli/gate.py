@@ -13,9 +13,9 @@ from typing import Any
 from exporter.words import why
 
 HELP = """\
-Ask a running exporter why a gate is open or closed, in words.
+Asks a running exporter for the state of its gates, and prints the reasons in words.
 
-exit status: 0 every gate that was asked for is open, 1 one is closed, 2 no answer"""
+exit status: 0 all requested gates are open, 1 a gate is closed, 2 no answer"""
 
 _PATIENCE = 10.0  # seconds
 _LONGEST = 1 << 22  # bytes of an answer
@@ -24,21 +24,26 @@ _LONGEST = 1 << 22  # bytes of an answer
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     ways = parser.add_subparsers(dest="way", required=True, metavar="explain")
-    explain = ways.add_parser("explain", help="say what closes a gate, or that it is open")
-    explain.add_argument("name", nargs="?", metavar="NAME", help="of the gate (default: all)")
+    explain = ways.add_parser("explain", help="print what closes a gate, or that it is open")
+    explain.add_argument(
+        "name", nargs="?", metavar="NAME", help="name of the gate (default: all gates)"
+    )
     explain.add_argument(
         "--url",
         default="http://127.0.0.1:9717",
-        help="where the exporter answers (default: %(default)s); with a login: "
+        help="base URL of the exporter (default: %(default)s); with a login: "
         "http://USER:PASSWORD@HOST:PORT",
     )
     explain.add_argument(
-        "--format", choices=("text", "json"), default="text", help="default: %(default)s"
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="output format (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is found; return the exit status."""
+    """Print the answer; return the exit status."""
     try:
         found = _ask(args.url, args.name)
     except (OSError, ValueError, KeyError, TypeError) as error:

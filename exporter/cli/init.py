@@ -21,16 +21,16 @@ from exporter.words import why
 HELP = """\
 Writes to a directory: exchanges.yml for `run`, relay.yml for `relay`, prometheus.yml and the rules
 for Prometheus and Alertmanager; with --for also what Docker, systemd or Helm need. Without
---exchanges it asks.
+--exchanges it asks questions.
 
   init --out=watch --exchanges=binance,okx --symbols=BTC-USDT,ETH-USDT
   init --out=watch --exchanges=binance --discord=https://discord.com/api/webhooks/ID/TOKEN --online
 
-The secret never stands in a config: it is written to a file of its own that only you can read.
+Secrets are not written to a config, but to a separate file that only you can read.
 
-exit status: 0 written and, with --online, all was seen as documented and the test message was
+exit status: 0 written and, with --online, everything is as documented and the test message was
 delivered; 1 mistakes, or the message was not delivered; 2 wrong flags, or the directory cannot be
-written; 3 written, but an exchange could not be asked or differed
+written; 3 written, but an exchange did not answer, or a fact was different
 """
 USAGE, MISTAKES = 2, 1
 TARGETS = ("plain", "docker", "systemd", "helm")
@@ -40,15 +40,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add = parser.add_argument
     add("--out", type=Path, default=Path("watch"), metavar="DIR",
-        help="directory to write to, made if it is missing (default: %(default)s)")  # fmt: skip
+        help="directory to write to; created if missing (default: %(default)s)")  # fmt: skip
     add("--exchanges", type=_names, metavar="A,B", help="venues to watch; `venues` lists them")
     add("--symbols", type=_names, default=["BTC-USDT"], metavar="A,B",
         help="instruments to watch at each of them (default: BTC-USDT)")  # fmt: skip
-    add("--site", metavar="NAME", help="name of the place that is measured from, such as tokyo-1")
+    add("--site", metavar="NAME", help="name of the place where the exporter runs, such as tokyo-1")
     add("--for", dest="target", choices=TARGETS, default="plain",
-        help="also write what runs it there (default: %(default)s)")  # fmt: skip
+        help="also write the files to run it there (default: %(default)s)")  # fmt: skip
     add("--online", action="store_true",
-        help="check the configs: ask the exchanges, and send one test message")  # fmt: skip
+        help="check the configs: test the exchanges, and send one test message")  # fmt: skip
     add("--force", action="store_true", help="replace files that exist")
     _receiver.arguments(parser)
 

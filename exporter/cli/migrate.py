@@ -1,4 +1,4 @@
-"""Turn the config of blackbox_exporter into ours, and list what has no equal."""
+"""Convert the config of blackbox_exporter, and list what has no equivalent."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from pathlib import Path
 from exporter.cli import _blackbox
 
 HELP = """\
-Reads the modules of blackbox_exporter and the targets that Prometheus gives it, and writes a config
-for `run`: a host becomes an exchange of the venue `http`, each of its URLs an endpoint.
+Reads the modules of blackbox_exporter and its targets, and writes a config for `run`: each host
+becomes an exchange of the venue `http`, each of its URLs an endpoint.
 
   migrate blackbox --modules=blackbox.yml --targets=prometheus.yml --out=exchanges.yml
 
-TARGETS is a Prometheus config, whose jobs with `metrics_path: /probe` are taken, or a file of its
-service discovery, a list of {targets: [...]}, with --module beside it. What has no equal is listed
-on standard error. A target that is an exchange of the list (`venues`) is watched better as such.
+The file of --targets is a Prometheus config, whose jobs with `metrics_path: /probe` are read, or a
+file for its service discovery (a list of {targets: [...]}), together with --module. Settings
+without an equivalent are listed on standard error. If a target is one of the exchanges that
+`venues` lists, use that venue instead: it measures more.
 
-exit status: 0 all was taken over, 1 written, but something has no equal, 2 a file cannot be used
+exit status: 0 everything was converted, 1 written, but some settings have no equivalent, 2 a file
+cannot be used
 """
 PARTLY, UNUSABLE = 1, 2
 
@@ -27,9 +29,15 @@ PARTLY, UNUSABLE = 1, 2
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add = parser.add_argument
-    add("what", choices=("blackbox",), help="whose config it is")
+    add("what", choices=("blackbox",), help="program whose config to convert")
     add("--modules", type=Path, required=True, metavar="FILE", help="config of blackbox_exporter")
-    add("--targets", type=Path, required=True, metavar="FILE", help="targets, as above")
+    add(
+        "--targets",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="Prometheus config, or file of targets",
+    )
     add("--module", metavar="NAME", help="module of all targets (default: as each job says)")
     add("--out", type=Path, metavar="FILE", help="file to write (default: standard output)")
 
@@ -63,15 +71,15 @@ def run(args: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     for line in result.left_out:
-        print(f"no equal: {line}", file=sys.stderr)
+        print(f"no equivalent: {line}", file=sys.stderr)
     mistakes = _mistakes(text, str(args.out or "-"))
     for line in mistakes:
-        print(f"to mend by hand: {line}", file=sys.stderr)
+        print(f"to correct by hand: {line}", file=sys.stderr)
     return PARTLY if result.left_out or mistakes else 0
 
 
 def _mistakes(text: str, name: str) -> tuple[str, ...]:
-    """Return what `check` would complain of; a login that is not set yet is said already."""
+    """Return the mistakes that `check` would report, except for logins that are not set yet."""
     from exporter import config as settings
     from exporter import venues
 
@@ -87,6 +95,6 @@ def _text(result: _blackbox.Migrated) -> str:
     import yaml
 
     head = "# From a config of blackbox_exporter. Check it: exchange-exporter check FILE\n"
-    missing = [f"# no equal: {line}\n" for line in result.left_out]
+    missing = [f"# no equivalent: {line}\n" for line in result.left_out]
     body = yaml.safe_dump({"exchanges": result.exchanges}, sort_keys=False, width=100)
     return head + "".join(missing) + body

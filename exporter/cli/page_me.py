@@ -1,4 +1,4 @@
-"""Page your own phone: a simulated exchange fails, and you are told."""
+"""Send a test page to your own phone: a simulated exchange fails, and you are notified."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from exporter.simulator.rehearsal.forwarder import Forwarder
 
 HELP = """\
-The shortest way to a page. Starts simulated exchanges, the exporter that watches them and the
-relay, lets one exchange fail, and waits until your service has confirmed the message. Then the
-fault ends, and you are told that, too. Takes about half a minute; nothing is left behind.
+Starts simulated exchanges, an exporter that watches them and a relay, makes one exchange fail, and
+waits until your service has confirmed the message. Then it ends the fault, and you are notified of
+that as well. It takes about half a minute and leaves no files or processes.
 
   page-me --discord=https://discord.com/api/webhooks/ID/TOKEN
   page-me --telegram=BOT_TOKEN --to=CHAT_ID
   page-me --line=env:LINE_TOKEN --to=U00000000000000000000000000000000
 
-The messages say that they are a drill. In earnest Alertmanager stands between the exporter and the
-relay; here the exporter's push goes to the relay directly. `init` writes the configs for that.
+The messages say that they are a drill. In production, Alertmanager is between the exporter and the
+relay; here the exporter pushes to the relay directly. `init` writes the configs for production.
 
 exit status: 0 the service confirmed the page, 1 it did not, 2 wrong flags or a failed start,
 130 Ctrl-C

@@ -52,7 +52,7 @@ always gives the same results; --speed only sets how long the replay takes.
                    are several FILEs
 --summary=metrics  /metrics as it would be scraped at the end
 
-exit status: 0 replayed (damaged ends are named on stderr), 1 a file cannot be read
+exit status: 0 replayed (damaged ends are reported on stderr), 1 a file cannot be read
 """
 
 _NOBODY: Mapping[str, Venue] = {}

@@ -7,8 +7,8 @@ import argparse
 from exporter.cli import _shipped as shipped
 
 HELP = """\
-Write the recording and alerting rules, their unit tests, the Alertmanager config and the runbooks,
-for a Prometheus that you have. In prometheus.yml:
+Writes the recording and alerting rules, their unit tests, the Alertmanager config and the runbooks,
+for an existing Prometheus. In prometheus.yml:
 
   rule_files: [DIR/*.yml]
 

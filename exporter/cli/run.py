@@ -15,19 +15,21 @@ Probes the exchanges' REST endpoints, consumes their WebSocket market data and s
 
 SIGTERM and Ctrl-C stop it; a second one stops it immediately. SIGHUP reloads the config, and so
 does POST /-/reload if the config has `server: {changes: true}`. Exchanges whose settings did not
-change keep running; a config with mistakes is rejected, and the old one stays active. Where only
-the definition of a venue is wrong or unknown, the exchanges that name it stay as they were, or are
-left out if they never ran; all others start, or follow.
-`exchange-exporter check FILE` prints beforehand what a config costs.
+change keep running; a config with mistakes is rejected, and the old one stays active. If
+only the definition of a venue is wrong or unknown, the exchanges that use it keep their previous
+settings, or are left out if they have none; all other exchanges use the new config.
+`exchange-exporter check FILE` prints in advance what a config costs.
 
-exit status: 0 stopped by a signal, 1 stopped by a signal, but not in time, 2 the config or the
+exit status: 0 stopped by a signal, 1 stopped by a signal, but too slowly, 2 the config or the
 address cannot be used
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("--config.file", dest="config", metavar="FILE", required=True, help="YAML")
+    parser.add_argument(
+        "--config.file", dest="config", metavar="FILE", required=True, help="config file, YAML"
+    )
     _venues.arguments(parser)
     serve.arguments(parser)
 

@@ -15,9 +15,7 @@ exit status: 0 printed, 2 unknown name
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument(
-        "which", choices=("config", "relay", "venue"), help="what to describe: a config, or a venue"
-    )
+    parser.add_argument("which", choices=("config", "relay", "venue"), help="which schema to print")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -45,7 +45,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--venues",
         type=_names,
         metavar="A,B",
-        help="venues to simulate (default: those with a file of their own; all: defined ones too)",
+        help="venues to simulate (default: those implemented in Python; all: also those defined "
+        "in YAML)",
     )
     add(
         "--symbols",

@@ -1,4 +1,4 @@
-"""Check, try or begin a venue of your own: a definition in YAML, or an installed package."""
+"""Check, try or create a venue of your own: a definition in YAML, or an installed package."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from exporter.contracts import Venue
 
 HELP = """\
-  check    hold a venue to what every venue must keep: its tables, its requests, junk, and with
-           --recording the frames of a recording, whole and wounded
-  try      connect, subscribe and print each frame as it is understood, or why not; with --out
-           write a recording and a test to begin with; with --recording read that instead
-  new      write a commented definition to begin with, from a few answers and a sample frame
+  check    test what every venue must satisfy: its tables, its requests, its reaction to invalid
+           frames, and with --recording to the frames of a recording, intact and damaged
+  try      connect, subscribe and print each frame as it is parsed, or the error; with --out, also
+           write a recording and a first test; with --recording, read that instead of connecting
+  new      write a commented definition to start from, based on a few answers and a sample frame
 
-VENUE is the path of a definition, or the name of a venue that the program knows.
+VENUE is the path of a definition, or the name of a known venue.
 
-exit status: 0 all is well, 1 something is wrong with the venue, 2 the command failed
+exit status: 0 no errors, 1 the venue has errors, 2 the command failed
 """
 WRONG, UNUSABLE = 1, 2
 _QUESTIONS: Mapping[str, str] = {
-    "title": "What people call it",
-    "source": "Where its facts come from, and when they were read",
+    "title": "Display name",
+    "source": "Source of the facts (URL), and the date on which you read it",
     "rest": "Base URL of its REST API (https://...)",
-    "ping": "A path there that answers quickly (/v1/ping)",
-    "stream": "Address of its WebSocket (wss://...)",
+    "ping": "A path of it that answers quickly (/v1/ping)",
+    "stream": "URL of its WebSocket (wss://...)",
     "subscribe": "A subscribe frame, with $topics for the list of topics and $id for a number",
 }
 
@@ -38,12 +38,17 @@ _QUESTIONS: Mapping[str, str] = {
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("action", choices=("check", "try", "new"))
-    parser.add_argument("venue", metavar="VENUE", help="file of a definition, or a name")
+    parser.add_argument("venue", metavar="VENUE", help="path of a definition, or name of a venue")
     parser.add_argument(
         "--symbol", default="BTC-USDT", help="instrument to subscribe to (default BTC-USDT)"
     )
-    parser.add_argument("--url", metavar="URL", help="WebSocket address, instead of the venue's")
-    parser.add_argument("--rest.url", dest="rest", metavar="URL", help="REST address, likewise")
+    parser.add_argument("--url", metavar="URL", help="WebSocket URL, instead of the venue's")
+    parser.add_argument(
+        "--rest.url",
+        dest="rest",
+        metavar="URL",
+        help="base URL of the REST API, instead of the venue's",
+    )
     parser.add_argument(
         "--recording", type=Path, metavar="FILE", help="text recording to read (check, try)"
     )
@@ -52,9 +57,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="how long to listen (try; default 10)",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write a recording and a test there (try)"
+        "--out", type=Path, metavar="DIR", help="directory for a recording and a test (try)"
     )
-    parser.add_argument("--sample", metavar="FRAME", help="a trade's frame, as JSON (new)")
+    parser.add_argument("--sample", metavar="FRAME", help="frame with a trade, as JSON (new)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""List the venues that a config may name, and what other packages add or fail to."""
+"""List the venues that a config may name, including those of other packages."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ if TYPE_CHECKING:
     from exporter.contracts import Venue, VenueFact
 
 HELP = """\
-Prints every venue: its name for the config, its market data, whether its books carry a checksum,
-what it was checked against, and where it comes from: the program, an installed package (entry
-points exchange_exporter.venues) or a folder of definitions. Notifiers and detectors of other
-packages (exchange_exporter.notifiers, exchange_exporter.detectors) follow.
+Prints every venue: its name in a config, its market data, whether its books have a checksum, what
+it was verified against, and its origin: this program, an installed package (entry points
+exchange_exporter.venues) or a directory of definitions. Notifiers and detectors of other packages
+(exchange_exporter.notifiers, exchange_exporter.detectors) follow.
 
-Facts of venues carry source and date: --stale lists those that are more than a year old, in their
-place.
+Facts of venues are recorded with source and date; --stale lists only those older than a year.
 
-exit status: 0 all fit, 1 something was refused (each said in one line), 2 a folder cannot be read
+exit status: 0 all can be used, 1 some cannot (one line each), 2 a directory cannot be read
 """
 REFUSED, UNUSABLE = 1, 2
 
@@ -29,11 +28,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument(
         "--venues.dir", dest="venues_dir", metavar="DIR", type=Path,
-        help="folder of venue definitions in YAML",
+        help="directory of venue definitions in YAML",
     )  # fmt: skip
     parser.add_argument(
         "--stale", action="store_true",
-        help="list what was read of venues more than a year ago, with source and date",
+        help="list the facts that were read more than a year ago, with source and date",
     )  # fmt: skip
 
 

@@ -12,17 +12,17 @@ from exporter.cli._api import ApiError, ApiSource
 from exporter.words import why
 
 HELP = """\
-Shows what the status page shows, in the terminal, over the exporter's API:
+Shows the content of the status page in the terminal, through the exporter's API:
 
   watch http://127.0.0.1:9717
   watch https://scraper@exporter.example:9717 --password.file=FILE --ca.file=ca.pem
-  watch http://127.0.0.1:9717 --once              one picture on standard output, for scripts
+  watch http://127.0.0.1:9717 --once              print once, for scripts
 
-Keys: arrows or j and k choose, Enter opens an exchange, Escape goes back, s sorts (health, name,
-latency, rate), / filters by name or health, a shows anomalies, q ends.
+Keys: arrows or j and k select, Enter opens an exchange, Escape goes back, s sorts (health, name,
+latency, rate), / filters by name or health, a shows anomalies, q quits.
 
-exit status: 0 ended by q, or with --once every exchange is up; 1 with --once not all are up; 2 the
-exporter does not answer, or refuses
+exit status: 0 ended by q, or with --once all exchanges are up; 1 with --once not all are up; 2 the
+exporter does not answer, or denies access
 """
 NOT_UP, UNREACHABLE = 1, 2
 
@@ -31,9 +31,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add = parser.add_argument
     add("url", metavar="URL", help="base URL of the exporter; may name a user")
-    add("--once", action="store_true", help="print one picture, and end")
+    add("--once", action="store_true", help="print the state once, and exit")
     add("--every", type=float, default=2.0, metavar="SECONDS",
-        help="time between two looks (default: %(default)s)")  # fmt: skip
+        help="time between two updates (default: %(default)s)")  # fmt: skip
     _api.arguments(parser)
 
 

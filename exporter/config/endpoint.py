@@ -1,5 +1,5 @@
 # ruff: noqa: RUF009 - `key` gives a dataclass field, it is not evaluated later
-"""The keys of one REST endpoint: what to ask, and what its answer must be like."""
+"""The config keys of one REST endpoint: the request, and what its response must satisfy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAME = text(
     "a name of letters, digits, dots, dashes and underscores, at most 64",
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
 )
-# What says where a message ends and what becomes of the connection.
+# Headers that decide where a message ends and whether the connection stays open.
 _FRAMING = frozenset(
     ("connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade")
 )
@@ -43,34 +43,42 @@ _TESTS = ("equals", "exists", "less_than", "within", "contains", "matches")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectConfig:
-    """What an answer must satisfy: one test of its body, of a path in it, or of a header."""
+    """One test of a response: of its body, of a value in the JSON body, or of a header."""
 
     path: str | None = key(
-        PATH, None, "Dotted path into the JSON body, list positions as numbers; else all of it."
+        PATH,
+        None,
+        "Dotted path of the value in the JSON body; positions in lists are numbers. "
+        "Default: the whole body.",
     )
-    header: str | None = key(HEADER_NAME, None, "Look at this header instead of the body.")
-    equals: str | int | float | bool | None = key(plain(), None, "What must stand there.")
-    exists: bool | None = key(boolean(), None, "Whether anything but null must stand there.")
+    header: str | None = key(HEADER_NAME, None, "Name of the header to test, instead of the body.")
+    equals: str | int | float | bool | None = key(plain(), None, "Value that is expected.")
+    exists: bool | None = key(
+        boolean(), None, "Whether there must be a value other than null (true) or none (false)."
+    )
     less_than: float | None = key(
-        number(-1e18, 1e18), None, "A number that what stands there must be below."
+        number(-1e18, 1e18), None, "Number that the value must be less than."
     )
     within: float | None = key(
         duration("1ms", "365d"),
         None,
-        "How old, or far ahead, the time there may be: epoch in s, ms, us or ns, ISO 8601, or an "
-        "HTTP date.",
+        "Largest difference between the value, which is a time, and now: epoch in s, ms, us or "
+        "ns, ISO 8601, or an HTTP date.",
     )
     contains: str | None = key(
-        text("a text of 1 to 500 characters", r"(?s:.{1,500})"), None, "A text to be found there."
+        text("a text of 1 to 500 characters", r"(?s:.{1,500})"),
+        None,
+        "Text that the value must contain.",
     )
     matches: str | None = key(
         regex(),
         None,
-        "Regular expression (RE2) to be found there; in a frame, within its first 4 KiB.",
+        "Regular expression (RE2) that must match somewhere in the value; of a frame, in its "
+        "first 4 KiB.",
     )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain unless it is one whole expectation."""
+        """Report anything but one complete test."""
         tests = [name for name in _TESTS if getattr(self, name) is not None]
         if len(tests) != 1:
             what = " and ".join(tests) or "nothing"
@@ -84,17 +92,19 @@ class ExpectConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockConfig:
-    """Where an answer tells the time of who sent it."""
+    """Where a response contains the server's time."""
 
     path: str | None = key(
-        PATH, None, "Path of a time in the JSON body: epoch in s, ms, us or ns, or ISO 8601."
+        PATH,
+        None,
+        "Dotted path of the time in the JSON body: epoch in s, ms, us or ns, or ISO 8601.",
     )
     header: str | None = key(
-        choice("Date", "date"), None, "The Date header, which has whole seconds."
+        choice("Date", "date"), None, "The header Date, whose resolution is one second."
     )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain unless there is one source."""
+        """Report anything but one source."""
         if (self.path is None) == (self.header is None):
             what = "nothing" if self.path is None else "path and header"
             yield Mistake((), f"found {what}, expected either a path or header: Date")
@@ -102,11 +112,13 @@ class ClockConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceRuleConfig:
-    """What an answer says while there is maintenance, whatever its status."""
+    """How to recognize a response during maintenance, whatever its HTTP status."""
 
-    when: ExpectConfig = key(Section(ExpectConfig), REQUIRED, "What holds meanwhile.")
-    title: str | None = key(PATH, None, "Path of what it is about.")
-    end: str | None = key(PATH, None, "Path of the time at which it ends.")
+    when: ExpectConfig = key(
+        Section(ExpectConfig), REQUIRED, "A test that responses satisfy only during maintenance."
+    )
+    title: str | None = key(PATH, None, "Dotted path of the maintenance's title.")
+    end: str | None = key(PATH, None, "Dotted path of the maintenance's end.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,22 +126,25 @@ class EndpointConfig:
     """A REST endpoint to probe: one of the venue's own by name, or any by path or URL."""
 
     name: str = key(
-        NAME, REQUIRED, "A name for the label endpoint, or of the venue's own endpoint."
+        NAME,
+        REQUIRED,
+        "A name for the label endpoint, or the name of one of the venue's endpoints.",
     )
     path: str | None = key(
         text("a path that begins with /, without spaces", r"/[^\s#]{0,500}"),
         None,
-        "Path below the exchange's REST URL; {symbol} stands for its first symbol.",
+        "Path below the exchange's REST URL; {symbol} is replaced by the exchange's first symbol.",
     )
     url: str | None = key(
         url("http", "https", known=("{symbol}",)),
         None,
-        "Whole URL, instead of a path: judged by expect alone, charged to no limit of the venue.",
+        "Whole URL, instead of a path. Only statuses and expect decide about its success, and it "
+        "counts against no rate limit of the venue.",
     )
     method: str | None = key(
         choice("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"),
         None,
-        "HTTP method; the venue's own, POST with a body, else GET.",
+        "HTTP method. Default: the venue's; otherwise POST with a body, GET without.",
     )
     headers: Mapping[str, str | Secret] = key(
         TableKind(HEADER_NAME, SecretKind(HEADER), most=30),
@@ -145,36 +160,43 @@ class EndpointConfig:
     interval: float | None = key(
         duration("100ms", "1d"),
         None,
-        "Time between probes; else probes.interval, stretched for the venue's slower endpoints.",
+        "Time between two probes. Default: probes.interval, or a multiple of it for endpoints "
+        "that the venue file probes less often.",
     )
     timeout: float | None = key(
-        duration("10ms", "5m"), None, "Limit of a whole probe; else probes.timeout."
+        duration("10ms", "5m"), None, "Timeout of a whole probe. Default: probes.timeout."
     )
     statuses: tuple[int | str, ...] = key(
         ListKind(statuses(), most=50, least=1, or_one=True),
         [200],
-        "HTTP status codes that are a success, or whole classes of them: 2xx.",
+        "HTTP status codes of a success, or classes of codes such as 2xx.",
     )
     expect: tuple[ExpectConfig, ...] = key(
         ListKind(Section(ExpectConfig), most=20, unique=None),
         [],
-        "What the answer must satisfy, all of it.",
+        "Tests that the response must all satisfy.",
     )
     clock: ClockConfig | None = key(
-        Section(ClockConfig), None, "Where the answer tells the time; else the venue's own."
+        Section(ClockConfig),
+        None,
+        "Where the response contains the server's time. Default: as the venue file says.",
     )
     maintenance: MaintenanceRuleConfig | None = key(
-        Section(MaintenanceRuleConfig), None, "What an answer says while there is maintenance."
+        Section(MaintenanceRuleConfig), None, "How to recognize a response during maintenance."
     )
     weight: int | None = key(
-        integer(0, 10_000), None, "Cost against the venue's rate limit; the venue's own, else 1."
+        integer(0, 10_000),
+        None,
+        "Weight of a request against the venue's rate limit. Default: the venue's, otherwise 1.",
     )
     slow_after: float | None = key(
-        duration("1ms", "5m"), None, "A longer probe is slow; else the breaker's slow_after."
+        duration("1ms", "5m"),
+        None,
+        "Duration above which a probe is slow. Default: the breaker's slow_after.",
     )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of a probe that would overlap itself, of two addresses and of two bodies."""
+        """Report a probe that would overlap itself, two addresses, and two bodies."""
         for name in self.headers:
             if name.lower() in _FRAMING:
                 yield Mistake(("headers", name), f"found {name}, which the program writes itself")

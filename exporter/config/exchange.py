@@ -1,5 +1,5 @@
 # ruff: noqa: RUF009 - `key` gives a dataclass field, it is not evaluated later
-"""The keys of one exchange: what to probe, what to consume, when to leave it alone."""
+"""The config keys of one exchange: endpoints, streams, circuit breaker and maintenance."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class StreamConfig:
     symbols: tuple[str, ...] | None = key(
         ListKind(MARKET, most=2000, least=1),
         None,
-        "Instruments, or patterns. Default: all of the exchange.",
+        "Instruments, or patterns. Default: all symbols of the exchange.",
     )
     book: bool = key(
         boolean(),
@@ -73,8 +73,8 @@ class StreamConfig:
     cross_check: float | None = key(
         duration("5s", "1h"),
         None,
-        "Interval at which REST is asked about each silent subscription, whether its market has "
-        "moved. Default: never.",
+        "Interval at which each silent subscription is checked over REST: whether its market has "
+        "changed. Default: never.",
     )
     queue: int | None = key(
         integer(16, 10_000_000), None, "Maximum number of queued frames. Default: streams.queue."
@@ -87,19 +87,24 @@ class StreamConfig:
     send: tuple[str | Secret, ...] = key(
         ListKind(SecretKind(FRAME), most=50, unique=None, or_one=True),
         [],
-        "Frames to send once connected, as text; only for venue: websocket, as the four below.",
+        "Text frames to send after connecting. Only for venue: websocket, as are alive, silence, "
+        "ping and ping_every.",
     )
     alive: ExpectConfig | None = key(
-        Section(ExpectConfig), None, "What a frame must be like to show life; any frame does else."
+        Section(ExpectConfig),
+        None,
+        "Test that a frame must satisfy to count as a sign of life. Default: any frame counts.",
     )
     silence: float | None = key(
-        duration("1s", "1d"), None, "Without such a frame for so long connect anew; else 1m."
+        duration("1s", "1d"),
+        None,
+        "Time without a sign of life after which to reconnect. Default: 1m.",
     )
-    ping: str | None = key(FRAME, None, "A text to send again and again, as a keepalive.")
-    ping_every: float | None = key(duration("1s", "1h"), None, "How often; else 20s.")
+    ping: str | None = key(FRAME, None, "Text frame to send at regular intervals, as a keepalive.")
+    ping_every: float | None = key(duration("1s", "1h"), None, "Interval of ping. Default: 20s.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of what no frame can show."""
+        """Report tests that cannot apply to a frame."""
         if self.alive is not None:
             for name in ("header", "within"):
                 if getattr(self.alive, name) is not None:
@@ -115,7 +120,7 @@ _MARKET_KEYS = ("symbols", "book_audit", "cross_check")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeConfig:
-    """A configured target: one venue's protocol at one address, under one name."""
+    """A configured target: a venue's protocol, an address and a name."""
 
     name: str = key(NAME, None, "Value of the label exchange. Default: the venue's name.")
     venue: str = key(VenueName(), REQUIRED, "The venue whose protocol the exchange uses.")
@@ -123,25 +128,28 @@ class ExchangeConfig:
         ListKind(MARKET, most=2000),
         [],
         "Instruments such as BTC-USDT, for streams and for {symbol} in paths; patterns such as "
-        "`*-USDT` and `{top: 50, quote: USDT}` follow what the venue lists.",
+        "`*-USDT` and `{top: 50, quote: USDT}` select from the venue's list of markets.",
     )
     symbols_limit: int = key(
         integer(1, 2000),
         100,
-        "Maximum number of instruments, where patterns stand among them; the rest is left out.",
+        "Maximum number of instruments if symbols has patterns; the rest is left out.",
     )
     symbols_refresh: float = key(
-        duration("10s", "1d"), "15m", "Interval at which the venue is asked for its markets."
+        duration("10s", "1d"),
+        "15m",
+        "Interval at which the venue's list of markets is read, for patterns.",
     )
     symbol_overrides: Mapping[str, str] = key(
         TableKind(INSTRUMENT, SYMBOL, most=2000),
         {},
-        "The venue's symbol of an instrument, where the usual rule does not fit.",
+        "The venue's symbols of instruments for which the venue's general rule gives another "
+        "symbol.",
     )
     region: str | None = key(
         text("the name of a region", r"[a-z][a-z0-9_]{0,30}"),
         None,
-        "The venue's site of that region, with addresses of its own. Default: the global one.",
+        "Region of the venue's site, which has its own addresses. Default: the global site.",
     )
     rest_url: str | None = key(
         url("http", "https", base=True), None, "Base URL of the REST API. Default: the venue's."
@@ -171,18 +179,19 @@ class ExchangeConfig:
         "Planned maintenance.",
     )
     status_page: bool = key(
-        boolean(), True, "Follow the status page: status_page_url, else the venue's own."
+        boolean(), True, "Read the status page: status_page_url, or the venue's."
     )
     status_page_url: str | None = key(
         url("http", "https", base=True),
         None,
-        "Base URL of a statuspage.io site; required if rest_url is not the venue's.",
+        "Base URL of the status page (statuspage.io). Default: the venue's; if rest_url is set, "
+        "none.",
     )
     status_components: str | None = key(
         regex(),
         None,
-        "Count only maintenance and incidents of components whose names match this expression"
-        " (RE2). Default: those of what is watched.",
+        "Regular expression (RE2) for the names of the components whose maintenance and incidents "
+        "count. Default: the components that concern what is watched.",
     )
     limits: LimitsConfig = key(
         Section(LimitsConfig), {}, "Share of the rate limits that probes may use."
@@ -191,7 +200,9 @@ class ExchangeConfig:
         Section(InstrumentsConfig), {}, "Whether the state of each market is watched."
     )
     signals: Mapping[str, SignalConfig] = key(
-        SIGNAL_TABLE, {}, "Settings of this exchange's signals, in place of `anomaly.signals`."
+        SIGNAL_TABLE,
+        {},
+        "Settings of this exchange's signals; they replace those of `anomaly.signals`.",
     )
     spread_endpoints: bool = key(
         boolean(),

@@ -1,4 +1,4 @@
-"""The keys of a gate, and what it may ask for."""
+"""The config keys of a gate, and the check that what it requires is watched."""
 
 from __future__ import annotations
 
@@ -16,35 +16,39 @@ from exporter.selection import MarketSelection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateConfig:
-    """One gate: whether one may trade on some exchanges now, answered at /api/v1/gates/NAME."""
+    """A gate: whether trading on some exchanges is safe now, answered at /api/v1/gates/NAME."""
 
-    name: str = key(NAME, REQUIRED, "The label gate, and the last part of its address.")
+    name: str = key(NAME, REQUIRED, "The value of the label gate, and the last part of the URL.")
     exchanges: tuple[str, ...] = key(
         ListKind(NAME, most=100, least=1, unique=""),
         REQUIRED,
-        "Names of the exchanges that must all be well.",
+        "The names of the exchanges that must all meet the needs.",
     )
     symbols: tuple[str, ...] = key(
         ListKind(INSTRUMENT, most=1000, unique=""),
         [],
-        "Of these symbols only; all that are watched when left out.",
+        "Symbols that must meet the needs. Default: all watched symbols.",
     )
     needs: tuple[Need, ...] = key(
         ListKind(member(Need), most=len(Need), least=1, unique=""),
         ["probe", "feed", "mode"],
-        "What must be well: probe, feed, book, clock, mode, liquidity.",
+        "Conditions for an open gate: probe, feed, book, clock, mode, liquidity.",
     )
     open_after: float = key(
-        duration("0s", "1h"), "30s", "All must have been well for so long before it opens."
+        duration("0s", "1h"),
+        "30s",
+        "Time for which all needs must have been met before the gate opens.",
     )
     valid_for: float = key(
-        duration("500ms", "1m"), "3s", "An answer that nothing renews holds for so long."
+        duration("500ms", "1m"), "3s", "Time for which a client may rely on one answer."
     )
     unknown: str = key(
-        choice("closed", "open"), "closed", "What to take it for while something is not known."
+        choice("closed", "open"), "closed", "State of the gate while a need is unknown."
     )
     clock_offset: float = key(
-        duration("1ms", "1m"), "1s", "The need clock: how far the venue's clock may be from ours."
+        duration("1ms", "1m"),
+        "1s",
+        "Largest offset of the venue's clock that meets the need clock.",
     )
 
 
@@ -53,11 +57,12 @@ def gate_mistakes(
     exchanges: Sequence[ExchangeConfig | None],
     reading: Reading,
 ) -> Iterator[Mistake]:
-    """Complain of exchanges, symbols and books that are not watched, and of clocks not read."""
+    """Report exchanges, symbols and books that are not watched, and clocks that no endpoint
+    reads."""
     known = {each.name: each for each in exchanges if each is not None}
     for number, gate in enumerate(gates):
         if gate is None or None in exchanges or reading.excused.intersection(gate.exchanges):
-            continue  # what it asks for of an exchange that is left out is unknown
+            continue  # whether an exchange that is left out meets it is unknown
         for place, name in enumerate(gate.exchanges):
             if name in known:
                 for below, wrong in _of_one(gate, known[name], reading):
@@ -115,7 +120,7 @@ def _of_one(
 
 
 def _looked_up(watched: Iterable[str], symbol: str) -> bool:
-    """Return whether a symbol may be among those that patterns stand for."""
+    """Return whether a symbol may match one of the patterns."""
     return any(isinstance(each, MarketSelection) and each.covers(symbol) for each in watched)
 
 

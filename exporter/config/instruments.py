@@ -1,5 +1,5 @@
 # ruff: noqa: RUF009 - `key` gives a dataclass field, it is not evaluated later
-"""How markets are written down: by name, by the venue's symbol, by a pattern, by their volume."""
+"""How a config names markets: by name, by the venue's symbol, by a pattern, or by volume."""
 
 from __future__ import annotations
 
@@ -21,23 +21,29 @@ _QUOTE = text("a currency such as USDT", r"[^\s\x00-\x1f\x7f\-_/:,;'\"(){}\[\]<>
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueSymbolConfig:
-    """A market by the venue's own symbol, whatever characters it has."""
+    """A market, named by the venue's symbol, which may contain any characters."""
 
     venue_symbol: str = key(SYMBOL, REQUIRED, "The symbol, exactly as the venue writes it.")
     product: Product | None = key(
-        member(Product), None, "Its class, if not what BASE-QUOTE is at the venue."
+        member(Product),
+        None,
+        "Product class. Default: the class that BASE-QUOTE means at the venue.",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopMarketsConfig:
-    """The markets that trade most, as the venue's list of them says."""
+    """The markets with the largest volume, by the venue's list of markets."""
 
-    top: int = key(integer(1, 2000), REQUIRED, "How many.")
-    by: str = key(choice("volume"), "volume", "What they are compared by: the volume of a day.")
-    quote: str = key(_QUOTE, REQUIRED, "Their quote currency, in which the volume is counted.")
+    top: int = key(integer(1, 2000), REQUIRED, "The number of markets.")
+    by: str = key(choice("volume"), "volume", "Quantity to rank markets by: the volume of one day.")
+    quote: str = key(
+        _QUOTE, REQUIRED, "The quote currency of the markets; volumes are in this currency."
+    )
     product: Product | None = key(
-        member(Product), None, "Their class, if not what BASE-QUOTE is at the venue."
+        member(Product),
+        None,
+        "Product class. Default: the class that BASE-QUOTE means at the venue.",
     )
 
 

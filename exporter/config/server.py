@@ -19,33 +19,35 @@ class ServerLimits:
     connections: int = key(
         integer(1, 10_000),
         128,
-        "Maximum number of open connections, unfinished TLS handshakes among them. The longest "
-        "idle one makes room; an eighth is kept for clients that were answered before.",
+        "Maximum number of open connections, including unfinished TLS handshakes. When it is "
+        "reached, the connection that was idle longest is closed; one eighth is reserved for "
+        "clients that were answered before.",
     )
     connections_per_client: int = key(
         integer(1, 10_000),
         64,
-        "Maximum number of open connections of one client address; a new one closes the longest "
-        "idle one.",
+        "Maximum number of open connections per client address; a further one closes the one that "
+        "was idle longest.",
     )
     requests_per_second: int = key(
         integer(1, 100_000),
         100,
-        "Maximum rate of requests of one client address, twice as many at once, and of its new "
-        "connections on average; more are answered 429. IPv6 addresses of one /64 are one "
-        "client, and a login that was right before is one by itself.",
+        "Maximum rate of requests, and of new connections, per client address; bursts of twice as "
+        "many are allowed, further requests are answered 429. IPv6 addresses of one /64 network "
+        "count as one client; a user who has logged in before counts separately.",
     )
     requests: int = key(
         integer(1, 10_000),
         32,
-        "Maximum number of concurrent requests; more are answered 503. An eighth is kept for "
-        "clients that were answered before; a client that makes us wait loses its place.",
+        "Maximum number of concurrent requests; further ones are answered 503. One eighth is "
+        "reserved for clients that were answered before, except for clients that send or read "
+        "slowly.",
     )
     header_limit: int = key(
-        size("1KiB", "64KiB"), "8KiB", "Maximum size of the request line or a header."
+        size("1KiB", "64KiB"), "8KiB", "Maximum size of the request line, and of each header."
     )
     header_timeout: float = key(
-        duration("100ms", "5m"), "5s", "Timeout for receiving a request's head."
+        duration("100ms", "5m"), "5s", "Timeout for receiving the request line and all headers."
     )
     request_timeout: float = key(
         duration("100ms", "10m"), "15s", "Timeout of a request and its response."
@@ -53,9 +55,10 @@ class ServerLimits:
     idle_timeout: float = key(
         duration("1s", "1h"),
         "2m",
-        "Time after which an unused connection is closed; longer than the scrape interval.",
+        "Time after which an unused connection is closed; should be longer than the scrape "
+        "interval.",
     )
-    changes: bool = key(boolean(), False, "Allow requests that change something: /-/reload.")
+    changes: bool = key(boolean(), False, "Allow requests that change state: /-/reload.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,7 @@ class ServerConfig(ServerLimits):
     changes: bool = redeclared(
         ServerLimits,
         "changes",
-        doc="Allow requests that change something: /-/reload and /api/v1/jobs.",
+        doc="Allow requests that change state: /-/reload, /api/v1/jobs and breakers.",
     )
 
 

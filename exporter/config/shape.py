@@ -61,8 +61,8 @@ class ProbesConfig:
     connection_age: float = key(
         duration("1s", "1d"),
         "5m",
-        "Age at which a kept connection is replaced, a fifth more or less: a moved name or a new "
-        "certificate is seen then.",
+        "Age at which a connection is replaced, plus or minus a fifth, so that a changed address "
+        "or certificate is noticed.",
     )
     body_limit: int = key(
         size("1KiB", "64MiB"), "1MiB", "Maximum size of a response body; the rest is not read."
@@ -71,7 +71,9 @@ class ProbesConfig:
         ratio("0.1%", "100%"), "10%", "Share of each exchange's rate limits that probes may use."
     )
     ca_file: str | None = key(
-        Authorities(), None, "Certificate authorities to trust instead of the system's, PEM."
+        Authorities(),
+        None,
+        "PEM file of the certificate authorities to trust, instead of the system's.",
     )
 
 
@@ -126,7 +128,9 @@ class StreamsConfig:
         "Maximum size of a message; a longer one ends the connection.",
     )
     ca_file: str | None = key(
-        Authorities(), None, "Certificate authorities to trust instead of the system's, PEM."
+        Authorities(),
+        None,
+        "PEM file of the certificate authorities to trust, instead of the system's.",
     )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
@@ -163,7 +167,8 @@ class AnomalyConfig:
     baseline: bool = key(
         boolean(),
         False,
-        "Publish the expected value and range of each signal, too: three more series each.",
+        "Also publish the expected value and the normal range of each signal: three more series "
+        "per signal.",
     )
     signals: Mapping[str, SignalConfig] = key(
         SIGNAL_TABLE,
@@ -179,7 +184,7 @@ class PricesConfig:
     freshness: float = key(
         duration("100ms", "1h"),
         "10s",
-        "Time without news after which an exchange is left out of the comparison.",
+        "Time without new data after which an exchange is left out of the comparison.",
     )
     peers: int = key(
         integer(1, 100),
@@ -205,7 +210,7 @@ class MetricsConfig:
     series_limit: int = key(
         integer(100, 1_000_000),
         15_000,
-        "Maximum number of series; further ones are not published, and counted.",
+        "Maximum number of series; further ones are not published, but counted.",
     )
     symbols: str = key(
         text("all, none, or top: and a number, such as top:20", r"all|none|top:[1-9][0-9]{0,4}"),
@@ -241,7 +246,7 @@ class MetricsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertmanagerConfig:
-    """An Alertmanager that verdicts are pushed to."""
+    """An Alertmanager to push the detectors' alerts to."""
 
     url: str = key(
         url("http", "https", base=True),
@@ -249,16 +254,18 @@ class AlertmanagerConfig:
         "The base URL of the Alertmanager; /api/v2/alerts is appended.",
     )
     timeout: float = key(duration("100ms", "1m"), "5s", "Timeout of one push.")
-    bearer_token: Secret | None = key(SecretKind(), None, "Sent as Authorization: Bearer.")
+    bearer_token: Secret | None = key(
+        SecretKind(), None, "Token for the header Authorization: Bearer."
+    )
     username: str | None = key(
         text("printable text without a colon", r"[!-9;-~]{1,200}"),
         None,
-        "For basic authentication.",
+        "User name for basic authentication.",
     )
-    password: Secret | None = key(SecretKind(), None, "For basic authentication.")
+    password: Secret | None = key(SecretKind(), None, "Password for basic authentication.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of half a login, and of two."""
+        """Report an incomplete login, and two logins."""
         if (self.username is None) != (self.password is None):
             wrong = "found one of username and password, expected both or none"
             yield Mistake((), wrong)
@@ -269,9 +276,9 @@ class AlertmanagerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertingConfig:
-    """What the alerts that we push say of themselves, so that they equal those of Prometheus.
+    """Labels and links of the alerts that the exporter pushes; they must equal those of Prometheus.
 
-    Alertmanager takes alerts with the same labels for one, whoever sent them.
+    Alertmanager treats alerts with the same labels as one alert, from any sender.
     """
 
     job: str = key(
@@ -301,14 +308,14 @@ class AlertingConfig:
     repeat: float = key(
         duration("100ms", "10m"),
         "1m",
-        "Interval at which a firing alert is sent again; it ends at Alertmanager after four "
-        "intervals.",
+        "Interval at which a firing alert is sent again; without it, Alertmanager resolves the "
+        "alert after four intervals.",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlTargetConfig:
-    """A place outside all exchanges; when it fails too, the fault is on our side."""
+    """A server that belongs to no exchange; if it fails too, the local network is at fault."""
 
     name: str = key(NAME, REQUIRED, "The value of the label target.")
     url: str = key(url("http", "https"), REQUIRED, "A URL that answers with status 200 or 204.")
@@ -364,10 +371,10 @@ class Config:
     gates: tuple[GateConfig, ...] = key(
         ListKind(Section(GateConfig), most=100, unique="name"),
         [],
-        "Where one may trade now: /api/v1/gates/NAME answers 200 or 503.",
+        "Gates: whether trading is safe now; /api/v1/gates/NAME answers 200 or 503.",
     )
     log: LogConfig = key(Section(LogConfig), {}, "Logging.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of gates that ask for what is not watched."""
+        """Report gates that require what is not watched."""
         yield from gate_mistakes(self.gates, self.exchanges, reading)

@@ -1,4 +1,4 @@
-"""How signals are judged: for all exchanges, and for one."""
+"""Settings of signals: for all exchanges, and for one exchange."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _SIGNALS = (  # those of `exporter/anomaly/sampling.py`, which a test compares
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalConfig:
-    """How one signal is judged."""
+    """Settings of one signal."""
 
     enabled: bool = key(boolean(), True, "Detect anomalies of the signal.")
     sensitivity: float = key(
         number(0.2, 5.0),
         1,
-        "Factor of the signal's scores; with 2, half of the usual rarity (in decades) raises an "
-        "alarm.",
+        "Factor of the signal's scores. With 2, a value needs half of the usual rarity (counted "
+        "in decades) to be an anomaly.",
     )
     minimum_effect: float | None = key(
         number(0.0, 1e6),

@@ -1,8 +1,9 @@
 # ruff: noqa: RUF009 - `key` gives a dataclass field
-"""The config of the relay: who is told, in which words, and within which bounds.
+"""The config of the relay: receivers, texts and limits.
 
-Durations are seconds, sizes bytes, whatever the file spells. What a kind of receiver needs is
-said by its notifier, which is handed in: this room knows none of them.
+Durations are seconds, sizes bytes, whatever the file spells. What a type of receiver needs is
+declared by its notifier; notifiers are passed in as an argument, and this module names none of
+them.
 """
 
 from __future__ import annotations
@@ -48,14 +49,14 @@ _NAME = text("a name of a-z, 0-9, _ and -", r"[a-z][a-z0-9_-]{0,39}")
 _WORD = text("a text of one line", r"[^\x00-\x1f\x7f]{1,200}")
 _ALERT = text("the name of an alert", r"[^\x00-\x1f\x7f]{1,200}")
 _KEYS: Final = ("url", "token", "user", "sender", "to", "body")
-# Parameters by which a URL lets who knows it post.
+# Query parameters that contain a secret.
 _SECRET_QUERY: Final = re.compile(r"(?i)(^|&)([\w-]*(key|token|secret|signature|password)|sig)=.")
 _LONGEST_TEMPLATE: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayReading(Reading):
-    """One pass over a relay's config: which kinds of receivers there are, and which languages."""
+    """One pass over a relay's config, with the known notifiers and languages."""
 
     notifiers: Mapping[str, Notifier]
     languages: tuple[str, ...]
@@ -102,12 +103,12 @@ class TextFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StormConfig:
-    """When single messages become too many."""
+    """When to combine messages into digests."""
 
     messages: int = key(
         integer(1, 10_000),
         20,
-        "The number of messages within the window, after which they are sent as a digest.",
+        "Number of messages in the window; further ones are combined into a digest.",
     )
     window: float = key(duration("1s", "1d"), "1m", "Length of the window.")
     digest_every: float = key(duration("1s", "1h"), "1m", "Time between two digests.")
@@ -115,10 +116,10 @@ class StormConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetConfig:
-    """How many messages there may be at most; what is beyond waits for the next digest."""
+    """Maximum number of messages; further ones wait for the next digest."""
 
     messages: int = key(
-        integer(1, 1_000_000), REQUIRED, "The number of messages within the window."
+        integer(1, 1_000_000), REQUIRED, "Maximum number of messages in the window."
     )
     window: float = key(duration("1m", "31d"), "1d", "Length of the window.")
 
@@ -127,26 +128,30 @@ class BudgetConfig:
 class RetryConfig:
     """Retries of failed deliveries."""
 
-    base: float = key(duration("10ms", "10m"), "1s", "Upper bound of the first wait.")
-    cap: float = key(duration("100ms", "1h"), "30s", "Upper bound of any wait.")
+    base: float = key(duration("10ms", "10m"), "1s", "Upper bound of the first delay.")
+    cap: float = key(duration("100ms", "1h"), "30s", "Upper bound of any delay.")
     give_up: float = key(
         duration("1s", "30d"), "1d", "Time after which the message becomes a dead letter."
     )
     failures: int = key(
         integer(1, 1000),
         5,
-        "Consecutive failures after which nothing is sent to the receiver for a while.",
+        "Consecutive failures after which deliveries to the receiver pause.",
     )
-    recovery: float = key(duration("100ms", "1h"), "5s", "Length of the first such pause.")
+    recovery: float = key(
+        duration("100ms", "1h"),
+        "5s",
+        "Length of the first pause; doubles after each further failure.",
+    )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of bounds in the wrong order."""
+        """Report bounds in the wrong order."""
         if self.base > self.cap:
             yield Mistake(("base",), "found more than cap, expected at most that")
 
 
 def _is_secret(url: str, paths: str) -> bool:
-    """Return whether who knows a URL can post; a stand-in on this machine has no secret."""
+    """Return whether anyone who knows the URL can post; URLs of this machine are no secret."""
     parts = urlsplit(url)
     if parts.hostname in ("localhost", "::1") or str(parts.hostname).startswith("127."):
         return False
@@ -156,9 +161,9 @@ def _is_secret(url: str, paths: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverConfig:
-    """Someone to be told."""
+    """A receiver of messages."""
 
-    name: str = key(_NAME, REQUIRED, "The name of the receiver; the value of the label channel.")
+    name: str = key(_NAME, REQUIRED, "The name of the receiver; value of the label channel.")
     type: str = key(Type(), REQUIRED, "The service: line, discord, twilio and so on.")
     url: Secret | str | None = key(
         SecretKind(url("http", "https")),
@@ -168,12 +173,16 @@ class ReceiverConfig:
     token: Secret | None = key(
         SecretKind(), None, "Access token, bot token, routing key, or key to sign webhooks with."
     )
-    user: Secret | str | None = key(SecretKind(_WORD), None, "Account or key SID (Twilio).")
+    user: Secret | str | None = key(
+        SecretKind(_WORD), None, "SID of the account or of the API key (Twilio)."
+    )
     sender: str | None = key(
-        _WORD, None, "Number or messaging service that sends the messages (Twilio)."
+        _WORD, None, "Phone number or messaging service to send from (Twilio)."
     )
     to: tuple[str, ...] = key(
-        ListKind(_WORD, most=500, or_one=True), [], "Recipients: user or group ids, chats, numbers."
+        ListKind(_WORD, most=500, or_one=True),
+        [],
+        "Recipients: ids of users, groups or chats, or phone numbers.",
     )
     options: Mapping[str, str] = key(
         TableKind(text("the name of an option", r"[a-z_]{1,40}"), _WORD, most=20),
@@ -189,7 +198,7 @@ class ReceiverConfig:
     routes: tuple[str, ...] = key(
         ListKind(_WORD, most=100), [], "Names of the Alertmanager receivers to serve. Default: all."
     )
-    resolved: bool = key(boolean(), True, "Send a message when an incident ends, too.")
+    resolved: bool = key(boolean(), True, "Also send a message when an incident ends.")
     triage: bool = key(boolean(), True, "Add the model's triage to messages.")
     when_unsure: str = key(
         choice("resend", "give_up"),
@@ -225,7 +234,7 @@ class ReceiverConfig:
     retry: RetryConfig = key(Section(RetryConfig), {}, "Retries of failed deliveries.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of what the notifier needs and does not get, or gets and cannot use."""
+        """Report keys that the notifier needs and does not get, or gets and cannot use."""
         if not isinstance(reading, RelayReading):
             return
         notifier = reading.notifiers[self.type]
@@ -265,13 +274,13 @@ class WebhookConfig:
     username: str | None = key(
         text("printable text without a colon", r"[!-9;-~]{1,200}"),
         None,
-        "For basic authentication.",
+        "User name for basic authentication.",
     )
-    password: Secret | None = key(SecretKind(), None, "For basic authentication.")
+    password: Secret | None = key(SecretKind(), None, "Password for basic authentication.")
     body_limit: int = key(size("1KiB", "64MiB"), "8MiB", "Maximum size of a post.")
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of half a login, and of two."""
+        """Report an incomplete login, and two logins."""
         if (self.username is None) != (self.password is None):
             yield Mistake((), "found one of username and password, expected both or none")
         elif self.password and self.bearer_token:
@@ -281,9 +290,9 @@ class WebhookConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolConfig:
-    """Where messages wait until they are delivered, and are remembered."""
+    """Storage of incidents and messages."""
 
-    path: str = key(_WORD, "relay.db", "SQLite file, relative to the config; made if absent.")
+    path: str = key(_WORD, "relay.db", "SQLite file, relative to the config; created if missing.")
     size: int = key(
         size("64KiB", "64GiB"),
         "512MiB",
@@ -301,7 +310,7 @@ class IncidentsConfig:
     """Grouping of alerts into incidents."""
 
     dedup_window: float = key(
-        duration("1s", "1d"), "5m", "Time within which the same alert again is dropped and counted."
+        duration("1s", "1d"), "5m", "Time within which a repeated alert is dropped and counted."
     )
     flap_window: float = key(
         duration("1s", "1d"),
@@ -323,20 +332,22 @@ class IncidentsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeartbeatConfig:
-    """Signs of life: of the path to the relay, and of the relay."""
+    """Heartbeats: from Alertmanager to the relay, and from the relay to a monitoring service."""
 
-    enabled: bool = key(boolean(), True, "Page when the watchdog alert is missing.")
+    enabled: bool = key(boolean(), True, "Send a page when the watchdog alert is missing.")
     alertname: str = key(_ALERT, "Watchdog", "Name of the alert that always fires.")
     timeout: float = key(duration("1s", "1d"), "5m", "Maximum time without the watchdog alert.")
     ping_url: Secret | str | None = key(
-        SecretKind(url("http", "https")), None, "URL requested with GET as long as the relay works."
+        SecretKind(url("http", "https")),
+        None,
+        "URL to request with GET while the relay works (a dead man's switch).",
     )
-    ping_every: float = key(duration("1s", "1d"), "1m", "Time between two such requests.")
+    ping_every: float = key(duration("1s", "1d"), "1m", "Time between two of these requests.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriageConfig:
-    """What a model thinks of urgent incidents; no page waits for it."""
+    """Triage of urgent incidents by a language model; deliveries do not wait for it."""
 
     enabled: bool = key(boolean(), False, "Request triages.")
     base_url: str | None = key(
@@ -367,18 +378,19 @@ class TriageConfig:
     grace: float = key(
         duration("0s", "30s"),
         "1.5s",
-        "Time for which a billed message waits for the triage; other messages do not wait.",
+        "Time for which a message that costs money waits for the triage; other messages are sent "
+        "at once and edited later.",
     )
     per_hour: int = key(integer(0, 10_000), 20, "Maximum number of requests per hour.")
     per_day: int = key(integer(0, 100_000), 100, "Maximum number of requests per day.")
     evidence_url: str | None = key(
         url("http", "https"),
         None,
-        "Base URL of an exporter that is asked for its state of the exchange.",
+        "Base URL of an exporter; its state of the exchange is given to the model.",
     )
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
-        """Complain of a model that nobody named: no third party gets alerts by default."""
+        """Report a missing model: no third party gets alerts by default."""
         for name in ("base_url", "model") if self.enabled else ():
             if getattr(self, name) is None:
                 yield Mistake((name,), "found no such key, expected one where enabled is true")
@@ -389,7 +401,9 @@ class HttpConfig:
     """HTTP connections to services."""
 
     ca_file: str | None = key(
-        Authorities(), None, "Certificate authorities to trust instead of the system's, PEM."
+        Authorities(),
+        None,
+        "PEM file of the certificate authorities to trust, instead of the system's.",
     )
     connections: int = key(
         integer(1, 10_000), 100, "Maximum number of open connections, over all services."

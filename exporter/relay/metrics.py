@@ -1,4 +1,4 @@
-"""What the relay says of itself: its families and their children."""
+"""Metrics of the relay: families, and the children of each receiver."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from exporter.model import Circuit, Family
 
 
 class AlertStatus(StrEnum):
-    """What an alert that came in says; the label ``status``."""
+    """Status of a received alert; the label ``status``."""
 
     FIRING = "firing"
     RESOLVED = "resolved"
 
 
 class DeliveryOutcome(StrEnum):
-    """How a try to deliver ended; the label ``outcome``."""
+    """How a delivery attempt ended; the label ``outcome``."""
 
     OK = "ok"
     RETRY = "retry"
@@ -36,10 +36,10 @@ class Hold(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why a post was not taken; the label ``reason``."""
+    """Why a post was refused; the label ``reason``."""
 
     UNAUTHORIZED = "unauthorized"
-    FOREIGN = "foreign"  # a web page's, or no JSON
+    FOREIGN = "foreign"  # sent by a web page, or not JSON
     INVALID = "invalid"
     FULL = "full"
 
@@ -76,7 +76,7 @@ REFUSED = _family(
 UNREADABLE = _family(
     "counter",
     "alert_relay_unreadable_total",
-    "Alerts in posts, and whole posts, that could not be read and were not delivered.",
+    "Alerts, and whole posts, that could not be parsed and were not delivered.",
 )
 DEDUPLICATED = _family(
     "counter",
@@ -217,7 +217,7 @@ class RelayMeter:
         self.dead.set(0)
 
     def follow(self, channels: Iterable[str]) -> None:
-        """Show these receivers from now on; those known already keep what they have counted."""
+        """Publish these receivers from now on; receivers known before keep their counts."""
         wanted = dict.fromkeys(channels)
         for name in self._channels.keys() - wanted.keys():
             self._channels.pop(name).close()
@@ -225,15 +225,15 @@ class RelayMeter:
             if name not in self._channels:
                 self._channels[name] = _ReceiverSeries(self._registry.scope(), name)
 
-    # What is still told of a receiver that a reload has taken away is lost with its series.
+    # Results of a receiver that a reload has removed are not counted: its series are gone.
 
     def tried(self, receiver: str, outcome: str) -> None:
-        """Count one try, by how it ended."""
+        """Count one delivery attempt, by outcome."""
         if channel := self._channels.get(receiver):
             channel.deliveries[DeliveryOutcome(outcome)].inc()
 
     def delivered(self, receiver: str, seconds: float, time: float) -> None:
-        """Show that a message was confirmed at ``time`` (epoch seconds)."""
+        """Record that a message was confirmed at ``time`` (epoch seconds)."""
         if channel := self._channels.get(receiver):
             channel.duration.observe(seconds)
             channel.success.set(time)
@@ -244,19 +244,19 @@ class RelayMeter:
             channel.held[Hold(reason)].inc()
 
     def circuit(self, receiver: str, entered: Circuit) -> None:
-        """Show that a receiver's breaker has changed to ``entered``."""
+        """Record that a receiver's breaker has changed to ``entered``."""
         if channel := self._channels.get(receiver):
             for state, child in channel.breaker.items():
                 child.set(1 if state is entered else 0)
 
     def quota(self, receiver: str, limit: float | None, used: float) -> None:
-        """Show what is used of a month's messages."""
+        """Record how many of the month's messages are used."""
         if channel := self._channels.get(receiver):
             channel.quota_limit.set(limit)
             channel.quota_used.set(used)
 
     def triaged(self, outcome: str, seconds: float | None = None) -> None:
-        """Count a triage; ``seconds`` when the model was asked."""
+        """Count a triage; ``seconds`` is the model's response time, if it was asked."""
         self._triage[Asked(outcome)].inc()
         if seconds is not None:
             self._triage_duration.observe(seconds)

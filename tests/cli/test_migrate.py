@@ -64,7 +64,7 @@ def test_modules_and_targets_become_endpoints(
     said = capsys.readouterr().err
     assert said.splitlines() == [
         "3 targets, 1 hosts, 3 endpoints",
-        "no equal: label team=desk: give it in the scrape config of the exporter",
+        "no equivalent: label team=desk: give it in the scrape config of the exporter",
     ]
     assert yaml.safe_load(out.read_text()) == {"exchanges": [{
         "name": "api-acme-example",
@@ -98,8 +98,8 @@ def test_what_has_no_equal_is_listed_and_no_secret_is_repeated(
         "http.body: it is no JSON",
         "redirects are not followed",
     ):
-        assert f"no equal: module odd: {part}" in said
-        assert f"# no equal: module odd: {part}" in text
+        assert f"no equivalent: module odd: {part}" in said
+        assert f"# no equivalent: module odd: {part}" in text
     assert "hunter2" not in text + said
     hosts = [each["rest_url"] for each in yaml.safe_load(text)["exchanges"]]
     assert hosts == ["http://a.example", "http://b.example"]

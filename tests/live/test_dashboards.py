@@ -30,26 +30,26 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(600), pytest.mark.xdist_grou
 # Panels with a query that is silent while all is well, and what makes each of them speak: tried
 # below.
 UNDER_FAULTS = {
-    "anomalies: Anomalies by the hour": "latency, after a calm half minute",
-    "exchange: Banned for": "ban",
+    "anomalies: Anomalies per hour": "latency, after a calm half minute",
+    "exchange: Ban remaining": "ban",
     "exchange: Failures by reason": "error",
-    "exchange: From the future": "clock_skew",
+    "exchange: Negative latency": "clock_skew",
     "exchange: Maintenance, restrictions and incidents over time": "announced, incident",
     "exchange: Probes not sent": "error, until the breaker opens",
     "exporter: Dropped by full queues": "a burst, for a queue of 16 frames",
-    "exporter: Series refused": "an exporter that may publish 300 series; a new status",
+    "exporter: Series dropped": "an exporter that may publish 300 series; a new status",
     "overview: Firing alerts": "any of them",
-    "overview: What keeps gates closed": "ban",
+    "overview: Reasons for closed gates": "ban",
     "pipeline: Channels": "an alert that comes; the quota is asked for with the first message",
     "pipeline: Deliveries": "an alert that comes",
     "pipeline: Failed notifications": "an alert that Alertmanager sends on",
     "pipeline: Held back": "more alerts than storm.messages",
     "pipeline: Notifications": "alerts for a receiver that refuses them",
-    "pipeline: Oldest waiting": "a receiver that does not answer",
+    "pipeline: Oldest undelivered message": "a receiver that does not answer",
     "pipeline: Received": "an alert that comes, and a post that is none",
     "pipeline: Since the last heartbeat": "Alertmanager's first watchdog",
     "streams: Connections lost": "disconnect",
-    "streams: Holes in the numbering": "gap",
+    "streams: Sequence gaps": "gap",
     "streams: Resyncs by reason": "gap",
 }
 # Shorter than a round: an exchange is to recover before it is hit again.

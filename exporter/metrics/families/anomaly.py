@@ -32,7 +32,7 @@ ANOMALY_SCORE = gauge(
 )
 ANOMALY_READY = gauge(
     "exchange_anomaly_ready",
-    "Whether the detectors have enough samples of the signal to judge it (1) or not (0).",
+    "Whether the detectors have enough samples to score the signal (1) or not (0).",
     "exchange",
     "signal",
 )

@@ -23,8 +23,8 @@ class MarketRule(StrEnum):
 
 MARKETS = gauge(
     "exchange_markets",
-    "Markets that the patterns in symbols stand for: followed, or left out because of "
-    "symbols_limit; absent where there are no patterns.",
+    "Markets that match the patterns in symbols: followed, or left out because of symbols_limit; "
+    "absent without patterns.",
     "exchange",
     "choice",
 )

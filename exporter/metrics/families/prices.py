@@ -12,8 +12,8 @@ MID_PRICE = gauge(
 )
 SYMBOL_INFO = gauge(
     "exchange_symbol_info",
-    "Always 1; the market that a configured symbol means, where that market has another name, "
-    "such as BTC-USDT-PERP for BTC-USDT at a futures exchange.",
+    "Market that a configured symbol stands for, if the market has another name (BTC-USDT-PERP "
+    "for BTC-USDT at a futures exchange); always 1.",
     "exchange",
     "symbol",
     "market",

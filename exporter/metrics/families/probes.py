@@ -156,7 +156,7 @@ MAINTENANCE_ACTIVE = gauge(
 TRADING_MODE = gauge(
     "exchange_trading_mode",
     "Trading mode published by the venue: 1 for the current mode, 0 for the others; "
-    "absent if the venue publishes none. Of modes per market the most restricted one among the "
+    "absent if the venue publishes none. If modes are per market: the most restricted mode of the "
     "configured symbols. A restricted mode is not a maintenance.",
     "exchange",
     "mode",
@@ -168,21 +168,22 @@ MAINTENANCE_END = gauge(
 )
 MAINTENANCE_START = gauge(
     "exchange_maintenance_start_timestamp_seconds",
-    "Start of the next maintenance that the venue or its status page has announced or the "
-    "configuration plans; absent if none is known.",
+    "Start of the next maintenance, as announced by the venue or its status page or planned in "
+    "the config; absent if none is known.",
     "exchange",
 )
 INCIDENT_DECLARED = gauge(
     "exchange_incident_declared",
     "Whether the venue itself reports an unplanned incident that affects what is watched (1) or "
-    "none (0), by where it says so; absent until that was read. An incident is not a maintenance.",
+    "none (0), by source of the report; absent until the source was read once. An incident is not "
+    "a maintenance.",
     "exchange",
     "source",
 )
 INCIDENT_LEAD = gauge(
     "exchange_incident_lead_seconds",
-    "How long this exporter had known of the trouble when the venue declared its newest incident; "
-    "negative if the venue was first. Absent without both.",
+    "Time from this exporter's first detection of the failure to the venue's declaration of its "
+    "newest incident; negative if the venue was first; absent unless both have happened.",
     "exchange",
 )
 CLOCK_OFFSET = gauge(

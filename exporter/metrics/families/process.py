@@ -22,8 +22,8 @@ RELOAD_SUCCESS_TIME = gauge(
 CONFIG = info("exchange_exporter_config_info", "SHA-256 of the active config; always 1.", "hash")
 LOOP_LAG = histogram(
     "exchange_exporter_event_loop_lag_seconds",
-    "Delay between the requested and the actual wake-up of a sleeping task: the delay "
-    "that this process can add to any measurement.",
+    "Delay between the requested and the actual wake-up of a sleeping task; every measurement of "
+    "this process can be late by that much.",
     (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0),
 )
 SCHEDULE_LAG = histogram(
@@ -42,8 +42,7 @@ DEAD_LETTERS = counter(
 )
 DEAD_LETTERS_LOST = counter(
     "exchange_exporter_dead_letters_lost_total",
-    "Unreadable messages that were not stored either, because the queue was full or the "
-    "write failed.",
+    "Unreadable messages that could not be stored, because the queue was full or the write failed.",
 )
 JOBS = gauge(
     "exchange_exporter_jobs",
@@ -63,10 +62,10 @@ STATE_SAVE_FAILURES = counter(
 )
 FAULT_DOMAIN = gauge(
     "exchange_fault_domain",
-    "Where the cause of the exchange's failures lies: 1 for that domain, 0 for the others"
-    " and while nothing fails. exchange: the exchange itself; path: it is silent, and so "
-    "are control targets or most other exchanges; self: this process is late or sent too "
-    "many requests.",
+    "Where the cause of the exchange's failures is: 1 for that domain, 0 for the others; all 0 "
+    "while nothing fails. exchange: the exchange itself; path: the network path, because control "
+    "targets or most other exchanges do not answer either; self: this process is overloaded or "
+    "sent too many requests.",
     "exchange",
     "domain",
 )

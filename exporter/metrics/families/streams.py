@@ -109,8 +109,8 @@ STREAM_STALE_AFTER = gauge(
 STREAM_CROSS_CHECKS = counter(
     "exchange_stream_cross_checks_total",
     "REST checks of subscriptions that were silent for longer than usual, by verdict. "
-    "moved: the market had news that the stream did not deliver; quiet: it had none; "
-    "unknown: no answer, or an unreadable one. Only if cross_check is configured.",
+    "moved: the market changed and the stream did not report it; quiet: it did not change; "
+    "unknown: no answer, or an invalid one. Present only if cross_check is configured.",
     "exchange",
     "channel",
     "symbol",
