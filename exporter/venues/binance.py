@@ -86,9 +86,20 @@ VENUE = Venue(
     source="binance-spot-api-docs at a5e0bc3, read 2026-07-21",
     facts=(
         VenueFact(
+            "frames, channel by channel (tests/venues/documented/binance.yml)",
+            "web-socket-streams.md of binance-spot-api-docs (060fe48 whole, the current one in "
+            "parts), developers.binance.com, captures of 2026-09-23",
+            "2026-11-30",
+        ),
+        VenueFact(
             "channels, frames, weights, connection limits",
             "github.com/binance/binance-spot-api-docs at a5e0bc3",
             "2026-07-21",
+        ),
+        VenueFact(
+            "weights of lists: exchangeInfo 20, ticker/24hr of all 80; of one market 2",
+            "ccxt 4.5.90, costs of binance",
+            "2026-11-30",
         ),
         VenueFact(
             "RAW_REQUESTS of 300,000 in 5 minutes",

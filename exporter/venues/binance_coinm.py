@@ -65,6 +65,17 @@ VENUE = Venue(
     source="recorded traffic of July 2021; USD-M pages read 2026-07 for what the two share",
     facts=(
         VenueFact(
+            "weights: exchangeInfo 1, ticker/24hr of all 40, bookTicker of one market 2",
+            "ccxt 4.5.90, costs of fapi and dapi",
+            "2026-11-30",
+        ),
+        VenueFact(
+            "frames, channel by channel (tests/venues/documented/binance_futures.yml)",
+            "docs/profiles/binance/websocket.md of github.com/nemanull/arbitrage-observatory "
+            "(2026-07-26), which names the pages",
+            "2026-11-30",
+        ),
+        VenueFact(
             "address and connection limits",
             "its documentation, as public reports give it",
             "2026-11",
@@ -76,7 +87,6 @@ VENUE = Venue(
     unsure=(
         "limit of connections: that of spot",
         Doubt("body of ticker/bookTicker", VenueLook.ANSWER, "quotes"),
-        "weight of ticker/bookTicker",
         "Retry-After on 418 and 429",
     ),
 )

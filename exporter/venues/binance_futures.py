@@ -86,6 +86,18 @@ VENUE = Venue(
     source="developers.binance.info USD-M pages, read 2026-07; recorded traffic of July 2021",
     facts=(
         VenueFact(
+            "weights: exchangeInfo 1, ticker/24hr of all 40, bookTicker of one market 2",
+            "ccxt 4.5.90, costs of fapi and dapi",
+            "2026-11-30",
+        ),
+        VenueFact(
+            "frames, channel by channel (tests/venues/documented/binance_futures.yml)",
+            "docs/profiles/binance/websocket.md of github.com/nemanull/arbitrage-observatory "
+            "(2026-07-26), which names the pages; issues 28 of Lean.Brokerages.Binance and 261 of "
+            "binance-futures-connector-python",
+            "2026-11-30",
+        ),
+        VenueFact(
             "addresses and channels",
             "developers.binance.info, Important WebSocket Change Notice",
             "2026-07",

@@ -26,7 +26,6 @@ VENUE = Venue(
         Endpoint(
             name="ticker",
             path="/api/v3/ticker/bookTicker?symbol={symbol}",
-            weight=2,
             default=False,
         ),
     ),
@@ -37,8 +36,8 @@ VENUE = Venue(
     markets_path="/api/v3/exchangeInfo",
     read_markets=rest.read_markets,
     states=MarketStates(read=binance_states),
-    markets_weight=20,
-    volumes=VolumeLists(paths={Product.SPOT: "/api/v3/ticker/24hr"}, read=read_binance, weight=80),
+    markets_weight=10,
+    volumes=VolumeLists(paths={Product.SPOT: "/api/v3/ticker/24hr"}, read=read_binance, weight=40),
     stream_urls=("wss://stream.binance.us:9443/stream",),
     connection_limit=wire.CONNECTION_LIMIT,
     topics=wire.TOPICS,
@@ -47,7 +46,7 @@ VENUE = Venue(
     parse=wire.parse,
     sequences=wire.sequences(Continuity.CONTIGUOUS),
     book=rest.book_rules("/api/v3/depth?symbol={symbol}&limit=1000", weight=10),
-    cross_checks=rest.cross_checks("/api/v3", weight=2),
+    cross_checks=rest.cross_checks("/api/v3", weight=1),
     lifetime=24 * 3600.0,
     topics_per_request=100,
     topics_per_connection=1024,
@@ -62,7 +61,18 @@ VENUE = Venue(
     },
     source="recorded traffic of 2021; binance-spot-api-docs at a5e0bc3 for what was not recorded",
     facts=(
-        VenueFact("weights and limits", "docs of 2023-09, as public reports give them", "2026-11"),
+        VenueFact(
+            "frames, channel by channel (tests/venues/documented/binance.yml)",
+            "those of Binance; docs/profiles/binance/websocket.md of "
+            "github.com/nemanull/arbitrage-observatory",
+            "2026-11-30",
+        ),
+        VenueFact("limits", "docs of 2023-09, as public reports give them", "2026-11"),
+        VenueFact(
+            "weights (those that Binance had with 1,200 a minute)",
+            "rest-api.md of binance-spot-api-docs at 5edf082; ccxt 4.5.90, binanceus",
+            "2026-11-30",
+        ),
         VenueFact(
             "what is shared with Binance",
             "github.com/binance/binance-spot-api-docs at a5e0bc3",

@@ -22,10 +22,11 @@ from exporter.contracts import (
     RestLimit,
     Venue,
     VenueFact,
+    VolumeLists,
 )
 from exporter.decoding import DOUBTFUL, Millis, ParseError, Price, Size, positive, reading
 from exporter.decoding import unreadable as unread
-from exporter.instrument import Instrument, speller
+from exporter.instrument import Instrument, Product, speller
 from exporter.model import (
     EVERYTHING,
     Ack,
@@ -45,6 +46,7 @@ from exporter.model import (
     Trade,
     WatchedMarkets,
 )
+from exporter.venues.families.volumes import read_bitfinex
 
 _FLAGS = 65_536 | 131_072  # SEQ_ALL: numbered frames; OB_CHECKSUM: sums of books
 _BULK = 536_870_912  # BULK_UPDATES: several changes of a book in a frame; not asked for here
@@ -420,6 +422,7 @@ VENUE = Venue(
     rest_limits=(RestLimit(name="address", weight=90, window=60.0),),
     markets_path="/conf/pub:list:pair:exchange",
     read_markets=read_markets,
+    volumes=VolumeLists(paths={Product.SPOT: "/tickers?symbols=ALL"}, read=read_bitfinex),
     status_page="https://bitfinex.statuspage.io",
     stream_urls=("wss://api-pub.bitfinex.com/ws/2",),
     connection_limit=RestLimit(name="connections_1m", weight=20, window=60.0),

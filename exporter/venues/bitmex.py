@@ -20,6 +20,7 @@ from exporter.contracts import (
     RestLimit,
     Venue,
     VenueFact,
+    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -32,7 +33,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
-from exporter.instrument import Instrument, speller
+from exporter.instrument import Instrument, Product, speller
 from exporter.listing import MarketStates
 from exporter.model import (
     Ack,
@@ -51,6 +52,7 @@ from exporter.model import (
     Trade,
 )
 from exporter.venues.families.states import bitmex_states
+from exporter.venues.families.volumes import read_bitmex
 
 _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 _NAMES = {"BTC": "XBT"}
@@ -327,6 +329,7 @@ VENUE = Venue(
     markets_path="/instrument/active",
     read_markets=read_markets,
     states=MarketStates(read=bitmex_states),
+    volumes=VolumeLists(paths=dict.fromkeys(Product, "/instrument/active"), read=read_bitmex),
     stream_urls=("wss://ws.bitmex.com/realtime", "wss://www.bitmex.com/realtime"),
     topics={
         Channel.TRADES: "trade:{symbol}",

@@ -31,7 +31,6 @@ from exporter.decoding import (
     reading,
     unreadable,
 )
-from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
 from exporter.listing import MarketStates, VolumeLists
 from exporter.model import (
@@ -337,6 +336,7 @@ VENUE = Venue(
     requests_per_second=10.0,
     symbol=speller(spot=lambda one: f"{one.base}{one.quote}".lower()),
     hosts=("ws.bitstamp.net", "www.bitstamp.net"),
+    request_length=512,
     timestamps={
         Channel.TRADES: "microtimestamp of the trade, in steps of 1 ms",
         Channel.BOOK: "microtimestamp of the update (µs)",
@@ -344,18 +344,29 @@ VENUE = Venue(
     source="bitstamp.net/websocket/v2 as public clients show it, read 2026-10",
     facts=(
         VenueFact(
+            "frames, channel by channel (tests/venues/documented/bitstamp.yml)",
+            "www.bitstamp.net/websocket/v2 and captures of 2026-09-15, both by "
+            "docs/profiles/bitstamp/websocket.md of github.com/nemanull/arbitrage-observatory",
+            "2026-11-30",
+        ),
+        VenueFact(
             "channels and frames", "bitstamp.net/websocket/v2 as public clients show it", "2026-10"
         ),
         VenueFact("markets", "changelog of 2026-02, as public reports give it", "2026-11"),
         VenueFact("limits", "third-party sheet", "2026-11"),
         VenueFact("frames on the wire", "recorded traffic", "2022-01"),
+        VenueFact(
+            "1,024 channels and at most 90 days a connection, 512 bytes a frame of ours; a market "
+            "that is not listed is agreed to and silent, a name of another form refused",
+            "www.bitstamp.net/websocket/v2 and captures of 2026-09-15, both by "
+            "github.com/nemanull/arbitrage-observatory, docs/profiles/bitstamp/websocket.md",
+            "2026-11-30",
+        ),
     ),
     checked="recording",
     unsure=(
-        "how many channels a connection carries, and how fast they may be asked for",
+        "how fast channels may be asked for",
         "codes of errors over REST",
-        Doubt("an unknown channel is refused on the stream", VenueLook.UNKNOWN, "refused"),
-        "whether an idle connection is closed, and that one lives at most 90 days",
         "whether 429 or 403 answers too many requests, beside 400 with code 400.002",
     ),
 )

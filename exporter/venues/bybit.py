@@ -686,6 +686,12 @@ VENUE = Venue(
     source="bybit-exchange/docs v5 at 072c197, read 2026-07-24",
     facts=(
         VenueFact(
+            "frames, channel by channel (tests/venues/documented/bybit.yml)",
+            "bybit-exchange/docs, docs/v5/websocket/public: orderbook, orderbook-rpi, full-ob, "
+            "trade, ticker, kline, order-price-limit",
+            "2026-11-30",
+        ),
+        VenueFact(
             "an inverse contract is 1 USD, a linear one 1 coin",
             "crypto-contract-value 1.7.25 on docs.rs, exchanges/bybit.rs",
             "2026-11-30",

@@ -490,6 +490,13 @@ VENUE = Venue(
     },
     source="docs.cdp.coinbase.com/exchange, read 2026-10",
     facts=(
+        VenueFact(
+            "frames, channel by channel (tests/venues/documented/coinbase.yml)",
+            "docs.cdp.coinbase.com/exchange/websocket-feed and /channels, in parts; "
+            "docs/profiles/coinbase/websocket.md of github.com/nemanull/arbitrage-observatory "
+            "(2026-07-26)",
+            "2026-11-30",
+        ),
         VenueFact("channels, frames, limits", "docs.cdp.coinbase.com/exchange", "2026-10"),
         VenueFact(
             "names of acks, refusals, 8 connections a second",

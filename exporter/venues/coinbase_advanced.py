@@ -23,6 +23,7 @@ from exporter.contracts import (
     SequenceRule,
     Venue,
     VenueFact,
+    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -36,7 +37,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
-from exporter.instrument import speller
+from exporter.instrument import Product, speller
 from exporter.listing import MarketStates
 from exporter.model import (
     Ack,
@@ -55,6 +56,7 @@ from exporter.model import (
     Trade,
 )
 from exporter.venues.families.states import coinbase_advanced_states
+from exporter.venues.families.volumes import read_advanced
 
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 _HEARTBEATS = '{"type":"subscribe","channel":"heartbeats"}'
@@ -342,6 +344,9 @@ VENUE = Venue(
     markets_path="/api/v3/brokerage/market/products",
     read_markets=read_markets,
     states=MarketStates(read=coinbase_advanced_states),
+    volumes=VolumeLists(
+        paths={Product.SPOT: "/api/v3/brokerage/market/products"}, read=read_advanced
+    ),
     status_page="https://status.coinbase.com",
     stream_urls=("wss://advanced-trade-ws.coinbase.com",),
     connection_limit=RestLimit(name="connections_1s", weight=8, window=1.0),

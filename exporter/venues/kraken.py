@@ -365,6 +365,12 @@ VENUE = Venue(
     },
     source="docs.kraken.com, WebSocket v2, read 2026-10",
     facts=(
+        VenueFact(
+            "frames, channel by channel (tests/venues/documented/kraken.yml)",
+            "docs.kraken.com, spot-websocket-v2, in parts; docs/profiles/kraken/websocket.md of "
+            "github.com/nemanull/arbitrage-observatory (2026-07-26); test data of nautilus_trader",
+            "2026-11-30",
+        ),
         VenueFact("channels, frames, checksum", "docs.kraken.com, WebSocket v2", "2026-10"),
         VenueFact(
             "states, announcements, emergencies",

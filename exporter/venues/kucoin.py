@@ -541,6 +541,23 @@ VENUE = Venue(
     source="kucoin-api-docs at 7f01bbe, read 2026-10",
     facts=(
         VenueFact(
+            "2,000 in 30 s of public requests; 429 and 429000 where they are used up",
+            "www.kucoin.com/docs-new/rate-limit",
+            "2026-11-30",
+        ),
+        VenueFact(
+            "weights: symbols 4, allTickers 15, level1 2, timestamp 3, status 3, bullet-public 10",
+            "ccxt 4.5.90, costs of kucoin",
+            "2026-11-30",
+        ),
+        VenueFact(
+            "frames, channel by channel (tests/venues/documented/kucoin.yml)",
+            "answers captured on 2026-09-22 in docs/profiles/kucoin/websocket.md of "
+            "github.com/nemanull/arbitrage-observatory; the shapes of the classic channels as in "
+            "kucoin-api-docs at 7f01bbe",
+            "2026-11-30",
+        ),
+        VenueFact(
             "channels, frames, connection limits",
             "github.com/Kucoin/kucoin-api-docs at 7f01bbe",
             "2026-10",

@@ -22,6 +22,7 @@ from exporter.contracts import (
     SequenceRule,
     Venue,
     VenueFact,
+    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -34,7 +35,7 @@ from exporter.decoding import (
     seconds,
     unreadable,
 )
-from exporter.instrument import speller
+from exporter.instrument import Product, speller
 from exporter.model import (
     Ack,
     Answer,
@@ -52,6 +53,7 @@ from exporter.model import (
     Side,
     Trade,
 )
+from exporter.venues.families.volumes import read_binance
 
 _SIDES = {1: Side.BUY, 2: Side.SELL}
 _TOPIC = re.compile(r"spot@[\w.@]+")
@@ -358,6 +360,8 @@ VENUE = Venue(
     rest_limits=(RestLimit(name="weight_10s", weight=500, window=10.0),),
     markets_path="/api/v3/exchangeInfo",
     read_markets=read_markets,
+    # Its rows are Binance's. Weight: 25 in ccxt 4.5.90, 40 as others know it; the higher is taken.
+    volumes=VolumeLists(paths={Product.SPOT: "/api/v3/ticker/24hr"}, read=read_binance, weight=40),
     stream_urls=("wss://wbs-api.mexc.com/ws",),
     topics={
         Channel.TRADES: f"{_PATTERN.format('aggre.deals')}@100ms@{{symbol}}",

@@ -734,6 +734,13 @@ VENUE = Venue(
     },
     source="OKX API documentation v5, announcement of 2026-05-21; recorded traffic of May 2022",
     facts=(
+        VenueFact(
+            "frames, channel by channel (tests/venues/documented/okx.yml)",
+            "docs/profiles/okx/websocket.md of github.com/nemanull/arbitrage-observatory "
+            "(2026-07-26), which names the sections; notice of 2026-06-01; log_zh of 2026-05-21; "
+            "test data of nautilus_trader",
+            "2026-11-30",
+        ),
         VenueFact("book checksums", "announcement of 2026-05-21", "2026-05-21"),
         VenueFact("addresses", "changelog of 2026-09-30, as public reports give it", "2026-11"),
         VenueFact("system status", "docs.rs/rust-okx 0.6.4 and public clients", "2026-11-30"),

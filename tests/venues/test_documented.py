@@ -93,8 +93,9 @@ def test_a_documented_frame_means_what_it_is_documented_to(
 
 
 def test_every_kind_of_frame_is_named_once() -> None:
-    """A frame stands once in a file, and each file says when its sources were read."""
+    """A frame stands once in a file; each says when sources were read, and which were opened."""
     for wire in WIRES:
         frames = [row["frame"] for group in wire["channels"] for row in group["frames"]]
         assert len(set(frames)) == len(frames)
         assert wire["read"]
+        assert wire["opened"]

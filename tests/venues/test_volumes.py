@@ -36,6 +36,17 @@ BODIES: dict[str, tuple[object, dict[str, float]]] = {
                {"XXBTZUSD": 120000.0, "EMPTY": 0.0}),
     "bitstamp": ([{"pair": "BTC/USD", "volume": "2", "vwap": "25681", "last": "26216"}],
                  {"BTC/USD": 51362.0}),
+    "coinbase_advanced": ({"products": [
+        {"product_id": "ETH-USD", "price": "2752.71", "volume_24h": "143300",
+         "approximate_quote_24h_volume": "390503641.25"}, {"product_id": "NEW-USD"}]},
+        {"ETH-USD": 390503641.25, "NEW-USD": 0.0}),
+    "mexc": ([{"symbol": "BTCUSDT", "volume": "2.0", "quoteVolume": "120000.5"}],
+             {"BTCUSDT": 120000.5}),
+    "bitmex": ([{"symbol": "XBTUSD", "volume24h": 35000, "foreignNotional24h": 35000}],
+               {"XBTUSD": 35000.0}),
+    "bitfinex": ([["tBTCUSD", 1, 2, 3, 4, 5, 6, 60000.0, 2.0, 8, 9],
+                  ["fUSD", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], ["tNEWUSD", None, None]],
+                 {"tBTCUSD": 120000.0}),
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ recorded in January 2022.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -174,6 +175,10 @@ def _tops(desk: VenueServer, pair: Pair, channel: str, step: Step) -> list[bytes
     return _frame(channel, _rest_book(desk, pair))
 
 
+# Source: answers captured on 2026-09-15 (nemanull/arbitrage-observatory, profile of Bitstamp).
+_CHANNEL = re.compile(r"(order_book|diff_order_book|live_trades)_[a-z0-9]+(-perp)?")
+
+
 def _received(session: SimulatedSession, text: str) -> None:
     try:
         asked = json.loads(text)
@@ -190,8 +195,10 @@ def _received(session: SimulatedSession, text: str) -> None:
             _reply(session, "bts:unsubscription_succeeded", channel, {})
         case "bts:subscribe":
             feed = session.desk.feeds.get(channel) or _make(session.desk, channel)
-            if feed is None or not session.subscribe(feed):
-                wrong = {"code": 4009, "message": f"Channel {channel[:60]} does not exist."}
+            # A market that is not listed is agreed to like any other, and silent for ever.
+            unheard = feed is None and _CHANNEL.fullmatch(channel)
+            if not unheard and (feed is None or not session.subscribe(feed)):
+                wrong = {"code": None, "message": "Invalid channel provided."}
                 _reply(session, "bts:error", channel[:60], wrong)
                 return
             _reply(session, "bts:subscription_succeeded", channel, {})

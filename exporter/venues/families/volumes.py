@@ -139,6 +139,43 @@ def read_bitstamp(content: bytes) -> dict[str, float]:
         }
 
 
+class _AdvancedDay(Struct):
+    product_id: str
+    approximate_quote_24h_volume: Figure = None
+
+
+class _AdvancedVolumes(Struct):
+    products: list[_AdvancedDay]
+
+
+class _BitmexDay(Struct):
+    symbol: str
+    foreignNotional24h: Figure = None  # noqa: N815 - in US dollars, or what stands for them
+
+
+def read_bitmex(content: bytes) -> dict[str, float]:
+    """Read ``instrument/active``."""
+    with reading("bitmex volumes"):
+        return {
+            row.symbol: number(row.foreignNotional24h)
+            for row in msgspec.json.decode(content, type=list[_BitmexDay])
+        }
+
+
+def read_bitfinex(content: bytes) -> dict[str, float]:
+    """Read ``tickers``: rows of symbol, quotes, the last price (7) and the day's volume (8)."""
+    with reading("bitfinex volumes"):
+        rows = msgspec.json.decode(content, type=list[list[Figure]])
+        return {
+            str(row[0]): number(row[7]) * number(row[8])
+            for row in rows
+            if len(row) > 8 and str(row[0]).startswith("t")
+        }
+
+
+read_advanced = _read("coinbase_advanced", _AdvancedVolumes, lambda body: [
+    (row.product_id, number(row.approximate_quote_24h_volume)) for row in body.products
+])  # fmt: skip
 read_bybit = _read("bybit", _BybitVolumes, _bybit)
 read_okx = _read("okx", _OkxVolumes, _okx)
 read_kucoin = _read("kucoin", _KuCoinVolumes, lambda body: [
