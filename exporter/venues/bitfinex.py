@@ -22,11 +22,11 @@ from exporter.contracts import (
     RestLimit,
     Venue,
     VenueFact,
-    VolumeLists,
 )
 from exporter.decoding import DOUBTFUL, Millis, ParseError, Price, Size, positive, reading
 from exporter.decoding import unreadable as unread
 from exporter.instrument import Instrument, Product, speller
+from exporter.listing import VolumeLists
 from exporter.model import (
     EVERYTHING,
     Ack,

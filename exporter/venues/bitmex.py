@@ -20,7 +20,6 @@ from exporter.contracts import (
     RestLimit,
     Venue,
     VenueFact,
-    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -34,7 +33,7 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.instrument import Instrument, Product, speller
-from exporter.listing import MarketStates
+from exporter.listing import MarketStates, VolumeLists
 from exporter.model import (
     Ack,
     Answer,

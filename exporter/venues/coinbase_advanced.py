@@ -23,7 +23,6 @@ from exporter.contracts import (
     SequenceRule,
     Venue,
     VenueFact,
-    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -38,7 +37,7 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.instrument import Product, speller
-from exporter.listing import MarketStates
+from exporter.listing import MarketStates, VolumeLists
 from exporter.model import (
     Ack,
     Answer,

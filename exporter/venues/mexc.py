@@ -22,7 +22,6 @@ from exporter.contracts import (
     SequenceRule,
     Venue,
     VenueFact,
-    VolumeLists,
 )
 from exporter.decoding import (
     DOUBTFUL,
@@ -36,6 +35,7 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.instrument import Product, speller
+from exporter.listing import VolumeLists
 from exporter.model import (
     Ack,
     Answer,
