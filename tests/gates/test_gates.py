@@ -252,6 +252,87 @@ def test_the_example_for_freqtrade_confirms_by_the_gate(monkeypatch: pytest.Monk
         assert strategy.confirm_trade_entry("BTC/USDT", "limit", 1.0, 60000.0) is quote
 
 
+class _Script:
+    """What a hummingbot script inherits, as far as the example calls it."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def buy(self, *_: object) -> str:
+        self.sent.append("buy")
+        return "b1"
+
+    def sell(self, *_: object) -> str:
+        self.sent.append("sell")
+        return "s1"
+
+
+def test_the_example_for_hummingbot_holds_up_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No order leaves while the gate is closed, nor before anything was heard of it."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples/gate"))
+    gated = importlib.import_module("with_hummingbot").Gated
+    base: Any = _Script
+    with suppress(ImportError):
+        base = importlib.import_module("hummingbot.strategy.script_strategy_base")
+        assert {"buy", "sell", "cancel"} <= vars(base.ScriptStrategyBase).keys()
+    script = type("Mine", (gated, _Script), {"gate_url": "http://127.0.0.1:9"})()
+    assert (script.buy("binance", "BTC-USDT", 1), script.sell("binance", "BTC-USDT", 1)) == ("", "")
+    script._gate.close()
+    script._gate = types.SimpleNamespace(quote=True)
+    assert (script.buy("binance", "BTC-USDT", 1), script.sell("binance", "BTC-USDT", 1)) == (
+        "b1",
+        "s1",
+    )
+    assert script.sent == ["buy", "sell"]
+
+
+def test_the_example_for_nautilus_submits_by_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A strategy of the real package submits nothing while the gate is closed, and then does."""
+    trading = pytest.importorskip("nautilus_trader.trading.strategy", reason="not installed")
+    monkeypatch.syspath_prepend(str(ROOT / "examples/gate"))
+    gated = importlib.import_module("with_nautilus").Gated
+    said: list[str] = []
+
+    class Mine(gated, trading.Strategy):  # type: ignore[misc, name-defined]
+        gate_url = "http://127.0.0.1:9"
+
+    mine = Mine()
+    monkeypatch.setattr(Mine, "log", types.SimpleNamespace(warning=said.append), raising=False)
+    mine.submit_order(None)
+    mine._gate.close()
+    assert said
+    mine._gate = types.SimpleNamespace(quote=True)
+    # The strategy's own check refuses what is no order: the call has gone through to it.
+    with pytest.raises((TypeError, ValueError, AttributeError)):
+        mine.submit_order("no order")
+    with pytest.raises((TypeError, ValueError, AttributeError)):
+        mine.submit_order_list("no list")
+
+
+ADAPTERS = {
+    "with_freqtrade": lambda mine: mine.confirm_trade_entry("BTC/USDT", "limit", 1.0, 1.0),
+    "with_hummingbot": lambda mine: bool(mine.buy("kraken", "BTC-USDT", 1)),
+}
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("gates")
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_no_adapter_goes_on_with_a_dead_exporter(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Each lets orders through while the gate is open, and none once its last word has run out."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples/gate"))
+    gated, ask = importlib.import_module(name).Gated, ADAPTERS[name]
+    mine = type("Mine", (gated, _Script), {"gate_url": world.url, "gate_name": "quotes"})()
+    programs.eventually(lambda: ask(mine), f"{name} trades", within=60)
+    with contextlib.ExitStack() as frozen:
+        world.exporter.popen.send_signal(signal.SIGSTOP)
+        frozen.callback(world.exporter.popen.send_signal, signal.SIGCONT)
+        programs.eventually(lambda: not ask(mine), f"{name} refuses", within=20)
+    mine._gate.close()
+
+
 @pytest.mark.live
 @pytest.mark.xdist_group("gates")
 def test_who_watches_hears_of_a_change_and_is_told_again_in_time(world: World) -> None:
