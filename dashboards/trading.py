@@ -76,12 +76,32 @@ _LIQUIDITY = Row(
     ],
 )
 
+_PROVIDERS = Row(
+    title="What do they share?",
+    panels=[
+        series(
+            "Exchanges down by provider",
+            """Share of a provider's exchanges that are down. Above half, and with two of them, what
+            they share fails: route to exchanges elsewhere, and read the provider's status page.""",
+            Query(
+                """avg by (provider) (exchange_provider:venue_down:bool{@recorded})""",
+                "{{provider}}",
+            ),
+            unit="percentunit",
+            limits=rising(limit("ExchangeProviderDown", place=-1)),
+            least=0,
+            none="no provider configured",
+            width=12,
+        ),
+    ],
+)
+
 PAGE = Page(
     uid="exobs-trading",
     title="Trading",
     about="""May I send orders, and how large: gates, depth and slippage of the order books. What is
     configured shows here; nothing of it is on by itself.""",
-    rows=[_ANYTHING, _LIQUIDITY],
+    rows=[_ANYTHING, _LIQUIDITY, _PROVIDERS],
     own=[
         Variable(
             name="symbol",

@@ -123,6 +123,25 @@ def down(origin: AlertOrigin, exchange: str, since: float, *, streams: bool) -> 
     )
 
 
+def provider_down(origin: AlertOrigin, provider: str, exchange: str, since: float) -> Claim:
+    """Return the alert of an exchange that is out with others of its provider since ``since``."""
+    name = "ExchangeProviderDown"
+    return Claim(
+        labels=origin.labels(
+            name, "critical", "availability", exchange=exchange, provider=provider
+        ),
+        annotations=_texts(
+            name,
+            f"Exchanges at {provider} are down together.",
+            f"{exchange} is down, and so are other exchanges at {provider}: what they share fails,"
+            " not each of them.",
+            f"Route to exchanges outside {provider}, and read its status page before theirs.",
+            "/d/exobs-trading",
+        ),
+        start=since,
+    )
+
+
 def all_down(origin: AlertOrigin, share: float, since: float) -> Claim:
     """Return the alert of nearly all exchanges at once; ``share`` of them, as a ratio."""
     name = "ExchangeAllDown"

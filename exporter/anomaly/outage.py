@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 
@@ -35,6 +36,20 @@ class Outage:
     out: bool = False
     since: float | None = None  # when what contradicts ``out`` was first seen
     began: float = 0.0  # when the outage did
+
+
+def shared(out: Collection[str], providers: Mapping[str, str]) -> dict[str, str]:
+    """Return the provider of each exchange that is out together with others of it.
+
+    That is two at least, and more than half of the provider's exchanges that are watched.
+    """
+    found: dict[str, str] = {}
+    for provider in set(providers.values()):
+        hosted = [name for name, each in providers.items() if each == provider]
+        gone = [name for name in hosted if name in out]
+        if len(gone) > 1 and 2 * len(gone) > len(hosted):
+            found.update(dict.fromkeys(gone, provider))
+    return found
 
 
 def step(state: Outage, look: Look, now: float, rule: OutageRule) -> Outage:

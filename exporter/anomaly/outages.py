@@ -39,6 +39,7 @@ class Outages:
         self._all_ended = float("-inf")  # when nearly all were out for the last time
         self._told: set[str] = set()  # who is told to be out by itself
         self._with_streams: dict[str, bool] = {}
+        self._providers: dict[str, str] = {}  # of those whose provider is configured
 
     async def update(self, exchanges: Sequence[Exchange], *, online: bool, clock: Clock) -> bool:
         """Look at all exchanges once, and return whether other alerts should fire than before.
@@ -47,6 +48,7 @@ class Outages:
         """
         now, wall, before = clock.monotonic(), clock.wall(), self._claimed()
         known = {exchange.name for exchange in exchanges}
+        self._providers = {each.name: each.provider for each in exchanges if each.provider}
         for name in self._states.keys() - known:
             self._forget(name)
 
@@ -94,6 +96,11 @@ class Outages:
         if self._all_since is not None:
             share = len(self._standing) / len(self._states)
             yield alerts.all_down(origin, share, self._all_since)
+        together = outage.shared(self._told, self._providers)
+        for name in sorted(together):
+            provider = together[name]
+            began = sorted(self._began[each] for each in together if together[each] == provider)
+            yield alerts.provider_down(origin, provider, name, began[1])
         for name in sorted(self._told):
             streams = self._with_streams.get(name, False)
             yield alerts.down(origin, name, self._began[name], streams=streams)

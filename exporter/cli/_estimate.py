@@ -51,7 +51,9 @@ _VALUES: Mapping[str, int] = {
     **dict.fromkeys(("exchange", "endpoint", "stream", "queue", "channel", "symbol", "limit"), 1),
     "side": len(BookSide),
     **dict.fromkeys(("bps", "size"), 1),
-    **dict.fromkeys(("family", "target", "base_quote", "quote", "bound", "gate", "market"), 1),
+    **dict.fromkeys(
+        ("family", "target", "base_quote", "quote", "bound", "gate", "market", "provider"), 1
+    ),
     **dict.fromkeys(("version", "revision", "python_version", "hash", "shard", "shards"), 1),
 }
 # Where a label means another list than elsewhere.
@@ -66,12 +68,13 @@ _ODD: Mapping[tuple[str, str], int] = {
     (known.MARKET_MODE.name, "mode"): 1,  # the current one alone
     (known.GATE_CLOSED.name, "reason"): 1,  # counted with the gates
     (known.ALERT_PUSHES.name, "outcome"): len(known.PushOutcome),
-    (known.ALERT_ACTIVE.name, "alert"): 4,  # those that anomaly/alerts.py can raise
+    (known.ALERT_ACTIVE.name, "alert"): 5,  # those that anomaly/alerts.py can raise
 }
 _OPT_IN = (
     known.ALERT_ACTIVE.name,  # absent while nothing is pushed, and then a few
     known.ANOMALY_BASELINE.name,
     known.BOOK_AUDIT_DIVERGENCE.name,
+    known.EXCHANGE_PROVIDER.name,  # one for each that is configured
     known.BOOK_DEPTH.name,  # of exchanges with `liquidity`: counted in `_liquidity`
     known.BOOK_DEPTH_MEDIAN.name,
     known.BOOK_SLIPPAGE.name,

@@ -169,6 +169,12 @@ class ExchangeConfig:
         [{"name": "market"}],
         "Streams to consume. Default: trades, quotes and book of all symbols; [] for none.",
     )
+    provider: str | None = key(
+        text("a name such as aws/apne1-az4", r"[a-z0-9][a-z0-9._/-]{0,62}"),
+        None,
+        "What it is hosted by, as far as you know: several of one provider that fail together are "
+        "told as one.",
+    )
     liquidity: LiquidityConfig = key(
         Section(LiquidityConfig), {}, "Depth and slippage to measure of the order books."
     )

@@ -35,6 +35,9 @@ class Exchange:
     ) -> None:
         self.name, self.venue, self._settle = configured.name, venue, around.settle
         self._registry = registry = around.registry.scope()
+        self.provider = configured.provider
+        if self.provider is not None:
+            registry.info(families.EXCHANGE_PROVIDER, self.name, self.provider)
         checked = any(stream.cross_check is not None for stream in configured.streams)
         heaviest = max(
             weight_of(venue, configured.streams),

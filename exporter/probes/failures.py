@@ -12,7 +12,10 @@ from exporter.redact import Redactor
 KEPT = 20  # of each endpoint and stream
 _EXCERPT = 500  # characters
 _DETAIL = 300
-_HEADERS = ("content-type", "date", "server", "location", "retry-after", "via", "cf-ray", "x-cache")
+_HEADERS = (
+    "content-type", "date", "server", "location", "retry-after", "via",
+    "cf-ray", "x-amz-cf-pop", "x-served-by", "x-cache",  # the edge that served the answer
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import signal
 import types
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -293,11 +293,10 @@ def test_the_example_for_nautilus_submits_by_the_gate(monkeypatch: pytest.Monkey
     gated = importlib.import_module("with_nautilus").Gated
     said: list[str] = []
 
-    class Mine(gated, trading.Strategy):  # type: ignore[misc, name-defined]
-        gate_url = "http://127.0.0.1:9"
-
-    mine = Mine()
-    monkeypatch.setattr(Mine, "log", types.SimpleNamespace(warning=said.append), raising=False)
+    mine_type: Any = type("Mine", (gated, trading.Strategy), {"gate_url": "http://127.0.0.1:9"})
+    mine = mine_type()
+    log = types.SimpleNamespace(warning=said.append)
+    monkeypatch.setattr(mine_type, "log", log, raising=False)
     mine.submit_order(None)
     mine._gate.close()
     assert said
@@ -309,7 +308,7 @@ def test_the_example_for_nautilus_submits_by_the_gate(monkeypatch: pytest.Monkey
         mine.submit_order_list("no list")
 
 
-ADAPTERS = {
+ADAPTERS: dict[str, Callable[[Any], bool]] = {
     "with_freqtrade": lambda mine: mine.confirm_trade_entry("BTC/USDT", "limit", 1.0, 1.0),
     "with_hummingbot": lambda mine: bool(mine.buy("kraken", "BTC-USDT", 1)),
 }

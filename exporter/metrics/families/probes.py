@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from exporter.metrics.families.declare import counter, gauge, histogram
+from exporter.metrics.families.declare import counter, gauge, histogram, info
 
 
 class ProbeOutcome(StrEnum):
@@ -38,6 +38,12 @@ PROBE_SUCCESS = gauge(
     "intervals ago, except for a failure while the open circuit breaker prevents new probes.",
     "exchange",
     "endpoint",
+)
+EXCHANGE_PROVIDER = info(
+    "exchange_provider_info",
+    "What the exchange is hosted by, as the config says; always 1.",
+    "exchange",
+    "provider",
 )
 PROBES = counter(
     "exchange_probes_total",
