@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.config import Config, ConfigError, read
-from exporter.contracts import BookRules, Endpoint, RestLimit, Venue, VenueSite
+from exporter.contracts import Endpoint, RestLimit, Venue, VenueSite
 from exporter.model import MARKET_DATA, Channel
 from exporter.venues.families.services import SERVICES
 
@@ -29,7 +29,6 @@ _BINANCE = Venue(
     subscribe=lambda topics, request: "",
     unsubscribe=lambda topics, request: "",
     parse=lambda frame: (),
-    book=BookRules(levels=lambda event: ((), ())),
     topics_per_connection=2,
     symbol=lambda instrument: instrument.replace("-", ""),
     source="made for tests",
