@@ -75,14 +75,14 @@ def read(body: bytes, now: float) -> Post:
     Raises ParseError when there is no alert in it at all.
     """
     with reading("webhook"):
-        found, cut = _decoded(body)
+        found, flaw = _decoded(body)
         if isinstance(found, list) or (isinstance(found, dict) and "labels" in found):
             found = {"alerts": found}  # alerts without an envelope
         if not isinstance(found, dict) or "alerts" not in found:
             raise ParseError("webhook: found no alerts, expected an object with a list of them")
-        listed = found["alerts"] if isinstance(found["alerts"], list) else [found["alerts"]]
+        listed = _listed(found["alerts"])
         shared = _table(found.get("commonLabels")) | _table(found.get("groupLabels"))
-        alerts, unread, why = list[Alert](), int(cut), "its end is missing" if cut else ""
+        alerts, unread, why = list[Alert](), int(bool(flaw)), flaw
         for entry in listed[:_MOST_ALERTS]:
             try:
                 alerts.append(_alert(entry, shared, now))
@@ -140,27 +140,71 @@ def read_plain(body: bytes, now: float) -> Post:
 
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+("?)|[\[\]{}]', re.DOTALL)
+_LIST: Final = re.compile(r'"alerts"\s*+:\s*+\[')
 _HALF_ESCAPE: Final = re.compile(r"\\(?:u[0-9A-Fa-f]{0,3})?\Z")
 _LENIENT: Final = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
 
 
-def _decoded(body: bytes) -> tuple[object, bool]:
-    """Decode JSON, as leniently as it can be read; tell also whether its end is missing.
+def _listed(alerts: object) -> list[object]:
+    """Return the entries of a list of alerts, of an object of them, or of one alone."""
+    if isinstance(alerts, dict) and "labels" not in alerts:
+        return list(alerts.values())
+    return alerts if isinstance(alerts, list) else [alerts]
+
+
+def _decoded(body: bytes) -> tuple[object, str]:
+    """Decode JSON, as leniently as it can be read; tell also what is wrong with it as a whole.
 
     A byte order mark, another Unicode encoding, bytes that are no text, half surrogates, control
-    characters within text, numbers of any size, and what follows the end do no harm.
+    characters within text, numbers of any size, and what follows the end do no harm. Where the
+    whole cannot be read, each alert is read by itself.
     """
     with suppress(*DOUBTFUL):
-        return msgspec.json.decode(body), False
+        return msgspec.json.decode(body), ""
     text = body.decode(json.detect_encoding(body), errors="replace").lstrip("\ufeff \t\r\n")
     try:
-        return _LENIENT.raw_decode(text)[0], False
-    except ValueError as error:
-        text, closing = _closed(text)
-        for missing in ("", "null", ":null"):  # a value, or a name's colon and value
-            with suppress(ValueError):
-                return _LENIENT.raw_decode(text + missing + closing)[0], bool(closing)
-        raise error
+        return _LENIENT.raw_decode(text)[0], ""
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ValueError):
+            closed, closing = _closed(text)
+            for missing in ("", "null", ":null"):  # a value, or a name's colon and value
+                with suppress(ValueError, RecursionError):
+                    found = _LENIENT.raw_decode(closed + missing + closing)[0]
+                    return found, "its end is missing" if closing else ""
+        if (apart := _apart(text)) is None:
+            raise
+        return apart, f"not all of it can be read: {error}"[:200]
+
+
+def _apart(text: str) -> dict[str, object] | None:
+    """Read a post's envelope, and each of its alerts by itself; None without a list of them.
+
+    An entry that cannot be read stays the text that it is, which is no alert.
+    """
+    opened = _LIST.search(text)
+    if opened is None:
+        return None
+    entries, depth, start, end = list[object](), 0, 0, len(text)
+    for token in _TOKEN.finditer(text, opened.end()):
+        if token[0][0] in "{[":
+            start = token.start() if depth == 0 else start
+            depth += 1
+        elif token[0][0] in "}]":
+            if depth == 0:
+                end = token.start()
+                break
+            depth -= 1
+            if depth == 0:
+                entries.append(_alone(text[start : token.end()]))
+    envelope = _alone(text[: opened.end()] + text[end:])
+    return {**(envelope if isinstance(envelope, dict) else {}), "alerts": entries}
+
+
+def _alone(text: str) -> object:
+    """Decode a piece of a post, or return it as it is."""
+    with suppress(ValueError, RecursionError):
+        return _LENIENT.raw_decode(text)[0]
+    return text
 
 
 def _closed(text: str) -> tuple[str, str]:
@@ -191,7 +235,7 @@ def _alert(posted: object, shared: Mapping[str, str], now: float) -> Alert:
     end = _epoch(posted.get("endsAt"))
     firing = _fires(_word(posted.get("status")), end, now)
     return Alert(
-        fingerprint=_fingerprint(_text(posted.get("fingerprint")), found),
+        fingerprint=_fingerprint(posted.get("fingerprint"), found),
         firing=firing,
         start=_epoch(posted.get("startsAt")),
         end=None if firing else end or None,
@@ -210,9 +254,9 @@ def _fires(status: str, end: float, now: float) -> bool:
     return status in _BURNS or not 0.0 < end <= now
 
 
-def _fingerprint(posted: str, labels: Mapping[str, str]) -> str:
-    """Return the alert's identity: the sender's, or else its labels'."""
-    if not posted.strip():
+def _fingerprint(posted: object, labels: Mapping[str, str]) -> str:
+    """Return the alert's identity: the sender's if it is a text, or else its labels'."""
+    if not isinstance(posted, str) or not posted.strip():
         return _hash(repr(sorted(labels.items())))
     return posted if len(posted) <= 64 else _hash(posted)
 

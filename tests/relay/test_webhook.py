@@ -112,6 +112,61 @@ def test_an_odd_value_of_the_envelope_costs_no_alert(field: str) -> None:
     assert webhook.read(json.dumps(body).encode(), NOW).alerts[0].level is Level.CRITICAL
 
 
+_DEEP = "[" * 100_000 + "]" * 100_000
+BROKEN = {
+    "deep label": f'{{"labels": {{"alertname": {_DEEP}}}}}',
+    "deep annotation": f'{{"labels": {{"alertname": "A"}}, "annotations": {{"a": {_DEEP}}}}}',
+    "deep and unknown": f'{{"labels": {{"alertname": "A"}}, "extra": {_DEEP}}}',
+    "no alert, and deep": _DEEP,
+    "comma too many": '{"labels": {"alertname": "A",}}',
+    "quotes of another language": "{'labels': {'alertname': 'A'}}",
+    "a comment": '{"labels": {"alertname": "A"} /* down */}',
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("place", [0, 50, 99])
+def test_an_alert_that_is_no_json_costs_no_other_alert(broken: str, place: int) -> None:
+    """Nesting that no decoder follows, or a mistake within one alert: the others are told."""
+    good = [json.dumps(_alert(fingerprint=str(n))) for n in range(99)]
+    whole = json.loads(_post(groupKey="g", receiver="page"))
+    whole.pop("alerts")
+    entries = ", ".join([*good[:place], broken, *good[place:]])
+    post = webhook.read(f'{{"alerts": [{entries}], {json.dumps(whole)[1:]}'.encode(), NOW)
+    assert [alert.fingerprint for alert in post.alerts] == [str(n) for n in range(99)]
+    assert post.unread >= 1
+    assert not post.whole, "what could not be read may fire"
+    assert (post.receiver, post.key) == ("page", webhook.read(_post(_alert(), groupKey="g"), 0).key)
+
+
+def test_an_envelope_that_is_no_json_costs_no_alert() -> None:
+    """The group is not known then, and that something could not be read is said."""
+    body = f'{{"extra": {_DEEP}, "alerts": [{json.dumps(_alert())}]}}'
+    post = webhook.read(body.encode(), NOW)
+    assert [alert.name for alert in post.alerts] == ["Down"]
+    assert (post.unread, post.whole) == (1, False)
+    assert "recursion" in post.why
+
+
+def test_what_is_no_text_tells_no_alerts_apart() -> None:
+    """A fingerprint of another type may be the same for all: their labels are not."""
+    values: tuple[object, ...] = (0, [], {}, True, None, "")
+    for value in values:
+        posted = [_alert(labels={"alertname": "Down", "n": n}, fingerprint=value) for n in (1, 2)]
+        assert len({alert.fingerprint for alert in webhook.read(_post(*posted), NOW).alerts}) == 2
+
+
+def test_alerts_by_name_are_alerts() -> None:
+    """An object of alerts in place of a list: each of them is read."""
+    body = json.loads(_post())
+    body["alerts"] = {
+        "a": _alert(labels={"alertname": "A"}),
+        "b": _alert(labels={"alertname": "B"}),
+    }
+    names = [alert.name for alert in webhook.read(json.dumps(body).encode(), NOW).alerts]
+    assert names == ["A", "B"]
+
+
 def test_values_of_labels_are_text() -> None:
     """Numbers, truth and lists are spelt; null is no label; the important ones are never cut."""
     labels = {f"a{n:03}": n for n in range(100)} | {"z": None, "severity": ["critical"], "up": True}
