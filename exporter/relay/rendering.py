@@ -6,7 +6,6 @@ A language is a set of files in ``templates``: ``en.j2`` (first line the title),
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,16 +14,14 @@ from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote_plus
 
 import jinja2
 import msgspec
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup, escape
 
 from exporter.logs import SPARING
 from exporter.model import Alert, Level, Notification, Occasion
-from exporter.relay import escaping
+from exporter.relay import body_escaping, escaping
 from exporter.relay.incident import Incident, worst
 from exporter.relay.receiver import Receiver
 
@@ -95,26 +92,14 @@ def _environment(escape: Callable[[str], str], language: str) -> ImmutableSandbo
     return environment
 
 
-def _in_json(value: object) -> object:
-    """Return a value as it may stand in JSON: text without its quotes, which the template has."""
-    if isinstance(value, Markup):  # from the filter tojson, quotes and all
-        return value
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)[1:-1]
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _in_form(value: object) -> object:
-    return quote_plus(str(value))
-
-
-def _in_markup(value: object) -> object:
-    return value if isinstance(value, Markup) else escape(str(value))
-
-
 @lru_cache(maxsize=16)
 def _environment_of(finalize: Callable[[object], object], language: str) -> jinja2.Environment:
-    return _environment(str, language).overlay(finalize=finalize)
+    environment = _environment(str, language).overlay(finalize=finalize)
+    if finalize is body_escaping.in_json:
+        environment.filters = {
+            **environment.filters, "tojson": body_escaping.to_json, "safe": body_escaping.as_it_is,
+        }  # fmt: skip
+    return environment
 
 
 def _body_environment(receiver: Receiver) -> jinja2.Environment:
@@ -123,16 +108,7 @@ def _body_environment(receiver: Receiver) -> jinja2.Environment:
     A label ``","admin":true,"z":"`` would be a key of its own, signed by us.
     """
     kind = receiver.accounts[0].options.get("content_type", "json") if receiver.accounts else "json"
-    if "urlencoded" in kind:
-        return _environment_of(_in_form, receiver.language)
-    markup = "xml" in kind or "html" in kind
-    plain = kind.startswith("text/") and not markup
-    finalize = _in_markup if markup else _as_it_is if plain else _in_json
-    return _environment_of(finalize, receiver.language)
-
-
-def _as_it_is(value: object) -> object:
-    return value
+    return _environment_of(body_escaping.of_type(kind), receiver.language)
 
 
 def check(source: str, name: str) -> None:

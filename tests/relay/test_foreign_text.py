@@ -47,6 +47,27 @@ def test_a_body_of_ones_own_stays_json() -> None:
     assert found["labels"] == found["all"] == {"alertname": NASTY, "exchange": NASTY}
 
 
+@pytest.mark.parametrize(
+    "kind", ["text/json", "text/x-json; charset=utf-8", "application/vnd.a+json"]
+)
+def test_json_by_any_name_is_json(kind: str) -> None:
+    """What calls itself text and is JSON is escaped as JSON."""
+    found = json.loads(_body('{"a": "{{ name }}"}', kind, NASTY))
+    assert found == {"a": NASTY}
+
+
+@pytest.mark.parametrize("filters", ["e", "escape", "safe", "forceescape", "urlize", "e | e"])
+@pytest.mark.parametrize("name", ["x\\", '","admin":1,"z":"', '{",":":","b":"c"}', '"'])
+def test_what_is_safe_in_html_is_not_in_json(filters: str, name: str) -> None:
+    """A quote, or a backslash before one of the template's, ends no string, whatever the filter."""
+    body = f'{{"a": "{{{{ name | {filters} }}}}", "b": "{{{{ name }}}}"}}'
+    found = json.loads(_body(body, "application/json", name))
+    assert found.keys() == {"a", "b"}
+    assert found["b"] == name
+    nested = _body('{"a": {{ name | tojson | safe }}}', "application/json", name)
+    assert json.loads(nested) == {"a": name}
+
+
 def test_bodies_of_other_types() -> None:
     """A form's pairs and a document's elements stay as the template has them; text is text."""
     form = _body("a={{ name }}&b=1", "application/x-www-form-urlencoded", "x&admin=1=%+")
