@@ -79,7 +79,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 def _time(item: pytest.Item) -> None:
     marker, config = item.get_closest_marker("timeout"), item.config
-    seconds = marker.args[0] if marker else config.getoption("timeout") or config.getini("timeout")
+    said = config.getoption("timeout")  # 0, for none, is an answer: long targets ask for it
+    seconds = marker.args[0] if marker else config.getini("timeout") if said is None else said
     timed = pytest_timeout.Settings(float(seconds), "signal", False, False)
     if timed.timeout:
         config.hook.pytest_timeout_set_timer(item=item, settings=timed)
