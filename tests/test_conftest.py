@@ -42,3 +42,18 @@ def test_a_further_try_that_hangs_is_ended_as_well(tmp_path: Path, teardown: boo
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stdout.count("Timeout (>0.5s)") >= 1, done.stdout
     assert " rerun" in done.stdout
+
+
+def test_no_timeout_is_none(tmp_path: Path) -> None:
+    """What takes long says so with --timeout=0, whatever the project's own timeout is."""
+    (tmp_path / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
+    (tmp_path / "test_long.py").write_text("import time\n\ndef test_it():\n    time.sleep(0.5)\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntimeout = 0.2\nmarkers =\n  shared\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    for timeout, status in (("--timeout=0", 0), ("-q", 1)):
+        done = subprocess.run(
+            [*command, timeout, f"--rootdir={tmp_path}", "-c", str(tmp_path / "pytest.ini"),
+             str(tmp_path)],
+            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
