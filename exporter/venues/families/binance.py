@@ -65,7 +65,7 @@ class _BinanceTrade(Struct, gc=False, tag_field="e", tag="trade"):
     p: Price
     q: Size
     m: bool  # the buyer was the maker
-    X: str = "MARKET"  # futures alone
+    X: str | None = None  # futures alone
 
 
 class _NoTrade(Struct, gc=False):
@@ -260,7 +260,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         row = message.data
         # Asking isinstance of what it is not costs 0.1 µs.
         if type(row) is _BinanceTrade:
-            if row.X in _NOT_OF_THE_MARKET:
+            if row.X is not None and row.X in _NOT_OF_THE_MARKET:
                 return (_other_trade(message.stream, row),)
             side = _SELL if row.m else _BUY
             return (
