@@ -12,7 +12,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "price": ("price", "px", "p", "last", "rate"),
     "size": ("size", "qty", "quantity", "amount", "volume", "sz", "q", "v", "vol"),
     "time": ("time", "timestamp", "ts", "t", "T", "E", "create_time_ms", "date"),
-    "side": ("side", "direction", "taker_side", "S", "s", "m"),
+    "side": ("side", "direction", "taker_side", "takerSide", "taker", "aggressor", "S", "s", "m"),
     "sequence": ("sequence", "seq", "trade_id", "tradeId", "n", "i"),
     "symbol": ("symbol", "pair", "instrument", "instId", "market", "product_id", "coin", "s"),
 }
@@ -165,7 +165,8 @@ def _field(name: str, path: str, value: Any) -> str:
     pairs = {"buy": "sell", "b": "s", "bid": "ask"}
     buy = next((b for b, s in pairs.items() if str(value).lower() in (b, s)), "b")
     sell = "a" if str(value).lower() == "a" else pairs[buy]
-    spell = str.upper if str(value).isupper() else str.lower
+    text = str(value)
+    spell = str.upper if text.isupper() else str.capitalize if text.istitle() else str.lower
     return f"side: {{path: {path}, buy: {spell(buy)}, sell: {spell(sell)}}}"
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,24 +44,42 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--symbol", default="BTC-USDT", help="instrument to subscribe to (default BTC-USDT)"
     )
-    parser.add_argument("--url", metavar="URL", help="WebSocket URL, instead of the venue's")
     parser.add_argument(
-        "--rest.url",
-        dest="rest",
-        metavar="URL",
+        "--url", type=partial(_address, "ws"), metavar="URL",
+        help="WebSocket URL, instead of the venue's",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rest.url", dest="rest", type=partial(_address, "http"), metavar="URL",
         help="base URL of the REST API, instead of the venue's",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--recording", type=Path, metavar="FILE", help="text recording to read (check, try)"
     )
     parser.add_argument(
-        "--for", dest="seconds", type=float, default=10.0, metavar="SECONDS",
+        "--for", dest="seconds", type=_seconds, default=10.0, metavar="SECONDS",
         help="how long to listen (try; default 10)",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="directory for a recording and a test (try)"
     )
     parser.add_argument("--sample", metavar="FRAME", help="frame with a trade, as JSON (new)")
+
+
+def _address(scheme: str, text: str) -> str:
+    if re.fullmatch(rf"{scheme}s?://[^\s/?#]+[^\s#]*", text) is None:
+        wrong = f"expected an address such as {scheme}s://host/path, got {text!r}"
+        raise argparse.ArgumentTypeError(wrong)
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds <= 86_400.0:
+        raise argparse.ArgumentTypeError(f"expected seconds, up to 86400, got {text!r}")
+    return seconds
 
 
 def run(args: argparse.Namespace) -> int:
@@ -115,11 +135,16 @@ def _check(args: argparse.Namespace, venue: Venue) -> int:
 
 def _try(args: argparse.Namespace, venue: Venue) -> int:
     from exporter.cli._try import Conversation, recorded
+    from exporter.instrument import UnlistedError
 
     if args.recording is not None:
         tally = recorded(venue, args.recording, print)
         print(tally.summary())
         return WRONG if tally.unread or not tally.frames else 0
+    try:
+        venue.symbol(args.symbol)
+    except UnlistedError as error:
+        return _fail(f"--symbol: {error}")
     exchange = _exchange(args, venue)
     record, file = None, None
     if args.out is not None:

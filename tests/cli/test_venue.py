@@ -15,6 +15,7 @@ import pytest
 
 from exporter.cli import _conformance as conformance
 from exporter.cli import venue as command
+from exporter.model import Side
 from exporter.venues import definition, load, names
 from tests.runtime.acme import Acme, serving
 
@@ -151,3 +152,38 @@ def test_a_recording_of_a_defined_venue_is_replayed(
     with pytest.raises(SystemExit):
         parser.parse_args([str(recording), "--venue=nobody"])
     assert "a definition's file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--url=http://x", "expected an address such as ws"),
+        ("--rest.url=ws://x", "expected an address such as http"),
+        ("--for=0", "expected seconds"),
+        ("--for=nan", "expected seconds"),
+        ("--symbol=foo/bar", "--symbol: expected an instrument"),
+    ],
+)
+def test_a_flag_that_cannot_be_is_told(
+    flag: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, before anything is asked or written."""
+    try:
+        status = ran("try", "gate", f"--out={tmp_path}", flag)
+    except SystemExit as error:
+        status = int(error.code or 0)
+    assert status == 2
+    assert said in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
+def test_sides_are_spelled_as_in_the_sample(tmp_path: Path) -> None:
+    """Capitals of a word stay: "Sell" is another value than "sell"."""
+    for value, wanted in (("Sell", "buy: Buy, sell: Sell"), ("SELL", "buy: BUY, sell: SELL")):
+        file = tmp_path / "new.yml"
+        file.unlink(missing_ok=True)
+        sample = {"pair": "BTC/USDT", "price": 1.5, "qty": 1, "taker": value, "ts": 1600000000123}
+        assert ran("new", str(file), f"--sample={json.dumps(sample)}") == 0
+        assert f"side: {{path: taker, {wanted}}}" in file.read_text()
+        (trade,) = definition.load(file).parse(json.dumps(sample).encode())
+        assert getattr(trade, "side", None) is Side.SELL
