@@ -46,7 +46,8 @@ def found(group: str, ours: Collection[str], unfit: Callable[[str, Any], str]) -
         try:
             loaded = entry.load()
         except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
-            refused.append(f"{what}: cannot be loaded: {type(error).__name__}: {error}"[:500])
+            why = " ".join(str(error).split())  # one line, whatever it says
+            refused.append(f"{what}: cannot be loaded: {type(error).__name__}: {why}"[:500])
             continue
         if wrong := unfit(entry.name, loaded):
             refused.append(f"{what}: {wrong}"[:500])
