@@ -100,6 +100,11 @@ generate: ## Write anew what is generated from code: config schema, README table
 release-check: ## Hold a release to its promises: versions, packages, the wheel by itself (ARGS=--tag=vX.Y.Z)
 	$(PYTHON) scripts/release_check $(ARGS)
 
+axe: ## Hold the pages against axe-core of npm, in chromium: nothing serious (needs npm)
+	@scripts/setup dev
+	@scripts/axe
+	$(BIN)/pytest -q tests/live/test_axe.py
+
 docs: ## Build the site of the docs in build/site (mkdocs-material; ARGS=serve shows it while you write)
 	@scripts/setup dev
 	@[ -x $(VENV)/docs/bin/mkdocs ] || { $(PYTHON) -m venv $(VENV)/docs && \
@@ -144,4 +149,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: release-check docs pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak hostile own-faults mutants grafana generate test-chart test-cluster audit sbom bench bench-guard lock clean kills corruptions
+.PHONY: release-check docs axe pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak hostile own-faults mutants grafana generate test-chart test-cluster audit sbom bench bench-guard lock clean kills corruptions

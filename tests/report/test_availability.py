@@ -160,7 +160,7 @@ def test_what_is_no_answer_is_said_so(answer: object) -> None:
         collect({}, answer, ("exchange",), steps())
 
 
-def _month(name: str) -> MonthReport:
+def month_of(name: str) -> MonthReport:
     day = (1_790_812_800.0, 1_790_899_200.0)
     one = ExchangeReport(
         name=name, available={"probe": 0.999_999, "feed": None}, usable=0.999_999, minutes=1440.0,
@@ -177,15 +177,15 @@ def _month(name: str) -> MonthReport:
 
 def test_names_are_text_in_every_format() -> None:
     """A name is neither markup nor a spreadsheet's formula, and a minute lost is never 100 %."""
-    page = rendering.as_html(_month("<b>=1+1"), "1")
+    page = rendering.as_html(month_of("<b>=1+1"), "1")
     assert "<b>=1" not in page
     assert "&lt;b&gt;=1+1" in page
     assert "99.999 %" in page
     assert "100 %" not in page.partition("</style>")[2]
-    (row,) = csv.DictReader(io.StringIO(rendering.as_csv(_month("=1+1"))))
+    (row,) = csv.DictReader(io.StringIO(rendering.as_csv(month_of("=1+1"))))
     assert row["exchange"] == "'=1+1"
     assert (row["usable_ratio"], row["feed_ratio"]) == ("0.999999", "")
-    assert '"lead_seconds": null' in rendering.as_json(_month("a"))
+    assert '"lead_seconds": null' in rendering.as_json(month_of("a"))
 
 
 @pytest.mark.parametrize(
