@@ -40,6 +40,7 @@ from exporter.runtime.local_health import Lateness, show_domains
 from exporter.runtime.routes import ExporterRoutes
 from exporter.runtime.runtime import PATIENCE, Runtime
 from exporter.runtime.storage import Storage, StorageError, wants_storage
+from exporter.runtime.timelines import Timelines
 from exporter.streams.dead_letters import DeadLetterWriter
 from exporter.web.server import Server
 from exporter.web.state import Trouble
@@ -107,6 +108,7 @@ class App:
         self.judging = self.anomalies.judging
         self.gates = TradingGates(self.registry, self.clock, lambda: self.exchanges)
         self.lateness = Lateness(self.clock)
+        self.timelines = Timelines()
         self.bans = Bans()
         self._dead: DeadLetterWriter | None = None  # where there is a storage path
         self.reloads: Mailbox[bool, object] = Mailbox(capacity=4)
@@ -194,6 +196,7 @@ class App:
         storage = Storage(self.options.storage, self.registry, self.clock)
         edges.callback(storage.close)
         self.bans = storage.bans()
+        storage.timelines(lambda raw: self.timelines.restore(raw, self.started))
         try:
             self._dead = DeadLetterWriter(storage.folder / "deadletters", self.registry, self.clock)
             self._dead.adopt(storage.folder / "spill")
@@ -215,6 +218,7 @@ class App:
         if storage is not None:
             storage.save_bans(self.bans)
             storage.save_learnt(await self.anomalies.snapshot())
+            storage.save_timelines(self.timelines.encode())
 
     async def _drain(self, force: Runtime, own: list[asyncio.Task[None]]) -> None:
         self.stopping = True
@@ -239,6 +243,8 @@ class App:
             yield "deadletters", "deadletters", self._dead.run
         if storage is not None:
             yield "state", "state", partial(storage.run, self.bans, self.anomalies.snapshot)
+            save = partial(self.timelines.run, self.clock, storage.save_timelines)
+            yield "state", "timelines", save
         yield "reload", "reload", partial(self.reloads.serve, partial(self._reload, force))
         changed = partial(self._read_anew, credentials=True)
         follow = partial(credentials.follow, self.clock, lambda: self.config, changed)
@@ -407,6 +413,7 @@ class App:
                 site = self.lateness.site(force.controls.network)
                 await show_domains(self.exchanges, site, self.clock)
             await self.anomalies.tick(force)
+            self.timelines.update(self.exchanges, self.clock.wall())
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -15,9 +15,11 @@ from exporter.flow.mailbox import MailboxFullError, UnansweredError
 from exporter.metrics.exposition import Exposition
 from exporter.runtime import diagnostics
 from exporter.runtime.diagnostics import Diagnostics
-from exporter.runtime.state import calendar_entries, snapshot
+from exporter.runtime.state import calendar_entries, failure_lines, snapshot
+from exporter.runtime.timelines import health_of
 from exporter.web import administration, api, calendar, page
 from exporter.web.routes import (
+    HTML,
     Handler,
     RefusedError,
     Request,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PATIENCE = 5.0  # seconds that an exchange is given to answer
+_WATCHERS = 64  # pages that may follow at once
+_REFRESH, _LOOK = 5.0, 1.0  # seconds between two events at most, and between two looks for changes
 
 
 class BreakerAction(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,6 +53,7 @@ class ExporterRoutes:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._watching = 0  # pages that follow `/events`
 
     def routes(self) -> Mapping[str, Handler]:
         """Return all routes that the config allows; closed ones say so."""
@@ -61,6 +66,8 @@ class ExporterRoutes:
             "POST /-/reload": reload,
             "PUT /-/reload": reload,
         }
+        routes["/exchanges/{exchange}"] = self._exchange_page
+        routes["/events"] = self._events
         for path, (kind, content) in page.static_files().items():
             routes[path] = file_route(kind, content)
         if self._app.config.server.api:
@@ -83,6 +90,32 @@ class ExporterRoutes:
     async def _page(self) -> str:
         # Rendering takes milliseconds that probes must not wait for; the snapshot is frozen.
         return await asyncio.to_thread(page.render, snapshot(self._app))
+
+    async def _exchange_page(self, request: Request) -> Response:
+        """Answer with the page of one exchange: the same, with its history."""
+        exchange = self._named(request)
+        seen = page.of_one(snapshot(self._app), exchange.name)
+        text = await asyncio.to_thread(page.render, seen, failures=failure_lines(exchange))
+        return Response(pieces=(text.encode(),), headers={"Content-Type": HTML})
+
+    async def _events(self, request: Request) -> Response:
+        """Tell a page when to fetch itself: at each change, and every few seconds."""
+        if self._watching >= _WATCHERS:
+            raise RefusedError(503, "too many watch already")
+        return events(self._changes())
+
+    async def _changes(self) -> AsyncGenerator[object, None]:
+        clock, told, before = self._app.clock, float("-inf"), None
+        self._watching += 1
+        try:
+            while not self._app.stopping:
+                now = [(each.name, health_of(each)) for each in self._app.exchanges]
+                if now != before or clock.monotonic() - told >= _REFRESH:
+                    before, told = now, clock.monotonic()
+                    yield {"now": clock.wall()}
+                await clock.sleep(_LOOK)
+        finally:
+            self._watching -= 1
 
     async def _state(self, request: Request) -> object:
         return api.overview(snapshot(self._app))

@@ -15,10 +15,12 @@ from exporter.streams.exchange_books import LocalBook
 from exporter.streams.stream_state import StreamState, WatchedSubscription
 from exporter.web import state as shown
 from exporter.web.calendar import CalendarEntry
+from exporter.web.page import FailureLine
 
 if TYPE_CHECKING:
     from exporter.runtime.app import App
 
+_FAILURES = 30  # of an exchange's own page
 _EXCERPT = 120  # characters of an answer that the page shows
 # Between which ages, in seconds: what was usual before an incident that is told, and now.
 _BEFORE, _LATELY = (300.0, 3600.0), (0.0, 60.0)
@@ -31,7 +33,10 @@ def snapshot(app: App) -> shown.Snapshot:
         now=now,
         started=app.started,
         version=__version__,
-        exchanges=tuple(_exchange(each, now, monotonic) for each in app.exchanges),
+        exchanges=tuple(
+            _exchange(each, now, monotonic, app.timelines.spans(each.name, now))
+            for each in app.exchanges
+        ),
         anomalies=_anomalies(app),
         incidents=tuple(_verdict(each) for each in app.judging.incidents),
         verdicts=tuple(_verdict(each) for each in reversed(app.judging.recent)),
@@ -41,7 +46,12 @@ def snapshot(app: App) -> shown.Snapshot:
     )
 
 
-def _exchange(exchange: Exchange, now: float, monotonic: float) -> shown.ExchangeView:
+def _exchange(
+    exchange: Exchange,
+    now: float,
+    monotonic: float,
+    timeline: tuple[shown.TimelineSpan, ...],
+) -> shown.ExchangeView:
     banned = exchange.probing.ban.until
     try:
         offset = exchange.probing.offset.read(monotonic)
@@ -74,7 +84,29 @@ def _exchange(exchange: Exchange, now: float, monotonic: float) -> shown.Exchang
             for each in exchange.lead.standing.values()
         ),
         domain=exchange.domain,
+        timeline=timeline,
     )
+
+
+def failure_lines(exchange: Exchange) -> list[FailureLine]:
+    """Return the last failures of an exchange, the newest first."""
+    found = [
+        FailureLine(
+            time=each.time,
+            where=name,
+            text=" ".join(f"{each.reason} {each.status or ''} {each.detail}".split())[:_EXCERPT],
+        )
+        for name, state in exchange.probing.endpoints.items()
+        for each in state.failures
+    ]
+    found += [
+        FailureLine(
+            time=each.time, where=state.name, text=f"{each.reason} {each.detail}"[:_EXCERPT]
+        )
+        for state in exchange.streams
+        for each in state.failures
+    ]
+    return sorted(found, key=lambda each: -each.time)[:_FAILURES]
 
 
 def calendar_entries(exchanges: Iterable[Exchange], now: float) -> list[CalendarEntry]:

@@ -33,7 +33,7 @@ from exporter.words import why
 log = logging.getLogger(__name__)
 
 VERSION = 3
-_BANS, _LEARNT = "bans.json", "detectors.state"
+_BANS, _LEARNT, _TIMELINES = "bans.json", "detectors.state", "timelines.json"
 _LEARNT_EVERY = 60.0  # seconds between two saves of what the detectors have learnt
 _LONGEST_BAN = 30 * 86400.0  # seconds; a later end than that was written by a broken clock
 
@@ -125,6 +125,19 @@ class Storage:
     def save_learnt(self, learnt: Parts) -> None:
         """Write what the detectors have learnt; a disk that refuses is counted and logged."""
         self._save(_LEARNT, *state_file.pack(learnt))
+
+    def timelines(self, restore: Callable[[bytes], None]) -> None:
+        """Hand over the timelines that were saved; what cannot be read is set aside."""
+        raw = self._read(_TIMELINES)
+        try:
+            if raw is not None:
+                restore(raw)
+        except (ValueError, RecursionError) as error:
+            self._set_aside(_TIMELINES, error)
+
+    def save_timelines(self, raw: bytes) -> None:
+        """Write the timelines; a disk that refuses is counted and logged."""
+        self._save(_TIMELINES, raw)
 
     async def run(self, bans: Bans, snapshot: Callable[[], Awaitable[Parts]]) -> None:
         """Write each new ban at once, and what was learnt every minute, until cancelled.

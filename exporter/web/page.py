@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from exporter.web.problems import by_gravity, problems
 from exporter.web.reasons import in_words
-from exporter.web.state import Snapshot
+from exporter.web.state import Snapshot, TimelineSpan
 
 if TYPE_CHECKING:
     import jinja2
@@ -31,13 +32,41 @@ def static_files() -> Mapping[str, tuple[str, bytes]]:
     }
 
 
-def render(snapshot: Snapshot, refresh: int = 5) -> str:
-    """Return the page's HTML; browsers ask again after ``refresh`` seconds."""
+def render(snapshot: Snapshot, refresh: int = 5, failures: Sequence[FailureLine] = ()) -> str:
+    """Return the page's HTML; browsers ask again after ``refresh`` seconds.
+
+    Of a snapshot of one exchange that `of_one` made it is that exchange's own page, with its last
+    ``failures``, the newest first.
+    """
     return _template().render(
         page=snapshot,
         refresh=refresh,
         problems=problems(snapshot),
         exchanges=by_gravity(snapshot),
+        failures=failures,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureLine:
+    """One failure of an endpoint or a stream, as a line. ``time`` in epoch seconds."""
+
+    time: float
+    where: str
+    text: str
+
+
+def of_one(snapshot: Snapshot, name: str) -> Snapshot:
+    """Return what a snapshot says of one exchange alone."""
+    return replace(
+        snapshot,
+        only=name,
+        exchanges=tuple(each for each in snapshot.exchanges if each.name == name),
+        anomalies=tuple(each for each in snapshot.anomalies if each.exchange == name),
+        incidents=tuple(each for each in snapshot.incidents if each.exchange == name),
+        verdicts=tuple(each for each in snapshot.verdicts if each.exchange == name),
+        troubles=(),
+        links=(("All exchanges", "/"), *snapshot.links),
     )
 
 
@@ -64,6 +93,7 @@ def _template() -> jinja2.Template:
         "words": words,
         "in_words": in_words,
     }
+    environment.filters["told_spans"] = told_spans
     environment.globals |= {"sparkline": sparkline}
     return environment.get_template("status.html")
 
@@ -139,6 +169,16 @@ def moment(time: float | None) -> str:
     if time is None:
         return _NOTHING
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def told_spans(spans: Sequence[TimelineSpan]) -> str:
+    """Sum up a timeline: ``up 23 h 10 min, down 20 min, not seen 30 min``."""
+    names = {"up": "up", "degraded": "degraded", "down": "down", "pending": "not seen"}
+    spent = {
+        name: sum(one.end - one.start for one in spans if one.health == health)
+        for health, name in names.items()
+    }
+    return ", ".join(f"{name} {span(time)}" for name, time in spent.items() if time)
 
 
 def words(label: str) -> str:

@@ -182,6 +182,15 @@ class StreamView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineSpan:
+    """Some time of the last 24 hours; PENDING: nobody saw it."""
+
+    start: float
+    end: float
+    health: Health
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredView:
     """An incident that the venue declares, and how long before that we knew.
 
@@ -215,6 +224,7 @@ class ExchangeView:
     incident: str = ""  # in the venue's words
     declared: tuple[DeclaredView, ...] = ()  # its incidents one by one
     domain: str | None = None  # where the fault lies: exchange, path or self; None without one
+    timeline: tuple[TimelineSpan, ...] = ()  # the last 24 hours, the oldest first
 
     @property
     def restricted(self) -> bool:
@@ -300,6 +310,7 @@ class Snapshot:
     incidents: tuple[VerdictView, ...] = ()  # what goes on now, by its newest verdict
     verdicts: tuple[VerdictView, ...] = ()  # the newest first
     troubles: tuple[Trouble, ...] = ()
+    only: str = ""  # the one exchange that it is about, if it is about one
     series: int = 0
     series_limit: int = 0
     links: tuple[tuple[str, str], ...] = field(

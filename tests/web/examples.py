@@ -18,13 +18,23 @@ from exporter.web.state import (
     BookView,
     EndpointView,
     ExchangeView,
+    Health,
     Snapshot,
     StreamView,
     SubscriptionRow,
+    TimelineSpan,
     VerdictView,
 )
 
 NOW = 1_763_715_600.0
+
+DAY = tuple(
+    TimelineSpan(start=NOW - begin * 3600.0, end=NOW - end * 3600.0, health=health)
+    for begin, end, health in (
+        (24, 20, Health.PENDING), (20, 9, Health.UP), (9, 8.5, Health.DOWN),
+        (8.5, 3, Health.UP), (3, 2, Health.DEGRADED), (2, 0, Health.UP),
+    )
+)  # fmt: skip
 
 PING = EndpointView(
     name="ping",
@@ -67,6 +77,7 @@ STREAM = StreamView(
 )
 HEALTHY = ExchangeView(
     name="binance",
+    timeline=DAY,
     title="Binance",
     endpoints=(
         PING,

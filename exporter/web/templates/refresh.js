@@ -27,4 +27,7 @@ async function refresh() {
   }
 }
 
-setInterval(refresh, seconds * 1000);
+// Told by the server what is news and when; asked by the clock while it does not tell.
+const events = new EventSource("/events");
+events.onmessage = refresh;
+setInterval(() => events.readyState === EventSource.OPEN || refresh(), seconds * 1000);
