@@ -105,10 +105,31 @@ _RULES = Row(
     ],
 )
 
+_WORTH = Row(
+    title="Pegs",
+    panels=[
+        series(
+            "Worth of pegged assets",
+            """What each asset is worth in the other, by the prices of all exchanges, and its
+            bounds. Beyond them the alert fires: stop taking one for the other.""",
+            Query(
+                "avg by (asset, against) (exchange_peg_ratio{@job})",
+                "{{asset}} in {{against}}",
+            ),
+            Query(
+                "max by (asset, against, bound) (exchange_peg_bound_ratio{@job})",
+                "{{asset}} in {{against}} {{bound}}",
+            ),
+            none="no pegs configured",
+            width=24,
+        ),
+    ],
+)
+
 PAGE = Page(
     uid="exobs-markets",
     title="Markets",
     about="""What may be done in each market, by which rules, and until when, as the venues list it.
     Only exchanges with instruments.watch are on it.""",
-    rows=[_ANYTHING, _RULES],
+    rows=[_ANYTHING, _RULES, _WORTH],
 )

@@ -50,7 +50,7 @@ _VALUES: Mapping[str, int] = {
     # Counted with what they belong to, or one for the whole program.
     **dict.fromkeys(("exchange", "endpoint", "stream", "queue", "channel", "symbol", "limit"), 1),
     "side": len(BookSide),
-    **dict.fromkeys(("bps", "size"), 1),
+    **dict.fromkeys(("bps", "size", "asset", "against"), 1),
     **dict.fromkeys(
         ("family", "target", "base_quote", "quote", "bound", "gate", "market", "provider"), 1
     ),
@@ -263,10 +263,14 @@ def series_shared(instruments: int, config: Config) -> int:
     unused = {*_OPT_IN}
     if not any(each.instruments.watch for each in config.exchanges):
         unused |= {*_OF_STATES, known.MARKET_RULE_CHANGES.name}
+    if not config.pegs:
+        unused |= {known.PEG.name, known.PEG_BOUND.name}
     used = sum(each.name not in unused for each in known.all_families())
     fixed = {
         known.LOCAL_NETWORK_UP.name: len(config.control_targets),
         known.QUOTE_BASIS.name: 2,
+        known.PEG.name: len(config.pegs),
+        known.PEG_BOUND.name: 2 * len(config.pegs),
         known.ALERT_PUSHES.name: len(config.alertmanagers),
         known.ALERT_PUSH_SUCCESS_TIME.name: len(config.alertmanagers),
         known.GATE_OPEN.name: len(config.gates),

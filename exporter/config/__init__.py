@@ -40,6 +40,7 @@ from exporter.config.markets import (
     state_lists,
     volume_lists,
 )
+from exporter.config.pegs import PegConfig
 from exporter.config.plan import (
     APART,
     book_weight,
@@ -96,6 +97,7 @@ __all__ = [
     "LimitsConfig",
     "LogConfig",
     "MetricsConfig",
+    "PegConfig",
     "Places",
     "PricesConfig",
     "ProbesConfig",

@@ -27,6 +27,7 @@ from exporter.config.kinds import (
     text,
     url,
 )
+from exporter.config.pegs import PegConfig
 from exporter.config.secret import Secret, SecretKind
 from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
 from exporter.config.server import ServerConfig
@@ -353,6 +354,11 @@ class Config:
     streams: StreamsConfig = key(Section(StreamsConfig), {}, "WebSocket streams.")
     anomaly: AnomalyConfig = key(Section(AnomalyConfig), {}, "Anomaly detection.")
     prices: PricesConfig = key(Section(PricesConfig), {}, "Comparison of prices between exchanges.")
+    pegs: tuple[PegConfig, ...] = key(
+        ListKind(Section(PegConfig), most=100),
+        [],
+        "What assets should be worth in others, by the prices of all exchanges.",
+    )
     metrics: MetricsConfig = key(Section(MetricsConfig), {}, "Published metrics and their limits.")
     server: ServerConfig = key(Section(ServerConfig), {}, "Limits of the web server.")
     alertmanagers: tuple[AlertmanagerConfig, ...] = key(

@@ -97,8 +97,13 @@ class MarketWatch:
         while True:
             every = self._configured.instruments.interval
             sure = await self.refresh()
-            wait = every if sure else min(every, _AGAIN)
-            await self._clock.sleep(wait * uniform(1.0 - _JITTER, 1.0 + _JITTER))
+            wait = (every if sure else min(every, _AGAIN)) * uniform(1.0 - _JITTER, 1.0 + _JITTER)
+            until, said = self._clock.monotonic() + wait, self._probing.status_mode
+            # What the venue says of itself changes sooner than it is asked what each market is in.
+            while (left := until - self._clock.monotonic()) > 0.0:
+                if self._probing.status_mode is not said:
+                    break
+                await self._clock.sleep(min(left, 1.0))
 
     async def refresh(self) -> bool:
         """Ask for all lists; return whether none leaves out what was there a moment ago."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 
 from exporter import config as settings
 from exporter.exchange.consensus import Mid, Motion, compare, frozen
 from exporter.exchange.exchange import Exchange
+from exporter.exchange.pegs import Pegs
 from exporter.exchange.price_meter import PriceMeter
 from exporter.flow.cooperative import MOST
 from exporter.instrument import canonical
@@ -18,9 +19,15 @@ from exporter.streams.feed import Feed
 class Prices:
     """Compares what the exchanges show. `close` takes the figures away."""
 
-    def __init__(self, configured: settings.PricesConfig, registry: Registry) -> None:
+    def __init__(
+        self,
+        configured: settings.PricesConfig,
+        registry: Registry,
+        pegs: Sequence[settings.PegConfig] = (),
+    ) -> None:
         self._configured = configured
         self._registry = registry.scope()
+        self._pegs = Pegs(pegs, self._registry)
         self._meter = PriceMeter(self._registry)
         self.deviation: Mapping[tuple[str, str], float] = {}  # by exchange and symbol, of late
 
@@ -62,6 +69,7 @@ class Prices:
             reference=wanted.reference,
         )
         self.deviation = found.deviation
+        self._pegs.update(found.consensus)
         yield
         still = frozen(
             motions, now, freshness=wanted.freshness, still=wanted.still, peers=wanted.peers

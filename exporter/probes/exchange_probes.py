@@ -124,6 +124,7 @@ class ExchangeProbes:
         self.notices = NoticeBoard([window for window, _ in self._windows])
         self._on_stream: Maintenance | None = None  # where no status endpoint is probed
         self._by_lists: Maintenance | None = None  # what its lists of markets come to
+        self.status_mode: TradingMode | None = None  # what it says beside its lists
 
     def tasks(self) -> Iterator[Task]:
         """Yield everything that must run."""
@@ -191,6 +192,7 @@ class ExchangeProbes:
         """Tell what all that the venue says of itself comes to."""
         told = [*(each.told for each in self.endpoints.values()), self._on_stream]
         said = [each for each in told if each is not None]
+        self.status_mode = _together(said).mode
         if self._by_lists is not None and not any(each.active for each in said):
             said.append(self._by_lists)  # a list may be as old as before the maintenance
         found = _together(said)

@@ -172,10 +172,18 @@ class Runtime:
         self._watching = [self._start(task) for task in self._controls.tasks()]
 
     def _compare(self, before: Config | None, config: Config) -> None:
-        if self._prices is None or before is None or before.prices != config.prices:
+        if (
+            self._prices is None
+            or before is None
+            or (before.prices, before.pegs)
+            != (
+                config.prices,
+                config.pegs,
+            )
+        ):
             if self._prices is not None:
                 self._prices.close()
-            self._prices = Prices(config.prices, self._registry)
+            self._prices = Prices(config.prices, self._registry, config.pegs)
         self._prices.update(self.exchanges, self._clock.wall())  # forgets those that are gone
 
     def _follow_pages(self, config: Config) -> None:

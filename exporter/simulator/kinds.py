@@ -46,6 +46,7 @@ class FaultKind(StrEnum):
     CROSSED_BOOK = "crossed_book"
     FROZEN_PRICE = "frozen_price"
     PRICE_OFFSET = "price_offset"
+    PEG_BROKEN = "peg_broken"
     WIDE_SPREAD = "wide_spread"
     DEPTH_GONE = "depth_gone"
     QUIET = "quiet"
@@ -296,6 +297,11 @@ RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
             meaning="prices are off by a ratio, in books, trades and REST alike",
             filters=_PRICE,
             params={"ratio": Param(default=0.05, least=-0.9, most=10.0, meaning="0.05 is 5 % up")},
+        ),
+        FaultKind.PEG_BROKEN: FaultRule(
+            meaning="what these markets trade is worth less or more, wherever it is traded",
+            filters=_PRICE,
+            params={"ratio": Param(default=-0.05, least=-0.9, most=10.0, meaning="0.05 is 5 % up")},
         ),
         FaultKind.WIDE_SPREAD: FaultRule(
             meaning="the spread is wider",

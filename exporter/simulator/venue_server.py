@@ -358,7 +358,7 @@ class VenueServer:
             if not fault.covers_topic("book", _names(pair)):
                 continue
             kinds.add(fault.kind)
-            if fault.kind is FaultKind.PRICE_OFFSET:
+            if fault.kind in (FaultKind.PRICE_OFFSET, FaultKind.PEG_BROKEN):
                 offset += fault.number("ratio")
             elif fault.kind is FaultKind.WIDE_SPREAD:
                 spread *= fault.number("factor")

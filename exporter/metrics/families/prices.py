@@ -48,6 +48,20 @@ PRICE_FROZEN = gauge(
     "symbol",
     fold="max",
 )
+PEG = gauge(
+    "exchange_peg_ratio",
+    "What one unit of the asset is worth in the other, by the median prices of all exchanges with "
+    "fresh data; absent if nothing tells. Only of the configured pegs.",
+    "asset",
+    "against",
+)
+PEG_BOUND = gauge(
+    "exchange_peg_bound_ratio",
+    "The configured bounds of that worth, lower and upper.",
+    "asset",
+    "against",
+    "bound",
+)
 QUOTE_BASIS = gauge(
     "exchange_quote_basis_ratio",
     "Price of one base quote currency in the other, minus 1.",

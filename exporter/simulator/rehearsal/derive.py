@@ -160,6 +160,7 @@ def exporter(
             {"name": "control", "url": f"{places[CONTROL_VENUE][0]}/0/public/SystemStatus"}
         ],
         "prices": {"reference": "USDT"},
+        "pegs": [{"asset": "USDC", "against": "USDT", "low": 0.98, "high": 1.02}],
         "gates": [
             {"name": name, "exchanges": [name], "open_after": shorter("30s", factor, 1.0)}
             for name in watched
