@@ -113,11 +113,11 @@ _WORTH = Row(
             """What each asset is worth in the other, by the prices of all exchanges, and its
             bounds. Beyond them the alert fires: stop taking one for the other.""",
             Query(
-                "avg by (asset, against) (exchange_peg_ratio{@job})",
+                "avg by (asset, against) (exchange_peg_ratio{@process})",
                 "{{asset}} in {{against}}",
             ),
             Query(
-                "max by (asset, against, bound) (exchange_peg_bound_ratio{@job})",
+                "max by (asset, against, bound) (exchange_peg_bound_ratio{@process})",
                 "{{asset}} in {{against}} {{bound}}",
             ),
             none="no pegs configured",
