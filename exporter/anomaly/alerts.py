@@ -72,7 +72,7 @@ def anomalies(origin: AlertOrigin, incidents: Collection[Verdict]) -> Iterator[C
                 name,
                 "A signal of an exchange is unusual.",
                 f"{verdict.sentence}.{urgent}",
-                "Look at the signal beside its band; nothing else is needed while it is alone.",
+                "Compare the signal with its band; nothing else is needed for a single signal.",
                 f"/d/exobs-anomalies?var-exchange={exchange}",
             ),
             start=verdict.since,
@@ -95,10 +95,10 @@ def _together(origin: AlertOrigin, exchange: str, found: list[Verdict]) -> Claim
         labels=origin.labels(name, "warning", "data", exchange=exchange),
         annotations=_texts(
             name,
-            "An exchange behaves unusually by more than one measure.",
+            "Several signals of an exchange are unusual.",
             f"{len(found)} independent signals of {exchange} are unusual at the same time:"
             f" {sentences}.",
-            "Read which signals moved first; trade there with care.",
+            "See which signals changed first; trade there with care.",
             f"/d/exobs-anomalies?var-exchange={exchange}",
         ),
         start=sorted(verdict.since for verdict in found)[1],  # when the second one joined
@@ -150,9 +150,9 @@ def all_down(origin: AlertOrigin, share: float, since: float) -> Claim:
         labels=origin.labels(name, "critical", "availability", **origin.place),
         annotations=_texts(
             name,
-            "Nearly all exchanges are down at once: it is us or the path.",
+            "Nearly all exchanges are down at once: probably a local fault or the network path.",
             f"{100.0 * share:.4g}% of the exchanges watched{seen} are down at the same time.",
-            "Check our own network, proxy and DNS before any exchange.",
+            "Check the local network, proxy and DNS before any exchange.",
             "/d/exobs-overview",
         ),
         start=since,

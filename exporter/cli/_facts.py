@@ -44,20 +44,20 @@ class Judged:
     doubts: list[Finding] = field(default_factory=list)  # what the venue file is unsure of
 
 
-NETWORK = "look at the network between: firewall, proxy (HTTPS_PROXY), route"
+NETWORK = "check the network path: firewall, proxy (HTTPS_PROXY), route"
 MENDS: Mapping[Reason, str] = {
-    Reason.DNS: "look at the name servers (/etc/resolv.conf), or set rest_url",
+    Reason.DNS: "check the name servers (/etc/resolv.conf), or set rest_url",
     Reason.CONNECT_REFUSED: NETWORK,
     Reason.CONNECT_TIMEOUT: NETWORK,
     Reason.UNREACHABLE: NETWORK,
-    Reason.TLS: "look for a proxy that breaks TLS open, and at the system's authorities",
-    Reason.CERT_EXPIRED: "compare this machine's date, then wait for the exchange to renew",
+    Reason.TLS: "check for a proxy that intercepts TLS, and the system's certificate authorities",
+    Reason.CERT_EXPIRED: "check this machine's date, then wait for the exchange to renew it",
     Reason.READ_TIMEOUT: "try again; raise probes.timeout if it is only slow",
     Reason.REDIRECT: "set rest_url to where the answer points",
-    Reason.RATE_LIMITED: "wait, and see who else asks from this address",
-    Reason.BANNED: "stop asking from this address until the ban is over",
+    Reason.RATE_LIMITED: "wait, and find other clients on this address",
+    Reason.BANNED: "stop all requests from this address until the ban ends",
     Reason.REGION_REFUSED: "set region, or rest_url and stream_url, to a site that serves yours",
-    Reason.HTTP_5XX: "look at the exchange's status page",
+    Reason.HTTP_5XX: "read the exchange's status page",
     Reason.LOCAL_RESOURCE: "raise the limit of open files (ulimit -n)",
 }
 REPORT = "report it with the block below: the venue file may be out of date"

@@ -1,4 +1,4 @@
-"""What each reason of a failure means in words, and what to do: for the page and for the docs."""
+"""What each failure reason means, and what to do: for the status page and the docs."""
 
 from __future__ import annotations
 
@@ -7,81 +7,84 @@ from typing import Final
 
 from exporter.model import Reason, Skip
 
-_NETWORK: Final = "look at the network between: firewall, proxy (HTTPS_PROXY), route"
+_NETWORK: Final = "check the network path: firewall, proxy (HTTPS_PROXY), route"
 MEANINGS: Final[Mapping[Reason, tuple[str, str]]] = {
     Reason.DNS: (
-        "its name cannot be resolved",
-        "look at the name servers (/etc/resolv.conf), or set rest_url",
+        "the host name cannot be resolved",
+        "check the name servers (/etc/resolv.conf), or set rest_url",
     ),
-    Reason.CONNECT_REFUSED: ("it refuses the connection", _NETWORK),
+    Reason.CONNECT_REFUSED: ("the connection was refused", _NETWORK),
     Reason.CONNECT_TIMEOUT: ("no connection within the timeout", _NETWORK),
-    Reason.UNREACHABLE: ("there is no route to its network", _NETWORK),
+    Reason.UNREACHABLE: ("there is no route to the host", _NETWORK),
     Reason.TLS: (
         "the TLS handshake fails",
-        "look for a proxy that breaks TLS open, and at the system's authorities",
+        "check for a proxy that intercepts TLS, and the system's certificate authorities",
     ),
     Reason.CERT_EXPIRED: (
         "its certificate has expired, or this machine's date is wrong",
-        "compare this machine's date, then wait for the exchange to renew",
+        "check this machine's date, then wait for the exchange to renew it",
     ),
     Reason.READ_TIMEOUT: (
         "connected, but no complete answer within the timeout",
         "raise probes.timeout if it is only slow",
     ),
-    Reason.RESET: ("the connection was broken off", _NETWORK),
+    Reason.RESET: ("the connection was reset", _NETWORK),
     Reason.CLOSED: (
-        "it closed the connection without an answer",
-        "look at the exchange's status page",
+        "the connection was closed without an answer",
+        "read the exchange's status page",
     ),
-    Reason.REDIRECT: ("it answers from another address", "set rest_url to where it points"),
+    Reason.REDIRECT: ("it redirects to another address", "set rest_url to that address"),
     Reason.HTTP_4XX: (
-        "it refuses the request",
+        "it rejects the request (HTTP 4xx)",
         "compare the endpoint's path and headers with the exchange's documentation",
     ),
     Reason.RATE_LIMITED: (
-        "it says that we ask too often",
-        "wait, and see who else asks from this address",
+        "it reports too many requests",
+        "wait, and find other clients on this address",
     ),
     Reason.BANNED: (
         "it has banned this address",
-        "stop asking from this address until the ban is over",
+        "stop all requests from this address until the ban ends",
     ),
     Reason.REGION_REFUSED: (
         "it does not serve this region",
         "set region, or rest_url and stream_url, to a site that serves yours",
     ),
-    Reason.HTTP_5XX: ("it answers with a server error", "look at the exchange's status page"),
+    Reason.HTTP_5XX: (
+        "it answers with a server error",
+        "read the exchange's status page",
+    ),
     Reason.BODY_INVALID: (
-        "it answers, but not with what is expected",
-        "read the failures: a maintenance page, or expect no longer fits",
+        "the answer is not as expected",
+        "read the failures: a maintenance page, or expect is outdated",
     ),
     Reason.BARE_LINE_FEED: (
-        "its answer breaks the rules of HTTP (lines that end in LF alone)",
-        "look for a proxy or load balancer between that rewrites answers",
+        "the answer is not valid HTTP (lines end in LF only)",
+        "check for a proxy or load balancer that rewrites answers",
     ),
     Reason.LOCAL_RESOURCE: (
-        "this machine ran out of descriptors, ports or buffers",
+        "this machine has run out of file descriptors, ports or buffers",
         "raise the limit of open files (ulimit -n)",
     ),
-    Reason.OTHER: ("an error that has no name of its own", "read the failures and the log"),
+    Reason.OTHER: ("another error", "read the failures and the log"),
 }
 SKIPS: Final[Mapping[Skip, tuple[str, str]]] = {
     Skip.BREAKER_OPEN: (
         "the circuit breaker is open: it failed too often",
-        "nothing; one trial at a time is sent until one succeeds",
+        "nothing; single trials are sent until one succeeds",
     ),
     Skip.RATE_BUDGET: (
         "the share of the venue's limit is used up",
         "raise intervals, or limits.share and probes.budget_share",
     ),
-    Skip.BANNED: ("the exchange told us to stay away", "wait until the ban ends"),
-    Skip.QUEUE_FULL: ("too many probes at a time", "raise probes.concurrency"),
-    Skip.LOCAL_NETWORK: ("our own network is down", "look at this machine's network"),
+    Skip.BANNED: ("the exchange has banned this address", "wait until the ban ends"),
+    Skip.QUEUE_FULL: ("too many concurrent probes", "raise probes.concurrency"),
+    Skip.LOCAL_NETWORK: ("the local network is down", "check this machine's network"),
     Skip.MAINTENANCE: ("maintenance, with pause: true", "nothing"),
 }
 DOMAINS: Final[Mapping[str, str]] = {
     "exchange": "the exchange itself",
-    "path": "the way to it",
+    "path": "the network path to it",
     "self": "this machine or its network",
 }
 
