@@ -96,12 +96,44 @@ _PROVIDERS = Row(
     ],
 )
 
+_CONTRACT = Row(
+    title="Does it send what it used to?",
+    panels=[
+        series(
+            "Changes of the frames",
+            """Fields that are new or gone, and new values, in an hour; the log names each of them.
+            A field that is gone may be one that you read: look at the venue's change log.""",
+            Query(
+                """sum by (exchange, channel, kind) (
+                increase(exchange_schema_changes_total{@exchange}[1h])) > 0""",
+                "{{exchange}} {{channel}} {{kind}}",
+            ),
+            bars=True,
+            none="no change",
+            width=12,
+        ),
+        series(
+            "Time between messages",
+            """Mean time between two messages of one subscription. A step up that stays, while peers
+            keep their pace, is a venue that sends less often than it did.""",
+            Query(
+                "max by (exchange, channel) (exchange_stream_cadence_seconds{@exchange})",
+                "{{exchange}} {{channel}}",
+            ),
+            unit="s",
+            log=True,
+            none="not measured: set schema_watch",
+            width=12,
+        ),
+    ],
+)
+
 PAGE = Page(
     uid="exobs-trading",
     title="Trading",
     about="""May I send orders, and how large: gates, depth and slippage of the order books. What is
     configured shows here; nothing of it is on by itself.""",
-    rows=[_ANYTHING, _LIQUIDITY, _PROVIDERS],
+    rows=[_ANYTHING, _LIQUIDITY, _CONTRACT, _PROVIDERS],
     own=[
         Variable(
             name="symbol",

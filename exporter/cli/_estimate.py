@@ -74,6 +74,8 @@ _OPT_IN = (
     known.ALERT_ACTIVE.name,  # absent while nothing is pushed, and then a few
     known.ANOMALY_BASELINE.name,
     known.BOOK_AUDIT_DIVERGENCE.name,
+    known.SCHEMA_CHANGES.name,  # of exchanges with `schema_watch`, four a channel
+    known.STREAM_CADENCE.name,
     known.EXCHANGE_PROVIDER.name,  # one for each that is configured
     known.BOOK_DEPTH.name,  # of exchanges with `liquidity`: counted in `_liquidity`
     known.BOOK_DEPTH_MEDIAN.name,

@@ -202,6 +202,12 @@ class ExchangeConfig:
     limits: LimitsConfig = key(
         Section(LimitsConfig), {}, "Share of the rate limits that probes may use."
     )
+    schema_watch: bool = key(
+        boolean(),
+        False,
+        "Look at a frame a second of each connection for fields that are new or gone, and measure "
+        "how often messages come.",
+    )
     instruments: InstrumentsConfig = key(
         Section(InstrumentsConfig), {}, "Whether the state of each market is watched."
     )

@@ -20,6 +20,7 @@ from exporter.probes.context import ExchangeContext, Task
 from exporter.probes.exchange_probes import ExchangeProbes
 from exporter.probes.failover import FailoverFetch
 from exporter.streams import cross_check
+from exporter.streams.contract_watch import ContractWatch
 from exporter.streams.cross_check import CrossChecks
 from exporter.streams.exchange_books import ExchangeBooks, weight_of
 from exporter.streams.exchange_streams import ExchangeStreams
@@ -62,6 +63,9 @@ class Exchange:
             configured, venue, around, registry, self.probing, self.wanted, self._streams.rest
         )
         self._configured = configured
+        self._contract = (
+            ContractWatch(self.name, venue, registry) if configured.schema_watch else None
+        )
         self._mailbox: Mailbox[Callable[[], object], object] = Mailbox()
         self.domain: Domain | None = None  # where the fault lies, if anything fails
         self.lead = lead.IncidentLead()
@@ -168,6 +172,8 @@ class Exchange:
     def tick(self, now: float) -> None:
         """Look once at what passes with time alone; ``now`` in epoch seconds."""
         self._streams.update(now)
+        if self._contract is not None:
+            self._contract.update(self.streams, now)
         self.books.update(now)
         self.probing.tick(now)
         self.states.tick()

@@ -202,6 +202,25 @@ class Stream:
                 self._tap = None
                 self._tap_link()
 
+    def sample(self, take: Callable[[bytes], None]) -> None:
+        """Show ``take`` the next frame, once, unless frames are looked at already."""
+        taken: list[bytes] = []
+
+        def end() -> None:
+            if self._tap is once:
+                self._tap = None
+                self._tap_link()
+            take(taken[0])
+
+        def once(received: float, frame: bytes) -> None:
+            if not taken:
+                asyncio.get_running_loop().call_soon(end)  # not amid the batch
+                taken.append(frame)
+
+        if self._tap is None:
+            self._tap = once
+            self._tap_link()
+
     def _tap_link(self) -> None:
         if self._link is not None:
             self._link.tap(self._tap)

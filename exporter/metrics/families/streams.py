@@ -179,6 +179,20 @@ STREAM_MISSED = counter(
     "exchange",
     "channel",
 )
+SCHEMA_CHANGES = counter(
+    "exchange_schema_changes_total",
+    "Changes of the frames of a channel, each counted once: a field that is new, one that was in "
+    "every frame and is gone, a new value of a field that has few. By a frame a second.",
+    "exchange",
+    "channel",
+    "kind",
+)
+STREAM_CADENCE = gauge(
+    "exchange_stream_cadence_seconds",
+    "Mean time between two messages of one subscription, over half a minute; absent if none came.",
+    "exchange",
+    "channel",
+)
 STREAM_UNKNOWN = counter(
     "exchange_stream_unknown_topics_total",
     "Messages that belong to no subscription, or are of a kind that is not known.",

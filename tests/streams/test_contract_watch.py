@@ -1,0 +1,85 @@
+"""What is new about frames is told once, and what merely varies is not told."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.streams.contract_watch import LEARNING, FrameShape, SchemaChange
+from tests.runtime.running import running, wait_until
+
+TRADE = {"e": "trade", "data": [{"price": "1.5", "side": "buy"}], "ts": 1}
+
+
+def learnt() -> FrameShape:
+    """Return what is known after enough frames of both sides."""
+    shape = FrameShape()
+    for number in range(LEARNING):
+        side = "buy" if number % 2 else "sell"
+        assert not list(shape.look({**TRADE, "data": [{"price": "1.5", "side": side}]}))
+    return shape
+
+
+def test_what_it_knows_is_no_change() -> None:
+    """The same fields with other prices and times, and a list that is empty once."""
+    shape = learnt()
+    assert not list(shape.look({**TRADE, "ts": 99, "data": [{"price": "7", "side": "sell"}]}))
+    assert not list(shape.look({**TRADE, "data": []}))
+
+
+def test_a_new_field_is_told_once() -> None:
+    """With the place where it stands."""
+    shape, frame = learnt(), {**TRADE, "data": [{"price": "1", "side": "buy", "fee": {"c": 1}}]}
+    assert list(shape.look(frame)) == [
+        (SchemaChange.FIELD_ADDED, "data[].fee"),
+        (SchemaChange.FIELD_ADDED, "data[].fee.c"),
+    ]
+    assert not list(shape.look(frame))
+
+
+def test_a_field_is_gone_after_five_frames_without_it() -> None:
+    """Not after four, for an empty list has none of them; and once."""
+    shape, frame = learnt(), {"e": "trade", "data": [{"price": "1", "side": "buy"}]}
+    said = [list(shape.look(frame)) for _ in range(8)]
+    assert said == [[], [], [], [], [(SchemaChange.FIELD_GONE, "ts")], [], [], []]
+
+
+def test_a_new_value_of_a_closed_set_is_told() -> None:
+    """A side that nobody knew is told; a price is no such value."""
+    shape, frame = learnt(), {**TRADE, "data": [{"price": "9", "side": "auction"}]}
+    assert list(shape.look(frame)) == [(SchemaChange.NEW_ENUM_VALUE, "data[].side")]
+    assert not list(shape.look(frame))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=3), below),
+    max_leaves=12,
+)
+
+
+@given(JSON, st.integers(1, 5))
+def test_frames_that_are_alike_change_nothing(frame: object, more: int) -> None:
+    """Whatever a frame is made of, the same one again is no change."""
+    shape = FrameShape()
+    for _ in range(LEARNING + more):
+        assert not list(shape.look(frame))
+
+
+def test_frames_of_a_running_exchange_are_looked_at() -> None:
+    """A frame a tick, and its channel's counters stand at 0; what is not switched on has none."""
+
+    async def run() -> None:
+        async with running(["okx"], exchange="schema_watch: true") as program:
+            contract = program.exchange("okx")._contract
+            assert contract is not None
+            await wait_until(lambda: sum(each.looked for each in contract._shapes.values()) > 2)
+            shown = await program.metrics()
+            name = (
+                'exchange_schema_changes_total{exchange="okx",channel="trades",kind="field_gone"}'
+            )
+            assert shown[name] == 0
+
+    asyncio.run(run())
