@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 
 import msgspec
 
@@ -114,7 +115,7 @@ class ContractWatch:
             for watch in state.watches.values():
                 self._begin(watch.feed.subscription.channel)
             if state.stream is not None and state.connected:
-                state.stream.sample(lambda frame, state=state: self.take(state, frame))
+                state.stream.sample(partial(self.take, state))
         if self._since is None or now - self._since >= _EVERY:
             self._measure(streams, None if self._since is None else now - self._since)
             self._since = now
