@@ -42,7 +42,7 @@ class SchemaChange(StrEnum):
 
 
 @dataclass(slots=True)
-class FrameShape:
+class KnownFrame:
     """What is known of one kind of frames."""
 
     looked: int = 0
@@ -100,7 +100,7 @@ class ContractWatch:
 
     def __init__(self, exchange: str, venue: Venue, registry: Registry) -> None:
         self._exchange, self._venue, self._registry = exchange, venue, registry
-        self._shapes: dict[tuple[Channel, str], FrameShape] = {}
+        self._shapes: dict[tuple[Channel, str], KnownFrame] = {}
         self._changes: dict[Channel, dict[SchemaChange, CounterChild]] = {}
         self._cadence: dict[Channel, GaugeChild] = {}
         self._counted: dict[Channel, int] = {}
@@ -133,7 +133,7 @@ class ContractWatch:
             if watch is None:
                 continue
             channel = watch.feed.subscription.channel
-            shape = self._shapes.setdefault((channel, event.label), FrameShape())
+            shape = self._shapes.setdefault((channel, event.label), KnownFrame())
             for change, name in shape.look(plain):
                 self._begin(channel)[change].inc()
                 log.warning(

@@ -7,15 +7,15 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.streams.contract_watch import LEARNING, FrameShape, SchemaChange
+from exporter.streams.contract_watch import LEARNING, KnownFrame, SchemaChange
 from tests.runtime.running import running, wait_until
 
 TRADE = {"e": "trade", "data": [{"price": "1.5", "side": "buy"}], "ts": 1}
 
 
-def learnt() -> FrameShape:
+def learnt() -> KnownFrame:
     """Return what is known after enough frames of both sides."""
-    shape = FrameShape()
+    shape = KnownFrame()
     for number in range(LEARNING):
         side = "buy" if number % 2 else "sell"
         assert not list(shape.look({**TRADE, "data": [{"price": "1.5", "side": side}]}))
@@ -63,7 +63,7 @@ JSON = st.recursive(
 @given(JSON, st.integers(1, 5))
 def test_frames_that_are_alike_change_nothing(frame: object, more: int) -> None:
     """Whatever a frame is made of, the same one again is no change."""
-    shape = FrameShape()
+    shape = KnownFrame()
     for _ in range(LEARNING + more):
         assert not list(shape.look(frame))
 
