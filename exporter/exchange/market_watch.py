@@ -129,15 +129,6 @@ class MarketWatch:
         trading = TradingMode.TRADING
         return [ListedMarket(each.symbol, trading) for each in self._venue.read_markets(body)]
 
-    def said(self, markets: Iterable[ListedMarket]) -> None:
-        """Take what a stream says of some markets: as the lists would, sooner."""
-        told = {each.symbol: each for each in markets}
-        for instrument, state in self.states.items():
-            listed = told.get(state.market.symbol)
-            if listed is not None:
-                self._know(instrument, state.market, _with(state.listed, listed))
-        self._find_resting()
-
     def _take(self, product: Product, listed: list[ListedMarket], *, alone: bool) -> bool:
         """Take the whole list of one class, the only list if ``alone``; return whether it is sure.
 
@@ -226,16 +217,3 @@ class MarketWatch:
 def weight_of(configured: settings.ExchangeConfig, venue: Venue) -> int:
     """Return the weight of one list of states, 1 where none is asked for."""
     return venue.markets_weight if configured.instruments.watch else 1
-
-
-def _with(before: ListedMarket, said: ListedMarket) -> ListedMarket:
-    """Return what is known once a stream has said something: what it leaves out stands."""
-    return ListedMarket(
-        said.symbol,
-        said.mode,
-        said.status,
-        before.tick if said.tick is None else said.tick,
-        before.lot if said.lot is None else said.lot,
-        before.opening if said.opening is None else said.opening,
-        before.delisting if said.delisting is None else said.delisting,
-    )
