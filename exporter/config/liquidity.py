@@ -17,17 +17,18 @@ class LiquidityConfig:
     bps: tuple[float, ...] = key(
         ListKind(number(0.1, 5000), most=10, unique="", rising=True),
         [],
-        "Depth: what is offered within so many basis points of the middle, on each side.",
+        "Distances from the mid price, in basis points, within which the depth of each side is "
+        "measured.",
     )
     sizes: tuple[float, ...] = key(
         ListKind(number(1e-9, 1e15), most=10, unique="", rising=True),
         [],
-        "Slippage: what a market order of so much costs, in the quote currency, on each side.",
+        "Sizes of market orders, in the quote currency, whose slippage is measured on each side.",
     )
     symbols: tuple[str, ...] = key(
         ListKind(INSTRUMENT, most=1000, unique=""),
         [],
-        "Of these symbols only; of all whose books are built when left out.",
+        "Symbols to measure. Default: all symbols with an order book.",
     )
 
     @property

@@ -15,7 +15,7 @@ class InstrumentsConfig:
     watch: bool = key(
         boolean(),
         False,
-        "Read the venue's lists of markets again and again, for the state of those that are "
-        "watched: one request for each class of markets, within the probes' share of its limits.",
+        "Read the venue's lists of markets at regular intervals, for the state of the watched "
+        "markets: one request per product class, within the probes' share of the rate limits.",
     )
-    interval: float = key(duration("10s", "1h"), "60s", "How often.")
+    interval: float = key(duration("10s", "1h"), "60s", "Interval of these requests.")
