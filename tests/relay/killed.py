@@ -25,10 +25,14 @@ class Killer:
         self.pattern, self.commits = pattern, commits
         self.seen = False
         self.opened: list[sqlite3.Connection] = []
+        self.file = ""
 
     def hook(self, event: str, args: tuple[object, ...]) -> None:
-        if event == "sqlite3.connect/handle" and isinstance(args[0], sqlite3.Connection):
-            self.opened.append(args[0])
+        if event == "sqlite3.connect":
+            self.file = str(args[0])
+        elif event == "sqlite3.connect/handle" and isinstance(args[0], sqlite3.Connection):
+            if self.file != ":memory:":  # which the definitions are compared with
+                self.opened.append(args[0])
         elif self.opened and event == "socket.bind":  # the relay serves: by then it is usable
             self.opened.pop().set_trace_callback(self.statement)
 
