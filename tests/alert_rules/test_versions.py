@@ -19,8 +19,8 @@ from tests.alert_rules.rules import RULE_FILES, Rule, rules
 # In both versions, with the same meaning.
 FUNCTIONS = {
     "abs", "absent", "clamp", "increase", "label_replace", "rate", "time", "timestamp", "vector",
-    "avg_over_time", "last_over_time", "max_over_time", "quantile_over_time", "sum_over_time",
-    "changes",
+    "avg_over_time", "last_over_time", "max_over_time", "min_over_time", "quantile_over_time",
+    "sum_over_time", "changes",
 }  # fmt: skip
 WORDS = {
     "and", "or", "unless", "by", "on", "ignoring", "group_left", "group_right", "bool", "offset",

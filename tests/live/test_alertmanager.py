@@ -172,6 +172,15 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
         [alert("ExchangeDown", **OKX), alert("ExchangeFeedSilent", **OKX)],
         [alert("ExchangeExporterDown", job="other"), alert("AlertRelayDeliveryFailing")],
     ),
+    "down with others of its provider": (
+        alert("ExchangeProviderDown", **OKX, provider="aws"),
+        [alert("ExchangeDown", **OKX), alert("ExchangeStreamDown", **OKX)],
+        [
+            alert("ExchangeDown", exchange="kraken"),
+            alert("ExchangeBanned", **OKX),
+            alert("ExchangeDown", **OKX, job="other"),
+        ],
+    ),
     "maintenance": (
         alert("ExchangeMaintenance", **OKX),
         [alert("ExchangeDown", **OKX), alert("ExchangeStreamDown", **OKX, site="fra")],
@@ -323,6 +332,7 @@ def everything(exchanges: int) -> list[Labels]:
     for shipped in alerts():
         if shipped.labels["category"] in {"exporter", "pipeline"} or shipped.name in {
             "ExchangeAllDown",
+            "ExchangeProviderDown",
             "ExchangeAftermath",
             "ExchangeInfoInhibitor",
             "ExchangeStreamInterrupted",
