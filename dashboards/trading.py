@@ -105,7 +105,7 @@ _CONTRACT = Row(
             A field that is gone may be one that you read: look at the venue's change log.""",
             Query(
                 """sum by (exchange, channel, kind) (
-                increase(exchange_schema_changes_total{@exchange}[1h])) > 0""",
+                increase(exchange_schema_changes_total{@exchange}[1h]))""",
                 "{{exchange}} {{channel}} {{kind}}",
             ),
             bars=True,

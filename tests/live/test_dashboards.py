@@ -38,6 +38,9 @@ UNDER_FAULTS = {
     "exchange: Probes not sent": "error, until the breaker opens",
     "exporter: Dropped by full queues": "a burst, for a queue of 16 frames",
     "exporter: Series dropped": "an exporter that may publish 300 series; a new status",
+    "markets: Days until a market begins or ends": "delisting",
+    "markets: Next announced end": "delisting",
+    "markets: Restricted markets over time": "cancel_only",
     "overview: Firing alerts": "any of them",
     "overview: Reasons for closed gates": "ban",
     "pipeline: Channels": "an alert that comes; the quota is asked for with the first message",
@@ -62,6 +65,8 @@ FAULTS: tuple[dict[str, object], ...] = (
     {"fault": "latency", "venue": "okx", "seconds": 0.6, "for_": "6s"},
     {"fault": "announced", "venue": "kraken", "for_": "6s"},
     {"fault": "incident", "venue": "kraken", "for_": "6s"},
+    {"fault": "delisting", "venue": "okx", "for_": "12s"},
+    {"fault": "cancel_only", "venue": "okx", "for_": "12s"},
 )
 ROUND = 10.0
 # Detectors learn a hundred ticks, and every query is asked once a round.
@@ -178,7 +183,8 @@ def _config(stack: ExitStack, alertmanager: str, there: dict[str, str]) -> str:
     anomaly = f"anomaly: {{tick: 200ms, baseline: true, signals: {{{signals}}}}}"
     gates = "gates: [{name: all, exchanges: [kraken, okx], needs: [probe], open_after: 5s}]"
     push = f"alertmanagers: [{{url: 'http://{alertmanager}'}}]"
-    extra = f"control_targets: [{target}]\n{anomaly}\n{gates}\n{push}"
+    pegs = "pegs: [{asset: USDT, against: USD, low: 0.9, high: 1.1}]"
+    extra = f"control_targets: [{target}]\n{anomaly}\n{gates}\n{push}\n{pegs}"
     # One exchange over TLS and by a name, which must be resolved; one with a short queue, whose
     # silences are held against REST.
     plain = urlsplit(there["kraken"])
@@ -191,6 +197,13 @@ def _config(stack: ExitStack, alertmanager: str, there: dict[str, str]) -> str:
     # One names its markets by a pattern, of which a panel tells.
     named = f"- venue: binance\n  symbols: {MONEY}"
     text = text.replace(named, "- venue: binance\n  symbols: ['*-USDT', '*-USD']")
+    # One is asked for all that is off where nobody asks for it.
+    wanted = (
+        "- venue: okx\n  instruments: {watch: true, interval: 10s}\n"
+        "  liquidity: {bps: [10, 50], sizes: [10000]}\n  provider: aws/apne1-az4\n"
+        "  schema_watch: true\n"
+    )
+    text = text.replace("- venue: okx\n", wanted)
     return text.replace("- venue: coinbase\n", f"- venue: coinbase\n  streams: [{{{stream}}}]\n")
 
 
