@@ -109,7 +109,8 @@ def test_the_list_and_what_is_not_there(
     silent = ["--prometheus.url=http://127.0.0.1:9", "--exporter.url=http://127.0.0.1:9"]
     found = _record(capsys, name, f"--spool={path}", *silent)
     assert found.count("did not answer") == 2
-    assert store.connect(path).execute("SELECT count(*) FROM incidents").fetchone()[0] == 1
+    with closing(store.connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM incidents").fetchone()[0] == 1
 
 
 def _openmetrics() -> str:
