@@ -154,8 +154,7 @@ class TcpConnection:
             data = self._taken()
             if self._tls is None:
                 return not data  # else an answer that nobody asked for
-            self._incoming.write(data)
-            self._records.took(data)
+            self._feed(data)
             try:
                 # Without new data too: a record may wait behind the one that was read last.
                 self._tls.read(1)
@@ -186,11 +185,14 @@ class TcpConnection:
     async def _fill(self) -> bool:
         data = await self._read()
         if data:
-            self._incoming.write(data)
-            self._records.took(data)
+            self._feed(data)
         else:
             self._incoming.write_eof()
         return bool(data)
+
+    def _feed(self, data: bytes) -> None:
+        self._incoming.write(data)
+        self._records.took(data)
 
     async def _read(self) -> bytes:
         while not (self._data or self._ended):
