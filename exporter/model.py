@@ -154,7 +154,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
 
     ``reply`` is a frame to send back at once; ``ready`` opens a connection that must be welcomed
     first; ``reconnect`` announces that the server will soon close; ``data`` tells market data that
-    gives no event of ours: levels of nobody knows whom, a channel that nobody asks for. ``missed``
+    gives no event: levels of an unknown market, a channel that is not subscribed to. ``missed``
     counts messages that did not come, by numbers that run over the whole connection. ``unknown``:
     ``label`` is the wire's word for a kind that the reader has no name for; people are shown it.
     ``time`` is the event's, in epoch seconds, for summaries of recordings alone.

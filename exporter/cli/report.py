@@ -13,7 +13,7 @@ from exporter.words import why
 
 HELP = """\
 Sums up what Prometheus knows of a month, for each exchange: how far its probes, feed, books and
-gates were available, the minutes that were lost and by whose fault, maintenance apart, the longest
+gates were available, the minutes lost by fault domain, maintenance apart, the longest
 outage, what the exchange declared and how long before that we knew, and what was not seen at all.
 
   report --month=2026-10 --prometheus.url=http://127.0.0.1:9090 --format=html --out=october.html

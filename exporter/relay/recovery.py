@@ -123,7 +123,7 @@ def _with_known_head(damaged: Path, folder: Path, fresh: sqlite3.Connection) -> 
 
 
 def _define(old: sqlite3.Connection, fresh: sqlite3.Connection) -> None:
-    """Give each table and index the definition that it should have.
+    """Set the definition of each table and index to what it should be.
 
     One whose own name is damaged is known by its definition, or by being the only one.
     """

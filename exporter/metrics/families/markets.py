@@ -36,7 +36,7 @@ MARKETS_READ_TIME = gauge(
 MARKET_MODE = gauge(
     "exchange_market_mode",
     "What may be done in the market, as the venue lists it: 1 for the current mode; other modes "
-    "are absent, and so are all of them while no list was read of late. unknown: the venue uses a "
+    "are absent, and all modes are absent if no list was read recently. unknown: the venue uses a "
     "word that is not known here. Only if instruments.watch is configured.",
     "exchange",
     "symbol",
