@@ -67,6 +67,9 @@ long-test: ## Run the tests that wait for minutes: every panel under its fault, 
 	@scripts/setup dev
 	$(BIN)/pytest -m long $(ARGS)
 
+first-page: ## Run the README's commands from the clone to the first page, as a newcomer would, and time them
+	$(PYTHON) scripts/first_page $(ARGS)
+
 soak: ## Let ten simulated exchanges misbehave for an hour, and hostile peers: all figures stay flat
 	@scripts/setup dev
 	$(BIN)/python scripts/benchmarks/chaos.py --soak --hostile --for=3600 $(ARGS)
@@ -149,4 +152,4 @@ lock: ## Pin the dependencies anew (needs uv)
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-.PHONY: release-check docs axe pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak hostile own-faults mutants grafana generate test-chart test-cluster audit sbom bench bench-guard lock clean kills corruptions
+.PHONY: first-page release-check docs axe pictures help demo stack test fast-test long-test fuzz sequences schedules matrix soak hostile own-faults mutants grafana generate test-chart test-cluster audit sbom bench bench-guard lock clean kills corruptions
