@@ -93,6 +93,22 @@ def test_the_version_is_one_and_has_a_dated_entry() -> None:
     assert "the tag: 9.9.9" in done.stderr
 
 
+def test_four_commands_lead_from_the_clone_to_a_page() -> None:
+    """`make first-page` runs these lines of the README, from its own text, and no others."""
+    first_page = script("first_page")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    clone, enter, demo, page = first_page.commands(readme)
+    assert clone.startswith("git clone https://")
+    assert enter == f"cd {clone.rpartition('/')[2]}"
+    assert demo == "make demo"
+    assert page == f".venv/bin/exchange-exporter page-me --discord={first_page.WEBHOOK}"
+    assert first_page._READY in (ROOT / "exporter/cli/demo.py").read_text(encoding="utf-8")
+    setup = (ROOT / "scripts/setup").read_text(encoding="utf-8")
+    assert 'say "ready after $(($(date +%s) - start)) s"' in setup
+    with pytest.raises(first_page.WrongError, match="no command under 'Try it'"):
+        first_page.commands(readme.replace("make demo", "").replace("```sh", "```"))
+
+
 def test_the_description_is_that_of_the_code() -> None:
     """Its bodies are the code's types (`make generate`), and every reference has a schema."""
     openapi = script("openapi")
