@@ -8,6 +8,7 @@ from functools import cache
 
 import jinja2
 
+from exporter.model import Level
 from exporter.relay import rendering
 from exporter.relay.incident import Incident
 from exporter.relay.outbox import OutboxRow
@@ -29,10 +30,15 @@ class Overview:
 
 def render(seen: Overview) -> str:
     """Return the page's HTML."""
+    # What goes on stands above what is over, each the newest first.
+    incidents = sorted(seen.incidents, key=lambda one: not one.firing)
+    critical = any(one.firing and one.level is Level.CRITICAL for one in incidents)
+    shaky = any(one.firing for one in incidents) or seen.dead
     page = {
         "version": seen.version,
         "now": seen.now,
-        "incidents": [_incident(one, seen.now) for one in seen.incidents],
+        "incidents": [_incident(one, seen.now) for one in incidents],
+        "health": "down" if seen.silent or critical else "degraded" if shaky else "up",
         "open": sum(bool(one.firing) for one in seen.incidents),
         "deliveries": seen.deliveries,
         "depth": seen.depth,

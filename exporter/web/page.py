@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from exporter.web.problems import by_gravity, problems
 from exporter.web.reasons import in_words
-from exporter.web.state import Snapshot, TimelineSpan
+from exporter.web.state import Health, Snapshot, TimelineSpan
 
 if TYPE_CHECKING:
     import jinja2
@@ -41,10 +41,33 @@ def render(snapshot: Snapshot, refresh: int = 5, failures: Sequence[FailureLine]
     return _template().render(
         page=snapshot,
         refresh=refresh,
+        verdict=verdict(snapshot),
         problems=problems(snapshot),
         exchanges=by_gravity(snapshot),
         failures=failures,
     )
+
+
+def verdict(snapshot: Snapshot) -> str:
+    """Return in a few words how all exchanges fare, or the one that the page is about."""
+    if snapshot.only:
+        (title,) = (each.title for each in snapshot.exchanges)
+        return {
+            Health.UP: f"{title} works",
+            Health.DEGRADED: f"{title} works in part",
+            Health.DOWN: f"{title} does not work",
+            Health.PENDING: f"Waiting for the first results of {title}",
+        }[snapshot.health]
+    known = [each for each in snapshot.exchanges if each.health is not Health.PENDING]
+    if snapshot.health is Health.UP and len(known) < len(snapshot.exchanges):
+        total = len(snapshot.exchanges)
+        return f"{len(known)} of {total} exchanges work, no results of the others yet"
+    return {
+        Health.UP: "All exchanges work",
+        Health.DEGRADED: "Some things do not work",
+        Health.DOWN: "Nothing works",
+        Health.PENDING: "Waiting for the first results",
+    }[snapshot.health]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,6 +101,12 @@ class Browser:
             raise RuntimeError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
+    def press(self, key: str) -> None:
+        """Press a key that types nothing, such as Tab."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self._ask("Input.dispatchKeyEvent", type=kind, key=key, code=key,
+                      windowsVirtualKeyCode={"Tab": 9, "Enter": 13}[key])  # fmt: skip
+
     def picture(self) -> bytes:
         """Return the window as PNG."""
         return base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from exporter.report import rendering
-from exporter.web.page import render, static_files
+from exporter.web.page import static_files
 from tests.live import browser
+from tests.live.pages import PAGES
 from tests.report.test_availability import month_of
-from tests.web.examples import SNAPSHOT
 
 AXE = Path(sys.prefix) / "axe" / "axe.min.js"
 pytestmark = [
@@ -24,22 +25,24 @@ SERIOUS = """axe.run(document, {resultTypes: ["violations"]}).then(found => foun
   .map(one => [one.id, one.nodes[0].html.slice(0, 120)]))"""
 
 
-def _status() -> str:
+LINK = '<link rel="stylesheet" href="/static/style.css">'
+
+
+def _texts() -> Iterator[str]:
+    """Yield the pages with their style, as files have them."""
     _, style = static_files()["/static/style.css"]
-    link = '<link rel="stylesheet" href="/static/style.css">'
-    page = render(SNAPSHOT)
-    assert link in page
-    return page.replace(link, f"<style>{style.decode()}</style>")
+    for page in PAGES.values():
+        text = page()
+        assert LINK in text
+        yield text.replace(LINK, f"<style>{style.decode()}</style>")
+    yield rendering.as_html(month_of("kraken"), "1")
 
 
 def test_nothing_serious(tmp_path: Path) -> None:
-    """Who cannot see or use a mouse reads the status page and the report, too."""
+    """Who cannot see or use a mouse reads status page, exchange, incidents and report, too."""
+    page = tmp_path / "page.html"
     with browser.Browser() as chromium:
-        for name, text in (
-            ("status", _status()),
-            ("report", rendering.as_html(month_of("kraken"), "1")),
-        ):
-            page = tmp_path / f"{name}.html"
+        for text in _texts():
             page.write_text(text, encoding="utf-8")
             for width, dark in ((390, False), (1280, False), (1280, True)):
                 chromium.show(page.as_uri(), width, 844, dark=dark)

@@ -1,18 +1,19 @@
-"""The status page in a browser: on a phone and a screen, light and dark, refreshed in place."""
+"""The pages in a browser: on a phone and a screen, light and dark, refreshed in place."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from exporter.web.page import render, static_files
+from exporter.web.page import static_files
 from exporter.web.server import _SECURITY
 from tests.live import browser
+from tests.live.pages import PAGES
 from tests.live.programs import eventually
-from tests.web.examples import SNAPSHOT
 
 pytestmark = [
     pytest.mark.live,
@@ -20,16 +21,20 @@ pytestmark = [
 ]
 
 
+Served = tuple[str, dict[str, str]]
+
+
 @pytest.fixture(scope="module")
-def page() -> Iterator[tuple[str, list[str]]]:
-    """Serve the page with its files and headers; return its URL, and the text it now has."""
-    text = [render(SNAPSHOT, refresh=1)]
+def served() -> Iterator[Served]:
+    """Serve the pages with their files and headers; return the URL, and the text by path."""
+    texts = {path: page() for path, page in PAGES.items()}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = ("text/html; charset=utf-8", text[0].encode())
-            kind, content = static_files().get(self.path, found)
-            self.send_response(200)
+            news = ("text/event-stream", b"retry: 200\ndata: {}\n\n")
+            found = ("text/html; charset=utf-8", texts.get(self.path, "").encode())
+            kind, content = {"/events": news, **static_files()}.get(self.path, found)
+            self.send_response(200 if content else 404)
             for name, value in {**_SECURITY, "Content-Type": kind}.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -40,7 +45,7 @@ def page() -> Iterator[tuple[str, list[str]]]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/", text
+        yield f"http://127.0.0.1:{server.server_port}", texts
         server.shutdown()
 
 
@@ -62,21 +67,44 @@ CONTRAST = """(() => {
   }).filter(([ratio]) => ratio < 4.5); })()"""
 
 
-def test_it_is_whole_on_a_phone_and_keeps_its_place(page: tuple[str, list[str]]) -> None:
-    """Nothing is cut at 390 px, each text can be read in both schemes, no refresh scrolls."""
-    url, text = page
+# What scrolls or leads somewhere and cannot be reached without a mouse.
+UNREACHABLE = """[...document.querySelectorAll("main a, .scroll")].filter(one => one.tabIndex < 0
+  || (one.matches(".scroll") && !(one.getAttribute("aria-label") && one.getAttribute("role"))))
+  .map(one => one.outerHTML.slice(0, 80))"""
+
+
+def test_pages_are_whole_on_a_phone(served: Served) -> None:
+    """Nothing is cut at 390 px, and each text can be read, in both schemes."""
+    url, texts = served
     with browser.Browser() as chromium:
-        for width, dark in ((390, False), (390, True), (1280, False), (1280, True)):
-            chromium.show(url, width, 844, dark=dark)
-            assert chromium.evaluate("document.documentElement.scrollWidth") <= width
-            assert chromium.evaluate(CUT) == []
-            assert chromium.evaluate(CONTRAST) == []
-        chromium.evaluate("scrollTo(0, 400)")
-        text[0] = text[0].replace("Some things do not work", "It was refreshed")
-        eventually(
-            lambda: (
-                chromium.evaluate("document.querySelector('h1').textContent") == "It was refreshed"
-            ),
-            "refreshed",
-        )
-        assert chromium.evaluate("scrollY") == 400
+        for path in texts:
+            for width, dark in ((390, False), (390, True), (1280, False), (1280, True)):
+                chromium.show(f"{url}{path}", width, 844, dark=dark)
+                assert chromium.evaluate("document.documentElement.scrollWidth") <= width
+                assert chromium.evaluate(CUT) == []
+                assert chromium.evaluate(CONTRAST) == []
+                assert chromium.evaluate("getComputedStyle(document.body).marginTop") == "0px"
+
+
+def test_a_refresh_keeps_place_and_focus(served: Served) -> None:
+    """Who scrolls, or goes by the keyboard, stays where they were when news arrive."""
+    url, texts = served
+    with browser.Browser() as chromium:
+        for path, text in list(texts.items()):
+            chromium.show(f"{url}{path}", 1280, 600)
+            chromium.press("Tab")
+            assert chromium.evaluate("document.activeElement.className") == "skip"
+            assert chromium.evaluate(UNREACHABLE) == []
+            chromium.evaluate("[...document.querySelectorAll('main a')].at(-1).focus()")
+            chromium.evaluate("scrollTo(0, 120)")
+            before = chromium.evaluate("document.activeElement.outerHTML")
+            texts[path] = re.sub("<h1>.*?</h1>", "<h1>It was refreshed</h1>", text)
+            eventually(
+                lambda: (
+                    chromium.evaluate("document.querySelector('h1').textContent")
+                    == "It was refreshed"
+                ),
+                "refreshed",
+            )
+            assert chromium.evaluate("scrollY") == 120
+            assert chromium.evaluate("document.activeElement.outerHTML") == before

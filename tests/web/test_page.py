@@ -13,6 +13,7 @@ from exporter.web.page import (
     age,
     duration,
     number,
+    of_one,
     percent,
     rate,
     render,
@@ -82,6 +83,34 @@ def test_page_says_what_the_snapshot_says() -> None:
         "1,284 / 15,000",
     ):
         assert expected in text, expected
+
+
+@pytest.mark.parametrize(
+    ("exchange", "verdict"),
+    [
+        (HEALTHY, "Binance works"),
+        (SHAKY, "OKX works in part"),
+        (DOWN, "Bybit does not work"),
+        (ExchangeView(name="new", title="New"), "Waiting for the first results of New"),
+    ],
+    ids=lambda value: value.name if isinstance(value, ExchangeView) else "",
+)
+def test_the_page_of_one_exchange_speaks_of_it_alone(exchange: ExchangeView, verdict: str) -> None:
+    """Title, heading and tiles are about that exchange, not about all or the whole program."""
+    others = [each for each in (HEALTHY, DOWN) if each is not exchange]
+    everything = replace(SNAPSHOT, exchanges=(*others, exchange))
+    words = Outline(render(of_one(everything, exchange.name))).words
+    assert words[0] == f"{verdict} · exchange-exporter"
+    assert words.count(verdict) == 1
+    assert not {"Exchanges up", "Series", "All exchanges work", "Nothing works"} & set(words)
+
+
+def test_who_has_not_answered_yet_is_not_said_to_work() -> None:
+    """One that works beside one without results: the heading counts, and claims nothing of all."""
+    snapshot = replace(SNAPSHOT, exchanges=(HEALTHY, ExchangeView(name="new", title="New")))
+    words = Outline(render(snapshot)).words
+    assert "1 of 2 exchanges work, no results of the others yet" in words
+    assert "All exchanges work" not in words
 
 
 def test_page_has_one_script_of_ours_and_no_inline_style() -> None:

@@ -4,6 +4,10 @@
 const seconds = Number(document.currentScript.dataset.seconds) || 5;
 const parts = ["main", ".meta", 'link[rel="icon"]'];
 
+// What can have the focus, and by what it is known again in the newest content.
+const reachable = () => [...document.querySelectorAll("a, .scroll")];
+const known = (each) => `${each.tagName} ${each.getAttribute("href") || each.getAttribute("aria-label")}`;
+
 async function refresh() {
   try {
     if (document.hidden || String(getSelection())) return;
@@ -11,7 +15,9 @@ async function refresh() {
     if (!answer.ok) throw new Error(answer.status);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const scrolled = [...document.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
-    const label = document.activeElement && document.activeElement.getAttribute("aria-label");
+    const focused = document.activeElement;
+    const alike = reachable().filter((each) => known(each) === known(focused));
+    const place = alike.indexOf(focused);
     for (const part of parts) {
       const [old, now] = [document, page].map((one) => one.querySelector(part));
       if (old && now) old.replaceWith(now);
@@ -19,8 +25,11 @@ async function refresh() {
     document.title = page.title;
     document.querySelectorAll(".scroll").forEach((each, at) => {
       each.scrollLeft = scrolled[at] || 0;
-      if (label && each.getAttribute("aria-label") === label) each.focus({ preventScroll: true });
     });
+    if (place >= 0 && !focused.isConnected) {
+      const now = reachable().filter((each) => known(each) === known(focused))[place];
+      if (now) now.focus({ preventScroll: true });
+    }
     document.body.classList.remove("lost");
   } catch {
     document.body.classList.add("lost"); // what stands there is old
