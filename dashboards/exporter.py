@@ -11,6 +11,7 @@ from dashboards.panels import (
     Query,
     falling,
     heat,
+    right_axis,
     rising,
     series,
     stat,
@@ -193,15 +194,21 @@ _KEEPS_UP = Row(
         ),
         series(
             "Memory",
-            """Resident memory. A line that rises for hours with the same config is a leak: report
-            it with the growth per hour.""",
+            """Resident memory, and the memory blocks that Python objects occupy (right axis).
+            Resident memory stays at its highest point so far. Blocks that rise for hours with
+            the same config are a leak: report it with the growth per hour.""",
             Query(
                 """max by (instance) (process_resident_memory_bytes{@process}
                 and on (job, instance) exchange_exporter_build_info{@process})""",
                 "{{instance}}",
             ),
+            Query(
+                "max by (instance) (exchange_exporter_memory_blocks{@process})",
+                "{{instance}} blocks",
+            ),
             unit="bytes",
             least=0,
+            styles=[right_axis(" blocks$", unit="short")],
         ),
         series(
             "Open files",

@@ -315,6 +315,12 @@ def link(title: str, url: str) -> Json:
     return {"title": title, "url": f"{url}{'&' if '?' in url else '?'}{kept}"}
 
 
+def right_axis(name: str, *, unit: str) -> Json:
+    """Return the override that draws the series whose names match on an axis of its own."""
+    properties = [{"id": "unit", "value": unit}, {"id": "custom.axisPlacement", "value": "right"}]
+    return {"matcher": {"id": "byRegexp", "options": f"/{name}/"}, "properties": properties}
+
+
 def band(lower: str, upper: str) -> list[Json]:
     """Style two series, by their legends, as the edges of a filled band."""
     edge = {"id": "custom.lineWidth", "value": 0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Iterable
 
 from exporter.metrics import families as f
@@ -38,6 +39,8 @@ class ExporterMeter:
         self.connections_expired = registry.counter(f.CONNECTIONS_EXPIRED)
         self.unauthorized = registry.counter(f.REQUESTS_UNAUTHORIZED)
         self._web = registry.gauge(f.WEB_CONFIG_SUCCESSFUL)
+        self._blocks = registry.gauge(f.MEMORY_BLOCKS)
+        registry.refresh(self._count_blocks)
 
     def config_loaded(self, digest: str, time: float) -> None:
         """Show the config in force by its SHA-256, loaded at ``time`` (epoch seconds)."""
@@ -55,6 +58,9 @@ class ExporterMeter:
     def web_config_loaded(self, good: bool) -> None:
         """Show whether the web config could be followed."""
         self._web.set(1 if good else 0)
+
+    def _count_blocks(self) -> None:
+        self._blocks.set(sys.getallocatedblocks())
 
     def task_started(self, name: str) -> None:
         """Count one more running task of this kind."""

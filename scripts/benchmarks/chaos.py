@@ -11,8 +11,11 @@ exporter watches them; both are processes of their own. Held against it:
 - no error of ours: no task was restarted, and nothing that looks like one stands in the log
 - every fault shows in the metrics of its exchange
 - afterwards everything works again, with the tasks and file descriptors of before
-- memory is flat: the slope over the run after its warm-up, extrapolated to an hour. It means
-  something only for long runs, and counts for those of eight minutes and more.
+- memory is flat: the slope over the run after its warm-up, extrapolated to an hour, of resident
+  memory and of the blocks that Python objects occupy. Resident memory stays at the highest point so
+  far, so the warm-up ends with the worst moment that the run can hold: every hostile peer at once
+  and a fault at each exchange. What grows beyond that was not given back. It means something only
+  for long runs, and counts for those of eight minutes and more.
 
 Prints its findings as JSON; exit status 1 if one of these does not hold.
 """
@@ -48,6 +51,8 @@ from tests.live.worlds import NO_LIMITS, simulated, watched
 
 LONG = 480.0  # seconds from which on the slope of memory counts
 MOST_SLOPE = 1.0  # MB an hour
+MOST_BLOCKS = 0.01  # of the blocks in use, an hour
+_WORST = 30.0  # seconds in which all misbehave at once
 _PATIENCE = 15.0  # seconds in which a fault must show
 _RECOVERY = 150  # seconds until all is well, bans included
 _WORD_EVERY = 120.0  # seconds
@@ -198,7 +203,8 @@ class Run:
     chance: random.Random
     kinds: AbstractSet[str]
     peer: Hostile | None = None
-    memory: list[tuple[float, int]] = field(default_factory=list)
+    memory: list[tuple[float, float]] = field(default_factory=list)
+    blocks: list[tuple[float, float]] = field(default_factory=list)
     struck: Counter[str] = field(default_factory=Counter)
     unseen: list[str] = field(default_factory=list)
     busy: dict[str, tuple[str, float, Samples]] = field(default_factory=dict)
@@ -246,6 +252,7 @@ class Run:
         page = programs.eventually(self.world.scrape, "a page")
         now, used = time.monotonic(), self.world.exporter.memory()
         self.memory.append((now, used))
+        self.blocks.append((now, page.total("exchange_exporter_memory_blocks")))
         if now > self.next_word:
             self.next_word = now + _WORD_EVERY
             tasks = page.total("exchange_exporter_tasks")
@@ -274,6 +281,16 @@ class Run:
                 self.strike(self.chance.choice(free))
             time.sleep(self.chance.uniform(0.2, 0.8))
             self.update()
+
+    def worst(self, exchanges: list[str]) -> None:
+        """Let every hostile peer and every exchange misbehave at the same time, twice."""
+        for _ in range(2):
+            for exchange in self.free(exchanges):
+                self.strike(exchange)
+            until = time.monotonic() + _WORST
+            while time.monotonic() < until or self.busy:
+                time.sleep(0.5)
+                self.update()
 
 
 def descriptors(world: World) -> int:
@@ -305,16 +322,16 @@ def well(world: World, size: Size) -> bool:
     return True
 
 
-def thinned(samples: list[tuple[float, int]], most: int) -> list[tuple[float, int]]:
+def thinned(samples: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:
     """Return the first, the last and so many between that there are about ``most``."""
     return [*samples[:: max(1, len(samples) // most)], samples[-1]]
 
 
-def slope(samples: list[tuple[float, int]]) -> float:
-    """Return the growth in MB an hour: the median over all pairs (Theil and Sen)."""
+def slope(samples: list[tuple[float, float]]) -> float:
+    """Return the growth in an hour: the median over all pairs (Theil and Sen)."""
     thin = thinned(samples, 200)
     slopes = [(b - a) / (u - t) for (t, a), (u, b) in combinations(thin, 2) if u > t]
-    return statistics.median(slopes) * 3600.0 / 1e6 if slopes else 0.0
+    return statistics.median(slopes) * 3600.0 if slopes else 0.0
 
 
 def _late(before: Samples, after: Samples) -> float | None:
@@ -346,11 +363,14 @@ def play(
     # Everything has happened once before anything is measured.
     # The histories behind the figures reach back five minutes: before that they only fill.
     run.storm(exchanges, 360.0 if duration >= LONG else duration / 4.0)
+    if duration >= LONG:
+        run.worst(exchanges)
     run.clear()
     programs.eventually(lambda: well(world, size), "all is well again", within=_RECOVERY)
     time.sleep(2.0)
     before, files = world.scrape(), descriptors(world)
     run.memory.clear()
+    run.blocks.clear()
     run.storm(exchanges, duration)
     run.clear()
     began = time.monotonic()
@@ -359,7 +379,7 @@ def play(
     time.sleep(2.0)
     after, left = world.scrape(), descriptors(world)
     tasks = "exchange_exporter_tasks"
-    growth = slope(run.memory)
+    blocks = slope(run.blocks) / statistics.median(many for _, many in run.blocks)
     found: dict[str, object] = {
         "seed": seed,
         "seconds": duration,
@@ -373,7 +393,9 @@ def play(
         "tasks": [before.total(tasks), after.total(tasks)],
         "descriptors": [files, left],
         "memory_mb": [round(used / 1e6, 1) for _, used in thinned(run.memory, 12)],
-        "slope_mb_per_hour": round(growth, 2),
+        "slope_mb_per_hour": round(slope(run.memory) / 1e6, 2),
+        "memory_blocks": [round(many) for _, many in thinned(run.blocks, 12)],
+        "slope_blocks_per_hour": round(blocks, 4),
         "recovery_s": round(recovery, 1),
         "loop_late_p99_s": _late(before, after),
     }
@@ -386,15 +408,19 @@ def _broken(found: dict[str, object], duration: float) -> Iterator[str]:
         yield "a fault did not show"
     if found["restarts"] or found["errors"]:
         yield "an error of ours"
-    match found["tasks"], found["descriptors"], found["slope_mb_per_hour"]:
-        case [before, after], [int(files), int(left)], float(growth):
+    match found["tasks"], found["descriptors"]:
+        case [before, after], [int(files), int(left)]:
             if before != after:
                 yield "tasks were left behind"
             # Idle connections of the pool come and go: two a venue are no leak.
             if left > files + 16:
                 yield "file descriptors were left behind"
-            if duration >= LONG and growth > MOST_SLOPE:
-                yield "memory grows"
+    match found["slope_mb_per_hour"], found["slope_blocks_per_hour"]:
+        case float(growth), float(blocks) if duration >= LONG:
+            if growth > MOST_SLOPE:
+                yield "resident memory grows"
+            if blocks > MOST_BLOCKS:
+                yield "memory blocks are left behind"
 
 
 def main() -> int:

@@ -41,6 +41,9 @@ def test_build_config_and_tasks() -> None:
     assert value(registry, 'exchange_exporter_tasks{task="probe"}') == 1
     assert value(registry, 'exchange_exporter_tasks{task="stream"}') == 0
     assert value(registry, 'exchange_exporter_task_restarts_total{task="stream"}') == 1
+    before = value(registry, "exchange_exporter_memory_blocks")
+    kept = [object() for _ in range(100_000)]
+    assert value(registry, "exchange_exporter_memory_blocks") - before > 0.9 * len(kept)
 
 
 @pytest.mark.shared

@@ -75,6 +75,9 @@ TASK_RESTARTS = counter(
     "task",
 )
 TASKS = gauge("exchange_exporter_tasks", "Running tasks, by kind.", "task")
+MEMORY_BLOCKS = gauge(
+    "exchange_exporter_memory_blocks", "Blocks of memory that Python objects occupy."
+)
 SERIES = gauge("exchange_exporter_series", "Published series, by family.", "family")
 SERIES_LIMIT = gauge(
     "exchange_exporter_series_limit", "Maximum number of published series over all families."
