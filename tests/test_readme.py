@@ -24,6 +24,7 @@ README = ROOT / "README.md"
 PAGES = sorted((
     README,
     *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
+    ROOT / "helm/exchange-exporter/README.md",
     *(ROOT / "docs").rglob("*.md"),
     *(ROOT / "alert_rules" / "runbooks").glob("*.md"),
 ))  # fmt: skip
