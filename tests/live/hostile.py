@@ -125,6 +125,8 @@ class Hostile:
                 await writer.drain()
             case "trickle":
                 for byte in OK * 1000:
+                    if writer.transport.is_closing():
+                        break
                     writer.write(bytes([byte]))
                     await asyncio.sleep(0.1)
 

@@ -22,6 +22,32 @@ from exporter.streams.exchange_books import LocalBook
 INSTRUMENT = "BTC-USDT"
 
 
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@asynccontextmanager
+async def elsewhere(address: str = "127.0.0.1") -> AsyncIterator[tuple[str, list[str]]]:
+    """Answer every request with 200; give the base URL and the heads of what is asked."""
+    asked: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+                writer.write(_OK)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, address, 0)
+    try:
+        host = f"[{address}]" if ":" in address else address
+        yield f"http://{host}:{server.sockets[0].getsockname()[1]}", asked
+    finally:
+        server.close()
+
+
 @dataclass(slots=True)
 class Running:
     """A program that watches a simulator."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,8 @@ import pytest
 from exporter.config import Config, config_hash, credentials, read
 from exporter.config.secret import Secret
 from tests.config.fakes import VENUES, load_text
-from tests.runtime.running import running, wait_until
+from tests.runtime.running import elsewhere, running, wait_until
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 TEXT = """
 exchanges:
 - {venue: binance, symbols: [BTC-USDT], endpoints: [{name: ping, headers: {X-Key: {file: key}}}]}
@@ -68,29 +68,26 @@ def test_a_config_without_files_has_none_to_follow() -> None:
 
 def test_a_token_that_is_swapped_is_sent_from_then_on(tmp_path: Path) -> None:
     """As a mounted secret is: a link leads elsewhere all at once."""
-    key, seen = tmp_path / "key", list[str]()
+    key = tmp_path / "key"
     (tmp_path / "first").write_text("first-token")
     (tmp_path / "second").write_text("other-token")
     key.symlink_to("first")
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := (await reader.readuntil(b"\r\n\r\n")).decode():
-            seen.extend(line[7:] for line in head.splitlines() if line.startswith("X-Key: "))
-            writer.write(OK)
+    async def main() -> list[str]:
+        async with elsewhere() as (url, asked):
+            keys = (
+                f"streams: [], endpoints: [{{name: own, url: '{url}/', "
+                f"interval: 100ms, headers: {{X-Key: {{file: {key}}}}}}}]"
+            )
+            async with running(["binance"], exchange=keys):
+                await wait_until(lambda: bool(asked) and "X-Key: first-token" in asked[-1])
+                (tmp_path / "link").symlink_to("second")
+                (tmp_path / "link").replace(key)
+                await wait_until(lambda: "X-Key: other-token" in asked[-1])
+        return asked
 
-    async def main() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        keys = (
-            f"streams: [], endpoints: [{{name: own, url: 'http://127.0.0.1:{port}/', "
-            f"interval: 100ms, headers: {{X-Key: {{file: {key}}}}}}}]"
-        )
-        async with running(["binance"], exchange=keys):
-            await wait_until(lambda: "first-token" in seen)
-            (tmp_path / "link").symlink_to("second")
-            (tmp_path / "link").replace(key)
-            await wait_until(lambda: seen[-1] == "other-token")
-        server.close()
-
-    asyncio.run(main())
-    assert set(seen) == {"first-token", "other-token"}
+    sent = "\n".join(asyncio.run(main()))
+    assert set(re.findall("^X-Key: (.*?)\r?$", sent, re.MULTILINE)) == {
+        "first-token",
+        "other-token",
+    }

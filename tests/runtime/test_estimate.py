@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from exporter import venues
 from exporter.cli._requests import control_requests, requests_of
-from tests.runtime.running import running
+from tests.runtime.running import elsewhere, running
 
 LASTING = 40.0  # seconds; the shortest audit takes ten
 KEYS = (
@@ -20,27 +18,6 @@ KEYS = (
     "streams: [{name: market, channels: [trades, book], book_audit: 10s, cross_check: 5s}]"
 )
 CONTROLS = "control_targets: [{name: world, url: '%s', interval: 1s}]"
-
-
-@asynccontextmanager
-async def elsewhere() -> AsyncIterator[tuple[str, list[str]]]:
-    """Answer everything with 200; give the base URL and the paths that are asked."""
-    asked: list[str] = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                asked.append(head.split()[1].decode())
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
-    finally:
-        server.close()
 
 
 @pytest.mark.skipif("SCHEDULES" not in os.environ, reason="takes 40 s: make schedules")
@@ -71,7 +48,7 @@ def test_the_estimate_holds_in_a_run() -> None:
             others.clear()
             await asyncio.sleep(LASTING)
             asked = {name: count - first.get(name, 0) for name, count in desk.requests.items()}
-            return first, asked, list(others), said
+            return first, asked, [each.split()[1] for each in others], said
 
     first, asked, others, said = asyncio.run(main())
     depth = sum(count for name, count in asked.items() if "depth" in name)
