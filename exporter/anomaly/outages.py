@@ -20,6 +20,7 @@ from exporter.probes.exchange_probes import OUT_OF_TURN, EndpointState
 audit = logging.getLogger("exporter.audit")
 
 _AFTERMATH = 120.0  # seconds in which those that were out with all others are not told one by one
+_HELD = 12.0  # seconds that one waits for what is known of the others: two questions out of turn
 _NEARLY_ALL = 0.75  # a greater share than this is out: our side, the path, or what they share
 
 
@@ -34,6 +35,7 @@ class Outages:
         self._began: dict[str, float] = {}  # of those that are out, epoch seconds
         self._seen: dict[str, float] = {}  # when it was last seen that they are, monotonic seconds
         self._standing: dict[str, float] = {}  # of these, those that are seen to be
+        self._suspects: set[str] = set()  # who may be out and is not known to be yet
         self._doubts: asyncio.Queue[Exchange] = asyncio.Queue(maxsize=1000)
         self._all_since: float | None = None
         self._all_ended = float("-inf")  # when nearly all were out for the last time
@@ -70,8 +72,13 @@ class Outages:
             self._all_since = None
             # Who was out with all others may only be slower to come back than they.
             late = wall - self._all_ended >= _AFTERMATH
+            # Nor is one told by itself while nearly all may be out and are only slower to say so.
+            maybe = len(self._standing.keys() | self._suspects) > _NEARLY_ALL * len(known)
+            held = _HELD if len(known) > 1 and maybe else 0.0
             self._told.update(
-                name for name, began in self._standing.items() if late or began > self._all_ended
+                name
+                for name, began in self._standing.items()
+                if (late or began > self._all_ended) and wall - began >= held
             )
         self._told.intersection_update(self._standing)
         return self._claimed() != before
@@ -117,6 +124,7 @@ class Outages:
             self._states, self._mute, self._asked, self._began, self._seen, self._with_streams
         ):  # fmt: skip
             kept.pop(name, None)
+        self._suspects.discard(name)
 
     def _look(self, exchange: Exchange, *, online: bool, now: float, wall: float) -> None:
         name = exchange.name
@@ -131,8 +139,13 @@ class Outages:
         if look.answers is False:
             self._seen[name] = now
         state = self._states[name] = outage.step(before, look, now, self.rule)
-        if not state.out and self._doubtful(exchange, look):
+        doubtful = not state.out and self._doubtful(exchange, look)
+        if doubtful:
             self._doubt(exchange, now)
+        if not state.out and (doubtful or look.answers is False or look.streams is False):
+            self._suspects.add(name)
+        else:
+            self._suspects.discard(name)
         if state.out and not before.out:
             self._began[name] = wall - (now - state.began)
             self._with_streams[name] = look.streams is False

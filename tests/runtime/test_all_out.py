@@ -19,6 +19,7 @@ from tests.runtime.running import Running, running, wait_until
 
 PROBES = "probes: {interval: 300ms, timeout: 250ms}"
 BREAKER = "breaker: {failures: 2, recovery: 200ms, recovery_cap: 400ms}"
+TIME = "endpoints: [{name: time}], streams: [{name: s, channels: [trades]}]"
 NO_STREAMS = f"streams: [], limits: {{weight: 1000000, share: 100%}}, {BREAKER}"
 
 
@@ -103,6 +104,36 @@ def test_exchanges_without_streams_alone_together_and_over() -> None:
                 assert 200.0 < alertmanager.ends("ExchangeDown", "bybit") <= 240.0
                 assert 200.0 < alertmanager.ends("ExchangeAllDown") <= 240.0
                 assert ("ExchangeDown", "binance") not in alerts
+
+    asyncio.run(asyncio.wait_for(test(), 60.0))
+
+
+def test_who_says_first_that_it_is_out_waits_for_the_others() -> None:
+    """All connections are lost at once: one exchange refuses, the other lets its probes time out.
+
+    The first is known to be out a timeout before the second, and is not told by itself.
+    """
+
+    async def test() -> None:
+        async with told() as (alertmanager, url):
+            shared = f"probes: {{interval: 4s, timeout: 3s}}\nalertmanagers: [{{url: '{url}'}}]"
+            async with running(("binance", "bybit"), exchange=TIME, shared=shared) as program:
+                outages = program.app.anomalies.outages
+                outages.rule = OutageRule(agreed=0.1, clear=0.5)
+                await wait_until(
+                    lambda: all(
+                        each.streams[0].connected
+                        and all(state.last for state in each.probing.endpoints.values())
+                        for each in program.app.exchanges
+                    )
+                )
+                for venue, fault in (("binance", "timeout"), ("bybit", "reset")):
+                    program.simulator.inject({"fault": fault, "venue": venue})
+                    program.simulator.inject({"fault": "disconnect", "venue": venue})
+                await wait_until(lambda: outages.out("bybit"), timeout=20.0)
+                assert not outages.out("binance")
+                await wait_until(lambda: ("ExchangeAllDown", "") in alertmanager.alerts, 20.0)
+                assert alertmanager.alerts.keys() == {("ExchangeAllDown", "")}
 
     asyncio.run(asyncio.wait_for(test(), 60.0))
 
