@@ -17,7 +17,7 @@ from exporter.anomaly.bank import Bank
 from exporter.anomaly.detectors import load
 from exporter.anomaly.detectors.ensemble import DETECTOR
 from exporter.anomaly.detectors.ensemble.lone import ScalarEnsemble
-from exporter.model import Floats, Series
+from exporter.signals import Floats, Series
 
 WARM_UP, TICKS = 130, 40  # the windows are full and the ensemble is ready after the warm-up
 ALONE = 1728  # values

@@ -27,8 +27,9 @@ from exporter.anomaly.detectors import load
 from exporter.http.response import ParsedResponse
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.registry import Registry
-from exporter.model import Channel, Series, Subscription
+from exporter.model import Channel, Subscription
 from exporter.probes.clock_offset import Skew
+from exporter.signals import Series
 from exporter.streams.feed import Feed
 from exporter.streams.meter import ChannelMeter
 

@@ -10,27 +10,22 @@ from urllib.parse import quote
 
 from exporter.instrument import Product
 from exporter.listing import MarketStates, VolumeLists
+from exporter.maintenance import Maintenance, WatchedMarkets
 from exporter.model import (
     Answer,
-    Aspect,
     Channel,
     ConnectAttempt,
     Continuity,
     Depth,
     Event,
-    Floats,
-    HttpRequest,
     Lost,
-    Maintenance,
     Market,
     MarketState,
-    Memory,
-    Notification,
-    Outcome,
     Reason,
     SizeUnit,
-    WatchedMarkets,
 )
+from exporter.notification import HttpRequest, Notification, Outcome
+from exporter.signals import Aspect, Floats, Memory
 
 # --- venues -----------------------------------------------------------------------------------
 

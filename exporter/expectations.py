@@ -9,7 +9,8 @@ from typing import Any, Final
 from exporter.decoding import ParseError, any_time, json_path, json_value
 from exporter.flow.backoff import http_date
 from exporter.flow.patterns import occurs
-from exporter.model import ClockSource, Expectation, Maintenance, MaintenanceRule
+from exporter.maintenance import Maintenance
+from exporter.model import ClockSource, Expectation, MaintenanceRule
 from exporter.redact import Redactor
 
 _MISSING: Final = object()

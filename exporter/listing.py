@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from exporter.instrument import Product
-from exporter.model import TradingMode
+from exporter.maintenance import TradingMode
 
 
 class ListedMarket(msgspec.Struct, frozen=True, gc=False):

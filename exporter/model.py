@@ -1,4 +1,4 @@
-"""The nouns: the values that rooms hand to one another. No I/O, no clock, no state.
+"""Values that the packages exchange: market data, probes, streams. No I/O, no clock, no state.
 
 Times are seconds since the Unix epoch as ``float`` (``time``, ``received``) or seconds of a
 monotonic clock (``now``), never one minus the other. Prices and sizes are in the instrument's
@@ -13,10 +13,9 @@ from enum import Enum, StrEnum
 from typing import Literal, TypeAlias
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from exporter.instrument import Product
+from exporter.maintenance import Maintenance
 
 # --- what an exchange publishes ---------------------------------------------------------------
 
@@ -46,7 +45,7 @@ class Side(Enum):
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
-    """One execution. ``sequence`` obeys the venue's continuity rule; ``order`` only rises."""
+    """One execution. ``sequence`` obeys the venue's continuity rule; ``order`` never falls."""
 
     label: str  # the venue's own name of this type of message, a constant
     topic: str  # the subscription it belongs to, as `Venue.topic` spells it
@@ -57,7 +56,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     side: Side | None = None
     sequence: int | None = None
     order: int | None = None
-    snapshot: bool = False  # repeated history sent on subscribing, not news
+    snapshot: bool = False  # history that is repeated on subscribing
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
@@ -75,10 +74,10 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
 
 class Depth(msgspec.Struct, frozen=True, gc=False):
-    """A book snapshot or delta. ``levels`` stays undecoded: only who builds books pays for it.
+    """A book snapshot or delta. ``levels`` stays undecoded: only an order book needs them.
 
-    ``first`` and ``last`` bound the updates inside; ``previous`` names the ``last`` of the frame
-    before. What a venue does not send is None.
+    ``first`` and ``last`` are the first and last update numbers inside, ``previous`` is the
+    ``last`` of the frame before. None where the venue does not send it.
     """
 
     label: str
@@ -95,14 +94,14 @@ class Depth(msgspec.Struct, frozen=True, gc=False):
 
 
 class BookSide(StrEnum):
-    """A side of an order book; the label ``side``. Who buys takes from the asks."""
+    """A side of an order book; the label ``side``. A buyer takes from the asks."""
 
     BID = "bid"
     ASK = "ask"
 
 
 class SizeUnit(StrEnum):
-    """What the sizes of a book count."""
+    """The unit of the sizes in a book."""
 
     BASE = "base"  # so that price times size is an amount of the quote currency
     QUOTE = "quote"  # contracts of one unit of the quote currency
@@ -121,10 +120,10 @@ class Kline(msgspec.Struct, frozen=True, gc=False):
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A sign of life of one subscription that tells nothing to count.
+    """A message of one subscription that shows that it is alive and carries nothing to count.
 
-    A quote with an empty side, a trade that the venue documents as none of the market (it may
-    take a number all the same), a frame of which nothing is known but that it came.
+    For example a quote with an empty side, a trade that the venue documents as outside of the
+    market (which may still have a sequence number), a frame whose content is not known.
     """
 
     label: str
@@ -138,7 +137,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 class Ack(msgspec.Struct, frozen=True, gc=False):
     """The answer to a subscribe request: names the ``request``, the ``topics``, or both.
 
-    ``topics`` may be all that is active by now (Coinbase) rather than what was asked last.
+    ``topics`` may be all that are active now (Coinbase) rather than the ones of this request.
     """
 
     label: str
@@ -146,18 +145,18 @@ class Ack(msgspec.Struct, frozen=True, gc=False):
     request: int | None = None
     topics: tuple[str, ...] = ()
     reason: str = ""  # for the log only, cut to 200 characters
-    depth: int | None = None  # levels a side of a book, where the venue names what it agreed to
+    depth: int | None = None  # levels a side of a book, where the venue confirms them
 
 
 class Control(msgspec.Struct, frozen=True, gc=False):
-    """A heartbeat, pong, welcome or status frame: proof of life of the connection, not of data.
+    """A heartbeat, pong, welcome or status frame: the connection is alive; it carries no data.
 
-    ``reply`` is a frame to send back at once; ``ready`` opens a connection that must be welcomed
-    first; ``reconnect`` announces that the server will soon close; ``data`` tells market data that
-    gives no event: levels of an unknown market, a channel that is not subscribed to. ``missed``
-    counts messages that did not come, by numbers that run over the whole connection. ``unknown``:
-    ``label`` is the wire's word for a kind that the reader has no name for; people are shown it.
-    ``time`` is the event's, in epoch seconds, for summaries of recordings alone.
+    ``reply`` is a frame to send back at once. ``ready``: the venue's welcome, without which
+    nothing may be sent. ``reconnect``: the server announces that it will close soon. ``data``:
+    market data that gives no event (levels of an unknown market, a channel that is not subscribed
+    to). ``missed`` counts missing messages, by sequence numbers of the whole connection.
+    ``unknown``: ``label`` is the venue's name of a message type that the parser does not know.
+    ``time`` is the event's, in epoch seconds, and used only in summaries of recordings.
     """
 
     label: str
@@ -189,8 +188,8 @@ class Continuity(Enum):
 class Market:
     """One tradable market: the venue's ``symbol`` and our ``instrument`` (``BTC-USDT``).
 
-    ``product`` None: the class that BASE-QUOTE stands for at the venue, or what the name says.
-    ``alias`` is what other REST answers call it, where that is something else.
+    ``product`` None: the product that BASE-QUOTE means at the venue, or what the name says.
+    ``alias`` is its symbol in other REST answers, where they use another one.
     """
 
     symbol: str
@@ -201,7 +200,7 @@ class Market:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """One channel of one instrument, as asked from one exchange."""
+    """One channel of one instrument of one exchange."""
 
     exchange: str
     channel: Channel
@@ -213,96 +212,25 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketState:
-    """What a market looks like over REST at one moment, as far as one channel tells of it.
+    """The state of a market over REST at one moment, as one channel would publish it.
 
-    ``state`` becomes another whenever the channel had something to say; ``time`` is when it last
-    had, in epoch seconds of the venue's clock, None where the answer does not name it.
+    ``state`` changes whenever the channel has news; ``time`` is that of the last news, in epoch
+    seconds of the venue's clock, None where the answer does not have it.
     """
 
     state: tuple[object, ...]
     time: float | None = None
 
 
-class TradingMode(StrEnum):
-    """What customers may do, from all to least; a restriction is no maintenance.
-
-    Of a whole venue, or of one market. A word that we do not know is no reason to trade.
-    """
-
-    TRADING = "trading"
-    AUCTION = "auction"  # orders are taken, and matched at the end
-    LIMIT_ONLY = "limit_only"
-    POST_ONLY = "post_only"
-    REDUCE_ONLY = "reduce_only"
-    UNKNOWN = "unknown"  # the venue uses a word that is not known here
-    CANCEL_ONLY = "cancel_only"
-    HALTED = "halted"
-    ABSENT = "absent"  # of one market: it is not listed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchedMarkets:
-    """What an exchange watches of its venue, so that notices can be matched with it."""
-
-    instruments: tuple[str, ...] = ()
-    symbols: tuple[str, ...] = ()  # the same in the venue's spelling
-    stream_url: str = ""  # which names the product at some venues
-    products: frozenset[Product] = frozenset()
-
-
-EVERYTHING = WatchedMarkets()
-
-
 class Need(StrEnum):
-    """What a gate asks of an exchange; the label ``reason`` of what keeps it closed."""
+    """A condition that a gate can require; the label ``reason`` where it keeps the gate closed."""
 
     PROBE = "probe"  # every endpoint answers
-    FEED = "feed"  # every subscription of the symbols has news
+    FEED = "feed"  # every subscription of the symbols receives data
     BOOK = "book"  # every order book of the symbols can be trusted
     CLOCK = "clock"  # the venue's clock is near ours
     MODE = "mode"  # no maintenance, and trading is not restricted
-    LIQUIDITY = "liquidity"  # the order books of the symbols hold about what is usual
-
-
-class NoticeKind(StrEnum):
-    """What a notice tells of."""
-
-    MAINTENANCE = "maintenance"  # planned
-    INCIDENT = "incident"  # a fault that the venue admits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """A maintenance that is announced or a fault that is admitted; times in epoch seconds.
-
-    None where the venue does not say: ``declared`` is when it made this public.
-    """
-
-    kind: NoticeKind
-    title: str
-    start: float | None = None
-    end: float | None = None
-    declared: float | None = None
-    id: str = ""  # the venue's, empty where it has none
-    url: str = ""  # for people
-
-    @property
-    def key(self) -> str:
-        """What tells it from other notices of the same source, while it stands."""
-        return self.id or f"{self.kind}/{self.title}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Maintenance:
-    """What a venue says of itself; times in epoch seconds, None when it does not say."""
-
-    active: bool
-    end: float | None = None
-    title: str = ""
-    mode: TradingMode | None = None  # the most restricted of what is watched
-    start: float | None = None  # of the next one that is announced
-    incident: str = ""  # faults that the venue admits: no maintenance, whatever it calls them
-    notices: tuple[Notice, ...] = ()  # one by one, where the venue lists them
+    LIQUIDITY = "liquidity"  # the order books of the symbols are about as deep as usual
 
 
 # --- probes -----------------------------------------------------------------------------------
@@ -314,13 +242,13 @@ class Reason(StrEnum):
     DNS = "dns"
     CONNECT_REFUSED = "connect_refused"
     CONNECT_TIMEOUT = "connect_timeout"
-    UNREACHABLE = "unreachable"  # no way to its network, as a router or our own system says
+    UNREACHABLE = "unreachable"  # no route to its network, by a router or our own system
     TLS = "tls"
     CERT_EXPIRED = "cert_expired"
     READ_TIMEOUT = "read_timeout"
-    RESET = "reset"  # it, or somebody on the way, broke the connection off
-    CLOSED = "closed"  # it closed the connection without an answer
-    REDIRECT = "redirect"  # 301, 302, 303, 307 or 308: it is elsewhere
+    RESET = "reset"  # by the server or by something in between
+    CLOSED = "closed"  # the server closed the connection without an answer
+    REDIRECT = "redirect"  # 301, 302, 303, 307 or 308
     HTTP_4XX = "http_4xx"
     RATE_LIMITED = "rate_limited"
     BANNED = "banned"
@@ -328,7 +256,7 @@ class Reason(StrEnum):
     HTTP_5XX = "http_5xx"
     BODY_INVALID = "body_invalid"
     BARE_LINE_FEED = "bare_line_feed"  # lines of its head end in LF where CR LF belongs
-    LOCAL_RESOURCE = "local_resource"  # descriptors, buffers or ports of our own ran out
+    LOCAL_RESOURCE = "local_resource"  # our own host is out of descriptors, buffers or ports
     OTHER = "other"
 
 
@@ -336,9 +264,9 @@ class Skip(StrEnum):
     """Why a probe that was due was not sent: "not probed" is not "up"."""
 
     BREAKER_OPEN = "breaker_open"
-    RATE_BUDGET = "rate_budget"  # no room in the limits until its next turn
-    BANNED = "banned"  # the exchange told us to stay away
-    QUEUE_FULL = "queue_full"  # no slot of ours (probes.concurrency) came free until its next turn
+    RATE_BUDGET = "rate_budget"  # no budget in the rate limits until the next probe is due
+    BANNED = "banned"  # the exchange banned us for some time
+    QUEUE_FULL = "queue_full"  # no free slot (probes.concurrency) until the next probe is due
     LOCAL_NETWORK = "local_network"
     MAINTENANCE = "maintenance"
 
@@ -363,10 +291,10 @@ class Circuit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What an answer must satisfy: one test of its body, of what stands at a path or in a header.
+    """One condition that an answer must meet: of its body, the value at a path, or a header.
 
-    ``path`` is dotted, list positions as numbers (``result.list.0.symbol``). ``within`` (seconds)
-    is how old or far ahead a time may be.
+    ``path`` is dotted, with list positions as numbers (``result.list.0.symbol``). ``within``
+    (seconds) is how far in the past or future a time may be.
     """
 
     path: str | None = None
@@ -381,14 +309,14 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSource:
-    """Where an answer tells the time: at a path of its JSON, else in its Date header."""
+    """Where an answer has the venue's time: at a path of its JSON, else in its Date header."""
 
     path: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceRule:
-    """What an answer says while there is maintenance; ``title`` and ``end`` are paths."""
+    """The condition that an answer meets during maintenance; ``title`` and ``end`` are paths."""
 
     when: Expectation
     title: str | None = None
@@ -409,25 +337,25 @@ class Target:
     statuses: frozenset[int] = frozenset({200})
     expect: tuple[Expectation, ...] = ()
     body: bytes | None = None
-    sent: tuple[str, ...] = ()  # what else of the request may be secret
+    sent: tuple[str, ...] = ()  # other parts of the request that may be secret
     body_limit: int = 1 << 20
     weight: int = 1
-    listed: bool = False  # one of the venue's own, by its name
-    apart: bool = False  # at an address of its own: judged by `expect` alone, charged to no limit
+    listed: bool = False  # one of the venue's own endpoints, configured by its name
+    apart: bool = False  # at another address: checked by `expect` only, counts against no limit
     clock: ClockSource | None = None
     maintenance: MaintenanceRule | None = None
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """What no text about an answer may repeat."""
+        """Return the secrets that no text about an answer may contain."""
         return (*self.headers.values(), *self.sent)
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectAttempt:
-    """What came of trying to connect to one address, after ``duration`` seconds.
+    """One attempt to connect to one address, which ended after ``duration`` seconds.
 
-    ``outcome`` is "connected", "slower" (than the one that won), "no answer", or an error's words.
+    ``outcome`` is "connected", "slower" (than the one in use), "no answer", or an error's text.
     """
 
     address: str
@@ -437,18 +365,18 @@ class ConnectAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back over HTTP. ``body`` is cut at the caller's limit."""
+    """An HTTP response. ``body`` is cut at the caller's limit."""
 
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes
     new_connection: bool
     phases: Mapping[Phase, float]  # seconds; the connection's own phases only when it is new
-    addresses: tuple[str, ...] = ()  # all that the name resolved to; empty when not resolved anew
+    addresses: tuple[str, ...] = ()  # that the name resolved to; empty on a reused connection
     certificate_end: float | None = None  # epoch seconds; None without TLS
     chain_end: float | None = None  # of the certificate in its chain that ends first
-    attempts: tuple[ConnectAttempt, ...] = ()  # to connect; none where a connection was kept
-    unread: float = 0.0  # seconds that its end lay in the kernel before we came to read it
+    attempts: tuple[ConnectAttempt, ...] = ()  # to connect; none on a reused connection
+    unread: float = 0.0  # seconds that its end waited in the kernel's buffer until it was read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -459,20 +387,20 @@ class Probed:
     endpoint: str
     time: float  # wall clock when the request was started
     duration: float
-    late: float = 0.0  # start minus due time: coordinated omission is counted, not hidden
+    late: float = 0.0  # start minus due time, so that coordinated omission shows
     reason: Reason | None = None  # None: it succeeded
     answer: Answer | None = None
     retry_after: float | None = None  # seconds from `time` + `duration`
     clock: float | None = None  # the venue's own time in its answer, epoch seconds
     maintenance: Maintenance | None = None
-    certificate_end: float | None = None  # kept from failed handshakes too
+    certificate_end: float | None = None  # epoch seconds, also of failed handshakes
     chain_end: float | None = None
     attempts: tuple[ConnectAttempt, ...] = ()  # to connect, address by address
     detail: str = ""  # for logs and evidence, never a label
 
     @property
     def ok(self) -> bool:
-        """Return whether the endpoint did what was expected of it."""
+        """Return whether the endpoint answered as expected."""
         return self.reason is None
 
 
@@ -489,31 +417,31 @@ class Lost(StrEnum):
     SEQUENCE_GAP = "sequence_gap"
     PROTOCOL_ERROR = "protocol_error"
     NETWORK = "network"
-    LOCAL_RESOURCE = "local_resource"  # descriptors, buffers or ports of our own ran out
+    LOCAL_RESOURCE = "local_resource"  # our own host is out of descriptors, buffers or ports
     PLANNED = "planned"
     SHUTDOWN = "shutdown"
 
 
 class SubscriptionState(StrEnum):
-    """How far one subscription has come; the label ``state``."""
+    """The state of one subscription; the label ``state``."""
 
-    REQUESTED = "requested"  # wanted of the venue: asked for, or waiting for its turn to be
-    ACKED = "acked"  # the venue agreed, and sent nothing yet
+    REQUESTED = "requested"  # the request is sent, or waits to be sent
+    ACKED = "acked"  # confirmed by the venue, no data yet
     LIVE = "live"
     STALE = "stale"  # silent for longer than is normal for it
     REJECTED = "rejected"
 
 
 class SilenceVerdict(StrEnum):
-    """What REST says of a subscription that is silent; the label ``verdict``."""
+    """The result of checking a silent subscription over REST; the label ``verdict``."""
 
-    MOVED = "moved"  # the market had news that the stream did not bring
-    QUIET = "quiet"  # there was none
-    UNKNOWN = "unknown"  # no answer, or none that could be read
+    MOVED = "moved"  # the market has news that the stream did not deliver
+    QUIET = "quiet"  # the market has no news either
+    UNKNOWN = "unknown"  # no answer, or one that could not be parsed
 
 
 class Resync(StrEnum):
-    """Why a local order book had to be built anew."""
+    """Why a local order book had to be rebuilt from a snapshot."""
 
     START = "start"
     GAP = "gap"
@@ -523,13 +451,13 @@ class Resync(StrEnum):
 
 
 class QueuePolicy(StrEnum):
-    """What a full queue does with one item more."""
+    """What a full queue does with one more item."""
 
     BLOCK = "block"
     DROP_OLDEST = "drop_oldest"
     DROP_NEWEST = "drop_newest"
     COALESCE = "coalesce"
-    SPILL = "spill"  # to disk, and the newest is dropped when there is no room there either
+    SPILL = "spill"  # to disk; when the disk's share is full, the newest is dropped
 
 
 # --- metrics ----------------------------------------------------------------------------------
@@ -537,9 +465,9 @@ class QueuePolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """A metric family: its public name, what it means, its labels and, for histograms, buckets.
+    """A metric family: its name, its HELP text, its labels and, for histograms, its buckets.
 
-    ``fold`` makes one value of a gauge's many symbols where they have no series of their own.
+    ``fold`` is how the symbols of a gauge are aggregated where they have no series of their own.
     """
 
     name: str
@@ -548,216 +476,3 @@ class Family:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
     fold: Literal["min", "max"] | None = None
-
-
-# --- judgement --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One row of a tick: a signal of an exchange."""
-
-    exchange: str
-    signal: str
-
-
-Floats: TypeAlias = npt.NDArray[np.float64]
-# What a detector remembers: named arrays whose first axis is the series, so that anyone can cut
-# them into chunks (views), carry rows over a reload, or write them to disk.
-Memory: TypeAlias = dict[str, Floats]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
-    """What all detectors say of all series in one tick; rows of ``score`` are detectors.
-
-    ``score`` has shape (d, n), finite, 1.0 is the threshold, 0.0 where nothing can be said.
-    ``ready`` (d, n): enough was learnt to judge. ``measured`` (n,): there was a value to judge;
-    where it is False the score is no news, and a gauge of it should be taken away.
-    """
-
-    score: Floats
-    ready: npt.NDArray[np.bool_]
-    measured: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
-    """One measured quantity of an exchange, in the closed list of signals; the label ``signal``.
-
-    ``effect`` is the smallest departure worth a page, in ``unit``, and ``share`` the same as a
-    share of the usual value; both must be reached. ``resolution`` is the smallest step that means
-    anything: a series that only wiggles within it counts as flat.
-    """
-
-    name: str
-    title: str  # as it stands in a sentence: "probe latency"
-    unit: str  # "s", "ratio", "1/s"
-    effect: float
-    resolution: float
-    share: float = 0.0
-    low: bool = False  # whether a departure downward is bad
-    high: bool = True  # whether a departure upward is bad
-    age: bool = False  # whether it grows by itself until something happens
-    sensitivity: float = 1.0  # what its scores are multiplied by
-    relative: bool = False  # whether it varies by factors: never negative, judged by its logarithm
-
-
-class Severity(StrEnum):
-    """How soon a person must act: critical now, warning within a day; the label ``severity``."""
-
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-
-class Change(StrEnum):
-    """What a verdict says of an incident."""
-
-    OPENED = "opened"
-    WORSENED = "worsened"  # it became critical
-    CLOSED = "closed"
-    LOST = "lost"  # closed because the series is no longer measured
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """Why a verdict was reached. Numbers in the signal's unit; bounds are where the score is 1.0.
-
-    ``detectors`` gives the score of each detector that is at or over its threshold. ``aspect`` is
-    what is furthest from usual, and ``apart`` by how much; ``once`` is the time in seconds in
-    which so rare a value is expected once.
-    """
-
-    value: float
-    center: float
-    lower: float
-    upper: float
-    score: float
-    detectors: Mapping[str, float]
-    aspect: str = ""
-    apart: float | None = None
-    once: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aspect:
-    """What of a series is furthest from usual, by how much in its unit, and how rare that is."""
-
-    name: str
-    apart: float
-    once: float  # seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One decision about one series. Times are epoch seconds; ``since`` is the first breach."""
-
-    series: Series
-    change: Change
-    severity: Severity
-    time: float
-    since: float
-    evidence: Evidence
-    sentence: str  # for people, with units
-
-
-# --- what people are told ---------------------------------------------------------------------
-
-
-class Level(StrEnum):
-    """How urgent an alert is, from its label ``severity``; orders from most to least."""
-
-    CRITICAL = "critical"
-    WARNING = "warning"
-    INFO = "info"
-
-
-class Occasion(StrEnum):
-    """Why people are told something of an incident."""
-
-    FIRING = "firing"
-    UPDATE = "update"  # more alerts joined, or it became worse
-    REMINDER = "reminder"
-    RESOLVED = "resolved"
-    LOST = "lost"  # it stopped firing because there is no data any more
-    FLAPPING = "flapping"  # comes and goes: nothing more is told until it stays as it is
-    SETTLED = "settled"  # flapping is over
-    DIGEST = "digest"  # what was held back, added up
-    TRIAGE = "triage"
-    TEST = "test"
-
-
-class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One alert of an incident, every text of it clean and bounded. Times in epoch seconds."""
-
-    fingerprint: str
-    firing: bool
-    start: float
-    end: float | None = None
-    name: str = ""
-    exchange: str = ""
-    level: Level = Level.WARNING
-    labels: Mapping[str, str] = {}
-    annotations: Mapping[str, str] = {}
-
-
-class Notification(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one request tells one receiver: rendered, split to fit, safe to show.
-
-    ``incident`` is the same for all notes of one incident. ``title`` and ``fields`` repeat in
-    parts what ``texts`` say; ``alerts`` and ``body`` are for receivers that are programs.
-    """
-
-    occasion: Occasion
-    level: Level
-    incident: str
-    title: str
-    texts: tuple[str, ...]
-    time: float  # epoch seconds
-    resolved: bool = False
-    fields: tuple[tuple[str, str], ...] = ()
-    link: str = ""
-    triage: str = ""
-    alerts: tuple[Alert, ...] = ()
-    body: str | None = None  # rendered from the receiver's own template of the whole body
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
-    """An HTTP request, ready to send."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
-    """The provider has it. ``id`` is the provider's; ``pause`` are seconds it wants quiet now."""
-
-    id: str = ""
-    pause: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Not delivered yet, worth another try. ``after`` (seconds): the provider said when.
-
-    ``unsure``: it may have been taken all the same.
-    """
-
-    reason: str
-    after: float | None = None
-    unsure: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Never deliverable as it is. ``gone``: the account or address itself is not accepted."""
-
-    reason: str
-    gone: bool = False
-
-
-Outcome: TypeAlias = Delivered | Retry | Refused

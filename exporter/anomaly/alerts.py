@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from exporter.model import Severity, Verdict
+from exporter.signals import Severity, Verdict
 
 _RUNBOOKS = "https://github.com/exchange-exporter/exchange-exporter/blob/main/alert_rules/runbooks"
 DOWN = "ExchangeDown"

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from exporter.contracts import Banded, Detector, Explaining
-from exporter.model import Aspect, Floats, Memory, Scores, Series, Signal
+from exporter.signals import Aspect, Floats, Memory, Scores, Series, Signal
 
 _MAGIC = b"exchange-exporter detectors 3\n"  # raise the number when a memory changes its meaning
 _CHUNK = 4096  # series per bite: arrays stay in the cache, and a bite in the low milliseconds

@@ -19,7 +19,8 @@ from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_cooperative_steps
 from exporter.flow.state_file import Parts
 from exporter.metrics.registry import Registry
-from exporter.model import Aspect, Change, Floats, Probed, Scores, Series, Signal, Verdict
+from exporter.model import Probed
+from exporter.signals import Aspect, Change, Floats, Scores, Series, Signal, Verdict
 
 DECIDES = "ensemble"  # the detector that opens incidents, and keeps them from being learnt
 RECENT = 200  # verdicts that are kept for people to read

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from exporter.model import Floats, Signal
+from exporter.signals import Floats, Signal
 
 STREAM_LATENCY = Signal(
     name="stream_latency",

@@ -9,7 +9,7 @@ import numpy as np
 
 from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
-from exporter.model import Floats, Scores, Series
+from exporter.signals import Floats, Scores, Series
 
 _BITE = 500  # series
 

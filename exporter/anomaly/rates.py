@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from exporter.model import Floats, Signal
+from exporter.signals import Floats, Signal
 
 MESSAGE_RATE = Signal(
     name="message_rate",

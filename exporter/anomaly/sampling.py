@@ -12,11 +12,12 @@ from exporter.anomaly.rates import Rate
 from exporter.anomaly.tick import OURSELVES
 from exporter.contracts import Clock, Tracker
 from exporter.exchange.exchange import Exchange
-from exporter.model import Probed, Resync, Signal
+from exporter.model import Probed, Resync
 from exporter.probes import error_rate
 from exporter.probes import latency as probe_latency
 from exporter.probes.error_rate import ErrorRate
 from exporter.probes.latency import ProbeLatency
+from exporter.signals import Signal
 from exporter.streams.feed import Feed
 
 SIGNALS = (

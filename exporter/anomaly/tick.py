@@ -9,7 +9,7 @@ import numpy as np
 
 from exporter.anomaly.bank import Bank
 from exporter.contracts import Tracker
-from exporter.model import Floats, Scores, Series, Signal
+from exporter.signals import Floats, Scores, Series, Signal
 
 OURSELVES = "exporter"  # whose signals those of this process are, where an exchange would stand
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from exporter.model import Floats, Memory
+from exporter.signals import Floats, Memory
 
 # A row is summed afresh from its window when rounding may have touched the 7th digit of its
 # variance; that is rare (a spike leaving the window), so a push costs no loop over the window.

@@ -20,7 +20,7 @@ from exporter.backtest.labelled import Labelled, Window
 from exporter.capture.playback import Playback
 from exporter.capture.replay import captured
 from exporter.contracts import Banded
-from exporter.model import Change, Floats, Series, Signal, Verdict
+from exporter.signals import Change, Floats, Series, Signal, Verdict
 
 DAY = 86400.0  # seconds
 

@@ -20,8 +20,8 @@ from exporter.anomaly.detectors.ensemble import DETECTOR
 from exporter.anomaly.gauges import CLOCK_OFFSET, INTER_ARRIVAL, PRICE_DEVIATION, STREAM_LATENCY
 from exporter.anomaly.incidents import IncidentTracker
 from exporter.anomaly.rates import MESSAGE_RATE
-from exporter.model import Change, Floats, Series, Severity, Signal
 from exporter.probes.latency import SIGNALS as PROBE_LATENCIES
+from exporter.signals import Change, Floats, Series, Severity, Signal
 
 Chance = np.random.Generator
 DAY = 86400  # ticks, of a second

@@ -19,9 +19,9 @@ from exporter.anomaly.detectors import load
 from exporter.anomaly.gauges import CLOCK_OFFSET, PRICE_DEVIATION, STREAM_LATENCY
 from exporter.anomaly.incidents import IncidentTracker
 from exporter.anomaly.rates import MESSAGE_RATE
-from exporter.model import Change, Floats, Series, Signal
 from exporter.probes.error_rate import SIGNAL as ERROR_RATE
 from exporter.probes.latency import SIGNALS as PROBE_LATENCIES
+from exporter.signals import Change, Floats, Series, Signal
 
 Chance = np.random.Generator
 SIGNALS = (

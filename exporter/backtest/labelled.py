@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from exporter.model import Floats
+from exporter.signals import Floats
 
 Window = tuple[float, float]  # first and last second of an incident, epoch seconds
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import ceil, floor, isfinite, log10
 
 from exporter.backtest.backtest import BacktestOutcome
-from exporter.model import Signal, Verdict
+from exporter.signals import Signal, Verdict
 
 _FAR = 4.0  # smallest effects: a departure beyond is not for a larger one to hide
 _MARGIN = 1.1

@@ -11,7 +11,8 @@ from exporter.capture import columns as c
 from exporter.capture import layouts as at
 from exporter.capture.layouts import layout
 from exporter.capture.rows import BUY, CLOSED, OPEN, SELL, SNAPSHOT, Mark, Row
-from exporter.model import Ack, Control, Depth, Event, Floats, Kline, Side, Trade
+from exporter.model import Ack, Control, Depth, Event, Kline, Side, Trade
+from exporter.signals import Floats
 
 Key: TypeAlias = tuple[str, str, str, str]  # exchange, topic, symbol, label
 

@@ -31,11 +31,11 @@ from exporter.model import (
     Kline,
     Message,
     Quote,
-    Series,
     Subscription,
     Trade,
 )
 from exporter.probes.clock_offset import Skew
+from exporter.signals import Series
 from exporter.streams.feed import Feed
 from exporter.streams.liveness import Liveness, Patience
 from exporter.streams.meter import ChannelMeter, FeedMeter

@@ -13,7 +13,8 @@ from exporter.capture import columns as c
 from exporter.capture import layouts as at
 from exporter.capture.layouts import RecordKind, layout
 from exporter.capture.rows import BUY, CLOSED, OPEN, SELL, SNAPSHOT, Entry
-from exporter.model import Depth, Floats, Side
+from exporter.model import Depth, Side
+from exporter.signals import Floats
 
 Levels: TypeAlias = tuple[list[tuple[float, float]], list[tuple[float, float]]]
 _SIDES = (None, Side.BUY, Side.SELL)

@@ -10,6 +10,7 @@ from exporter.cli._requests import books_of, requests_of, rules_of
 from exporter.config import Config, ExchangeConfig
 from exporter.contracts import Venue
 from exporter.instrument import canonical, product_of
+from exporter.maintenance import TradingMode
 from exporter.metrics import families as known
 from exporter.model import (
     BookSide,
@@ -22,7 +23,6 @@ from exporter.model import (
     SilenceVerdict,
     Skip,
     SubscriptionState,
-    TradingMode,
 )
 from exporter.probes.attribution import Domain
 

@@ -10,7 +10,7 @@ import msgspec
 
 from exporter.clock import SystemClock
 from exporter.decoding import ParseError
-from exporter.model import HttpRequest
+from exporter.notification import HttpRequest
 from exporter.relay import incident_store, store, webhook
 from exporter.relay.config import RelayConfig
 from exporter.relay.incident import Incident, IncidentRules, advance

@@ -19,7 +19,7 @@ from exporter.words import why
 
 if TYPE_CHECKING:
     from exporter.backtest.backtest import BacktestOutcome, Subject
-    from exporter.model import Signal
+    from exporter.signals import Signal
 
 HELP = """\
 Runs series through the same detectors and incident rules as the running program, with one setting

@@ -19,7 +19,7 @@ from exporter.words import why
 if TYPE_CHECKING:
     import sqlite3
 
-    from exporter.model import Outcome
+    from exporter.notification import Outcome
     from exporter.relay.app import Relay
     from exporter.relay.config import RelayConfig
     from exporter.relay.outbox import OutboxRow
@@ -265,7 +265,7 @@ async def _until_told(relay: Relay) -> None:
 
 def _test(config: RelayConfig, name: str) -> int:
     from exporter.http.proxy import ProxyError
-    from exporter.model import Delivered
+    from exporter.notification import Delivered
     from exporter.relay.settings import try_receiver
 
     try:
@@ -285,7 +285,7 @@ def _test(config: RelayConfig, name: str) -> int:
 
 def _outcome(outcome: Outcome) -> str:
     """Return what came of a message, in words."""
-    from exporter.model import Delivered, Refused, Retry
+    from exporter.notification import Delivered, Refused, Retry
     from exporter.web.reasons import in_words
 
     match outcome:

@@ -20,15 +20,8 @@ from exporter.contracts import RestLimit, Venue, VenueSite
 from exporter.flow import breaker
 from exporter.flow.rate_limit import RateLimitRules
 from exporter.instrument import Product, product_of
-from exporter.model import (
-    Channel,
-    ClockSource,
-    Expectation,
-    MaintenanceRule,
-    Subscription,
-    Target,
-    WatchedMarkets,
-)
+from exporter.maintenance import WatchedMarkets
+from exporter.model import Channel, ClockSource, Expectation, MaintenanceRule, Subscription, Target
 from exporter.selection import MarketSelection
 
 APART = 1.1  # times an endpoint's pace: two requests may come closer to each other on their way

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from exporter.model import Notice, NoticeKind
+from exporter.maintenance import Notice, NoticeKind
 
 MEMORY = 1800.0  # seconds after its end in which a trouble still belongs to what is declared
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from exporter.listing import ListedMarket
+from exporter.maintenance import TradingMode
 from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
-from exporter.model import TradingMode
 
 
 class MarketMeter:

@@ -13,9 +13,9 @@ from exporter.exchange.lists import VenueLists
 from exporter.exchange.market_meter import MarketMeter
 from exporter.instrument import Product
 from exporter.listing import ListedMarket
+from exporter.maintenance import TradingMode
 from exporter.metrics.families import MarketRule
 from exporter.metrics.registry import Registry
-from exporter.model import TradingMode
 from exporter.probes.context import ExchangeContext
 from exporter.probes.discovery import TIMEOUT
 from exporter.probes.exchange_probes import ExchangeProbes

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from exporter.exchange.exchange import Exchange
 from exporter.gates.decision import GateFact
-from exporter.model import Circuit, Need, SilenceVerdict, SubscriptionState, TradingMode
+from exporter.maintenance import TradingMode
+from exporter.model import Circuit, Need, SilenceVerdict, SubscriptionState
 from exporter.probes.exchange_probes import EndpointState
 from exporter.streams.exchange_books import LocalBook
 from exporter.streams.stream_state import StreamState, WatchedSubscription

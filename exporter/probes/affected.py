@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from exporter.flow.patterns import occurs
 from exporter.instrument import Product
-from exporter.model import EVERYTHING, WatchedMarkets
+from exporter.maintenance import EVERYTHING, WatchedMarkets
 
 
 def _words(text: str) -> re.Pattern[str]:

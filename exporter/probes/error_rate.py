@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from exporter.model import Floats, Signal
+from exporter.signals import Floats, Signal
 
 SIGNAL = Signal(
     name="error_rate", title="share of failed probes", unit="ratio", effect=0.1, resolution=0.01

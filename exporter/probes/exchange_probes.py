@@ -15,20 +15,10 @@ from exporter.contracts import Endpoint, ReadStatus, RestLimit, Venue
 from exporter.flow import rate_limit
 from exporter.flow.breaker import Breaker
 from exporter.logs import SPARING
+from exporter.maintenance import Maintenance, TradingMode, WatchedMarkets
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.registry import Registry
-from exporter.model import (
-    Answer,
-    Circuit,
-    Maintenance,
-    Phase,
-    Probed,
-    Reason,
-    Skip,
-    Target,
-    TradingMode,
-    WatchedMarkets,
-)
+from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip, Target
 from exporter.probes import probe, schedule
 from exporter.probes.attribution import Symptom, of_probe
 from exporter.probes.clock_offset import ClockOffset, Skew

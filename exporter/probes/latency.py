@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from exporter.model import Floats, Signal
+from exporter.signals import Floats, Signal
 
 SIGNALS = (
     Signal(

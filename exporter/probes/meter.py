@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from exporter.maintenance import TradingMode
 from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip, TradingMode
+from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip
 
 _CODES = 12  # series of exchange_probe_http_responses_total per endpoint, "other" among them
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from exporter.config import calendar
+from exporter.maintenance import Maintenance, Notice, NoticeKind
 from exporter.metrics.families import MaintenanceSource
-from exporter.model import Maintenance, Notice, NoticeKind
 
 AHEAD = 30 * 86400.0  # seconds for which windows of the config's calendar are foreseen
 

@@ -19,15 +19,8 @@ from exporter.flow.breaker import Breaker, Permit
 from exporter.flow.patterns import AT_ONCE, SEARCHES
 from exporter.flow.rate_limit import Ban
 from exporter.flow.workers import WorkersBusyError
-from exporter.model import (
-    Answer,
-    ConnectAttempt,
-    Maintenance,
-    Probed,
-    Reason,
-    Skip,
-    Target,
-)
+from exporter.maintenance import Maintenance
+from exporter.model import Answer, ConnectAttempt, Probed, Reason, Skip, Target
 from exporter.probes.schedule import first_due, first_turn
 from exporter.probes.schedule import phase as phase
 from exporter.redact import Redactor

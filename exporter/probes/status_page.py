@@ -21,14 +21,8 @@ from exporter.flow.backoff import retry_after
 from exporter.flow.fan_out import fan_out
 from exporter.flow.patterns import AT_ONCE, SEARCHES
 from exporter.flow.workers import WorkersBusyError
-from exporter.model import (
-    EVERYTHING,
-    Answer,
-    Maintenance,
-    Notice,
-    NoticeKind,
-    WatchedMarkets,
-)
+from exporter.maintenance import EVERYTHING, Maintenance, Notice, NoticeKind, WatchedMarkets
+from exporter.model import Answer
 from exporter.probes.affected import concerns
 
 log = logging.getLogger(__name__)

@@ -27,7 +27,8 @@ from exporter.flow.tasks import supervise
 from exporter.logs import SPARING
 from exporter.metrics.process import ExporterMeter
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, HttpRequest
+from exporter.model import Answer
+from exporter.notification import HttpRequest
 from exporter.relay import heartbeat, notifiers, outbox, suppression, unreadable
 from exporter.relay.config import RelayConfig
 from exporter.relay.metrics import RelayMeter

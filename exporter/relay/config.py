@@ -41,7 +41,7 @@ from exporter.config.server import RelayServerConfig
 from exporter.config.shape import LogConfig
 from exporter.config.tree import Node, Scalar
 from exporter.contracts import Notifier, Venue
-from exporter.model import Level
+from exporter.notification import Level
 
 __all__ = ["ConfigError", "ReceiverConfig", "RelayConfig", "json_schema", "load", "read"]
 

@@ -16,7 +16,8 @@ from typing import Final, Protocol
 from exporter.contracts import Account, Clock, Fetch, FetchFailedError
 from exporter.flow import backoff, breaker
 from exporter.logs import SPARING
-from exporter.model import Answer, Circuit, Delivered, Outcome, Reason, Refused, Retry
+from exporter.model import Answer, Circuit, Reason
+from exporter.notification import Delivered, Outcome, Refused, Retry
 from exporter.relay import outbox
 from exporter.relay.lanes import Lane, Lanes
 from exporter.relay.outbox import DeliveryState, OutboxRow, Pending, Traffic

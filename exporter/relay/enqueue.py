@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from exporter.model import Notification, Occasion
+from exporter.notification import Notification, Occasion
 from exporter.relay import documents, outbox, rendering
 from exporter.relay.incident import Incident
 from exporter.relay.outbox import Pending

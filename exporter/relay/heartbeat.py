@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from exporter.model import Alert, Level
+from exporter.notification import Alert, Level
 from exporter.relay.receiver import ANY_ROUTE
 from exporter.relay.webhook import Post
 

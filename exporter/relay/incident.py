@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.model import Alert, Level, Occasion
+from exporter.notification import Alert, Level, Occasion
 
 MOST_ALERTS: Final = 2000  # of one incident that are kept in full; further ones are counted
 _RANK: Final = {Level.CRITICAL: 0, Level.WARNING: 1, Level.INFO: 2}

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from exporter.model import Alert, Level, Occasion
+from exporter.notification import Alert, Level, Occasion
 from exporter.relay import documents, enqueue, outbox, rendering, suppression
 from exporter.relay.enqueue import Taken
 from exporter.relay.incident import Incident, IncidentRules, advance, lose, near, settle

@@ -13,7 +13,7 @@ from enum import IntEnum, StrEnum
 from typing import Final
 from uuid import uuid4
 
-from exporter.model import Level, Notification, Occasion
+from exporter.notification import Level, Notification, Occasion
 from exporter.relay import documents
 from exporter.relay.incident import near
 

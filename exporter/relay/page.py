@@ -8,7 +8,7 @@ from functools import cache
 
 import jinja2
 
-from exporter.model import Level
+from exporter.notification import Level
 from exporter.relay import rendering
 from exporter.relay.incident import Incident
 from exporter.relay.outbox import OutboxRow

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from exporter.contracts import Account, Notifier
-from exporter.model import Level
+from exporter.notification import Level
 
 ANY_ROUTE: Final = "*"  # what the relay says by itself is for every receiver
 

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from exporter.model import Alert
+from exporter.notification import Alert
 from exporter.relay import incident_store
 from exporter.relay.incident import Incident
 

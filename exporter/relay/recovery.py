@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from exporter.model import Level, Notification, Occasion
+from exporter.notification import Level, Notification, Occasion
 from exporter.relay import documents
 from exporter.relay.incident import Incident
 from exporter.relay.outbox import DeliveryState

@@ -20,7 +20,7 @@ import msgspec
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from exporter.logs import SPARING
-from exporter.model import Alert, Level, Notification, Occasion
+from exporter.notification import Alert, Level, Notification, Occasion
 from exporter.relay import body_escaping, escaping
 from exporter.relay.incident import Incident, worst
 from exporter.relay.receiver import Receiver

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
-from exporter.model import Answer, Refused, Retry
+from exporter.model import Answer
+from exporter.notification import Refused, Retry
 
 _Reply = TypeVar("_Reply", bound=msgspec.Struct)
 

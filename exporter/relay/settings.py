@@ -17,7 +17,8 @@ from exporter.contracts import Account, Clock, Fetch, FetchFailedError, Notifier
 from exporter.flow import backoff, breaker
 from exporter.http.client import HttpClient
 from exporter.http.proxy import environment
-from exporter.model import Answer, Outcome, Retry
+from exporter.model import Answer
+from exporter.notification import Outcome, Retry
 from exporter.redact import Redactor
 from exporter.relay import config as settings
 from exporter.relay import heartbeat, incident_store, notifiers, rendering, triage

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from enum import StrEnum
 
-from exporter.model import Level, Occasion
+from exporter.notification import Level, Occasion
 from exporter.relay import rendering
 from exporter.relay.incident import Incident
 from exporter.relay.receiver import Pace, Receiver

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.model import HttpRequest
+from exporter.notification import HttpRequest
 from exporter.relay import escaping
 from exporter.relay.incident import Incident
 

@@ -13,7 +13,8 @@ from urllib.parse import quote
 from exporter.contracts import Clock, Fetch, FetchFailedError
 from exporter.decoding import DOUBTFUL
 from exporter.flow import breaker
-from exporter.model import HttpRequest, Reason
+from exporter.model import Reason
+from exporter.notification import HttpRequest
 from exporter.relay import triage
 from exporter.relay.evidence import summary
 from exporter.relay.incident import Incident

@@ -7,7 +7,7 @@ from typing import Final
 
 from exporter.contracts import Clock
 from exporter.logs import SPARING
-from exporter.model import Alert
+from exporter.notification import Alert
 from exporter.relay import escaping, rendering
 from exporter.relay.metrics import RelayMeter
 from exporter.relay.receiver import ANY_ROUTE

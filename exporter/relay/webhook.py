@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from exporter.decoding import DOUBTFUL, ParseError, reading
-from exporter.model import Alert, Level
+from exporter.notification import Alert, Level
 from exporter.relay import escaping
 
 LABEL: Final = 300  # characters of a label's value that are kept

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from exporter.model import Floats
 from exporter.report.samples import Steps
+from exporter.signals import Floats
 
 PARTS = ("probe", "feed", "book")
 DOMAINS = ("exchange", "path", "self")

@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from exporter.model import Floats
 from exporter.report import samples
 from exporter.report.availability import DOMAINS, PARTS, ExchangeReport, Known, judge
 from exporter.report.samples import AnswerError, Steps
+from exporter.signals import Floats
 
 Ask: TypeAlias = Callable[[str, float, float, float], Any]
 """Query, first and last time of evaluation, step; the answer's JSON as plain data."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from exporter.model import Floats
+from exporter.signals import Floats
 
 MOST_POINTS = 10_000  # of one query; a server refuses more than 11,000
 # {in}: a range that is a step long; {match}: what the user adds to every selector. Several

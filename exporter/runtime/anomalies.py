@@ -24,12 +24,14 @@ from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_cooperative_steps
 from exporter.flow.state_file import Parts
 from exporter.http.client import HttpClient
+from exporter.maintenance import TradingMode
 from exporter.metrics.registry import Registry
-from exporter.model import Change, Circuit, Severity, Signal, TradingMode, Verdict
+from exporter.model import Circuit
 from exporter.probes.attribution import Domain
 from exporter.probes.context import Task
 from exporter.runtime.fleet import end
 from exporter.runtime.runtime import PATIENCE, Runtime
+from exporter.signals import Change, Severity, Signal, Verdict
 
 audit = logging.getLogger("exporter.audit")
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from exporter import __version__
 from exporter.anomaly.engine import DECIDES
 from exporter.exchange.exchange import Exchange
-from exporter.model import Verdict
 from exporter.probes.exchange_probes import EndpointState
+from exporter.signals import Verdict
 from exporter.streams.exchange_books import LocalBook
 from exporter.streams.stream_state import StreamState, WatchedSubscription
 from exporter.web import state as shown

@@ -15,7 +15,8 @@ import msgspec
 
 from exporter.contracts import Clock
 from exporter.exchange.exchange import Exchange
-from exporter.model import Circuit, TradingMode
+from exporter.maintenance import TradingMode
+from exporter.model import Circuit
 from exporter.web.state import Health, TimelineSpan
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from math import exp, inf, isnan, nan
 
 from exporter.contracts import Clock, ConnectionLostError
+from exporter.maintenance import Maintenance
 from exporter.metrics.registry import Registry
-from exporter.model import Ack, Control, Lost, Maintenance, SubscriptionState
+from exporter.model import Ack, Control, Lost, SubscriptionState
 from exporter.probes.failures import KEPT, StreamFailure, of_stream
 from exporter.streams.connection import Sink, StreamListener
 from exporter.streams.exchange_books import LocalBook

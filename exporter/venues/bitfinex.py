@@ -27,8 +27,8 @@ from exporter.decoding import DOUBTFUL, Millis, ParseError, Price, Size, positiv
 from exporter.decoding import unreadable as unread
 from exporter.instrument import Instrument, Product, speller
 from exporter.listing import VolumeLists
+from exporter.maintenance import EVERYTHING, Maintenance, WatchedMarkets
 from exporter.model import (
-    EVERYTHING,
     Ack,
     Answer,
     Channel,
@@ -36,7 +36,6 @@ from exporter.model import (
     Depth,
     Event,
     Kline,
-    Maintenance,
     Market,
     MarketState,
     Message,
@@ -44,7 +43,6 @@ from exporter.model import (
     Reason,
     Side,
     Trade,
-    WatchedMarkets,
 )
 from exporter.venues.families.volumes import read_bitfinex
 

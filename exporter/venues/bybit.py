@@ -42,8 +42,8 @@ from exporter.decoding import (
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Instrument, Product, speller
 from exporter.listing import MarketStates, VolumeLists
+from exporter.maintenance import EVERYTHING, Maintenance, WatchedMarkets
 from exporter.model import (
-    EVERYTHING,
     MARKET_DATA,
     Ack,
     Answer,
@@ -53,7 +53,6 @@ from exporter.model import (
     Depth,
     Event,
     Kline,
-    Maintenance,
     Market,
     MarketState,
     Message,
@@ -62,7 +61,6 @@ from exporter.model import (
     Side,
     SizeUnit,
     Trade,
-    WatchedMarkets,
 )
 from exporter.venues.families import windows
 from exporter.venues.families.states import bybit_states

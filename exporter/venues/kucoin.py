@@ -37,8 +37,8 @@ from exporter.decoding import (
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Product, speller
 from exporter.listing import MarketStates, VolumeLists
+from exporter.maintenance import EVERYTHING, Maintenance, TradingMode, WatchedMarkets
 from exporter.model import (
-    EVERYTHING,
     Ack,
     Answer,
     Channel,
@@ -47,7 +47,6 @@ from exporter.model import (
     Depth,
     Event,
     Kline,
-    Maintenance,
     Market,
     MarketState,
     Message,
@@ -55,8 +54,6 @@ from exporter.model import (
     Reason,
     Side,
     Trade,
-    TradingMode,
-    WatchedMarkets,
 )
 from exporter.venues.families.states import kucoin_states
 from exporter.venues.families.volumes import read_kucoin

@@ -41,8 +41,8 @@ from exporter.decoding import (
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Instrument, Product, speller
 from exporter.listing import MarketStates, VolumeLists
+from exporter.maintenance import EVERYTHING, Maintenance, WatchedMarkets
 from exporter.model import (
-    EVERYTHING,
     Ack,
     Answer,
     Channel,
@@ -51,7 +51,6 @@ from exporter.model import (
     Depth,
     Event,
     Kline,
-    Maintenance,
     Market,
     MarketState,
     Message,
@@ -59,7 +58,6 @@ from exporter.model import (
     Reason,
     Side,
     Trade,
-    WatchedMarkets,
 )
 from exporter.venues.families import windows
 from exporter.venues.families.states import okx_states

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from exporter.model import NoticeKind
+from exporter.maintenance import NoticeKind
 
 ICALENDAR = "text/calendar; charset=utf-8"
 _OCTETS = 75  # of a line of content, without its end

@@ -10,15 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import median
 
-from exporter.model import (
-    Change,
-    Channel,
-    Circuit,
-    Resync,
-    Severity,
-    SilenceVerdict,
-    SubscriptionState,
-)
+from exporter.model import Channel, Circuit, Resync, SilenceVerdict, SubscriptionState
+from exporter.signals import Change, Severity
 
 # Slower than the first is slow whatever is usual, and so is what takes so many times the usual and
 # so many seconds more that people notice.

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Literal
 
 from exporter.config.shape import MetricsConfig
+from exporter.maintenance import TradingMode
 from exporter.metrics import families
 from exporter.model import (
     Channel,
@@ -20,7 +21,6 @@ from exporter.model import (
     SilenceVerdict,
     Skip,
     SubscriptionState,
-    TradingMode,
 )
 from exporter.relay import metrics
 

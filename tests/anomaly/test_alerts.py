@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from exporter.anomaly.alerts import AlertOrigin, Claim, all_down, anomalies, down
-from exporter.model import Change, Evidence, Series, Severity, Verdict
+from exporter.signals import Change, Evidence, Series, Severity, Verdict
 
 RULES = Path(__file__).parents[2] / "alert_rules"
 ORIGIN = AlertOrigin(site="tokyo", external={"cluster": "a", "severity": "never mine"})

@@ -17,12 +17,13 @@ from exporter.anomaly.sampling import SIGNALS
 from exporter.flow.dead_letters import nowhere
 from exporter.flow.state_file import pack
 from exporter.metrics.registry import Registry
-from exporter.model import Change, Probed, Reason, Series, Verdict
+from exporter.model import Probed, Reason
 from exporter.probes.bans import Bans
 from exporter.probes.context import Task
 from exporter.runtime.anomalies import Anomalies
 from exporter.runtime.local_health import Lateness
 from exporter.runtime.runtime import Runtime
+from exporter.signals import Change, Series, Verdict
 
 RULE = IncidentRule(hold=2.0, clear=5.0)
 LATENCY = Series("a", "probe_latency")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exporter.anomaly.incidents import ROWS, VERDICTS, IncidentRule, IncidentTracker, fade
 from exporter.anomaly.incidents.machine import QUIET, IncidentStage, IncidentState, step
 from exporter.anomaly.incidents.wording import quantity, sentence, span
-from exporter.model import Change, Evidence, Floats, Series, Severity, Signal, Verdict
+from exporter.signals import Change, Evidence, Floats, Series, Severity, Signal, Verdict
 
 RULE = IncidentRule()
 OPEN, CALM, BETWEEN, GRAVE = 1.1, 0.1, 0.8, 2.0

@@ -6,7 +6,7 @@ import numpy as np
 
 from exporter.anomaly.meter import AnomalyMeter
 from exporter.metrics.registry import Registry
-from exporter.model import Scores, Series
+from exporter.signals import Scores, Series
 
 ONE, OTHER = Series("okx", "spread"), Series("okx", "stream_latency")
 

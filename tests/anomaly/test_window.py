@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from exporter.anomaly.window import begin, begin_moments, moments, push, push_moments, quantiles
-from exporter.model import Floats
+from exporter.signals import Floats
 
 W = 7
 _magnitudes = st.sampled_from([1e-9, 1.0, 1e3, 1e12])

@@ -7,18 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from exporter.capture.rows import Mark, Row
-from exporter.model import (
-    Ack,
-    Control,
-    Depth,
-    Kline,
-    Maintenance,
-    Message,
-    Quote,
-    Side,
-    Trade,
-    TradingMode,
-)
+from exporter.maintenance import Maintenance, TradingMode
+from exporter.model import Ack, Control, Depth, Kline, Message, Quote, Side, Trade
 
 # What venues send, and what nobody should: both must come back.
 PRICES: st.SearchStrategy[float] = st.one_of(

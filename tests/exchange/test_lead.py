@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.exchange.lead import MEMORY, IncidentLead, step
-from exporter.model import Notice, NoticeKind
+from exporter.maintenance import Notice, NoticeKind
 
 T = 1_800_000_000.0
 

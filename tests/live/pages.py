@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.model import Level
+from exporter.notification import Level
 from exporter.relay import incident_store, outbox
 from exporter.relay import page as relay
 from exporter.web.page import FailureLine, of_one, render

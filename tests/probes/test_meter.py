@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.maintenance import TradingMode
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip, TradingMode
+from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip
 from exporter.probes.meter import ExchangeMeter, ProbeMeter
 from tests.metrics.test_registry import page, samples
 

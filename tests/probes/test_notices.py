@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from exporter.config import calendar
+from exporter.maintenance import Maintenance, Notice, NoticeKind
 from exporter.metrics.families import MaintenanceSource
-from exporter.model import Maintenance, Notice, NoticeKind
 from exporter.probes.notices import NoticeBoard
 
 NOW = 1_800_000_000.0

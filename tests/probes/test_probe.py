@@ -16,17 +16,8 @@ from hypothesis import strategies as st
 from exporter.contracts import FetchFailedError
 from exporter.decoding import ParseError
 from exporter.flow import breaker, rate_limit
-from exporter.model import (
-    Answer,
-    Circuit,
-    Expectation,
-    Maintenance,
-    Phase,
-    Probed,
-    Reason,
-    Skip,
-    Target,
-)
+from exporter.maintenance import Maintenance
+from exporter.model import Answer, Circuit, Expectation, Phase, Probed, Reason, Skip, Target
 from exporter.probes.failures import of_probe
 from exporter.probes.probe import Gates, Listeners, Readers, phase, probe, run
 from tests.fakes import FakeClock, run_virtual

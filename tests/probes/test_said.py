@@ -11,9 +11,10 @@ from exporter import venues
 from exporter.clock import SystemClock
 from exporter.flow.concurrency import FairSemaphore
 from exporter.instrument import Product
+from exporter.maintenance import Maintenance, TradingMode, WatchedMarkets
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Maintenance, TradingMode, WatchedMarkets
+from exporter.model import Answer
 from exporter.probes.bans import Bans
 from exporter.probes.context import ExchangeContext
 from exporter.probes.exchange_probes import ExchangeProbes

@@ -13,7 +13,8 @@ import pytest
 from exporter.contracts import FetchFailedError
 from exporter.decoding import ParseError
 from exporter.instrument import Product
-from exporter.model import Answer, Maintenance, Notice, NoticeKind, Reason, WatchedMarkets
+from exporter.maintenance import Maintenance, Notice, NoticeKind, WatchedMarkets
+from exporter.model import Answer, Reason
 from exporter.probes.status_page import (
     LEAST_INTERVAL,
     MOST_PAGES,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from exporter.contracts import Account
-from exporter.model import Alert, Level
+from exporter.notification import Alert, Level
 from exporter.relay import notifiers, outbox, suppression
 from exporter.relay.incident_store import IncidentStore, IncidentStoreSettings
 from exporter.relay.receiver import Receiver

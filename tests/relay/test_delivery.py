@@ -9,7 +9,8 @@ from contextlib import suppress
 
 from exporter.contracts import FetchFailedError
 from exporter.flow import backoff
-from exporter.model import Answer, Circuit, Level, Reason
+from exporter.model import Answer, Circuit, Reason
+from exporter.notification import Level
 from exporter.relay import delivery, outbox
 from exporter.relay.delivery import DeliveryPolicy, DeliveryWorker
 from exporter.relay.outbox import DeliveryState

@@ -5,7 +5,7 @@ import sqlite3
 import msgspec
 import pytest
 
-from exporter.model import Level, Notification, Occasion
+from exporter.notification import Level, Notification, Occasion
 from exporter.relay import documents
 
 _NOTE = Notification(

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from exporter.model import Alert, HttpRequest, Occasion
+from exporter.notification import Alert, HttpRequest, Occasion
 from exporter.relay import escaping, notifiers, rendering
 from exporter.relay.incident import Incident
 from tests.relay.parts import EPOCH, make, receiver

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import Alert, Level, Occasion
+from exporter.notification import Alert, Level, Occasion
 from exporter.relay import outbox
 from exporter.relay.incident import Incident, IncidentRules, advance, settle
 from exporter.relay.receiver import Pace

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import Alert, Level, Notification, Occasion
+from exporter.notification import Alert, Level, Notification, Occasion
 from exporter.relay import escaping, notifiers, rendering, webhook
 from exporter.relay.escaping import utf16_units
 from exporter.relay.incident import Incident, IncidentRules, advance

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from exporter.model import Level, Notification, Occasion
+from exporter.notification import Level, Notification, Occasion
 from exporter.relay import documents, outbox
 from exporter.relay import store as module
 from exporter.relay.recovery import Recovered

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.model import Alert, Level, Occasion
+from exporter.notification import Alert, Level, Occasion
 from exporter.relay.incident import Incident, IncidentRules, advance, settle
 from tests.relay.parts import EPOCH, make
 

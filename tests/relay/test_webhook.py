@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exporter.decoding import ParseError
-from exporter.model import Level
+from exporter.notification import Level
 from exporter.relay import webhook
 from tests.relay.parts import EPOCH
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from exporter.model import Floats
 from exporter.report import rendering
 from exporter.report.availability import ExchangeReport, Known, OutageSpan, judge
 from exporter.report.month import GateReport, MonthReport, Period, period_of
 from exporter.report.samples import AnswerError, Steps, collect, query
+from exporter.signals import Floats
 
 NAN = float("nan")
 COUNT = 10

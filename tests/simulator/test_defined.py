@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from exporter.books.book import BookSync
-from exporter.model import Ack, Channel, Depth, Event, Kline, Maintenance, Quote, Trade
+from exporter.maintenance import Maintenance
+from exporter.model import Ack, Channel, Depth, Event, Kline, Quote, Trade
 from exporter.simulator import defined, defined_frames, venues
 from exporter.simulator.market import Pair, Walk, listing
 from exporter.simulator.spec import SimulatedReply

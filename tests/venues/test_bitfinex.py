@@ -8,7 +8,8 @@ import pytest
 
 from exporter.books.levels import OrderBook
 from exporter.decoding import ParseError
-from exporter.model import Ack, Control, Depth, Event, Maintenance, Message, Quote, Side, Trade
+from exporter.maintenance import Maintenance
+from exporter.model import Ack, Control, Depth, Event, Message, Quote, Side, Trade
 from exporter.venues import load
 from exporter.venues.bitfinex import BitfinexReader, checksum, subscribe
 

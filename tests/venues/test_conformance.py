@@ -16,13 +16,13 @@ import pytest
 from exporter import venues
 from exporter.contracts import Venue
 from exporter.instrument import UnlistedError
+from exporter.maintenance import Maintenance
 from exporter.model import (
     Ack,
     Channel,
     Control,
     Depth,
     Kline,
-    Maintenance,
     Market,
     MarketState,
     Quote,

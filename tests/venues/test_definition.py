@@ -20,6 +20,7 @@ from exporter.config.tree import read as read_yaml
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
 from exporter.instrument import UnlistedError
+from exporter.maintenance import TradingMode
 from exporter.model import (
     Ack,
     Answer,
@@ -35,7 +36,6 @@ from exporter.model import (
     Reason,
     Side,
     Trade,
-    TradingMode,
 )
 from exporter.venues import definition
 from tests.config.nodes import plain

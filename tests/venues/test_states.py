@@ -10,7 +10,7 @@ import pytest
 from exporter import venues
 from exporter.decoding import ParseError
 from exporter.listing import ListedMarket
-from exporter.model import TradingMode
+from exporter.maintenance import TradingMode
 from tests.venues.truth import rest_bodies
 
 T = TradingMode

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.model import (
+from exporter.maintenance import (
     EVERYTHING,
-    Control,
     Maintenance,
     Notice,
     NoticeKind,
     TradingMode,
     WatchedMarkets,
 )
+from exporter.model import Control
 from exporter.venues import load
 
 BEGIN, END = 1_751_596_902.0, 1_751_597_011.0

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.model import (
-    Change,
-    Channel,
-    Circuit,
-    Resync,
-    Severity,
-    SilenceVerdict,
-    SubscriptionState,
-)
+from exporter.model import Channel, Circuit, Resync, SilenceVerdict, SubscriptionState
+from exporter.signals import Change, Severity
 from exporter.web.state import (
     AnomalyView,
     BookView,

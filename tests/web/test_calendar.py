@@ -9,7 +9,7 @@ import icalendar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import NoticeKind
+from exporter.maintenance import NoticeKind
 from exporter.web.calendar import CalendarEntry, as_icalendar, as_json
 
 NOW = 1_800_000_000.0

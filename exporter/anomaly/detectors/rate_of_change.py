@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exporter.anomaly.window import begin_moments, moments, push_moments
-from exporter.model import Floats, Memory
+from exporter.signals import Floats, Memory
 
 BY_DEFAULT = False
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exporter.anomaly.window import begin, push, quantiles
-from exporter.model import Floats, Memory
+from exporter.signals import Floats, Memory
 
 BY_DEFAULT = False
 _FLAT = 1e-9  # deviation over magnitude below which a window counts as constant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exporter.anomaly.window import begin_moments, deviations, push_moments
-from exporter.model import Floats, Memory
+from exporter.signals import Floats, Memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

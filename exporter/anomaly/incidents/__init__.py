@@ -26,7 +26,7 @@ from exporter.anomaly.incidents.machine import (
     step,
 )
 from exporter.anomaly.incidents.wording import sentence
-from exporter.model import Aspect, Change, Evidence, Floats, Series, Signal, Verdict
+from exporter.signals import Aspect, Change, Evidence, Floats, Series, Signal, Verdict
 
 __all__ = ["IncidentRule", "IncidentStage", "IncidentState", "IncidentTracker", "fade"]
 

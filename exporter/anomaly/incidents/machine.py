@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from exporter.model import Change, Severity
+from exporter.signals import Change, Severity
 
 
 class IncidentStage(StrEnum):

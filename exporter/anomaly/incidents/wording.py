@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from exporter.model import Change, Evidence, Series, Signal
+from exporter.signals import Change, Evidence, Series, Signal
 
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 _YEAR = 365.0 * 86400.0

@@ -10,8 +10,8 @@ from __future__ import annotations
 import msgspec
 
 from exporter.contracts import Account, Notifier
-from exporter.model import (
-    Answer,
+from exporter.model import Answer
+from exporter.notification import (
     Delivered,
     HttpRequest,
     Level,

@@ -13,15 +13,8 @@ from typing import Final
 import msgspec
 
 from exporter.contracts import Account, Notifier
-from exporter.model import (
-    Answer,
-    Delivered,
-    HttpRequest,
-    Level,
-    Notification,
-    Occasion,
-    Outcome,
-)
+from exporter.model import Answer
+from exporter.notification import Delivered, HttpRequest, Level, Notification, Occasion, Outcome
 from exporter.relay.responses import failure, read_json
 
 _COLORS: Final = {Level.CRITICAL: 0x992D22, Level.WARNING: 0xE67E22, Level.INFO: 0x3498DB}

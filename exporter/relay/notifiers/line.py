@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from exporter.contracts import Account, Notifier
-from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome, Refused
+from exporter.model import Answer
+from exporter.notification import Delivered, HttpRequest, Notification, Outcome, Refused
 from exporter.relay.escaping import defused, utf16_units
 from exporter.relay.responses import failure, read_json
 

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from exporter.contracts import Account, Notifier
-from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome
+from exporter.model import Answer
+from exporter.notification import Delivered, HttpRequest, Notification, Outcome
 from exporter.relay.escaping import defused
 from exporter.relay.responses import failure, read_json
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from exporter.contracts import Account, Notifier
-from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome
+from exporter.model import Answer
+from exporter.notification import Delivered, HttpRequest, Notification, Outcome
 from exporter.relay.responses import failure
 
 _SECTION = 3000  # characters of a section's text

@@ -11,7 +11,8 @@ import re
 import msgspec
 
 from exporter.contracts import Account, Notifier
-from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome, Refused, Retry
+from exporter.model import Answer
+from exporter.notification import Delivered, HttpRequest, Notification, Outcome, Refused, Retry
 from exporter.relay.escaping import utf16_units
 from exporter.relay.responses import failure, read_json
 

@@ -12,7 +12,8 @@ import hmac
 import msgspec
 
 from exporter.contracts import Account, Notifier
-from exporter.model import Answer, Delivered, HttpRequest, Notification, Outcome, Retry
+from exporter.model import Answer
+from exporter.notification import Delivered, HttpRequest, Notification, Outcome, Retry
 from exporter.relay.responses import failure
 
 _SCHEMA = "exchange-exporter/notification/v1"

@@ -17,9 +17,9 @@ import numpy as np
 from exporter.anomaly.gauges import INTER_ARRIVAL, STREAM_LATENCY
 from exporter.anomaly.rates import MESSAGE_RATE, RECONNECT_RATE
 from exporter.backtest.healthy import Chance, Noise
-from exporter.model import Floats, Signal
 from exporter.probes.error_rate import SIGNAL as ERROR_RATE
 from exporter.probes.latency import SIGNALS as PROBE_LATENCIES
+from exporter.signals import Floats, Signal
 from exporter.simulator.faults import Fault, read
 from exporter.simulator.rehearsal.healthy import QUIET_SYMBOLS, noise
 from exporter.simulator.venue_server import delay

@@ -12,18 +12,8 @@ from exporter.decoding import ParseError, any_time, json_path, json_value, readi
 from exporter.expectations import Document, same, unmet
 from exporter.flow.patterns import AT_ONCE
 from exporter.instrument import Instrument, Product, Rule, UnlistedError, speller
-from exporter.model import (
-    EVERYTHING,
-    Answer,
-    Channel,
-    Expectation,
-    Maintenance,
-    Market,
-    MarketState,
-    Reason,
-    TradingMode,
-    WatchedMarkets,
-)
+from exporter.maintenance import EVERYTHING, Maintenance, TradingMode, WatchedMarkets
+from exporter.model import Answer, Channel, Expectation, Market, MarketState, Reason
 from exporter.venues.definition.conditions import conditions, hold, listed
 from exporter.venues.definition.requests import PLACE, fill
 from exporter.venues.definition.rest_shape import (

@@ -25,18 +25,8 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.instrument import Instrument, Product
-from exporter.model import (
-    EVERYTHING,
-    Answer,
-    Channel,
-    Depth,
-    Maintenance,
-    Market,
-    MarketState,
-    Reason,
-    SizeUnit,
-    WatchedMarkets,
-)
+from exporter.maintenance import EVERYTHING, Maintenance, WatchedMarkets
+from exporter.model import Answer, Channel, Depth, Market, MarketState, Reason, SizeUnit
 from exporter.venues.families.binance import event_time
 
 

@@ -18,19 +18,15 @@ from exporter.contracts import CrossCheck, Endpoint, RestLimit
 from exporter.decoding import DOUBTFUL, Moment, ParseError, epoch, reading
 from exporter.instrument import Instrument, Product
 from exporter.listing import VolumeLists
-from exporter.model import (
+from exporter.maintenance import (
     EVERYTHING,
-    Answer,
-    Channel,
     Maintenance,
-    Market,
-    MarketState,
     Notice,
     NoticeKind,
-    Reason,
     TradingMode,
     WatchedMarkets,
 )
+from exporter.model import Answer, Channel, Market, MarketState, Reason
 from exporter.venues.families.volumes import read_kraken
 
 REST_URL = "https://api.kraken.com"

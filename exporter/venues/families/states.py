@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from exporter.decoding import reading
 from exporter.listing import ListedMarket, ReadListed
-from exporter.model import TradingMode
+from exporter.maintenance import TradingMode
 
 _T, _U = TradingMode, TradingMode.UNKNOWN
 Figure: TypeAlias = str | float | None

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from exporter.decoding import seconds
-from exporter.model import Maintenance, Notice, NoticeKind
+from exporter.maintenance import Maintenance, Notice, NoticeKind
 
 
 class Window(Struct, kw_only=True):

@@ -6,7 +6,7 @@ import pytest
 from exporter.anomaly.detectors.iqr import Iqr
 from exporter.anomaly.detectors.rolling_mean import RollingMean
 from exporter.anomaly.detectors.zscore import ZScore
-from exporter.model import Floats
+from exporter.signals import Floats
 
 NOISE = np.random.default_rng(7).normal(10.0, 2.0, size=300)
 

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from exporter.anomaly.bank import PIECE, Bank
 from exporter.anomaly.detectors import every, load, names
-from exporter.model import Floats, Series
+from exporter.signals import Floats, Series
 
 EVERY = pytest.mark.parametrize("name", every())
 _any_float = st.floats(allow_nan=True, allow_infinity=True)

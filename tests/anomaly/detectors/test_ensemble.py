@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from exporter.anomaly.bank import Bank
 from exporter.anomaly.detectors.ensemble import ASPECTS, DETECTOR, Ensemble
 from exporter.anomaly.detectors.ensemble.lone import ScalarEnsemble
-from exporter.model import Floats, Series, Signal
+from exporter.signals import Floats, Series, Signal
 
 TICK = 300.0  # seconds between values here
 LATENCY = Signal(name="s", title="latency", unit="s", effect=0.05, resolution=0.001)

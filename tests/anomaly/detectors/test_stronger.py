@@ -12,7 +12,7 @@ from exporter.anomaly.detectors.rate_of_change import RateOfChange
 from exporter.anomaly.detectors.robust_z import RobustZ
 from exporter.anomaly.gauges import STREAM_LATENCY
 from exporter.contracts import Detector
-from exporter.model import Floats, Series
+from exporter.signals import Floats, Series
 
 NOISE = np.random.default_rng(17).normal(10.0, 2.0, size=400)
 

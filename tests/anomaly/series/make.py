@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exporter.model import Floats
+from exporter.signals import Floats
 
 HERE = Path(__file__).parent
 ROWS = 1200

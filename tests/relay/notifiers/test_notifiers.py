@@ -12,9 +12,9 @@ from urllib.parse import parse_qs
 import pytest
 
 from exporter.contracts import Account
-from exporter.model import (
+from exporter.model import Answer
+from exporter.notification import (
     Alert,
-    Answer,
     Delivered,
     Level,
     Notification,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from exporter.anomaly.detectors.ensemble.gaps import Gaps
 from exporter.anomaly.detectors.ensemble.tails import Joint, Tail
-from exporter.model import Aspect, Floats, Memory
+from exporter.signals import Aspect, Floats, Memory
 
 ASPECTS = ("level", "shift", "season", "jump")
 # Columns of `tails`: what is calibrated.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exporter.model import Floats
+from exporter.signals import Floats
 
 LAST, COUNT, TOTAL, SQUARES = range(4)
 _LEAST = 1e-3  # shape: of an exponential distribution, or one that is taken for it

@@ -15,7 +15,7 @@ from math import exp
 import numpy as np
 import numpy.typing as npt
 
-from exporter.model import Floats
+from exporter.signals import Floats
 
 # Fields of a tail: exponentially forgetting sums, and where it begins.
 COUNT, BEYOND, EXCESS, START, FAR_BEYOND, FAR_EXCESS, FAR = range(7)
