@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Final, Literal, TextIO
 
 from exporter.redact import Redactor
-from exporter.words import quoted
+from exporter.words import quoted, why
 
 _PAIR = re.compile(r"(\w+)=(%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]|[^\s%]*)")
 _EVENT = re.compile(rf"(\w+)((?: {_PAIR.pattern})*)")
@@ -54,15 +54,23 @@ class _Literal(str):
 
 
 def _value(spelling: str, value: object) -> str:
-    """Spell one value. Text stands as it is, whatever the format: the writers quote it."""
+    """Spell one value, never as Python would.
+
+    Text stands as it is, whatever the format: the writers quote it. Members of a list follow one
+    another behind commas.
+    """
     if value is None:
         return _Literal("null")
     if isinstance(value, bool):
         return _Literal(str(value).lower())
     if isinstance(value, str):
         return str(value)
-    text = spelling % (value,)
-    return _Literal(text) if isinstance(value, int | float) and _NUMBER.fullmatch(text) else text
+    if isinstance(value, int | float):
+        text = spelling % (value,)
+        return _Literal(text) if _NUMBER.fullmatch(text) else text
+    if isinstance(value, tuple | list | set | frozenset):
+        return ",".join(_value("%s", each) for each in value)
+    return why(value) if isinstance(value, BaseException) else str(value)
 
 
 def _pairs(record: logging.LogRecord) -> dict[str, str]:

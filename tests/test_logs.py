@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.logs import SPARING, Formatter, Sparing, setup
+from exporter.logs import SPARING, Formatter, Sparing, _template, setup
+from exporter.model import Channel
+from tests.conftest import ROOT
 
 log = logging.getLogger("exporter.test")
 
@@ -184,3 +188,53 @@ def test_a_refused_peer_leaves_no_traceback_of_the_loop(stream: io.StringIO) -> 
     assert [each.split("msg=")[1][:13] for each in stream.getvalue().splitlines()] == [
         '"Task excepti'
     ]
+
+
+def _calls() -> Iterator[tuple[str, ast.Call, ast.expr]]:
+    """Yield each call that logs: where, the call, and its message."""
+    for path in sorted((ROOT / "exporter").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="log" | "audit"), attr=name)
+                ) if name in ("debug", "info", "warning", "error", "exception", "log"):
+                    texts = node.args[1:] if name == "log" else node.args
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}", node, texts[0]
+                case _:
+                    pass
+
+
+def test_every_message_is_an_event_with_keys() -> None:
+    """A name that stays and key=value: nothing is told that a machine cannot tell apart."""
+    read = 0
+    for where, _, text in _calls():
+        if isinstance(text, ast.Constant):
+            assert _template(text.value) is not None, where
+            read += 1
+        else:
+            assert isinstance(text, ast.Name | ast.Subscript | ast.Call), where
+    assert read > 80
+
+
+def test_no_value_is_spelled_before_it_is_logged() -> None:
+    """`repr` is Python's, and a boolean made text would be text in JSON, too."""
+    for where, call, _ in _calls():
+        spelled = ast.unparse(call)
+        assert "repr(" not in spelled, where
+        assert "!r}" not in spelled, where
+        assert ".lower()" not in spelled, where
+
+
+def test_no_value_is_written_as_python_writes_it() -> None:
+    """Lists, errors, paths and members of enums are logged as their text, by either format."""
+    missing = FileNotFoundError(2, "No such file or directory", "/etc/x.yml")
+    values = (["a", "b"], missing, Path("/tmp"), Channel.TRADES, (1, True, None), ValueError())
+    found = json.loads(line("json", "event a=%s b=%s c=%s d=%s e=%r f=%s", *values))
+    assert {key: found[key] for key in "abcdef"} == {
+        "a": "a,b",
+        "b": "/etc/x.yml: No such file or directory",
+        "c": "/tmp",
+        "d": "trades",
+        "e": "1,true,null",
+        "f": "ValueError",
+    }

@@ -151,7 +151,7 @@ class Outages:
             self._with_streams[name] = look.streams is False
             audit.warning(
                 "outage_opened exchange=%s since=%.3f streams_down=%s",
-                name, self._began[name], str(look.streams is False).lower(),
+                name, self._began[name], self._with_streams[name],
             )  # fmt: skip
         elif before.out and not state.out:
             lasted = wall - self._began.pop(name, wall)

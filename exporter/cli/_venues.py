@@ -36,7 +36,7 @@ def defined(directory: Path | None) -> dict[str, Venue]:
     for each in () if directory is None else venues.folder(directory):
         if isinstance(each, tuple):
             for line in each:
-                log.warning("venue_definition_refused %s", line)
+                log.warning("venue_definition_refused mistake=%s", line)
         else:
             found[each.name] = each.venue
     return found
@@ -64,7 +64,7 @@ def load(file: str, directory: Path | None, before: Config | None = None) -> tup
         why = f"{directory}: cannot be read: {error.strerror}"
         raise ConfigError((why,), unreadable=True) from error
     for line in wrong:
-        log.warning("venue_definition_refused %s", line)
+        log.warning("venue_definition_refused mistake=%s", line)
     try:
         return settings.load_placed(
             file, venues.choices(), venues.load, define=venues.define, folder=good

@@ -159,7 +159,7 @@ class Hash:
         value = node.value if isinstance(node, Scalar) else None
         match = _HASH.fullmatch(value) if isinstance(value, str) else None
         if match is not None and _MOST_COST < int(match[1]) <= _TAKEN_COST:
-            log.warning("web_config_login_slow cost=%s expected=%d", match[1], _MOST_COST)
+            log.warning("web_config_login_slow cost=%d expected=%d", int(match[1]), _MOST_COST)
         elif match is None or not 4 <= int(match[1]) <= _MOST_COST:
             what = HIDDEN if isinstance(node, Scalar) else found(node)
             wrong = f"found {what}, expected a bcrypt hash of cost 4 to {_MOST_COST}"

@@ -80,8 +80,7 @@ class Overflow:
                 )
             taken = self._spill.put(msgspec.msgpack.encode(load))
         except OSError as error:
-            why = error.strerror or str(error)
-            log.error("spill_unwritable stream=%s reason=%r", own.stream, why, extra=SPARING)
+            log.error("spill_unwritable stream=%s reason=%s", own.stream, error, extra=SPARING)
             return False
         self.frames += len(frames) if taken else 0
         return taken

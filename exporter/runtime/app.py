@@ -178,10 +178,10 @@ class App:
             "exchanges=%s endpoints=%d streams=%d",
             __version__,
             options.revision[:12] or None,
-            options.config_file,
+            options.config_file or "built-in",
             options.listen_address,
             port,
-            None if options.storage is None else str(options.storage),
+            options.storage,
             ",".join(exchange.name for exchange in exchanges[:_NAMED])
             + (f",... ({len(exchanges)} in all)" if len(exchanges) > _NAMED else ""),
             sum(len(exchange.probing.endpoints) for exchange in exchanges),

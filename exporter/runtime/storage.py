@@ -161,7 +161,7 @@ class Storage:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.warning("state_unreadable file=%s reason=%r", name, str(error)[:200])
+            log.warning("state_unreadable file=%s reason=%s", name, why(error)[:200])
             return None
 
     def _set_aside(self, name: str, error: Exception) -> None:
@@ -170,7 +170,7 @@ class Storage:
             kept: object = set_aside(self.folder / name, self.folder, name)
         except OSError as failure:
             kept = failure.strerror
-        reason = str(error)[:200]
+        reason = why(error)[:200]
         log.error("state_damaged file=%s set_aside=%s reason=%r", self.folder / name, kept, reason)
 
     def _save(self, name: str, *content: bytes) -> None:

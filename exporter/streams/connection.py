@@ -43,6 +43,11 @@ class _FieldError(ParseError):
 
 
 _Events: TypeAlias = tuple[Event, ...] | tuple[_Missed]
+_FAILED = "stream_frames_failed stream=%s count=%d last=%s"
+_UNREAD = {
+    ParseError: "stream_frames_unreadable stream=%s count=%d last=%s",
+    _FieldError: "stream_frames_without_a_field stream=%s count=%d last=%s",
+}
 _SLICE = 64  # frames between two looks at the clock
 _TURN = 0.001  # seconds of frames before everyone else has a turn
 _COMPLAINT_EVERY = 60.0  # seconds between two log lines about unreadable frames
@@ -286,8 +291,7 @@ class StreamConnection:
             ours = not issubclass(kind, ParseError)
             log.log(
                 logging.ERROR if ours else logging.WARNING,
-                "stream_frames_%s stream=%s count=%d last=%r",
-                "failed" if ours else "unreadable" if kind is ParseError else "without_a_field",
+                _UNREAD.get(kind, _FAILED),
                 self._name,
                 unsaid,
                 str(error)[:200],

@@ -19,6 +19,7 @@ from exporter.logs import SPARING
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import QueuePolicy
+from exporter.words import why
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,8 @@ class DeadLetterWriter:
         """Keep a damaged segment below ``folder``, as one lost at least."""
         self._lost.inc()
         kept = set_aside(segment, folder, f"{segment.parent.name}-{segment.name}")
-        log.error("segment_damaged file=%s set_aside=%s reason=%r", segment, kept, str(error)[:200])
+        reason = why(error)[:200]
+        log.error("segment_damaged file=%s set_aside=%s reason=%s", segment, kept, reason)
 
     async def run(self) -> None:
         """Write what is posted until `close`."""
@@ -130,5 +132,5 @@ class DeadLetterWriter:
 
     def _failed(self, letter: DeadLetter, error: BaseException) -> None:
         self._lost.inc()
-        why = str(error)[:200]
-        log.error("dead_letter_lost exchange=%s reason=%r", letter.exchange, why, extra=SPARING)
+        reason = why(error)[:200]
+        log.error("dead_letter_lost exchange=%s reason=%s", letter.exchange, reason, extra=SPARING)

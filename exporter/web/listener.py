@@ -119,7 +119,7 @@ class Listener:
                 lambda: limiter, connected, ssl=tls, ssl_shutdown_timeout=patience
             )
         except OSError as error:
-            log.debug("connection_not_opened reason=%r", str(error)[:200])
+            log.debug("connection_not_opened reason=%s", error)
         except Exception:  # nobody's handshake ends the server
             log.exception("connection_not_opened", extra=SPARING)
 
