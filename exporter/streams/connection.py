@@ -44,7 +44,7 @@ class _FieldError(ParseError):
 
 _Events: TypeAlias = tuple[Event, ...] | tuple[_Missed]
 _FAILED = "stream_frames_failed stream=%s count=%d last=%s"
-_UNREAD = {
+_UNREAD: dict[type[Exception], str] = {
     ParseError: "stream_frames_unreadable stream=%s count=%d last=%s",
     _FieldError: "stream_frames_without_a_field stream=%s count=%d last=%s",
 }
