@@ -66,6 +66,31 @@ def test_tables_are_those_of_the_code() -> None:
     assert checked.returncode == 0, f"docs are stale: make generate\n{checked.stderr}"
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/questions.md", "docs/benchmarks.md"])
+def test_figures_are_those_that_were_measured(name: str) -> None:
+    """What something costs is taken from benchmarks/RESULTS.md; no other figure stands beside."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    marked = r"<!-- (\w+)(?: \w+)? -->.*?<!-- /\1 -->"
+    rest = re.sub(marked, "", text, flags=re.DOTALL)
+    assert re.findall(r"[\d.,]+ (?:µs|MB|MiB|times as)\b", rest) == []
+    assert re.search(marked, text, re.DOTALL)
+
+
+def test_results_say_where_and_when() -> None:
+    """Each figure names its script, its machine, which is described, its commit and a date."""
+    text = (ROOT / "benchmarks/RESULTS.md").read_text(encoding="utf-8")
+    machines = set(re.findall(r"^\| `(\w+)` \| [^|]+ \|$", text, re.MULTILINE))
+    rows = re.findall(
+        r"^\| `\w+` \|.* \| (\S+) \| `(\w+)` \| (\w+) \| (\S+) \|$", text, re.MULTILINE
+    )
+    assert len(rows) > 10
+    for script, machine, commit, date in rows:
+        assert script == "-" or (ROOT / "benchmarks" / script.strip("`")).is_file()
+        assert machine in machines
+        assert re.fullmatch("[0-9a-f]{7,}", commit)
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d", date)
+
+
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub and MkDocs make them."""
     text = FENCED.sub("", page.read_text(encoding="utf-8"))
