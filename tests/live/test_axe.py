@@ -14,11 +14,11 @@ from tests.live import browser
 from tests.live.pages import PAGES
 from tests.report.test_availability import month_of
 
-AXE = Path(sys.prefix) / "axe" / "axe.min.js"
+AXE = Path(sys.prefix) / "npm" / "axe-core" / "axe.min.js"
 pytestmark = [
     pytest.mark.live,
     pytest.mark.skipif(not browser.installed(), reason="no chromium (apt-get install chromium)"),
-    pytest.mark.skipif(not AXE.exists(), reason="no axe-core (scripts/axe)"),
+    pytest.mark.skipif(not AXE.exists(), reason="no axe-core (scripts/npm)"),
 ]
 SERIOUS = """axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations
   .filter(one => ["serious", "critical"].includes(one.impact))
