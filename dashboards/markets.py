@@ -7,7 +7,7 @@ from dashboards.panels import BAD, GOOD, Query, falling, rising, series, stat, s
 from dashboards.thresholds import limit
 
 _DAY = 86_400.0
-_ENDS = limit("ExchangeMarketDelisting") / _DAY
+_ENDS = limit("ExchangeMarketDelisting", place=-1) / _DAY
 
 _ANYTHING = Row(
     panels=[

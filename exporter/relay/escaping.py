@@ -18,12 +18,15 @@ _SPACES = re.compile(r"[\s\x1c-\x1f\x85\u2028\u2029]+")
 _HIDDEN = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
     "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\uffff\ud800-\udfff"
+    "\u2800\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000effff\U000f0000-\U0010ffff]"
 )
 _MARKS = re.compile(r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u20d0-\u20ff]{2})"
                     r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u20d0-\u20ff]+")  # fmt: skip
 _SCHEME = re.compile(
-    r"(?i)\b(h)tt(ps?)(?=:\s*/\s*/)|\b(javascript|data|file|tg|discord|slack|line)(?=:\S)"
+    r"(?i)\b(h)tt(ps?)(?=:\s*/\s*/)"
+    r"|\b(javascript|data|file|tg|discord|slack|line|mailto|tel|sms|facetime)(?=:\S)"
+    r"|\b((?!(?:ws|hxxp)s?:)[a-z][a-z0-9+.-]{1,19})(?=://)"  # a phone opens an app for any of them
 )
 _LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{3,490}")
 
@@ -38,7 +41,7 @@ def line(text: str, limit: int) -> str:
 
 
 def _unlinked(match: re.Match[str]) -> str:
-    return f"{match[1]}xx{match[2]}" if match[1] else f"{match[3]} "
+    return f"{match[1]}xx{match[2]}" if match[1] else f"{match[3] or match[4]} "
 
 
 def cut(text: str, limit: int) -> str:
@@ -57,15 +60,16 @@ def link(text: str) -> str:
 
 
 _MENTION = re.compile(r"([@\uff20])(?=\w)")
-_BARE = re.compile(r"(?i)\b(www)\.(?=\w)")
+# Apps make links of names in any zone, and of addresses with a path: "claim-okx.top", "1.2.3.4/x".
+_BARE = re.compile(r"(?i)(?<=[\w-])\.(?=[^\W\d_]{2}|\d{1,3}(?::\d{1,5})?/)")
 
 
 def defused(text: str, gap: str = "\N{WORD JOINER}") -> str:
-    """Break mentions, and addresses that are links without a scheme; ``gap`` follows the sign.
+    """Break mentions, and addresses that are links without a scheme, by a ``gap``.
 
     A word joiner is invisible, and ends what an app would make a mention or a link of.
     """
-    return _BARE.sub(rf"\1{gap}.", _MENTION.sub(rf"\1{gap}", text))
+    return _BARE.sub(f"{gap}.", _MENTION.sub(rf"\1{gap}", text))
 
 
 # --- what a model may not see -------------------------------------------------------------------

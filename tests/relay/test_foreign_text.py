@@ -115,7 +115,10 @@ def test_titles_hold_whatever_the_labels_are(kind: str, label: str, count: int) 
 @pytest.mark.parametrize("kind", ["line", "twilio", "pagerduty", "discord", "telegram", "apprise"])
 def test_nobody_is_mentioned_and_nothing_is_a_link(kind: str) -> None:
     """@everyone, @here, schemes and www are broken in title, text and fields of every service."""
-    evil = "@everyone @here https://evil.example/x www.evil.example \uff20all"
+    evil = (
+        "@everyone @here https://evil.example/x www.evil.example \uff20all claim-okx.top/a "
+        "t.me/okx a@mail.okx.net 203.0.113.7/x 203.0.113.7:80/x xn--evil.xn--p1ai ftp://a intent://b"
+    )
     clean = escaping.line(evil, 300)
     one = receiver(kind, to=("U" + "0" * 32,))
     alert = make("a", name=clean, exchange="@everyone", annotations={"summary": clean})
@@ -129,11 +132,11 @@ def test_nobody_is_mentioned_and_nothing_is_a_link(kind: str) -> None:
             if kind == "twilio"
             else json.dumps(json.loads(body), ensure_ascii=False)
         )
-        for word in ("@everyone", "@here", "https://evil", "www.evil", "\uff20all"):
-            if kind == "discord" and word in ("www.evil", "\uff20all"):
+        bare = ("www.evil", "\uff20all", "okx.top", "t.me", "mail.okx", "113.7", "evil.xn--")
+        schemes = ("https://evil", "ftp://", "intent://")
+        for word in ("@everyone", "@here", *schemes, *bare):
+            if kind == "discord" and word in bare:
                 continue  # it makes links of schemes alone
             if kind == "discord":
                 text = text.replace("\\\\@", "\\\\ ")  # a backslash before it makes it text
-            if kind == "telegram" and word in ("www.evil", "\uff20all"):
-                continue
             assert word not in text, word

@@ -13,18 +13,18 @@ import msgspec
 from exporter.contracts import Account, Notifier
 from exporter.model import Answer
 from exporter.notification import Delivered, HttpRequest, Notification, Outcome, Refused, Retry
-from exporter.relay.escaping import utf16_units
+from exporter.relay.escaping import defused, utf16_units
 from exporter.relay.responses import failure, read_json
 
 _MOST = 4096  # UTF-16 code units
 
 
 def escape(text: str) -> str:
-    """Break what Telegram would make a mention, a hashtag or a command of, parse mode or not.
+    """Break what Telegram would make a mention, a link, a hashtag or a command of, in any mode.
 
     A word joiner (U+2060) after the sign is invisible, and ends the entity.
     """
-    return re.sub(r"([@#/$])(?=\w)", "\\1\N{WORD JOINER}", text)
+    return re.sub(r"([#/$])(?=\w)", "\\1\N{WORD JOINER}", defused(text))
 
 
 def request(note: Notification, account: Account, key: str, edits: str | None) -> HttpRequest:
