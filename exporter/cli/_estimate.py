@@ -51,6 +51,7 @@ _VALUES: Mapping[str, int] = {
     **dict.fromkeys(("exchange", "endpoint", "stream", "queue", "channel", "symbol", "limit"), 1),
     "side": len(BookSide),
     **dict.fromkeys(("bps", "size", "asset", "against"), 1),
+    **dict.fromkeys(("part", "what", "change", "replacement"), 1),
     **dict.fromkeys(
         ("family", "target", "base_quote", "quote", "bound", "gate", "market", "provider"), 1
     ),
@@ -66,6 +67,7 @@ _ODD: Mapping[tuple[str, str], int] = {
     (known.STREAM_CROSS_CHECKS.name, "verdict"): len(SilenceVerdict),
     (known.STREAM_SUBSCRIPTIONS.name, "state"): len(SubscriptionState),
     (known.MARKET_MODE.name, "mode"): 1,  # the current one alone
+    (known.DEADLINES_REJECTED.name, "reason"): 4,
     (known.GATE_CLOSED.name, "reason"): 1,  # counted with the gates
     (known.ALERT_PUSHES.name, "outcome"): len(known.PushOutcome),
     (known.ALERT_ACTIVE.name, "alert"): 5,  # those that anomaly/alerts.py can raise
@@ -89,6 +91,9 @@ _OPT_IN = (
     known.MARKETS_READ_TIME.name,
     known.MARKET_OPENING.name,  # absent while none is announced, as is the end
     known.MARKET_DELISTING.name,
+    known.API_DEADLINE.name,  # of what is known to end: a few
+    known.DEADLINES_ISSUED.name,
+    known.DEADLINES_REJECTED.name,
 )
 _OF_STATES = (known.MARKET_MODE.name, known.MARKET_TICK_SIZE.name, known.MARKET_LOT_SIZE.name)
 _PROCESS = 30  # process_* and python_* of the client library

@@ -25,6 +25,8 @@ from exporter.cli import _venues
 from exporter.cli._requests import RequestKind
 from exporter.config import Config, ConfigError, ExchangeConfig, placement
 from exporter.config.units import duration, format_duration
+from exporter.deadlines.concern import concerning
+from exporter.deadlines.watch import known_deadlines
 from exporter.http.proxy import ProxyError
 from exporter.model import QueuePolicy
 
@@ -279,7 +281,33 @@ def report(
     lines = [head, "", *aligned(rows, numbers=7), "", series, memory]
     lines += ["", *aligned(limits, numbers=0)] if len(limits) > 1 else []
     lines += ["", *aligned(asked, numbers=0)] if len(asked) > 1 else []
+    lines += ["", *deadlines(config)]
     return [*lines, *(["", *(f"warning: {each}" for each in warnings)] if warnings else [])]
+
+
+def deadlines(config: Config) -> list[str]:
+    """Return the lines of what is known to end of all that the config uses, soonest first."""
+    venue = venues.within(config)
+    known, rejected = known_deadlines(config.deadlines)
+    now = datetime.now(UTC).timestamp()
+    rows = [
+        (
+            exchange.name,
+            f"{each.part} {each.what}",
+            f"{each.change} {datetime.fromtimestamp(each.at, UTC):%Y-%m-%d}",
+            f"{(each.at - now) / 86400.0:.0f} days",
+            each.replacement,
+            f"{each.source}, read {each.read}",
+        )
+        for exchange in config.exchanges
+        for each in concerning(known.deadlines, exchange, venue(exchange.venue))
+    ]
+    issued = datetime.fromtimestamp(known.issued, UTC)
+    age = f"signed {issued:%Y-%m-%d}, {max(0.0, now - known.issued) / 86400.0:.0f} days ago"
+    head = ("exchange", "uses", "which is", "in", "instead", "source")
+    lines = [f"known deadlines of APIs: {len(rows)} of what is used ({age})"]
+    lines += aligned([head, *rows], numbers=0) if rows else []
+    return lines + ([f"warning: {config.deadlines.file}: {rejected}"] if rejected else [])
 
 
 def _request_row(kind: RequestKind) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
 from exporter.config import tree
+from exporter.config.deadlines import DeadlinesConfig
 from exporter.config.endpoint import EndpointConfig, ExpectConfig
 from exporter.config.exchange import ExchangeConfig, StreamConfig
 from exporter.config.gates import GateConfig
@@ -88,6 +89,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ControlTargetConfig",
+    "DeadlinesConfig",
     "DefinedVenue",
     "EndpointConfig",
     "ExchangeConfig",

@@ -458,3 +458,18 @@ class Authorities:
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         return {"type": "string"}
+
+
+@dataclass(frozen=True, slots=True)
+class BesideConfig:
+    """A file's path, relative to the config; it need not be there yet."""
+
+    def read(self, reading: Reading, place: Place, node: Node) -> str:
+        value = getattr(node, "value", None)
+        if isinstance(value, str) and 0 < len(value) <= 1000 and "\0" not in value:
+            return str(reading.folder / value)
+        wrong = f"found {found(node)}, expected the path of a file"
+        raise reading.complain(node.line, place, wrong)
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        return {"type": "string"}

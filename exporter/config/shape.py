@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from exporter.config.deadlines import DeadlinesConfig
 from exporter.config.endpoint import NAME
 from exporter.config.exchange import ExchangeConfig
 from exporter.config.gates import GateConfig, gate_mistakes
@@ -378,6 +379,9 @@ class Config:
         ListKind(Section(GateConfig), most=100, unique="name"),
         [],
         "Gates: whether trading is safe now; /api/v1/gates/NAME answers 200 or 503.",
+    )
+    deadlines: DeadlinesConfig = key(
+        Section(DeadlinesConfig), {}, "Where to look for newer facts about announced ends of APIs."
     )
     log: LogConfig = key(Section(LogConfig), {}, "Logging.")
 

@@ -14,6 +14,7 @@ from exporter.anomaly.engine import AnomalyEngine
 from exporter.config import Config
 from exporter.config.reload import Changes
 from exporter.contracts import Clock, Connect, FetchFailedError
+from exporter.deadlines.watch import DeadlineWatch
 from exporter.exchange.exchange import Exchange
 from exporter.exchange.prices import Prices
 from exporter.flow.concurrency import FairSemaphore
@@ -61,6 +62,7 @@ class Runtime:
         self._watching: list[asyncio.Task[None]] = []
         self._prices: Prices | None = None
         self._pages = StatusPages(self._fetch, clock)
+        self._deadlines = DeadlineWatch(registry, clock, self._fetch)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -133,6 +135,7 @@ class Runtime:
             self._client = client
         self._compare(before, config)
         self._follow_pages(config)
+        self._deadlines.follow(config.deadlines, config.exchanges, known)
         self._config = config
         log.info(
             "config_loaded added=%d removed=%d restarted=%d kept=%d",
@@ -143,6 +146,7 @@ class Runtime:
     def tasks(self) -> Iterator[Task]:
         """Yield what must run whatever the config."""
         yield "status", "status pages", self._pages.run
+        yield "reload", "deadlines", self._deadlines.run
 
     async def update(self, now: float) -> None:
         """Look once a tick at what passes with time alone; ``now`` in epoch seconds."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from exporter.metrics.families import (
     anomaly,
     books,
+    deadlines,
     gates,
     markets,
     prices,
@@ -18,6 +19,7 @@ from exporter.metrics.families import (
 )
 from exporter.metrics.families.anomaly import *  # noqa: F403
 from exporter.metrics.families.books import *  # noqa: F403
+from exporter.metrics.families.deadlines import *  # noqa: F403
 from exporter.metrics.families.gates import *  # noqa: F403
 from exporter.metrics.families.markets import *  # noqa: F403
 from exporter.metrics.families.prices import *  # noqa: F403
@@ -26,7 +28,7 @@ from exporter.metrics.families.process import *  # noqa: F403
 from exporter.metrics.families.streams import *  # noqa: F403
 from exporter.model import Family
 
-_TOPICS = (probes, gates, streams, books, prices, markets, anomaly, process)
+_TOPICS = (probes, gates, streams, books, prices, markets, deadlines, anomaly, process)
 
 
 def all_families() -> tuple[Family, ...]:

@@ -1,0 +1,1 @@
+"""Known deadlines of APIs."""
