@@ -126,10 +126,53 @@ _WORTH = Row(
     ],
 )
 
+_APIS = Row(
+    title="APIs",
+    panels=[
+        series(
+            "Announced ends of what is used",
+            """Days until an address, a path or a channel that the config uses is retired or works
+            otherwise. Below the lines alerts fire; below zero it has happened and is still used.
+            The runbook says what to put in its place.""",
+            Query(
+                """(min by (exchange, part, what) (
+                exchange_api_deadline_timestamp_seconds{@exchange}) - time()) / 86400""",
+                "{{exchange}} {{part}} {{what}}",
+            ),
+            unit="d",
+            limits=falling(
+                limit("ExchangeApiDeadline", "warning") / _DAY,
+                limit("ExchangeApiDeadline", "critical", place=1) / _DAY,
+            ),
+            none="nothing that is used is known to end",
+            width=12,
+        ),
+        series(
+            "Age of the known deadlines",
+            """Days since the file of known deadlines in force was signed, and files that were not
+            followed within a day. Bad: an age that never falls, or any rejection; the log names
+            the reason.""",
+            Query(
+                """(time() - max(exchange_exporter_deadlines_issued_timestamp_seconds{@process}))
+                / 86400""",
+                "age",
+            ),
+            Query(
+                """sum by (reason) (
+                increase(exchange_exporter_deadlines_rejected_total{@process}[1d])) > 0""",
+                "rejected: {{reason}}",
+            ),
+            unit="d",
+            none="as shipped: neither deadlines.file nor deadlines.url",
+            width=12,
+        ),
+    ],
+)
+
 PAGE = Page(
     uid="exobs-markets",
     title="Markets",
-    about="""What may be done in each market, by which rules, and until when, as the venues list it.
-    Only exchanges with instruments.watch are on it.""",
-    rows=[_ANYTHING, _RULES, _WORTH],
+    about="""What may be done in each market, by which rules, and until when, as the venues list it
+    (of exchanges with instruments.watch), and what they have announced of their APIs.""",
+    rows=[_ANYTHING, _RULES, _APIS, _WORTH],
 )

@@ -51,7 +51,7 @@ class RejectedFileError(Exception):
 
 class _Fact(msgspec.Struct, forbid_unknown_fields=True):
     venue: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
-    date: date
+    day: date = msgspec.field(name="date")
     change: ApiChange
     replacement: _Line
     source: _Line
@@ -140,7 +140,7 @@ def _deadline(fact: _Fact) -> ApiDeadline:
         what=what,
         change=fact.change,
         # Of a day that is announced without an hour the first counts.
-        at=datetime.combine(fact.date, time(), UTC).timestamp(),
+        at=datetime.combine(fact.day, time(), UTC).timestamp(),
         replacement=fact.replacement,
         source=fact.source,
         read=fact.read,

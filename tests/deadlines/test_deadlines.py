@@ -232,7 +232,7 @@ def test_a_url_is_asked_in_its_turn(tmp_path: Path) -> None:
         return [*counts, len(site.asked)]
 
     assert run_virtual(asked()) == [2, 3, 4, 4, 5]
-    assert rejected(registry) == {**dict.fromkeys(Rejection, 0.0), "unreachable": 3.0}
+    assert rejected(registry) == {each: 3.0 * (each is Rejection.UNREACHABLE) for each in Rejection}
     assert len(lines(registry, "exchange_api_deadline_timestamp_seconds{")) == 2
 
 
