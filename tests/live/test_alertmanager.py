@@ -337,7 +337,8 @@ def everything(exchanges: int) -> list[Labels]:
             "ExchangeInfoInhibitor",
             "ExchangeStreamInterrupted",
             "ExchangeQuoteDepeg",
-            "ExchangeCertificateExpiring",  # no outage brings these
+            "ExchangeApiDeadline",  # no outage brings this and the next
+            "ExchangeCertificateExpiring",
             "ExchangeBanned",
             "ExchangeMaintenance",
             "ExchangeMaintenanceOverrun",
