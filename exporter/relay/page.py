@@ -30,23 +30,40 @@ class Overview:
 
 def render(seen: Overview) -> str:
     """Return the page's HTML."""
+    return _template().render(page=plain(seen))
+
+
+def plain(seen: Overview) -> dict[str, object]:
+    """Return what the page shows as plain data, in seconds, without texts and recipients."""
     # What goes on stands above what is over, each the newest first.
     incidents = sorted(seen.incidents, key=lambda one: not one.firing)
     critical = any(one.firing and one.level is Level.CRITICAL for one in incidents)
     shaky = any(one.firing for one in incidents) or seen.dead
-    page = {
+    return {
         "version": seen.version,
         "now": seen.now,
         "incidents": [_incident(one, seen.now) for one in incidents],
         "health": "down" if seen.silent or critical else "degraded" if shaky else "up",
         "open": sum(bool(one.firing) for one in seen.incidents),
-        "deliveries": seen.deliveries,
+        "deliveries": [_delivery(row) for row in seen.deliveries],
         "depth": seen.depth,
         "dead": seen.dead,
         "beat": seen.beat,
         "silent": seen.silent,
     }
-    return _template().render(page=page)
+
+
+def _delivery(row: OutboxRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "created": row.created,
+        "receiver": row.receiver,
+        "state": row.state.value,
+        "title": row.note.title,
+        "attempts": row.attempts,
+        "took": None if row.finished is None else row.finished - row.received,
+        "detail": row.detail,
+    }
 
 
 def _incident(incident: Incident, now: float) -> dict[str, object]:

@@ -57,6 +57,7 @@ class RelayRoutes:
             "POST /api/v1/grafana": partial(self._post, webhook.read),
             "POST /api/v1/alert": partial(self._post, webhook.read_plain),
             "/": html_route(self._page),
+            "/api/v1/state": json_route(self._state),
             "/api/v1/incidents/{id}": json_route(self._incident),
             "/metrics": scrape_route(Exposition(relay.registry)),
             "/-/healthy": health_route(lambda: None),
@@ -142,11 +143,18 @@ class RelayRoutes:
         return await administration.reload(relay.reloads, relay.config.server)
 
     async def _page(self) -> str:
+        return await asyncio.to_thread(page.render, await self._overview())
+
+    async def _state(self, request: Request) -> object:
+        """Answer with what the page shows."""
+        return page.plain(await self._overview())
+
+    async def _overview(self) -> page.Overview:
         relay, states = self._relay, tuple(outbox.DeliveryState)
         incidents, rows = await relay.store.write(
             lambda db: (incident_store.recent(db, 50), outbox.listed(db, states, 50))
         )
-        seen = page.Overview(
+        return page.Overview(
             version=__version__,
             now=relay.clock.wall(),
             incidents=incidents,
@@ -156,7 +164,6 @@ class RelayRoutes:
             beat=relay.watchdog.beaten,
             silent=relay.watchdog.silent,
         )
-        return await asyncio.to_thread(page.render, seen)
 
     async def _incident(self, request: Request) -> object:
         name = request.parameters["id"]

@@ -185,6 +185,7 @@ def _stream(state: StreamState) -> shown.StreamView:
         address=state.address.partition("?")[0],  # without a token
         connected=state.connected,
         attempted=state.attempts > 0,
+        queue=_queue(state),
         since=state.since,
         disconnects=state.losses,
         lost=state.lost or "",
@@ -192,6 +193,13 @@ def _stream(state: StreamState) -> shown.StreamView:
         unknown=dict(state.unknown),
         subscriptions=tuple(_row(state, watch) for watch in state.watches.values()),
     )
+
+
+def _queue(state: StreamState) -> shown.QueueView:
+    if state.meter is None:
+        return shown.QueueView()
+    waiting, capacity, dropped = state.meter.queue
+    return shown.QueueView(waiting=waiting, capacity=capacity, dropped=dropped)
 
 
 def _down_since(state: StreamState) -> float | None:

@@ -194,7 +194,7 @@ class ExchangeStreams:
         if policy is QueuePolicy.SPILL and self._around.spill is not None:
             origin = SpillOrigin(exchange=self.name, venue=self._venue.name, stream=name)
             spill = partial(self._around.spill, origin)
-        state = StreamState(name, {}, registry, self._route(part[0]))
+        state = StreamState(name, {}, registry, self._route(part[0]), meter=children)
         watches = self._watch_all(state, wanted, part)
         state.stream = Stream(
             f"{self.name}/{name}",

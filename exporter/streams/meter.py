@@ -55,17 +55,25 @@ class StreamMeter:
         self._faults = registry.counters(
             f.STREAM_PROCESSING_ERRORS, exchange, values=f.ProcessingStage
         )
-        drops = registry.counters(f.QUEUE_DROPPED, *names, values=f.Dropped)
+        self._drops = drops = registry.counters(f.QUEUE_DROPPED, *names, values=f.Dropped)
+        self._depth = registry.gauge(f.QUEUE_DEPTH, *names)
+        self._capacity = capacity
         registry.gauge(f.QUEUE_CAPACITY, *names).set(capacity)
         registry.refresh(self._refresh)
         # Bound methods of children, for who reports once per batch or read of the network.
         self.received_bytes = registry.counter(f.STREAM_RECEIVED_BYTES, *names).inc
         self.ping_rtt = registry.histogram(f.STREAM_PING_RTT, *names).observe
-        self.queue_depth = registry.gauge(f.QUEUE_DEPTH, *names).set
+        self.queue_depth = self._depth.set
         self.queue_wait = registry.histogram(f.QUEUE_WAIT, exchange)  # shared by all its streams
         self.queue_waited = self.queue_wait.observe
         self.queue_coalesced = drops[f.Dropped.COALESCED].inc
         self.queue_dropped = drops[_DROPPED.get(policy, f.Dropped.NEWEST)].inc
+
+    @property
+    def queue(self) -> tuple[int, int, int]:
+        """Frames that waited when the queue was last emptied, its capacity, and frames given up."""
+        dropped = sum(each.value for each in self._drops.values())
+        return int(self._depth.value or 0), self._capacity, int(dropped)
 
     def attempted(self, ok: bool) -> None:
         """Count an attempt to connect."""

@@ -95,6 +95,7 @@ class StreamState:
     registry: Registry  # its own part, to be closed with it
     route: tuple[str, str]  # topics of one name may be on several, as other markets
     stream: Stream | None = None  # set once it is made, for it takes this as its listener
+    meter: StreamMeter | None = None  # of its connection and its queue
     connected: bool = False
     since: float | None = None  # when that connection was made, epoch seconds
     attempts: int = 0

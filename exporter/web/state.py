@@ -149,6 +149,18 @@ class SubscriptionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueView:
+    """The frames of one connection that were read and not yet looked at.
+
+    ``waiting`` as of when the queue was last emptied; ``dropped`` since the start.
+    """
+
+    waiting: int = 0
+    capacity: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamView:
     """One connection and its subscriptions."""
 
@@ -156,6 +168,7 @@ class StreamView:
     address: str = ""  # the URL that it is connected to, or tries to
     connected: bool = False
     attempted: bool = False
+    queue: QueueView = QueueView()
     since: float | None = None  # when the connection was made
     disconnects: int = 0
     lost: str = ""  # why the last connection ended, from the closed set

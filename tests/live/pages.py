@@ -25,7 +25,12 @@ def exchange() -> str:
 
 
 def incidents() -> str:
-    """Return the relay's page: an open incident, one that is over, messages of each state."""
+    """Return the relay's page."""
+    return relay.render(overview())
+
+
+def overview() -> relay.Overview:
+    """Return what the relay shows: an open incident, one that is over, messages of each state."""
     book = Book()
     long = {"summary": "okx does not answer, and its streams are lost " * 4}
     book.take(EPOCH, make("a", annotations=long), make("b", exchange="bybit"), group="open")
@@ -37,11 +42,9 @@ def incidents() -> str:
         replace(row, state=outbox.DeliveryState(state), finished=EPOCH + 2.5, detail="503 " * 40)
         for row, state in zip(rows * 2, states, strict=False)
     ]
-    return relay.render(
-        relay.Overview(
-            version="0.2.0", now=EPOCH + 90.0, incidents=incident_store.recent(book.db, 10),
-            deliveries=[*rows, *told], depth=len(rows), dead=1, beat=EPOCH, silent=False,
-        )
+    return relay.Overview(
+        version="0.2.0", now=EPOCH + 90.0, incidents=incident_store.recent(book.db, 50),
+        deliveries=[*rows, *told], depth=len(rows), dead=1, beat=EPOCH, silent=False,
     )  # fmt: skip
 
 

@@ -504,6 +504,9 @@ def test_incidents_are_told_in_full_over_the_api(tmp_path: Path) -> None:
             told = providers.of("webhook")
             found = get_json(f"{url}/api/v1/incidents/{told[0].body['incident']}")
             assert len(found["alerts"]) == 1000
+            state = get_json(f"{url}/api/v1/state")  # what `watch` shows
+            assert [each["count"] for each in state["incidents"]] == [1003]
+            assert (state["open"], state["deliveries"][0]["receiver"]) == (1, "webhook")
             assert running.memory() < 120e6
         assert len(told) == 1
         assert "1003 alerts" in told[0].body["text"]

@@ -199,3 +199,13 @@ def test_price_is_shown_while_it_is_fresh() -> None:
     assert samples(registry, "exchange_spread_ratio") == []
     feed.last = 1495.0
     assert samples(registry, "exchange_mid_price")[0].endswith(" 64000.5")
+
+
+def test_the_queue_is_told_as_it_is_counted() -> None:
+    """What waits, what there is room for, and what was given up in either way."""
+    meter = stream(Registry(), QueuePolicy.COALESCE)
+    assert meter.queue == (0, 500, 0)
+    meter.queue_depth(12)
+    meter.queue_coalesced(3)
+    meter.queue_dropped(4)
+    assert meter.queue == (12, 500, 7)
