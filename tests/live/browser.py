@@ -29,7 +29,8 @@ class Browser:
 
     def __enter__(self) -> Browser:
         self._stack = ExitStack()
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="chromium-")))
+        work = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
+        folder = Path(self._stack.enter_context(work))
         self._process = subprocess.Popen(
             ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
              "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-port=0",
@@ -54,8 +55,12 @@ class Browser:
         self._stack.close()
 
     def _end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._process.terminate()  # its children, which write into the folder, end with it
+        try:
+            self._process.wait(10.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     @staticmethod
     def _address(file: Path) -> tuple[str, str]:
