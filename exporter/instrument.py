@@ -21,7 +21,9 @@ class Product(StrEnum):
     OPTION = "option"
 
 
-_ASSET = r"[^\s\x00-\x1f\x7f\-_/:,;'\"(){}\[\]<>\\|#%?*]{1,30}"
+# In no asset's name; quotes and dashes as word processors set them come with what is copied.
+NEVER = r"\s\x00-\x1f\x7f_/:,;'\"`(){}\[\]<>\\|#%“”„‘’‚«»–—"
+_ASSET = rf"[^{NEVER}\-?*]{{1,30}}"
 _DATE = r"\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
 # A quote of digits alone is a date that stands in the wrong place, and PERP is none either.
 _QUOTE = rf"(?!(\d+|[Pp][Ee][Rr][Pp]|[Ss][Ww][Aa][Pp])(-|$)){_ASSET}"
@@ -107,7 +109,7 @@ def meant(found: str) -> str:
     """Return the instrument that a text means; else how to write it as the venue's own symbol."""
     if parse(found):
         return found
-    joined = re.sub(r"[/_: ]", "-", found).upper()
+    joined = re.sub(r"[/_: –—]", "-", re.sub("[“”„‘’‚«»`]", "", found)).upper()
     if split := _JOINED.fullmatch(joined):
         rest = (split["rest"] or "").replace("SWAP", "PERP")
         name = "-".join(part for part in (split["base"], split["quote"], rest) if part)

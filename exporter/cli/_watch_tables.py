@@ -204,7 +204,7 @@ def _books(snapshot: Snapshot) -> Table:
                 state,
                 (number(book.levels), book.levels),
                 (str(book.resyncs), book.resyncs),
-                book.reason if book.resyncs else "",
+                in_words(book.reason) if book.resyncs else "",
                 (age(row.last_message, snapshot.now), last),
             )
             key = f"{each.name}/{stream.name}/{row.symbol}"

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from exporter.config.kinds import Place, Reading, Schema, choice, integer, member, text
 from exporter.config.section import REQUIRED, Section, key
 from exporter.config.tree import Node, Pairs, Scalar
-from exporter.instrument import LOOSE_PATTERN, PATTERN, Product, VenueSymbol, meant
+from exporter.instrument import LOOSE_PATTERN, NEVER, PATTERN, Product, VenueSymbol, meant
 from exporter.selection import MarketSelection
 
 INSTRUMENT = text("an instrument such as BTC-USDT", PATTERN, meant, schema=LOOSE_PATTERN)
 SYMBOL = text("the venue's spelling of a symbol", r"[^\x00-\x1f\x7f]{1,64}")
-_CHARACTERS = r"[^\s\x00-\x1f\x7f_/:,;'\"(){}\[\]<>\\|#%]"
+_CHARACTERS = rf"[^{NEVER}]"
 _WILDCARDS = rf"{_CHARACTERS}{{0,64}}[*?]{_CHARACTERS}{{0,64}}"
 _PATTERN = text("a pattern such as *-USDT", _WILDCARDS)
-_QUOTE = text("a currency such as USDT", r"[^\s\x00-\x1f\x7f\-_/:,;'\"(){}\[\]<>\\|#%?*]{1,30}")
+_QUOTE = text("a currency such as USDT", rf"[^{NEVER}\-?*]{{1,30}}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ false and ``1:30`` as ninety. Scalars follow YAML 1.2's core schema, as editors 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -91,13 +92,25 @@ def read(text: str) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise YamlError(line, _explained(error)) from error
+        odd = _odd_space(text.splitlines()[line - 1 : line])
+        raise YamlError(line, _explained(error) + odd) from error
     except UnicodeEncodeError as error:
         line = text.count("\n", 0, error.start) + 1
         raise YamlError(line, "found half a surrogate pair, expected text") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if error.position <= len(text) else 1
         raise YamlError(line, "found a character that YAML forbids, expected text") from error
+
+
+def _odd_space(lines: list[str]) -> str:
+    """Say where a line has a space that YAML takes for a letter, as copied text may have."""
+    for line in lines:
+        for column, char in enumerate(line, 1):
+            if char != " " and unicodedata.category(char) == "Zs":
+                name = unicodedata.name(char).lower()
+                code = f"U+{ord(char):04X}"
+                return f"; column {column} has a {name} ({code}) instead of a plain space"
+    return ""
 
 
 def _explained(error: yaml.MarkedYAMLError) -> str:

@@ -144,7 +144,7 @@ def _endpoints(endpoints: Sequence[EndpointView]) -> Iterator[ProblemLine]:
 def _stream(stream: StreamView) -> Iterator[ProblemLine]:
     if not stream.connected:
         if stream.attempted:
-            lost = f": {stream.lost.replace('_', ' ')}" if stream.lost else ""
+            lost = f": {in_words(stream.lost)}" if stream.lost else ""
             text = f"Stream {stream.name} is not connected{lost}."
             yield ProblemLine(text=text, alert="ExchangeStreamDown", since=stream.down_since)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from exporter.model import Reason, Skip
+from exporter.model import Lost, Reason, Resync, Skip
 
 _NETWORK: Final = "check the network path: firewall, proxy (HTTPS_PROXY), route"
 MEANINGS: Final[Mapping[Reason, tuple[str, str]]] = {
@@ -82,6 +82,43 @@ SKIPS: Final[Mapping[Skip, tuple[str, str]]] = {
     Skip.LOCAL_NETWORK: ("the local network is down", "check this machine's network"),
     Skip.MAINTENANCE: ("maintenance, with pause: true", "nothing"),
 }
+LOSSES: Final[Mapping[Lost, tuple[str, str]]] = {
+    Lost.SERVER_CLOSE: ("the exchange closed the connection", "read its code and text in the log"),
+    Lost.PING_TIMEOUT: ("no answer to a ping", _NETWORK),
+    Lost.IDLE: ("connected, but nothing arrived", "read the exchange's status page"),
+    Lost.STALE_SUBSCRIPTION: (
+        "a subscription stayed silent, so we connected again",
+        "compare with the exchange's own site whether that market trades",
+    ),
+    Lost.SEQUENCE_GAP: (
+        "messages were missing, so we connected again",
+        "nothing, unless it repeats: then check queues and the network path",
+    ),
+    Lost.PROTOCOL_ERROR: (
+        "what arrived breaks the protocol",
+        "read the detail in the log; compare with the exchange's documentation",
+    ),
+    Lost.NETWORK: ("the connection broke, or none can be made", _NETWORK),
+    Lost.LOCAL_RESOURCE: MEANINGS[Reason.LOCAL_RESOURCE],
+    Lost.PLANNED: ("replaced by a new connection before its end", "nothing"),
+    Lost.SHUTDOWN: ("closed by us", "nothing"),
+}
+RESYNCS: Final[Mapping[Resync, tuple[str, str]]] = {
+    Resync.START: ("a new connection", "nothing"),
+    Resync.GAP: ("an update was missing", "nothing, unless it repeats: check queues and network"),
+    Resync.CHECKSUM: (
+        "the exchange's checksum differs",
+        "nothing, unless it repeats: then report it, with a capture",
+    ),
+    Resync.CROSSED: (
+        "the best bid was not below the best ask",
+        "nothing, unless it repeats: then compare with the exchange's own site",
+    ),
+    Resync.AUDIT: (
+        "it differed from the book over REST",
+        "nothing, unless it repeats: then report it, with a capture",
+    ),
+}
 DOMAINS: Final[Mapping[str, str]] = {
     "exchange": "the exchange itself",
     "path": "the network path to it",
@@ -89,7 +126,13 @@ DOMAINS: Final[Mapping[str, str]] = {
 }
 
 
+_WORDS: Final[Mapping[str, str]] = {
+    str(reason): means
+    for table in (RESYNCS, LOSSES, MEANINGS)
+    for reason, (means, _) in table.items()
+}
+
+
 def in_words(reason: str) -> str:
     """Return what a reason's label means; a label that is none is shown with spaces."""
-    found = MEANINGS.get(Reason(reason)) if reason in set(Reason) else None
-    return found[0] if found else reason.replace("_", " ")
+    return _WORDS.get(reason) or reason.replace("_", " ")

@@ -137,3 +137,11 @@ def test_a_wounded_config_is_a_config_or_a_list_of_complaints(data: st.DataObjec
         middle = data.draw(st.sampled_from(["", "\n", ": ", "- ", "*a", text[at : at + 1] * 2]))
         text = text[:at] + middle + text[at + length :]
     _config_or_complaints(text)
+
+
+def test_a_space_that_is_none_is_named() -> None:
+    """Text copied from a web page may have no-break spaces, which nobody sees."""
+    (line,) = complaints("exchanges:\u00a0[{venue: binance, symbols: [BTC-USDT]}]\n")
+    assert line.endswith("; column 11 has a no-break space (U+00A0) instead of a plain space")
+    (line,) = complaints("exchanges: [{venue: binance]\n")
+    assert "column" not in line

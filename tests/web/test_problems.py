@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.model import Reason, Skip
+from exporter.model import Lost, Reason, Resync, Skip
 from exporter.web.page import render
 from exporter.web.problems import by_gravity, problems
-from exporter.web.reasons import MEANINGS, SKIPS, in_words
+from exporter.web.reasons import LOSSES, MEANINGS, RESYNCS, SKIPS, in_words
 from exporter.web.state import Health, LatencyQuantiles, Snapshot, Trouble
 from tests.web.examples import DOWN, HEALTHY, NOW, PING, SHAKY, SNAPSHOT, STREAM, TRADES
 
@@ -104,5 +104,8 @@ def test_every_ill_exchange_says_why(exchange: object) -> None:
 def test_every_reason_has_words() -> None:
     """Those of failures and of skips, and what is no reason keeps its own."""
     assert set(MEANINGS) == set(Reason)
+    assert set(LOSSES) == set(Lost)
+    assert set(RESYNCS) == set(Resync)
     assert set(SKIPS) == set(Skip)
-    assert in_words("ping_timeout") == "ping timeout"
+    assert in_words("ping_timeout") == "no answer to a ping"
+    assert in_words("half_open") == "half open"
