@@ -90,7 +90,7 @@ def _facts(record: IncidentRecord) -> Iterator[tuple[str, str]]:
         "First page confirmed",
         _NOTHING if record.delivered is None else _moment(record.delivered),
     )
-    yield "Ended", "goes on" if record.ended is None else _moment(record.ended)
+    yield "Ended", "ongoing" if record.ended is None else _moment(record.ended)
     began = record.detected if first is None else first.time
     if first is not None:
         yield "From first bad sample to detection", _after(record.detected - began)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from exporter.cli._columns import aligned
+
 
 def text(found: dict[str, Any]) -> str:
     """Lay figures out for people."""
@@ -30,7 +32,7 @@ def text(found: dict[str, Any]) -> str:
                 f"{one['stale_ticks']} ticks",
             )
         )
-    lines += _aligned(rows, left=3)
+    lines += aligned(rows, numbers=7)
     rows = [("exchange", "signal", "highest score", "by", "at")]
     for one in found["signals"]:
         if one["highest_score"] > 0.0:
@@ -41,19 +43,8 @@ def text(found: dict[str, Any]) -> str:
     if len(rows) == 1:
         lines += ["", f"{ticks}, too few for any detector to score"]
     else:
-        lines += ["", f"{ticks}; a score of 1 is the threshold", *_aligned(rows, left=2)]
+        lines += ["", f"{ticks}; a score of 1 is the threshold", *aligned(rows, numbers=3)]
     return "\n".join(lines) + "\n"
-
-
-def _aligned(rows: list[tuple[str, ...]], left: int) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if number < left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _moment(time: float) -> str:

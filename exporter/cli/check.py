@@ -22,6 +22,7 @@ from exporter.cli import _online as online
 from exporter.cli import _promise as promise
 from exporter.cli import _requests as requests
 from exporter.cli import _venues
+from exporter.cli._columns import aligned
 from exporter.cli._requests import RequestKind
 from exporter.config import Config, ConfigError, ExchangeConfig, placement
 from exporter.config.units import duration, format_duration
@@ -365,16 +366,3 @@ def shares(config: Config, count: int) -> list[str]:
 def _figures(figures: Sequence[float]) -> list[str]:
     endpoints, rate, *rest = figures
     return [f"{endpoints:.0f}", f"{rate:.3g}", *(f"{each:.0f}" for each in rest)]
-
-
-def aligned(rows: Sequence[Sequence[str]], numbers: int = 6) -> list[str]:
-    """Set rows in columns; the last ``numbers`` columns to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    first = len(widths) - numbers
-    return [
-        "  ".join(
-            cell.ljust(width) if index < first else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from exporter import cli
 from exporter.cli import _begin as begin
+from exporter.cli import _flags as flags
 from exporter.cli import _receiver, _shipped
 from exporter.cli._begin import Wish
 from exporter.cli._receiver import Chosen, ReceiverError
@@ -41,8 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", type=Path, default=Path("watch"), metavar="DIR",
         help="directory to write to; created if missing (default: %(default)s)")  # fmt: skip
-    add("--exchanges", type=_names, metavar="A,B", help="venues to watch; `venues` lists them")
-    add("--symbols", type=_names, default=["BTC-USDT"], metavar="A,B",
+    add("--exchanges", type=flags.names, metavar="A,B", help="venues to watch; `venues` lists them")
+    add("--symbols", type=flags.names, default=["BTC-USDT"], metavar="A,B",
         help="instruments to watch at each of them (default: BTC-USDT)")  # fmt: skip
     add("--site", metavar="NAME", help="name of the place where the exporter runs, such as tokyo-1")
     add("--for", dest="target", choices=TARGETS, default="plain",
@@ -51,13 +52,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="check the configs: test the exchanges, and send one test message")  # fmt: skip
     add("--force", action="store_true", help="replace files that exist")
     _receiver.arguments(parser)
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise argparse.ArgumentTypeError("expected names separated by commas")
-    return names
 
 
 def run(args: argparse.Namespace) -> int:
@@ -91,8 +85,8 @@ def _ask(args: argparse.Namespace) -> Chosen | None:
 
     try:
         print(f"Exchanges: {', '.join(venues.choices())}")
-        args.exchanges = _answer("which of them, separated by commas", "binance", _names)
-        args.symbols = _answer("symbols, separated by commas", ",".join(args.symbols), _names)
+        args.exchanges = _answer("which of them, separated by commas", "binance", flags.names)
+        args.symbols = _answer("symbols, separated by commas", ",".join(args.symbols), flags.names)
         known = _receiver.kinds()
         print(f"Where to page: {', '.join(known)}, or nothing for now")
         name = _answer("which", "nothing", lambda word: word if word in known else None)
@@ -101,7 +95,7 @@ def _ask(args: argparse.Namespace) -> Chosen | None:
         secret = getpass.getpass if sys.stdin.isatty() else input
         value = secret(f"its {known[name]} (not shown): ").strip()
         needs = name in ("line", "telegram")
-        to = _names(input("recipients, separated by commas: ")) if needs else []
+        to = flags.names(input("recipients, separated by commas: ")) if needs else []
         return _receiver.receiver(name, value, tuple(to))
     except EOFError as error:
         raise ReceiverError("--exchanges is needed where nobody answers questions") from error

@@ -7,10 +7,12 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from exporter.cli import _flags as flags
 from exporter.cli import _shipped as shipped
 from exporter.words import why
 
@@ -51,7 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--compress",
-        type=_factor,
+        type=partial(flags.number, least=1.0, most=100.0, wanted="a number from 1 to 100"),
         metavar="N",
         help="divide time windows and waits by this factor (default 20; 1 with --prometheus.url)",
     )
@@ -220,14 +222,4 @@ def _length(text: str) -> float:
     value = duration(text)
     if value is None or not 1 <= value <= 7 * 86_400:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a duration such as 2h or 90m")
-    return value
-
-
-def _factor(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 1 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 1 to 100")
     return value

@@ -28,6 +28,7 @@ from exporter.capture.text_recording import (
     Sent,
     read,
 )
+from exporter.cli import _flags as flags
 from exporter.cli import _venues
 from exporter.cli._replay_text import text
 from exporter.config import ConfigError
@@ -112,13 +113,7 @@ def _step(text: str) -> int:
 def _speed(text: str) -> float | None:
     if text == "max":
         return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0.001 <= number <= 1e6:
-        raise argparse.ArgumentTypeError(f"found {text[:40]!r}, expected max, or 0.001 to 1000000")
-    return number
+    return flags.number(text, least=0.001, most=1e6, wanted="max, or 0.001 to 1000000")
 
 
 def _venue(text: str) -> Venue:

@@ -1,4 +1,4 @@
-"""Report a month from Prometheus: availability, minutes lost, outages, incidents and our lead."""
+"""Report a month from Prometheus: availability, minutes lost, outages, incidents, lead times."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from exporter.cli import _api
 from exporter.words import why
 
 HELP = """\
-Sums up what Prometheus knows of a month, for each exchange: how far its probes, feed, books and
-gates were available, the minutes lost by fault domain, maintenance apart, the longest
-outage, what the exchange declared and how long before that we knew, and what was not seen at all.
+Summarizes a month of each exchange from Prometheus: the availability of its probes, feed, books
+and gates, the minutes lost by fault domain, maintenance, the longest outage, the incidents that it
+declared, how long before that the exporter detected them, and the time without data.
 
   report --month=2026-10 --prometheus.url=http://127.0.0.1:9090 --format=html --out=october.html
   report --month=2026-10 --prometheus.url=https://me@prometheus.example --format=csv
   report --month=2026-10 --prometheus.url=http://127.0.0.1:9090 --match='site="tokyo"'
 
-The step must not be shorter than the scrape interval. The HTML prints on A4 across.
+The step must not be shorter than the scrape interval. The HTML report fits A4 landscape.
 
-exit status: 0 the report is written, 1 Prometheus does not answer or knows no exchange, 2 the
+exit status: 0 the report is written, 1 Prometheus does not answer or has no data, 2 the
 flags are wrong
 """
 NO_ANSWER, UNUSABLE = 1, 2
@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--month", required=True, metavar="YYYY-MM", help="month to report, such as 2026-10")
     add("--prometheus.url", dest="prometheus", required=True, metavar="URL",
-        help="base URL of a Prometheus or what speaks its API; may name a user")  # fmt: skip
+        help="base URL of a server with Prometheus's API; may contain a user name")  # fmt: skip
     add("--format", choices=("html", "csv", "json"), default="html", help="default: %(default)s")
     add("--out", type=Path, metavar="FILE", help="file to write (default: standard output)")
     add("--zone", default="UTC", help="time zone of the month, such as Asia/Tokyo (default: UTC)")
@@ -49,7 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, sum up and write; return the exit status."""
+    """Query, summarize and write; return the exit status."""
     from exporter.clock import SystemClock
     from exporter.report import month, rendering
     from exporter.report.samples import AnswerError

@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter.cli import _flags as flags
 from exporter.instrument import meant
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ exit status: 0 stopped by a signal, 2 it cannot start
 """
 _MOST_SCENARIO = 1 << 20  # bytes
 
+_positive = partial(flags.number, most=1e6, wanted="a number above 0, up to 1e6")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
@@ -43,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--venues",
-        type=_names,
+        type=flags.names,
         metavar="A,B",
         help="venues to simulate (default: those implemented in Python; all: also those defined "
         "in YAML)",
@@ -192,25 +196,8 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise argparse.ArgumentTypeError("expected names separated by commas")
-    return names
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1e6:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0, up to 1e6")
-    return value
-
-
 def _instruments(text: str) -> list[str]:
-    names = _names(text)
+    names = flags.names(text)
     for name in names:
         near = meant(name)
         if near != name:

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter.cli import _flags as flags
+
 if TYPE_CHECKING:
     from exporter.config import ExchangeConfig
     from exporter.contracts import Venue
@@ -56,7 +58,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--recording", type=Path, metavar="FILE", help="text recording to read (check, try)"
     )
     parser.add_argument(
-        "--for", dest="seconds", type=_seconds, default=10.0, metavar="SECONDS",
+        "--for", dest="seconds", default=10.0, metavar="SECONDS",
+        type=partial(flags.number, most=86_400.0, wanted="seconds, up to 86400"),
         help="how long to listen (try; default 10)",
     )  # fmt: skip
     parser.add_argument(
@@ -67,19 +70,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _address(scheme: str, text: str) -> str:
     if re.fullmatch(rf"{scheme}s?://[^\s/?#]+[^\s#]*", text) is None:
-        wrong = f"expected an address such as {scheme}s://host/path, got {text!r}"
+        wrong = f"found {text!r}, expected an address such as {scheme}s://host/path"
         raise argparse.ArgumentTypeError(wrong)
     return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.0 < seconds <= 86_400.0:
-        raise argparse.ArgumentTypeError(f"expected seconds, up to 86400, got {text!r}")
-    return seconds
 
 
 def run(args: argparse.Namespace) -> int:

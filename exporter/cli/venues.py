@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         return _stale(datetime.now(UTC).date() - timedelta(days=365))
     from exporter import venues
     from exporter.anomaly import detectors
-    from exporter.cli.check import aligned
+    from exporter.cli._columns import aligned
     from exporter.relay import notifiers
 
     packages = venues.installed()
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _stale(limit: date) -> int:
     from exporter import venues
-    from exporter.cli.check import aligned
+    from exporter.cli._columns import aligned
 
     rows: list[tuple[str, ...]] = [("venue", "what", "source", "read")]
     for name in venues.choices():

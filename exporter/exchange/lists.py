@@ -1,4 +1,4 @@
-"""Lists that a venue keeps for everyone, asked for within its limits: markets, volumes, states."""
+"""Requests for a venue's public lists, within its rate limits: markets, volumes, states."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from exporter.decoding import ParseError
 from exporter.flow.breaker import Breaker
 from exporter.logs import SPARING
 from exporter.model import Probed, Skip, Target
-from exporter.probes import probe
+from exporter.probes import rest_request
 from exporter.probes.context import ExchangeContext
 from exporter.probes.discovery import LONGEST_LIST, TIMEOUT
 from exporter.probes.exchange_probes import ExchangeProbes
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 60.0  # seconds that a question waits for room in the limits
+PATIENCE = 60.0  # seconds that a request may wait for the rate limits
 
 T = TypeVar("T")
 
 
 class VenueLists:
-    """Asks one exchange for its lists of one kind, whose name the log has. `ask` asks for one."""
+    """Requests lists of one kind from one exchange; the kind is named in the log."""
 
     def __init__(
         self,
@@ -35,58 +35,45 @@ class VenueLists:
         probing: ExchangeProbes,
         kind: str,
     ) -> None:
-        self._name, self._kind, self._fault = configured.name, kind, venue.fault
+        self._of = configured.name, kind
+        self._venue = venue
         self._around, self._probing = around, probing
         self._url = settings.site(configured, venue).rest_urls[0]
-        # What refuses us is left alone for a while, as every endpoint is.
+        # As for every endpoint: after failures there is a pause.
         self._breaker = Breaker(settings.breaker_rules(configured, kind))
 
     async def ask(self, path: str, weight: int, read: Callable[[bytes], T]) -> T | None:
-        """Ask for one list within the venue's limits; None where none came."""
+        """Request one list and return what ``read`` makes of it; None without an answer."""
+        exchange, kind = self._of
         target = Target(
-            exchange=self._name,
-            endpoint=self._kind,
+            exchange=exchange,
+            endpoint=kind,
             url=self._url + path,
             timeout=TIMEOUT,
             body_limit=LONGEST_LIST,
             weight=weight,
         )
-        found: list[T] = []
-
-        def report(done: Probed) -> None:
-            if done.answer is not None:
-                self._probing.answered(done.answer, target.url)
-            if done.answer is None or done.reason is not None:
-                log.warning(
-                    "markets_not_read exchange=%s list=%s reason=%s detail=%r",
-                    self._name, self._kind, done.reason, done.detail[:200], extra=SPARING,
-                )  # fmt: skip
-                return
-            try:
-                found.append(read(done.answer.body))
-            except ParseError as error:
-                log.warning(
-                    "markets_unreadable exchange=%s list=%s reason=%r",
-                    self._name, self._kind, str(error)[:200], extra=SPARING,
-                )  # fmt: skip
-
-        def skipped(target: Target, skip: Skip) -> None:
-            log.info(
-                "markets_not_asked exchange=%s list=%s reason=%s", self._name, self._kind, skip
-            )
-
-        await probe.once(
+        found = await rest_request.ask(
             target,
-            fetch=self._around.fetch,
-            clock=self._around.clock,
-            readers=probe.Readers(fault=self._fault),
-            slots=self._around.slots,
-            gates=probe.Gates(
-                breaker=self._breaker,
-                budgets=self._probing.allowances,
-                online=self._around.online,
-            ),
-            listeners=probe.Listeners(report=report, skipped=skipped),
+            read,
+            venue=self._venue,
+            around=self._around,
+            probing=self._probing,
+            breaker=self._breaker,
             patience=PATIENCE,
         )
-        return found[0] if found else None
+        if isinstance(found, Skip):
+            log.info("markets_not_asked exchange=%s list=%s reason=%s", *self._of, found)
+        elif isinstance(found, Probed):
+            log.warning(
+                "markets_not_read exchange=%s list=%s reason=%s detail=%r",
+                *self._of, found.reason, found.detail[:200], extra=SPARING,
+            )  # fmt: skip
+        elif isinstance(found, ParseError):
+            log.warning(
+                "markets_unreadable exchange=%s list=%s reason=%r",
+                *self._of, str(found)[:200], extra=SPARING,
+            )  # fmt: skip
+        else:
+            return found
+        return None

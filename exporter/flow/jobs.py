@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict, Unpack
 
 import msgspec
 
@@ -42,16 +42,24 @@ Work: TypeAlias = Callable[[], Awaitable[object]]
 """One try of a job; what it gives must be fit for JSON."""
 
 
+class JobOptions(TypedDict, total=False):
+    """What a job may be given; `Job` has the defaults."""
+
+    priority: int  # the highest is run first
+    timeout: float  # of one try, seconds
+    retries: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """One job. Times in epoch seconds, ``due`` in monotonic ones: not to be run before."""
+    """One job. Times in epoch seconds; ``due`` (monotonic) is before when it is not run."""
 
     id: int
     kind: str
-    what: object  # what was asked for, as it is shown
+    what: object  # the request, as it is shown
     work: Work
-    priority: int = 0  # the greater, the sooner
-    timeout: float = 30.0  # of one try, seconds
+    priority: int = 0
+    timeout: float = 30.0
     retries: int = 0
     status: JobStatus = JobStatus.PENDING
     created: float = 0.0
@@ -119,39 +127,23 @@ class Jobs:
             "job worker", self._line, self._try, dead=self._broke, workers=workers
         )
 
-    def submit(
-        self,
-        kind: str,
-        what: object,
-        work: Work,
-        *,
-        priority: int = 0,
-        timeout: float = 30.0,
-        retries: int = 0,
-    ) -> Job:
-        """Put a job in line. Raises JobsFullError."""
+    def submit(self, kind: str, what: object, work: Work, **options: Unpack[JobOptions]) -> Job:
+        """Queue a job. Raises JobsFullError."""
         line = sum(job.status is JobStatus.PENDING for job in self._live.values())
         if line >= self._waiting:
             raise JobsFullError(f"{line} jobs wait already")
-        job = self._job(kind, what, work, priority, timeout, retries)
+        job = self._job(kind, what, work, options)
         self._line_up(job)
         return job
 
     async def submit_when_room(
-        self,
-        kind: str,
-        what: object,
-        work: Work,
-        *,
-        priority: int = 0,
-        timeout: float = 30.0,
-        retries: int = 0,
+        self, kind: str, what: object, work: Work, **options: Unpack[JobOptions]
     ) -> Job:
-        """Put a job in line as soon as there is room, first come, first served.
+        """Queue a job as soon as there is room, first come, first served.
 
-        Cancelled, it was not put there.
+        If this is cancelled, the job was not queued.
         """
-        job = self._job(kind, what, work, priority, timeout, retries)
+        job = self._job(kind, what, work, options)
         try:
             await self._line.put(job)
         except BaseException:
@@ -162,20 +154,10 @@ class Jobs:
             self._line.remove(job)
         return job
 
-    def _job(
-        self, kind: str, what: object, work: Work, priority: int, timeout: float, retries: int
-    ) -> Job:
+    def _job(self, kind: str, what: object, work: Work, options: JobOptions) -> Job:
         self._count += 1
-        job = Job(
-            id=self._count,
-            kind=kind,
-            what=what,
-            work=work,
-            priority=priority,
-            timeout=timeout,
-            retries=retries,
-            created=self._clock.wall(),
-        )
+        now = self._clock.wall()
+        job = Job(id=self._count, kind=kind, what=what, work=work, created=now, **options)
         self._live[job.id] = job
         self._heard(JobStatus.PENDING)
         return job

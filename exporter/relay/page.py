@@ -12,6 +12,7 @@ from exporter.notification import Level
 from exporter.relay import rendering
 from exporter.relay.incident import Incident
 from exporter.relay.outbox import OutboxRow
+from exporter.web.templating import page_template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +90,4 @@ def _incident(incident: Incident, now: float) -> dict[str, object]:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(rendering.TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"clock": rendering.clock, "span": rendering.span}
-    return environment.get_template("page.html")
+    return page_template(rendering.TEMPLATES / "page.html", rendering.clock, rendering.span)

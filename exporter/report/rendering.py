@@ -14,6 +14,7 @@ import msgspec
 
 from exporter.report.availability import DOMAINS, UNKNOWN, Day
 from exporter.report.month import MonthReport
+from exporter.web.templating import page_template
 
 if TYPE_CHECKING:
     import jinja2
@@ -86,20 +87,9 @@ def as_html(report: MonthReport, version: str) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    import jinja2  # for those who want a page
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return page_template(
+        _HERE / "templates" / "report.html", share, minutes, moment, lead, grade, named, day
     )
-    environment.filters |= {
-        "share": share, "minutes": minutes, "moment": moment, "lead": lead, "grade": grade,
-        "named": named, "day": day,
-    }  # fmt: skip
-    return environment.get_template("report.html")
 
 
 def share(value: float | None) -> str:

@@ -18,7 +18,7 @@ from exporter.books.synchronisation import Snapshots
 from exporter.contracts import Clock, Fetch
 from exporter.exchange.exchange import Exchange
 from exporter.flow.fan_out import Failed, fan_out
-from exporter.flow.jobs import Job, Jobs, JobsFullError, JobStatus, Work
+from exporter.flow.jobs import Job, JobOptions, Jobs, JobsFullError, JobStatus, Work
 from exporter.http.client import HttpClient, addresses, proxied
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
@@ -112,15 +112,17 @@ class Diagnostics:
         exchange = _named("exchange", wanted.exchange, {e.name: e for e in self._force.exchanges})
         kind = str(wanted.__struct_config__.tag)
         shown = msgspec.to_builtins(wanted)
-        limits = {"priority": wanted.priority, "retries": wanted.retries}
-        work, timeout = self._work(wanted, exchange), wanted.timeout
+        options = JobOptions(
+            priority=wanted.priority, retries=wanted.retries, timeout=wanted.timeout
+        )
+        work = self._work(wanted, exchange)
         try:
-            return self.jobs.submit(kind, shown, work, timeout=timeout, **limits)
+            return self.jobs.submit(kind, shown, work, **options)
         except JobsFullError:
             if wait <= 0.0:
                 raise
         async with asyncio.timeout(wait):
-            return await self.jobs.submit_when_room(kind, shown, work, timeout=timeout, **limits)
+            return await self.jobs.submit_when_room(kind, shown, work, **options)
 
     def _work(self, wanted: Wanted, exchange: Exchange) -> Work:
         match wanted:

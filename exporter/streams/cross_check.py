@@ -1,4 +1,4 @@
-"""Holds the silent subscriptions of one exchange against its REST API, one request at a time."""
+"""Checks silent subscriptions of one exchange against its REST API, one request at a time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from exporter.flow.breaker import Breaker
 from exporter.metrics import families
 from exporter.metrics.children import CounterChild
 from exporter.metrics.registry import Registry
-from exporter.model import MarketState, Probed, SilenceVerdict, Skip, Subscription, Target
-from exporter.probes import probe
+from exporter.model import MarketState, SilenceVerdict, Skip, Subscription, Target
+from exporter.probes import rest_request
 from exporter.probes.context import ExchangeContext, Task
 from exporter.probes.exchange_probes import ExchangeProbes
 from exporter.streams.feed import Feed
@@ -24,15 +24,15 @@ from exporter.streams.silence import CrossChecked
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY = 1.0  # seconds between two looks at who is silent
-_GRACE = 1.0  # seconds in which the stream may still bring what REST has shown
-LEAST_APART = _LOOK_EVERY + _GRACE  # seconds between two questions to one exchange
+_LOOK_EVERY = 1.0  # seconds between two checks for silent subscriptions
+_GRACE = 1.0  # seconds in which the stream may still deliver what REST has shown
+LEAST_APART = _LOOK_EVERY + _GRACE  # seconds between two requests to one exchange
 _TIMEOUT, _BODY = 5.0, 1 << 20  # seconds, bytes
 
 
 @dataclass(slots=True, kw_only=True)
 class _Silent:
-    """One subscription that may fall silent. ``live``: the venue agreed to it, and we are there."""
+    """One subscription that may fall silent. ``live``: it is confirmed, on an open connection."""
 
     feed: Feed
     liveness: Liveness
@@ -42,14 +42,14 @@ class _Silent:
     verdicts: dict[SilenceVerdict, CounterChild]
 
     def due(self, now: float) -> bool:
-        """Return whether it is silent for longer than ever before, and may be asked about."""
+        """Return whether it has been silent for longer than ever before, and a request is due."""
         self.checked.update(self.feed.count, self.liveness.last)
         patience = max(self.liveness.patience.floor, self.liveness.longest)
         return self.live() and self.checked.due(now, patience)
 
 
 class CrossChecks:
-    """All subscriptions of one exchange whose silences are held against REST."""
+    """All subscriptions of one exchange whose silences are checked over REST."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class CrossChecks:
         live: Callable[[], bool],
         every: float,
     ) -> CrossChecked | None:
-        """Watch one subscription; None where the venue's REST does not tell of its channel."""
+        """Watch one subscription; None where the venue has no REST equivalent of its channel."""
         what = feed.subscription
         where = self._venue.cross_checks.get(what.channel)
         if where is None:
@@ -92,7 +92,7 @@ class CrossChecks:
         return silent.checked
 
     def remove(self, feed: Feed) -> None:
-        """Watch one subscription no more."""
+        """Stop watching one subscription."""
         self._watched = [silent for silent in self._watched if silent.feed is not feed]
 
     def tasks(self) -> Iterator[Task]:
@@ -101,7 +101,7 @@ class CrossChecks:
             yield "cross_check", f"{self._name}/cross checks", self.run
 
     async def run(self) -> None:
-        """Ask about who is silent, whoever was asked about longest ago first, until cancelled."""
+        """Check silent subscriptions, the one checked longest ago first, until cancelled."""
         clock = self._around.clock
         while True:
             now = clock.wall()
@@ -113,13 +113,13 @@ class CrossChecks:
     async def _check(self, silent: _Silent) -> None:
         clock, feed = self._around.clock, silent.feed
         count, asked = feed.count, clock.wall()
-        glance = await self._ask(feed.subscription, silent.where)
+        shown = await self._ask(feed.subscription, silent.where)
         await clock.sleep(_GRACE)
         if feed.count != count or not silent.live():
-            silent.checked.asked = asked  # the silence is over, and nothing to be judged
+            silent.checked.asked = asked  # the silence is over: nothing to decide
             return
         before = silent.checked.verdict
-        verdict = silent.checked.judge(glance, asked, self._probing.skew.offset)
+        verdict = silent.checked.judge(shown, asked, self._probing.skew.offset)
         if verdict is None:
             return
         silent.verdicts[verdict].inc()
@@ -132,7 +132,7 @@ class CrossChecks:
             )
 
     async def _ask(self, what: Subscription, where: CrossCheck) -> MarketState | None:
-        """Return what REST shows, None where nothing may be asked or nothing can be read."""
+        """Return what REST shows; None where no request may be sent or no answer can be parsed."""
         symbol = where.spell(what.symbol)
         asked = None if where.body is None else json.dumps(where.body(symbol)).encode()
         target = Target(
@@ -146,40 +146,24 @@ class CrossChecks:
             body_limit=_BODY,
             weight=where.weight,
         )
-        found: list[MarketState] = []
-
-        def report(done: Probed) -> None:
-            if done.answer is None:
-                return
-            self._probing.answered(done.answer, target.url)
-            if done.ok:
-                try:
-                    found.append(where.read(done.answer.body))
-                except ParseError as error:
-                    log.warning(
-                        "cross_check_unreadable exchange=%s reason=%r",
-                        self._name,
-                        str(error)[:200],
-                    )
-
-        def skipped(target: Target, skip: Skip) -> None:
-            log.debug("cross_check_skipped exchange=%s reason=%s", self._name, skip)
-
-        await probe.once(
+        found = await rest_request.ask(
             target,
-            fetch=self._around.fetch,
-            clock=self._around.clock,
-            readers=probe.Readers(fault=self._venue.fault),
-            slots=self._around.slots,
-            gates=probe.Gates(
-                breaker=self._breaker,
-                budgets=self._probing.allowances,
-                online=self._around.online,
-                maintenance=lambda: self._probing.maintenance.active,
-            ),
-            listeners=probe.Listeners(report=report, skipped=skipped),
+            where.read,
+            venue=self._venue,
+            around=self._around,
+            probing=self._probing,
+            breaker=self._breaker,
+            maintenance=lambda: self._probing.maintenance.active,
         )
-        return found[0] if found else None
+        if isinstance(found, MarketState):
+            return found
+        if isinstance(found, Skip):
+            log.debug("cross_check_skipped exchange=%s reason=%s", self._name, found)
+        elif isinstance(found, ParseError):
+            log.warning(
+                "cross_check_unreadable exchange=%s reason=%r", self._name, str(found)[:200]
+            )
+        return None
 
 
 def weight_of(venue: Venue, wanted: bool) -> int:

@@ -1,4 +1,4 @@
-"""Renders the status page: one template, one small script to refresh it, nothing from elsewhere."""
+"""Renders the status page: one template and one script that refreshes it; nothing external."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from exporter.web.problems import by_gravity, problems
 from exporter.web.reasons import in_words
 from exporter.web.state import Health, Snapshot, TimelineSpan
+from exporter.web.templating import page_template
 
 if TYPE_CHECKING:
     import jinja2
@@ -22,7 +23,7 @@ _NOTHING = "–"
 
 
 def static_files() -> Mapping[str, tuple[str, bytes]]:
-    """Return what the page needs beside itself: path → content type and content."""
+    """Return the files that the page loads: path → content type and content."""
     style, script = (
         (_HERE / "templates" / name).read_bytes() for name in ("style.css", "refresh.js")
     )
@@ -33,10 +34,10 @@ def static_files() -> Mapping[str, tuple[str, bytes]]:
 
 
 def render(snapshot: Snapshot, refresh: int = 5, failures: Sequence[FailureLine] = ()) -> str:
-    """Return the page's HTML; browsers ask again after ``refresh`` seconds.
+    """Return the page's HTML; browsers reload it after ``refresh`` seconds.
 
-    Of a snapshot of one exchange that `of_one` made it is that exchange's own page, with its last
-    ``failures``, the newest first.
+    For a snapshot that `of_one` made it is the page of that exchange, with its last ``failures``,
+    the newest first.
     """
     return _template().render(
         page=snapshot,
@@ -49,7 +50,7 @@ def render(snapshot: Snapshot, refresh: int = 5, failures: Sequence[FailureLine]
 
 
 def verdict(snapshot: Snapshot) -> str:
-    """Return in a few words how all exchanges fare, or the one that the page is about."""
+    """Return the state of all exchanges, or of the page's own exchange, in a few words."""
     if snapshot.only:
         (title,) = (each.title for each in snapshot.exchanges)
         return {
@@ -80,7 +81,7 @@ class FailureLine:
 
 
 def of_one(snapshot: Snapshot, name: str) -> Snapshot:
-    """Return what a snapshot says of one exchange alone."""
+    """Return the part of a snapshot that is about one exchange."""
     return replace(
         snapshot,
         only=name,
@@ -95,30 +96,21 @@ def of_one(snapshot: Snapshot, name: str) -> Snapshot:
 
 @cache
 def _template() -> jinja2.Template:
-    import jinja2  # 4 MB, for those who look at the page
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return page_template(
+        _HERE / "templates" / "status.html",
+        duration,
+        signed,
+        age,
+        span,
+        percent,
+        number,
+        rate,
+        moment,
+        words,
+        in_words,
+        summary,
+        sparkline,
     )
-    environment.filters |= {
-        "duration": duration,
-        "signed": signed,
-        "age": age,
-        "span": span,
-        "percent": percent,
-        "number": number,
-        "rate": rate,
-        "moment": moment,
-        "words": words,
-        "in_words": in_words,
-    }
-    environment.filters["told_spans"] = told_spans
-    environment.globals |= {"sparkline": sparkline}
-    return environment.get_template("status.html")
 
 
 def duration(seconds: float | None) -> str:
@@ -194,9 +186,9 @@ def moment(time: float | None) -> str:
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def told_spans(spans: Sequence[TimelineSpan]) -> str:
-    """Sum up a timeline: ``up 23 h 10 min, down 20 min, not seen 30 min``."""
-    names = {"up": "up", "degraded": "degraded", "down": "down", "pending": "not seen"}
+def summary(spans: Sequence[TimelineSpan]) -> str:
+    """Sum up a timeline: ``up 23 h 10 min, down 20 min, no data 30 min``."""
+    names = {"up": "up", "degraded": "degraded", "down": "down", "pending": "no data"}
     spent = {
         name: sum(one.end - one.start for one in spans if one.health == health)
         for health, name in names.items()

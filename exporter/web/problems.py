@@ -1,4 +1,4 @@
-"""What is wrong now, the gravest first, in words: what, since when, whose fault, what to read."""
+"""Current problems as text, the most severe first: what, since when, why, which runbook."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ProblemLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One exchange with what is wrong about it, or the exporter itself, whose name is empty.
+    """The problems of one exchange, or of the exporter itself, whose name is empty.
 
-    ``fault``: whose it is, in words, empty where nobody knows. ``links``: words and targets.
+    ``fault``: the cause in words, empty where it is unknown. ``links``: texts and targets.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Problem:
 
 
 def problems(snapshot: Snapshot) -> tuple[Problem, ...]:
-    """Return what is wrong now: the exporter's own troubles, then exchanges, the gravest first."""
+    """Return current problems: the exporter's own, then exchanges', the most severe first."""
     own = [
         Problem(
             name="",
@@ -69,7 +69,7 @@ def _wrong(exchange: ExchangeView) -> bool:
 def _of(exchange: ExchangeView) -> Problem:
     symptoms = list(_symptoms(exchange))
     if exchange.health is Health.DOWN:
-        text = "No endpoint answers, and no stream delivers."
+        text = "No endpoint answers, and no stream delivers data."
         symptoms.insert(0, ProblemLine(text=text, alert="ExchangeDown"))
     failing = [each for each in exchange.endpoints if each.evidence and each.ok is False]
     times = [each.since for each in symptoms if each.since is not None]
@@ -107,7 +107,7 @@ def _announced(exchange: ExchangeView) -> Iterator[ProblemLine]:
         yield ProblemLine(text="It has banned this address.", alert="ExchangeBanned")
     if exchange.restricted:
         mode = exchange.mode.replace("_", " ")
-        yield ProblemLine(text=f"It trades restricted: {mode}.", alert="ExchangeMarketRestricted")
+        yield ProblemLine(text=f"Trading is restricted: {mode}.", alert="ExchangeMarketRestricted")
     if exchange.incident:
         yield ProblemLine(text=f"It reports: {exchange.incident}", alert="ExchangeMaintenance")
 
@@ -166,7 +166,7 @@ def _stream(stream: StreamView) -> Iterator[ProblemLine]:
 
 
 def milliseconds(seconds: float | None) -> str:
-    """Return a duration as people say it: ``3 ms``, ``1.5 s``."""
+    """Format a duration: ``3 ms``, ``1.5 s``."""
     if seconds is None:
         return "nothing"
     return f"{seconds:.1f} s" if seconds >= 0.9995 else f"{max(seconds * 1e3, 0.1):.3g} ms"

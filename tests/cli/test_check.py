@@ -11,7 +11,8 @@ from exporter import venues
 from exporter.__main__ import main
 from exporter.cli import _estimate as estimate
 from exporter.cli import demo
-from exporter.cli.check import aligned, report
+from exporter.cli._columns import aligned
+from exporter.cli.check import report
 from exporter.config import load
 from exporter.metrics.families import all_families
 from exporter.simulator import venues as simulated

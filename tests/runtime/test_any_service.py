@@ -192,7 +192,7 @@ def test_an_endpoint_at_its_own_address_is_judged_by_expect_alone() -> None:
             }
             assert probing.ban.admit()
             assert all(budget.used_ratio() == 0.0 for budget in probing.budgets.values())
-            assert "at its own address, judged by expect alone" in await fetched(url)
+            assert "at another address, checked by expect only" in await fetched(url)
             overview = json.loads(await fetched(f"{url}/api/v1/exchanges/{venue}"))
             assert all(endpoint["apart"] for endpoint in overview["endpoints"])
 

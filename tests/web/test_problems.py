@@ -34,7 +34,7 @@ def test_an_exchange_that_is_down_comes_first_and_says_all() -> None:
     assert (first.title, first.health, first.since) == ("Bybit", Health.DOWN, NOW - 95)
     assert first.fault == "the exchange itself"
     assert first.lines == (
-        "No endpoint answers, and no stream delivers.",
+        "No endpoint answers, and no stream delivers data.",
         "Endpoints ping, time, exchange_info: it answers with a server error.",
         "Stream binance/1 is not connected: abnormal close.",
     )
@@ -48,7 +48,7 @@ def test_an_exchange_that_is_down_comes_first_and_says_all() -> None:
     ordered = by_gravity(replace(SNAPSHOT, exchanges=(HEALTHY, SHAKY, DEAD)))
     assert [each.name for each in ordered] == ["bybit", "okx-tokyo", "binance"]
     page = render(replace(SNAPSHOT, exchanges=(HEALTHY, DEAD)))
-    assert page.index("Bybit") < page.index("whose fault") < page.index("Binance")
+    assert page.index("Bybit") < page.index("cause:") < page.index("Binance")
 
 
 def test_where_all_is_well_nothing_is_listed() -> None:
