@@ -323,7 +323,7 @@ def wrong(snapshot: Snapshot, names: Iterable[str]) -> Iterator[tuple[Health, st
     wanted = {"", *names}
     for problem in problems(snapshot):
         if problem.name in wanted:
-            fault = f" (whose fault: {problem.fault})" if problem.fault else ""
+            fault = f" (cause: {problem.fault})" if problem.fault else ""
             yield problem.health, plain(f"{problem.title}{fault}")
             for text in (*problem.lines, problem.evidence):
                 if text:
