@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 
-def quoted(text: str) -> str:
-    """Return text as JSON on one line, in its own script.
+def quoted(text: str | bytes | bytearray) -> str:
+    """Return text, or what bytes say in UTF-8, as JSON on one line, in its own script.
 
     What does not show, looks like a space or moves a terminal's cursor is escaped.
     """
+    if not isinstance(text, str):
+        text = text.decode("utf-8", "replace")
     written = json.dumps(text, ensure_ascii=False)
     if written.isprintable():
         return written

@@ -9,7 +9,7 @@ from typing import Any
 from exporter.web.page import age, duration, number, percent, rate, signed, span
 from exporter.web.problems import problems
 from exporter.web.reasons import in_words
-from exporter.web.state import ExchangeView, Health, Snapshot
+from exporter.web.state import ExchangeView, Health, Snapshot, StreamView
 
 _GRAVITY = (Health.DOWN, Health.DEGRADED, Health.PENDING, Health.UP)
 Rank = float | str | None
@@ -115,7 +115,7 @@ def _exchanges(snapshot: Snapshot) -> Table:
     for each in snapshot.exchanges:
         rows = [row for stream in each.streams for row in stream.subscriptions]
         medians = [one.median for one in each.endpoints if one.median is not None]
-        median, flow = max(medians, default=None), sum(row.rate or 0.0 for row in rows)
+        median, flow = max(medians, default=None), sum(stream.rate for stream in each.streams)
         cells = _cells(
             each.name,
             (each.health, _GRAVITY.index(each.health)),
@@ -183,7 +183,7 @@ def _streams(snapshot: Snapshot) -> Table:
     return table
 
 
-def _connections(snapshot: Snapshot) -> Iterator[tuple[ExchangeView, Any]]:
+def _connections(snapshot: Snapshot) -> Iterator[tuple[ExchangeView, StreamView]]:
     for each in snapshot.exchanges:
         for stream in each.streams:
             yield each, stream
@@ -220,7 +220,6 @@ def _queues(snapshot: Snapshot) -> Table:
     for each, stream in _connections(snapshot):
         queue = stream.queue
         full = queue.waiting / queue.capacity if queue.capacity else None
-        flow = sum(row.rate or 0.0 for row in stream.subscriptions)
         cells = _cells(
             each.name,
             stream.name,
@@ -228,7 +227,7 @@ def _queues(snapshot: Snapshot) -> Table:
             (number(queue.capacity), queue.capacity),
             (percent(full), full),
             (number(queue.dropped), queue.dropped),
-            (rate(flow), flow),
+            (rate(stream.rate), stream.rate),
         )
         crowded = queue.dropped or (full or 0.0) >= 0.5
         health = Health.DEGRADED if crowded else Health.UP
@@ -300,9 +299,7 @@ def _messages(relay: Mapping[str, Any]) -> Table:
 def summary(snapshot: Snapshot, relay: Mapping[str, Any] | None) -> str:
     """Return the whole in one line."""
     up = sum(each.health is Health.UP for each in snapshot.exchanges)
-    flow = sum(
-        row.rate or 0.0 for _, stream in _connections(snapshot) for row in stream.subscriptions
-    )
+    flow = sum(stream.rate for _, stream in _connections(snapshot))
     text = (
         f"exchange-exporter {plain(snapshot.version)}  {up}/{len(snapshot.exchanges)} exchanges up"
         f"  {rate(flow)} messages/s  {len(snapshot.incidents)} unusual"

@@ -40,7 +40,7 @@ from exporter.http.response import BareLineFeedError, ParsedResponse, ResponseEr
 from exporter.http.tcp import TcpConnection
 from exporter.http.tls import certificate_end, tls_context
 from exporter.model import Answer, ConnectAttempt, Phase, Reason
-from exporter.words import why
+from exporter.words import quoted, why
 
 USER_AGENT: Final = "exchange-exporter"
 _ORIGINS = 1000  # routes remembered
@@ -199,7 +199,7 @@ class HttpClient:
     def _route(self, url: str) -> _Route:
         parsed = URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.raw_host or not parsed.port:
-            raise ValueError(f"expected an http or https URL, got {url[:200]!r}")
+            raise ValueError(f"expected an http or https URL, got {quoted(url[:200])}")
         key = (parsed.raw_host, parsed.port, parsed.scheme == "https")
         host = self._hosts.get(key)
         if host is None:

@@ -11,6 +11,8 @@ import zlib
 from enum import Enum, auto
 from typing import Final
 
+from exporter.words import quoted
+
 HEAD_LIMIT = 64 * 1024  # bytes of status line and headers, interim answers included
 _LINE_LIMIT = 4096  # of a chunk's size line or a trailer
 _INTERIM: Final = 20  # answers before the final one
@@ -147,7 +149,7 @@ class ParsedResponse:
         if len(head) + self._heads > HEAD_LIMIT:
             raise ResponseError(f"more than {HEAD_LIMIT} bytes of headers")
         if not b"HTTP/1.".startswith(head[:7]):
-            raise ResponseError(f"no HTTP: {head[:40]!r}")
+            raise ResponseError(f"no HTTP: {quoted(head[:40])}")
         _refuse_bare(head, "of the head", end >= 0)
         if end < 0:
             return False
@@ -155,9 +157,9 @@ class ParsedResponse:
         status, *lines = head.decode("latin-1").split("\r\n")
         version, code = status[:9], status[9:12]
         if version not in ("HTTP/1.1 ", "HTTP/1.0 ") or not (code.isdigit() and code.isascii()):
-            raise ResponseError(f"no HTTP/1.1 status line: {status[:40]!r}")
+            raise ResponseError(f"no HTTP/1.1 status line: {quoted(status[:40])}")
         if len(code) != 3 or status[12:13] not in ("", " "):
-            raise ResponseError(f"no status code: {status[:40]!r}")
+            raise ResponseError(f"no status code: {quoted(status[:40])}")
         self.status = int(code)
         if not 100 <= self.status <= 599:
             raise ResponseError(f"no status code: {self.status}")
@@ -184,7 +186,7 @@ class ParsedResponse:
             return
         if coding is not None:
             if coding.lower() != "chunked":
-                raise ResponseError(f"transfer coding {coding[:40]!r}")
+                raise ResponseError(f"transfer coding {quoted(coding[:40])}")
             # Both at once smells of smuggling, and HTTP/1.0 has no codings: sections 6.3 and 6.1.
             self.reusable = self.reusable and length is None and modern
             self._part = _Part.SIZE
@@ -196,7 +198,7 @@ class ParsedResponse:
         if content in ("gzip", "x-gzip", "deflate"):
             self._unpack = _Unpacker(self._limit)
         elif content not in ("", "identity"):
-            raise ResponseError(f"content coding {content[:40]!r}")
+            raise ResponseError(f"content coding {quoted(content[:40])}")
 
     def _read_size(self) -> bool:
         line = self._line()
@@ -204,7 +206,7 @@ class ParsedResponse:
             return False
         digits = line.partition(b";")[0].rstrip(b" \t")
         if not digits or len(digits) > 15 or digits.strip(b"0123456789abcdefABCDEF"):
-            raise ResponseError(f"chunk size {digits[:40]!r}")
+            raise ResponseError(f"chunk size {quoted(digits[:40])}")
         self._left = int(digits, 16)
         self._part = _Part.CHUNK if self._left else _Part.TRAILER
         return True
@@ -239,11 +241,11 @@ def _refuse_bare(text: bytes, where: str, whole: bool) -> None:
     Of a line that is not ``whole`` a CR at the end may have its LF yet to come.
     """
     if b"\0" in text:
-        raise ResponseError(f"a NUL in a line {where}: {text[:40]!r}")
+        raise ResponseError(f"a NUL in a line {where}: {quoted(text[:40])}")
     if text.count(b"\r") - (not whole and text.endswith(b"\r")) != text.count(b"\r\n"):
-        raise ResponseError(f"a bare carriage return in a line {where}: {text[:40]!r}")
+        raise ResponseError(f"a bare carriage return in a line {where}: {quoted(text[:40])}")
     if text.count(b"\n") != text.count(b"\r\n"):
-        raise BareLineFeedError(f"a line {where} ends in a bare line feed: {text[:40]!r}")
+        raise BareLineFeedError(f"a line {where} ends in a bare line feed: {quoted(text[:40])}")
 
 
 def _headers(lines: list[str]) -> dict[str, str]:
@@ -256,7 +258,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
             continue
         name, colon, value = line.partition(":")
         if not colon or _TOKEN.fullmatch(name) is None:
-            raise ResponseError(f"no header: {line[:40]!r}")
+            raise ResponseError(f"no header: {quoted(line[:40])}")
         last, value = name.lower(), value.strip(" \t")
         headers[last] = f"{headers[last]}, {value}" if last in headers else value
     return headers
@@ -266,7 +268,7 @@ def _length(text: str) -> int:
     values = {value.strip() for value in text.split(",")}
     (value,) = values if len(values) == 1 else ("",)
     if not (value.isascii() and value.isdigit() and len(value) <= 18):
-        raise ResponseError(f"content length {text[:40]!r}")
+        raise ResponseError(f"content length {quoted(text[:40])}")
     return int(value)
 
 

@@ -24,6 +24,7 @@ from exporter.model import Answer, ConnectAttempt, Probed, Reason, Skip, Target
 from exporter.probes.schedule import first_due, first_turn
 from exporter.probes.schedule import phase as phase
 from exporter.redact import Redactor
+from exporter.words import quoted
 
 _REDIRECTS = (301, 302, 303, 307, 308)  # RFC 9110, section 15.4, those with a Location to follow
 _READ = 4096  # bytes of a body in which secrets are looked for before it is cut
@@ -174,7 +175,7 @@ def _said(answer: Answer, target: Target) -> str:
 def _excerpt(body: bytes, target: Target) -> str:
     """Return a body's beginning, without what we sent: hidden before it is cut."""
     text = body[:_READ].decode("utf-8", "replace")
-    return repr(Redactor(target.hidden).over(text)[:200])
+    return quoted(Redactor(target.hidden).over(text)[:200])
 
 
 def _retry_after(answer: Answer, wall: float) -> float | None:

@@ -21,6 +21,7 @@ import msgspec
 from exporter.decoding import DOUBTFUL, ParseError, reading
 from exporter.notification import Alert, Level
 from exporter.relay import escaping
+from exporter.words import quoted
 
 LABEL: Final = 300  # characters of a label's value that are kept
 ANNOTATION: Final = 1000
@@ -117,7 +118,7 @@ def read_plain(body: bytes, now: float) -> Post:
         if not plain.title.strip():
             raise ParseError("alert: the title is empty")
         if plain.status not in ("firing", "resolved"):
-            raise ParseError(f"alert: unknown status {plain.status[:40]!r}")
+            raise ParseError(f"alert: unknown status {quoted(plain.status[:40])}")
         labels = {**plain.labels, "alertname": plain.title, "severity": plain.severity}
         if plain.exchange:
             labels["exchange"] = plain.exchange
@@ -226,7 +227,7 @@ def _alert(posted: object, shared: Mapping[str, str], now: float) -> Alert:
     A start that is not given, or cannot be, is 0: the incident's beginning stands for it.
     """
     if not isinstance(posted, dict):
-        raise ParseError(f"an alert is no object: {msgspec.json.encode(posted)[:60]!r}")
+        raise ParseError(f"an alert is no object: {quoted(msgspec.json.encode(posted)[:60])}")
     found, annotations = _table(posted.get("labels")), _table(posted.get("annotations"))
     if not (found or shared or annotations):
         raise ParseError("an alert has neither labels nor annotations")

@@ -16,11 +16,13 @@ from exporter.streams.stream_state import StreamState, WatchedSubscription
 from exporter.web import state as shown
 from exporter.web.calendar import CalendarEntry
 from exporter.web.page import FailureLine
+from exporter.words import quoted
 
 if TYPE_CHECKING:
     from exporter.runtime.app import App
 
 _FAILURES = 30  # of an exchange's own page
+_START = 20  # characters by which an answer is known again
 _EXCERPT = 120  # characters of an answer that the page shows
 # Between which ages, in seconds: what was usual before an incident that is told, and now.
 _BEFORE, _LATELY = (300.0, 3600.0), (0.0, 60.0)
@@ -170,7 +172,9 @@ def _evidence(state: EndpointState) -> str:
         return ""
     last = state.failures[-1]
     status = "" if last.status is None else f"status {last.status}"
-    parts = (status, last.detail, last.body[:_EXCERPT])
+    parts = [last.detail] if last.detail.startswith(status) else [status, last.detail]
+    if quoted(last.body[:_START])[1:-1] not in last.detail:  # else it is quoted there
+        parts.append(last.body[:_EXCERPT])
     return " ".join("; ".join(part for part in parts if part).split())[: 2 * _EXCERPT]
 
 

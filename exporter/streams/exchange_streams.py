@@ -296,7 +296,11 @@ class ExchangeStreams:
 
     def _dead(self, stream: str, frame: bytes, error: Exception) -> None:
         """Have a frame written down that came to nothing."""
-        reason = str(error) if isinstance(error, ParseError) else f"fault of ours: {error!r}"
+        reason = (
+            str(error)
+            if isinstance(error, ParseError)
+            else f"fault of ours: {type(error).__name__}: {error}"
+        )
         self._around.post(
             DeadLetter(
                 time=self._clock.wall(),

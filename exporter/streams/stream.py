@@ -30,6 +30,7 @@ from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import Sink, StreamConnection, StreamListener
 from exporter.streams.handover import Handover
 from exporter.streams.session import Session, Timing
+from exporter.words import quoted
 
 log = logging.getLogger(__name__)
 
@@ -299,7 +300,7 @@ class Stream:
                 body_limit=_PRELUDE_LIMIT,
             )
             if answer.status != 200 or self._venue.fault(answer) is not None:
-                detail = f"prelude: HTTP {answer.status}: {answer.body[:100]!r}"
+                detail = f"prelude: HTTP {answer.status}: {quoted(answer.body[:100])}"
                 raise ConnectionLostError(Lost.NETWORK, detail, answer=answer)
             self._admission.answered(answer)
             return prelude.read(answer.body)

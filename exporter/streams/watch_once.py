@@ -10,6 +10,7 @@ from exporter.contracts import Clock, Connect, ConnectionLostError, Venue
 from exporter.model import Ack, Control, Data, Subscription, SubscriptionState
 from exporter.streams.connection import Sink, StreamConnection, StreamListener
 from exporter.streams.session import Session, Timing
+from exporter.words import quoted
 
 _KEPT, _LONGEST = 20, 300  # first frames, and characters of each
 _ALIKE = 24  # characters in which frames of one kind agree
@@ -86,7 +87,7 @@ async def watch_once(
         look()
 
     def dead(frame: bytes, error: Exception) -> None:
-        heard.unreadable = heard.unreadable or f"{error}: {frame[:100]!r}"
+        heard.unreadable = heard.unreadable or f"{error}: {quoted(frame[:100])}"
 
     link = StreamConnection(
         "check",

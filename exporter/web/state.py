@@ -177,6 +177,11 @@ class StreamView:
     subscriptions: tuple[SubscriptionRow, ...] = ()
 
     @property
+    def rate(self) -> float:
+        """Messages a second, of a connection that is there."""
+        return sum(row.rate or 0.0 for row in self.subscriptions) if self.connected else 0.0
+
+    @property
     def health(self) -> Health:
         """Down without a connection; degraded while some of its subscriptions are silent."""
         if not self.connected:

@@ -46,6 +46,7 @@ from exporter.websocket.receive_queue import (
     ReceiveQueueBounds,
     ReceiveQueueMeter,
 )
+from exporter.words import quoted
 
 _WRITE_LIMIT = 1 << 20  # bytes of ours that the other side has not read
 _HEAD_LIMIT = 32 << 10  # bytes of a handshake answer
@@ -157,7 +158,7 @@ class WebSocket(asyncio.BufferedProtocol):
         status = data[: data.find(b"\r")][:60]
         if not status.startswith(b"HTTP/1.1 101"):
             # Of its body what came with the head must do: it may never end.
-            detail = f"handshake refused: {status.decode('latin-1')!r}"
+            detail = f"handshake refused: {quoted(status)}"
             self._lost(Lost.NETWORK, detail, answer=_refusal(data[:end], data[end:]))
             self._fail(Lost.NETWORK, detail)
             return
@@ -439,7 +440,7 @@ async def connect(
     try:
         uri = parse_uri(url)
     except WebSocketException as error:
-        raise ValueError(f"expected a ws:// or wss:// URL, got {url!r}") from error
+        raise ValueError(f"expected a ws:// or wss:// URL, got {quoted(url)}") from error
     extensions = [ClientPerMessageDeflateFactory()] if compression else None
     protocol = ClientProtocol(uri, extensions=extensions, max_size=max_message)
     context = (tls or verifying()) if uri.secure else None

@@ -249,3 +249,11 @@ def test_sparkline() -> None:
     assert line["failed"] == [5.0]
     assert sparkline(())["points"] == ""
     assert sparkline((0.0,))["points"] == "0.0,18.0"
+
+
+def test_a_lost_connection_brings_no_messages() -> None:
+    """What came before a connection was lost is no rate of now."""
+    assert STREAM.rate > 0.0
+    lost = replace(HEALTHY, streams=(replace(STREAM, connected=False, attempted=True),))
+    words = Outline(render(replace(SNAPSHOT, exchanges=(lost,)))).words
+    assert words[words.index("Messages per second") + 1] == "0.0"

@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 
 from exporter import plugins
 from exporter.contracts import Notifier
+from exporter.words import quoted
 
 
 @cache
@@ -34,7 +35,9 @@ def _unfit(name: str, value: object) -> str:
     if not isinstance(value, Notifier):
         return f"found {type(value).__name__}, expected an exporter.contracts.Notifier"
     if value.name != name:
-        return f"found a notifier of the name {value.name!r}, expected that of the entry point"
+        return (
+            f"found a notifier of the name {quoted(value.name)}, expected that of the entry point"
+        )
     return ""
 
 
