@@ -21,9 +21,11 @@ _FORGOTTEN = 6.0  # ack timeouts after which a request is not remembered for a l
 _SLOWEST = 60.0  # seconds, the most that a venue teaches us to wait for its answers
 _UNDER_WAY = (SubscriptionState.REQUESTED, SubscriptionState.LIVE)
 _ALREADY = re.compile(r"already subscribed", re.IGNORECASE)
-# Words for having been asked too often: Bybit's 10006, Kraken, KuCoin, OKX's 60014.
+# Words for having been asked too often: Bybit's 10006, Kraken, KuCoin, OKX's 60014; Deribit's and
+# Crypto.com's too_many_requests, Bitfinex' ERR_RATE_LIMIT, HTX' "429 too many request", Bitget.
 _LIMITED = re.compile(
-    r"too (many (visits|requests)|frequent)|(rate|request) limit|(msg|message) rate|throttl",
+    r"too[ _-]?(many[ _-]?(visit|request)|frequent)|requests? too many"
+    r"|(rate|request)[ _-]?limit|(msg|message)[ _-]rate|throttl",
     re.IGNORECASE,
 )
 _PAUSE, _LONGEST_PAUSE = 2.0, 30.0  # seconds without requests after such a refusal, doubling

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -73,7 +74,7 @@ class _BitfinexEvent(Struct, gc=False):
     key: str = ""
     prec: str = ""
     status: str | None = ""
-    flags: int | None = 0
+    flags: Any = None
     code: int = 0
     msg: str = ""
     platform: _BitfinexPlatform | None = None
@@ -168,7 +169,7 @@ class BitfinexReader:
             return (Control(label, data=True, time=_TRADE.decode(row.third).time / 1e3),)
         if word in ("fte", "ftu", "cs"):  # loans; sums of raw books
             return (Control(label, data=True),)
-        raise ParseError(f"the word {word[:20]!r} on {topic}")
+        return (Control(label[:60], data=True, unknown=True),)
 
     def _told(self, channel: int, body: bytes) -> tuple[Event, ...]:
         """Read a frame that holds a row, or all of them."""
@@ -224,11 +225,12 @@ class BitfinexReader:
             case "info":
                 return _info(row)
             case "conf":
-                self._bulk = row.status == "OK" and bool((row.flags or 0) & _BULK)
+                flags = row.flags if isinstance(row.flags, int) else 0
+                self._bulk = row.status == "OK" and bool(flags & _BULK)
                 return Control("conf")
             case "pong":
                 return Control("pong")
-        raise ParseError(f"the event {row.event[:40]!r}")
+        return Control(row.event[:60], unknown=True)
 
     def _refused(self, row: _BitfinexEvent) -> Ack | Control:
         """Read a refusal. What is there already is left, for its snapshot comes on joining only."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -53,6 +54,8 @@ from exporter.model import (
 from exporter.venues.families.states import bitmex_states
 from exporter.venues.families.volumes import read_bitmex
 
+_OPERATIONS = frozenset({"subscribe", "unsubscribe"})
+_ACTIONS = frozenset({"partial", "insert", "update", "delete"})
 _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 _NAMES = {"BTC": "XBT"}
 _MINUTE = 60.0
@@ -60,7 +63,12 @@ _DOLLARS, _COINS = "FFWCSX", "IFXXXP"  # the types of perpetuals and of spot
 
 
 class _BitmexRequest(Struct, gc=False):
-    args: list[str] | str = []
+    op: str | None = None
+    args: Any = None
+
+
+class _BitmexFilter(Struct, gc=False):
+    symbol: str = ""
 
 
 class _BitmexFrame(Struct, gc=False):
@@ -73,14 +81,16 @@ class _BitmexFrame(Struct, gc=False):
     error: str = ""
     info: str = ""
     request: _BitmexRequest | None = None
+    filter: _BitmexFilter | None = None
 
 
 class _BitmexTrade(Struct, gc=False):
     symbol: str
     price: Price
-    size: Size
-    side: str = ""
+    size: Size | None = None
+    side: str | None = ""
     timestamp: Moment | None = None
+    trdType: str | None = "Regular"  # noqa: N815 - the wire's spelling
 
 
 class _BitmexQuote(Struct, gc=False):
@@ -94,7 +104,7 @@ class _BitmexQuote(Struct, gc=False):
 
 class _BitmexCandle(Struct, gc=False):
     symbol: str
-    timestamp: Moment
+    timestamp: Moment | None
     close: Price | None = None
 
 
@@ -130,8 +140,10 @@ def parse(frame: bytes) -> tuple[Event, ...]:
 
 def _data(row: _BitmexFrame) -> tuple[Event, ...]:
     whole, label = row.action == "partial", f"{row.table}.{row.action}"[:60]
-    if row.action not in ("partial", "insert", "update", "delete"):
-        raise ParseError(f"the action {row.action[:20]!r}")
+    if row.action not in _ACTIONS:
+        if row.table == "orderBookL2":
+            raise ParseError(f"the action {row.action[:20]!r}")
+        return (Control(label, data=True, unknown=True),)
     found: list[Event] = []
     match row.table:
         case "trade":
@@ -140,8 +152,9 @@ def _data(row: _BitmexFrame) -> tuple[Event, ...]:
             found += (_quote(label, one) for one in _QUOTES.decode(row.data))
         case "orderBookL2":
             rows = _ROWS.decode(row.data)
-            if rows:
-                symbol, time = rows[0].symbol, known(rows[-1].timestamp)
+            symbol = rows[0].symbol if rows else row.filter.symbol if whole and row.filter else ""
+            if symbol:
+                time = known(rows[-1].timestamp) if rows else None
                 found.append(
                     Depth(label, f"orderBookL2:{symbol}", symbol, time, (row.data,), whole)
                 )
@@ -150,17 +163,12 @@ def _data(row: _BitmexFrame) -> tuple[Event, ...]:
     return tuple(found) or (Control(label, data=True),)
 
 
-def _trade(label: str, row: _BitmexTrade, *, snapshot: bool) -> Trade:
-    return Trade(
-        label,
-        f"trade:{row.symbol}",
-        row.symbol,
-        known(row.timestamp),
-        row.price,
-        row.size,
-        _SIDES.get(row.side),
-        snapshot=snapshot,
-    )
+def _trade(label: str, row: _BitmexTrade, *, snapshot: bool) -> Trade | Message:
+    topic, time = f"trade:{row.symbol}", known(row.timestamp)
+    if not row.size or row.trdType == "Referential":  # a price of an index: nobody has traded
+        return Message(label, topic, row.symbol, time)
+    side = _SIDES.get(row.side or "")
+    return Trade(label, topic, row.symbol, time, row.price, row.size, side, snapshot=snapshot)
 
 
 def _quote(label: str, row: _BitmexQuote) -> Event:
@@ -184,12 +192,12 @@ def _reply(row: _BitmexFrame) -> Ack | Control:
         label = "subscribe" if row.subscribe else "unsubscribe"
         return Ack(label, topics=(row.subscribe or row.unsubscribe,))
     if row.error:
-        asked = row.request.args if row.request is not None else []
-        topics = (asked,) if isinstance(asked, str) else tuple(asked)
-        return Ack("error", ok=False, topics=topics, reason=row.error[:200])
-    if row.info:
-        return Control("info")
-    raise ParseError("a frame of no table, which answers nothing")
+        request = row.request
+        asked = request.args if request is not None and request.op in _OPERATIONS else None
+        topics = tuple(asked) if isinstance(asked, list) else (asked,)
+        named = tuple(each for each in topics if isinstance(each, str))
+        return Ack("error", ok=False, topics=named, reason=row.error[:200])
+    return Control("info", unknown=not row.info)
 
 
 def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:

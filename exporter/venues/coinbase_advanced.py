@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -57,7 +57,7 @@ from exporter.model import (
 from exporter.venues.families.states import coinbase_advanced_states
 from exporter.venues.families.volumes import read_advanced
 
-_SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
+_SIDES = {"BUY": Side.SELL, "SELL": Side.BUY}  # it is the maker's: the taker took the other one
 _HEARTBEATS = '{"type":"subscribe","channel":"heartbeats"}'
 
 
@@ -72,10 +72,10 @@ class _AdvancedTrade(Struct, gc=False):
 
 class _AdvancedTicker(Struct, gc=False):
     product_id: str
-    best_bid: Size | None = None
-    best_ask: Size | None = None
-    best_bid_quantity: Size | None = None
-    best_ask_quantity: Size | None = None
+    best_bid: Size | Literal[""] | None = None
+    best_ask: Size | Literal[""] | None = None
+    best_bid_quantity: Size | Literal[""] | None = None
+    best_ask_quantity: Size | Literal[""] | None = None
 
 
 class _AdvancedLevel(Struct, gc=False):
@@ -103,7 +103,7 @@ class _AdvancedFrame(Struct, gc=False):
 
 
 _FRAME = msgspec.json.Decoder(_AdvancedFrame, strict=False)
-_LEVELS = msgspec.json.Decoder(list[_AdvancedLevel], strict=False)
+_LEVELS = msgspec.json.Decoder(list[_AdvancedLevel] | None, strict=False)
 
 
 class AdvancedReader:
@@ -145,7 +145,8 @@ def _events(row: _AdvancedFrame) -> tuple[Event, ...]:
             return (Control(row.channel, data=True),)
     if row.type == "error":
         return (Ack("error", ok=False, reason=row.message[:200]),)
-    raise ParseError(f"the channel {row.channel[:40]!r}")
+    kind = (row.channel or row.type)[:60]
+    return (Control(kind or "?", data=bool(row.channel), unknown=True),)
 
 
 def _whole(event: _AdvancedEvent) -> bool:
@@ -176,8 +177,8 @@ def _trades(row: _AdvancedFrame) -> Iterator[Trade]:
 def _quotes(row: _AdvancedFrame) -> Iterator[Event]:
     for event in row.events:
         for one in event.tickers:
-            sizes = one.best_bid_quantity, one.best_ask_quantity
-            if not (one.best_bid and one.best_ask) or 0.0 in sizes:
+            bid_size, ask_size = one.best_bid_quantity, one.best_ask_quantity
+            if not (one.best_bid and one.best_ask) or 0.0 in (bid_size, ask_size):
                 topic = f"ticker:{one.product_id}"
                 yield Message(row.channel, topic, one.product_id, known(row.timestamp))
                 continue
@@ -188,7 +189,8 @@ def _quotes(row: _AdvancedFrame) -> Iterator[Event]:
                 known(row.timestamp),
                 one.best_bid,
                 one.best_ask,
-                *sizes,
+                bid_size or None,
+                ask_size or None,
             )
 
 
@@ -222,7 +224,7 @@ def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, f
     try:
         match event.levels:
             case (Raw() as updates,):
-                for one in _LEVELS.decode(updates) if bytes(updates) else ():
+                for one in _LEVELS.decode(updates) or () if bytes(updates) else ():
                     (bids if one.side == "bid" else asks).append(
                         (one.price_level, one.new_quantity)
                     )

@@ -129,9 +129,14 @@ def parse(frame: bytes) -> tuple[Event, ...]:
         if not frame.startswith(_BEGINNING) or len(frame) > _LONGEST:
             raise ParseError(f"neither an answer nor a message: {frame[:20]!r}")
         found = dict(fields(frame))
-        topic, symbol = _text(found, _CHANNEL), _text(found, _SYMBOL)
-        if not (topic.startswith("spot@") and symbol and symbol in topic):
+        topic = _text(found, _CHANNEL)
+        if not topic.startswith("spot@"):
             raise ParseError(f"the channel {topic[:60]!r}")
+        if _SYMBOL not in found:  # of all markets at once
+            return (Control(_label(topic), data=True, unknown=True),)
+        symbol = _text(found, _SYMBOL)
+        if not (symbol and symbol in topic):
+            raise ParseError(f"the channel {topic[:60]!r} of {symbol[:30]!r}")
         for number, read in _READERS.items():
             if number in found:
                 return read(topic, symbol, found)
@@ -203,8 +208,8 @@ _READERS: dict[
 
 
 class _MexcReply(Struct):
-    code: int
-    msg: str = ""
+    code: int = 0
+    msg: str | None = None
 
 
 _REPLY = msgspec.json.Decoder(_MexcReply)
@@ -212,6 +217,8 @@ _REPLY = msgspec.json.Decoder(_MexcReply)
 
 def _reply(row: _MexcReply) -> Ack | Control:
     """Read an answer: agreed topics by comma, or why not, under the same code 0."""
+    if not row.msg:
+        return Control("reply", unknown=True)
     if row.msg.upper() == "PONG":
         return Control("PONG")
     topics = tuple(_TOPIC.findall(row.msg))

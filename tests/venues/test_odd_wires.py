@@ -12,7 +12,8 @@ import pytest
 from exporter.config import ConfigError
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
-from exporter.model import Ack, Control, Depth, Event, Kline, Side, Trade
+from exporter.model import Ack, Control, Depth, Event, Kline, Message, Side, Trade
+from exporter.salvage import salvage
 from exporter.venues import definition
 
 SECOND = 1_600_000_000
@@ -233,3 +234,91 @@ def test_a_word_that_is_no_word_is_told() -> None:
         made(
             LEVELS % "changes: c, level: {price: p, size: q, side: {path: s, buy: {a: 1}, sell: 2}}"
         )
+
+
+TOLERANT = """
+  trades:
+    topic: t.{symbol}
+    continuity: contiguous
+    frames:
+      - {when: {k: t}, rows: d, symbol: s, time: at, price: p, size: q, sequence: n,
+         side: {path: w, buy: b, sell: s}, apart: {type: [block, otc]}}
+  quotes:
+    topic: q.{symbol}
+    frames: [{when: {k: q}, symbol: s, time: at, bid: b, ask: a}]
+  book:
+    topic: b.{symbol}
+    frames: [{when: {k: b}, symbol: s, time: {path: at, unit: iso}, bids: b, asks: a}]
+  klines:
+    topic: k.{symbol}
+    frames: [{when: {k: k}, symbol: s, time: at, start: {path: b, unit: s}, close: c}]
+"""
+ANSWERS = """
+  acks: [{when: {op: sub}, topic: "{ch}.{ids.*}", label: sub}]
+  controls: [{when: {k: {exists: true}}, kind: k, data: true}]
+"""
+
+
+@pytest.mark.parametrize("time", [0, "", "soon", "0001-01-01T00:00:00Z", -1, True])
+def test_no_update_is_thrown_away_for_a_time_that_cannot_be(time: Any) -> None:
+    """A book that loses a change is wrong; a trade and a quote count all the same."""
+    venue = made(TOLERANT)
+    frames = (
+        {"k": "b", "s": "X", "at": time, "b": [["1", "2"]], "a": []},
+        {"k": "t", "d": [{"s": "X", "at": time, "p": 1, "q": "0.10", "n": 7, "w": "b"}]},
+        {"k": "q", "s": "X", "at": time, "b": 1, "a": 2},
+    )
+    found: list[Any] = []
+    for frame in frames:
+        raw = json.dumps(frame).encode()
+        with pytest.raises(ParseError) as refused:
+            venue.parse(raw)
+        found += salvage(venue.parse, raw, refused.value) or ()
+    depth, trade, quote = found
+    assert isinstance(depth, Depth)
+    assert (depth.time, quote.time) == (None, None)
+    assert trade == Trade("trades", "t.X", "X", None, 1.0, 0.1, Side.BUY, 7)
+
+
+def test_what_is_optional_may_be_anything() -> None:
+    """An empty side is no quote, an unknown word no side, a minute without a price no candle."""
+    venue, at = made(TOLERANT), SECOND * 1000
+    nothing: Any
+    quiet = Message("quotes", "q.X", "X", SECOND)
+    for nothing in ("", 0, None):
+        assert read(venue, {"k": "q", "s": "X", "at": at, "b": nothing, "a": 2}) == [quiet]
+    (trade,) = read(venue, {"k": "t", "d": [
+        {"s": "X", "at": at, "p": 1, "q": 1, "n": 7, "w": "auction"}]})  # fmt: skip
+    assert trade == Trade("trades", "t.X", "X", SECOND, 1.0, 1.0, None, 7)
+    for close in (0, None, "0"):
+        (candle,) = read(venue, {"k": "k", "s": "X", "at": at, "b": SECOND, "c": close})
+        assert candle == Message("klines", "k.X", "X", SECOND)
+    with pytest.raises(ParseError):
+        read(venue, {"k": "t", "d": [{"s": "X", "at": at, "p": "", "q": 1, "n": 7}]})
+
+
+def test_trades_made_elsewhere_keep_their_number() -> None:
+    """They are no trades of the market, and leave no hole."""
+    row = {"s": "X", "at": SECOND * 1000, "p": 1, "q": 1, "w": "b"}
+    rows = [row | {"n": 7, "type": "fill"}, row | {"n": 8, "type": "otc"}, row | {"n": 9}]
+    first, other, last = read(made(TOLERANT), {"k": "t", "d": rows})
+    assert other == Message("trades", "t.X", "X", SECOND, 8)
+    assert [type(each) for each in (first, last)] == [Trade, Trade]
+
+
+def test_kinds_that_nobody_knows_are_counted_by_the_name_they_have() -> None:
+    """What is of a known kind, and cannot be read, is never taken for one of them."""
+    venue = made(TOLERANT, ANSWERS)
+    assert read(venue, {"k": "new"}) == [Control("new", data=True, unknown=True)]
+    assert read(venue, {"k": 7}) == [Control("7", data=True, unknown=True)]
+    for frame in ({"k": "b"}, {"k": "q", "b": 1}, {"k": "t", "d": 7}, {"z": 1}):
+        with pytest.raises(ParseError):
+            read(venue, frame)
+
+
+def test_an_answer_may_name_several_topics_or_none_of_ours() -> None:
+    """One topic for each item of a list; what names nothing was not asked for here."""
+    venue = made(TOLERANT, ANSWERS)
+    (ack,) = read(venue, {"op": "sub", "ch": "t", "ids": ["X", "Y"]})
+    assert ack == Ack("sub", topics=("t.X", "t.Y"))
+    assert read(venue, {"op": "sub", "ch": "heartbeat"}) == [Control("sub")]

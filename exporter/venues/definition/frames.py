@@ -13,10 +13,10 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from exporter.config.kinds import Place
-from exporter.decoding import DOUBTFUL, ParseError, json_path, json_value, unreadable
-from exporter.model import Ack, Channel, Control, Event
+from exporter.decoding import DOUBTFUL, unreadable
+from exporter.model import Channel, Event
+from exporter.venues.definition.answers import answer_parser
 from exporter.venues.definition.conditions import Condition, conditions, hold, listed
-from exporter.venues.definition.field_shape import TimeField
 from exporter.venues.definition.levels import SCALAR
 from exporter.venues.definition.paths import Leaf, Missing, Tree, take_all
 from exporter.venues.definition.readers import (
@@ -25,19 +25,10 @@ from exporter.venues.definition.readers import (
     Reader,
     Single,
     bare,
-    moment,
 )
-from exporter.venues.definition.requests import PLACE, fill, frame_text
-from exporter.venues.definition.shape import (
-    AnswerShape,
-    ChannelShape,
-    ControlShape,
-    StreamShape,
-    VenueShape,
-)
+from exporter.venues.definition.shape import ChannelShape, VenueShape
 
 _REMEMBERED = 4096  # kinds of frames; where the symbol tells them apart there are many
-_LONGEST_TEXT = 200  # characters of a frame that is no JSON
 
 Parse: TypeAlias = Callable[[bytes], tuple[Event, ...]]
 
@@ -86,7 +77,10 @@ def parser(shape: VenueShape) -> Parse:
             with _placed(place):
                 reader = READERS[Channel(name)](channel, frame, frame.label or name, envelope)
             kinds.append(_FrameKind(place, conditions(frame.when), reader))
-    control = _control(shape.name, shape.stream)
+    fits = [kind.conditions for kind in kinds]
+    control = answer_parser(
+        shape.name, shape.stream, lambda document: any(hold(each, document) for each in fits)
+    )
     key = _tag(shape)
     if key is not None:
         return _tagged(shape.name, key, kinds, control)
@@ -253,100 +247,6 @@ def _values(envelope: Tree, asked: Mapping[str, bool]) -> Callable[[Any], tuple[
 
 def _there(value: Any) -> bool:
     return value is not UNSET and bytes(value) != b"null"
-
-
-# --- answers and control frames -----------------------------------------------------------------
-
-
-def _control(venue: str, stream: StreamShape) -> Parse:
-    texts = {
-        each.text.encode(): (_event(each, None),)
-        for each in stream.controls
-        if each.text is not None
-    }
-    answers = [
-        *((conditions(each.when), each, True) for each in stream.acks),
-        *((conditions(each.when), each, False) for each in stream.refusals),
-    ]
-    others = [(conditions(each.when), each) for each in stream.controls if each.text is None]
-
-    def read(frame: bytes) -> tuple[Event, ...]:
-        if len(frame) <= _LONGEST_TEXT and frame in texts:
-            return texts[frame]
-        document = json_value(frame)
-        for wanted, answer, ok in answers:
-            if hold(wanted, document):
-                return (_ack(answer, ok, document),)
-        for wanted, control in others:
-            if hold(wanted, document):
-                return (_event(control, document),)
-        raise ParseError(f"{venue}: a frame of no kind that is defined")
-
-    return read
-
-
-def _event(shape: ControlShape, document: Any) -> Control:
-    reply = None if shape.reply is None else frame_text(fill(shape.reply, _from(document)))
-    return Control(
-        shape.label or shape.text or "control",
-        reply=reply,
-        ready=shape.ready,
-        reconnect=shape.reconnect,
-        data=shape.data,
-        time=None if shape.time is None else _time(shape.time, document),
-    )
-
-
-def _time(shape: TimeField, document: Any) -> float | None:
-    type_, epoch_of = moment(shape)
-    found = (
-        json_path(document, shape.path) if not shape.optional else _optional(document, shape.path)
-    )
-    return epoch_of(msgspec.convert(found, type_, strict=False))
-
-
-def _from(document: Any) -> Callable[[str], Any]:
-    return lambda path: json_path(document, path)
-
-
-def _ack(shape: AnswerShape, ok: bool, document: Any) -> Ack:
-    topics: tuple[str, ...] = ()
-    try:
-        topics = _topics(shape, document)
-    except ParseError:
-        if ok:  # a refusal may well name nothing
-            raise
-    request = None if shape.request is None else _optional(document, shape.request)
-    reason = "" if shape.reason is None else str(_optional(document, shape.reason) or "")
-    return Ack(
-        shape.label or ("ack" if ok else "refusal"),
-        ok=ok,
-        request=_number(request),
-        topics=topics,
-        reason=reason[:200],
-    )
-
-
-def _topics(shape: AnswerShape, document: Any) -> tuple[str, ...]:
-    if shape.topic is not None:
-        return (PLACE.sub(lambda m: str(json_path(document, m[1])), shape.topic),)
-    if shape.topics is None:
-        return ()
-    found = json_path(document, shape.topics)
-    return tuple(map(str, found if isinstance(found, list) else [found]))
-
-
-def _optional(document: Any, path: str) -> Any:
-    try:
-        return json_path(document, path)
-    except ParseError:
-        return None
-
-
-def _number(value: Any) -> int | None:
-    if isinstance(value, str) and value.isdecimal() and len(value) < 19:
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def channel_of(channels: Mapping[str, ChannelShape], topic: str) -> tuple[str, str]:

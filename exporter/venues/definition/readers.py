@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from operator import attrgetter
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import NODEFAULT, UNSET, Meta, Raw
 
-from exporter.decoding import ParseError, Price, Serial, Size, epoch
+from exporter.decoding import DOUBTFUL, ParseError, Price, Serial, Size, epoch
 from exporter.model import Channel, Depth, Event, Kline, Message, Quote, Side, Trade
 from exporter.venues.definition.conditions import listed
 from exporter.venues.definition.field_shape import SideField, TimeField
@@ -61,6 +61,18 @@ class Signs(dict[Any, Side | None]):
         return Side.BUY if value > 0 else Side.SELL
 
 
+class TradeSides(dict[Any, Side | None]):
+    """Buyer or seller; None for a word that nobody knows, which is no reason to lose a trade."""
+
+    def __missing__(self, value: Any) -> None:
+        return None
+
+
+def _trade_sides(shape: SideField | None) -> dict[Any, Side | None]:
+    found = sides(shape)
+    return found if isinstance(found, Signs) else TradeSides(found)
+
+
 def sides(shape: SideField | None) -> dict[Any, Side | None]:
     """Return which side each value stands for; without any, nothing stands for none."""
     if shape is None:
@@ -84,7 +96,10 @@ def moment(shape: TimeField | None) -> tuple[Any, Callable[[Any], float | None]]
     zone = UTC if shape.zone is None else _zone(shape.zone)
 
     def convert(value: datetime) -> float:
-        return epoch(value if value.tzinfo is not None else value.replace(tzinfo=zone))
+        try:
+            return epoch(value if value.tzinfo is not None else value.replace(tzinfo=zone))
+        except DOUBTFUL as error:  # says where, as the decoder does: what is left can be salvaged
+            raise ParseError(f"{error} - at `$.{bare(shape.path)}`") from error
 
     return datetime, convert
 
@@ -198,11 +213,15 @@ def trades(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
     source.want("sequence", shape.sequence, Serial)
     if shape.id is not None:
         source.fields.tree.add(bare(shape.id), Leaf(Raw))
+    apart_at, apart = next(iter(shape.apart.items()), (None, None))
+    if apart_at is not None:
+        source.want("apart", apart_at, SCALAR, None)
+    elsewhere = frozenset(() if isinstance(apart, dict) else listed(apart))
 
     def bind() -> Make:
         symbol_at, time_at = common.symbol_at(), common.time_at()
         number_at, per = source.from_envelope("sequence"), common.per_second
-        get, side_of = source.fields.getter(), sides(shape.side)
+        get, side_of = source.fields.getter(), _trade_sides(shape.side)
         names, convert, snapshot = common.names, common.convert, shape.snapshot
 
         def usual(outside: Any, rows: Sequence[Any], frame: bytes) -> tuple[Event, ...]:
@@ -234,13 +253,16 @@ def trades(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
             named = None if symbol_at is None else names[symbol_at(outside)]
             when = None if time_at is None else time_at(outside)
             outer = None if number_at is None else _serial(number_at(outside))
-            events = []
+            events: list[Event] = []
             for row in rows:
-                text, time, price, size, side, number = get(row)
+                text, time, price, size, side, number, *kind = get(row)
                 symbol, topic = named or names[text]
                 stamp = convert(time) if time_at is None else when
                 if number_at is not None:
                     number, outer = outer, None  # it is the frame's, and counts once
+                if kind and (kind[0] in elsewhere if elsewhere else kind[0] is not None):
+                    events.append(Message(label, topic, symbol, stamp, number))
+                    continue
                 events.append(
                     Trade(
                         label, topic, symbol, stamp, price, abs(size), side_of[side], number, None,
@@ -249,13 +271,13 @@ def trades(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
                 )  # fmt: skip
             return tuple(events)
 
-        return unusual if signed or number_at is not None or per is None else usual
+        return unusual if signed or number_at is not None or per is None or shape.apart else usual
 
     def single() -> Single | None:
         symbol_at, per = common.symbol_at(), common.per_second
-        if signed or source.from_envelope("sequence") is not None or per is None:
+        if signed or source.from_envelope("sequence") is not None or per is None or shape.apart:
             return None
-        get, side_of = source.fields.getter(), sides(shape.side)
+        get, side_of = source.fields.getter(), _trade_sides(shape.side)
         names, snapshot = common.names, shape.snapshot
 
         def one(outside: Any, row: Any) -> tuple[Event, ...]:
@@ -278,7 +300,7 @@ def quotes(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
     source = Source.of(shape, envelope, Missing.NONE)
     common = Common(channel, source)
     for name in ("bid", "ask", "bid_size", "ask_size"):
-        source.want(name, getattr(shape, name), Size | None, None)
+        source.want(name, getattr(shape, name), Size | Literal[""] | None, None)
     source.want("sequence", shape.sequence, Serial)
 
     def bind() -> Make:
@@ -306,7 +328,17 @@ def quotes(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
                 if number_at is not None:
                     number = _serial(number_at(outside))
                 events.append(
-                    Quote(label, topic, symbol, stamp, bid, ask, bid_size, ask_size, number)
+                    Quote(
+                        label,
+                        topic,
+                        symbol,
+                        stamp,
+                        bid,
+                        ask,
+                        bid_size or None,
+                        ask_size or None,
+                        number,
+                    )
                 )
             return tuple(events)
 
@@ -382,7 +414,7 @@ def klines(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
     common = Common(channel, source)
     type_, beginning = moment(shape.start)
     source.want("start", None if shape.start is None else shape.start.path, type_)
-    source.want("close", shape.close, Price)
+    source.want("close", shape.close, Size | None)
     source.want("closed", shape.closed, bool | None, None)
 
     def bind() -> Make:
@@ -399,6 +431,9 @@ def klines(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
                 stamp = convert(time) if time_at is None else when
                 first = beginning(start)
                 assert first is not None  # noqa: S101 - a frame of candles has a start
+                if not close:  # a minute without trades, before the first one ever
+                    events.append(Message(label, topic, symbol, stamp))
+                    continue
                 events.append(Kline(label, topic, symbol, stamp, first, close, closed))
             return tuple(events)
 

@@ -75,6 +75,11 @@ class FrameShape:
         "Which rows of a book tell all of it: one path in the row, with its values, or absent.",
     )
     snapshot_label: str | None = key(LABEL, None, "What summaries call those; else as the others.")
+    apart: Mapping[str, Any] = key(
+        WhenKind(),
+        {},
+        "Trades made elsewhere, none of the market: one path in the row, with its values.",
+    )
     price: str | None = key(FIELD, None, "A trade's price.")
     size: str | None = key(FIELD, None, "A trade's size.")
     side: SideField | None = key(Section(SideField), None, "Which side a trade's taker was on.")
@@ -104,6 +109,8 @@ class FrameShape:
         if len(self.snapshot_when) > 1 or {"exists": True} in self.snapshot_when.values():
             wrong = "expected one path with a value, a list of values, or exists: false"
             yield Mistake(("snapshot_when",), wrong)
+        if len(self.apart) > 1 or {"exists": False} in self.apart.values():
+            yield Mistake(("apart",), "expected one path with a value, a list, or exists: true")
         if self.row is not None and self.rows is not None:
             yield Mistake(("rows",), "found beside row, expected one of the two")
         level = self.level
@@ -208,7 +215,9 @@ class AnswerShape:
     when: Mapping[str, Any] = key(WhenKind(), REQUIRED, "What tells it from other frames.")
     request: str | None = key(PATH, None, "Where the number of the request ($id) stands.")
     topics: str | None = key(PATH, None, "Where the topic, or a list of them, stands.")
-    topic: str | None = key(LINE, None, "The topic, put together: {arg.channel}.{arg.id}.")
+    topic: str | None = key(
+        LINE, None, "The topic, put together: {arg.channel}.{arg.id}; {ids.*}: one for each of ids."
+    )
     reason: str | None = key(PATH, None, "Where a refusal says why.")
     label: str | None = key(LABEL, None, "What summaries call it; else ack or refusal.")
 
@@ -220,6 +229,9 @@ class ControlShape:
     when: Mapping[str, Any] = key(WhenKind(), {}, "What tells it from other frames.")
     text: str | None = key(LINE, None, "Or all of a frame that is no JSON: pong.")
     label: str | None = key(LABEL, None, "What summaries call it; else control.")
+    kind: str | None = key(
+        PATH, None, "Where the wire says what it is, of kinds not known: counted, and shown."
+    )
     reply: Any = key(JsonKind(), None, "What to answer at once; $path stands for a value of it.")
     ready: bool = key(boolean(), False, "It opens a connection that must be welcomed first.")
     reconnect: bool = key(boolean(), False, "It announces that the venue will soon close.")
