@@ -316,6 +316,8 @@ def _faults(venue: Venue, frames: Iterable[bytes]) -> tuple[int, int, int]:
             unread += 1
             continue
         for event in events:
+            if isinstance(event, Control) and event.unknown:
+                unread += 1  # it is let pass, and not understood
             if not isinstance(event, Ack | Control):
                 data += 1
                 if event.topic not in topics:
