@@ -174,8 +174,7 @@ class AnomalyEngine:
         for verdicts in self.judge.steps(tick.values, decided, scores.measured, now, wall, explain):
             self._note(verdicts)
             await self._clock.sleep(0.0)
-        for _ in self._meter.steps(scores, now, band() if self._baseline else None):
-            await self._clock.sleep(0.0)
+        self._meter.show(scores, now, band() if self._baseline else None)
 
     def _aspect(self, row: int, score: float) -> Aspect | None:
         return self.bank.aspect(DECIDES, row, score)

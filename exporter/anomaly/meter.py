@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from math import inf
+from collections.abc import Sequence
+from functools import partial
+from math import inf, nan
 
 import numpy as np
 
@@ -11,14 +12,15 @@ from exporter.metrics import families as f
 from exporter.metrics.registry import Registry
 from exporter.signals import Floats, Scores, Series
 
-_BITE = 500  # series
+_BITE = 32  # series whose gauges are moved at once, before a scrape
 
 
 class AnomalyMeter:
     """One gauge for each series and detector, and whether the series can be judged at all.
 
     Series that are measured less often than judged keep their score in between, for
-    ``stale_after`` seconds at most. ``baseline``: show what is expected, too.
+    ``stale_after`` seconds at most. ``baseline``: show what is expected, too. A tick keeps its
+    scores in arrays; the gauges move before each scrape, in bites.
     """
 
     def __init__(
@@ -32,7 +34,6 @@ class AnomalyMeter:
     ) -> None:
         self._stale_after = stale_after
         self._measured = np.full(len(series), -inf)  # monotonic seconds
-        self._shown: set[int] = set()  # rows of series with a score on the page
         self._scores = [
             [registry.gauge(f.ANOMALY_SCORE, one.exchange, one.signal, name) for one in series]
             for name in detectors
@@ -43,10 +44,17 @@ class AnomalyMeter:
         self._opened = {
             one: registry.counter(f.ANOMALY_EVENTS, one.exchange, one.signal) for one in series
         }
-        self._bounds = [
+        bounds = [
             [registry.gauge(f.ANOMALY_BASELINE, o.exchange, o.signal, bound) for bound in f.Bound]
             for o in (series if baseline else ())
         ]
+        # All that the page may show, row by row; NaN: absent.
+        self._gauges = [*self._scores, self._ready, *map(list, zip(*bounds, strict=True))]
+        self._values = np.full((len(self._gauges), len(series)), nan)
+        self._values[len(detectors)] = 0.0
+        self._shown = self._values.copy()
+        for start in range(0, len(series), _BITE):
+            registry.refresh(partial(self._refresh, slice(start, start + _BITE)))
 
     def show(self, scores: Scores, now: float = 0.0, band: Floats | None = None) -> None:
         """Show the scores of one tick; a detector that knows too little yet shows none.
@@ -54,43 +62,30 @@ class AnomalyMeter:
         ``now`` is monotonic seconds. ``band`` has shape (3, n): lower, center, upper, in the
         signals' units, NaN where unknown.
         """
-        for _ in self.steps(scores, now, band):
-            pass
+        fresh, detectors = scores.measured, len(self._scores)
+        self._measured[fresh] = now
+        scored, ready = self._values[:detectors], self._values[detectors]
+        np.copyto(scored, np.where(scores.ready, scores.score, nan), where=fresh)
+        np.copyto(ready, scores.ready.all(axis=0), where=fresh)
+        bounds = self._values[detectors + 1 :]
+        if band is not None and len(bounds):
+            np.copyto(bounds, band, where=fresh)
+        # What nothing has renewed for too long leaves the page.
+        old = now - self._measured > self._stale_after
+        scored[:, old] = bounds[:, old] = nan
 
-    def steps(self, scores: Scores, now: float, band: Floats | None) -> Iterator[None]:
-        """Do the same in bites of a millisecond or two."""
-        self._measured[scores.measured] = now
-        measured = scores.measured.nonzero()[0].tolist()
-        for start in range(0, len(measured), _BITE):
-            self._renew(measured[start : start + _BITE], scores, band)
-            yield
-        self._forget(now)
-
-    def _renew(self, fresh: list[int], scores: Scores, band: Floats | None) -> None:
-        values, ready = scores.score[:, fresh].tolist(), scores.ready[:, fresh].tolist()
-        for gauges, row, known in zip(self._scores, values, ready, strict=True):
-            for place, column in enumerate(fresh):
-                gauges[column].set(row[place] if known[place] else None)
-        self._shown.update(fresh)
-        judged = np.all(scores.ready[:, fresh], axis=0)
-        for column, enough in zip(fresh, judged.tolist(), strict=True):
-            self._ready[column].set(1 if enough else 0)
-        if band is not None:
-            for column in fresh:
-                for gauge, value in zip(
-                    self._bounds[column], band[:, column].tolist(), strict=True
-                ):
-                    gauge.set(value if value == value else None)
-
-    def _forget(self, now: float) -> None:
-        """Take the scores away that nothing has renewed for too long."""
-        for column in np.flatnonzero(now - self._measured > self._stale_after).tolist():
-            if column in self._shown:
-                self._shown.discard(column)
-                for gauges in self._scores:
-                    gauges[column].set(None)
-                for gauge in self._bounds[column] if self._bounds else ():
-                    gauge.set(None)
+    def _refresh(self, part: slice) -> None:
+        """Move the gauges of some series to what the last tick saw."""
+        values, shown = self._values[:, part], self._shown[:, part]
+        moved = (values != shown) & ~(np.isnan(values) & np.isnan(shown))
+        for row, column in zip(*(place.tolist() for place in moved.nonzero()), strict=True):
+            value = values[row, column].item()
+            gauge = self._gauges[row][part.start + column]
+            if row == len(self._scores):
+                gauge.set(int(value))
+            else:
+                gauge.set(value if value == value else None)
+        shown[:] = values
 
     def opened(self, series: Series) -> None:
         """Count an incident that was opened."""

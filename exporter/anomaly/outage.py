@@ -54,11 +54,9 @@ def shared(out: Collection[str], providers: Mapping[str, str]) -> dict[str, str]
 
 def step(state: Outage, look: Look, now: float, rule: OutageRule) -> Outage:
     """Advance one exchange by one look. Nothing is decided on what is not known."""
-    if look.answers is None:
-        return replace(state, since=None)
-    contradicted = look.answers if state.out else not look.answers
+    contradicted = look.answers is state.out  # not where it is unknown whether it answers
     if not contradicted:
-        return replace(state, since=None)
+        return state if state.since is None else replace(state, since=None)
     since = now if state.since is None else state.since
     if state.out:
         hold = rule.clear

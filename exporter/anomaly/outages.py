@@ -183,15 +183,16 @@ class Outages:
 
 
 def _look_at(exchange: Exchange) -> Look:
-    endpoints = list(exchange.probing.endpoints.values())
-    streams = [stream for stream in exchange.streams if stream.attempts]
-    connected = any(stream.connected for stream in streams) if streams else None
-    answers: bool | None
-    if any(_up(state) for state in endpoints):
-        answers = True
-    else:
-        known = endpoints and all(_down(state) for state in endpoints)
-        answers = False if known else None
+    connected = None
+    for stream in exchange.streams:
+        if stream.attempts:
+            connected = connected or stream.connected
+    endpoints = exchange.probing.endpoints.values()
+    for state in endpoints:
+        if _up(state):
+            return Look(answers=True, twice=False, streams=connected)
+    known = endpoints and all(_down(state) for state in endpoints)
+    answers = False if known else None
     return Look(answers=answers, twice=all(_twice(s) for s in endpoints), streams=connected)
 
 

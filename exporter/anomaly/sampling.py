@@ -39,6 +39,16 @@ class Sampling:
         self._errors = ErrorRate(())
         self._rates = {signal: Rate(()) for signal in rates.SIGNALS}
         self._gauges = {signal: SignalGauge(()) for signal in gauges.SIGNALS}
+        # Looked up once: a signal's hash is that of all its fields.
+        self._reconnects = self._rates[rates.RECONNECT_RATE]
+        self._messages = self._rates[rates.MESSAGE_RATE]
+        self._resyncs = self._rates[rates.RESYNC_RATE]
+        self._silence = self._gauges[gauges.INTER_ARRIVAL]
+        self._stream_latency = self._gauges[gauges.STREAM_LATENCY]
+        self._spread = self._gauges[gauges.SPREAD]
+        self._deviation = self._gauges[gauges.PRICE_DEVIATION]
+        self._offset = self._gauges[gauges.CLOCK_OFFSET]
+        self._wait = self._gauges[gauges.QUEUE_WAIT]
         self._loop = SignalGauge((OURSELVES,))
         self._lag: float | None = None  # the worst since the last tick
         self._clocked: set[str] = set()  # whose clock was read since the last tick
@@ -111,45 +121,51 @@ class Sampling:
                 for reason, count in book.sync.resyncs.items()
                 if reason is not Resync.START  # that is the connection's doing
             )
-            self._rates[rates.RESYNC_RATE].set(name, sum(again))
+            self._resyncs.set(name, sum(again))
         if deviation is not None:
-            self._gauges[gauges.PRICE_DEVIATION].set(name, deviation)
+            self._deviation.set(name, deviation)
         if name in self._clocked:
             self._clocked.discard(name)
             with suppress(LookupError):  # no reply yet: an exchange that was just made
                 offset = exchange.probing.offset.read(self._clock.monotonic())
-                self._gauges[gauges.CLOCK_OFFSET].set(name, offset.value)
+                self._offset.set(name, offset.value)
 
     def _look_at_streams(self, exchange: Exchange, wall: float) -> None:
-        name = exchange.name
-        if not any(stream.attempts for stream in exchange.streams):
+        name, attempts, losses = exchange.name, 0, 0
+        before = self._counted[name]
+        after: dict[Feed, int] = {}
+        latencies: list[float] = []
+        spreads: list[float] = []
+        newest, total = 0.0, 0
+        for stream in exchange.streams:
+            attempts += stream.attempts
+            losses += stream.losses
+            for watch in stream.watches.values():
+                feed = watch.feed
+                after[feed] = count = feed.count
+                total += count
+                if feed.last > newest:
+                    newest = feed.last
+                if count != before.get(feed, 0):
+                    latencies.append(feed.latency)
+                    spreads.append(feed.spread)
+        if not attempts:
             return
-        self._rates[rates.RECONNECT_RATE].set(
-            name, sum(stream.losses for stream in exchange.streams)
-        )
-        before, after = self._counted[name], dict[Feed, int]()
-        latencies, spreads = list[float](), list[float]()
-        newest = 0.0
-        for feed in exchange.feeds:
-            after[feed] = feed.count
-            newest = max(newest, feed.last)
-            if feed.count != before.get(feed, 0):
-                latencies.append(feed.latency)
-                spreads.append(feed.spread)
         self._counted[name] = after
-        self._rates[rates.MESSAGE_RATE].set(name, sum(after.values()))
-        self._gauges[gauges.INTER_ARRIVAL].set(name, max(0.0, wall - newest))
-        _set_middle(self._gauges[gauges.STREAM_LATENCY], name, latencies)
-        _set_middle(self._gauges[gauges.SPREAD], name, spreads)
-        count, total = exchange.queue_waited
+        self._reconnects.set(name, losses)
+        self._messages.set(name, total)
+        self._silence.set(name, max(0.0, wall - newest))
+        _set_middle(self._stream_latency, name, latencies)
+        _set_middle(self._spread, name, spreads)
+        waits, waited = exchange.queue_waited
         counted, summed = self._waited[name]
-        self._waited[name] = (count, total)
-        if count > counted:
-            self._gauges[gauges.QUEUE_WAIT].set(name, (total - summed) / (count - counted))
+        self._waited[name] = (waits, waited)
+        if waits > counted:
+            self._wait.set(name, (waited - summed) / (waits - counted))
 
 
 def _set_middle(gauge: SignalGauge, exchange: str, values: list[float]) -> None:
     """Set the middle one of an exchange's subscriptions: one that is odd has its own metrics."""
-    known = sorted(value for value in values if isfinite(value))
+    known = sorted([value for value in values if isfinite(value)])
     if known:
         gauge.set(exchange, known[len(known) // 2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from statistics import median
 
 from exporter.instrument import Product, parse
@@ -12,9 +13,11 @@ from exporter.instrument import Product, parse
 
 @dataclass(frozen=True, slots=True)
 class Mid:
-    """One exchange's view of one instrument; ``received`` epoch seconds of the newest quote.
+    """One exchange's view of one instrument.
 
-    Only what has the same ``like`` is compared: spot with spot, a perpetual with perpetuals.
+    ``received`` and ``changed``: when the newest quote came and when the price last changed, epoch
+    seconds. Only what has the same ``like`` is compared: spot with spot, a perpetual with
+    perpetuals.
     """
 
     exchange: str
@@ -22,6 +25,7 @@ class Mid:
     price: float
     received: float
     like: str
+    changed: float = nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,31 +96,20 @@ def _basis(consensus: Mapping[str, Consensus], reference: str) -> dict[tuple[str
     return {(reference, quote): median(values) - 1.0 for quote, values in ratios.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Motion:
-    """When a price last changed, as far as one exchange shows it (epoch seconds)."""
-
-    exchange: str
-    instrument: str
-    changed: float
-    received: float
-    like: str
-
-
 def frozen(
-    motions: Sequence[Motion], now: float, *, freshness: float, still: float, peers: int = 2
+    mids: Sequence[Mid], now: float, *, freshness: float, still: float, peers: int = 2
 ) -> frozenset[tuple[str, str]]:
     """Return the (exchange, instrument) whose value stands still although frames arrive.
 
     Frozen: fresh, unchanged for ``still`` seconds, while at least ``peers`` fresh exchanges have
     moved on the same instrument within that time. A calm market freezes nobody.
     """
-    fresh = [motion for motion in motions if now - motion.received <= freshness]
+    fresh = [mid for mid in mids if now - mid.received <= freshness]
     moved: dict[str, int] = {}
-    for motion in fresh:
-        moved[motion.like] = moved.get(motion.like, 0) + (now - motion.changed <= still)
+    for mid in fresh:
+        moved[mid.like] = moved.get(mid.like, 0) + (now - mid.changed <= still)
     return frozenset(
-        (motion.exchange, motion.instrument)
-        for motion in fresh
-        if now - motion.changed > still and moved[motion.like] >= peers
+        (mid.exchange, mid.instrument)
+        for mid in fresh
+        if now - mid.changed > still and moved[mid.like] >= peers
     )

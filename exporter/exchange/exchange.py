@@ -150,15 +150,16 @@ class Exchange:
 
     def symptoms(self) -> frozenset[Symptom]:
         """Return what fails now, as far as it tells of the other side; empty when all is well."""
-        streams = (
-            of_stream(stream.lost)
-            for stream in self.streams
-            if stream.attempts and not stream.connected
-        )
-        return frozenset((*self.probing.symptoms(), *streams))
+        found = set(self.probing.symptoms())
+        for stream in self._streams.streams:
+            if stream.attempts and not stream.connected:
+                found.add(of_stream(stream.lost))
+        return frozenset(found)
 
     def blame(self, domain: Domain | None) -> None:
         """Show where the fault lies, None: there is none."""
+        if domain is self.domain:
+            return
         self.domain = domain
         for each, gauge in self._domains.items():
             gauge.set(1 if each is domain else 0)

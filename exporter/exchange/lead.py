@@ -48,6 +48,9 @@ class IncidentLead:
 
 def step(state: IncidentLead, troubled: bool, said: Iterable[Notice], now: float) -> IncidentLead:
     """Advance by one look: whether we see it in trouble, and what the venue says."""
+    said = tuple(said)
+    if not (troubled or said or state.standing or state.began is None):
+        return state
     began = now if state.began is None else state.began
     spell = state.troubled
     if troubled:

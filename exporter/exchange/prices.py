@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 
 from exporter import config as settings
-from exporter.exchange.consensus import Mid, Motion, compare, frozen
+from exporter.exchange.consensus import Mid, compare, frozen
 from exporter.exchange.exchange import Exchange
 from exporter.exchange.pegs import Pegs
 from exporter.exchange.price_meter import PriceMeter
 from exporter.flow.cooperative import MOST
-from exporter.instrument import canonical
 from exporter.metrics.registry import Registry
 from exporter.streams.feed import Feed
 
@@ -44,22 +43,13 @@ class Prices:
             _take_newest(feeds, exchange.priced)
             if number % MOST == 0:
                 yield
-        markets: dict[tuple[str, str], str] = {}
-        for number, (pair, feed) in enumerate(feeds.items(), start=1):
-            markets[pair] = _like(feed)
-            if number % (8 * MOST) == 0:
-                yield
+        markets = {pair: feed.market for pair, feed in feeds.items()}
         yield
         mids = [
-            Mid(*pair, feed.mid, feed.last, markets[pair])
+            Mid(*pair, feed.mid, feed.last, feed.market, feed.changed)
             for pair, feed in feeds.items()
             if isfinite(feed.mid)
         ]
-        motions = [
-            Motion(mid.exchange, mid.instrument, feeds[mid.exchange, mid.instrument].changed,
-                   mid.received, mid.like)
-            for mid in mids
-        ]  # fmt: skip
         yield
         found = compare(
             mids,
@@ -72,7 +62,7 @@ class Prices:
         self._pegs.update(found.consensus)
         yield
         still = frozen(
-            motions, now, freshness=wanted.freshness, still=wanted.still, peers=wanted.peers
+            mids, now, freshness=wanted.freshness, still=wanted.still, peers=wanted.peers
         )
         fresh = [mid for mid in mids if now - mid.received <= wanted.freshness]
         yield
@@ -90,12 +80,6 @@ class Prices:
     def close(self) -> None:
         """Take every series of the comparison off the page."""
         self._registry.close()
-
-
-def _like(feed: Feed) -> str:
-    """Return the name under which a market's price is compared."""
-    what = feed.subscription
-    return canonical(what.instrument, what.product)
 
 
 def _take_newest(found: dict[tuple[str, str], Feed], feeds: Iterable[Feed]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil, floor
 
 from exporter.contracts import Clock
@@ -88,13 +88,11 @@ class SlidingWindow:
 
     weight: int
     window: float
+    _slice: int = field(init=False, repr=False, compare=False)  # nanoseconds
 
     def __post_init__(self) -> None:
         _check(self.weight, self.window)
-
-    @property
-    def _slice(self) -> int:
-        return max(1, ceil(self.window * _NANOS / _SLICES))
+        object.__setattr__(self, "_slice", max(1, ceil(self.window * _NANOS / _SLICES)))
 
     def start(self, now: float) -> WindowState:
         """Return an untouched window."""
@@ -121,7 +119,8 @@ class SlidingWindow:
 
     def used(self, state: WindowState, now: float) -> int:
         """Return the weight that still counts at ``now`` (seconds)."""
-        return sum(taken for _, taken in self._kept(state, _nanos(now) // self._slice))
+        oldest = _nanos(now) // self._slice - _SLICES
+        return sum([taken for number, taken in state.taken if number >= oldest])
 
     def _kept(self, state: WindowState, number: int) -> tuple[tuple[int, int], ...]:
         return tuple(entry for entry in state.taken if entry[0] >= number - _SLICES)
@@ -144,16 +143,14 @@ class RateLimitRules:
     share: float = 0.1
     heaviest: int = 1
     ceiling: float = 0.9
+    ours: SlidingWindow = field(init=False, repr=False, compare=False)  # our share, as a limit
 
     def __post_init__(self) -> None:
         _check(self.weight, self.window, self.heaviest)
         if not (0.0 < self.share <= 1.0 and 0.0 < self.ceiling <= 1.0):
             raise ValueError(f"expected shares above 0 and up to 1, got {self}")
-
-    @property
-    def ours(self) -> SlidingWindow:
-        """Our share, as a limit."""
-        return SlidingWindow(max(self.heaviest, floor(self.weight * self.share)), self.window)
+        ours = SlidingWindow(max(self.heaviest, floor(self.weight * self.share)), self.window)
+        object.__setattr__(self, "ours", ours)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

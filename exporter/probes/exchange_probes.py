@@ -27,7 +27,7 @@ from exporter.probes.failures import KEPT, ProbeFailure
 from exporter.probes.failures import of_probe as of_failed_probe
 from exporter.probes.history import History
 from exporter.probes.meter import ExchangeMeter, ProbeMeter
-from exporter.probes.notices import NoticeBoard
+from exporter.probes.notices import NOTHING_SAID, NoticeBoard
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ class ExchangeProbes:
     @property
     def said(self) -> Maintenance:
         """What the venue itself said last."""
-        return self.notices.said.get(MaintenanceSource.VENUE, Maintenance(active=False))
+        return self.notices.said.get(MaintenanceSource.VENUE, NOTHING_SAID)
 
     def page_said(self, maintenance: Maintenance) -> None:
         """Note what the status page says."""
@@ -233,11 +233,10 @@ class ExchangeProbes:
         clocked = False  # whether a good answer that still counts told the time
         for state in self.endpoints.values():
             oldest = now - _OUTDATED * state.target.interval
-            down = state.last is not None and not state.last.ok
-            if state.heard < oldest and not (
-                down and state.breaker.state.circuit is not Circuit.CLOSED
-            ):
-                state.meter.outdated()
+            if state.heard < oldest:
+                down = state.last is not None and not state.last.ok
+                if not (down and state.breaker.state.circuit is not Circuit.CLOSED):
+                    state.meter.outdated()
             if state.read < oldest:
                 state.meter.unread()
                 if state.told is not None and _bare(state.told) != state.told:
@@ -250,10 +249,10 @@ class ExchangeProbes:
 
     def _look_up(self, now: float) -> None:
         """See whether the config's calendar has a window open."""
-        ends = [(calendar.end_of(window, now), pause) for window, pause in self._windows]
-        open_ends = [end for end, _ in ends if end is not None]
-        self._paused = any(pause for end, pause in ends if end is not None)
         if self._windows:
+            ends = [(calendar.end_of(window, now), pause) for window, pause in self._windows]
+            open_ends = [end for end, _ in ends if end is not None]
+            self._paused = any(pause for end, pause in ends if end is not None)
             found = Maintenance(active=bool(open_ends), end=max(open_ends, default=None))
             self.announced(MaintenanceSource.CONFIG, found)
         self._meter.next_maintenance(self.notices.next_start(now))

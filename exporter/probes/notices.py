@@ -10,6 +10,7 @@ from exporter.maintenance import Maintenance, Notice, NoticeKind
 from exporter.metrics.families import MaintenanceSource
 
 AHEAD = 30 * 86400.0  # seconds for which windows of the config's calendar are foreseen
+NOTHING_SAID = Maintenance(active=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +67,13 @@ class NoticeBoard:
 
         The page comes first: it has times, names and an address for it.
         """
-        titles = set[tuple[NoticeKind, str]]()
+        titles: set[tuple[NoticeKind, str]] = set()
         for source in (MaintenanceSource.STATUS_PAGE, MaintenanceSource.VENUE):
-            for each in self.said.get(source, Maintenance(active=False)).notices:
+            notices = self.said.get(source, NOTHING_SAID).notices
+            for each in notices:
                 if (each.kind, each.title) not in titles:
                     yield SourcedNotice(source=source, notice=each)
-            titles.update((each.kind, each.title) for each in self._notices(source))
-
-    def _notices(self, source: MaintenanceSource) -> tuple[Notice, ...]:
-        return self.said[source].notices if source in self.said else ()
+            titles.update((each.kind, each.title) for each in notices)
 
     def calendar(self, now: float) -> list[SourcedNotice]:
         """Return all that goes on or is to come and has a time, in order of it."""

@@ -151,7 +151,12 @@ class Runtime:
     async def update(self, now: float) -> None:
         """Look once a tick at what passes with time alone; ``now`` in epoch seconds."""
         await in_cooperative_steps(self.exchanges, lambda exchange: exchange.tick(now), self._clock)
-        books = tuple(book for exchange in self.exchanges for book in exchange.books.measured)
+        books = tuple(
+            book
+            for exchange in self.exchanges
+            if exchange.books.books
+            for book in exchange.books.measured
+        )
         await in_cooperative_steps(books, lambda book: book.measure(), self._clock)
         prices = self._prices
         for _ in () if prices is None else prices.steps(self.exchanges, now):

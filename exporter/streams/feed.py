@@ -7,6 +7,7 @@ from math import nan
 
 from exporter.continuity import bind
 from exporter.contracts import Counter, Histogram, SequenceRule
+from exporter.instrument import canonical
 from exporter.model import Channel, Data, Depth, Kline, Quote, Subscription, Trade
 from exporter.probes.clock_offset import Skew
 
@@ -30,6 +31,7 @@ class Feed:
         "gaps",
         "last",
         "latency",
+        "market",
         "mid",
         "missed",
         "spread",
@@ -49,6 +51,8 @@ class Feed:
     ) -> None:
         """``whole``: snapshots of the book are its news, and not what was known before."""
         self.subscription = subscription
+        # The name under which its price is compared: it costs 2 µs, and there are ticks.
+        self.market = canonical(subscription.instrument, subscription.product)
         self._quotes = subscription.channel is Channel.QUOTES
         self._sequences = bind(rules)
         self._skew = skew

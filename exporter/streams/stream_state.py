@@ -76,14 +76,14 @@ class WatchedSubscription:
             self.liveness.rearm(now)  # nothing is learnt of how long it may be silent
         else:
             self.liveness.update(self.feed.last, now)
+        count, looked, usual = self.feed.count, self._looked, self.rate
         if self.checked is not None:
-            self.checked.update(self.feed.count, self.liveness.last)
-        passed = now - (now if self._looked is None else self._looked)
-        if passed > 0.0:
-            rate = (self.feed.count - self._counted) / passed
-            share = 1.0 if isnan(self.rate) else 1.0 - exp(-passed / _RATE_MEMORY)
-            self.rate = rate if isnan(self.rate) else self.rate + share * (rate - self.rate)
-        self._counted, self._looked = self.feed.count, now
+            self.checked.update(count, self.liveness.last)
+        if looked is not None and now > looked:
+            rate = (count - self._counted) / (now - looked)
+            share = 1.0 - exp((looked - now) / _RATE_MEMORY)
+            self.rate = rate if isnan(usual) else usual + share * (rate - usual)
+        self._counted, self._looked = count, now
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ ONE, OTHER = Series("okx", "spread"), Series("okx", "stream_latency")
 
 
 def _lines(registry: Registry, name: str) -> dict[str, float]:
+    list(registry.run_refreshers())
     page = "".join(child.text() for table in registry.tables() for child in table.children.values())
     rows = (line.rsplit(" ", 1) for line in page.splitlines() if line.startswith(name))
     return {labels.removeprefix(name): float(value) for labels, value in rows}

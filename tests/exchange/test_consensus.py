@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.exchange.consensus import Comparison, Consensus, Mid, Motion, compare, frozen
+from exporter.exchange.consensus import Comparison, Consensus, Mid, compare, frozen
 
 NAMES = ("a", "b", "c", "d", "e")
 
@@ -68,8 +68,8 @@ def test_only_like_is_compared_with_like() -> None:
         ("spot3", "BTC-USDT"): pytest.approx(0.01),
     }
     assert found.basis == {}
-    moving = [Motion(name, "BTC-USDT", 99.0, 100.0, "BTC-USDT") for name in "bc"]
-    still = Motion("a", "BTC-USDT", 0.0, 100.0, "BTC-USDT-PERP")
+    moving = [Mid(name, "BTC-USDT", 100.0, 100.0, "BTC-USDT", 99.0) for name in "bc"]
+    still = Mid("a", "BTC-USDT", 100.0, 100.0, "BTC-USDT-PERP", 0.0)
     assert frozen([still, *moving], 100.0, freshness=5.0, still=30.0) == frozenset()
 
 
@@ -83,16 +83,16 @@ def test_deviation_has_no_unit(prices: list[float], scale: float) -> None:
 
 def test_frozen_needs_moving_peers() -> None:
     """A value that stands still is frozen only while two peers move."""
-    still = Motion("a", "BTC-USDT", 0.0, 100.0, "BTC-USDT")
-    moving = [Motion(name, "BTC-USDT", 99.0, 100.0, "BTC-USDT") for name in "bc"]
+    still = Mid("a", "BTC-USDT", 100.0, 100.0, "BTC-USDT", 0.0)
+    moving = [Mid(name, "BTC-USDT", 100.0, 100.0, "BTC-USDT", 99.0) for name in "bc"]
     assert frozen([still, *moving], 100.0, freshness=5.0, still=30.0) == {("a", "BTC-USDT")}
     assert frozen([still, moving[0]], 100.0, freshness=5.0, still=30.0) == frozenset()
 
 
 def test_silence_is_not_frozen() -> None:
     """An exchange that sends nothing is stale, which is told elsewhere."""
-    silent = Motion("a", "BTC-USDT", 0.0, 50.0, "BTC-USDT")
-    moving = [Motion(name, "BTC-USDT", 99.0, 100.0, "BTC-USDT") for name in "bc"]
+    silent = Mid("a", "BTC-USDT", 100.0, 50.0, "BTC-USDT", 0.0)
+    moving = [Mid(name, "BTC-USDT", 100.0, 100.0, "BTC-USDT", 99.0) for name in "bc"]
     assert frozen([silent, *moving], 100.0, freshness=5.0, still=30.0) == frozenset()
 
 
