@@ -1,4 +1,4 @@
-"""The markets themselves: what may be done in each, by which rules, and until when."""
+"""The markets themselves: what may be done in each, by which rules, until when, at what value."""
 
 from __future__ import annotations
 
@@ -169,10 +169,82 @@ _APIS = Row(
     ],
 )
 
+_PERPETUALS = Row(
+    title="Perpetuals",
+    panels=[
+        series(
+            "Index and mark price against spot elsewhere",
+            """How far the index and the mark price of each perpetual are from the median spot price
+            of the other exchanges. A few hundredths of a percent are usual. Bad is an index that
+            leaves zero by itself: positions are valued, and liquidated, by it.""",
+            Query(
+                "max by (exchange, symbol) (exchange_index_deviation_ratio{@exchange})",
+                "{{exchange}} {{symbol}} index",
+            ),
+            Query(
+                "max by (exchange, symbol) (exchange_mark_deviation_ratio{@exchange})",
+                "{{exchange}} {{symbol}} mark",
+            ),
+            unit="percentunit",
+            none="not watched: perpetuals.watch",
+            width=12,
+        ),
+        series(
+            "Index and mark price",
+            """What each venue takes the underlying to be worth, and what it values positions by.
+            Bad is a line that parts from the others of its asset.""",
+            Query(
+                "max by (exchange, symbol) (exchange_index_price{@exchange})",
+                "{{exchange}} {{symbol}} index",
+            ),
+            Query(
+                "max by (exchange, symbol) (exchange_mark_price{@exchange})",
+                "{{exchange}} {{symbol}} mark",
+            ),
+            none="not watched: perpetuals.watch",
+            width=12,
+        ),
+        series(
+            "Funding rate",
+            """What longs pay to shorts at the next funding, for one interval, and the cap where the
+            venue tells it. Bad is a line at its cap, or one that jumps.""",
+            Query(
+                "max by (exchange, symbol) (exchange_funding_rate_ratio{@exchange})",
+                "{{exchange}} {{symbol}}",
+            ),
+            Query(
+                "max by (exchange, symbol) (exchange_funding_cap_ratio{@exchange})",
+                "{{exchange}} {{symbol}} cap",
+            ),
+            unit="percentunit",
+            none="not watched: perpetuals.watch",
+            width=12,
+        ),
+        series(
+            "Funding interval and time until the next funding",
+            """How often funding is paid, and how long it is until then. Bad is a step in an interval
+            that strategies do not know of: the same rate is then paid more often.""",
+            Query(
+                "max by (exchange, symbol) (exchange_funding_interval_seconds{@exchange})",
+                "{{exchange}} {{symbol}} interval",
+            ),
+            Query(
+                """max by (exchange, symbol) (
+                exchange_funding_next_timestamp_seconds{@exchange}) - time()""",
+                "{{exchange}} {{symbol}} until the next",
+            ),
+            unit="s",
+            none="not watched: perpetuals.watch",
+            width=12,
+        ),
+    ],
+)
+
 PAGE = Page(
     uid="exobs-markets",
     title="Markets",
     about="""What may be done in each market, by which rules, and until when, as the venues list it
-    (of exchanges with instruments.watch), and what they have announced of their APIs.""",
-    rows=[_ANYTHING, _RULES, _APIS, _WORTH],
+    (of exchanges with instruments.watch), what perpetuals are valued by and cost (with
+    perpetuals.watch), and what the venues have announced of their APIs.""",
+    rows=[_ANYTHING, _RULES, _APIS, _PERPETUALS, _WORTH],
 )

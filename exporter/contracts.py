@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import quote
 
 from exporter.instrument import Product
-from exporter.listing import MarketStates, VolumeLists
+from exporter.listing import MarketStates, PerpetualList, VolumeLists
 from exporter.maintenance import Maintenance, WatchedMarkets
 from exporter.model import (
     Answer,
@@ -173,6 +173,8 @@ class Venue:
     markets_weight: int = 1  # of one list
     volumes: VolumeLists | None = None
     states: MarketStates | None = None  # None: a market that is listed is traded
+    # Of classes with perpetuals: the lists that together tell their prices and funding.
+    perpetuals: Mapping[Product, tuple[PerpetualList, ...]] = field(default_factory=dict)
     status_page: str | None = None  # base URL of a statuspage.io site
     # WebSocket
     stream_urls: tuple[str, ...]  # the first is preferred, the others are for failover

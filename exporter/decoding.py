@@ -182,3 +182,31 @@ def json_path(value: Any, path: str) -> Any:
         else:
             raise ParseError(f"nothing at {part!r} of the path {path!r}")
     return value
+
+
+def figure(value: object) -> float | None:
+    """Return a number of either sign as it stands in a list, maybe as a text; None if it is none.
+
+    For figures that may be left out: unlike `positive` it raises nothing.
+    """
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if -inf < found < inf else None
+
+
+def size(value: object) -> float | None:
+    """Return such a number if it is positive; None if it is not."""
+    found = figure(value)
+    return found if found is not None and found > 0.0 else None
+
+
+def time_of(value: object) -> float | None:
+    """Return a time as `any_time` reads it; None if it is none."""
+    try:
+        return any_time(value)
+    except ParseError:
+        return None

@@ -1,4 +1,4 @@
-"""What lists of a venue say of its markets: what may be done there, by which rules.
+"""What lists of a venue say of its markets: what may be done there, by which rules, at what price.
 
 No I/O, no clock, no state. Times in epoch seconds, ticks in the market's quote currency.
 """
@@ -56,3 +56,44 @@ class VolumeLists:
     paths: Mapping[Product, str]
     read: Callable[[bytes], Mapping[str, float]]
     weight: int = 1
+
+
+class ListedPerpetual(msgspec.Struct, frozen=True, gc=False):
+    """What a venue says of one perpetual. What it does not say is None.
+
+    ``index`` is what it takes the underlying to be worth and ``mark`` what it values positions by,
+    in the quote currency. ``rate`` is what longs pay to shorts at ``next_funding`` (epoch seconds)
+    as a ratio of the position, and again every ``interval`` seconds; ``cap`` is the largest size
+    that it may have, on the side on which it is.
+    """
+
+    symbol: str
+    mark: float | None = None
+    index: float | None = None
+    rate: float | None = None
+    interval: float | None = None
+    next_funding: float | None = None
+    cap: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerpetualList:
+    """One list of perpetuals: ``path`` with its query, and ``body`` where it is asked by POST."""
+
+    path: str
+    read: Callable[[bytes], Iterable[ListedPerpetual]]
+    body: bytes | None = None
+    weight: int = 1
+
+
+def merged(lists: Iterable[Iterable[ListedPerpetual]]) -> dict[str, ListedPerpetual]:
+    """Return what several lists say by symbol; what a later one says stands."""
+    found: dict[str, ListedPerpetual] = {}
+    for rows in lists:
+        for row in rows:
+            before = found.get(row.symbol)
+            if before is not None:
+                said = {n: v for n in row.__struct_fields__ if (v := getattr(row, n)) is not None}
+                row = msgspec.structs.replace(before, **said)
+            found[row.symbol] = row
+    return found

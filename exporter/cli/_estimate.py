@@ -96,6 +96,13 @@ _OPT_IN = (
     known.DEADLINES_REJECTED.name,
 )
 _OF_STATES = (known.MARKET_MODE.name, known.MARKET_TICK_SIZE.name, known.MARKET_LOT_SIZE.name)
+_OF_PERPETUALS = tuple(
+    each.name
+    for each in (
+        known.MARK_PRICE, known.INDEX_PRICE, known.MARK_DEVIATION, known.INDEX_DEVIATION,
+        known.FUNDING_RATE, known.FUNDING_INTERVAL, known.FUNDING_NEXT, known.FUNDING_CAP,
+    )
+)  # fmt: skip
 _PROCESS = 30  # process_* and python_* of the client library
 
 
@@ -115,6 +122,7 @@ class ExchangeLoad:
     checksums: int  # books whose venue sends a checksum
     limits: int
     states: bool  # whether the states of its markets are watched
+    perpetuals: int  # those whose prices and funding are watched
     probes_per_second: float
     status_pages: int
 
@@ -166,6 +174,9 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
         checksums=len(books) if venue.book and venue.book.checksum else 0,
         limits=len(settings.rest_limits(exchange, venue)) + (venue.connection_limit is not None),
         states=exchange.instruments.watch,
+        perpetuals=len({each.instrument for each in wanted if each.product in venue.perpetuals})
+        if exchange.perpetuals.watch
+        else 0,
         probes_per_second=sum(1.0 / target.interval for target in targets),
         status_pages=int(settings.status_page(exchange, venue) is not None),
     )
@@ -243,6 +254,8 @@ def series_of(load: ExchangeLoad, exchange: ExchangeConfig, config: Config) -> i
             return int(load.states)
         if family.name in _OF_STATES:
             return load.symbols if load.states else 0
+        if family.name in _OF_PERPETUALS:
+            return load.perpetuals
         if family.name == known.BOOK_CHECKSUM_FAILURES.name:
             return load.checksums
         if family.name.startswith("exchange_book_"):
@@ -270,6 +283,8 @@ def series_shared(instruments: int, config: Config) -> int:
     unused = {*_OPT_IN}
     if not any(each.instruments.watch for each in config.exchanges):
         unused |= {*_OF_STATES, known.MARKET_RULE_CHANGES.name}
+    if not any(each.perpetuals.watch for each in config.exchanges):
+        unused |= {*_OF_PERPETUALS}
     if not config.pegs:
         unused |= {known.PEG.name, known.PEG_BOUND.name}
     used = sum(each.name not in unused for each in known.all_families())

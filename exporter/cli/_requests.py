@@ -9,7 +9,7 @@ from exporter import config as settings
 from exporter.config import Config, ExchangeConfig
 from exporter.config.units import format_duration
 from exporter.contracts import Venue
-from exporter.exchange import market_watch, markets
+from exporter.exchange import market_watch, markets, perpetuals
 from exporter.flow.rate_limit import RateLimitRules
 from exporter.model import Channel
 from exporter.probes import schedule
@@ -149,6 +149,7 @@ def rules_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Rat
     weights = [each.weight for each in settings.targets(exchange, venue, config.probes)]
     weights += [weight_of(venue, exchange.streams), cross_check.weight_of(venue, wanted=checked)]
     weights += [markets.weight_of(exchange, venue), market_watch.weight_of(exchange, venue)]
+    weights.append(perpetuals.weight_of(exchange, venue))
     return [
         limit_rules(limit, share, max(weights)) for limit in settings.rest_limits(exchange, venue)
     ]
@@ -185,7 +186,12 @@ def _lists(exchange: ExchangeConfig, venue: Venue) -> RequestKind:
 
 def _others(exchange: ExchangeConfig, venue: Venue) -> list[Turns]:
     """Return what is asked again and again beside probes."""
-    return [*_audits(exchange, venue), *_checks(exchange, venue), *_states(exchange, venue)]
+    return [
+        *_audits(exchange, venue),
+        *_checks(exchange, venue),
+        *_states(exchange, venue),
+        *_perpetuals(exchange, venue),
+    ]
 
 
 def _states(exchange: ExchangeConfig, venue: Venue) -> Iterator[Turns]:
@@ -194,6 +200,14 @@ def _states(exchange: ExchangeConfig, venue: Venue) -> Iterator[Turns]:
         every = exchange.instruments.interval / len(lists)
         weight = market_watch.weight_of(exchange, venue)
         yield Turns(name="states of markets", interval=every, weight=weight, place=0.0)
+
+
+def _perpetuals(exchange: ExchangeConfig, venue: Venue) -> Iterator[Turns]:
+    wanted = settings.perpetual_lists(exchange, venue) if exchange.perpetuals.watch else ()
+    for each in wanted:
+        every = exchange.perpetuals.interval
+        name = f"perpetuals, {each.path.partition('?')[0].rpartition('/')[2]}"
+        yield Turns(name=name, interval=every, weight=each.weight, place=0.0)
 
 
 def _audits(exchange: ExchangeConfig, venue: Venue) -> Iterator[Turns]:

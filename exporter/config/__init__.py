@@ -38,6 +38,7 @@ from exporter.config.markets import (
     at_most,
     follow,
     market_lists,
+    perpetual_lists,
     state_lists,
     volume_lists,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "load_others",
     "load_placed",
     "market_lists",
+    "perpetual_lists",
     "plain",
     "read",
     "rest_limits",

@@ -33,7 +33,7 @@ from exporter.config.section import REQUIRED, ListKind, Section, TableKind, key
 from exporter.config.signals import SIGNAL_TABLE, SignalConfig
 from exporter.config.units import format_duration
 from exporter.config.venue_names import VenueName
-from exporter.config.watching import InstrumentsConfig
+from exporter.config.watching import InstrumentsConfig, PerpetualsConfig
 from exporter.config.windows import WindowConfig
 from exporter.contracts import Venue
 from exporter.instrument import UnlistedError, product_of
@@ -211,6 +211,9 @@ class ExchangeConfig:
     instruments: InstrumentsConfig = key(
         Section(InstrumentsConfig), {}, "Whether the state of each market is watched."
     )
+    perpetuals: PerpetualsConfig = key(
+        Section(PerpetualsConfig), {}, "Whether prices and funding of perpetuals are watched."
+    )
     signals: Mapping[str, SignalConfig] = key(
         SIGNAL_TABLE,
         {},
@@ -268,6 +271,9 @@ class ExchangeConfig:
         if self.instruments.watch and (venue.markets_path is None or venue.read_markets is None):
             wrong = f"found true, expected false: {self.venue} lists no markets over REST"
             yield Mistake(("instruments", "watch"), wrong)
+        if self.perpetuals.watch and not venue.perpetuals:
+            wrong = f"found true, expected false: no list of {self.venue}'s perpetuals is known"
+            yield Mistake(("perpetuals", "watch"), wrong)
         own = [stream.symbols or () for stream in self.streams if stream is not None]
         named = {*self.symbols, *chain.from_iterable(own)}
         for instrument in self.symbol_overrides:

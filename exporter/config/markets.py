@@ -10,6 +10,7 @@ from exporter.config.exchange import ExchangeConfig
 from exporter.config.plan import plain, symbol
 from exporter.contracts import Venue
 from exporter.instrument import Product, UnlistedError, VenueSymbol, parse, product_of
+from exporter.listing import PerpetualList
 from exporter.model import Market
 from exporter.selection import Candidate, MarketSelection, choose
 
@@ -47,6 +48,13 @@ def state_lists(exchange: ExchangeConfig, venue: Venue) -> tuple[tuple[Product, 
     query = "" if venue.states is None else venue.states.query
     lists = _lists(_products(exchange, venue, all_named=True), venue)
     return tuple((product, path + query) for product, path in lists)
+
+
+def perpetual_lists(exchange: ExchangeConfig, venue: Venue) -> tuple[PerpetualList, ...]:
+    """Return the lists that tell the prices and the funding of the perpetuals that are watched."""
+    products = sorted(_products(exchange, venue, all_named=True))
+    lists = (venue.perpetuals.get(product, ()) for product in products)
+    return tuple(dict.fromkeys(chain.from_iterable(lists)))
 
 
 def _products(exchange: ExchangeConfig, venue: Venue, *, all_named: bool) -> set[Product]:

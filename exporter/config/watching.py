@@ -19,3 +19,16 @@ class InstrumentsConfig:
         "markets: one request per product class, within the probes' share of the rate limits.",
     )
     interval: float = key(duration("10s", "1h"), "60s", "Interval of these requests.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerpetualsConfig:
+    """Watching what perpetuals are valued by, and what is paid for holding them."""
+
+    watch: bool = key(
+        boolean(),
+        False,
+        "Read mark price, index price and funding of the watched perpetuals at regular intervals: "
+        "one to three requests for all of them, within the probes' share of the rate limits.",
+    )
+    interval: float = key(duration("5s", "1h"), "30s", "Interval of these requests.")

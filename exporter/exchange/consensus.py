@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from statistics import median
 
 from exporter.instrument import Product, parse
+
+_AGREEMENT = 0.005  # of their median, within which prices of several exchanges agree
+
+
+def agreed(prices: Collection[float], peers: int) -> float | None:
+    """Return the median of prices that agree: ``peers`` of them at least, and more than half.
+
+    None where they do not: while markets break apart nobody can tell which of them is wrong.
+    """
+    if len(prices) < peers:
+        return None
+    middle = median(prices)
+    close = sum(abs(price / middle - 1.0) <= _AGREEMENT for price in prices)
+    return middle if close >= peers and 2 * close > len(prices) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from functools import partial
 
 from exporter import config as settings
 from exporter.contracts import Venue
-from exporter.exchange import lead, market_watch, markets
+from exporter.exchange import lead, market_watch, markets, perpetuals
 from exporter.exchange.market_watch import MarketWatch, WatchedMarket
 from exporter.exchange.markets import MarketFollower
+from exporter.exchange.perpetuals import PerpetualWatch
 from exporter.flow.addresses import Addresses
 from exporter.flow.mailbox import Mailbox
 from exporter.instrument import product_of
@@ -46,6 +47,7 @@ class Exchange:
             1 if venue.prelude is None else venue.prelude.weight,
             markets.weight_of(configured, venue),
             market_watch.weight_of(configured, venue),
+            perpetuals.weight_of(configured, venue),
         )
         self.probing = ExchangeProbes(configured, venue, around, registry, heaviest)
         rest = settings.site(configured, venue).rest_urls
@@ -62,7 +64,10 @@ class Exchange:
         self.states = MarketWatch(
             configured, venue, around, registry, self.probing, self.wanted, self._streams.rest
         )
-        self._configured = configured
+        self.perpetuals = PerpetualWatch(
+            configured, venue, around, registry, self.probing, self.wanted
+        )
+        self._configured, self._monotonic = configured, around.clock.monotonic
         self._contract = (
             ContractWatch(self.name, venue, registry) if configured.schema_watch else None
         )
@@ -93,6 +98,8 @@ class Exchange:
             yield "markets", f"{self.name}/markets", self.markets.run
         if self.states.on:
             yield "markets", f"{self.name}/market states", self.states.run
+        if self.perpetuals.on:
+            yield "markets", f"{self.name}/perpetuals", self.perpetuals.run
 
     def close(self) -> None:
         """Take every series of this exchange off the page."""
@@ -109,6 +116,7 @@ class Exchange:
         self.probing.watch(configured)
         self._streams.follow(configured)
         self.states.change(configured)
+        self.perpetuals.change(configured)
         await self._settle()
 
     def wanted(self) -> dict[str, WatchedMarket]:
@@ -178,6 +186,7 @@ class Exchange:
         self.books.update(now)
         self.probing.tick(now)
         self.states.tick()
+        self.perpetuals.tick(self._monotonic())
 
 
 async def _done(question: Callable[[], object]) -> object:

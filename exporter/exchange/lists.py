@@ -42,13 +42,21 @@ class VenueLists:
         # As for every endpoint: after failures there is a pause.
         self._breaker = Breaker(settings.breaker_rules(configured, kind))
 
-    async def ask(self, path: str, weight: int, read: Callable[[bytes], T]) -> T | None:
-        """Request one list and return what ``read`` makes of it; None without an answer."""
+    async def ask(
+        self, path: str, weight: int, read: Callable[[bytes], T], body: bytes | None = None
+    ) -> T | None:
+        """Request one list and return what ``read`` makes of it; None without an answer.
+
+        ``body`` is posted.
+        """
         exchange, kind = self._of
         target = Target(
             exchange=exchange,
             endpoint=kind,
             url=self._url + path,
+            method="GET" if body is None else "POST",
+            headers={} if body is None else {"Content-Type": "application/json"},
+            body=body,
             timeout=TIMEOUT,
             body_limit=LONGEST_LIST,
             weight=weight,

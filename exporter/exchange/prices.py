@@ -39,7 +39,8 @@ class Prices:
         """Do the same in bites of a few milliseconds for a thousand prices."""
         wanted = self._configured
         feeds: dict[tuple[str, str], Feed] = {}
-        for number, exchange in enumerate(tuple(exchanges), start=1):
+        exchanges = tuple(exchanges)
+        for number, exchange in enumerate(exchanges, start=1):
             _take_newest(feeds, exchange.priced)
             if number % MOST == 0:
                 yield
@@ -66,6 +67,13 @@ class Prices:
         )
         fresh = [mid for mid in mids if now - mid.received <= wanted.freshness]
         yield
+        if waiting := [each.perpetuals for each in exchanges if each.perpetuals.waiting]:
+            spot: dict[str, dict[str, float]] = {}
+            for mid in fresh:
+                spot.setdefault(mid.like, {})[mid.exchange] = mid.price
+            for each in waiting:
+                each.compare(spot, wanted.peers)
+            yield
         yield from self._meter.steps(
             feeds.keys(),
             markets={pair: like for pair, like in markets.items() if like != pair[1]},

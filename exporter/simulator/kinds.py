@@ -47,6 +47,8 @@ class FaultKind(StrEnum):
     FROZEN_PRICE = "frozen_price"
     PRICE_OFFSET = "price_offset"
     PEG_BROKEN = "peg_broken"
+    INDEX_OFF = "index_off"
+    FUNDING_CHANGED = "funding_changed"
     WIDE_SPREAD = "wide_spread"
     DEPTH_GONE = "depth_gone"
     QUIET = "quiet"
@@ -302,6 +304,19 @@ RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
             meaning="what these markets trade is worth less or more, wherever it is traded",
             filters=_PRICE,
             params={"ratio": Param(default=-0.05, least=-0.9, most=10.0, meaning="0.05 is 5 % up")},
+        ),
+        FaultKind.INDEX_OFF: FaultRule(
+            meaning="the index of perpetuals is off by a ratio, as REST tells it; prices are not",
+            filters=_PRICE,
+            params={"ratio": Param(default=0.05, least=-0.9, most=10.0, meaning="0.05 is 5 % up")},
+        ),
+        FaultKind.FUNDING_CHANGED: FaultRule(
+            meaning="funding of perpetuals is due at another interval, at another rate",
+            filters=_PRICE,
+            params={
+                "hours": Param(default=1.0, least=1.0, most=24.0, meaning="the new interval"),
+                "rate": Param(default=0.0001, least=-0.1, most=0.1, meaning="the new rate"),
+            },
         ),
         FaultKind.WIDE_SPREAD: FaultRule(
             meaning="the spread is wider",

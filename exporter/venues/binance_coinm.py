@@ -13,6 +13,7 @@ from exporter.listing import MarketStates, VolumeLists
 from exporter.model import MARKET_DATA, Continuity
 from exporter.venues.families import binance as wire
 from exporter.venues.families import binance_rest as rest
+from exporter.venues.families import perpetuals
 from exporter.venues.families.states import binance_states
 from exporter.venues.families.volumes import read_binance
 
@@ -37,6 +38,7 @@ VENUE = Venue(
     markets_path="/dapi/v1/exchangeInfo",
     read_markets=rest.read_markets,
     states=MarketStates(read=binance_states),
+    perpetuals={Product.INVERSE: perpetuals.binance("/dapi/v1")},
     volumes=VolumeLists(
         paths={Product.INVERSE: "/dapi/v1/ticker/24hr"}, read=read_binance, weight=40
     ),

@@ -14,6 +14,7 @@ from exporter.listing import MarketStates, VolumeLists
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
 from exporter.venues.families import binance_rest as rest
+from exporter.venues.families import perpetuals
 from exporter.venues.families.states import binance_states
 from exporter.venues.families.volumes import read_binance
 
@@ -45,6 +46,7 @@ VENUE = Venue(
     markets_path="/fapi/v1/exchangeInfo",
     read_markets=rest.read_markets,
     states=MarketStates(read=binance_states),
+    perpetuals={Product.LINEAR: perpetuals.binance("/fapi/v1")},
     volumes=VolumeLists(
         paths={Product.LINEAR: "/fapi/v1/ticker/24hr"}, read=read_binance, weight=40
     ),

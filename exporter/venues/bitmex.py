@@ -34,7 +34,7 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.instrument import Instrument, Product, speller
-from exporter.listing import MarketStates, VolumeLists
+from exporter.listing import MarketStates, PerpetualList, VolumeLists
 from exporter.model import (
     Ack,
     Answer,
@@ -51,6 +51,7 @@ from exporter.model import (
     Side,
     Trade,
 )
+from exporter.venues.families import perpetuals
 from exporter.venues.families.states import bitmex_states
 from exporter.venues.families.volumes import read_bitmex
 
@@ -336,6 +337,10 @@ VENUE = Venue(
     markets_path="/instrument/active",
     read_markets=read_markets,
     states=MarketStates(read=bitmex_states),
+    perpetuals=dict.fromkeys(
+        (Product.LINEAR, Product.INVERSE),
+        (PerpetualList(path="/instrument/active", read=perpetuals.read_bitmex_instruments),),
+    ),
     volumes=VolumeLists(paths=dict.fromkeys(Product, "/instrument/active"), read=read_bitmex),
     stream_urls=("wss://ws.bitmex.com/realtime", "wss://www.bitmex.com/realtime"),
     topics={

@@ -41,7 +41,7 @@ from exporter.decoding import (
 )
 from exporter.doubt import Doubt, VenueLook
 from exporter.instrument import Instrument, Product, speller
-from exporter.listing import MarketStates, VolumeLists
+from exporter.listing import MarketStates, PerpetualList, VolumeLists
 from exporter.maintenance import EVERYTHING, Maintenance, WatchedMarkets
 from exporter.model import (
     MARKET_DATA,
@@ -62,7 +62,7 @@ from exporter.model import (
     SizeUnit,
     Trade,
 )
-from exporter.venues.families import windows
+from exporter.venues.families import perpetuals, windows
 from exporter.venues.families.states import bybit_states
 from exporter.venues.families.volumes import read_bybit
 
@@ -598,6 +598,14 @@ VENUE = Venue(
     },
     read_markets=read_markets,
     states=MarketStates(read=bybit_states),
+    perpetuals={
+        product: (
+            PerpetualList(
+                path=f"/v5/market/tickers?category={product}", read=perpetuals.read_bybit_tickers
+            ),
+        )
+        for product in (Product.LINEAR, Product.INVERSE)
+    },
     volumes=VolumeLists(
         paths={
             product: f"/v5/market/tickers?category={product}"

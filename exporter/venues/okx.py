@@ -59,7 +59,7 @@ from exporter.model import (
     Side,
     Trade,
 )
-from exporter.venues.families import windows
+from exporter.venues.families import perpetuals, windows
 from exporter.venues.families.states import okx_states
 from exporter.venues.families.volumes import read_okx
 
@@ -640,6 +640,10 @@ VENUE = Venue(
     },
     read_markets=read_markets,
     states=MarketStates(read=okx_states),
+    perpetuals={
+        Product.LINEAR: perpetuals.okx("USDT"),
+        Product.INVERSE: perpetuals.okx("USD"),
+    },
     volumes=VolumeLists(
         paths={
             Product.SPOT: "/api/v5/market/tickers?instType=SPOT",

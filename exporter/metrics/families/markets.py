@@ -1,4 +1,4 @@
-"""Families of markets: those that are followed, and what may be done in each of them."""
+"""Families of markets: those followed, what may be done in them, what perpetuals are valued by."""
 
 from __future__ import annotations
 
@@ -75,6 +75,60 @@ MARKET_DELISTING = gauge(
     "exchange_market_delisting_timestamp_seconds",
     "Announced time at which the market ends; absent if none is announced. Not the end that a "
     "dated contract has by its name. Only if instruments.watch is configured.",
+    "exchange",
+    "symbol",
+)
+MARK_PRICE = gauge(
+    "exchange_mark_price",
+    "Price at which the venue values positions in the perpetual, in units of the quote currency. "
+    "This and all that follows of perpetuals: only if perpetuals.watch is configured; absent if "
+    "the venue does not say, or nothing was read for three intervals.",
+    "exchange",
+    "symbol",
+)
+INDEX_PRICE = gauge(
+    "exchange_index_price",
+    "What the venue takes the underlying of the perpetual to be worth, in units of the quote "
+    "currency.",
+    "exchange",
+    "symbol",
+)
+MARK_DEVIATION = gauge(
+    "exchange_mark_deviation_ratio",
+    "Mark price divided by the median spot price of the other exchanges at the time of reading, "
+    "minus 1; absent unless prices.peers of them, and more than half, are within 0.5 % of it.",
+    "exchange",
+    "symbol",
+)
+INDEX_DEVIATION = gauge(
+    "exchange_index_deviation_ratio",
+    "Index price divided by the median spot price of the other exchanges at the time of reading, "
+    "minus 1; absent unless prices.peers of them, and more than half, are within 0.5 % of it.",
+    "exchange",
+    "symbol",
+)
+FUNDING_RATE = gauge(
+    "exchange_funding_rate_ratio",
+    "What longs pay to shorts at the next funding, as a ratio of the position; negative: shorts "
+    "pay. As the venue estimates it now, for one funding interval.",
+    "exchange",
+    "symbol",
+)
+FUNDING_INTERVAL = gauge(
+    "exchange_funding_interval_seconds",
+    "Time between two fundings of the perpetual.",
+    "exchange",
+    "symbol",
+)
+FUNDING_NEXT = gauge(
+    "exchange_funding_next_timestamp_seconds",
+    "Time of the next funding of the perpetual.",
+    "exchange",
+    "symbol",
+)
+FUNDING_CAP = gauge(
+    "exchange_funding_cap_ratio",
+    "The largest size that the funding rate may have, on the side on which it is.",
     "exchange",
     "symbol",
 )

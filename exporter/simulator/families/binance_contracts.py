@@ -13,6 +13,7 @@ from exporter.simulator.families import binance as family
 from exporter.simulator.families import binance_rest
 from exporter.simulator.families.binance import PAD, Maker
 from exporter.simulator.market import Pair
+from exporter.simulator.perpetuals import state_of
 from exporter.simulator.spec import (
     Query,
     Quota,
@@ -81,6 +82,39 @@ def _best(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
     return dump({**family.best(pair), **now}) if pair else family.error(-1121, "Invalid symbol.")
 
 
+def _perpetual(pair: Pair) -> bool:
+    return not pair.listing.symbol.rpartition("_")[2].isdecimal()
+
+
+def _premium(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
+    state, perpetual = state_of(desk, pair), _perpetual(pair)
+    return {
+        "symbol": pair.listing.symbol, "markPrice": state.mark, "indexPrice": state.index,
+        "estimatedSettlePrice": state.index,
+        "lastFundingRate": f"{state.rate:.8f}" if perpetual else "",
+        "interestRate": "0.00010000" if perpetual else "",
+        "nextFundingTime": state.due if perpetual else 0, "time": desk.millis(),
+    }  # fmt: skip
+
+
+def _premiums(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
+    if "symbol" not in query:
+        return dump([_premium(desk, pair) for pair in desk.pairs()])
+    pair = desk.pair(query["symbol"])
+    return dump(_premium(desk, pair)) if pair else family.error(-1121, "Invalid symbol.")
+
+
+def _adjusted(desk: VenueServer, query: Query) -> bytes:
+    """Name what is funded at another interval than the usual one."""
+    states = ((pair, state_of(desk, pair)) for pair in desk.pairs() if _perpetual(pair))
+    return dump([
+        {"symbol": pair.listing.symbol, "adjustedFundingRateCap": "0.02000000",
+         "adjustedFundingRateFloor": "-0.02000000", "fundingIntervalHours": state.interval,
+         "disclaimer": False}
+        for pair, state in states if state.adjusted
+    ])  # fmt: skip
+
+
 def spec(
     name: str,
     prefix: str,
@@ -103,6 +137,10 @@ def spec(
                 answer=lambda desk, query: b'{"serverTime":%d}' % desk.millis()
             ),
             f"{prefix}/exchangeInfo": Route(answer=lambda desk, query: _info(desk, row)),
+            f"{prefix}/premiumIndex": Route(
+                answer=_premiums, weight=lambda query: 1 if "symbol" in query else 10
+            ),
+            f"{prefix}/fundingInfo": Route(answer=_adjusted, quota=Quota(limit=500, window=300.0)),
             f"{prefix}/depth": Route(answer=family.of(_depth), weight=family.depth_weight),
             f"{prefix}/klines": Route(answer=family.of(family.klines)),
             f"{prefix}/ticker/price": Route(answer=family.every(family.price)),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from exporter.simulator.market import Levels, Pair, Print, Step
+from exporter.simulator.perpetuals import state_of
 from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import (
     Query,
@@ -109,6 +110,24 @@ def _instruments(desk: VenueServer, query: Query) -> object:
     ]  # fmt: skip
 
 
+def _summaries(desk: VenueServer, query: Query) -> object:
+    """Sum up the perpetuals of one settlement currency; ``kind`` is always future here."""
+    rows = ((pair, _instrument(pair)) for pair in desk.pairs())
+    return [
+        {"instrument_name": one.symbol, "base_currency": one.base, "quote_currency": one.quote,
+         "mark_price": float(state.mark), "estimated_delivery_price": float(state.index),
+         "funding_8h": state.rate, "current_funding": state.rate,
+         "creation_timestamp": desk.millis(),
+         "last": float(one.price(pair.print[2])), "bid_price": float(one.price(pair.bids.best)),
+         "ask_price": float(one.price(pair.asks.best)), "mid_price": float(state.mark),
+         "volume": float(one.size(pair.day_volume)), "open_interest": 1000.0}
+        for pair, row in rows
+        if row["kind"] == "future" == query.get("kind")
+        and row["settlement_currency"] == query.get("currency")
+        for one, state in ((pair.listing, state_of(desk, pair)),)
+    ]  # fmt: skip
+
+
 def _currencies(desk: VenueServer, query: Query) -> object:
     known = sorted({name for p in desk.pairs() for name in (p.listing.base, p.listing.quote)})
     return [
@@ -188,6 +207,7 @@ CALLS: Mapping[str, Call] = {
     "public/status": lambda desk, query: {"locked": "false", "locked_indices": []},
     "public/get_currencies": _currencies,
     "public/get_instruments": _instruments,
+    "public/get_book_summary_by_currency": _summaries,
     "public/ticker": _of(lambda desk, query, pair: _ticker(pair, desk.millis())),
     "public/get_order_book": _of(_book),
     "public/get_last_trades_by_instrument": _of(_trades),
@@ -368,6 +388,7 @@ WIRE = VenueSpec(
     name="deribit",
     symbol=_symbol,
     lists=_listed,
+    contracts=lambda asked: [each for each in asked if each.endswith("-USD-PERP")],
     routes={**_ROUTES, **{f"{_BASE}{path}": route for path, route in _ROUTES.items()}},
     quota=Quota(limit=20, window=1.0),
     refusals=Refusals(

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from exporter.simulator.market import Candle, Levels, Listing, Pair, Print, Step
+from exporter.simulator.perpetuals import state_of
 from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import (
     Query,
@@ -60,11 +61,13 @@ def _universe(desk: VenueServer) -> Mapping[str, object]:
     return {"universe": rows, "marginTables": [], "collateralToken": 0}
 
 
-def _context(pair: Pair) -> Mapping[str, object]:
-    one, last = pair.listing, pair.listing.price(pair.print[2])
+def _context(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
+    one, last, state = pair.listing, pair.listing.price(pair.print[2]), state_of(desk, pair, 1)
     best = [one.price(pair.bids.best), one.price(pair.asks.best)]
-    return {"funding": "0.0000125", "openInterest": "688.11", "prevDayPx": one.price(pair.day_open),
-            "dayNtlVlm": "1169046.29", "premium": "0.0003", "oraclePx": last, "markPx": last,
+    return {"funding": f"{state.rate / 8:.7f}", "openInterest": "688.11",
+            "prevDayPx": one.price(pair.day_open),
+            "dayNtlVlm": "1169046.29", "premium": "0.0003", "oraclePx": state.index,
+            "markPx": state.mark,
             "midPx": last, "impactPxs": best, "dayBaseVlm": one.size(pair.day_volume)}  # fmt: skip
 
 
@@ -77,7 +80,7 @@ def _info(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
         case "meta":
             return dump(_universe(desk))
         case "metaAndAssetCtxs":
-            return dump([_universe(desk), [_context(p) for p in desk.pairs()]])
+            return dump([_universe(desk), [_context(desk, p) for p in desk.pairs()]])
         case "perpDexs":
             return dump([None])
         case "spotMeta" | "spotMetaAndAssetCtxs":
@@ -160,7 +163,9 @@ def _make(session: SimulatedSession, asked: Mapping[str, object]) -> SimulatedFe
             made.channel = "ticker"
             row = "activeAssetCtx"
             made.steps = lambda step: (
-                frame(row, {"coin": one.symbol, "ctx": _context(pair)}) if step.second else []
+                frame(row, {"coin": one.symbol, "ctx": _context(session.desk, pair)})
+                if step.second
+                else []
             )
         case _:
             return None

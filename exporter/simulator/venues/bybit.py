@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from exporter.simulator.kinds import FaultKind
 from exporter.simulator.market import Candle, Levels, Listing, Pair, PriceWindow, Print, Step
+from exporter.simulator.perpetuals import state_of
 from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import (
     Query,
@@ -92,7 +93,9 @@ def _market(
 def _tickers(desk: VenueServer, query: Query, pair: Pair | None) -> object:
     category = query["category"]
     pairs = [pair] if pair else _pairs(desk, category)
-    rows = [{**_quote(one), **_ticker(one, category != "spot")} for one in pairs]
+    contracts = category != "spot"
+    told = (_told(desk, one) if contracts else None for one in pairs)
+    rows = [{**_quote(one), **_ticker(one, each)} for one, each in zip(pairs, told, strict=True)]
     return {"category": category, "list": rows}
 
 
@@ -102,7 +105,15 @@ def _quote(pair: Pair) -> Mapping[str, str]:
             "ask1Price": one.price(ask), "ask1Size": one.size(ask_size)}  # fmt: skip
 
 
-def _ticker(pair: Pair, contract: bool) -> dict[str, str]:
+def _told(desk: VenueServer, pair: Pair) -> Mapping[str, str]:
+    """Return what is said of a contract beside what it trades at."""
+    state = state_of(desk, pair)
+    return {"markPrice": state.mark, "indexPrice": state.index, "fundingRate": f"{state.rate:.6f}",
+            "nextFundingTime": str(state.due), "fundingIntervalHour": str(state.interval),
+            "fundingCap": "0.005"}  # fmt: skip
+
+
+def _ticker(pair: Pair, told: Mapping[str, str] | None) -> dict[str, str]:
     one, last, opened = pair.listing, pair.print[2], pair.day_open
     price, volume = one.price(last), one.size(pair.day_volume)
     row = {
@@ -115,19 +126,16 @@ def _ticker(pair: Pair, contract: bool) -> dict[str, str]:
         "turnover24h": f"{float(volume) * float(price):.8f}",
         "price24hPcnt": f"{(last - opened) / opened:.4f}",
     }
-    if not contract:
+    if told is None:
         return {**row, "usdIndexPrice": price}
     # Spot's and contracts' rows are told apart by these fields: so ccxt 4.5.90 does it.
     return {
         **row,
         "tickDirection": "PlusTick" if pair.print[1] else "MinusTick",
         "prevPrice1h": one.price(opened),
-        "markPrice": price,
-        "indexPrice": price,
         "openInterest": "54321.123",
         "openInterestValue": f"{54321.123 * float(price):.4f}",
-        "fundingRate": "0.0001",
-        "nextFundingTime": str((pair.printed // 28_800_000 + 1) * 28_800_000),
+        **told,
     }
 
 
@@ -230,7 +238,7 @@ def _make(desk: VenueServer, topic: str, category: str) -> SimulatedFeed | None:
             return SimulatedFeed(key=key, topic=topic, channel="klines", pair=pair,
                         steps=_kline(pair, topic, interval))  # fmt: skip
         case ["tickers", _]:
-            return _tickers_feed(pair, key, topic, category != "spot")
+            return _tickers_feed(desk, pair, key, topic, category != "spot")
     return None
 
 
@@ -330,7 +338,9 @@ def _kline(pair: Pair, topic: str, interval: str) -> Callable[[Step], list[bytes
     return steps
 
 
-def _tickers_feed(pair: Pair, key: str, topic: str, contract: bool) -> SimulatedFeed:
+def _tickers_feed(
+    desk: VenueServer, pair: Pair, key: str, topic: str, contract: bool
+) -> SimulatedFeed:
     """Spot: snapshots without bid and ask. Linear: a snapshot, then what has changed."""
     seen: dict[str, str] = {}
 
@@ -351,7 +361,8 @@ def _tickers_feed(pair: Pair, key: str, topic: str, contract: bool) -> Simulated
         return [frame({"symbol": row["symbol"], **changed}, "delta", step.millis)]
 
     def _row() -> dict[str, str]:
-        return {**_ticker(pair, contract), **(_quote(pair) if contract else {})}
+        told = _told(desk, pair) if contract else None
+        return {**_ticker(pair, told), **(_quote(pair) if contract else {})}
 
     def opening(millis: int) -> list[bytes]:
         return [frame(_row(), "snapshot", millis)]

@@ -16,6 +16,7 @@ from itertools import zip_longest
 
 from exporter.simulator.kinds import FaultKind
 from exporter.simulator.market import Candle, Levels, Listing, Pair, PriceWindow, Print, Step
+from exporter.simulator.perpetuals import state_of
 from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import (
     Query,
@@ -184,6 +185,50 @@ def _recent(desk: VenueServer, query: Query, pair: Pair) -> object:
 def _all_tickers(desk: VenueServer, query: Query) -> bytes:
     kind, now = query.get("instType"), desk.millis()
     return _envelope([_ticker(pair, now) for pair in desk.pairs() if kind == _kind(pair)])
+
+
+def _swaps(desk: VenueServer) -> list[Pair]:
+    return [pair for pair in desk.pairs() if _kind(pair) == "SWAP"]
+
+
+def _funding(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
+    name = query.get("instId", "")
+    pairs = [p for p in _swaps(desk) if name in ("ANY", p.listing.symbol)]
+    if not pairs and name != "ANY":
+        return _fault("51001", "Instrument ID does not exist")
+    return _envelope([
+        {"instType": "SWAP", "instId": pair.listing.symbol, "method": "current_period",
+         "formulaType": "withRate", "fundingRate": f"{state.rate:.16f}", "nextFundingRate": "",
+         "fundingTime": str(state.due),
+         "nextFundingTime": str(state.due + state.interval * 3_600_000),
+         "minFundingRate": "-0.00375", "maxFundingRate": "0.00375", "settState": "settled",
+         "settFundingRate": "0.0001000000000000", "premium": "0.0001233824646391",
+         "ts": str(desk.millis())}
+        for pair in pairs
+        for state in (state_of(desk, pair),)
+    ])  # fmt: skip
+
+
+def _marks(desk: VenueServer, query: Query) -> bytes:
+    return _envelope([
+        {"instType": "SWAP", "instId": pair.listing.symbol, "markPx": state_of(desk, pair).mark,
+         "ts": str(desk.millis())}
+        for pair in (_swaps(desk) if query.get("instType") == "SWAP" else ())
+    ])  # fmt: skip
+
+
+def _indices(desk: VenueServer, query: Query) -> bytes:
+    found = {
+        f"{one.base}-{one.quote}": state_of(desk, pair).index
+        for pair in _swaps(desk)
+        for one in (pair.listing,)
+        if one.quote == query.get("quoteCcy")
+    }
+    return _envelope([
+        {"instId": name, "idxPx": price, "high24h": price, "low24h": price, "open24h": price,
+         "sodUtc0": price, "sodUtc8": price, "ts": str(desk.millis())}
+        for name, price in found.items()
+    ])  # fmt: skip
 
 
 # --- WebSocket --------------------------------------------------------------------------------
@@ -399,6 +444,9 @@ WIRE = VenueSpec(
         "/api/v5/market/trades": Route(answer=_of(_recent), quota=Quota(limit=100, window=2.0)),
         "/api/v5/market/books": Route(answer=_of(_book), quota=Quota(limit=40, window=2.0)),
         "/api/v5/market/candles": Route(answer=_of(_candles), quota=Quota(limit=40, window=2.0)),
+        "/api/v5/public/funding-rate": Route(answer=_funding, quota=_EACH),
+        "/api/v5/public/mark-price": Route(answer=_marks, quota=_EACH),
+        "/api/v5/market/index-tickers": Route(answer=_indices, quota=_EACH),
         "/api/v5/public/instruments": Route(answer=_instruments, quota=_EACH),
     },
     refusals=Refusals(

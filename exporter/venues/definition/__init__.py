@@ -17,6 +17,7 @@ from exporter.decoding import ParseError
 from exporter.instrument import Product
 from exporter.model import Channel, Continuity, SizeUnit
 from exporter.venues.definition import frames, levels, requests, rest
+from exporter.venues.definition.perpetuals import perpetuals
 from exporter.venues.definition.rest_shape import RestEndpoint
 from exporter.venues.definition.shape import ChannelShape, StreamShape, VenueShape
 
@@ -91,6 +92,7 @@ def _venue(shape: VenueShape, edition: str) -> Venue:
         ),
         markets_path=None if listing is None else listing.path,
         read_markets=None if listing is None else rest.markets(shape.name, listing, shape.symbols),
+        perpetuals=perpetuals(shape.name, base.perpetuals),
         status_page=base.status_page,
         plain=shape.symbols.plain,
         symbol=rest.spelling(shape.symbols),

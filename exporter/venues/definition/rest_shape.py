@@ -22,6 +22,7 @@ from exporter.config.kinds import (
 )
 from exporter.config.kinds import url as address
 from exporter.config.section import REQUIRED, ListKind, Section, key
+from exporter.instrument import Product
 from exporter.model import Reason
 from exporter.venues.definition.field_shape import LevelShape
 from exporter.venues.definition.kinds import FIELD, NAME, REST_PATH, ValuesKind, WhenKind
@@ -101,6 +102,35 @@ class MarketsShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PerpetualsShape:
+    """Where the venue tells what its perpetuals are valued by, and what holding them costs."""
+
+    product: Product = key(
+        member(Product, Product.SPOT, Product.OPTION), "linear", "The class that they are of."
+    )
+    path: str = key(REST_PATH, REQUIRED, "Below rest.url.")
+    json: Any = key(JsonKind(), None, "Body to post.")
+    weight: int = key(integer(1, 10_000), 1, "Cost against the limits.")
+    rows: str | None = key(PATH, None, "Where the list of them stands.")
+    symbol: str = key(PATH, REQUIRED, "The venue's spelling, within a row.")
+    names: str | None = key(
+        PATH, None, "Where a list of the same length has the symbols, if the rows have none."
+    )
+    mark: str | None = key(PATH, None, "The mark price.")
+    index: str | None = key(PATH, None, "The index price.")
+    rate: str | None = key(PATH, None, "The funding rate.")
+    rate_in: str = key(
+        choice("ratio", "quote", "base"),
+        "ratio",
+        "What the rate is told in: a ratio of the position, or an amount of that currency.",
+    )
+    every: float | None = key(duration("1m", "2d"), None, "The interval of funding.")
+    interval: str | None = key(PATH, None, "Where a row tells the interval, in seconds.")
+    next: str | None = key(PATH, None, "When funding is due, in any form.")
+    cap: str | None = key(PATH, None, "The largest size of the rate.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GlanceShape:
     """A question about one market, which shows whether it moved."""
 
@@ -128,6 +158,11 @@ class RestShape:
         ListKind(Section(LimitShape), most=10, unique="name"), [], "Documented limits."
     )
     markets: MarketsShape | None = key(Section(MarketsShape), None, "Where markets are listed.")
+    perpetuals: tuple[PerpetualsShape, ...] = key(
+        ListKind(Section(PerpetualsShape), most=20, unique=None),
+        [],
+        "Where prices and funding of perpetuals are told.",
+    )
     status_page: str | None = key(
         address("http", "https"), None, "Base URL of a statuspage.io site."
     )
