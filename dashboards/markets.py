@@ -222,8 +222,8 @@ _PERPETUALS = Row(
         ),
         series(
             "Funding interval and time until the next funding",
-            """How often funding is paid, and how long it is until then. Bad is a step in an interval
-            that strategies do not know of: the same rate is then paid more often.""",
+            """How often funding is paid, and how long it is until then. Bad is a step in an
+            interval that strategies do not know of: the same rate is then paid more often.""",
             Query(
                 "max by (exchange, symbol) (exchange_funding_interval_seconds{@exchange})",
                 "{{exchange}} {{symbol}} interval",
