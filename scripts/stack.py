@@ -8,6 +8,7 @@ logs to its own file; Ctrl-C ends all of them.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import signal
 import socket
@@ -27,6 +28,8 @@ NEEDED = {
 }
 PORTS = {"demo": 9717, "prometheus": 9090, "alertmanager": 9093, "relay": 9719, "console": 9720}
 UNUSABLE, INTERRUPTED = 2, 130
+# The demo says where the simulator is once it runs.
+_SIMULATOR = re.compile(r"^  Simulator +(\S+)/control/state$", re.MULTILINE)
 
 
 def main() -> int:
@@ -119,8 +122,9 @@ def _watch(running: dict[str, _Program], folder: Path, seconds: float | None) ->
                 print(f"{name} ended with status {status}:", *lines, sep="\n  ", file=sys.stderr)
                 return 1
         if not greeted and not any(_free(port) for port in PORTS.values()):
-            greeted = True
-            _greet(folder)
+            found = _SIMULATOR.search((folder / "demo.log").read_text(errors="replace"))
+            if greeted := found is not None:
+                _greet(folder, found[1])
         text = running["console"].log.read_text(errors="replace")
         if len(text) > told:
             print(text[told:], end="", flush=True)
@@ -129,9 +133,8 @@ def _watch(running: dict[str, _Program], folder: Path, seconds: float | None) ->
     return 0
 
 
-def _greet(folder: Path) -> None:
+def _greet(folder: Path, simulator: str) -> None:
     here = {name: f"http://127.0.0.1:{port}" for name, port in PORTS.items()}
-    demo = (folder / "demo.log").read_text(errors="replace")
     print(
         f"""
   Status page    {here["demo"]}/
@@ -141,11 +144,16 @@ def _greet(folder: Path) -> None:
   Logs           {folder}/*.log
   Dashboards     point Grafana at {here["prometheus"]} and import dashboards/json/*.json,
                  or: docker compose up
+  Simulator      {simulator}/control/state
+
+  Let OKX answer 503 for three minutes; within one you are told here:
+    curl -X POST {simulator}/control/faults -H 'Content-Type: application/json' \\
+      -d '{{"venue": "okx", "fault": "error", "status": 503, "for": "180s"}}'
+
+  Ctrl-C stops it.
 """,
         flush=True,
     )
-    # The demo says itself where the simulator is and how to make an exchange misbehave.
-    print(*(line for line in demo.splitlines() if line.startswith("  ")), sep="\n", flush=True)
 
 
 def _program(names: tuple[str, ...]) -> str | None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,24 @@ def test_the_stack_runs_and_ends() -> None:
             return len({sample["metric"]["job"] for sample in up}) == 4
 
         programs.eventually(jobs_up, "all targets are scraped")
+        stack.wait_line("    curl -X POST http://127.0.0.1:")
         assert stack.end(signal.SIGINT) == 130
     assert not any(_listens(port) for port in (9090, 9093, 9717, 9719, 9720))
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("stack")
+@pytest.mark.timeout(240)
+def test_what_the_stack_advises_pages() -> None:
+    """The fault that it prints, posted as it stands there, is told within two minutes."""
+    programs.program("prometheus")
+    programs.program("prometheus-alertmanager", "alertmanager")
+    with programs.process(sys.executable, "-u", str(ROOT / "scripts/stack.py")) as stack:
+        advised = [stack.wait_line("    curl "), stack.wait_line("      -d ")]
+        time.sleep(15.0)  # rules want some evaluations of what is well
+        subprocess.run(["sh", "-c", "curl {}\n -d {}".format(*advised)], check=True)
+        stack.wait_line("[CRITICAL] ExchangeDown okx", within=120.0)
+        assert stack.end(signal.SIGINT) == 130
 
 
 def _listens(port: int) -> bool:
