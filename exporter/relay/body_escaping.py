@@ -16,7 +16,9 @@ def of_type(kind: str) -> Callable[[object], object]:
         return in_form
     if "xml" in kind or "html" in kind:
         return in_markup
-    return as_it_is if kind.startswith("text/") and "json" not in kind else in_json
+    # What is JSON may stand in YAML, between the same quotes.
+    structured = "json" in kind or "yaml" in kind
+    return as_it_is if kind.startswith("text/") and not structured else in_json
 
 
 class _Json(str):

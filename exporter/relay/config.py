@@ -324,7 +324,7 @@ class IncidentsConfig:
     )
     no_data_alerts: tuple[str, ...] = key(
         ListKind(_ALERT, most=100),
-        ["ExchangeExporterDown", "DatasourceNoData"],
+        ["ExchangeExporterDown", "DatasourceNoData", "DatasourceError"],
         "Alerts that mean loss of data: while one of them fires, an alert that ends is reported "
         "as lost, not as resolved.",
     )

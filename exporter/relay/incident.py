@@ -288,10 +288,17 @@ def _end(lost: bool) -> Occasion:
     return Occasion.LOST if lost else Occasion.RESOLVED
 
 
+# Grafana's reasons for an end that say that nobody looks any more: no data, a query that fails, or
+# a rule that was paused, changed or deleted. Source: grafana, pkg/services/ngalert/models/
+# alert_rule.go (StateReason...; ConcatReasons joins several by a comma), read 2026-11-30.
+_BLIND: Final = frozenset({"nodata", "missingseries", "error", "paused", "updated", "ruledeleted"})
+
+
 def _without_data(alert: Alert) -> bool:
-    """Return whether the sender itself says that an end is for want of data."""
-    said = alert.annotations.get("grafana_state_reason", "") or alert.annotations.get("outcome", "")
-    return not alert.firing and said.lower() in ("nodata", "missingseries", "lost")
+    """Return whether the sender itself says that an end is none that was seen."""
+    reasons = alert.annotations.get("grafana_state_reason", "").lower().replace(",", " ").split()
+    lost = alert.annotations.get("outcome", "").lower() == "lost"
+    return not alert.firing and (lost or not _BLIND.isdisjoint(reasons))
 
 
 def settle(

@@ -455,7 +455,10 @@ def _covers(lost: Mapping[str, str], alert: Alert) -> bool:
     Grafana's DatasourceNoData is of one rule, which it names, and of one data source. Any other
     is of what its labels say: of everything where they say nothing.
     """
+    folder = lost.get("grafana_folder")
     if rule := lost.get("rulename"):
+        if alert.name == rule and alert.labels.get("grafana_folder", folder) != folder:
+            return False  # another rule of that name
         source = lost.get("datasource_uid")
         return alert.name == rule or (
             source is not None and alert.labels.get("datasource_uid") == source

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
+from exporter.decoding import DOUBTFUL
 from exporter.notification import HttpRequest
 from exporter.relay import escaping
 from exporter.relay.incident import Incident
@@ -108,21 +110,16 @@ def _facts(incident: Incident) -> list[str]:
 
 
 class _ModelMessage(msgspec.Struct):
-    content: str | None = None
+    content: str | list[dict[str, object]] | None = None  # whole, or in parts
 
 
 class _Choice(msgspec.Struct):
     message: _ModelMessage
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
 class _ModelReply(msgspec.Struct):
     choices: list[_Choice]
-    usage: _Usage | None = None
+    usage: object = None  # of any shape: it costs no answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +137,11 @@ def read(body: bytes, model: Model) -> Triage:
         raise TriageAnswerError(f"{len(body)} bytes")
     try:
         # Empty lines before the answer keep the socket open.
-        reply = msgspec.json.decode(body.strip(), type=_ModelReply)
-        content = reply.choices[0].message.content or ""
-    except (msgspec.MsgspecError, ValueError, IndexError) as error:
+        reply = msgspec.json.decode(body.strip(b" \t\r\n\xef\xbb\xbf"), type=_ModelReply)
+    except DOUBTFUL as error:
         raise TriageAnswerError(f"no chat completion: {error}"[:200]) from error
-    if not content.strip():
+    content = next(filter(None, (_content(each.message) for each in reply.choices)), "")
+    if not content:
         raise TriageAnswerError("empty")
     found = _parts(content)
     parts = {name: _plain(found.get(name, "")) for name in _PARTS}
@@ -152,12 +149,30 @@ def read(body: bytes, model: Model) -> Triage:
         raise TriageAnswerError("without cause or action")
     if not in_language(" ".join(parts.values()), model.language):
         raise TriageAnswerError(f"not in the language {model.language}")
-    usage = reply.usage or _Usage()
     return Triage(
         parts=_bounded(parts, model) | {"language": model.language},
-        prompt_tokens=max(0, usage.prompt_tokens),
-        completion_tokens=max(0, usage.completion_tokens),
+        prompt_tokens=_tokens(reply.usage, "prompt_tokens"),
+        completion_tokens=_tokens(reply.usage, "completion_tokens"),
     )
+
+
+# What a model thinks before it answers, where its server does not take that out; one that was cut
+# off in it has not answered. Of some templates only the end is in the answer.
+_THOUGHT = re.compile(r"(?is)<(think\w*|reasoning)>.*?(?:</\1>|\Z)|\A.*?</think\w*>")
+
+
+def _content(message: _ModelMessage) -> str:
+    """Return the text of an answer, without what was thought before it."""
+    parts = message.content
+    if isinstance(parts, list):
+        texts = (each.get("text") for each in parts)
+        parts = "".join(text for text in texts if isinstance(text, str))
+    return _THOUGHT.sub("", parts or "").strip()
+
+
+def _tokens(usage: object, name: str) -> int:
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return int(count) if isinstance(count, int | float) and 0 <= count < 1e9 else 0
 
 
 # At the beginning of a line, or within one: "Cause: ... Action: ...".
@@ -165,25 +180,49 @@ _HEADING = re.compile(
     r"(?i)(?:^|(?<=[\s.;,*#_>|(-]))(?:(?:likely|probable|root|immediate|recommended|suggested)\s+)?"
     r"(cause|action|prevention)s?[*_]*\s*[:：][*_]*\s*"
 )
-_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
+# A line of its own, or its beginning: "## Cause", "Cause - ...".
+_LINE = re.compile(r"(?i)[\s\d#*_>.)-]*(cause|action|prevention)s?[\s*_]*(?:[-–—]\s(.*))?$")
+_NEXT = re.compile(r"\s\d{1,2}[.)]\Z")  # the number of the next heading
 
 
 def _parts(content: str) -> dict[str, str]:
-    """Find the three parts, as JSON, cut short or not, or as lines ``cause: ...``."""
-    if match := _OBJECT.search(content):
-        try:
-            found = msgspec.json.decode(match[0].encode(), type=dict[str, object])
-            return {name: text for name, text in found.items() if isinstance(text, str)}
-        except (msgspec.MsgspecError, ValueError):
-            pass
+    """Find the three parts, as JSON, cut short or not, or under headings."""
+    start, end = content.find("{"), content.rfind("}")
+    if 0 <= start < end:
+        with suppress(*DOUBTFUL):
+            text = content[start : end + 1].encode()
+            found = msgspec.json.decode(text, type=dict[str, object])
+            inner = next((each for each in found.values() if isinstance(each, dict)), {})
+            return _named(found) or _named(inner)
     quoted = re.findall(r'"(cause|action|prevention)"\s*:\s*"((?:[^"\\]|\\.)*)', content)
     if quoted:
         return {name: text.replace("\\n", " ").replace("\\", "") for name, text in quoted}
     pieces = _HEADING.split(content)
-    return {
-        name.lower(): text.rstrip(" \n-*#_")
+    headed = {
+        name.lower(): _NEXT.sub("", text.rstrip(" \n-*#_")).rstrip(" \n-*#_")
         for name, text in zip(pieces[1::2], pieces[2::2], strict=True)
     }
+    return headed if {"cause", "action"} <= headed.keys() else _under_lines(content)
+
+
+def _under_lines(content: str) -> dict[str, str]:
+    """Find the parts under lines that are headings."""
+    lines: dict[str, list[str]] = {}
+    name = ""
+    for line in content.splitlines():
+        if match := _LINE.match(line):
+            name, line = match[1].lower(), match[2] or ""
+        lines.setdefault(name, []).append(line)
+    return {name: " ".join(found).strip() for name, found in lines.items() if name}
+
+
+def _named(found: Mapping[str, object]) -> dict[str, str]:
+    """Return the parts of an object; a list of sentences is one text."""
+    texts = {
+        name.strip().lower(): " ".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in found.items()
+    }
+    return {name: text for name in _PARTS if isinstance(text := texts.get(name), str)}
 
 
 _LINKED = re.compile(r"(?i)\[([^\[\]]*)\]\([^)]*\)|<?(?:h(?:tt|xx)ps?|ftp)\s?:[^\s>]+>?|\bwww\.\S+")

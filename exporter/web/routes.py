@@ -82,19 +82,25 @@ def _netloc(origin: str) -> str | None:
         return None
 
 
+# What may stand in Host (RFC 9110, section 7.2): a name or an address, and a port.
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%A-Za-z]+\])(?::\d{1,5})?")
 # Names below these belong to no public zone (RFC 6761, 6762, 8375; ICANN on .internal, 2024).
 _PRIVATE = (".localhost", ".local", ".internal", ".svc", ".home.arpa")
 
 
 def _ours(host: str) -> bool:
-    """Return whether a Host is an address, localhost, or a name that no public DNS can give."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
+    """Return whether a Host is an address, localhost, or a name that no public DNS can give.
+
+    None at all is HTTP/1.0, which no browser speaks.
+    """
+    if not host:
+        return True
+    if (match := _HOST.fullmatch(host)) is None:
         return False
+    name = match[1].strip("[]").partition("%")[0].rstrip(".").lower()
     with suppress(ValueError):
         return bool(ip_address(name))
-    return "." not in name.rstrip(".") or name.rstrip(".").endswith(_PRIVATE)
+    return "." not in name or name.endswith(_PRIVATE)
 
 
 # --- kinds of routes --------------------------------------------------------------------------

@@ -241,7 +241,13 @@ FOREIGN: list[tuple[dict[str, str], int]] = [
     ({"Content-Type": "application/json", "Sec-Fetch-Site": "cross-site"}, 403),
     ({"Content-Type": "application/json", "Sec-Fetch-Site": "same-site"}, 403),
     ({"Content-Type": "application/json", "Host": "evil.example:9719"}, 403),
-    ({"Content-Type": "application/json", "Host": "127.0.0.1.evil.example"}, 403),
+    *(
+        ({"Content-Type": "application/json", "Host": host}, 403)
+        for host in (
+            "127.0.0.1.evil.example", "[::1].evil.example", "a@127.0.0.1", "evil\\.local", "::1",
+            "evil%2eexample", "localhost.evil.example", "127.0.0.1.nip.io", "evil.example.",
+        )
+    ),
     ({"Content-Type": "application/json", "Host": "evil.example:9719",
       "Origin": "http://evil.example:9719", "Sec-Fetch-Site": "same-origin"}, 403),
 ]  # fmt: skip
@@ -260,6 +266,7 @@ def test_no_web_page_can_page_people(tmp_path: Path) -> None:
             counted = metric(url, 'alert_relay_refused_total{reason="foreign"}')
             assert counted == len(FOREIGN) * len(paths)
             for host in ("127.0.0.1:9719", "[::1]:9719", "localhost", "LOCALHOST:1", "relay:9719",
+                         "[fe80::1%25eth0]:9719", "localhost.", "relay.LOCAL",
                          "relay.monitoring.svc", "relay.monitoring.svc.cluster.local"):  # fmt: skip
                 json = {"Content-Type": "Application/JSON; charset=utf-8", "Host": host}
                 assert _raw(url, "/api/v1/alertmanager", **json) == 200, host

@@ -48,7 +48,7 @@ def test_a_body_of_ones_own_stays_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["text/json", "text/x-json; charset=utf-8", "application/vnd.a+json"]
+    "kind", ["text/json", "text/x-json; charset=utf-8", "application/vnd.a+json", "text/yaml"]
 )
 def test_json_by_any_name_is_json(kind: str) -> None:
     """What calls itself text and is JSON is escaped as JSON."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,6 +152,48 @@ def test_lost_data_of_one_grafana_rule_is_of_that_rule() -> None:
         book.take(EPOCH, fires, group=group)
         assert book.take(EPOCH + 30, over, group=group) == ["resolved"]
     assert sorted(book.take(EPOCH + 60, nothing, group="nd")) == ["firing", "lost", "lost"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("NoData", "lost"),
+        ("MissingSeries", "lost"),
+        ("Error, KeepLast", "lost"),
+        ("Paused", "lost"),
+        ("RuleDeleted", "lost"),
+        ("Updated", "lost"),
+        ("KeepLast", "resolved"),
+        ("", "resolved"),
+    ],
+)
+def test_an_end_that_nobody_saw_is_none(reason: str, told: str) -> None:
+    """A rule that Grafana does not ask any more, or in vain, has not found that all is well."""
+    book = Book()
+    assert book.take(EPOCH, make("a")) == ["firing"]
+    over = make("a", firing=False, annotations={"grafana_state_reason": reason})
+    assert book.take(EPOCH + 60, over) == [told]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "told"),
+    [
+        ("A", "CPU", "lost"),
+        ("", "CPU", "lost"),
+        ("B", "CPU", "resolved"),
+        ("B", "Disk", "resolved"),
+    ],
+)
+def test_a_rule_is_known_by_its_folder(folder: str, name: str, told: str) -> None:
+    """Rules of one name in two folders are two."""
+    labels = {"alertname": name} | ({"grafana_folder": folder} if folder else {})
+    nothing = {"alertname": "DatasourceError", "rulename": "CPU", "grafana_folder": "A"}
+    book = Book(blind=frozenset({"DatasourceError"}))
+    assert book.take(EPOCH, make("a", name=name, labels=labels), group="a") == ["firing"]
+    cause = make("n", name="DatasourceError", labels=nothing)
+    assert book.take(EPOCH, cause, group="n") == ["firing"]
+    over = make("a", firing=False, name=name, labels=labels)
+    assert book.take(EPOCH + 60, over, group="a") == [told]
 
 
 def test_what_is_lost_must_be_named_on_both_sides() -> None:

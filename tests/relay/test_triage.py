@@ -63,6 +63,16 @@ def test_answers_in_many_forms() -> None:
         "Cause: The edge fails.\n**Action:** Switch over.\n- Prevention: Probe both.",
         "Likely cause: The edge fails. Recommended action: Switch over. Prevention: Probe both.",
         "Cause: The edge fails. Action: Switch over. Prevention: Probe both.",
+        "## Cause\nThe edge fails.\n\n## Action\nSwitch over.\n\n## Prevention\nProbe both.",
+        "1. **Cause**: The edge fails.\n2. **Action**: Switch over.\n3. *Prevention*: Probe both.",
+        "Cause - The edge fails.\nAction - Switch over.\nPrevention - Probe both.",
+        whole.title()
+        .replace("The Edge Fails", "The edge fails")
+        .replace("Over", "over")
+        .replace("Both", "both"),
+        json.dumps({"triage": {**wanted, "action": ["Switch over."]}}),
+        f"<think>Either {{a}} or cause: x, action: y.</think>{whole}",
+        f"What is the cause: DNS? The action: wait.</think>\n{whole}",
     ):
         found = read(b"\n\n" + _answer(content), Model(url="", name="m"))
         got = {name: text.rstrip(".") for name, text in found.parts.items() if name in wanted}
@@ -70,6 +80,30 @@ def test_answers_in_many_forms() -> None:
     usage = {"prompt_tokens": 7, "completion_tokens": 5}
     found = read(_answer(whole, usage=usage), Model(url="", name="m"))
     assert (found.prompt_tokens, found.completion_tokens) == (7, 5)
+    parted = {"choices": [{"message": {"content": [{"type": "text", "text": whole}]}}]}
+    for body in (json.dumps(parted).encode(), b"\xef\xbb\xbf" + _answer(whole)):
+        assert read(body, Model(url="", name="m")).parts["cause"] == "The edge fails."
+
+
+@pytest.mark.parametrize("usage", [None, [], "7", {"prompt_tokens": None}, {"prompt_tokens": "7"},
+                                   {"prompt_tokens": 7.5}, {"prompt_tokens": -7}])  # fmt: skip
+def test_an_odd_count_of_tokens_costs_no_answer(usage: object) -> None:
+    """What is only for the metrics is read if it can be."""
+    found = read(_answer(_parts("It fails."), usage=usage), Model(url="", name="m"))
+    assert found.parts["cause"] == "It fails."
+    assert (found.prompt_tokens, found.completion_tokens) in ((0, 0), (7, 0))
+
+
+@pytest.mark.parametrize(
+    "piece", ["{", '{"a":', "<think>", '"cause": "', "\n", " -", "Cause ", "[]("]
+)
+def test_a_degenerate_answer_takes_no_time(piece: str) -> None:
+    """The whole length of one piece again and again is refused at once: the relay waits for it.
+
+    Patterns that begin anew at each piece would take minutes, the deadline of a test.
+    """
+    with pytest.raises(TriageAnswerError):
+        read(_answer(piece * (60_000 // len(json.dumps(piece)))), Model(url="", name="m"))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +121,12 @@ def test_answers_in_many_forms() -> None:
         _answer(_parts("ขัดข้อง", "สลับ", "ตรวจสอบ")),
         b"\xff\xfe",
         b"[" * 100_000,
+        _answer('{"a":' * 9_000 + "1" + "}" * 9_000),
+        _answer("<think>Probably the cause: DNS. The action: wait for"),
+        _answer([{"type": "refusal"}]),  # type: ignore[arg-type]  # another kind of part
+        b'{"error": {"message": "overloaded"}}',
+        b"<html><body>Sign in</body></html>",
+        b"data: " + _answer("x"),
     ],
 )
 def test_junk_is_refused(body: bytes) -> None:
