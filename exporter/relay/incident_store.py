@@ -7,13 +7,15 @@ post's effects on the disk, or none of them, and then it was not acknowledged ei
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from exporter.notification import Alert, Level, Occasion
 from exporter.relay import documents, enqueue, outbox, rendering, suppression
 from exporter.relay.enqueue import Taken
+from exporter.relay.firing_index import FiringIndex
 from exporter.relay.incident import Incident, IncidentRules, advance, lose, near, settle
 from exporter.relay.receiver import ANY_ROUTE, Receiver, target_of
 from exporter.relay.store import FullError
@@ -49,6 +51,7 @@ class IncidentStore:
     def __init__(self, receivers: Sequence[Receiver], settings: IncidentStoreSettings) -> None:
         self._receivers = {receiver.name: receiver for receiver in receivers}
         self._settings = settings
+        self._firing = FiringIndex()
 
     # --- a post ---------------------------------------------------------------------------------
 
@@ -85,22 +88,30 @@ class IncidentStore:
         return taken
 
     def _end_elsewhere(self, db: sqlite3.Connection, post: Post, now: float, taken: Taken) -> None:
-        """End the same alerts of the same group under another receiver's name.
+        """End the same alerts in other groups: of another receiver, or another grouping.
 
-        A receiver that was renamed in Alertmanager, or whose route went elsewhere, is never posted
-        for again: its incidents would stay open for ever. One that is still posted for hears the
-        same now rather than in a moment.
+        After a change of Alertmanager's config a group may never be posted for again, and its
+        incidents would stay open for ever. One that is still posted for hears the same now rather
+        than in a moment. Of another group key only the alerts that the same sender has posted.
         """
         ended = {alert.fingerprint: alert for alert in post.alerts if not alert.firing}
         if not ended or not post.key:
             return
-        rows = db.execute(
-            "SELECT state, route FROM incidents WHERE key = ? AND grp != ? AND closed IS NULL",
-            (post.key, post.group),
-        ).fetchall()
-        for row in rows:
+        for name in self._firing.holders(ended, partial(_open, db)):
+            row = db.execute(
+                "SELECT state, route, key FROM incidents WHERE id = ? AND grp != ?",
+                (name, post.group),
+            ).fetchone()
+            if row is None:
+                continue
             incident = _incident(row)
-            mine = [ended[a.fingerprint] for a in incident.firing if a.fingerprint in ended]
+            same = row["key"] == post.key
+            mine = [
+                ended[alert.fingerprint]
+                for alert in incident.firing
+                if alert.fingerprint in ended
+                and (same or post.sender in incident.tracks[alert.fingerprint].senders)
+            ]
             if not mine:
                 continue
             after, occasion = advance(
@@ -109,7 +120,7 @@ class IncidentStore:
                 no_data=self._blind(db, mine, incident.group),
             )  # fmt: skip
             if after is not None:
-                self._save(db, after, row["route"], post.key)
+                self._save(db, after, row["route"], row["key"])
             if after is not None and occasion is not None:
                 self._tell(db, after, row["route"], occasion, now, taken)
 
@@ -117,6 +128,7 @@ class IncidentStore:
         return any(alert.name in self._settings.blind for alert in incident.firing)
 
     def _save(self, db: sqlite3.Connection, incident: Incident, route: str, key: str = "") -> None:
+        self._firing.note(incident)
         db.execute(
             "INSERT INTO incidents (id, grp, opened, closed, flapping, blind, route, key, state)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
@@ -145,6 +157,7 @@ class IncidentStore:
         finally:
             db.execute("ROLLBACK TO rehearsal")
             db.execute("RELEASE rehearsal")
+            self._firing.forget(alert.fingerprint)
 
     # --- data lost, not recovered ---------------------------------------------------------------
 
@@ -416,6 +429,10 @@ def one(db: sqlite3.Connection, id: str) -> Incident | None:  # noqa: A002
 
 def _incident(row: sqlite3.Row) -> Incident:
     return documents.decode(row["state"], Incident)
+
+
+def _open(db: sqlite3.Connection) -> Iterator[Incident]:
+    return map(_incident, db.execute("SELECT state FROM incidents WHERE closed IS NULL"))
 
 
 def _latest(db: sqlite3.Connection, group: str) -> Incident | None:

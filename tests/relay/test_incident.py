@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from exporter.notification import Alert, Level, Occasion
 from exporter.relay import outbox
+from exporter.relay.firing_index import FiringIndex
 from exporter.relay.incident import Incident, IncidentRules, advance, settle
+from exporter.relay.incident_store import IncidentStore, IncidentStoreSettings
 from exporter.relay.receiver import Pace
 from exporter.relay.webhook import Post
 from tests.relay.parts import EPOCH, Book, make, receiver
@@ -227,6 +229,48 @@ def test_a_renamed_receivers_incident_ends_too() -> None:
     assert post("new", make("a")) == ["firing"]
     assert post("new", make("a", firing=False)) == ["resolved", "resolved"]
     assert post("old", make("a", firing=False)) == []
+
+
+def _grouped(book: Book, key: str, sender: str, *alerts: Alert) -> list[str]:
+    found = Post(
+        group=f"relay-{key}", key=key, receiver="relay", alerts=alerts, sender=sender, whole=True
+    )
+    return book.said(book.ledger.take(book.db, found, EPOCH).pending)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_group_of_another_key_ends_too(restart: bool) -> None:
+    """With another group_by or route the old group is never posted for again; its alerts end."""
+    book = Book()
+    a, b, over = make("a"), make("b"), make("a", firing=False)
+    assert _grouped(book, "{}:{}", "one", a, b) == ["firing"]
+    assert _grouped(book, "{}:{}", "two", make("c")) == ["update"]
+    assert _grouped(book, '{}:{exchange="okx"}', "one", a) == ["firing"]
+    if restart:
+        book.ledger = IncidentStore((receiver(),), IncidentStoreSettings())
+    assert _grouped(book, '{}/{x="y"}:{exchange="okx"}', "three", over) == ["resolved"]
+    assert _grouped(book, '{}:{exchange="okx"}', "one", over) == ["resolved"]
+    assert _grouped(book, '{}:{exchange="kraken"}', "one", make("b", firing=False)) == ["resolved"]
+    # What another Alertmanager has posted goes on.
+    assert _grouped(book, '{}:{exchange="kraken"}', "one", make("c", firing=False)) == []
+    assert _grouped(book, "{}:{}", "two", make("c", firing=False)) == ["resolved"]
+    states = book.db.execute("SELECT count(*) FROM incidents WHERE closed IS NULL").fetchone()[0]
+    assert states == 0
+
+
+def test_the_index_of_what_fires_holds_no_more_than_that() -> None:
+    """What has ended, or is none, leaves nothing in it; what is on the disk is read once."""
+    index, rules = FiringIndex(), IncidentRules()
+    both, _ = advance(None, [make("a"), make("b")], group="g", serial=1, now=EPOCH, rules=rules)
+    assert both is not None
+    assert index.holders(["a", "x"], lambda: [both]) == [both.id]
+    one, _ = advance(both, [make("a", firing=False)], group="g", serial=1, now=EPOCH, rules=rules)
+    assert one is not None
+    index.note(one)
+    assert index.holders(["a"], list) == []
+    assert len(index) == 1
+    index.forget("b")
+    assert len(index) == 0
 
 
 def test_a_spool_of_the_version_before_is_taken_over() -> None:
