@@ -114,11 +114,17 @@ _CONTRACT = Row(
         ),
         series(
             "Time between messages",
-            """Mean time between two messages of one subscription. A step up that stays, while peers
-            keep their pace, is a venue that sends less often than it did.""",
+            """Mean time between two messages of one subscription, and what the venue documents for
+            a market that moves. A step up that stays, while peers keep their pace, is a venue that
+            sends less often than it did.""",
             Query(
                 "max by (exchange, channel) (exchange_stream_cadence_seconds{@exchange})",
                 "{{exchange}} {{channel}}",
+            ),
+            Query(
+                """max by (exchange, channel) (
+                exchange_stream_cadence_documented_seconds{@exchange})""",
+                "{{exchange}} {{channel}} documented",
             ),
             unit="s",
             log=True,

@@ -221,6 +221,9 @@ class Venue:
     hosts: tuple[str, ...] = ()
     # Documentation
     timestamps: Mapping[Channel, str] = field(default_factory=dict)  # which clock `time` reads
+    # Documented time between two messages of a topic while its market moves, seconds; `facts` say
+    # where each was read.
+    cadences: Mapping[Channel, float] = field(default_factory=dict)
     source: str
     facts: tuple[VenueFact, ...] = ()  # each with its own source and date
     edition: str = ""  # of a definition: another whenever its file is

@@ -78,6 +78,7 @@ _OPT_IN = (
     known.BOOK_AUDIT_DIVERGENCE.name,
     known.SCHEMA_CHANGES.name,  # of exchanges with `schema_watch`, four a channel
     known.STREAM_CADENCE.name,
+    known.STREAM_CADENCE_DOCUMENTED.name,
     known.EXCHANGE_PROVIDER.name,  # one for each that is configured
     known.BOOK_DEPTH.name,  # of exchanges with `liquidity`: counted in `_liquidity`
     known.BOOK_DEPTH_MEDIAN.name,

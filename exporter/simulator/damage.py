@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from random import Random
 
+import msgspec
+
 TEXT, BINARY = 0x81, 0x82  # final frame with opcode 1 or 2 (RFC 6455, section 5.2)
 
 
@@ -80,6 +82,23 @@ def damaged(good: bytes, form: str, random: Random) -> bytes:
     if form == "any":
         form = random.choice(sorted(_FORMS))
     return _FORMS[form](good, random)
+
+
+def without(good: bytes, name: str) -> bytes:
+    """Take a field out of a payload wherever it stands; what is no JSON stays as it is."""
+    try:
+        return msgspec.json.encode(_without(msgspec.json.decode(good), name))
+    except msgspec.DecodeError:
+        return good
+
+
+def _without(value: object, name: str) -> object:
+    match value:
+        case dict():
+            return {key: _without(below, name) for key, below in value.items() if key != name}
+        case list():
+            return [_without(each, name) for each in value]
+    return value
 
 
 def garbage(good: bytes, form: str, random: Random) -> bytes:

@@ -54,6 +54,8 @@ class FaultKind(StrEnum):
     QUIET = "quiet"
     DELISTED = "delisted"
     CLOCK_SKEW = "clock_skew"
+    FIELD_GONE = "field_gone"
+    CADENCE_SLOW = "cadence_slow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,6 +340,16 @@ RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
         FaultKind.DELISTED: FaultRule(
             meaning="markets are not listed: absent from lists, refused, and silent; no fault",
             filters=_PRICE,
+        ),
+        FaultKind.FIELD_GONE: FaultRule(
+            meaning="frames come without one of their fields, wherever it stands in them",
+            filters=_STREAM,
+            params={"field": Param(default="ts", meaning="its name")},
+        ),
+        FaultKind.CADENCE_SLOW: FaultRule(
+            meaning="messages about markets come less often; no number is missing",
+            filters=_PRICE,
+            params={"seconds": Param(default=5.0, most=600.0, meaning="between two of them")},
         ),
         FaultKind.CLOCK_SKEW: FaultRule(
             meaning="the venue's clock is off, in event times and in REST",

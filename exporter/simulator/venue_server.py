@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from random import Random
 
 from exporter.simulator import limits
-from exporter.simulator.damage import damaged, frame
+from exporter.simulator.damage import damaged, frame, without
 from exporter.simulator.fault_registry import Active
 from exporter.simulator.faults import Fault
 from exporter.simulator.kinds import FaultKind
@@ -178,7 +178,8 @@ class VenueServer:
         step = pair.advance(run.walk.at(pair.number + 1), self.millis(), bend, not run.held)
         # After a stall, catch up on a second at most; the rest never happened.
         run.began = run.due if now - run.due < 1.0 else now
-        run.due = run.began + self._period
+        slow = self._covering(FaultKind.CADENCE_SLOW, "book", pair) if self.faults else None
+        run.due = run.began + max(self._period, slow.number("seconds") if slow else 0.0)
         run.prints, run.given = step.trades, 0
         for feed in self._by_pair[pair.listing.symbol]:
             if feed.steps:
@@ -381,6 +382,9 @@ class VenueServer:
         if self.strikes(FaultKind.MUTE, feed.channel, feed.pair):
             self.events["muted"] += len(payloads)
             return []
+        gone = self._covering(FaultKind.FIELD_GONE, feed.channel, feed.pair)
+        if gone is not None:
+            payloads = [without(payload, gone.text("field")) for payload in payloads]
         gap = self._covering(FaultKind.GAP, feed.channel, feed.pair)
         twice = self._covering(FaultKind.DUPLICATE, feed.channel, feed.pair)
         broken = self._covering(FaultKind.MALFORMED, feed.channel, feed.pair)

@@ -152,6 +152,9 @@ class ContractWatch:
                 f.SCHEMA_CHANGES, *names, values=SchemaChange
             )
             self._cadence[channel] = self._registry.gauge(f.STREAM_CADENCE, *names)
+            documented = self._venue.cadences.get(channel)
+            if documented is not None:
+                self._registry.gauge(f.STREAM_CADENCE_DOCUMENTED, *names).set(documented)
         return self._changes[channel]
 
     def _measure(self, streams: list[StreamState], passed: float | None) -> None:

@@ -77,6 +77,7 @@ VENUE = Venue(
         "api.binance.com",
         "data-api.binance.vision",
     ),
+    cadences=wire.CADENCES,
     timestamps={
         Channel.TRADES: wire.TIMESTAMP,
         Channel.QUOTES: "none is sent",
@@ -85,6 +86,11 @@ VENUE = Venue(
     },
     source="binance-spot-api-docs at a5e0bc3, read 2026-07-21",
     facts=(
+        VenueFact(
+            "cadence of books: 100 ms, as the stream's name says",
+            "web-socket-streams.md of github.com/binance/binance-spot-api-docs",
+            "2026-07",
+        ),
         VenueFact(
             "frames, channel by channel (tests/venues/documented/binance.yml)",
             "web-socket-streams.md of binance-spot-api-docs (060fe48 whole, the current one in "

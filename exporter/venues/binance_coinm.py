@@ -63,9 +63,15 @@ VENUE = Venue(
         products=frozenset({Product.INVERSE}),
     ),
     hosts=("dstream.binance.com", "dapi.binance.com"),
+    cadences=wire.CADENCES,
     timestamps=dict.fromkeys(MARKET_DATA, wire.TIMESTAMP),
     source="recorded traffic of July 2021; USD-M pages read 2026-07 for what the two share",
     facts=(
+        VenueFact(
+            "cadence of books: 100 ms, as the stream's name says",
+            "developers.binance.com, Diff. Book Depth Streams of USD-M and COIN-M futures",
+            "2026-11-30",
+        ),
         VenueFact(
             "weights: exchangeInfo 1, ticker/24hr of all 40, bookTicker of one market 2",
             "ccxt 4.5.90, costs of fapi and dapi",

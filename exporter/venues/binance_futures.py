@@ -79,6 +79,7 @@ VENUE = Venue(
         products=frozenset({Product.LINEAR}),
     ),
     hosts=("fstream.binance.com", "fapi.binance.com"),
+    cadences=wire.CADENCES,
     timestamps={
         Channel.TRADES: wire.TIMESTAMP + ", up to 160 ms after the match",
         Channel.QUOTES: wire.TIMESTAMP,
@@ -87,6 +88,11 @@ VENUE = Venue(
     },
     source="developers.binance.info USD-M pages, read 2026-07; recorded traffic of July 2021",
     facts=(
+        VenueFact(
+            "cadence of books: 100 ms, as the stream's name says",
+            "developers.binance.com, Diff. Book Depth Streams of USD-M and COIN-M futures",
+            "2026-11-30",
+        ),
         VenueFact(
             "weights: exchangeInfo 1, ticker/24hr of all 40, bookTicker of one market 2",
             "ccxt 4.5.90, costs of fapi and dapi",

@@ -53,6 +53,7 @@ VENUE = Venue(
     requests_per_second=4.0,  # the limit is 5 a second, and pings and pongs count
     symbol=speller(spot=rest.joined),
     hosts=("stream.binance.us", "api.binance.us"),
+    cadences=wire.CADENCES,
     timestamps={
         Channel.TRADES: wire.TIMESTAMP,
         Channel.QUOTES: "none is sent",
@@ -61,6 +62,11 @@ VENUE = Venue(
     },
     source="recorded traffic of 2021; binance-spot-api-docs at a5e0bc3 for what was not recorded",
     facts=(
+        VenueFact(
+            "cadence of books: 100 ms, as the stream's name says",
+            "the name of the stream",
+            "2026-11",
+        ),
         VenueFact(
             "frames, channel by channel (tests/venues/documented/binance.yml)",
             "those of Binance; docs/profiles/binance/websocket.md of "

@@ -688,9 +688,15 @@ VENUE = Venue(
             for url in (*site.rest_urls, *site.stream_urls)
         ),
     ),
+    cadences={Channel.QUOTES: 0.01, Channel.BOOK: 0.02},
     timestamps=dict.fromkeys(MARKET_DATA, "ts, when the frame was generated (ms)"),
     source="bybit-exchange/docs v5 at 072c197, read 2026-07-24",
     facts=(
+        VenueFact(
+            "cadence of books of 1 level: 10 ms, of 50: 20 ms",
+            "bybit-exchange.github.io, docs/v5/websocket/public/orderbook",
+            "2026-11-30",
+        ),
         VenueFact(
             "frames, channel by channel (tests/venues/documented/bybit.yml)",
             "bybit-exchange/docs, docs/v5/websocket/public: orderbook, orderbook-rpi, full-ob, "

@@ -480,6 +480,7 @@ VENUE = Venue(
         "api.exchange.coinbase.com",
         "api.pro.coinbase.com",
     ),
+    cadences={Channel.BOOK: 0.05},
     timestamps={
         Channel.TRADES: "time, when the trade was made (µs)",
         Channel.QUOTES: "time of the last trade (µs): old when nobody trades",
@@ -487,6 +488,11 @@ VENUE = Venue(
     },
     source="docs.cdp.coinbase.com/exchange, read 2026-10",
     facts=(
+        VenueFact(
+            "cadence of level2_batch: 50 ms",
+            "the vendor's asyncapi description, as tardis-node follows it",
+            "2026-08",
+        ),
         VenueFact(
             "frames, channel by channel (tests/venues/documented/coinbase.yml)",
             "docs.cdp.coinbase.com/exchange/websocket-feed and /channels, in parts; "

@@ -407,6 +407,7 @@ VENUE = Venue(
     requests_per_second=4.0,
     symbol=speller(spot=lambda one: f"{one.base}{one.quote}"),
     hosts=("wbs-api.mexc.com", "api.mexc.com"),
+    cadences=dict.fromkeys((Channel.TRADES, Channel.QUOTES, Channel.BOOK), 0.1),
     timestamps={
         Channel.TRADES: "time of the trade (ms)",
         Channel.QUOTES: _CLOCK,
@@ -415,6 +416,11 @@ VENUE = Venue(
     },
     source="mexcdevelop/websocket-proto and its pull request 264, as clients show them, 2026-11",
     facts=(
+        VenueFact(
+            "cadence of aggregated streams: 100 ms",
+            "the names of the streams",
+            "2026-11",
+        ),
         VenueFact("fields of the messages", "schemas as several clients have them", "2026-11"),
         VenueFact("requests, limits of a connection", "the vendor's pull request 264", "2026-10"),
         VenueFact("REST", "clients that follow Binance's form", "2026-10"),

@@ -728,6 +728,7 @@ VENUE = Venue(
         "us.okx.com",
         "www.okex.com",
     ),
+    cadences={Channel.QUOTES: 0.01, Channel.BOOK: 0.1},
     timestamps={
         Channel.TRADES: "ts, when the trade was matched (ms)",
         Channel.QUOTES: "ts, when the frame was generated (ms)",
@@ -736,6 +737,11 @@ VENUE = Venue(
     },
     source="OKX API documentation v5, announcement of 2026-05-21; recorded traffic of May 2022",
     facts=(
+        VenueFact(
+            "cadence of bbo-tbt: 10 ms, of books: 100 ms",
+            "OKX API v5, order book channel, as fact sheets give it",
+            "2026-10",
+        ),
         VenueFact(
             "frames, channel by channel (tests/venues/documented/okx.yml)",
             "docs/profiles/okx/websocket.md of github.com/nemanull/arbitrage-observatory "

@@ -135,6 +135,16 @@ def test_each_fact_carries_source_and_date(name: str) -> None:
         assert re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])(-[0-3]\d)?", fact.read)
 
 
+@pytest.mark.parametrize("name", names())
+def test_each_cadence_is_a_fact(name: str) -> None:
+    """It is of a channel that the venue has, and a fact says where and when it was read."""
+    venue = load(name)
+    assert venue.cadences.keys() <= venue.topics.keys()
+    assert all(0.001 <= each <= 3600.0 for each in venue.cadences.values())
+    told = any(fact.what.startswith("cadence of ") for fact in venue.facts)
+    assert told is bool(venue.cadences)
+
+
 def test_facts_older_than_a_year_are_told() -> None:
     """A month counts to its end, a day for itself."""
     venue = replace(

@@ -482,6 +482,35 @@ def test_gaps_and_duplicates_show_in_the_numbers() -> None:
         assert 0 in steps(await stream.take(300))
 
 
+def test_a_field_is_gone_until_the_fault_ends() -> None:
+    """From all frames of the channel, wherever it stands in them, and nothing else of them."""
+
+    @on(rate=100.0)
+    async def scene(simulator: Simulator, stream: Stream) -> None:
+        before = (await stream.take(1))[0]["data"]
+        number = simulator.inject({"fault": "field_gone", "channel": "trades", "field": "m"})
+        while "m" in (during := (await stream.take(1))[0]["data"]):
+            pass
+        assert before.keys() - during.keys() == {"m"}
+        assert during.keys() <= before.keys()
+        simulator.clear(number)
+        while "m" not in (await stream.take(1))[0]["data"]:
+            pass
+
+
+def test_messages_come_less_often_without_a_hole() -> None:
+    """Updates of the book are a second apart and more by the venue's clock, and linked as ever."""
+
+    @on(topics=("btcusdt@depth@100ms",))
+    async def scene(simulator: Simulator, stream: Stream) -> None:
+        simulator.inject({"fault": "cadence_slow", "symbol": "BTCUSDT", "seconds": 1})
+        updates = [frame["data"] for frame in await stream.take(5)]
+        for before, after in pairwise(updates):
+            assert after["U"] == before["u"] + 1
+        for before, after in pairwise(updates[2:]):
+            assert after["E"] - before["E"] >= 950
+
+
 @pytest.mark.parametrize(
     "form", ["truncated", "nan", "huge_integer", "deep", "huge_frame", "binary"]
 )

@@ -7,6 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.model import Channel
 from exporter.streams.contract_watch import LEARNING, KnownFrame, SchemaChange
 from tests.runtime.running import running, wait_until
 
@@ -68,18 +69,26 @@ def test_frames_that_are_alike_change_nothing(frame: object, more: int) -> None:
         assert not list(shape.look(frame))
 
 
-def test_frames_of_a_running_exchange_are_looked_at() -> None:
-    """A frame a tick, and its channel's counters stand at 0; what is not switched on has none."""
+def test_a_field_that_an_exchange_leaves_out_is_counted() -> None:
+    """Once what is usual is learnt; beside it what is documented of how often messages come."""
 
     async def run() -> None:
-        async with running(["okx"], exchange="schema_watch: true") as program:
+        async with running(["okx"], exchange="schema_watch: true", rate=40.0) as program:
             contract = program.exchange("okx")._contract
             assert contract is not None
-            await wait_until(lambda: sum(each.looked for each in contract._shapes.values()) > 2)
             shown = await program.metrics()
-            name = (
-                'exchange_schema_changes_total{exchange="okx",channel="trades",kind="field_gone"}'
-            )
-            assert shown[name] == 0
+            labels = 'exchange="okx",channel="book"'
+            assert shown[f"exchange_stream_cadence_documented_seconds{{{labels}}}"] == 0.1
+            trades = 'exchange_schema_changes_total{exchange="okx",channel="trades",kind='
+            assert shown[f'{trades}"field_gone"}}'] == 0
+
+            def learnt() -> bool:
+                known = [each for (kind, _), each in contract._shapes.items() if kind == "trades"]
+                return any(each.looked == LEARNING for each in known)
+
+            await wait_until(learnt)
+            program.simulator.inject({"fault": "field_gone", "channel": "trades", "field": "count"})
+            told = contract._changes[Channel.TRADES][SchemaChange.FIELD_GONE]
+            await wait_until(lambda: told.value == 1)
 
     asyncio.run(run())

@@ -193,6 +193,13 @@ STREAM_CADENCE = gauge(
     "exchange",
     "channel",
 )
+STREAM_CADENCE_DOCUMENTED = gauge(
+    "exchange_stream_cadence_documented_seconds",
+    "Documented time between two messages of one subscription while its market moves; absent where "
+    "the venue documents none.",
+    "exchange",
+    "channel",
+)
 STREAM_UNKNOWN = counter(
     "exchange_stream_unknown_topics_total",
     "Messages that belong to no subscription, or are of a kind that is not known.",

@@ -179,6 +179,7 @@ def _stream(shape: VenueShape, stream: StreamShape) -> dict[str, Any]:
         "request_length": stream.request_length,
         "requests_per_second": stream.requests_per_second,
         "timestamps": {name: _clocks(each) for name, each in channels.items()},
+        "cadences": {n: each.cadence for n, each in channels.items() if each.cadence is not None},
         **({"request_group": lambda topic: named_by(topic)[0]} if grouped else {}),
     }
 

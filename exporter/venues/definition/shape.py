@@ -145,6 +145,11 @@ class ChannelShape:
         "none",
         "How numbers follow each other: contiguous, linked, overlapping, rising, or none.",
     )
+    cadence: float | None = key(
+        duration("1ms", "1h"),
+        None,
+        "Documented time between two messages while the market moves; facts say where it was read.",
+    )
     frames: tuple[FrameShape, ...] = key(
         ListKind(Section(FrameShape), most=10, least=1, unique=None), REQUIRED, "How it comes."
     )

@@ -509,6 +509,7 @@ TOPICS = {
     Channel.BOOK: "{lower}@depth@100ms",
     Channel.KLINES: "{lower}@kline_1m",
 }
+CADENCES = {Channel.BOOK: 0.1}  # as the name of the stream says
 FUTURES_TOPICS = {**TOPICS, Channel.TRADES: "{lower}@aggTrade"}
 
 
