@@ -24,6 +24,8 @@ from dashboards.thresholds import limit
 
 _AT = limit("ExchangeAnomaly")
 _MANY = limit("ExchangeAnomalyCorroborated", place=-1)
+_TOP = 15  # signals that can be told apart at the panel's height
+_SEEN = 0.01  # the least score that is drawn on a logarithmic axis, which has no zero
 _WIDTHS = limit("ExchangeOutsideBand", place=0)
 
 
@@ -35,8 +37,8 @@ def _band(title: str, signal: str, unit: str, about: str) -> Panel:
         minutes; see what else changed at that time.""",
         Query(f'exchange_signal:band_input:mean5m{{@recorded,signal="{signal}"}}', "{{exchange}}"),
         Query(
-            f'exchange_signal:band_center:median1d{{@recorded,signal="{signal}"}}'
-            f' - {_WIDTHS:g} * exchange_signal:band_width:iqr1d{{@recorded,signal="{signal}"}}',
+            f'clamp_min(exchange_signal:band_center:median1d{{@recorded,signal="{signal}"}}'
+            f' - {_WIDTHS:g} * exchange_signal:band_width:iqr1d{{@recorded,signal="{signal}"}}, 0)',
             "{{exchange}} lower",
         ),
         Query(
@@ -100,13 +102,16 @@ _WHICH = Row(
     panels=[
         states(
             "Signals above their threshold",
-            """One line per signal: red while its mean score of one minute is above 1. Act if
-            several lines of one exchange turn red together; the one that turned red first is
-            nearest to the cause.""",
+            f"""The {_TOP} signals with the highest scores of the time shown, red while the mean
+            score of one minute is above 1; the table has all. Act if several lines of one exchange
+            turn red together; the one that turned red first is nearest to the cause.""",
             Query(
                 f"""max by (exchange, signal) (
                 exchange_signal:anomaly_score:avg1m{{@recorded,signal=~"$signal"}} > bool
-                {_AT:g})""",
+                {_AT:g}) and on (exchange, signal) topk({_TOP}, max by (exchange, signal) (
+                max_over_time(
+                exchange_signal:anomaly_score:avg1m{{@recorded,signal=~"$signal"}}[$__range] @ end()
+                )))""",
                 "{{exchange}} {{signal}}",
             ),
             words={0: ("usual", GOOD), 1: ("unusual", BAD)},
@@ -142,28 +147,31 @@ _WHICH = Row(
         ),
         series(
             "Score of the ensemble",
-            """The scores on which the alerts are based, not smoothed. Above the dashed line a value
-            is rarer than the threshold allows; short peaks are noise, a plateau is not.""",
+            """The scores on which the alerts are based, not smoothed, on a logarithmic axis. Above
+            the dashed line a value is rarer than the threshold allows; short peaks are noise, a
+            plateau is not.""",
             Query(
-                """max by (exchange, signal) (
-                exchange_anomaly_score{@exchange,signal=~"$signal",detector="ensemble"})""",
+                f"""clamp_min(max by (exchange, signal) (
+                exchange_anomaly_score{{@exchange,signal=~"$signal",detector="ensemble"}}),
+                {_SEEN:g})""",
                 "{{exchange}} {{signal}}",
             ),
             limits=rising(_AT),
-            least=0,
+            log=True,
             none="the detectors are still learning",
             width=12,
         ),
         series(
             "Score of each detector",
-            """Highest score of each detector over the selected signals. If only one detector is
-            high, rely on the ensemble; if all are, the change is large.""",
+            """Highest score of each detector over the selected signals, on a logarithmic axis. If
+            only one detector is high, rely on the ensemble; if all are, the change is large.""",
             Query(
-                """max by (detector) (exchange_anomaly_score{@exchange,signal=~"$signal"})""",
+                f"""clamp_min(max by (detector) (
+                exchange_anomaly_score{{@exchange,signal=~"$signal"}}), {_SEEN:g})""",
                 "{{detector}}",
             ),
             limits=rising(_AT),
-            least=0,
+            log=True,
             none="the detectors are still learning",
             width=12,
         ),

@@ -35,6 +35,7 @@ _ANYTHING = Row(
             steps=falling(warning=1, critical=0.5),
             decimals=0,
             none="none answers",
+            absent=BAD,
         ),
         stat(
             "Late wake-ups",

@@ -84,6 +84,7 @@ _ANYTHING = Row(
             and on (job) last_over_time(exchange_exporter_build_info{@process}[1h]))""",
             unit="percentunit",
             steps=falling(warning=1, critical=0.5),
+            absent=BAD,
             decimals=0,
         ),
     ]

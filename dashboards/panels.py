@@ -110,11 +110,15 @@ def stat(
     steps: Sequence[Step] = (),
     words: Words | None = None,
     none: str = "no data",
+    absent: str = IDLE,
     decimals: int | None = None,
     width: int = 4,
     height: int = 4,
 ) -> Panel:
-    """One number now, coloured by how bad it is; several series give several numbers."""
+    """One number now, coloured by how bad it is; several series give several numbers.
+
+    What is absent is neither good nor bad, as the lowest step would have it: it is ``absent``.
+    """
     made = grafana.Stat(
         **_common(title, about),
         targets=_targets([Query(query, legend or title)], instant=True),
@@ -125,7 +129,7 @@ def stat(
         colorMode="background",
         graphMode="none",
         textMode="value_and_name" if "{{" in legend else "value",
-        mappings=_mappings(words),
+        mappings=[*_mappings(words), _nothing(none, absent)],
         color={"mode": "thresholds"},
         thresholds=_steps(steps or [(None, PLAIN)]),
         extraJson={"options": {"wideLayout": True}},
@@ -393,6 +397,11 @@ def _mappings(words: Words | None) -> list[Json]:
         for place, (value, (text, colour)) in enumerate(words.items())
     }
     return [{"type": "value", "options": options}]
+
+
+def _nothing(text: str, colour: str) -> Json:
+    result = {"text": text, "color": colour, "index": 0}
+    return {"type": "special", "options": {"match": "null", "result": result}}
 
 
 def _style(column: Column) -> Json:

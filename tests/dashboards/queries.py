@@ -27,7 +27,7 @@ _WORDS = frozenset(
         " ",
         "by on and or unless bool offset ignoring group_left group_right sum min max avg count "
         "topk rate increase histogram_quantile avg_over_time last_over_time abs time vector "
-        "clamp_max",
+        "clamp_max clamp_min max_over_time end",
     )
 )
 
