@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.page import Page, Row
-from dashboards.panels import BAD, GOOD, Query, falling, rising, series, stat, states
+from dashboards.panels import BAD, GOOD, Query, around, falling, rising, series, stat, states
 from dashboards.thresholds import limit
 
 _DAY = 86_400.0
@@ -186,6 +186,7 @@ _PERPETUALS = Row(
                 "{{exchange}} {{symbol}} mark",
             ),
             unit="percentunit",
+            limits=around(critical=limit("ExchangeIndexWrong")),
             none="not watched: perpetuals.watch",
             width=12,
         ),
@@ -206,8 +207,8 @@ _PERPETUALS = Row(
         ),
         series(
             "Funding rate",
-            """What longs pay to shorts at the next funding, for one interval, and the cap where the
-            venue tells it. Bad is a line at its cap, or one that jumps.""",
+            """What longs pay to shorts at the next funding, for one interval and for eight hours,
+            and the cap where the venue tells it. Bad is a line at its cap, or one that jumps.""",
             Query(
                 "max by (exchange, symbol) (exchange_funding_rate_ratio{@exchange})",
                 "{{exchange}} {{symbol}}",
@@ -215,6 +216,10 @@ _PERPETUALS = Row(
             Query(
                 "max by (exchange, symbol) (exchange_funding_cap_ratio{@exchange})",
                 "{{exchange}} {{symbol}} cap",
+            ),
+            Query(
+                "exchange_symbol:funding_rate_8h:ratio{@recorded}",
+                "{{exchange}} {{symbol}} 8h",
             ),
             unit="percentunit",
             none="not watched: perpetuals.watch",

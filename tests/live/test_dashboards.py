@@ -74,6 +74,7 @@ WARM_UP = 150.0
 # A small market: all of these programs share a small machine.
 QUIET = ("--rate=2", "--book-rate=3", NO_LIMITS)
 MONEY = "[BTC-USDT, ETH-USDT, BTC-USD, ETH-USD]"
+PERPETUAL = "BTC-USDT-PERP"
 SCRAPE = """\
 global: {{scrape_interval: 2s, evaluation_interval: 2s}}
 rule_files: ['{rules}/*.yml']
@@ -151,7 +152,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         ]
         _, relay_url = stack.enter_context(relay(write(folder, receivers)))
         venues = "--venues=binance,okx,kraken,coinbase"
-        symbols = f"--symbols={MONEY.strip('[]').replace(' ', '')}"
+        symbols = f"--symbols={MONEY.strip('[]').replace(' ', '')},{PERPETUAL}"
         address = f"127.0.0.1:{programs.free_port()}"
         text = partial(_config, stack, address)
         pieces = stack.enter_context(simulated(folder, text, venues, symbols, *QUIET))
@@ -199,10 +200,14 @@ def _config(stack: ExitStack, alertmanager: str, there: dict[str, str]) -> str:
     text = text.replace(named, "- venue: binance\n  symbols: ['*-USDT', '*-USD']")
     # One is asked for all that is off where nobody asks for it.
     wanted = (
-        "- venue: okx\n  instruments: {watch: true, interval: 10s}\n"
+        "- venue: okx\n  perpetuals: {watch: true, interval: 5s}\n"
+        "  instruments: {watch: true, interval: 10s}\n"
         "  liquidity: {bps: [10, 50], sizes: [10000]}\n  provider: aws/apne1-az4\n"
         "  schema_watch: true\n"
     )
+    plain = f"- venue: okx\n  symbols: {MONEY}"
+    assert plain in text
+    text = text.replace(plain, f"- venue: okx\n  symbols: {MONEY[:-1]}, {PERPETUAL}]")
     text = text.replace("- venue: okx\n", wanted)
     return text.replace("- venue: coinbase\n", f"- venue: coinbase\n  streams: [{{{stream}}}]\n")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from exporter.instrument import Product
 from exporter.simulator.rehearsal.talk import RehearsalError
 from exporter.venues import load
 from exporter.words import why
@@ -151,6 +152,7 @@ def exporter(
                 "status_page_url": f"{rest}/statuspage",
                 "liquidity": {"bps": [10]},
                 "instruments": {"watch": True, "interval": shorter("60s", factor, 10.0)},
+                **_perpetuals(name, factor),
             }
             for name, (rest, stream) in places.items()
             if name in watched
@@ -196,6 +198,13 @@ def exporter(
             }
         config["control_targets"][0]["interval"] = "2s"
     return yaml.safe_dump(config, sort_keys=False)
+
+
+def _perpetuals(name: str, factor: float) -> dict[str, Any]:
+    """Have perpetuals watched where a venue has nothing else."""
+    if load(name).plain is Product.SPOT:
+        return {}
+    return {"perpetuals": {"watch": True, "interval": shorter("30s", factor, 5.0)}}
 
 
 def _yaml(path: Path) -> dict[str, Any]:
