@@ -218,7 +218,7 @@ _PERPETUALS = Row(
                 "{{exchange}} {{symbol}} cap",
             ),
             Query(
-                "exchange_symbol:funding_rate_8h:ratio{@recorded}",
+                "exchange_symbol:funding_rate:ratio8h{@recorded}",
                 "{{exchange}} {{symbol}} 8h",
             ),
             unit="percentunit",
