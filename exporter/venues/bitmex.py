@@ -60,6 +60,7 @@ _ACTIONS = frozenset({"partial", "insert", "update", "delete"})
 _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 _NAMES = {"BTC": "XBT"}
 _MINUTE = 60.0
+_LIMITED = "Rate limit exceeded"
 _DOLLARS, _COINS = "FFWCSX", "IFXXXP"  # the types of perpetuals and of spot
 
 
@@ -296,6 +297,7 @@ def read_best(body: bytes) -> MarketState:
 
 class _BitmexError(Struct):
     message: str = ""
+    name: str = ""
 
 
 class _BitmexFault(Struct):
@@ -307,8 +309,11 @@ def fault(answer: Answer) -> Reason | None:
     if answer.status == 429:
         return Reason.RATE_LIMITED
     with suppress(*DOUBTFUL):
-        if msgspec.json.decode(answer.body, type=_BitmexFault).error is not None:
-            return Reason.BODY_INVALID if answer.status < 400 else None
+        error = msgspec.json.decode(answer.body, type=_BitmexFault).error
+        if error is not None and (error.name == "RateLimitError" or _LIMITED in error.message):
+            return Reason.RATE_LIMITED
+        if error is not None and answer.status < 400:
+            return Reason.BODY_INVALID
     return None
 
 

@@ -58,6 +58,7 @@ from exporter.venues.families.states import coinbase_advanced_states
 from exporter.venues.families.volumes import read_advanced
 
 _SIDES = {"BUY": Side.SELL, "SELL": Side.BUY}  # it is the maker's: the taker took the other one
+_LIMITED = frozenset({"rate_limit_exceeded", "resource_exhausted"})
 _HEARTBEATS = '{"type":"subscribe","channel":"heartbeats"}'
 
 
@@ -325,6 +326,8 @@ def fault(answer: Answer) -> Reason | None:
         return Reason.RATE_LIMITED
     with suppress(*DOUBTFUL):
         found = msgspec.json.decode(answer.body, type=_AdvancedFault).error
+        if found in _LIMITED:
+            return Reason.RATE_LIMITED
         if found and answer.status < 400:
             return Reason.BODY_INVALID
     return None

@@ -59,6 +59,7 @@ _SIDES = {1: Side.BUY, 2: Side.SELL}
 _TOPIC = re.compile(r"spot@[\w.@]+")
 # Numbers of the wrapper's fields.
 _CHANNEL, _SYMBOL, _SENT, _KLINE, _DEPTHS, _DEALS, _BEST = 1, 3, 6, 308, 313, 314, 315
+_LIMITED = (429, 510)  # codes of bodies: asked too often
 _BEGINNING = b"\x0a"  # the tag of the channel
 _LONGEST = 1 << 20  # bytes of a message
 _PATTERN = "spot@public.{0}.v3.api.pb"
@@ -346,8 +347,10 @@ def fault(answer: Answer) -> Reason | None:
         return Reason.RATE_LIMITED
     with suppress(*DOUBTFUL):
         code = msgspec.json.decode(answer.body, type=_MexcFault).code
+        if code in _LIMITED:
+            return Reason.RATE_LIMITED
         if code not in (0, 200) and answer.status < 400:
-            return Reason.RATE_LIMITED if code == 429 else Reason.BODY_INVALID
+            return Reason.BODY_INVALID
     return None
 
 
