@@ -196,8 +196,9 @@ def _reply(row: _BitmexFrame) -> Ack | Control:
     if row.error:
         request = row.request
         asked = request.args if request is not None and request.op in _OPERATIONS else None
-        topics = tuple(asked) if isinstance(asked, list) else (asked,)
-        named = tuple(each for each in topics if isinstance(each, str))
+        topics = asked if isinstance(asked, list) else [asked]
+        # All that was asked for is repeated, for one that is wrong.
+        named = tuple(topics) if len(topics) == 1 and isinstance(topics[0], str) else ()
         return Ack("error", ok=False, topics=named, reason=row.error[:200])
     return Control("info", unknown=not row.info)
 

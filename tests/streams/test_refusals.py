@@ -31,6 +31,7 @@ class Scripted:
 
     def __init__(self, venue: Venue, bad: Iterable[str], answer: Answer, latency: float) -> None:
         self.venue, self.bad, self.latency = venue, set(bad), latency
+        self.parse = venue.parse if venue.begin is None else venue.begin()
         self.answer = answer
         self.active: list[str] = []
         self.asked_at = 0.0
@@ -94,7 +95,7 @@ class Client:
             self.now += max(0.01, wait)
             for message in list(self.venue.due(self.now)):
                 self.session.heard = self.now
-                for event in self.venue.venue.parse(message):
+                for event in self.venue.parse(message):
                     if isinstance(event, Ack | Control):
                         self.do(self.session.control(event, self.now))
             if data and self.now >= self.spoken + 1.0:

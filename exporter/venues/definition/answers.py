@@ -88,6 +88,8 @@ def _ack(shape: AnswerShape, ok: bool, document: Any) -> Ack | Control:
         if ok:  # a refusal may well name nothing; what nobody here asks for is spelled otherwise
             return Control(shape.label or "ack")
     request = None if shape.request is None else _optional(document, shape.request)
+    if ok and shape.topics is not None and not topics:
+        return Ack(shape.label or "ack", False, _number(request), (), "it agreed to none of them")
     reason = "" if shape.reason is None else str(_optional(document, shape.reason) or "")
     return Ack(
         shape.label or ("ack" if ok else "refusal"),
