@@ -119,7 +119,7 @@ def assemble(port: int, *, books: bool = False) -> Ours:
     from exporter.streams.feed import Feed
     from exporter.streams.stream import Stream
     from exporter.venues.binance import VENUE
-    from exporter.websocket.connection import connect
+    from exporter.websocket.client import connect
 
     venue = replace(VENUE, topics={**VENUE.topics, Channel.TRADES: "{lower}@aggTrade"})
     channel = Channel.BOOK if books else Channel.TRADES
@@ -255,7 +255,7 @@ def _run(main: Any, uvloop: bool) -> None:
 def transport(port: int, count: int, *, uvloop: bool) -> None:
     """Our transports alone: messages are counted, not looked at."""
     from exporter.clock import SystemClock
-    from exporter.websocket.connection import connect
+    from exporter.websocket.client import connect
 
     seen = 0
 

@@ -32,7 +32,7 @@ from exporter.contracts import ConnectionLostError, Venue
 from exporter.model import Channel, Depth
 from exporter.simulator import Simulator
 from exporter.simulator import venues as simulated
-from exporter.websocket import connection
+from exporter.websocket import client as websocket
 
 ROUNDS = 7
 BLOCK = 4096  # rows, as `capture` writes them
@@ -77,7 +77,7 @@ async def listen() -> dict[str, tuple[Venue, Frames]]:
             channels = [c for c in venue.topics if venue.routes.get(c, "") == route]
             topics = [venue.topic(c, venue.symbol(s)) for c in channels for s in SYMBOLS]
             try:
-                socket = await connection.connect(
+                socket = await websocket.connect(
                     simulator.stream_url(name, path), clock=SystemClock()
                 )
             except ConnectionLostError:

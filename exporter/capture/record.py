@@ -44,7 +44,7 @@ from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import Sink, StreamListener
 from exporter.streams.exchange_streams import timing
 from exporter.streams.stream import Stream, spread
-from exporter.websocket import connection
+from exporter.websocket import client as websocket
 from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
 _FLUSH_EVERY = 0.25  # seconds
@@ -240,7 +240,7 @@ class Capture:
     def _connect(self, exchange: str) -> Connect:
         limits = self.config.streams
         return partial(
-            connection.connect,
+            websocket.connect,
             clock=self.clock,
             timeout=limits.connect_timeout,
             max_message=limits.max_message,

@@ -23,7 +23,7 @@ from exporter.probes.probe import Readers, probe
 from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import StreamListener
 from exporter.streams.stream import Stream, spread
-from exporter.websocket import connection
+from exporter.websocket import client as websocket
 from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
 Say = Callable[[str], None]
@@ -201,7 +201,7 @@ class Conversation:
 
     async def _connect(self, url: str) -> Socket:
         self._say(f"connecting to {url}")
-        socket = await connection.connect(
+        socket = await websocket.connect(
             url,
             clock=self._clock,
             bounds=ReceiveQueueBounds(),

@@ -179,7 +179,7 @@ async def _ask(
     from exporter.cli._judge_streams import Means
     from exporter.clock import SystemClock
     from exporter.http.client import HttpClient
-    from exporter.websocket import connection
+    from exporter.websocket import client as websocket
 
     # What streams log is among the facts, in words of their own.
     logging.getLogger("exporter").addHandler(logging.NullHandler())
@@ -190,7 +190,7 @@ async def _ask(
         return found, []
     # Connections of its own: how they come to be is among the facts.
     async with HttpClient() as fetch:
-        connect = partial(connection.connect, clock=clock)
+        connect = partial(websocket.connect, clock=clock)
         return found, await judge(
             found.config, Means(fetch=fetch, connect=connect, clock=clock, wait=wait)
         )

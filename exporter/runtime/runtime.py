@@ -29,7 +29,7 @@ from exporter.probes.context import ExchangeContext, Task
 from exporter.probes.status_page import PageListener, StatusPages
 from exporter.runtime.fleet import Fleet, end
 from exporter.runtime.local_health import ControlTargets, Lateness
-from exporter.websocket import connection
+from exporter.websocket import client as websocket
 from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
 log = logging.getLogger(__name__)
@@ -247,7 +247,7 @@ class Runtime:
             self._lateness.waited(duration)
 
         return partial(
-            connection.connect,
+            websocket.connect,
             clock=self._clock,
             timeout=streams.connect_timeout,
             max_message=streams.max_message,
@@ -257,7 +257,7 @@ class Runtime:
             ping_timeout=streams.ping_timeout,
             on_ping_rtt=on_ping_rtt,
             compression=streams.compression,
-            tls=None if streams.ca_file is None else connection.verifying(streams.ca_file),
+            tls=None if streams.ca_file is None else websocket.verifying(streams.ca_file),
         )
 
 

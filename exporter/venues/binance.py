@@ -13,6 +13,7 @@ from exporter.listing import MarketStates, VolumeLists
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
 from exporter.venues.families import binance_rest as rest
+from exporter.venues.families import binance_streams as streams
 from exporter.venues.families.states import binance_states
 from exporter.venues.families.volumes import read_binance
 
@@ -58,12 +59,12 @@ VENUE = Venue(
         "wss://stream.binance.com:443/stream",
         "wss://data-stream.binance.vision/stream",
     ),
-    connection_limit=wire.CONNECTION_LIMIT,
-    topics=wire.TOPICS,
-    subscribe=wire.subscribe,
-    unsubscribe=wire.unsubscribe,
+    connection_limit=streams.CONNECTION_LIMIT,
+    topics=streams.TOPICS,
+    subscribe=streams.subscribe,
+    unsubscribe=streams.unsubscribe,
     parse=wire.parse,
-    sequences=wire.sequences(Continuity.CONTIGUOUS),
+    sequences=streams.sequences(Continuity.CONTIGUOUS),
     book=rest.book_rules("/api/v3/depth?symbol={symbol}&limit=1000", weight=50),
     cross_checks=rest.cross_checks("/api/v3", weight=2),
     lifetime=24 * 3600.0,
@@ -77,12 +78,12 @@ VENUE = Venue(
         "api.binance.com",
         "data-api.binance.vision",
     ),
-    cadences=wire.CADENCES,
+    cadences=streams.CADENCES,
     timestamps={
-        Channel.TRADES: wire.TIMESTAMP,
+        Channel.TRADES: streams.TIMESTAMP,
         Channel.QUOTES: "none is sent",
-        Channel.BOOK: wire.TIMESTAMP,
-        Channel.KLINES: wire.TIMESTAMP,
+        Channel.BOOK: streams.TIMESTAMP,
+        Channel.KLINES: streams.TIMESTAMP,
     },
     source="binance-spot-api-docs at a5e0bc3, read 2026-07-21",
     facts=(

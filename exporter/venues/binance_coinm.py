@@ -13,6 +13,7 @@ from exporter.listing import MarketStates, VolumeLists
 from exporter.model import MARKET_DATA, Continuity
 from exporter.venues.families import binance as wire
 from exporter.venues.families import binance_rest as rest
+from exporter.venues.families import binance_streams as streams
 from exporter.venues.families import perpetuals
 from exporter.venues.families.states import binance_states
 from exporter.venues.families.volumes import read_binance
@@ -43,12 +44,12 @@ VENUE = Venue(
         paths={Product.INVERSE: "/dapi/v1/ticker/24hr"}, read=read_binance, weight=40
     ),
     stream_urls=("wss://dstream.binance.com/stream",),
-    connection_limit=wire.CONNECTION_LIMIT,
-    topics=wire.FUTURES_TOPICS,
-    subscribe=wire.subscribe,
-    unsubscribe=wire.unsubscribe,
+    connection_limit=streams.CONNECTION_LIMIT,
+    topics=streams.FUTURES_TOPICS,
+    subscribe=streams.subscribe,
+    unsubscribe=streams.unsubscribe,
     parse=wire.parse,
-    sequences=wire.sequences(Continuity.LINKED),
+    sequences=streams.sequences(Continuity.LINKED),
     book=rest.book_rules("/dapi/v1/depth?symbol={symbol}&limit=1000", weight=20),
     cross_checks=rest.cross_checks("/dapi/v1", weight=2),
     lifetime=24 * 3600.0,
@@ -63,8 +64,8 @@ VENUE = Venue(
         products=frozenset({Product.INVERSE}),
     ),
     hosts=("dstream.binance.com", "dapi.binance.com"),
-    cadences=wire.CADENCES,
-    timestamps=dict.fromkeys(MARKET_DATA, wire.TIMESTAMP),
+    cadences=streams.CADENCES,
+    timestamps=dict.fromkeys(MARKET_DATA, streams.TIMESTAMP),
     source="recorded traffic of July 2021; USD-M pages read 2026-07 for what the two share",
     facts=(
         VenueFact(

@@ -14,6 +14,7 @@ from exporter.listing import MarketStates, VolumeLists
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
 from exporter.venues.families import binance_rest as rest
+from exporter.venues.families import binance_streams as streams
 from exporter.venues.families import perpetuals
 from exporter.venues.families.states import binance_states
 from exporter.venues.families.volumes import read_binance
@@ -51,7 +52,7 @@ VENUE = Venue(
         paths={Product.LINEAR: "/fapi/v1/ticker/24hr"}, read=read_binance, weight=40
     ),
     stream_urls=("wss://fstream.binance.com",),
-    connection_limit=wire.CONNECTION_LIMIT,
+    connection_limit=streams.CONNECTION_LIMIT,
     # A stream asked on the wrong route stays silent, so each channel names its own.
     routes={
         Channel.TRADES: "/market/stream",
@@ -59,11 +60,11 @@ VENUE = Venue(
         Channel.BOOK: "/public/stream",
         Channel.KLINES: "/market/stream",
     },
-    topics=wire.FUTURES_TOPICS,
-    subscribe=wire.subscribe,
-    unsubscribe=wire.unsubscribe,
+    topics=streams.FUTURES_TOPICS,
+    subscribe=streams.subscribe,
+    unsubscribe=streams.unsubscribe,
     parse=wire.parse,
-    sequences=wire.sequences(Continuity.LINKED),
+    sequences=streams.sequences(Continuity.LINKED),
     book=rest.book_rules("/fapi/v1/depth?symbol={symbol}&limit=1000", weight=20),
     # v1 of the last price is deprecated; v2 weighs 1, read 2026-11.
     cross_checks=rest.cross_checks("/fapi/v1", weight=2, price=("/fapi/v2", 1)),
@@ -79,12 +80,12 @@ VENUE = Venue(
         products=frozenset({Product.LINEAR}),
     ),
     hosts=("fstream.binance.com", "fapi.binance.com"),
-    cadences=wire.CADENCES,
+    cadences=streams.CADENCES,
     timestamps={
-        Channel.TRADES: wire.TIMESTAMP + ", up to 160 ms after the match",
-        Channel.QUOTES: wire.TIMESTAMP,
-        Channel.BOOK: wire.TIMESTAMP,
-        Channel.KLINES: wire.TIMESTAMP,
+        Channel.TRADES: streams.TIMESTAMP + ", up to 160 ms after the match",
+        Channel.QUOTES: streams.TIMESTAMP,
+        Channel.BOOK: streams.TIMESTAMP,
+        Channel.KLINES: streams.TIMESTAMP,
     },
     source="developers.binance.info USD-M pages, read 2026-07; recorded traffic of July 2021",
     facts=(

@@ -12,6 +12,7 @@ from exporter.listing import MarketStates, VolumeLists
 from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
 from exporter.venues.families import binance_rest as rest
+from exporter.venues.families import binance_streams as streams
 from exporter.venues.families.states import binance_states
 from exporter.venues.families.volumes import read_binance
 
@@ -39,12 +40,12 @@ VENUE = Venue(
     markets_weight=10,
     volumes=VolumeLists(paths={Product.SPOT: "/api/v3/ticker/24hr"}, read=read_binance, weight=40),
     stream_urls=("wss://stream.binance.us:9443/stream",),
-    connection_limit=wire.CONNECTION_LIMIT,
-    topics=wire.TOPICS,
-    subscribe=wire.subscribe,
-    unsubscribe=wire.unsubscribe,
+    connection_limit=streams.CONNECTION_LIMIT,
+    topics=streams.TOPICS,
+    subscribe=streams.subscribe,
+    unsubscribe=streams.unsubscribe,
     parse=wire.parse,
-    sequences=wire.sequences(Continuity.CONTIGUOUS),
+    sequences=streams.sequences(Continuity.CONTIGUOUS),
     book=rest.book_rules("/api/v3/depth?symbol={symbol}&limit=1000", weight=10),
     cross_checks=rest.cross_checks("/api/v3", weight=1),
     lifetime=24 * 3600.0,
@@ -53,12 +54,12 @@ VENUE = Venue(
     requests_per_second=4.0,  # the limit is 5 a second, and pings and pongs count
     symbol=speller(spot=rest.joined),
     hosts=("stream.binance.us", "api.binance.us"),
-    cadences=wire.CADENCES,
+    cadences=streams.CADENCES,
     timestamps={
-        Channel.TRADES: wire.TIMESTAMP,
+        Channel.TRADES: streams.TIMESTAMP,
         Channel.QUOTES: "none is sent",
-        Channel.BOOK: wire.TIMESTAMP,
-        Channel.KLINES: wire.TIMESTAMP,
+        Channel.BOOK: streams.TIMESTAMP,
+        Channel.KLINES: streams.TIMESTAMP,
     },
     source="recorded traffic of 2021; binance-spot-api-docs at a5e0bc3 for what was not recorded",
     facts=(

@@ -171,7 +171,7 @@ if __name__ == "__main__":
     import exporter.relay.app
     import exporter.runtime.app
     import exporter.web.security
-    import exporter.websocket.connection  # noqa: F401 - what a start would load
+    import exporter.websocket.client  # noqa: F401 - what a start would load
 
     signal.signal(signal.SIGTERM, lambda number, frame: os.killpg(0, signal.SIGKILL))
     os.setpgid(0, 0)  # so that its end is that of its children

@@ -16,7 +16,7 @@ from exporter.http.client import HttpClient
 from exporter.http.proxy import DIRECT, Proxies, ProxyError, of_environment
 from exporter.model import Answer, Lost, Phase, Reason
 from exporter.web.connection_limits import abort
-from exporter.websocket.connection import connect
+from exporter.websocket.client import connect
 from tests.http.test_requests import (
     CERTIFICATES,
     ENDED,

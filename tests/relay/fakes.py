@@ -410,3 +410,8 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Providers]:
         server.shutdown()
         server.server_close()
         thread.join(5)
+
+
+def told(providers: Providers) -> set[str]:
+    """Return the names of the alerts that the webhook was told of."""
+    return {each["name"] for taken in providers.of("webhook") for each in taken.body["alerts"]}

@@ -16,7 +16,7 @@ from exporter.model import Answer, Lost
 from exporter.streams.admission import ConnectAdmission
 from tests.fakes import FakeClock, run_virtual
 from tests.streams import toy
-from tests.streams.test_stream import World
+from tests.streams.world import World
 
 EPOCH = 1_700_000_000.0
 

@@ -17,7 +17,7 @@ from exporter.model import Data, Lost
 from exporter.streams.admission import ConnectAdmission
 from exporter.streams.connection import StreamListener
 from exporter.streams.stream import Stream
-from exporter.websocket import connection
+from exporter.websocket import client as websocket
 from tests.streams import toy
 
 Part = Callable[[ServerConnection], Awaitable[None]]
@@ -54,7 +54,7 @@ async def witness(
             "toy",
             toy.VENUE,
             toy.subscriptions("A"),
-            connect=partial(connection.connect, clock=clock, close_timeout=0.2, **settings),
+            connect=partial(websocket.connect, clock=clock, close_timeout=0.2, **settings),
             clock=clock,
             meter=StreamListener(
                 attempted=note("attempted"),

@@ -23,7 +23,7 @@ from exporter.model import (
     Trade,
 )
 from exporter.venues import load
-from exporter.venues.okx import checksum
+from exporter.venues.families.okx import checksum
 from tests.venues.truth import assert_understood, expected, frames, rest_bodies
 
 VENUE = load("okx")

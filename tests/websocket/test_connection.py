@@ -19,7 +19,7 @@ from websockets.frames import Frame, Opcode
 from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError, Socket
 from exporter.model import Answer, Lost, QueuePolicy
-from exporter.websocket.connection import connect, verifying
+from exporter.websocket.client import connect, verifying
 from exporter.websocket.receive_queue import ReceiveQueueBounds, ReceiveQueueMeter
 
 Handler = Callable[[ServerConnection], Awaitable[None]]

@@ -10,7 +10,7 @@ import pytest
 from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError
 from exporter.model import Lost
-from exporter.websocket.connection import connect
+from exporter.websocket.client import connect
 from tests.websocket.test_connection import collect, loss, raw, run, upgrade
 
 LONG: Final = b"x" * 126
