@@ -231,7 +231,7 @@ def test_notes_warn() -> None:
     assert "WARNING: POST /-/reload" in http
     relay = files(values_of(CHART / "ci" / "existing-secret-values.yaml"))["NOTES.txt"]
     assert "/api/v1/alertmanager" in relay
-    assert "messages that wait are lost" in relay
+    assert "pending messages are lost" in relay
 
 
 def test_users_labels_never_collide() -> None:
