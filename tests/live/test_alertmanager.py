@@ -251,6 +251,23 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
             alert("ExchangeLatencyHigh", **OKX, site="fra", endpoint="time"),
         ],
     ),
+    "no trading at the whole exchange": (
+        alert("ExchangeMarketRestricted", **OKX, mode="cancel_only"),
+        [
+            alert("ExchangeStreamRateDrop", **OKX, site="fra", channel="trades"),
+            alert("ExchangeAnomalyCorroborated", **OKX),
+        ],
+        [
+            alert("ExchangeStreamDown", **OKX, site="fra", stream="market"),
+            alert("ExchangePriceFrozen", **OKX, symbol="BTC-USDT"),
+            alert("ExchangeStreamRateDrop", exchange="kraken", channel="trades"),
+        ],
+    ),
+    "no trading in one market": (
+        alert("ExchangeMarketRestricted", **OKX, cause="market", mode="halted", symbol="BTC-USDT"),
+        [],
+        [alert("ExchangeStreamRateDrop", **OKX, site="fra", channel="trades")],
+    ),
     "aftermath of one exchange": (
         alert("ExchangeAftermath", **OKX),
         [
