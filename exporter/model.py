@@ -463,11 +463,15 @@ class QueuePolicy(StrEnum):
 # --- metrics ----------------------------------------------------------------------------------
 
 
+Fold: TypeAlias = Literal["min", "max", "farthest"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A metric family: its name, its HELP text, its labels and, for histograms, its buckets.
 
-    ``fold`` is how the symbols of a gauge are aggregated where they have no series of their own.
+    ``fold`` is how the symbols of a gauge are aggregated where they have no series of their own;
+    "farthest" is the one that is farthest from zero.
     """
 
     name: str
@@ -475,4 +479,4 @@ class Family:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    fold: Literal["min", "max"] | None = None
+    fold: Fold | None = None

@@ -175,12 +175,22 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
         checksums=len(books) if venue.book and venue.book.checksum else 0,
         limits=len(settings.rest_limits(exchange, venue)) + (venue.connection_limit is not None),
         states=exchange.instruments.watch,
-        perpetuals=len({each.instrument for each in wanted if each.product in venue.perpetuals})
-        if exchange.perpetuals.watch
-        else 0,
+        perpetuals=_perpetuals(exchange, venue),
         probes_per_second=sum(1.0 / target.interval for target in targets),
         status_pages=int(settings.status_page(exchange, venue) is not None),
     )
+
+
+def _perpetuals(exchange: ExchangeConfig, venue: Venue) -> int:
+    """Count the contracts whose prices and funding are watched, streamed or not."""
+    if not exchange.perpetuals.watch:
+        return 0
+    own = settings.plain(exchange, venue)
+    streamed = (settings.subscriptions(exchange, each, venue) for each in exchange.streams)
+    products = {each.instrument: each.product for group in streamed for each in group}
+    for name in settings.watched(exchange, venue).instruments:
+        products[name] = product_of(name, own)
+    return sum(product in venue.perpetuals for product in products.values())
 
 
 def weights(exchange: ExchangeConfig, venue: Venue, config: Config) -> list[Weight]:

@@ -219,8 +219,9 @@ class MetricsConfig:
         "all",
         "Symbols of each exchange that have series of their own, in the order of the config or of "
         "the pattern. The others share one series with the symbol other: counters are added up, "
-        "and it shows the subscription that was silent for longest and the book that is not "
-        "synchronized; prices are left out.",
+        "and it shows the subscription that was silent for longest, the book that is not "
+        "synchronized, each mode that any of their markets is in, and the index that is farthest "
+        "from spot; prices and funding are left out.",
     )
     phases: str = key(
         choice("all", "new"),

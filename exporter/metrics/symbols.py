@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from exporter.metrics.children import CounterChild, GaugeChild
-from exporter.model import Family
+from exporter.model import Family, Fold
 
 OTHER: Final = "other"  # in the place of the symbol; no instrument is spelled so
 Labels = tuple[str, ...]
 
 
+_FOLDS: Mapping[Fold, Callable[[Sequence[float]], float]] = {
+    "min": min,
+    "max": max,
+    "farthest": partial(max, key=abs),
+}
+
+
 class FoldedChild:
-    """The series of many symbols as one: counters are added up, gauges are the least or largest.
+    """The series of many symbols as one: counters are added up, gauges are one of their values.
 
     A counter keeps what those counted that are gone.
     """
@@ -24,7 +33,7 @@ class FoldedChild:
         self.parts: dict[Labels, CounterChild | GaugeChild] = {}
         self.owners = 0
         self._gone: float = 0
-        self._fold = {"min": min, "max": max}.get(family.fold or "")
+        self._fold = None if family.fold is None else _FOLDS[family.fold]
         self._shown = (GaugeChild if self._fold else CounterChild)(family, labels)
 
     def release(self, labels: Labels) -> None:
@@ -39,7 +48,7 @@ class FoldedChild:
         if self._fold is None:
             self._shown.value = sum(values, self._gone)
         else:
-            self._shown.value = self._fold(values, default=None)
+            self._shown.value = self._fold(values) if values else None
         return self._shown.text()
 
 

@@ -12,6 +12,7 @@ from exporter.__main__ import main
 from exporter.cli import _estimate as estimate
 from exporter.cli import demo
 from exporter.cli._columns import aligned
+from exporter.cli._requests import requests_of
 from exporter.cli.check import report
 from exporter.config import load
 from exporter.metrics.families import all_families
@@ -85,6 +86,30 @@ def test_weight_is_held_against_share() -> None:
     minute, five = estimate.weights(config.exchanges[0], VENUES["binance"], config)
     assert (minute.used, minute.allowed, minute.whole) == pytest.approx((20.0, 600.0, 6000))
     assert (five.used, five.allowed, five.window) == pytest.approx((100.0, 50.0, 300.0))
+
+
+def test_perpetuals_are_counted_where_they_are_watched() -> None:
+    """Eight series each; two lists of 10 and 1 every half minute, one posted every minute."""
+
+    def cost(venue: str, keys: str) -> tuple[int, dict[str, float]]:
+        text = f"exchanges: [{{venue: {venue}, symbols: [BTC-USDC, ETH-USDC], {keys}}}]"
+        config = settings.read(text, "test", venues.names(), venues.load)
+        (one,), there = config.exchanges, venues.load(venue)
+        load = estimate.load_of(one, there, config)
+        asked = {
+            each.what: each.weight
+            for each in requests_of(one, there, config)
+            if each.what.startswith("perpetuals")
+        }
+        return estimate.series_of(load, one, config), asked
+
+    off, none = cost("binance_futures", "streams: []")
+    on, asked = cost("binance_futures", "streams: [], perpetuals: {watch: true}")
+    assert (on - off, none) == (16, {})
+    parts = {"perpetuals, premiumIndex": 1 / 3, "perpetuals, fundingInfo": 1 / 30}
+    assert asked == pytest.approx(parts)
+    _, asked = cost("hyperliquid", "perpetuals: {watch: true, interval: 1m}")
+    assert asked == pytest.approx({"perpetuals, info": 1 / 3})
 
 
 def test_a_budget_too_small_and_too_many_series_are_warned_of(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from exporter.metrics.registry import Registry
 _GAPS = counter("exchange_gaps_total", "Gaps.", "exchange", "symbol")
 _LAST = gauge("exchange_last_timestamp_seconds", "Time.", "exchange", "symbol", fold="min")
 _PRICE = gauge("exchange_price", "Price.", "exchange", "symbol")
+_OFF = gauge("exchange_off_ratio", "How far.", "exchange", "symbol", fold="farthest")
+_MODE = gauge("exchange_mode", "1.", "exchange", "symbol", "mode", fold="max")
 _MEDIAN = gauge("exchange_median", "Price of all.", "symbol")
 
 
@@ -100,3 +102,27 @@ def test_no_histogram_of_symbols() -> None:
     """It would be the dearest of all, and cannot be folded."""
     with pytest.raises(ValueError, match="too much"):
         Registry().histogram(histogram("exchange_a_seconds", "A.", (1.0,), "symbol"), "A-B")
+
+
+def test_the_farthest_from_zero_stands_for_the_others() -> None:
+    """On either side, and nothing while nothing is known of any."""
+    registry = Registry(symbols=1)
+    for symbol, value in (("A-B", 0.5), ("C-D", 0.001), ("E-F", -0.04), ("G-H", None)):
+        registry.gauge(_OFF, "okx", symbol).set(value)
+    other = 'exchange_off_ratio{exchange="okx",symbol="other"} '
+    assert _lines(registry, _OFF.name)[1:] == [f"{other}-0.04"]
+    registry.gauge(_OFF, "okx", "E-F").set(None)
+    assert _lines(registry, _OFF.name)[1:] == [f"{other}0.001"]
+    registry.gauge(_OFF, "okx", "C-D").set(None)
+    assert _lines(registry, _OFF.name)[1:] == []
+
+
+def test_each_mode_of_the_others_is_there_as_long_as_one_has_it() -> None:
+    """A halted market among those without series is not hidden by one that is traded."""
+    registry = Registry(symbols=1)
+    other = 'exchange_mode{exchange="okx",symbol="other",mode='
+    for symbol, mode in (("A-B", "trading"), ("C-D", "trading"), ("E-F", "halted")):
+        registry.gauge(_MODE, "okx", symbol, mode).set(1)
+    assert _lines(registry, _MODE.name)[1:] == [f'{other}"halted"}} 1', f'{other}"trading"}} 1']
+    registry.remove(_MODE, "okx", "E-F", "halted")
+    assert _lines(registry, _MODE.name)[1:] == [f'{other}"trading"}} 1']

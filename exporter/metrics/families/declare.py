@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from exporter.model import Family
+from exporter.model import Family, Fold
 
 
 def counter(name: str, text: str, *labels: str) -> Family:
@@ -12,7 +10,7 @@ def counter(name: str, text: str, *labels: str) -> Family:
     return Family(name=name, kind="counter", help=text, labels=labels)
 
 
-def gauge(name: str, text: str, *labels: str, fold: Literal["min", "max"] | None = None) -> Family:
+def gauge(name: str, text: str, *labels: str, fold: Fold | None = None) -> Family:
     """Declare a gauge. ``fold``: of many symbols with one series this value is shown."""
     return Family(name=name, kind="gauge", help=text, labels=labels, fold=fold)
 

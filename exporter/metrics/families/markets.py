@@ -41,6 +41,7 @@ MARKET_MODE = gauge(
     "exchange",
     "symbol",
     "mode",
+    fold="max",
 )
 MARKET_TICK_SIZE = gauge(
     "exchange_market_tick_size",
@@ -70,6 +71,7 @@ MARKET_OPENING = gauge(
     "instruments.watch is configured.",
     "exchange",
     "symbol",
+    fold="min",
 )
 MARKET_DELISTING = gauge(
     "exchange_market_delisting_timestamp_seconds",
@@ -77,6 +79,7 @@ MARKET_DELISTING = gauge(
     "dated contract has by its name. Only if instruments.watch is configured.",
     "exchange",
     "symbol",
+    fold="min",
 )
 MARK_PRICE = gauge(
     "exchange_mark_price",
@@ -99,6 +102,7 @@ MARK_DEVIATION = gauge(
     "minus 1; absent unless prices.peers of them, and more than half, are within 0.5 % of it.",
     "exchange",
     "symbol",
+    fold="farthest",
 )
 INDEX_DEVIATION = gauge(
     "exchange_index_deviation_ratio",
@@ -106,6 +110,7 @@ INDEX_DEVIATION = gauge(
     "minus 1; absent unless prices.peers of them, and more than half, are within 0.5 % of it.",
     "exchange",
     "symbol",
+    fold="farthest",
 )
 FUNDING_RATE = gauge(
     "exchange_funding_rate_ratio",
