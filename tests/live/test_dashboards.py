@@ -205,9 +205,9 @@ def _config(stack: ExitStack, alertmanager: str, there: dict[str, str]) -> str:
         "  liquidity: {bps: [10, 50], sizes: [10000]}\n  provider: aws/apne1-az4\n"
         "  schema_watch: true\n"
     )
-    plain = f"- venue: okx\n  symbols: {MONEY}"
-    assert plain in text
-    text = text.replace(plain, f"- venue: okx\n  symbols: {MONEY[:-1]}, {PERPETUAL}]")
+    usual = f"- venue: okx\n  symbols: {MONEY}"
+    assert usual in text
+    text = text.replace(usual, f"- venue: okx\n  symbols: {MONEY[:-1]}, {PERPETUAL}]")
     text = text.replace("- venue: okx\n", wanted)
     return text.replace("- venue: coinbase\n", f"- venue: coinbase\n  streams: [{{{stream}}}]\n")
 
