@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.cli._receiver import Chosen
+from exporter.words import quoted
 
 _HERE, _RELAY = "127.0.0.1:9717", "127.0.0.1:9719"
 _ETC, _STATE = "/etc/exchange-exporter", "/var/lib/exchange-exporter"
@@ -50,7 +51,9 @@ def exporter(wish: Wish) -> str:
         "exchanges:  # each venue brings its endpoints, their intervals and its streams",
     ]
     for venue, symbols in wish.symbols.items():
-        lines += [f"  - venue: {venue}", f"    symbols: [{', '.join(symbols)}]"]
+        # A pattern would be the name of an anchor to YAML.
+        names = [name if name[0].isalnum() else quoted(name) for name in symbols]
+        lines += [f"  - venue: {venue}", f"    symbols: [{', '.join(names)}]"]
     lines += [
         "",
         "# Places that are no exchanges: when they fail too, the fault is on our side, and",
@@ -232,6 +235,8 @@ def values(wish: Wish) -> str:
         "# helm upgrade --install exchanges CLONE/helm/exchange-exporter \\",
         "#   --namespace exchanges --create-namespace --values values.yaml",
         "# Every value: helm show values CLONE/helm/exchange-exporter",
+        "# Until a release is published, the image is one that you built and pushed:",
+        "# image: {registry: registry.example, repository: exchange-exporter, tag: local}",
         "# The labels are those by which kube-prometheus-stack selects.",
         "config:",
         *_indented(exporter(wish)),

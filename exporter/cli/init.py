@@ -7,7 +7,8 @@ import getpass
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from exporter.cli import _flags as flags
 from exporter.cli import _receiver, _shipped
 from exporter.cli._begin import Wish
 from exporter.cli._receiver import Chosen, ReceiverError
-from exporter.words import why
+from exporter.words import quoted, why
 
 HELP = """\
 Writes to a directory: exchanges.yml for `run`, relay.yml for `relay`, prometheus.yml and the rules
@@ -85,11 +86,11 @@ def _ask(args: argparse.Namespace) -> Chosen | None:
 
     try:
         print(f"Exchanges: {', '.join(venues.choices())}")
-        args.exchanges = _answer("which of them, separated by commas", "binance", flags.names)
-        args.symbols = _answer("symbols, separated by commas", ",".join(args.symbols), flags.names)
+        args.exchanges = _answer("which of them, separated by commas", "binance", _exchanges)
+        args.symbols = _answer("symbols, separated by commas", ",".join(args.symbols), _symbols)
         known = _receiver.kinds()
         print(f"Where to page: {', '.join(known)}, or nothing for now")
-        name = _answer("which", "nothing", lambda word: word if word in known else None)
+        name = _answer("which", "nothing", partial(_receiver_kind, known))
         if name is None:
             return None
         secret = getpass.getpass if sys.stdin.isatty() else input
@@ -107,22 +108,61 @@ T = TypeVar("T")
 
 
 def _answer(question: str, default: str, read: Callable[[str], T]) -> T:
-    return read(input(f"  {question} [{default}]: ").strip() or default)
+    """Ask until the answer can be read; what is wrong with one is said at once."""
+    while True:
+        try:
+            return read(input(f"  {question} [{default}]: ").strip() or default)
+        except argparse.ArgumentTypeError as error:
+            print(f"  {error}")
+
+
+def _exchanges(text: str) -> list[str]:
+    """Return the names of exchanges. Raises ArgumentTypeError for one that there is not."""
+    from exporter import venues
+    from exporter.config.kinds import did_you_mean
+
+    names, known = flags.names(text), venues.choices()
+    for name in names:
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise argparse.ArgumentTypeError(
+                f"unknown exchange {quoted(name[:40])}{near}; `venues` lists all, and "
+                "docs/any-exchange.md shows how to watch one that is not listed"
+            )
+    return names
+
+
+def _symbols(text: str) -> list[str]:
+    """Return names of instruments and patterns. Raises ArgumentTypeError for what is neither."""
+    from exporter.instrument import meant, parse
+
+    names = flags.names(text)
+    for name in names:
+        if parse(name) is None and not {"*", "?"} & {*name}:
+            near = f"; did you mean {meant(name)}?" if meant(name) else ""
+            raise argparse.ArgumentTypeError(
+                f"found {quoted(name[:40])}, expected an instrument such as BTC-USDT{near}"
+            )
+    return names
+
+
+def _receiver_kind(known: Collection[str], word: str) -> str | None:
+    from exporter.config.kinds import did_you_mean
+
+    if word in known:
+        return word
+    if word != "nothing":
+        near = did_you_mean(word, known)
+        raise argparse.ArgumentTypeError(f"unknown service {quoted(word[:40])}{near}")
+    return None
 
 
 def _wish(args: argparse.Namespace, chosen: Chosen | None) -> Wish:
     """Return what is to be written. Raises ReceiverError for a venue that there is not."""
-    from exporter import venues
-    from exporter.config.kinds import did_you_mean
-
-    known = venues.choices()
-    for name in args.exchanges:
-        if name not in known:
-            near = did_you_mean(name, known)
-            raise ReceiverError(
-                f"unknown exchange {name[:40]!r}{near}; `venues` lists all, and "
-                "docs/any-exchange.md shows how to watch one that is not listed"
-            )
+    try:
+        _exchanges(",".join(args.exchanges))
+    except argparse.ArgumentTypeError as error:
+        raise ReceiverError(str(error)) from error
     if chosen is not None and args.target != "plain":
         chosen = chosen.by_environment()
     return Wish(

@@ -137,6 +137,24 @@ def test_it_asks_where_flags_say_nothing(
     assert "--exchanges is needed" in capsys.readouterr().err
 
 
+def test_an_answer_that_cannot_be_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong is said at once, not after the last question; patterns are markets, too."""
+    answers = "webex\nokx\nbtcusdt\n*-USDT\ndisord\nnothing\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(answers))
+    assert main(["init", f"--out={tmp_path / 'o'}"]) == 0
+    said = capsys.readouterr().out
+    assert 'unknown exchange "webex"' in said
+    assert (
+        'found "btcusdt", expected an instrument such as BTC-USDT; did you mean BTC-USDT?' in said
+    )
+    assert 'unknown service "disord"; did you mean "discord"?' in said
+    text = (tmp_path / "o" / "exchanges.yml").read_text()
+    assert "venue: okx" in text
+    assert "*-USDT" in text
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
