@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from exporter.web.reasons import DOMAINS, in_words
 from exporter.web.state import EndpointView, ExchangeView, Health, Snapshot, StreamView
@@ -54,7 +55,8 @@ def problems(snapshot: Snapshot) -> tuple[Problem, ...]:
         )
         for trouble in snapshot.troubles
     ]
-    return (*own, *(_of(each) for each in by_gravity(snapshot) if _wrong(each)))
+    ill = (each for each in by_gravity(snapshot) if _wrong(each))
+    return (*own, *(_of(each, snapshot.alertmanager) for each in ill))
 
 
 def by_gravity(snapshot: Snapshot) -> list[ExchangeView]:
@@ -66,7 +68,7 @@ def _wrong(exchange: ExchangeView) -> bool:
     return exchange.health in (Health.DOWN, Health.DEGRADED)
 
 
-def _of(exchange: ExchangeView) -> Problem:
+def _of(exchange: ExchangeView, alertmanager: str) -> Problem:
     symptoms = list(_symptoms(exchange))
     if exchange.health is Health.DOWN:
         text = "No endpoint answers, and no stream delivers data."
@@ -84,9 +86,17 @@ def _of(exchange: ExchangeView) -> Problem:
         evidence=f"{failing[0].name}: {failing[0].evidence}" if failing else "",
         links=(
             ("last failures", f"/api/v1/exchanges/{exchange.name}/failures"),
+            *_alerts(exchange.name, alertmanager),
             *(_runbook(alert) for alert in list(alerts)[:3]),
         ),
     )
+
+
+def _alerts(exchange: str, alertmanager: str) -> Iterator[tuple[str, str]]:
+    """Link to the exchange's alerts, as Alertmanager's own page filters them."""
+    if alertmanager:
+        wanted = quote(f'{{exchange="{exchange}"}}')
+        yield "its alerts", f"{alertmanager}/#/alerts?filter={wanted}"
 
 
 def _runbook(alert: str) -> tuple[str, str]:

@@ -95,6 +95,16 @@ def test_the_exporters_own_troubles_stand_above_all() -> None:
     assert "refused: a.yml:3" in render(replace(SNAPSHOT, troubles=(trouble,)))
 
 
+def test_alerts_are_a_link_where_they_are_pushed() -> None:
+    """To Alertmanager's own page, of that exchange alone; none where nothing is pushed."""
+    snapshot = replace(SNAPSHOT, exchanges=(DEAD,))
+    there = replace(snapshot, alertmanager="https://alerts.example/am")
+    wanted = "https://alerts.example/am/#/alerts?filter=%7Bexchange%3D%22bybit%22%7D"
+    assert dict(problems(there)[0].links)["its alerts"] == wanted
+    assert wanted in render(there)
+    assert "its alerts" not in dict(problems(snapshot)[0].links)
+
+
 @pytest.mark.parametrize("exchange", [DOWN, SHAKY], ids=lambda each: each.name)
 def test_every_ill_exchange_says_why(exchange: object) -> None:
     """There is a line for whatever makes an exchange less than up."""
