@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from exporter import venues
 from exporter.contracts import Venue
 from exporter.model import Channel
+from exporter.simulator.brief.common import UnknownMarketError, asked_always
 from exporter.simulator.defined_frames import DEPTH, feed_of, levels_of, meet, put, root, there
 from exporter.simulator.market import Pair
 from exporter.simulator.session import SimulatedSession
@@ -82,7 +83,8 @@ def _routes(shape: VenueShape) -> Iterator[tuple[str, Route]]:
             add(one.path, [one.status.path], partial(_state, one.status))
     for glance, number in ((base.traded, lambda p: p.print[0]), (base.quoted, lambda p: p.number)):
         if glance is not None:
-            fill = partial(_glance, glance.state, glance.time, number)
+            asked = partial(_asked, _naming(glance.path, glance.json))
+            fill = partial(_glance, glance.state, glance.time, number, asked)
             add(glance.path, glance.state, fill, glance.json)
     if base.markets is not None:
         add(base.markets.path, [base.markets.rows or "0"], partial(_markets, shape))
@@ -95,12 +97,17 @@ def _routes(shape: VenueShape) -> Iterator[tuple[str, Route]]:
         yield path, Route(answer=answer, method="POST" if posted else "GET")
 
 
-def _answer(shape: VenueShape, parts: list[_FilledPart], desk: VenueServer, query: Query) -> bytes:
+def _answer(
+    shape: VenueShape, parts: list[_FilledPart], desk: VenueServer, query: Query
+) -> bytes | SimulatedReply:
     asked = [each for each in parts if _posted(each.body, query)]
     document = root(path for each in asked for path in each.paths)
-    for each in asked:
-        if each.paths and type(root(each.paths)) is type(document):
-            each.fill(desk, query, document)
+    try:
+        for each in asked:
+            if each.paths and type(root(each.paths)) is type(document):
+                each.fill(desk, query, document)
+    except UnknownMarketError as error:  # how it is refused no definition says
+        return SimulatedReply(status=400, body=dump({"message": f"unknown market {error}"}))
     for fault in shape.rest.faults:
         if fault.unless is not None and fault.unless.path and isinstance(document, dict):
             put(document, fault.unless.path, fault.unless.equals)
@@ -124,23 +131,37 @@ def _state(shape: StatusShape, desk: VenueServer, query: Query, document: Any) -
     put(document, shape.path, listed(shape.trading)[0])
 
 
-def _asked(desk: VenueServer, query: Query) -> Pair:
-    """Return the market that a request names by its venue's spelling, else the first."""
+def _asked(names: frozenset[str], desk: VenueServer, query: Query) -> Pair:
+    """Return the market that a request names by its venue's spelling, the first where none is.
+
+    ``names`` are the parameters that name one. Raises UnknownMarketError.
+    """
     for pair in desk.pairs():
         if any(value.lower() == pair.listing.symbol.lower() for value in query.values()):
             return pair
+    for name in names & query.keys():
+        if not asked_always(desk, query[name]):
+            raise UnknownMarketError(query[name])
     return desk.pairs()[0]
+
+
+def _naming(path: str, body: Any = None) -> frozenset[str]:
+    """Return the parameters by which a request names a market."""
+    places = re.findall(r"(\w+)=\{(?:symbol|lower)\}", path)
+    posted = [k for k, v in body.items() if v == "$symbol"] if isinstance(body, dict) else []
+    return frozenset({"symbol", *places, *posted})
 
 
 def _glance(
     state: Sequence[str],
     time: str | None,
     number: Callable[[Pair], int],
+    asked: Callable[[VenueServer, Query], Pair],
     desk: VenueServer,
     query: Query,
     document: Any,
 ) -> None:
-    pair = _asked(desk, query)
+    pair = asked(desk, query)
     for path in state:
         put(document, path, str(number(pair)))
     if time is not None:
@@ -168,8 +189,9 @@ def _markets(shape: VenueShape, desk: VenueServer, query: Query, document: Any) 
 
 
 def _snapshot(channel: ChannelShape, desk: VenueServer, query: Query, document: Any) -> None:
-    shape, pair = channel.snapshot, _asked(desk, query)
+    shape = channel.snapshot
     assert shape is not None  # noqa: S101 - whose route this is
+    pair = _asked(_naming(shape.path), desk, query)
     put(document, shape.last, pair.last)
     for path, side in ((shape.bids, pair.bids), (shape.asks, pair.asks)):
         put(document, path, levels_of(pair, shape.level, side.top(DEPTH)))
@@ -291,6 +313,6 @@ def _ack(shape: AnswerShape, topics: list[str], number: Any) -> str:
         form = "(.*?)".join(map(re.escape, PLACE.split(shape.topic)[::2]))
         said = re.fullmatch(form, topics[0])
         for path, value in zip(names, said.groups() if said else (), strict=False):
-            put(document, path, value)
+            put(document, path.removesuffix(".*"), [value] if path.endswith(".*") else value)
     meet(document, {path: w for path, w in shape.when.items() if not there(document, path)})
     return dump(document).decode()

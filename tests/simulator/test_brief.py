@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl
+
 import pytest
 
 from exporter.books.book import BookSync
-from exporter.model import Ack, Channel, Control, Depth, Event, Kline, Quote, Trade
+from exporter.contracts import CrossCheck, Venue
+from exporter.decoding import ParseError
+from exporter.model import Ack, Answer, Channel, Control, Depth, Event, Kline, Quote, Trade
+from exporter.simulator import defined
 from exporter.simulator.brief import SPECS
 from exporter.simulator.market import Pair, Walk, listing
 from exporter.simulator.more import WIRES
-from exporter.simulator.spec import SimulatedFeed, find_route
+from exporter.simulator.spec import SimulatedFeed, SimulatedReply, find_route
 from exporter.simulator.venue_server import VenueServer
 from exporter.streams.requests import stamped
-from exporter.venues import load
+from exporter.venues import definition, load
 
 KINDS = {Channel.TRADES: Trade, Channel.QUOTES: Quote, Channel.BOOK: Depth, Channel.KLINES: Kline}
 NOW = 1_790_000_000_000
@@ -155,3 +160,37 @@ def test_what_the_provider_refuses_is_refused(name: str, request_: str, said: st
     assert not refused.ok
     assert said in refused.reason
     assert not client.feeds
+
+
+@pytest.mark.parametrize("name", sorted({*SPECS, *WIRES, *definition.names()}))
+def test_an_unknown_market_is_refused_over_rest(name: str) -> None:
+    """It is not answered with another one: a wrong symbol must not look well."""
+    venue = load(name)
+    wire = WIRES.get(name) or (SPECS[name]() if name in SPECS else defined.spec(name))
+    instrument = wire.lists(["BTC-USDT"])[0]
+    pair = Pair(listing(instrument, wire.symbol(instrument), 1), name, 1, rate=5.0, steps=10.0,
+                depth=20)  # fmt: skip
+    server = VenueServer(wire, [(pair, Walk(1, "BTC", 0.1))], [], seed=1, steps=10.0, limited=True,
+                         lifetime=None, buffer_limit=1 << 20)  # fmt: skip
+    server.printed(pair, pair.prints(3), server.millis())
+    for check in venue.cross_checks.values():
+        for symbol, known in ((pair.listing.symbol, True), ("NOPE_NIL", False)):
+            path, _, query = venue.place(check.path, symbol, venue.plain).partition("?")
+            wanted = dict(parse_qsl(query))
+            posted = None if check.body is None else check.body(symbol)
+            wanted |= posted if isinstance(posted, dict) else {}
+            _, route, found = find_route(wire.routes, path, wanted)
+            assert route is not None, path
+            made = route.answer(server, found)
+            reply = made if isinstance(made, SimulatedReply) else SimulatedReply(body=made)
+            assert _is_read(venue, check, reply) is known, (path, wanted, reply)
+
+
+def _is_read(venue: Venue, check: CrossCheck, reply: SimulatedReply) -> bool:
+    answer = Answer(
+        status=reply.status, headers={}, body=reply.body, new_connection=False, phases={}
+    )
+    try:
+        return reply.status < 400 and venue.fault(answer) is None and bool(check.read(reply.body))
+    except ParseError:
+        return False

@@ -9,7 +9,7 @@ from typing import Any
 from exporter.simulator.brief.common import asked_pair, best, feed_of, join, spec_of
 from exporter.simulator.market import Levels, Pair, Print, Step
 from exporter.simulator.session import SimulatedSession
-from exporter.simulator.spec import Query, SimulatedFeed, VenueSpec, dump
+from exporter.simulator.spec import Query, SimulatedFeed, SimulatedReply, VenueSpec, dump
 from exporter.simulator.venue_server import VenueServer
 
 _numbers = count(100_000)  # of channels
@@ -108,4 +108,5 @@ def spec() -> VenueSpec:
         },
         _bitfinex,
         lambda session: session.reply(_INFO),
+        unknown=SimulatedReply(status=500, body=b'["error",10020,"symbol: invalid"]'),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from exporter.simulator.brief.common import asked_pair, best, feed_of, join, spec_of
 from exporter.simulator.market import Levels, Pair, Print, Step
 from exporter.simulator.session import SimulatedSession
-from exporter.simulator.spec import Query, SimulatedFeed, VenueSpec, dump, iso
+from exporter.simulator.spec import Query, SimulatedFeed, SimulatedReply, VenueSpec, dump, iso
 from exporter.simulator.venue_server import VenueServer
 
 
@@ -100,4 +100,5 @@ def spec() -> VenueSpec:
             "/instrument/active": _bitmex_instruments,
         },
         _bitmex,
+        unknown=SimulatedReply(body=b"[]"),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from exporter.simulator.brief.common import asked_pair, best, feed_of, join, spec_of
 from exporter.simulator.market import Levels, Pair, Print, Step
 from exporter.simulator.session import SimulatedSession
-from exporter.simulator.spec import Query, SimulatedFeed, VenueSpec, dump, iso
+from exporter.simulator.spec import Query, SimulatedFeed, SimulatedReply, VenueSpec, dump, iso
 from exporter.simulator.venue_server import VenueServer
 
 _PRODUCTS = "/api/v3/brokerage/market/products"
@@ -100,4 +100,5 @@ def spec() -> VenueSpec:
             f"{_PRODUCTS}/{{symbol}}/ticker": _advanced_ticker,
         },
         _advanced,
+        unknown=SimulatedReply(status=404, body=b'{"error":"NOT_FOUND"}'),
     )

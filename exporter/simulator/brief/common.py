@@ -26,10 +26,25 @@ DEPTH = 50
 _MINUTE = 60_000
 
 
+class UnknownMarketError(Exception):
+    """A request names a market that the venue does not have."""
+
+
 def asked_pair(desk: VenueServer, query: Query) -> Pair:
-    """Return the market that a request names, else the first."""
-    found = (desk.pair(value) for value in query.values())
-    return next(filter(None, found), desk.pairs()[0])
+    """Return the market that a request names, the first where none is named.
+
+    Raises UnknownMarketError.
+    """
+    name = query.get("symbol", "")
+    pair = desk.pair(name)
+    if pair is None and name and not asked_always(desk, name):
+        raise UnknownMarketError(name)
+    return pair or desk.pairs()[0]
+
+
+def asked_always(desk: VenueServer, name: str) -> bool:
+    """Return whether probes ask for this market by itself: each venue has it, simulated or not."""
+    return any(name in one.path for one in venues.load(desk.wire.name).endpoints)
 
 
 def spec_of(
@@ -37,8 +52,13 @@ def spec_of(
     routes: Mapping[str, Callable[[VenueServer, Query], object]],
     received: Callable[[SimulatedSession, Any], None],
     opened: Callable[[SimulatedSession], None] = lambda session: None,
+    *,
+    unknown: SimulatedReply,
 ) -> VenueSpec:
-    """Make a venue of its answers over REST and what it does with messages."""
+    """Make a venue of its answers over REST and what it does with messages.
+
+    ``unknown`` answers a request for a market that it does not have.
+    """
     venue = venues.load(name)
 
     def take(session: SimulatedSession, text: str) -> None:
@@ -48,7 +68,13 @@ def spec_of(
             received(session, {"text": text})
 
     def route(answer: Callable[[VenueServer, Query], object]) -> Route:
-        return Route(answer=lambda desk, query: dump(answer(desk, query)))
+        def found(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
+            try:
+                return dump(answer(desk, query))
+            except UnknownMarketError:
+                return unknown
+
+        return Route(answer=found)
 
     return VenueSpec(
         name=name,

@@ -8,7 +8,7 @@ from typing import Any
 from exporter.simulator.brief.common import DEPTH, asked_pair, best, feed_of, join, spec_of
 from exporter.simulator.market import Levels, Pair, Print, Step
 from exporter.simulator.session import SimulatedSession
-from exporter.simulator.spec import Query, SimulatedFeed, VenueSpec, dump
+from exporter.simulator.spec import Query, SimulatedFeed, SimulatedReply, VenueSpec, dump
 from exporter.simulator.venue_server import VenueServer
 
 
@@ -124,4 +124,5 @@ def spec() -> VenueSpec:
             "/api/v3/depth": _mexc_book,
         },
         _mexc,
+        unknown=SimulatedReply(status=400, body=b'{"code":-1121,"msg":"Invalid symbol."}'),
     )
