@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import isfinite
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 from exporter import __version__
 from exporter.anomaly.engine import DECIDES
@@ -44,19 +43,10 @@ def snapshot(app: App) -> shown.Snapshot:
         incidents=tuple(_verdict(each) for each in app.judging.incidents),
         verdicts=tuple(_verdict(each) for each in reversed(app.judging.recent)),
         troubles=tuple(app.troubles()),
-        alertmanager=_alertmanager(app),
+        alertmanager=next((each.url.rstrip("/") for each in app.config.alertmanagers), ""),
         series=app.registry.series,
         series_limit=app.config.metrics.series_limit,
     )
-
-
-def _alertmanager(app: App) -> str:
-    """Return where the pushed alerts can be seen, without a login; empty where none are pushed."""
-    if not app.config.alertmanagers:
-        return ""
-    parts = urlsplit(app.config.alertmanagers[0].url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 
 
 def _exchange(

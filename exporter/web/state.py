@@ -321,7 +321,7 @@ class Snapshot:
     incidents: tuple[VerdictView, ...] = ()  # what goes on now, by its newest verdict
     verdicts: tuple[VerdictView, ...] = ()  # the newest first
     troubles: tuple[Trouble, ...] = ()
-    alertmanager: str = ""  # base URL of the first that alerts are pushed to, without a login
+    alertmanager: str = ""  # base URL of the first that alerts are pushed to
     only: str = ""  # the one exchange that it is about, if it is about one
     series: int = 0
     series_limit: int = 0
