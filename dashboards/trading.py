@@ -93,6 +93,20 @@ _PROVIDERS = Row(
             none="no provider configured",
             width=12,
         ),
+        series(
+            "Endpoints down by provider",
+            """Share of a provider's endpoints without a good answer within a minute. Above half, and
+            at two exchanges: use endpoints elsewhere, and read the provider's status page.""",
+            Query(
+                """avg by (provider) (exchange_provider:endpoint_down:bool{@recorded})""",
+                "{{provider}}",
+            ),
+            unit="percentunit",
+            limits=rising(limit("ExchangeProviderEndpointsDown", place=-1)),
+            least=0,
+            none="no endpoint has a provider",
+            width=12,
+        ),
     ],
 )
 

@@ -80,6 +80,7 @@ _OPT_IN = (
     known.STREAM_CADENCE.name,
     known.STREAM_CADENCE_DOCUMENTED.name,
     known.EXCHANGE_PROVIDER.name,  # one for each that is configured
+    known.ENDPOINT_PROVIDER.name,
     known.BOOK_DEPTH.name,  # of exchanges with `liquidity`: counted in `_liquidity`
     known.BOOK_DEPTH_MEDIAN.name,
     known.BOOK_SLIPPAGE.name,

@@ -41,6 +41,9 @@ PATH = text("a dotted path such as result.list.0.symbol", r"[^\s.]+(\.[^\s.]+)*"
 _TESTS = ("equals", "exists", "less_than", "within", "contains", "matches")
 
 
+PROVIDER = text("a name such as aws/apne1-az4", r"[a-z0-9][a-z0-9._/-]{0,62}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectConfig:
     """One test of a response: of its body, of a value in the JSON body, or of a header."""
@@ -188,6 +191,12 @@ class EndpointConfig:
         integer(0, 10_000),
         None,
         "Weight of a request against the venue's rate limit. Default: the venue's, otherwise 1.",
+    )
+    provider: str | None = key(
+        PROVIDER,
+        None,
+        "What this endpoint is hosted by, as far as you know: those of one provider that fail "
+        "together are told as one.",
     )
     slow_after: float | None = key(
         duration("1ms", "5m"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from exporter.config import weights
-from exporter.config.endpoint import NAME, EndpointConfig, ExpectConfig
+from exporter.config.endpoint import NAME, PROVIDER, EndpointConfig, ExpectConfig
 from exporter.config.instruments import INSTRUMENT, MARKET, SYMBOL
 from exporter.config.kinds import (
     Mistake,
@@ -170,7 +170,7 @@ class ExchangeConfig:
         "Streams to consume. Default: trades, quotes and book of all symbols; [] for none.",
     )
     provider: str | None = key(
-        text("a name such as aws/apne1-az4", r"[a-z0-9][a-z0-9._/-]{0,62}"),
+        PROVIDER,
         None,
         "What it is hosted by, as far as you know: several of one provider that fail together are "
         "told as one.",

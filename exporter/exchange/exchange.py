@@ -40,6 +40,9 @@ class Exchange:
         self.provider = configured.provider
         if self.provider is not None:
             registry.info(families.EXCHANGE_PROVIDER, self.name, self.provider)
+        for each in configured.endpoints or ():
+            if each.provider is not None:
+                registry.info(families.ENDPOINT_PROVIDER, self.name, each.name, each.provider)
         checked = any(stream.cross_check is not None for stream in configured.streams)
         heaviest = max(
             weight_of(venue, configured.streams),

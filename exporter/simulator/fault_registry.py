@@ -61,4 +61,4 @@ class FaultRegistry:
 
     def venues(self, fault: Fault) -> tuple[str, ...]:
         """Return the venues that a fault strikes."""
-        return tuple(name for name in self._live if fault.venue in ("*", name))
+        return tuple(name for name in self._live if fault.covers_venue(name))

@@ -55,6 +55,13 @@ class Fault:
         """Return a yes-or-no parameter, or its default."""
         return bool(self.params.get(name, RULES[self.kind].params[name].default))
 
+    def covers_venue(self, name: str) -> bool:
+        """Return whether it strikes a venue."""
+        if self.venue not in ("*", name):
+            return False
+        hosted = self.text("venues") if self.kind is FaultKind.PROVIDER_DOWN else "*"
+        return any(fnmatchcase(name, each.strip()) for each in hosted.split(","))
+
     def covers_path(self, path: str) -> bool:
         """Return whether it strikes requests of this path."""
         if self.channel is not None or self.symbol is not None:

@@ -54,6 +54,7 @@ class FaultKind(StrEnum):
     QUIET = "quiet"
     DELISTED = "delisted"
     CLOCK_SKEW = "clock_skew"
+    PROVIDER_DOWN = "provider_down"
     FIELD_GONE = "field_gone"
     CADENCE_SLOW = "cadence_slow"
 
@@ -340,6 +341,10 @@ RULES: Mapping[FaultKind, FaultRule] = MappingProxyType(
         FaultKind.DELISTED: FaultRule(
             meaning="markets are not listed: absent from lists, refused, and silent; no fault",
             filters=_PRICE,
+        ),
+        FaultKind.PROVIDER_DOWN: FaultRule(
+            meaning="what hosts some venues fails: answers and handshakes are 503, streams are cut",
+            params={"venues": Param(default="*", meaning="names or globs, between commas")},
         ),
         FaultKind.FIELD_GONE: FaultRule(
             meaning="frames come without one of their fields, wherever it stands in them",

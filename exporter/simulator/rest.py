@@ -92,6 +92,8 @@ def _gone(desk: VenueServer, path: str) -> SimulatedReply | None:
         return SimulatedReply(manner=Manner.RESET)
     if _strikes(desk, FaultKind.TIMEOUT, path):
         return SimulatedReply(manner=Manner.SILENT)
+    if desk.find(FaultKind.PROVIDER_DOWN):  # its edge answers, and not the venue
+        return SimulatedReply(status=503, body=b"", headers={"x-amz-cf-pop": "SIM50-P1"})
     return None
 
 

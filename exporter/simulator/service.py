@@ -209,6 +209,9 @@ class Simulator:
 
     def _possible(self, fault: Fault) -> None:
         names = self.board.venues(fault)
+        if not names:
+            known = ", ".join(self.desks)
+            raise FaultError([f"venues: {fault.text('venues')!r:.80} is none of {known}"])
         if fault.kind is FaultKind.REFUSE and not self._own_ports:
             raise FaultError(
                 ["refuse: needs a port for each venue; start with own ports (--own-ports)"]
@@ -254,7 +257,7 @@ class Simulator:
                 self._disconnect(desk, fault)
             case FaultKind.FORGET:
                 desk.forget(fault)
-            case FaultKind.RESET if fault.endpoint is None:
+            case FaultKind.RESET | FaultKind.PROVIDER_DOWN if fault.endpoint is None:
                 for session in list(desk.sessions):
                     session.reset()
             case FaultKind.MAINTENANCE if fault.flag("streams"):

@@ -181,6 +181,18 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
             alert("ExchangeDown", **OKX, job="other"),
         ],
     ),
+    "an endpoint down with others of its provider": (
+        alert("ExchangeProviderEndpointsDown", **OKX, endpoint="time", provider="aws"),
+        [
+            alert("ExchangeEndpointDown", **OKX, endpoint="time", site="fra"),
+            alert("ExchangeBreakerOpen", **OKX, endpoint="time"),
+        ],
+        [
+            alert("ExchangeEndpointDown", **OKX, endpoint="book"),
+            alert("ExchangeEndpointDown", exchange="kraken", endpoint="time"),
+            alert("ExchangeStreamDown", **OKX),
+        ],
+    ),
     "maintenance": (
         alert("ExchangeMaintenance", **OKX),
         [alert("ExchangeDown", **OKX), alert("ExchangeStreamDown", **OKX, site="fra")],

@@ -482,6 +482,28 @@ def test_gaps_and_duplicates_show_in_the_numbers() -> None:
         assert 0 in steps(await stream.take(300))
 
 
+def test_what_hosts_some_venues_fails_for_them_together() -> None:
+    """Their answers are the edge's and their streams are cut; others go on; and it ends."""
+
+    @on(venue_names=("binance", "okx", "kraken"))
+    async def scene(simulator: Simulator, stream: Stream) -> None:
+        number = simulator.inject({"fault": "provider_down", "venues": "binance, ok*"})
+        for path, status in (
+            (PING, 503),
+            ("/okx/api/v5/public/time", 503),
+            ("/kraken/0/public/Time", 200),
+        ):
+            answered, headers, _ = await fetch(simulator, path)
+            assert answered == status
+            assert ("x-amz-cf-pop" in headers) is (status == 503)
+        while (await stream.socket.receive(timeout=3)).type is aiohttp.WSMsgType.TEXT:
+            pass
+        simulator.clear(number)
+        assert (await fetch(simulator, PING))[0] == 200
+        with pytest.raises(FaultError, match="venues: 'nobody' is none of binance, okx, kraken"):
+            simulator.inject({"fault": "provider_down", "venues": "nobody"})
+
+
 def test_a_field_is_gone_until_the_fault_ends() -> None:
     """From all frames of the channel, wherever it stands in them, and nothing else of them."""
 

@@ -45,6 +45,13 @@ EXCHANGE_PROVIDER = info(
     "exchange",
     "provider",
 )
+ENDPOINT_PROVIDER = info(
+    "exchange_endpoint_provider_info",
+    "What the endpoint is hosted by, as the config says; always 1.",
+    "exchange",
+    "endpoint",
+    "provider",
+)
 PROBES = counter(
     "exchange_probes_total",
     "Completed probes, by outcome; skipped probes are not included.",
