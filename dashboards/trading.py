@@ -95,8 +95,8 @@ _PROVIDERS = Row(
         ),
         series(
             "Endpoints down by provider",
-            """Share of a provider's endpoints without a good answer within a minute. Above half, and
-            at two exchanges: use endpoints elsewhere, and read the provider's status page.""",
+            """Share of a provider's endpoints without a good answer within a minute. Above half,
+            and at two exchanges: use endpoints elsewhere, and read the provider's status page.""",
             Query(
                 """avg by (provider) (exchange_provider:endpoint_down:bool{@recorded})""",
                 "{{provider}}",
