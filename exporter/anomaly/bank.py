@@ -193,7 +193,7 @@ class Bank:
             raise ValueError(f"detector state of another version: {blob[:60]!r}")
         rest, checksum = memoryview(blob)[len(_MAGIC) : -8], blob[-8:]
         if checksum != b"%08x" % zlib.crc32(rest):
-            raise ValueError("torn detector state: its checksum does not fit")
+            raise ValueError("damaged detector state: its checksum does not match")
         line, start = _line(blob, len(_MAGIC))
         head = json.loads(line)
         if head["detectors"] != self._made():

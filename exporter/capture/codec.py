@@ -201,7 +201,7 @@ class Decoder:
         wanted = [len(rare), *(len(section.records) for section in sections)]
         found = np.bincount(order, minlength=len(wanted)).tolist()
         if offset != len(payload) or found != wanted:
-            raise CodecError("a block whose parts do not fit together")
+            raise CodecError("a block whose parts do not match")
         self.register += [UNKNOWN] * missing
         self.register += entries
         block = Block(tuple(sections), order, rare, self.register)

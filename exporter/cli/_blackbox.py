@@ -79,7 +79,7 @@ def targets(document: object, module: str | None) -> list[BlackboxTarget]:
                 found += _groups(job.get("static_configs"), by or "http_2xx", interval)
     elif isinstance(document, list):
         if module is None:
-            raise ValueError("a list of targets names no module: say which by --module")
+            raise ValueError("the list of targets has no module: set --module")
         found += _groups(document, module, None)
     if not found:
         raise ValueError(

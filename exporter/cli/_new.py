@@ -27,7 +27,7 @@ def definition(name: str, answers: Mapping[str, str], sample: str | None) -> str
     """
     frame = json.loads(sample) if sample else {}
     if not isinstance(frame, dict):
-        raise ValueError("a sample of a frame that is a JSON object is needed")
+        raise ValueError("expected a frame that is a JSON object")
     title = answers.get("title") or name.capitalize()
     subscribe = answers.get("subscribe") or "{op: subscribe, id: $id, topics: $topics}"
     rest, stream = answers.get("rest"), answers.get("stream")

@@ -109,7 +109,7 @@ def chosen(args: argparse.Namespace) -> Chosen | None:
     given = {name: getattr(args, name) for name in kinds() if getattr(args, name) is not None}
     if not given:
         if args.to:
-            raise ReceiverError("--to needs a service beside it, such as --telegram=TOKEN")
+            raise ReceiverError("--to requires a service, such as --telegram=TOKEN")
         return None
     if len(given) > 1:
         raise ReceiverError(f"one service at a time, found {' and '.join(f'--{n}' for n in given)}")
@@ -130,10 +130,10 @@ def receiver(name: str, value: str, to: tuple[str, ...]) -> Chosen:
     if key == "url":
         _check_url(name, found)
     if "to" in notifier.needs and not to:
-        raise ReceiverError(f"--{name} needs --to=RECIPIENT: {notifier.recipient}")
+        raise ReceiverError(f"--{name} requires --to=RECIPIENT: {notifier.recipient}")
     for each in to:
         if "to" not in notifier.needs:
-            raise ReceiverError(f"--to: {name} has no use for it; its URL says who is addressed")
+            raise ReceiverError(f"--to: {name} does not use it; its URL determines the recipient")
         if not re.fullmatch(notifier.recipient, each):
             raise ReceiverError(
                 f"--to: found no recipient of {name}, expected {notifier.recipient}"

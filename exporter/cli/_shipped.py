@@ -26,7 +26,7 @@ def folder(name: str) -> Path:
     for place in (checkout, installed):
         if place.is_dir():
             return place
-    raise FileNotFoundError(f"{installed}: not there; install exchange-exporter again")
+    raise FileNotFoundError(f"{installed}: missing; reinstall exchange-exporter")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -70,7 +70,7 @@ def _posted(body: bytes, now: float) -> Incident:
         whole=post.whole,
     )
     if incident is None:
-        raise NoIncidentError("nothing in it fires")
+        raise NoIncidentError("no alert in it is firing")
     return incident
 
 

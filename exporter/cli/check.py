@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         lines = report(args.file, config, found.config.exchanges)
         print("\n".join([*lines, *_judgement(found, judged)]))
     for each in found.unasked:
-        print(f"could not be asked: {each}", file=sys.stderr)
+        print(f"could not be checked: {each}", file=sys.stderr)
     return _count(found.complaints) if found.complaints else status
 
 

@@ -99,7 +99,7 @@ def _ask(args: argparse.Namespace) -> Chosen | None:
         to = flags.names(input("recipients, separated by commas: ")) if needs else []
         return _receiver.receiver(name, value, tuple(to))
     except EOFError as error:
-        raise ReceiverError("--exchanges is needed where nobody answers questions") from error
+        raise ReceiverError("--exchanges is required without a terminal") from error
     except argparse.ArgumentTypeError as error:
         raise ReceiverError(str(error)) from error
 

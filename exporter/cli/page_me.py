@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         chosen = _receiver.chosen(args)
         if chosen is None:
-            raise ReceiverError("say where to page, such as --discord=URL (try --help)")
+            raise ReceiverError("a receiver is required, such as --discord=URL (try --help)")
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="page-me-")))
             return _drill(stack, folder, chosen, args.language)
@@ -94,7 +94,7 @@ def _drill(stack: ExitStack, folder: Path, chosen: Chosen, language: str) -> int
     stage.watch(start, folder, "", simulator, exporter, place, _PACE, forwarder.address)
     wait_ready(relaying, "relay", f"http://{relay}/-/ready", log)
     wait_well(f"http://{exporter}")
-    _say(f"All is well: http://{exporter}/\nNow {STRUCK} stops answering.")
+    _say(f"Everything works: http://{exporter}/\nNow {STRUCK} stops answering.")
     begun = time.monotonic()
     faults = inject(f"http://{simulator}", _FAULTS)
     page = _wait(folder, forwarder, lambda row: row.occasion != "resolved", _PAGED_WITHIN)
@@ -102,16 +102,16 @@ def _drill(stack: ExitStack, folder: Path, chosen: Chosen, language: str) -> int
     withdraw(f"http://{simulator}", faults)
     if page is None:
         why = forwarder.failure or f"no alert after {_PAGED_WITHIN:.0f} s"
-        return _fail(f"nothing was paged: {why}")
+        return _fail(f"no page was sent: {why}")
     if page.state != "delivered":
-        return _fail(f"{chosen.type} did not take it: {page.detail or page.state}")
+        return _fail(f"{chosen.type} did not accept it: {page.detail or page.state}")
     known = f", message {page.provider_id}" if page.provider_id else ""
     _say(f"Paged {after:.0f} s after the fault: {chosen.type} confirmed it{known}.")
     wait_well(f"http://{exporter}")
     forwarder.end()
     end = _wait(folder, forwarder, lambda row: row.occasion == "resolved", _ENDED_WITHIN)
     told = end is not None and end.state == "delivered"
-    _say(f"{STRUCK} answers again{': you were told that, too' if told else ''}.\n{_NEXT}")
+    _say(f"{STRUCK} answers again{': you got a message about it, too' if told else ''}.\n{_NEXT}")
     return 0
 
 

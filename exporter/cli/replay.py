@@ -212,7 +212,7 @@ def _rows(path: Path, venue: Venue | None, own: Mapping[str, Venue]) -> Iterator
 def _check_recorded(path: Path) -> None:
     with path.open("rb") as lines:
         if all(isinstance(item, Blank) for item in read(lines)):
-            raise EmptyError("nothing is recorded in it")
+            raise EmptyError("the recording is empty")
 
 
 def _complain(damage: str) -> None:

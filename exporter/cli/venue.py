@@ -117,7 +117,7 @@ def _check(args: argparse.Namespace, venue: Venue) -> int:
         return WRONG
     channels = ", ".join(venue.topics) or "no market data"
     print(
-        f"{args.venue} keeps what every venue must keep: {len(venue.endpoints)} endpoints, "
+        f"{args.venue} passes the checks of all venues: {len(venue.endpoints)} endpoints, "
         f"{channels}; {len(frames)} frames read"
     )
     return 0
@@ -216,7 +216,7 @@ def _new(args: argparse.Namespace) -> int:
     if file.suffix not in (".yml", ".yaml"):
         return _fail(f"{file}: expected the path of a new file that ends in .yml")
     if file.exists():
-        return _fail(f"{file}: is there already")
+        return _fail(f"{file}: already exists")
     answers: dict[str, str] = {}
     sample = args.sample
     if sys.stdin.isatty():

@@ -1,1 +1,1 @@
-"""How work waits, retries, is refused and is never lost."""
+"""Queues, retries, rate limits, circuit breakers, and storage for what must not be lost."""

@@ -1,4 +1,4 @@
-"""Equal addresses of one service: the preferred one that works, and who failed rests a while."""
+"""Failover between equivalent addresses of one service: the preferred one that works is used."""
 
 from __future__ import annotations
 

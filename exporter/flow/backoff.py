@@ -1,4 +1,4 @@
-"""How long to wait before trying again: capped exponential backoff with full jitter.
+"""Delays between retries: capped exponential backoff with full jitter.
 
 Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015, section "Full
 Jitter". Retry-After: RFC 9110, section 10.2.3.
@@ -17,7 +17,7 @@ _DOUBLINGS = 64  # beyond it any cap is reached, and a float would overflow at 1
 class BackoffRules:
     """How waits grow. Durations in seconds.
 
-    ``total`` bounds the waiting between two lives; None goes on for ever.
+    ``total`` limits the sum of the delays without a success in between; None is no limit.
     """
 
     base: float = 0.5
@@ -33,14 +33,14 @@ class BackoffRules:
 
 @dataclass(frozen=True, slots=True)
 class BackoffState:
-    """How many tries failed in a row, and the seconds waited for them."""
+    """The number of consecutive failures, and the sum of their delays in seconds."""
 
     attempt: int = 0
     waited: float = 0.0
 
 
 def ceiling(attempt: int, rules: BackoffRules) -> float:
-    """Return the longest wait in seconds before try number ``attempt`` (from 0)."""
+    """Return the longest delay in seconds before retry number ``attempt`` (from 0)."""
     return min(rules.cap, rules.base * rules.growth ** min(attempt, _DOUBLINGS))
 
 

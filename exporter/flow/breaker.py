@@ -1,7 +1,7 @@
 """A circuit breaker: stops calls that fail, then tries again with a bounded number of trials.
 
 Pure: each step takes a `BreakerState` and gives the next one, with the circuit that was entered,
-if any, so that the caller counts transitions. Whoever is given a permit gives it back exactly once.
+if any, so that the caller counts transitions. A permit must be released exactly once.
 Source: M. Nygard, "Release It!", 2nd edition (2018), section 5.2; failure ratio and slow calls
 after resilience4j's documentation, "CircuitBreaker", read 2025-01-15.
 """
@@ -64,14 +64,14 @@ class Slice(NamedTuple):
 
 
 class Permit(NamedTuple):
-    """Leave to make one call. It counts only in the ``era`` it was given in."""
+    """The permission for one call. It counts only in the ``era`` in which it was given."""
 
     era: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerState:
-    """Where the breaker stands. ``until`` is a monotonic time in seconds."""
+    """The state of a breaker. ``until`` is a monotonic time in seconds."""
 
     circuit: Circuit = Circuit.CLOSED
     era: int = 0  # rises with every transition, so that late answers judge nothing

@@ -1,4 +1,4 @@
-"""Room for so much at a time, of which nobody can take all."""
+"""A semaphore whose slots are divided fairly, so that no user can take all of them."""
 
 from __future__ import annotations
 

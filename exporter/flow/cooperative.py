@@ -1,4 +1,4 @@
-"""Long work in bites, so that nobody else in the event loop waits for long."""
+"""Long work in small steps, so that other tasks of the event loop can run in between."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST = 32  # exchanges or alerts a bite, each some ten microseconds
 
 
 async def in_cooperative_steps(items: Iterable[T], do: Callable[[T], object], clock: Clock) -> None:
-    """Do something with each item; after `MOST` of them others get their turn."""
+    """Process each item; after every `MOST` of them yield to other tasks."""
     for number, item in enumerate(items, start=1):
         do(item)
         if number % MOST == 0:

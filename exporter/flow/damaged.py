@@ -1,4 +1,4 @@
-"""Files that cannot be read: kept beside the others under their own name, and not for ever."""
+"""Files that cannot be read: moved aside, and removed after some time."""
 
 from __future__ import annotations
 

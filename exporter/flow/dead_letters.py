@@ -1,6 +1,6 @@
-"""Frames that nobody could read, kept with the reason: bounded, on disk, readable after a kill.
+"""Frames that could not be parsed, stored with the reason: bounded, on disk, crash-safe.
 
-Each letter is one block of a `segments` directory, in MessagePack. The oldest segments make room.
+Each one is a block of a `segments` directory, in MessagePack. The oldest segments are removed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DeadLetterSink: TypeAlias = Callable[[DeadLetter], None]
 
 
 def nowhere(letter: DeadLetter) -> None:
-    """Keep nothing: there is no storage path."""
+    """Discard the frame: there is no storage path."""
 
 
 _DECODER = msgspec.msgpack.Decoder(DeadLetter)

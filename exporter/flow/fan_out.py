@@ -1,4 +1,4 @@
-"""The same work for many things at once: bounded, with failures beside results."""
+"""The same work for many items concurrently: bounded, with failures as results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[T, R]):
-    """What one item came to."""
+    """The result for one item."""
 
     item: T
     result: R
@@ -37,12 +37,12 @@ async def fan_out(
     expected: tuple[type[Exception], ...] = (),
     each: Callable[[Done[T, R] | Failed[T]], None] = lambda outcome: None,
 ) -> list[Done[T, R] | Failed[T]]:
-    """Do ``work`` for each item and return what each came to, in the items' order.
+    """Do ``work`` for each item and return the outcomes in the items' order.
 
-    At most ``concurrency`` run at a time, and no more items than that are drawn ahead; each has
-    ``timeout`` seconds. An ``expected`` error is an outcome. Any other one, and cancellation, ends
-    the whole: what runs is cancelled, and the error raised in a group. ``each`` hears every
-    outcome as it comes.
+    At most ``concurrency`` run at a time, and no more items than that are consumed in advance;
+    each has ``timeout`` seconds. An ``expected`` error is an outcome. Any other error, and
+    cancellation, cancels the rest, and is raised in a group. ``each`` is called with every
+    outcome when it is known.
     """
     if concurrency < 1:
         raise ValueError(f"expected a concurrency of at least 1, got {concurrency}")

@@ -1,7 +1,7 @@
-"""Work on demand: bounded, by priority, with retries, timeouts, and results kept for a while.
+"""Jobs on demand: bounded, by priority, with retries and timeouts; results are kept for a while.
 
-A job waits, runs, and ends once: completed, failed or cancelled. What waits stands in a `Queue`,
-the workers take from it; who is to be tried again stands there once its wait is over.
+A job waits, runs, and ends once: completed, failed or cancelled. Waiting jobs are in a `Queue`
+from which the workers take them; a job that is to be retried returns to it after its delay.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from exporter.flow.stage import PipelineStage
 
 
 class JobStatus(StrEnum):
-    """How far a job has come."""
+    """The state of a job."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -75,7 +75,7 @@ class Job:
 
 
 def retry(job: Job, now: float, rules: backoff.BackoffRules, chance: float) -> bool:
-    """Have a job whose try failed wait for the next one, unless it had them all; say whether."""
+    """Schedule the retry of a failed job; return False if no attempt is left."""
     if job.tries > job.retries:
         return False
     job.waiting, wait = backoff.step(job.waiting, 0.0, rules, chance)
@@ -86,16 +86,16 @@ def retry(job: Job, now: float, rules: backoff.BackoffRules, chance: float) -> b
 
 
 def _silent(_: JobStatus) -> None:
-    """Tell nobody."""
+    """Notify nobody."""
 
 
 class Jobs:
-    """At most ``workers`` jobs at a time and ``waiting`` for one; the last ``kept`` that ended.
+    """Runs at most ``workers`` jobs at a time; ``waiting`` may wait, and ``kept`` results are kept.
 
-    The greatest priority is first, of equal ones who came first.
-    A result of more than ``largest`` bytes as JSON is a failure. ``expected`` are the errors that
-    end a try; any other one is a fault of ours, which fails the job and ends `run`. ``heard`` is
-    told of each status that a job enters.
+    The highest priority is run first; equal ones in the order in which they were queued.
+    A result of more than ``largest`` bytes as JSON is a failure. ``expected`` errors fail an
+    attempt; any other one is an internal error, which fails the job and ends `run`. ``heard`` is
+    called with each status that a job enters.
     """
 
     def __init__(
@@ -168,17 +168,17 @@ class Jobs:
             self._end(job, JobStatus.FAILED, "no room in line to be tried again")
 
     def find(self, number: int) -> Job | None:
-        """Return a job that waits, runs, or ended not too long ago."""
+        """Return a job that waits, runs, or is still kept."""
         if number in self._live:
             return self._live[number]
         return next((job for job in self._over if job.id == number), None)
 
     def all(self) -> list[Job]:
-        """Return all that are known, the newest first."""
+        """Return all waiting, running and kept jobs, the newest first."""
         return sorted((*self._live.values(), *self._over), key=lambda job: -job.id)
 
     def cancel(self, number: int) -> bool:
-        """Have a job not run, or end at once; return whether there was anything to cancel."""
+        """Cancel a job that waits or runs; return whether there was anything to cancel."""
         job = self._live.get(number)
         if job is None or job.unwanted:
             return False

@@ -1,4 +1,4 @@
-"""Questions to a task that owns its state: bounded, in order, each with a deadline."""
+"""Requests to a task that owns its state: bounded, in order, each with a deadline."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ A = TypeVar("A")
 
 
 class MailboxFullError(Exception):
-    """Too many questions wait already; nobody has seen this one."""
+    """Too many requests wait already; this one was not queued."""
 
 
 class UnansweredError(Exception):
-    """Who was asked ended before it could answer."""
+    """The owner ended before it answered."""
 
 
 class Mailbox(Generic[Q, A]):

@@ -1,4 +1,4 @@
-"""Frames that found no room in memory, on disk until their turn comes: in order, and bounded.
+"""Frames beyond the limit in memory, stored on disk until they are processed: in order, bounded.
 
 They were accepted, so a kill does not lose them: what is found later of an `Overflow` whose
 process was killed is given by `left`. A connection that ended properly leaves nothing.
@@ -33,7 +33,7 @@ SMALLEST = 2 * _SEGMENT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpillOrigin:
-    """Whose frames they are."""
+    """The stream from which spilled frames came."""
 
     exchange: str
     venue: str
@@ -107,7 +107,7 @@ class Overflow:
         return load.frames, load.since
 
     def close(self) -> None:
-        """Remove what is left."""
+        """Remove the remaining files."""
         self.frames = 0
         if self._spill is not None:
             self._spill.close()

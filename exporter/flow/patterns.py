@@ -1,4 +1,4 @@
-"""Regular expressions that somebody configured: they can take no more than linear time.
+"""Regular expressions of the config, matched in linear time.
 
 Python's own engine backtracks: ``^(\\w+\\s?)+$`` takes minutes for a text of 31 characters, holds
 the interpreter's lock meanwhile, and cannot be ended. RE2 has no such pattern, at the price of
@@ -28,11 +28,11 @@ _MISSING: Final = {
 
 
 class PatternError(ValueError):
-    """A pattern that the engine does not take, and why."""
+    """A pattern that the engine rejects, and why."""
 
 
 def occurs(pattern: str, text: str | bytes) -> bool:
-    """Say whether a pattern is found in a text. Raises PatternError.
+    """Return whether a pattern is found in a text. Raises PatternError.
 
     The interpreter's lock is not held meanwhile: a long text is for a thread of ``SEARCHES``.
     """

@@ -1,4 +1,4 @@
-"""A bounded queue that says what it does when it is full, and how it fares."""
+"""A bounded queue with a policy for the case that it is full, and counters."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class Queue(Generic[T]):
         return item
 
     def close(self) -> None:
-        """Take nothing more; what is here can still be got. Blocked `put` calls raise."""
+        """Accept no more items; the ones inside can still be taken. Blocked `put` calls raise."""
         self.closed = True
         while self._blocked:
             turn, _ = self._blocked.popitem(last=False)

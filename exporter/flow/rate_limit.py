@@ -1,4 +1,4 @@
-"""Rate budgets: never more weight than a venue allows, and of that only our share.
+"""Rate limits: never more weight than a venue allows, and of that only a configured share.
 
 Limits are pure: each `take` gives the next state and how long to wait, where zero means taken.
 They count in whole nanoseconds and whole weights: sums of floats drift, integers do not.
@@ -36,7 +36,7 @@ def _check(limit_weight: int, window: float, weight: int = 1) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """What a token bucket holds: weight times the window's nanoseconds, as of ``at``."""
+    """The state of a token bucket: weight times the window's nanoseconds, as of ``at``."""
 
     level: int
     at: int  # nanoseconds
@@ -197,7 +197,7 @@ def used_ratio(state: RateLimitState, now: float, rules: RateLimitRules) -> floa
 
 
 class Ban:
-    """Until when one exchange wants to hear nothing from us; it has one, whatever its limits.
+    """The end of a ban by one exchange; each exchange has one, whatever its limits.
 
     Kept in wall time, because it outlives this process.
     """
@@ -213,18 +213,18 @@ class Ban:
         self._clock, self._on_ban = clock, on_ban
 
     def ban(self, duration: float) -> None:
-        """Ask for nothing for ``duration`` seconds; a ban is never cut short by a later one."""
+        """Send no request for ``duration`` seconds; a later ban never shortens an earlier one."""
         until = self._clock.wall() + duration
         if until > self.until:
             self.until = until
             self._on_ban(until)
 
     def left(self) -> float:
-        """Return the seconds that it still lasts, zero or less when there is none."""
+        """Return the remaining seconds, zero or less without a ban."""
         return self.until - self._clock.wall()
 
     def admit(self, weight: int = 1) -> bool:
-        """Return whether something may be asked now, whatever its weight."""
+        """Return whether a request may be sent now, whatever its weight."""
         return self.left() <= 0.0
 
     async def wait_acquired(self, weight: int, timeout: float) -> None:

@@ -33,9 +33,9 @@ def unpack(blob: bytes) -> dict[str, list[bytes]]:
     first, _, rest = blob.partition(b"\n")
     magic, _, checksum = first.rpartition(b" ")
     if magic != _MAGIC:
-        raise ValueError(f"of another version, or no state of ours: {first[:60]!r}")
+        raise ValueError(f"of another version or program: {first[:60]!r}")
     if checksum != b"%08x" % zlib.crc32(rest):
-        raise ValueError("torn: its checksum does not fit")
+        raise ValueError("damaged: its checksum does not match")
     start = rest.index(b"\n") + 1
     parts: dict[str, list[bytes]] = {}
     for name, lengths in msgspec.json.decode(rest[:start], type=dict[str, list[int]]).items():

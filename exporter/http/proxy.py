@@ -163,18 +163,18 @@ async def ask(wire: TcpConnection, proxy: Proxy, host: str, port: int) -> None:
         piece = await wire.receive()
         head += piece
         if not piece or len(head) > _HEAD_LIMIT:
-            raise _refused("the proxy gave no sound answer")
+            raise _refused("invalid answer of the proxy")
     version, _, rest = head.partition(b"\r\n")[0].partition(b" ")
     status = rest[:3]
     if not version.startswith(b"HTTP/1.") or not status.isdigit():
-        raise _refused("the proxy does not speak HTTP")
+        raise _refused("the proxy's answer is not HTTP")
     if int(status) == _GATEWAY_TIMEOUT:
         raise TimeoutError(errno.ETIMEDOUT, "the proxy answered 504")
     if not status.startswith(b"2"):
         # Its reason and body are its own words, and may repeat the login.
         raise _refused(f"the proxy answered {int(status)}")
     if not head.endswith(b"\r\n\r\n"):
-        raise _refused("the proxy went on after its answer")
+        raise _refused("data after the proxy's answer")
 
 
 def _refused(why: str) -> OSError:

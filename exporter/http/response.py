@@ -109,7 +109,7 @@ class ParsedResponse:
             case _Part.CHUNK_END:
                 line = self._line()
                 if line:
-                    raise ResponseError("a chunk is longer than it said")
+                    raise ResponseError("a chunk is longer than its size")
                 if line is not None:
                     self._part = _Part.SIZE
                 return line is not None
@@ -166,7 +166,7 @@ class ParsedResponse:
         self.headers = _headers(lines)
         if self.status < 200:
             if self.status == 101:
-                raise ResponseError("switched to a protocol that nobody asked for")
+                raise ResponseError("switched to a protocol that was not requested")
             self._interim += 1
             if self._interim > _INTERIM:
                 raise ResponseError(f"more than {_INTERIM} interim answers")

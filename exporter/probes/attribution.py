@@ -1,4 +1,4 @@
-"""Whose fault it is when an exchange fails: its own, the way to it, or this process."""
+"""Attribution of failures to a fault domain: the exchange, the network path or this process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from exporter.model import Lost, Reason
 
 
 class Domain(StrEnum):
-    """Where the fault lies; the label ``domain``."""
+    """The fault domain; the label ``domain``."""
 
     EXCHANGE = "exchange"
     PATH = "path"

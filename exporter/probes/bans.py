@@ -1,4 +1,4 @@
-"""Until when each exchange told us to stay away."""
+"""The ends of bans by exchanges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every exchange needs of the running program, and what it gives it to run."""
+"""The parts of the running program that every exchange uses, and the tasks that it returns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Dial: TypeAlias = Callable[
 
 
 async def settled() -> None:
-    """Start and stop nothing."""
+    """Do nothing: there is nothing to start or stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Asks venues which markets they list: all at once within bounds, failures beside the answers."""
+"""Requests venues' lists of markets: concurrently within bounds, with failures as results."""
 
 from __future__ import annotations
 

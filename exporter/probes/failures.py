@@ -1,4 +1,4 @@
-"""What went wrong last, bounded and without secrets: the evidence that a page links to."""
+"""The last failures of endpoints and streams, bounded and without secrets, as evidence."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class StreamFailure:
 
 
 def of_probe(done: Probed, target: Target) -> ProbeFailure:
-    """Return what to keep of a probe that failed. What we sent is blacked out."""
+    """Return the record of a failed probe. What the request sent is redacted."""
     reason, answer = done.reason or Reason.OTHER, done.answer
     veil = Redactor(target.hidden)
     detail = veil.over(done.detail)[:_DETAIL]
@@ -86,7 +86,7 @@ def of_probe(done: Probed, target: Target) -> ProbeFailure:
 
 
 def of_stream(error: ConnectionLostError, ended: float, lived: float | None) -> StreamFailure:
-    """Return what to keep of a connection that ended at ``ended`` (epoch seconds)."""
+    """Return the record of a connection that ended at ``ended`` (epoch seconds)."""
     return StreamFailure(
         time=ended,
         reason=error.reason,

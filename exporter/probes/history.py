@@ -1,4 +1,4 @@
-"""What one endpoint has done lately: latency statistics and error rate over a window."""
+"""The recent probes of one endpoint: latency statistics and error rate over a window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What probes, breakers, limits and maintenance leave in the metrics."""
+"""The metrics of probes, breakers, limits and maintenance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether this site reaches the world at all: places outside all exchanges, asked in turn."""
+"""Whether this site is connected to the internet, by control targets that are no exchanges."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Network:
         return dict(self._up)
 
     async def watch(self, target: Target, fetch: Fetch) -> None:
-        """Ask one target for ever, at its own place in the interval."""
+        """Probe one target until cancelled, at its own offset in the interval."""
         first = True
         begun = self._clock.monotonic()
         while True:

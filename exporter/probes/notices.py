@@ -1,4 +1,4 @@
-"""What is announced, planned and admitted of one exchange, by whoever says so. Pure."""
+"""Announced maintenance and incidents of one exchange, from all sources. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOTHING_SAID = Maintenance(active=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourcedNotice:
-    """A notice and who says it."""
+    """A notice and its source."""
 
     source: MaintenanceSource
     notice: Notice

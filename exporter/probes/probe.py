@@ -1,4 +1,4 @@
-"""Probes: one request judged, and the schedule that repeats it."""
+"""Probes: one request and the evaluation of its answer, and the schedule that repeats it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Readers:
 async def probe(
     target: Target, fetch: Fetch, clock: Clock, readers: Readers, late: float = 0.0
 ) -> Probed:
-    """Send one request and judge the answer. What the world does comes back as a value."""
+    """Send one request and evaluate the answer. Failures are returned, not raised."""
     time, begun = clock.wall(), clock.monotonic()
     answer: Answer | None = None
     reason: Reason | None
@@ -191,7 +191,7 @@ def _retry_after(answer: Answer, wall: float) -> float | None:
 
 
 class Allowance(Protocol):
-    """A rate budget as probes see it: weight in turn within a time, and a ban."""
+    """The interface of a rate budget: weight in order within a time, and a ban."""
 
     async def wait_acquired(self, weight: int, timeout: float) -> None: ...
 
@@ -200,7 +200,7 @@ class Allowance(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """What may stand between a probe that is due and its request, in the order of asking."""
+    """The conditions that a due probe must pass before its request is sent, in this order."""
 
     breaker: Breaker
     budgets: tuple[Allowance, ...] = ()
@@ -211,7 +211,7 @@ class Gates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listeners:
-    """Who is told: of every probe that was sent, and of every one that was due and was not."""
+    """Callbacks for every probe that was sent, and for every one that was due but skipped."""
 
     report: Callable[[Probed], None]
     skipped: Callable[[Target, Skip], None]
@@ -275,7 +275,7 @@ async def once(
     listeners: Listeners,
     patience: float = 0.0,
 ) -> None:
-    """Probe once, now, if nothing stands against it; ``patience``: for the limits, in seconds."""
+    """Probe once, now, if all gates allow it; ``patience`` (seconds) is for the rate limits."""
     now = clock.monotonic()
     await _attempt(target, now, now + patience, fetch, clock, readers, slots, gates, listeners)
 

@@ -1,4 +1,4 @@
-"""When each endpoint of an exchange has its turn, and what becomes of that by the limits."""
+"""The schedule of an exchange's endpoints, and how rate limits delay it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _BANS, _BAN = 6, 30.0  # what is foreseen includes so many bans of so many secon
 
 
 def phase(exchange: str, endpoint: str) -> float:
-    """Return a place in an interval, from 0 to 1: the same after every start."""
+    """Return an offset in an interval, from 0 to 1: the same after every start."""
     digest = blake2b(f"{exchange}/{endpoint}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 def phases(targets: Sequence[Target]) -> dict[str, float]:
-    """Return the place of each endpoint of one exchange in its interval, from 0 to 1.
+    """Return the offset of each endpoint of one exchange in its interval, from 0 to 1.
 
     Turns of two endpoints come as near to each other as the difference of their places does,
     modulo the greatest common divisor of their intervals. One after the other, the quickest first,

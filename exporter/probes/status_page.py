@@ -1,4 +1,4 @@
-"""Status pages of statuspage.io: what goes on, is announced and admitted, asked politely.
+"""Status pages of statuspage.io: running and scheduled maintenance, and incidents.
 
 Source: the pages' own API description, /api/v2 ("Summary": unresolved incidents, and upcoming or
 in-progress scheduled maintenances), read on confluence.status.atlassian.com/api and in the
@@ -73,7 +73,7 @@ _OVER = ("resolved", "postmortem", "completed")
 def read(
     body: bytes, components: str | None = None, watched: WatchedMarkets = EVERYTHING
 ) -> Maintenance:
-    """Return what goes on, is announced and admitted of what concerns us.
+    """Return the maintenance and incidents that concern what is watched.
 
     ``components`` (RE2) matches the names that matter, None: those of what is ``watched``. Of
     several maintenances that go on at once the last end counts. Raises ParseError.
@@ -135,7 +135,7 @@ def _notice(update: _StatusUpdate, kind: NoticeKind) -> Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageListener:
-    """Who wants to hear of a page: what matters to it, and how it is told."""
+    """A subscriber of a page: what concerns it, and its callback."""
 
     tell: Callable[[Maintenance], None]
     components: str | None = None
@@ -147,7 +147,7 @@ Told: TypeAlias = tuple[Callable[[Maintenance], None], Maintenance]
 
 @dataclass(slots=True)
 class Page:
-    """One page, who wants to know of it, and what it said last."""
+    """One page, its subscribers, and its last content."""
 
     url: str  # base
     listeners: list[PageListener] = field(default_factory=list)
@@ -161,12 +161,12 @@ class Page:
 
     @property
     def watched(self) -> tuple[WatchedMarkets, ...]:
-        """What its listeners watch now."""
+        """Return what its subscribers watch now."""
         return tuple(each.watched() for each in self.listeners)
 
 
 class StatusPages:
-    """All pages, each asked once an interval however many exchanges share it."""
+    """All pages, each requested once an interval however many exchanges share it."""
 
     def __init__(self, fetch: Fetch, clock: Clock, interval: float = PAGE_INTERVAL) -> None:
         self._fetch, self._clock = fetch, clock
@@ -195,7 +195,7 @@ class StatusPages:
         return left_out
 
     async def run(self) -> None:
-        """Ask every page in turn until cancelled."""
+        """Request every page in turn until cancelled."""
         while True:
             now = self._clock.monotonic()
             due = [page for page in self.pages.values() if page.due <= now]

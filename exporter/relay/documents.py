@@ -31,13 +31,13 @@ def decode(raw: bytes, type: type[T]) -> T:  # noqa: A002
     """Read a document; an older one has no checksum.
 
     Raises:
-        DamagedDocumentError: the checksum is that of another text.
+        DamagedDocumentError: the checksum does not match the text.
         msgspec.MsgspecError: it is no JSON, or of another shape.
     """
     start, member, digits = raw[:-17], raw[-17:-10], raw[-10:-2]
     if member == _MEMBER:
         body = start.removesuffix(b",") + b"}"
         if digits != b"%08x" % zlib.crc32(body):
-            raise DamagedDocumentError("the checksum is that of another text")
+            raise DamagedDocumentError("the checksum does not match the text")
         raw = body
     return msgspec.json.decode(raw, type=type)

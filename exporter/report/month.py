@@ -109,7 +109,7 @@ def report(
             f"nothing of {', '.join(unknown)} in this time; there is {', '.join(names) or 'none'}"
         )
     if not names:
-        raise AnswerError(f"no exchange was seen in {period.month}: no series of this program")
+        raise AnswerError(f"no data in {period.month}: no series of this program")
     gates = {gate: sorted(_exchanges_of(gate, found["gate_of"])) for (gate,) in found["gate"]}
     return MonthReport(
         period=period,

@@ -198,7 +198,7 @@ async def _client(address: str | None, keep: bool) -> AsyncIterator[Fetch]:
 
 async def _probe(exchange: Exchange, state: EndpointState, fetch: Fetch, clock: Clock) -> Probed:
     if not exchange.probing.ban.admit():
-        raise DiagnosticError("the exchange has banned us for now")
+        raise DiagnosticError("the exchange has banned this address")
     for budget in exchange.probing.budgets.values():
         try:
             await budget.wait_acquired(state.target.weight, _BUDGET_PATIENCE)
@@ -271,7 +271,7 @@ async def audit(exchange: Exchange, symbol: str | None) -> Mapping[str, object]:
 async def _audit(book: LocalBook, snapshots: Snapshots) -> Mapping[str, object]:
     found = await book.audit(snapshots)
     if found is None:
-        raise DiagnosticError("the book and its snapshot could not be brought together")
+        raise DiagnosticError("the book could not be synchronized with its snapshot")
     return {"symbol": book.feed.subscription.instrument, "divergence_ratio": found}
 
 

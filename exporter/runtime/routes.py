@@ -101,7 +101,7 @@ class ExporterRoutes:
     async def _events(self, request: Request) -> Response:
         """Tell a page when to fetch itself: at each change, and every few seconds."""
         if self._watching >= _WATCHERS:
-            raise RefusedError(503, "too many watch already")
+            raise RefusedError(503, "too many clients watch already")
         return events(self._changes())
 
     async def _changes(self) -> AsyncGenerator[object, None]:
@@ -159,7 +159,7 @@ class ExporterRoutes:
         if "watch" not in request.query:
             return json_reply(found, status=200 if found["quote"] else 503)
         if not self._app.gates.room:
-            raise RefusedError(503, "too many watch already")
+            raise RefusedError(503, "too many clients watch already")
         return events(self._app.gates.watch(name))
 
     def _named(self, request: Request) -> Exchange:

@@ -78,7 +78,7 @@ class Storage:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._lock)
-            raise StorageError(f"cannot use {folder}: another process does") from error
+            raise StorageError(f"cannot use {folder}: another process uses it") from error
 
     def close(self) -> None:
         """Release the lock of the directory."""
@@ -95,7 +95,7 @@ class Storage:
                 raise ValueError(f"version {found.version}, expected {VERSION}")
             # The whole text: the last digits of a time may be other ones and mean the same.
             if raw != _Bans.file(found.banned_until):
-                raise ValueError("its checksum does not fit")
+                raise ValueError("its checksum does not match")
         except (ValueError, RecursionError) as error:
             self._set_aside(_BANS, error)
             return Bans()

@@ -28,4 +28,4 @@ async def reload(reloads: Mailbox[bool, object], server: ServerLimits) -> object
     except ValueError as error:  # a ConfigError: its lines say what is wrong
         raise RefusedError(500, f"failed to reload config, the old one stays: {error}") from error
     except (MailboxFullError, UnansweredError) as error:
-        raise RefusedError(503, "another reload is under way, or we are stopping") from error
+        raise RefusedError(503, "another reload is running, or the program is stopping") from error

@@ -127,13 +127,13 @@ def credentials(header: str | None) -> tuple[bytes, bytes]:
     """Read name and password out of an Authorization header. Raises RefusedError (401)."""
     kind, _, text = (header or "").partition(" ")
     if kind.lower() != "basic" or len(text) > _LONGEST:
-        raise _unauthorized("a name and a password are needed")
+        raise _unauthorized("a user name and a password are required")
     try:
         name, colon, password = base64.b64decode(text.strip(), validate=True).partition(b":")
     except (binascii.Error, ValueError):
         colon = b""
     if not colon:
-        raise _unauthorized("a name and a password are needed")
+        raise _unauthorized("a user name and a password are required")
     return name, password
 
 

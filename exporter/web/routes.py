@@ -67,10 +67,11 @@ def refuse_foreign(request: Request, *, login: bool = False) -> None:
     origin, host = headers.get("Origin"), headers.get("Host", "")
     elsewhere = headers.get("Sec-Fetch-Site", "none").strip().lower() not in ("none", "same-origin")
     if elsewhere or (origin is not None and _netloc(origin) != host):
-        raise RefusedError(403, "a page of another site may not ask for this")
+        raise RefusedError(403, "requests from pages of other sites are not allowed")
     if not (login or _ours(host)):
         raise RefusedError(
-            403, "Host is a name that anyone may own: ask by address or localhost, or set a login"
+            403,
+            "Host is a name that anyone could register: use an IP address or set a login",
         )
 
 

@@ -179,7 +179,7 @@ class Server:
         """Answer one request."""
         limiter = self._limiters.of(request.transport) if self._limiters else None
         if limiter is None:
-            raise ConnectionResetError("nobody is there any more to read an answer")
+            raise ConnectionResetError("the client has closed the connection")
         limiter.begin()
         well = False
         self._working += 1
@@ -200,7 +200,7 @@ class Server:
         """Find the route and run its handler within the deadline; never raises but cancelled."""
         try:
             if request.version not in _VERSIONS:
-                raise RefusedError(505, "HTTP/1.1 is spoken here")
+                raise RefusedError(505, "HTTP/1.1 is required")
             name = self._security.recognise(request.headers.get("Authorization"))
             self._pace(f"login {name}" if name else limiter.client)
             self._take_place(known=bool(name) or limiter.known)
@@ -269,7 +269,7 @@ class Server:
             while len(body) <= self._body and (piece := await request.content.readany()):
                 body += piece
         except web.RequestPayloadError as error:
-            raise RefusedError(400, "the body is not what its headers say") from error
+            raise RefusedError(400, "the body does not match its headers") from error
         finally:
             limiter.wait_for_body(False)
         if len(body) > self._body:

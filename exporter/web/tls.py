@@ -78,7 +78,7 @@ def server_context(
         try:
             context.set_ecdh_curve(curve)
         except (ValueError, ssl.SSLError) as error:
-            wrong = f"this OpenSSL cannot keep to {curve} alone"
+            wrong = f"this OpenSSL cannot use only {curve}"
             raise TlsFileError("curve_preferences", wrong) from error
     if asks and client_authorities is None:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
@@ -173,6 +173,6 @@ class Security:
     ) -> None:
         """Let one request through. Raises RefusedError."""
         if self.client_names and not self.client_names & names_of(certificate):
-            raise RefusedError(403, "no name in your certificate is allowed here")
+            raise RefusedError(403, "no name in the client certificate is allowed")
         if self.login is not None:
             await self.login.check(authorization, address)

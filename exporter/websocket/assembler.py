@@ -82,7 +82,7 @@ class MessageAssembler:
             wrong = "a message within a message" if starts else "the end of nothing"
             raise MessageError(CloseCode.PROTOCOL_ERROR, wrong)
         if compressed and (self._deflate is None or not starts):
-            raise MessageError(CloseCode.PROTOCOL_ERROR, "compression that was not agreed upon")
+            raise MessageError(CloseCode.PROTOCOL_ERROR, "compression that was not negotiated")
         if starts:
             self._compressed, self._taken, self._streams = compressed, 0, 0
             self._text = head & _OPCODE == Opcode.TEXT

@@ -148,9 +148,9 @@ def test_who_does_not_answer_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     assert status == 3
     assert ["bybit", "2", "1"] in [line.split() for line in out.splitlines()]
     first, second = err.splitlines()
-    assert first.startswith("could not be asked: binance: http://")
+    assert first.startswith("could not be checked: binance: http://")
     assert ": http_5xx (status 500" in first
-    assert second.startswith("could not be asked: okx: http://")
+    assert second.startswith("could not be checked: okx: http://")
     assert ": body_invalid (" in second
 
 
@@ -166,7 +166,7 @@ def test_a_mistake_outweighs_a_silence(tmp_path: Path, capsys: pytest.CaptureFix
     err = capsys.readouterr().err.splitlines()
     assert status == 1
     assert 'found "DOGE-EUR"' in err[0]
-    assert err[1].startswith("could not be asked: bybit: http://")
+    assert err[1].startswith("could not be checked: bybit: http://")
     assert err[2] == "1 mistake"
 
 

@@ -134,7 +134,7 @@ def test_it_asks_where_flags_say_nothing(
     assert (tmp_path / "discord.url").read_text().strip() == HOOK
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert main(["init", f"--out={tmp_path}"]) == 2
-    assert "--exchanges is needed" in capsys.readouterr().err
+    assert "--exchanges is required" in capsys.readouterr().err
 
 
 def test_an_answer_that_cannot_be_is_asked_for_again(
@@ -162,11 +162,11 @@ def test_an_answer_that_cannot_be_is_asked_for_again(
         (["--exchanges=binance", "--symbols=BTCUSDT"], 1, 'did you mean "BTC-USDT"'),
         (["--exchanges=binance", "--discord=discord.com/x"], 2, "expected a URL"),
         (["--exchanges=binance", "--discord=http: //x"], 2, "--discord: expected a url without"),
-        (["--exchanges=binance", "--line=token"], 2, "--line needs --to=RECIPIENT"),
+        (["--exchanges=binance", "--line=token"], 2, "--line requires --to=RECIPIENT"),
         (["--exchanges=binance", "--line=token", "--to=me"], 2, "found no recipient of line"),
         (["--exchanges=binance", "--discord=env:NOT_SET"], 2, "NOT_SET is not set"),
         (["--exchanges=binance", f"--discord={HOOK}", f"--slack={HOOK}"], 2, "one service at a"),
-        (["--exchanges=binance", "--to=x"], 2, "--to needs a service"),
+        (["--exchanges=binance", "--to=x"], 2, "--to requires a service"),
     ],
     ids=lambda each: str(each)[-40:],
 )
@@ -203,4 +203,4 @@ def test_online_sends_a_test_message(
         words = ("--exchanges=binance", f"--discord={hook}", "--online", "--for=docker")
         assert main(["init", f"--out={tmp_path}", *words]) == 3
         assert len(services.of("discord")) == 1
-    assert "could not be asked: binance" in capsys.readouterr().err
+    assert "could not be checked: binance" in capsys.readouterr().err
