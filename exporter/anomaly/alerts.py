@@ -1,6 +1,6 @@
 """Verdicts as alerts: the same labels and texts as the rules in alert_rules/ that say the same.
 
-Alertmanager takes alerts with equal labels for one, whoever sent them, so nobody is told twice.
+Alertmanager treats alerts with equal labels as one, whoever sent them: there is one notification.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertOrigin:
-    """Who we are in labels: as the scrape config and Prometheus' external labels have it."""
+    """The labels of this exporter, as in the scrape config and Prometheus' external labels."""
 
     job: str = "exchange-exporter"
     site: str | None = None

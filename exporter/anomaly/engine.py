@@ -1,4 +1,4 @@
-"""The signals of all exchanges, judged once a tick: scores by all detectors, verdicts by one."""
+"""Anomaly detection for all exchanges, once a tick: scores by all detectors, verdicts by one."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _ENDS = (Change.CLOSED, Change.LOST)
 
 
 class AnomalyEngine:
-    """What is usual for each exchange, how far it is from that now, and what to call an incident.
+    """Samples the signals of all exchanges, scores them, and opens and closes incidents.
 
-    ``heard`` is told of every verdict, some at a time.
+    ``heard`` is called with the verdicts, some at a time.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class AnomalyEngine:
         before.close()
 
     def stop(self) -> None:
-        """Judge nothing more. What was learnt is forgotten, and what is open ends unsaid."""
+        """Stop. What was learnt is discarded, and open incidents end without a verdict."""
         before = self._shown
         self._begin((), with_own=False)
         before.close()
@@ -192,7 +192,7 @@ class AnomalyEngine:
             self._heard(verdicts)
 
     def probed(self, done: Probed) -> None:
-        """Take in one probe that ended."""
+        """Record one probe that ended."""
         self.sampling.probed(done)
 
     # --- what outlives the process ------------------------------------------------------------

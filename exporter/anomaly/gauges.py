@@ -1,4 +1,4 @@
-"""Quantities that are known at the moment of a tick, one number for each exchange."""
+"""Signals whose value is known at the time of a tick, one number for each exchange."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Order books: built from snapshot and deltas, and kept in step with the venue.
+"""Order books: built from snapshots and deltas, and synchronized with the venue.
 
 `OrderBook` holds the levels, `BookSync` knows whether they can be trusted and why not. No I/O: who
 drives a BookSync fetches the REST snapshot when it says so.
@@ -108,7 +108,7 @@ class BookSync:
             self.book = self._empty(depth)
 
     def lose(self, reason: Resync) -> Resync:
-        """Distrust the book from now on: an audit, a new connection, whatever the caller knows."""
+        """Mark the book as lost: by an audit, a new connection, or whatever the caller knows."""
         self.resyncs[reason] += 1
         self._reason = reason
         self._distrust()

@@ -1,4 +1,4 @@
-"""The levels of an order book: sorted, bounded, and nothing known of where they come from."""
+"""The levels of an order book: sorted and bounded, independent of their source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much an order book holds near its middle, and what it costs to take a given amount of it.
+"""The depth of an order book near its mid price, and the slippage of orders of a given size.
 
 Pure: once a tick a book is looked at, never on a frame. Amounts are in the quote currency, bands
 in basis points of the middle of best bid and ask.

@@ -1,4 +1,4 @@
-"""What order books leave in the metrics: one object a book, one more where depth is measured."""
+"""The metrics of order books: one object for each book, and one more where depth is measured."""
 
 from __future__ import annotations
 

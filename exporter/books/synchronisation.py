@@ -1,4 +1,4 @@
-"""Keeps a local order book in step: asks anew for what it has lost, and audits it.
+"""Keeps a local order book synchronized: requests snapshots after losses, and audits it.
 
 The book itself (`BookSync`) is pure. This file waits, asks the venue over REST or subscribes again,
 and never more often than backoff and budget allow.
@@ -32,12 +32,12 @@ _TRIES = 3  # snapshots that one audit may need
 
 
 class SnapshotError(Exception):
-    """No book came; the message says why, for the log."""
+    """There is no snapshot; the message has the reason, for the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshots:
-    """Asks one exchange for books over REST, a few at a time.
+    """Requests book snapshots of one exchange over REST, a few at a time.
 
     ``part`` are the budgets that all books share: they wait there in line, so that probes, which
     never wait, find the rest of ``budgets``, the exchange's own. ``answered`` hears every answer.
@@ -104,7 +104,7 @@ Renew: TypeAlias = Callable[[], None]
 
 
 class BookSynchronizer:
-    """Keeps one book in step for as long as `run` does.
+    """Keeps one book synchronized while `run` runs.
 
     Its book is lost and found by what the stream brings, elsewhere: `wake` says that something
     happened to a book that is or was lost. ``live`` is whether the stream brings data at all.
@@ -142,7 +142,7 @@ class BookSynchronizer:
         self._stirred.set()
 
     async def run(self) -> None:
-        """Mend the book whenever it is lost, audit it while it is not, until cancelled."""
+        """Resynchronize the book whenever it is lost, else audit it, until cancelled."""
         state = backoff.BackoffState()
         while True:
             since = self._clock.monotonic()

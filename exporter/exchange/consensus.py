@@ -1,4 +1,4 @@
-"""What an instrument is worth, and which exchange disagrees with its peers."""
+"""The consensus price of an instrument, and which exchange deviates from its peers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Consensus:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All that prices of one moment say about one another.
+    """The results of comparing the prices of one moment.
 
     ``deviation`` is keyed (exchange, instrument): price over the median of its peers, minus 1.
     ``basis`` is keyed (reference quote, quote): what one unit of the quote currency is worth in

@@ -105,7 +105,7 @@ class Exchange:
             yield "markets", f"{self.name}/perpetuals", self.perpetuals.run
 
     def close(self) -> None:
-        """Take every series of this exchange off the page."""
+        """Remove all series of this exchange."""
         self._streams.close()
         self._registry.close()
 
@@ -168,7 +168,7 @@ class Exchange:
         return frozenset(found)
 
     def blame(self, domain: Domain | None) -> None:
-        """Show where the fault lies, None: there is none."""
+        """Set the fault domain; None: there is no fault."""
         if domain is self.domain:
             return
         self.domain = domain

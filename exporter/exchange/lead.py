@@ -1,4 +1,4 @@
-"""How long we had known of a trouble when the venue declared it: a pure state machine.
+"""How long before the venue's announcement a problem was detected: a pure state machine.
 
 Times are epoch seconds. What both saw counts once for each incident, from the moment at which both
 had; an incident that was declared before we began to look says nothing of who was first.
@@ -47,7 +47,7 @@ class IncidentLead:
 
 
 def step(state: IncidentLead, troubled: bool, said: Iterable[Notice], now: float) -> IncidentLead:
-    """Advance by one look: whether we see it in trouble, and what the venue says."""
+    """Advance by one tick: whether a problem is detected, and what the venue announces."""
     said = tuple(said)
     if not (troubled or said or state.standing or state.began is None):
         return state

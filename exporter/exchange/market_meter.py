@@ -1,4 +1,4 @@
-"""What the states of one exchange's markets leave in the metrics."""
+"""The metrics of the states of one exchange's markets."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class MarketMeter:
             self._registry.gauge(family, self._exchange, symbol).set(value)
 
     def changed(self, rule: f.MarketRule) -> None:
-        """Count a rule of a market that became another."""
+        """Count a changed rule of a market."""
         self._changes[rule].inc()
 
     def forget(self, symbol: str) -> None:
-        """Take a market off the page."""
+        """Remove the series of a market."""
         if symbol in self._modes:
             mode = self._modes.pop(symbol)
             self._registry.remove(f.MARKET_MODE, self._exchange, symbol, mode)

@@ -1,4 +1,4 @@
-"""Watches what may be done in the markets of one exchange, as the venue's lists say."""
+"""Watches the states of one exchange's markets by the venue's lists."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class MarketWatch:
         )
 
     async def run(self) -> None:
-        """Ask for the lists again and again, until cancelled."""
+        """Request the lists periodically until cancelled."""
         while True:
             every = self._configured.instruments.interval
             sure = await self.refresh()
@@ -106,7 +106,7 @@ class MarketWatch:
                 await self._clock.sleep(min(left, 1.0))
 
     async def refresh(self) -> bool:
-        """Ask for all lists; return whether none leaves out what was there a moment ago."""
+        """Request all lists; return whether they still have all markets of before."""
         venue, sure = self._venue, True
         lists: dict[Product, list[ListedMarket]] = {}
         lost = set[Product]()
@@ -187,7 +187,7 @@ class MarketWatch:
                 )  # fmt: skip
 
     def tick(self) -> None:
-        """Forget, once a tick, what was read too long ago."""
+        """Discard outdated states, once a tick."""
         if not self.states:
             return
         oldest = self._clock.monotonic() - self.standing

@@ -1,4 +1,4 @@
-"""Follows the markets that patterns in ``symbols`` stand for, as the venue lists them."""
+"""Follows the markets that match the patterns in ``symbols``, by the venue's lists."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class MarketFollower:
         return any(each.covers(name) for each in self._configured.selections)
 
     async def run(self) -> None:
-        """Ask for the lists again and again, and follow them, until cancelled."""
+        """Request the lists periodically and follow them until cancelled."""
         state = backoff.BackoffState()
         while True:
             every = self._configured.symbols_refresh

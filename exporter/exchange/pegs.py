@@ -1,4 +1,4 @@
-"""What assets are worth in others, by the prices of all exchanges, beside what they should be."""
+"""The values of pegged assets by the prices of all exchanges, compared with their pegs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What compared prices leave in the metrics."""
+"""The metrics of compared prices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prices of all exchanges, held against one another once a tick."""
+"""The prices of all exchanges, compared once a tick."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Prices:
         )
 
     def close(self) -> None:
-        """Take every series of the comparison off the page."""
+        """Remove all series of the comparison."""
         self._registry.close()
 
 

@@ -1,4 +1,4 @@
-"""When the streams of one exchange may try to connect, and what refusals tell the exchange."""
+"""Rate limits of one exchange's connection attempts, and bans announced in refused handshakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One open connection of a stream: reads its frames, feeds the sinks, does what its session says.
+"""One open connection of a stream: reads frames, feeds the sinks, executes the session's actions.
 
 `StreamConnection.read` is the hottest code there is. What is not needed per frame is not done per
 frame.
@@ -73,7 +73,7 @@ def _unmissed(topics: Collection[str]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamListener:
-    """Where a stream reports to; every field is a bound child or a closure over some.
+    """The callbacks of a stream; every field is a bound metric child or a closure.
 
     ``armed`` hears that a topic is asked for anew, so what came before does not join what comes.
     ``processed`` gets the mean seconds per frame spent on decoding and on the sinks, once for up
@@ -316,7 +316,7 @@ class StreamConnection:
             self._meter.control(event)
 
     async def watch(self) -> None:
-        """Let the session do what is due, for as long as the connection lasts."""
+        """Execute the session's due actions until the connection ends."""
         session, counts = self.session, dict[SubscriptionState, int]()
         while True:
             await self._act(session.tick(self._clock.monotonic()))

@@ -1,4 +1,4 @@
-"""Whether a venue still sends what it used to: fields, values of closed sets, and how often.
+"""Detects changes of a venue's frames: fields, values of closed sets, message intervals.
 
 One frame of a connection is looked at as plain JSON once a tick, beside the frame path; nothing is
 looked at where it is not switched on.
@@ -34,7 +34,7 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,23}")
 
 
 class SchemaChange(StrEnum):
-    """What is new about the frames of a channel; the label ``kind``."""
+    """How the frames of a channel have changed; the label ``kind``."""
 
     FIELD_ADDED = "field_added"
     FIELD_GONE = "field_gone"

@@ -1,4 +1,4 @@
-"""What the running program does with frames that it cannot read: writes them down, off the loop."""
+"""Writes frames that cannot be parsed to disk, outside of the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order books of one exchange: each joins a feed, a book and what keeps it in step."""
+"""The order books of one exchange: each combines a feed, a book and its synchronization."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class LocalBook:
 
 
 class ExchangeBooks:
-    """All books of one exchange, and the means that they share."""
+    """All books of one exchange, and their shared resources."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The streams of one exchange: connections, subscriptions, and what is known of both."""
+"""The streams of one exchange: connections, subscriptions, and their state."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ROLLOVER_MARGIN = (300.0, 900.0)
 
 
 class ExchangeStreams:
-    """Everything that one exchange sends us."""
+    """All streams of one exchange."""
 
     def __init__(
         self,
@@ -95,20 +95,20 @@ class ExchangeStreams:
                 watch.update(now)
 
     def rest(self, instruments: Collection[str]) -> None:
-        """Take the silence of these markets for none, for nobody trades there now."""
+        """Treat silence of these markets as normal: they are not traded now."""
         for stream in self.streams:
             for watch in stream.watches.values():
                 watch.resting = watch.feed.subscription.instrument in instruments
 
     def close(self) -> None:
-        """Take every series of the streams off the page."""
+        """Remove all series of the streams."""
         for state in self.streams:
             for watch in state.watches.values():
                 watch.registry.close()
             state.registry.close()
 
     def follow(self, configured: settings.ExchangeConfig) -> None:
-        """Leave what is not subscribed to any more and join what is new; the others go on."""
+        """Unsubscribe what is no longer wanted and subscribe what is new; the others continue."""
         wanted = [
             (each, settings.subscriptions(configured, each, self._venue))
             for each in configured.streams
@@ -330,7 +330,7 @@ def _quoted(
 
 
 def timing(limits: settings.StreamsConfig, venue: Venue) -> Timing:
-    """Return how long a session waits for what, by the config and the venue's rules."""
+    """Return the timeouts of a session, by the config and the venue's rules."""
     lifetime = venue.lifetime
     return Timing(
         ack_timeout=limits.ack_timeout,

@@ -1,4 +1,4 @@
-"""What one subscription shows: written by the frame path, read once a tick and at each scrape."""
+"""The state of one subscription: written per frame, read once a tick and at each scrape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exporter.probes.clock_offset import Skew
 
 
 class Feed:
-    """The newest facts of one subscription, and what was counted on the way.
+    """The newest values of one subscription, and its counters.
 
     The innermost call of the frame path, so it only stores: whoever wants a count as a metric or
     a rate takes the difference between two looks.

@@ -1,4 +1,4 @@
-"""What a stream says that is known only by its address: the config tells what shows life."""
+"""Frames of a stream of unknown protocol: the config defines which ones show that it is alive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SILENCE = 60.0  # seconds without life, where the config does not say
 
 
 def spoken(venue: Venue, stream: StreamConfig) -> Venue:
-    """Return the venue as one stream of it speaks: as ever, unless only the config knows how."""
+    """Return the venue for one stream, with the parser of the config where it has none."""
     if venue.asks:
         return venue
     topic = venue.topic(Channel.MESSAGES, stream.name)

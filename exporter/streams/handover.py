@@ -1,4 +1,4 @@
-"""Joins the events of an old and a new connection, so that none is missing and none comes twice.
+"""Joins the events of an old and a new connection, without missing or duplicate events.
 
 Pure. While both are open the old one's events go on to the sinks, and the new one's are held. At
 the end those of the held that the old one had not delivered are released, and what the new one,

@@ -1,4 +1,4 @@
-"""When silence of one subscription stops being normal."""
+"""Learns how long a subscription is usually silent, and when it is stale."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LESSON = 1.5  # how much longer than known a silence may make the threshold at 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """Bounds of what may be learned, in seconds, and how generous to be.
+    """Bounds of the learned silence, in seconds, and the factor of tolerance.
 
     A silence counts as stale when it is ``factor`` times the longest silence remembered: for
     arrivals at random (exponential gaps) and an hour of memory, a factor of 3 is wrong about once

@@ -1,4 +1,4 @@
-"""What streams leave in the metrics: one object a stream, one a channel, one a subscription."""
+"""The metrics of streams: one object for each stream, channel and subscription."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks a venue for topics, and reads from its answers which of them it serves.
+"""Subscribe requests: which topics to ask for, and which of them the answers confirm.
 
 Pure: time is an argument. A request may be answered in parts, for some of its topics, by several
 answers, twice, late or not at all; each topic that is neither served nor refused is asked for

@@ -1,4 +1,4 @@
-"""The life of one stream connection, without the connection: what to send, and when to give up.
+"""The state machine of one stream connection: what to send, and when to close it.
 
 Pure: the driver tells it what happened and what time it is (``now``, monotonic seconds), and does
 what it answers. Data frames pass it by: the driver notes ``heard`` on the session once a batch
@@ -25,7 +25,7 @@ from exporter.streams.requests import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long a session waits for what. Seconds.
+    """The timeouts of a session, in seconds.
 
     ``idle_after``: without any message at all, where the venue answers our own keepalive.
     ``refused_retry``: before a refused subscription is asked for again, doubling each time.
@@ -48,7 +48,7 @@ class SendFrame:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Abandon the connection; the session says nothing more."""
+    """Close the connection; the session returns no further action."""
 
     reason: Lost
     detail: str
@@ -116,7 +116,7 @@ class Session:
     # --- what the driver calls ----------------------------------------------------------------
 
     def tick(self, now: float) -> list[Action]:
-        """Do what is due. To be called after `wait` seconds at most."""
+        """Return the actions that are due. To be called after `wait` seconds at most."""
         if self.closed:
             return []
         if not self._ready:
@@ -149,7 +149,7 @@ class Session:
         return min(1.0, max(0.0, due - now))
 
     def control(self, event: Ack | Control, now: float) -> list[Action]:
-        """Take one event that is no market data."""
+        """Process one event that is not market data."""
         if self.closed:
             return []
         actions: list[Action] = []

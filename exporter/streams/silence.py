@@ -1,7 +1,7 @@
-"""Whether a silent subscription missed anything: its silence held against the venue's REST.
+"""Whether a silent subscription missed anything: its silence compared with the venue's REST API.
 
-A stream that is connected, acknowledged and mute looks exactly like a market in which nobody
-trades. Only the market itself can tell: was there anything that the stream should have said?
+A stream that is connected and acknowledged but delivers nothing looks exactly like a market without
+trades. Only the state of the market shows whether the stream should have delivered something.
 """
 
 from __future__ import annotations

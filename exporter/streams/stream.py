@@ -1,4 +1,4 @@
-"""Keeps one stream alive: connect, subscribe, read, and all of it again when the connection ends.
+"""Keeps one stream running: connects, subscribes, reads, and reconnects when the connection ends.
 
 A stream is one connection's worth of subscriptions (`spread`). What to send and when to give up
 is `session.py`'s to say, how two connections join is `handover.py`'s; this file waits and does it.
@@ -124,7 +124,7 @@ class Stream:
         )
 
     async def run(self) -> None:
-        """Stay connected until cancelled. Raises only what is a fault of ours."""
+        """Stay connected until cancelled. Raises only on internal errors."""
         self._down()
         while True:
             link = await self._wait_open()
@@ -141,12 +141,12 @@ class Stream:
             await self._wait_backoff(self._clock.monotonic() - link.opened)
 
     def state(self, topic: str) -> SubscriptionState:
-        """Say how far a topic has come on the connection that feeds the sinks."""
+        """Return the state of a topic on the connection that feeds the sinks."""
         watched = None if self._link is None else self._link.session.watched.get(topic)
         return SubscriptionState.REQUESTED if watched is None else watched.state
 
     def refusal(self, topic: str) -> str:
-        """Return the venue's own words for refusing a topic; empty where it does not."""
+        """Return the venue's reason for rejecting a topic; empty where it does not."""
         if self.state(topic) is not SubscriptionState.REJECTED or self._link is None:
             return ""
         return self._link.session.watched[topic].reason

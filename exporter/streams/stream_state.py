@@ -1,4 +1,4 @@
-"""What is known of one connection's worth of subscriptions, and of each of them."""
+"""The state of one stream and of each of its subscriptions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class WatchedSubscription:
 
     @property
     def sink(self) -> Sink:
-        """Where the frame path hands its events to."""
+        """Return the sink of a subscription's events."""
         return self.feed if self.book is None else self.book
 
     @property
@@ -63,7 +63,7 @@ class WatchedSubscription:
         return usual + max(0.0, self._rested - self.feed.last)
 
     def rearm(self, now: float) -> None:
-        """Begin anew at ``now`` (epoch seconds), for the subscription does."""
+        """Reset at ``now`` (epoch seconds), because the subscription starts again."""
         self.feed.rearm()
         self.liveness.rearm(now)
         if self.book is not None:
@@ -115,7 +115,7 @@ class StreamState:
         self.unknown[kind] = self.unknown.get(kind, 0) + 1
 
     def subscription(self, topic: str) -> SubscriptionState:
-        """Say how far one subscription has come."""
+        """Return the state of one subscription."""
         return SubscriptionState.REQUESTED if self.stream is None else self.stream.state(topic)
 
     @property

@@ -1,4 +1,4 @@
-"""Which frames that wait to be read a newer one makes needless: older states of the same topic.
+"""Which queued frames are superseded by a newer one: older states of the same topic.
 
 Trades and candles are never needless; neither are quotes whose numbers must follow each other,
 since what is left out would count as a gap.

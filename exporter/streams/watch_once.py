@@ -1,4 +1,4 @@
-"""One connection, opened for a look: which topics are agreed to, and which say something."""
+"""One connection for a check: which topics are confirmed, and which deliver data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPEN = (SubscriptionState.REQUESTED, SubscriptionState.REJECTED)
 
 @dataclass(slots=True, kw_only=True)
 class Heard:
-    """What one connection was heard to say. Times in seconds since it was asked for.
+    """The messages of one connection. Times in seconds since the subscribe request.
 
     ``refused`` has the venue's own words, by topic; ``lost`` is why the connection ended early, or
     never came to be.

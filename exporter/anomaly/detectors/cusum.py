@@ -1,4 +1,4 @@
-"""Whether many small departures in one direction add up to a change."""
+"""Whether many small deviations in one direction add up to a change."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Cusum:
     minimum: int = 60
 
     def begin(self, n: int) -> Memory:
-        """Return the memory of n series that were never seen."""
+        """Return the memory of n new series."""
         return {name: np.zeros(n) for name in ("seen", "weight", "mean", "variance")} | {
             "sums": np.zeros((n, 2))
         }

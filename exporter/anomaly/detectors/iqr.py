@@ -25,7 +25,7 @@ class Iqr:
     minimum: int = 20
 
     def begin(self, n: int) -> Memory:
-        """Return the memory of n series that were never seen."""
+        """Return the memory of n new series."""
         return begin(n, self.window)
 
     def score(self, memory: Memory, values: Floats, now: float) -> Floats:
@@ -40,7 +40,7 @@ class Iqr:
         return np.maximum(scores, 0.0)
 
     def learn(self, memory: Memory, values: Floats, now: float) -> None:
-        """Let the values enter the windows."""
+        """Append the values to the windows."""
         push(memory, values)
 
 

@@ -1,4 +1,4 @@
-"""How far a value jumps from the one before it, by the jumps before."""
+"""How large the difference to the previous value is, compared with earlier differences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RateOfChange:
     minimum: int = 21
 
     def begin(self, n: int) -> Memory:
-        """Return the memory of n series that were never seen."""
+        """Return the memory of n new series."""
         jumps = begin_moments(n, self.window)
         # `seen` of the window counts jumps, one less than values.
         return jumps | {"seen": np.zeros(n), "jumps": jumps["seen"], "latest": np.full(n, np.nan)}

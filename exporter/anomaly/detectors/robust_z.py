@@ -27,7 +27,7 @@ class RobustZ:
     minimum: int = 20
 
     def begin(self, n: int) -> Memory:
-        """Return the memory of n series that were never seen."""
+        """Return the memory of n new series."""
         return begin(n, self.window)
 
     def score(self, memory: Memory, values: Floats, now: float) -> Floats:
@@ -44,7 +44,7 @@ class RobustZ:
         return scores
 
     def learn(self, memory: Memory, values: Floats, now: float) -> None:
-        """Let the values enter the windows."""
+        """Append the values to the windows."""
         push(memory, values)
 
 

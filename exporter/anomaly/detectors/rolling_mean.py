@@ -22,7 +22,7 @@ class RollingMean:
     minimum: int = 15
 
     def begin(self, n: int) -> Memory:
-        """Return the memory of n series that were never seen."""
+        """Return the memory of n new series."""
         return begin_moments(n, self.window)
 
     def score(self, memory: Memory, values: Floats, now: float) -> Floats:
@@ -30,7 +30,7 @@ class RollingMean:
         return deviations(memory, values, self.minimum) / self.width
 
     def learn(self, memory: Memory, values: Floats, now: float) -> None:
-        """Let the values enter the windows."""
+        """Append the values to the windows."""
         push_moments(memory, values)
 
 

@@ -23,7 +23,7 @@ class ZScore:
     minimum: int = 20
 
     def begin(self, n: int) -> Memory:
-        """Return the memory of n series that were never seen."""
+        """Return the memory of n new series."""
         return begin_moments(n, self.window)
 
     def score(self, memory: Memory, values: Floats, now: float) -> Floats:
@@ -31,7 +31,7 @@ class ZScore:
         return deviations(memory, values, self.minimum) / self.threshold
 
     def learn(self, memory: Memory, values: Floats, now: float) -> None:
-        """Let the values enter the windows."""
+        """Append the values to the windows."""
         push_moments(memory, values)
 
 

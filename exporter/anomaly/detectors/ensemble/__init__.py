@@ -1,12 +1,12 @@
-"""Four views of a series, each calibrated to how rare its departure is, joined into one score.
+"""Four members, each calibrated to the rarity of its deviation, combined into one score.
 
 The level (how far a value lies from a slow mean), the shift (how far a short mean lies from the
 slow one), the jump (how far a value lies from the mean of the few before it) and the season (how
 far a value lies from the mean of its hour of the day) have scales and tails that differ from
-series to series. So none is judged in deviations: each is turned into the probability of going so
-far, by a Pareto tail fitted to the largest departures of that series seen so far, and so is what
-they say together. Probabilities mean the same everywhere, which is what lets one threshold serve
-all. How this was chosen, and what else was tried: docs/detection.md.
+series to series. Therefore each is converted to the probability of a deviation that large, by a
+Pareto tail fitted to the largest deviations of that series so far, and so is their combination.
+Probabilities mean the same for all series, so that one threshold is enough.
+How this was chosen, and what else was tried: docs/detection.md.
 """
 
 from __future__ import annotations

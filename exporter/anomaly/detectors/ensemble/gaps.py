@@ -1,8 +1,8 @@
 """How rare an age is, by the gaps that ended before: an age is not a level.
 
-The age of the newest message climbs with time until a message comes. So it is judged by the gaps
-between messages, each of which counts once, however many values it lasted; and a silence, which
-is a gap that has not ended, teaches nothing.
+The age of the newest message grows until a message arrives. So it is judged by the gaps
+between messages, each of which counts once, however many values it lasted; a silence, which
+is a gap that has not ended, is not learnt.
 """
 
 from __future__ import annotations
