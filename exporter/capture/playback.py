@@ -1,4 +1,4 @@
-"""The past once more: recorded rows through the program's own feeds, signals and detectors.
+"""Plays recorded rows through the program's own feeds, signals and detectors.
 
 Time is what the rows say, so a day takes seconds, and the same rows give the same figures to the
 last digit. A tick passes whenever a row is later than it was due.

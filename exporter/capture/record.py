@@ -1,4 +1,4 @@
-"""Records what the configured streams bring: every event that reaches a feed, and what explains it.
+"""Records the configured streams: every event that reaches a feed, and its context.
 
 Events wait in memory for a quarter of a second, then a thread writes them as one block, so that a
 slow disk never holds up a socket. A kill costs that quarter of a second; what was written survives

@@ -1,4 +1,4 @@
-"""Where rows of the past come from: captures, and raw text recordings."""
+"""The sources of a replay: captures, and raw text recordings."""
 
 from __future__ import annotations
 

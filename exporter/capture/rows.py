@@ -1,4 +1,4 @@
-"""What a block holds, one by one: rows, and what the records of one subscription share."""
+"""The rows of a block, and the values that all records of one subscription share."""
 
 from __future__ import annotations
 

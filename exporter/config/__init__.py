@@ -1,4 +1,4 @@
-"""YAML to frozen Config: every default, every bound, every complaint.
+"""Parses YAML to a frozen Config, with all defaults, bounds and error messages.
 
 Nothing in the text is expanded (no ``${VAR}``): what one reads is what counts. Secrets come from
 the environment or a file, as ``{env: NAME}`` or ``{file: PATH}``.

@@ -1,4 +1,4 @@
-"""Windows of time that are known beforehand: once, or again and again by a cron expression.
+"""Planned windows of time: single ones, or recurring ones by a cron expression.
 
 Local times of day follow their zone's clock over its changes: a time that is left out when the
 clock goes forward is meant as long after the change as it would have been after the hour before

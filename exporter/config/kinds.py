@@ -1,4 +1,4 @@
-"""What a key may hold: each kind reads a node, says what it expected, and gives its JSON Schema."""
+"""The kinds of values: each parses a node, describes what it expects, and has a JSON Schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys by which an exchange is left in peace: its breaker, and its rate limits."""
+"""The config keys of the circuit breaker and the rate limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys of what is measured of order books."""
+"""The config keys of the liquidity of order books."""
 
 from __future__ import annotations
 

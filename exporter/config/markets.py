@@ -1,4 +1,4 @@
-"""What patterns in ``symbols`` come to, once it is known which markets a venue lists."""
+"""Resolves the patterns in ``symbols`` by a venue's list of markets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a config comes to, once a venue has filled the gaps: targets, subscriptions, connections."""
+"""The plan of a config with its venues' defaults: targets, subscriptions, connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reload of the config came to."""
+"""The result of a reload of the config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each shard watches: exchanges as a whole, and by themselves the endpoints that may part."""
+"""The share of each shard: whole exchanges, and single endpoints where they may be spread."""
 
 from __future__ import annotations
 

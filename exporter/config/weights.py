@@ -1,4 +1,4 @@
-"""What the requests of one exchange cost, and the limits that they are held against."""
+"""The weights of an exchange's requests, and the rate limits that they count against."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TCP connections to names with several addresses: a dead one costs a quarter of a second.
+"""TCP connections to names with several addresses: an unreachable one delays by 0.25 s.
 
 Source: RFC 8305 (Happy Eyeballs, version 2), sections 4 and 5: families take turns, the next
 address is tried 250 ms after the last one or as soon as that has failed, the first to answer wins.

@@ -1,4 +1,4 @@
-"""Which proxy leads to whom, as the environment says, and the way through it.
+"""Proxies by the environment's variables, and tunnels through them.
 
 HTTPS_PROXY is for https, wss and ws, HTTP_PROXY for http, and for ws where there is no other; in
 lower case they win. NO_PROXY lists who is asked directly: names (and all below them), addresses,

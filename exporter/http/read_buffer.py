@@ -1,4 +1,4 @@
-"""The one piece of memory that all connections of a thread read into.
+"""The buffer that all connections of a thread share for reading.
 
 Whoever reads copies what came before the loop goes on. A piece for each read would splinter the
 heap, a piece for each connection take 64 MB of a thousand.

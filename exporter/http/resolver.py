@@ -1,4 +1,4 @@
-"""Names and their addresses: a silent name server holds up nobody but who asks for its names.
+"""Name resolution in threads: a slow name server delays only requests for its own names.
 
 The system's resolver blocks, for up to tens of seconds, and knows no deadline. Each name is asked
 for in a thread of pools that nothing else uses, once at a time for all who want it. (An

@@ -1,4 +1,4 @@
-"""Reads one HTTP/1.1 answer from bytes as they come. No I/O.
+"""Parses one HTTP/1.1 response incrementally. No I/O.
 
 Source: RFC 9112 (HTTP/1.1), sections 4, 5, 6 and 7; RFC 9110, section 8.4 (content codings).
 Strict where leniency would let a broken answer pass for a sound one.

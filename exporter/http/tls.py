@@ -1,4 +1,4 @@
-"""When a server's certificate ends, also one that fails verification; and whom we trust."""
+"""TLS contexts, and the expiry of server certificates, including ones that fail verification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page of metrics: the format a scraper prefers, rendered in slices that free the event loop."""
+"""The metrics page, in the format that the scraper accepts, rendered in small slices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the exporter says of itself."""
+"""The metrics of the exporter's own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which symbols have series of their own, and the one series that stands for all others."""
+"""Which symbols have their own series, and the one series that aggregates all others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joins the relay's parts: what Alertmanager posts goes onto the disk, and from there to people."""
+"""Runs the relay: alerts posted by Alertmanager are stored on disk, then delivered to receivers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The library Apprise behind `contracts.Fetch`: it speaks to its services by itself, in a thread.
+"""The library Apprise as a `contracts.Fetch`: it sends its own requests, in a thread.
 
 Loaded only when a receiver asks for it: it costs 30 MB and a second.
 """

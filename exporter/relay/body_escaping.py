@@ -1,4 +1,4 @@
-"""How foreign text stands in the body of a webhook that its user has written, by content type."""
+"""Escapes foreign text in webhook bodies from user templates, by content type."""
 
 from __future__ import annotations
 

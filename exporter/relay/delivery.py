@@ -1,4 +1,4 @@
-"""Delivers what is in the outbox: workers for each receiver, who try until it is done or dead.
+"""Delivers the messages of the outbox: workers for each receiver, with retries.
 
 Within an incident deliveries go in order; one that waits holds up its own incident alone. Pages go
 first, and what is optional has workers, a breaker and pauses of its own. What is

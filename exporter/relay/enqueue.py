@@ -1,4 +1,4 @@
-"""Notes into the outbox: new messages, edits of those before, and triages after them.
+"""Writes notifications into the outbox: new messages, edits, and triages.
 
 Functions of an open connection, in the transaction of their caller.
 """

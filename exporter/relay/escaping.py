@@ -1,4 +1,4 @@
-"""Foreign text made harmless: what may be shown to people, and what may be shown to a model.
+"""Sanitizes foreign text for messages and for prompts.
 
 Alert text is data: an exchange's error message may stand in it. Source for the signs that turn
 or hide text: Unicode Standard Annex 9, section 2; Unicode Technical Report 36, section 2.

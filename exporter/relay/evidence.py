@@ -1,4 +1,4 @@
-"""What the exporter knows of an exchange, in the few lines that a person would write. Pure.
+"""Summarizes the exporter's state of an exchange in a few lines. Pure.
 
 Reads ``/api/v1/state`` and ``/api/v1/exchanges/{exchange}/failures``; whatever of them is missing
 or of another shape is left out.

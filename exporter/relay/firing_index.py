@@ -1,4 +1,4 @@
-"""In which incidents an alert fires, by its fingerprint: a post's groups may not be those before.
+"""Which incidents have a firing alert, by fingerprint: the groups of a post may have changed.
 
 Kept in memory, as its thousands of rows would be written anew with each post. What it says is
 looked up before it is believed: a transaction may have been undone since.

@@ -1,4 +1,4 @@
-"""The dead man's timer: the watchdog alert feeds it, and its silence is an alert of our own."""
+"""The heartbeat timer: the watchdog alert resets it; when it expires, the relay raises an alert."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The books of the relay: a post comes in, and what is to be told whom goes into the outbox.
+"""The store of incidents: applies a post and writes the resulting messages into the outbox.
 
 Everything here is one transaction on an open connection: a kill at any point leaves all of a
 post's effects on the disk, or none of them, and then it was not acknowledged either.

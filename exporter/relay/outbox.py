@@ -1,4 +1,4 @@
-"""The deliveries on the disk: what is to be sent, what was, and what could not be.
+"""The deliveries on disk: pending, sent, and dead.
 
 A row goes waiting → sending → delivered, or back to waiting, or to dead. Functions of an open
 connection, to be run in a transaction: by the relay's store, or by a command of its own.

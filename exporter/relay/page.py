@@ -1,4 +1,4 @@
-"""The relay's page for people: recent incidents and messages. No recipient stands on it."""
+"""The relay's HTML page: recent incidents and messages, without recipients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One configured receiver, as the relay's parts know it."""
+"""One configured receiver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can still be read of a damaged spool, taken over row by row into a fresh one.
+"""Copies the readable rows of a damaged spool into a new one.
 
 SQLite reads a table as a tree of pages. A damaged page hides its own rows, seldom those before and
 after it: they are reached by their keys.

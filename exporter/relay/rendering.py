@@ -1,4 +1,4 @@
-"""What people read: templates in a sandbox, rendered and split so that each part fits.
+"""The texts of messages: sandboxed templates, rendered and split to fit.
 
 A language is a set of files in ``templates``: ``en.j2`` (first line the title), ``en.short.j2``
 (one line for SMS), ``en.fields.j2`` (``name=value`` lines) and ``en.triage.j2``.

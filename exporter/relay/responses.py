@@ -1,4 +1,4 @@
-"""What notifiers read the answers of their services with."""
+"""Functions by which notifiers parse the responses of their services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the relay's web server answers: posts taken, pages for people, metrics."""
+"""The routes of the relay's web server: posts, pages, metrics."""
 
 from __future__ import annotations
 

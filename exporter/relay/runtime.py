@@ -1,4 +1,4 @@
-"""The relay's config in force and what is made of it; another can take its place at any time."""
+"""The relay's current config and the objects built from it; a reload replaces them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the relay's config to its parts: receivers, policies, the ledger's settings, the model."""
+"""Builds the relay's parts from its config: receivers, policies, store, language model."""
 
 from __future__ import annotations
 

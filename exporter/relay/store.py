@@ -1,4 +1,4 @@
-"""A SQLite file behind one thread: what `write` has returned is on the disk.
+"""A SQLite file used by one thread; after `write` has returned, the data is on disk.
 
 Group commit: jobs that wait while one transaction is synced share the next one, so that the sync
 is paid once for all of them. Each job runs in a savepoint of its own: one that fails takes none

@@ -1,4 +1,4 @@
-"""What is held back: paces and budgets, and the digest of what was beyond them.
+"""Suppression of messages by rate and budget, and the digest of the suppressed ones.
 
 Functions of an open connection, in the transaction of their caller.
 """

@@ -1,4 +1,4 @@
-"""What a model is asked about an incident, and what of its answer people get to see. Pure.
+"""The prompt for the triage of an incident, and the checks of the model's answer. Pure.
 
 Source of the wire format: OpenAI API reference, "Create chat completion"; DeepSeek API docs,
 "Chat completion" and "Error codes"; read 2026-11-20.

@@ -1,4 +1,4 @@
-"""Asks the model, within a deadline. No page ever waits for it; the ledger keeps its budgets."""
+"""Requests triages from the language model, within a deadline and budgets. Pages do not wait."""
 
 from __future__ import annotations
 

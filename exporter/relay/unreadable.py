@@ -1,4 +1,4 @@
-"""What could not be read: counted, logged, and told to people as an alert of the relay's own."""
+"""Alerts that could not be parsed: counted, logged, and reported as an alert of the relay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signs of life: the watchdog alert that must keep coming, and the relay's own to elsewhere."""
+"""Heartbeats: checks the incoming watchdog alert, and pings an external service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is posted to the relay: Alertmanager's webhook, Grafana's, or one plain JSON alert.
+"""Parses what is posted to the relay: Alertmanager's webhook, Grafana's, or one JSON alert.
 
 Source: Alertmanager docs, "Configuration", section "webhook_config", and version 0.25.0 observed
 on loopback 2026-11-20; Grafana docs, "Configure the webhook notifier", read 2026-11-20.

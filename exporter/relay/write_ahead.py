@@ -1,4 +1,4 @@
-"""The log of a spool that a kill has left: damage in it is found, and what follows it is kept.
+"""The write-ahead log of a spool after a crash: finds damage and keeps what follows it.
 
 SQLite reads its write-ahead log up to the first frame whose checksum does not fit, and takes that
 for the end: behind one wrong bit each acknowledged post would be gone, without a word. Here all

@@ -1,4 +1,4 @@
-"""What is unusual and who is out, and everybody who hears of it: log, pages, Alertmanagers."""
+"""Reports anomalies and outages to the log, the pages and the Alertmanagers."""
 
 from __future__ import annotations
 

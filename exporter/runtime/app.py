@@ -1,4 +1,4 @@
-"""Opens every edge and runs every task in one TaskGroup; the only room that knows everyone."""
+"""The program: opens sockets and files, and runs every task in one TaskGroup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exchanges that run, and how they become those of another config."""
+"""The running exchanges, and how a reload changes them."""
 
 from __future__ import annotations
 

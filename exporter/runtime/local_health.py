@@ -1,4 +1,4 @@
-"""Our own side: the network that we sit in, how late we are, and so whose fault a fault is."""
+"""The exporter's own health: local network and delays, used to attribute failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the web server answers: pages for people, for Prometheus, and the API."""
+"""The routes of the exporter's web server: pages, metrics and the API."""
 
 from __future__ import annotations
 

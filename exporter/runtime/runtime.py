@@ -1,4 +1,4 @@
-"""The config in force and all that is made of it; another can take its place at any time."""
+"""The current config and everything built from it; a reload replaces them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages show: the state of everything at one moment, from what the app holds."""
+"""The snapshot of the program's state that the pages and the API show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must outlive this process, in one directory: bans, and what the detectors have learnt.
+"""State that survives restarts, in one directory: bans, and the detectors' learnt state.
 
 bans.json: {"version": 3, "banned_until": {exchange: epoch seconds}, "checksum": their CRC-32};
 detectors.state: as the detectors write it. Each file is written whole under another name, synced

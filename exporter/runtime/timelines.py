@@ -1,4 +1,4 @@
-"""How each exchange was over the last 24 hours, in cells of five minutes, kept over restarts.
+"""The health of each exchange in the last 24 hours, in cells of five minutes, saved on disk.
 
 timelines.json: {"version": 1, "cells": {exchange: {cell: [seconds up, degraded, down]}}}; a cell is
 numbered by its begin, in five minutes since the epoch. What nobody looked at is in none.

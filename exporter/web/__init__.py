@@ -1,1 +1,1 @@
-"""The status page for people and the same facts as JSON; filled with values, reads nothing."""
+"""The web server, the status page and the API; they show values that they are given."""

@@ -1,4 +1,4 @@
-"""Requests that change something, as both web servers take them: the exporter's and the relay's."""
+"""Requests that change something, for the web servers of the exporter and the relay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and passwords of our own web server: basic authentication against bcrypt hashes."""
+"""Logins of the web server: basic authentication against bcrypt hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maintenance and incidents as a calendar: JSON, and iCalendar for the calendars of people.
+"""Maintenance and incidents as a calendar: JSON and iCalendar.
 
 Source: RFC 5545 (sections 3.1 folding, 3.3.5 UTC times, 3.3.11 escaping, 3.6.1 events) and RFC
 7986 (NAME, REFRESH-INTERVAL), read 2026-11-30.

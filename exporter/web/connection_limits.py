@@ -1,4 +1,4 @@
-"""The connections of the web server: how many there may be, and how long each may keep us waiting.
+"""Limits of the web server's connections: their number, and how long each may be slow.
 
 aiohttp bounds the size of a request's head and the idle time between requests, but neither the
 number of connections nor the time that a head may take to trickle in. This stands in front of it,

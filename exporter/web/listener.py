@@ -1,4 +1,4 @@
-"""Takes connections for the web server: each is admitted before it costs a handshake.
+"""Accepts connections for the web server: limits are checked before the TLS handshake.
 
 asyncio's own server tells nobody of a connection before its TLS handshake is finished, so that
 half-done ones could neither be counted nor make room.

@@ -1,4 +1,4 @@
-"""What the web server serves: requests and replies, the kinds of routes, and their lookup."""
+"""Requests and replies of the web server, the kinds of routes, and their lookup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask our web server, and over which TLS: contexts, names in certificates."""
+"""TLS of the web server: contexts, and the names allowed in client certificates."""
 
 from __future__ import annotations
 

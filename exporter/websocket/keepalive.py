@@ -1,4 +1,4 @@
-"""Pings the other side of a connection: measures the round trip, and notices when it is gone."""
+"""Keepalive of a connection by pings: measures the round trip and detects a dead peer."""
 
 from __future__ import annotations
 

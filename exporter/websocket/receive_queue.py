@@ -1,4 +1,4 @@
-"""Where frames wait between the network and the stream that reads them: bounded, in batches."""
+"""The queue of frames between the network and the stream that reads them: bounded, in batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One receiver a file: a note in, an HTTP request out; an answer in, an outcome out.
+"""One notifier per file: builds the HTTP request of a notification, parses the outcome.
 
 A file of this folder that ends in a ``NOTIFIER`` is a notifier of the file's name.
 """

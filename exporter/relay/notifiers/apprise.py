@@ -1,4 +1,4 @@
-"""A hundred further services through the library Apprise, which speaks to them by itself.
+"""About a hundred further services through the library Apprise, which sends its own requests.
 
 The request is no HTTP request: its method is NOTIFY, its URL the service's address in Apprise's
 spelling. The app opens the library for it, only when a receiver of this kind is configured.
