@@ -44,6 +44,8 @@ def test_every_page_and_link_of_the_site_exists(
     built = tmp_path / "build/docs"
     events = (built / "reference/log-events.md").read_text(encoding="utf-8")
     assert "| `probe_recovered` | info |" in events
+    for event in ("alert_fired", "anomaly_...", "stream_frames_unreadable", "started"):
+        assert f"| `{event}` | " in events
     assert (
         "[`ExchangeDown`](../runbooks/ExchangeDown.md)"
         in (built / "reference/alerts.md").read_text()

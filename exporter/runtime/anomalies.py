@@ -44,8 +44,8 @@ _SAID = {
     )
     for change in Change
 }
-_ALERT = "alertname=%s exchange=%s signal=%s severity=%s"
-_FIRED, _RESOLVED = f"alert_fired {_ALERT}", f"alert_resolved {_ALERT}"
+_FIRED = "alert_fired alertname=%s exchange=%s signal=%s severity=%s"
+_RESOLVED = "alert_resolved alertname=%s exchange=%s signal=%s severity=%s"
 
 
 class Anomalies:
