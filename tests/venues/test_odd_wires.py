@@ -12,7 +12,7 @@ import pytest
 from exporter.config import ConfigError
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
-from exporter.model import Ack, Control, Depth, Event, Kline, Message, Side, Trade
+from exporter.model import Ack, Control, Depth, Event, Kline, Message, Quote, Side, Trade
 from exporter.salvage import salvage
 from exporter.venues import definition
 
@@ -322,3 +322,79 @@ def test_an_answer_may_name_several_topics_or_none_of_ours() -> None:
     (ack,) = read(venue, {"op": "sub", "ch": "t", "ids": ["X", "Y"]})
     assert ack == Ack("sub", topics=("t.X", "t.Y"))
     assert read(venue, {"op": "sub", "ch": "heartbeat"}) == [Control("sub")]
+
+
+INTEGERS = """
+  trades:
+    topic: t.{symbol}
+    price_decimals: 4
+    size_decimals: 8
+    frames: [{when: {k: t}, rows: d, symbol: s, time: at, price: p, size: q}]
+  quotes:
+    topic: q.{symbol}
+    price_decimals: 4
+    frames: [{when: {k: q}, symbol: s, bid: b, ask: a, bid_size: n}]
+  book:
+    topic: b.{symbol}
+    price_decimals: 4
+    size_decimals: 8
+    snapshot: {path: "/book?s={symbol}", last: n, bids: b, asks: a}
+    frames: [{when: {k: b}, symbol: s, bids: b, asks: a, last: n}]
+    continuity: contiguous
+  klines:
+    topic: k.{symbol}
+    price_decimals: 4
+    frames: [{when: {k: k}, symbol: s, start: {path: b, unit: s}, close: c}]
+"""
+
+
+def test_whole_numbers_of_so_many_decimals() -> None:
+    """Some venues write no fraction at all; what comes out is exact."""
+    venue, at = made(INTEGERS), SECOND * 1000
+    trade, quote, candle = read(
+        venue,
+        {"k": "t", "d": [{"s": "X", "at": at, "p": 605012345, "q": 12000000}]},
+        {"k": "q", "s": "X", "b": 15000, "a": "15001", "n": 3},
+        {"k": "k", "s": "X", "b": SECOND, "c": 17},
+    )
+    assert trade == Trade("trades", "t.X", "X", SECOND, 60501.2345, 0.12)
+    assert quote == Quote("quotes", "q.X", "X", None, 1.5, 1.5001, 3.0)
+    assert isinstance(candle, Kline)
+    assert candle.close == 0.0017
+    levels = {"b": [[15000, 100000000]], "a": [[15001, 0]]}
+    assert book(venue, {"k": "b", "s": "X", "n": 7, **levels}) == ([(1.5, 1.0)], [(1.5001, 0.0)])
+    assert venue.book is not None
+    assert venue.book.read_snapshot is not None
+    whole = venue.book.read_snapshot(json.dumps({"n": 6, **levels}).encode(), "b.X", "X")
+    assert (whole.last, whole.levels) == (6, ([(1.5, 1.0)], [(1.5001, 0.0)]))
+
+
+def test_numbers_over_a_whole_connection() -> None:
+    """What is missing is told once, with the next frame that can be read; each connection anew."""
+    venue = made(TOLERANT, "  numbers: head.no\n" + ANSWERS.strip("\n"))
+    quote = {"k": "q", "s": "X", "at": SECOND * 1000, "b": 1, "a": 2}
+
+    def heard(*numbers: int | None) -> list[int]:
+        parse, missed = venue.reader(), []
+        for number in numbers:
+            frame = {**quote, "head": {"no": number}} if number is not None else quote
+            found = parse(json.dumps(frame).encode())
+            missed += [each.missed for each in found if isinstance(each, Control)]
+            assert isinstance(found[-1], Quote)
+        return missed
+
+    assert heard(1, 2, None, 3) == []
+    assert heard(7, 8, 11, 12, 14) == [2, 1]
+    parse = venue.reader()
+    parse(json.dumps({**quote, "head": {"no": 1}}).encode())
+    with pytest.raises(ParseError):
+        parse(b'{"k":"q","head":{"no":4}}')
+    gap, _ = parse(json.dumps({**quote, "head": {"no": 5}}).encode())
+    assert gap == Control("gap", missed=2)
+
+
+def test_decimals_and_a_sum_of_digits_exclude_each_other() -> None:
+    """A sum is of the digits as they stand."""
+    with pytest.raises(ConfigError, match="found beside decimals"):
+        made(INTEGERS.replace("bids: b, asks: a, last: n}]", "bids: b, asks: a, last: n, "
+             "checksum: {path: c}}]"))  # fmt: skip

@@ -19,6 +19,7 @@ from exporter.model import Channel, Continuity, SizeUnit
 from exporter.venues.definition import frames, levels, requests, rest
 from exporter.venues.definition.perpetuals import perpetuals
 from exporter.venues.definition.rest_shape import RestEndpoint
+from exporter.venues.definition.scale import scaled_snapshot
 from exporter.venues.definition.shape import ChannelShape, StreamShape, VenueShape
 
 _LARGEST = 16 << 20  # bytes of a message that the venue compressed
@@ -156,7 +157,8 @@ def _stream(shape: VenueShape, stream: StreamShape) -> dict[str, Any]:
         "topics": {name: each.topic for name, each in channels.items()},
         "subscribe": requests.request(stream.subscribe, named_by),
         "unsubscribe": requests.request(stream.unsubscribe, named_by),
-        "parse": frames.parser(shape),
+        "parse": (parse := frames.parser(shape)),
+        "begin": None if stream.numbers is None else frames.numbered(parse, stream.numbers),
         "decode": _decompressor(stream.compression),
         "sequences": tuple(_rules(channels)),
         "book": _book(shape.name, channels, shape.symbols.sizes),
@@ -239,7 +241,11 @@ def _book(
         checksum=None if summed is None else levels.checksum(summed),
         snapshot_path=None if first is None else first.path,
         read_snapshot=(
-            None if first is None else levels.read_snapshot(venue, first, summed is not None)
+            None
+            if first is None
+            else scaled_snapshot(
+                channel, levels.read_snapshot(venue, first, text=summed is not None)
+            )
         ),
         weight=1 if first is None else first.weight,
         whole=all(each.snapshot for each in channel.frames),

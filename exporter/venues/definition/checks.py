@@ -71,6 +71,9 @@ def channel(name: str, channel: ChannelShape) -> Iterator[Mistake]:
         if frame is None:
             continue
         place = (*start, "frames", index)
+        if frame.checksum is not None and (channel.price_decimals or channel.size_decimals):
+            wrong = "found beside decimals, expected one of them: it is of the digits as they stand"
+            yield Mistake((*place, "checksum"), wrong)
         yield from _fields(name, frame, place)
         if frame.snapshot or channel.continuity == "none":
             continue

@@ -13,8 +13,9 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from exporter.config.kinds import Place
+from exporter.continuity import ConnectionNumbers
 from exporter.decoding import DOUBTFUL, unreadable
-from exporter.model import Channel, Event
+from exporter.model import Channel, Control, Event
 from exporter.venues.definition.answers import answer_parser
 from exporter.venues.definition.conditions import Condition, conditions, hold, listed
 from exporter.venues.definition.levels import SCALAR
@@ -26,6 +27,7 @@ from exporter.venues.definition.readers import (
     Single,
     bare,
 )
+from exporter.venues.definition.scale import scaled
 from exporter.venues.definition.shape import ChannelShape, VenueShape
 
 _REMEMBERED = 4096  # kinds of frames; where the symbol tells them apart there are many
@@ -76,6 +78,7 @@ def parser(shape: VenueShape) -> Parse:
             place = ("channels", name, "frames", index)
             with _placed(place):
                 reader = READERS[Channel(name)](channel, frame, frame.label or name, envelope)
+                reader = scaled(channel, reader)
             kinds.append(_FrameKind(place, conditions(frame.when), reader))
     fits = [kind.conditions for kind in kinds]
     control = answer_parser(
@@ -85,6 +88,36 @@ def parser(shape: VenueShape) -> Parse:
     if key is not None:
         return _tagged(shape.name, key, kinds, control)
     return _enveloped(shape.name, envelope, kinds, control)
+
+
+def numbered(parse: Parse, path: str) -> Callable[[], Parse]:
+    """Return what begins a reader that follows the numbers of all frames of one connection.
+
+    A frame that cannot be read is not missing: what is before it is told with the next.
+    """
+    tree = Tree(missing=Missing.NONE)
+    take = attrgetter(tree.attribute(tree.add(path, Leaf(int | None, None))))
+    decode = msgspec.json.Decoder(tree.struct("Numbered")).decode
+
+    def begin() -> Parse:
+        numbers, missed = ConnectionNumbers(), 0
+
+        def read(frame: bytes) -> tuple[Event, ...]:
+            nonlocal missed
+            number = None
+            with suppress(*DOUBTFUL):  # not every frame has one
+                number = take(decode(frame))
+            if number is not None:
+                missed += numbers.follow(number)
+            events = parse(frame)
+            if not missed:
+                return events
+            told, missed = missed, 0
+            return (Control("gap", missed=told), *events)
+
+        return read
+
+    return begin
 
 
 def _tag(shape: VenueShape) -> str | None:

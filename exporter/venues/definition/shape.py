@@ -150,6 +150,10 @@ class ChannelShape:
         None,
         "Documented time between two messages while the market moves; facts say where it was read.",
     )
+    price_decimals: int = key(
+        integer(0, 18), 0, "Prices are integers with this many decimals: 4 if 15000 means 1.5."
+    )
+    size_decimals: int = key(integer(0, 18), 0, "Sizes likewise.")
     frames: tuple[FrameShape, ...] = key(
         ListKind(Section(FrameShape), most=10, least=1, unique=None), REQUIRED, "How it comes."
     )
@@ -270,6 +274,9 @@ class StreamShape:
     )
     prelude: PreludeShape | None = key(
         Section(PreludeShape), None, "Asked before each connection, which it gives the address of."
+    )
+    numbers: str | None = key(
+        PATH, None, "Path of a counter over all frames of a connection; it rises by one."
     )
     compression: str = key(
         choice("none", "gzip", "deflate"), "none", "The venue's own, of each message."
