@@ -88,6 +88,7 @@ class World:
                 feed(Quote("q", feed.subscription.topic, "", sent, bid, bid + 0.01), wall)
             for name, state in exchange.probing.endpoints.items():
                 state.last = self._probed(exchange, name, worse)
+                state.heard = state.read = self.clock.monotonic()
 
     def _probed(self, exchange: Exchange, endpoint: str, worse: float) -> Probed:
         done = Probed(

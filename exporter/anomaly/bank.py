@@ -19,7 +19,7 @@ from exporter.contracts import Banded, Detector, Explaining
 from exporter.signals import Aspect, Floats, Memory, Scores, Series, Signal
 
 _MAGIC = b"exchange-exporter detectors 3\n"  # raise the number when a memory changes its meaning
-_CHUNK = 4096  # series per bite: arrays stay in the cache, and a bite in the low milliseconds
+_CHUNK = 2048  # series per bite: arrays stay in the cache, and a bite under 2 ms
 PIECE = 1 << 18  # bytes of a dump per bite: copied and summed up in a fraction of a millisecond
 _NAMES = 1000  # series whose names are written per bite
 _LARGEST = 1e100  # values are clipped to this, so that squares and sums stay finite

@@ -9,7 +9,7 @@ from exporter.contracts import Clock
 
 T = TypeVar("T")
 
-MOST = 32  # exchanges or alerts a bite, each some ten microseconds
+MOST = 64  # exchanges or alerts a bite, each some ten microseconds
 
 
 async def in_cooperative_steps(items: Iterable[T], do: Callable[[T], object], clock: Clock) -> None:

@@ -119,6 +119,8 @@ class SlidingWindow:
 
     def used(self, state: WindowState, now: float) -> int:
         """Return the weight that still counts at ``now`` (seconds)."""
+        if not state.taken:
+            return 0
         oldest = _nanos(now) // self._slice - _SLICES
         return sum([taken for number, taken in state.taken if number >= oldest])
 

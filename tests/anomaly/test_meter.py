@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.anomaly.meter import AnomalyMeter
 from exporter.metrics.registry import Registry
@@ -78,3 +80,53 @@ def test_incidents_are_counted_and_a_closed_scope_leaves_nothing() -> None:
     }
     scope.close()
     assert not _lines(registry, "exchange_anomaly_")
+
+
+_LOOKS = st.lists(
+    st.tuples(
+        st.lists(st.sampled_from([0.0, 0.5, 1.5]), min_size=4, max_size=4),
+        st.lists(st.booleans(), min_size=4, max_size=4),
+        st.lists(st.booleans(), min_size=2, max_size=2),
+        st.sampled_from([1.0, 30.0, 70.0]),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+@given(_LOOKS)
+def test_a_scrape_shows_what_moving_each_gauge_at_each_tick_would(
+    looks: list[tuple[list[float], list[bool], list[bool], float, bool]],
+) -> None:
+    """However many ticks lie between two scrapes, the page is as if every tick had moved it."""
+    registry, series, detectors = Registry(), (ONE, OTHER), ("ensemble", "iqr")
+    meter = AnomalyMeter(registry, series, detectors, stale_after=60.0)
+    scores: dict[str, float] = {}
+    ready = {_signal(one): 0.0 for one in series}
+    renewed: dict[Series, float] = {}
+    now = 0.0
+    for score, known, measured, passed, scraped in looks:
+        now += passed
+        tick = Scores(
+            score=np.array(score).reshape(2, 2),
+            ready=np.array(known).reshape(2, 2),
+            measured=np.array(measured),
+        )
+        meter.show(tick, now)
+        for column, one in enumerate(series):
+            if measured[column]:
+                renewed[one] = now
+                ready[_signal(one)] = float(tick.ready[:, column].all())
+            for row, name in enumerate(detectors):
+                label = _signal(one)[:-1] + f',detector="{name}"}}'
+                if measured[column] and tick.ready[row, column]:
+                    scores[label] = tick.score[row, column]
+                elif measured[column] or now - renewed.get(one, now) > 60.0:
+                    scores.pop(label, None)
+        if scraped:
+            assert _lines(registry, "exchange_anomaly_score") == scores
+            assert _lines(registry, "exchange_anomaly_ready") == ready
+
+
+def _signal(series: Series) -> str:
+    return f'{{exchange="{series.exchange}",signal="{series.signal}"}}'
