@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from math import isfinite, nan
 from pathlib import Path
 from statistics import median
@@ -125,7 +126,9 @@ def judge(
         ) -> tuple[Floats, Mapping[str, float]]:
             return band(time)[:, place], {name: float(score[place])}
 
-        for one in referee.advance(values, score, scores.measured, time, time, explain):
+        for one in chain.from_iterable(
+            referee.steps(values, score, scores.measured, time, time, explain)
+        ):
             verdicts[places[one.series]].append(one)
         if row % 100 == 99:
             progress(100 * len(rows))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -185,7 +186,9 @@ def _watch(
         if second >= _READY and score.max() >= limits[0]:
             phase = next(place for place, end in enumerate(ends) if second < end)
             exceeded[phase] += score >= limits
-        for one in tracker.advance(current, score, scores.measured, now, now, explain):
+        for one in chain.from_iterable(
+            tracker.steps(current, score, scores.measured, now, now, explain)
+        ):
             place = places[one.series]
             opened[place] += one.change is Change.OPENED
             rises = one.change in (Change.OPENED, Change.WORSENED)

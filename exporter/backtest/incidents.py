@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from statistics import median
 
 import numpy as np
@@ -205,7 +206,9 @@ def watch(cases: list[Case], progress: Callable[[int], None] = lambda rows: None
     for i, values in enumerate(np.stack([case.values for case in cases], axis=1)):
         now = i * tick
         scores = bank.tick(values, now)
-        for verdict in judge.advance(values, scores.score[0], scores.measured, now, now, explain):
+        for verdict in chain.from_iterable(
+            judge.steps(values, scores.score[0], scores.measured, now, now, explain)
+        ):
             if verdict.change is Change.OPENED:
                 cases[series.index(verdict.series)].opened.append(i)
         if i % 100 == 0:

@@ -1,7 +1,7 @@
 """Incidents: opened once, closed once, never by a gap, and told in words with units."""
 
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -164,7 +164,7 @@ def _explain(row: int) -> tuple[Floats, Mapping[str, float]]:
 def _feed(judge: IncidentTracker, scores: list[float], start: float = 0.0) -> list[Verdict]:
     verdicts = list[Verdict]()
     for i, score in enumerate(scores):
-        verdicts += judge.advance(
+        steps = judge.steps(
             np.array([0.412, 0.04]),
             np.array([score, 0.0]),
             np.array([True, True]),
@@ -172,6 +172,7 @@ def _feed(judge: IncidentTracker, scores: list[float], start: float = 0.0) -> li
             wall=1e9 + start + i,
             explain=_explain,
         )
+        verdicts += chain.from_iterable(steps)
     return verdicts
 
 
@@ -327,7 +328,7 @@ def test_a_bad_day_is_judged_and_kept_in_bites() -> None:
         [Series(f"x{i}", "lat") for i in range(n)], [LATENCY], IncidentRule(hold=1.0)
     )
     high, measured = np.full(n, 1.3), np.ones(n, dtype=np.bool_)
-    judge.advance(high, high, measured, 0.0, 1e9, _explain)
+    list(judge.steps(high, high, measured, 0.0, 1e9, _explain))
     bites = list(judge.steps(high, high, measured, 2.0, 1e9 + 2.0, _explain))
     assert sum(map(len, bites)) == n
     assert max(map(len, bites)) == VERDICTS

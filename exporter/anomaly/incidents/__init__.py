@@ -1,12 +1,11 @@
-"""Scores in, verdicts out: when an incident opens, worsens and closes, and what to tell people.
+"""Turns scores into verdicts: when an incident opens, becomes worse and closes, with a sentence.
 
-judge = Judge(series, signals, Rule())
-scores = bank.tick(values, wall, learn=judge.learning(now))
-verdicts = judge.advance(
+tracker = IncidentTracker(series, signals, IncidentRule())
+scores = bank.tick(values, wall)
+for verdicts in tracker.steps(
     values, scores.score[i], scores.measured, now, wall,
     explain=lambda row: (bank.band("ensemble", wall)[:, row], {name: score of that row}),
-)                                        # i is the deciding detector's row, "ensemble"
-blob = judge.dump(now); judge.restore(blob, now)
+): ...                                   # i is the deciding detector's row, "ensemble"
 """
 
 from __future__ import annotations
@@ -64,24 +63,6 @@ class IncidentTracker:
         self._peaks = np.zeros(len(self.series))
         self._busy: set[int] = set()
 
-    def advance(
-        self,
-        values: Floats,
-        scores: Floats,
-        measured: npt.NDArray[np.bool_],
-        now: float,
-        wall: float,
-        explain: Callable[[int], tuple[Floats, Mapping[str, float]]],
-    ) -> tuple[Verdict, ...]:
-        """Take in one tick and return its verdicts.
-
-        ``values``, ``scores`` (of the deciding detector) and ``measured`` have shape (n,); ``now``
-        is monotonic, ``wall`` epoch seconds. ``explain`` is asked for the few rows with a verdict:
-        their lower bound, center and upper bound, and every detector's score.
-        """
-        bites = self.steps(values, scores, measured, now, wall, explain)
-        return tuple(verdict for verdicts in bites for verdict in verdicts)
-
     def steps(
         self,
         values: Floats,
@@ -91,7 +72,12 @@ class IncidentTracker:
         wall: float,
         explain: Callable[[int], tuple[Floats, Mapping[str, float]]],
     ) -> Iterator[list[Verdict]]:
-        """Do the same in bites of `VERDICTS` at most: on a bad day all series have one."""
+        """Advance by one tick; yield its verdicts in steps of at most `VERDICTS`.
+
+        ``values``, ``scores`` (of the deciding detector) and ``measured`` have shape (n,); ``now``
+        is monotonic, ``wall`` epoch seconds. ``explain`` is called for the few rows with a verdict:
+        it returns lower bound, center and upper bound, and every detector's score.
+        """
         news, peaks = fade(scores, self._peaks, self.rule.fade)
         self._peaks = np.where(measured, peaks, self._peaks)
         verdicts = list[Verdict]()
