@@ -11,11 +11,11 @@ exporter watches them; both are processes of their own. Held against it:
 - no error of ours: no task was restarted, and nothing that looks like one stands in the log
 - every fault shows in the metrics of its exchange
 - afterwards everything works again, with the tasks and file descriptors of before
-- memory is flat: the slope over the run after its warm-up, extrapolated to an hour, of resident
-  memory and of the blocks that Python objects occupy. Resident memory stays at the highest point so
-  far, so the warm-up ends with the worst moment that the run can hold: every hostile peer at once.
-  What grows beyond that was not given back. It means something only for long runs, and counts for
-  those of eight minutes and more.
+- memory is flat: the blocks that Python objects occupy, before and after, and resident memory, by
+  the medians of the second and of the last quarter. Resident memory stays at the highest point so
+  far and what is free within it moves it up and down by some MB, so the warm-up ends with the worst
+  moment that the run can hold, every hostile peer at once, and the first quarter does not count. It
+  means something only for long runs, and counts for those of eight minutes and more.
 
 Prints its findings as JSON; exit status 1 if one of these does not hold.
 """
@@ -35,7 +35,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import combinations, cycle, islice
+from itertools import cycle, islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -50,8 +50,7 @@ from tests.live.hostile import CERTIFICATES, Hostile, hostile
 from tests.live.worlds import NO_LIMITS, simulated, watched
 
 LONG = 480.0  # seconds from which on the slope of memory counts
-MOST_SLOPE = 1.0  # MB an hour
-MOST_BLOCKS = 0.01  # of the blocks in use, an hour
+MOST_GROWTH = 0.02  # of resident memory, and of the blocks in use
 _PATIENCE = 15.0  # seconds in which a fault must show
 _RECOVERY = 150  # seconds until all is well, bans included
 _WORD_EVERY = 120.0  # seconds
@@ -203,7 +202,6 @@ class Run:
     kinds: AbstractSet[str]
     peer: Hostile | None = None
     memory: list[tuple[float, float]] = field(default_factory=list)
-    blocks: list[tuple[float, float]] = field(default_factory=list)
     struck: Counter[str] = field(default_factory=Counter)
     unseen: list[str] = field(default_factory=list)
     busy: dict[str, tuple[str, float, Samples]] = field(default_factory=dict)
@@ -251,7 +249,6 @@ class Run:
         page = programs.eventually(self.world.scrape, "a page")
         now, used = time.monotonic(), self.world.exporter.memory()
         self.memory.append((now, used))
-        self.blocks.append((now, page.total("exchange_exporter_memory_blocks")))
         if now > self.next_word:
             self.next_word = now + _WORD_EVERY
             tasks = page.total("exchange_exporter_tasks")
@@ -325,11 +322,15 @@ def thinned(samples: list[tuple[float, float]], most: int) -> list[tuple[float, 
     return [*samples[:: max(1, len(samples) // most)], samples[-1]]
 
 
-def slope(samples: list[tuple[float, float]]) -> float:
-    """Return the growth in an hour: the median over all pairs (Theil and Sen)."""
-    thin = thinned(samples, 200)
-    slopes = [(b - a) / (u - t) for (t, a), (u, b) in combinations(thin, 2) if u > t]
-    return statistics.median(slopes) * 3600.0 if slopes else 0.0
+def growth(samples: list[tuple[float, float]]) -> float:
+    """Return how much greater the median of the last quarter is than that of the second."""
+    quarter = len(samples) // 4
+    second, last = samples[quarter : 2 * quarter], samples[-quarter:]
+    return _middle(last) / _middle(second) - 1.0 if quarter else 0.0
+
+
+def _middle(samples: list[tuple[float, float]]) -> float:
+    return statistics.median(value for _, value in samples)
 
 
 def _late(before: Samples, after: Samples) -> float | None:
@@ -368,7 +369,6 @@ def play(
     time.sleep(2.0)
     before, files = world.scrape(), descriptors(world)
     run.memory.clear()
-    run.blocks.clear()
     run.storm(exchanges, duration)
     run.clear()
     began = time.monotonic()
@@ -377,7 +377,7 @@ def play(
     time.sleep(2.0)
     after, left = world.scrape(), descriptors(world)
     tasks = "exchange_exporter_tasks"
-    blocks = slope(run.blocks) / statistics.median(many for _, many in run.blocks)
+    blocks = "exchange_exporter_memory_blocks"
     found: dict[str, object] = {
         "seed": seed,
         "seconds": duration,
@@ -391,9 +391,8 @@ def play(
         "tasks": [before.total(tasks), after.total(tasks)],
         "descriptors": [files, left],
         "memory_mb": [round(used / 1e6, 1) for _, used in thinned(run.memory, 12)],
-        "slope_mb_per_hour": round(slope(run.memory) / 1e6, 2),
-        "memory_blocks": [round(many) for _, many in thinned(run.blocks, 12)],
-        "slope_blocks_per_hour": round(blocks, 4),
+        "memory_growth": round(growth(run.memory), 4),
+        "memory_blocks": [before.total(blocks), after.total(blocks)],
         "recovery_s": round(recovery, 1),
         "loop_late_p99_s": _late(before, after),
     }
@@ -413,11 +412,11 @@ def _broken(found: dict[str, object], duration: float) -> Iterator[str]:
             # Idle connections of the pool come and go: two a venue are no leak.
             if left > files + 16:
                 yield "file descriptors were left behind"
-    match found["slope_mb_per_hour"], found["slope_blocks_per_hour"]:
-        case float(growth), float(blocks) if duration >= LONG:
-            if growth > MOST_SLOPE:
+    match found["memory_growth"], found["memory_blocks"]:
+        case float(growth), [float(before), float(after)] if duration >= LONG:
+            if growth > MOST_GROWTH:
                 yield "resident memory grows"
-            if blocks > MOST_BLOCKS:
+            if after > before * (1.0 + MOST_GROWTH):
                 yield "memory blocks are left behind"
 
 
