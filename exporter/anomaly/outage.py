@@ -52,6 +52,17 @@ def shared(out: Collection[str], providers: Mapping[str, str]) -> dict[str, str]
     return found
 
 
+def awaited(name: str, suspects: Collection[str], providers: Mapping[str, str]) -> bool:
+    """Return whether another exchange at its provider may be out and is not known to be.
+
+    What they share is told as one only if neither was told by itself before.
+    """
+    provider = providers.get(name)
+    return provider is not None and any(
+        each != name and providers.get(each) == provider for each in suspects
+    )
+
+
 def step(state: Outage, look: Look, now: float, rule: OutageRule) -> Outage:
     """Advance one exchange by one look. Nothing is decided on what is not known."""
     contradicted = look.answers is state.out  # not where it is unknown whether it answers

@@ -78,10 +78,15 @@ class Outages:
             self._told.update(
                 name
                 for name, began in self._standing.items()
-                if (late or began > self._all_ended) and wall - began >= held
+                if (late or began > self._all_ended) and wall - began >= self._hold(name, held)
             )
         self._told.intersection_update(self._standing)
         return self._claimed() != before
+
+    def _hold(self, name: str, least: float) -> float:
+        """Return how long an outage is not told by itself, in seconds."""
+        awaited = outage.awaited(name, self._suspects, self._providers)
+        return max(least, _HELD) if awaited else least
 
     def _claimed(self) -> object:
         """Return what the claims say, to see whether it changed."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.anomaly.outage import shared
+from exporter.anomaly.outage import awaited, shared
 
 PROVIDERS = {"a": "p", "b": "p", "c": "p", "d": "q", "e": "q", "f": "r"}
 
@@ -32,3 +33,22 @@ def test_nobody_is_named_who_is_not_out(providers: dict[str, str], out: set[str]
     for name, provider in found.items():
         assert providers[name] == provider
         assert sum(each == provider for each in found.values()) > 1
+
+
+@pytest.mark.parametrize(
+    ("suspects", "waits"),
+    [
+        ({"b"}, True),
+        ({"a"}, False),
+        ({"d"}, False),
+        ({"x"}, False),
+        ({"d", "c"}, True),
+        (set(), False),
+    ],
+)
+def test_one_waits_for_what_is_known_of_others_at_its_provider(
+    suspects: set[str], waits: bool
+) -> None:
+    """For another of the same provider that may be out, and for nobody else."""
+    assert awaited("a", suspects, PROVIDERS) is waits
+    assert not awaited("x", suspects, PROVIDERS)
