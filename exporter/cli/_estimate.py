@@ -279,15 +279,6 @@ def series_of(load: ExchangeLoad, exchange: ExchangeConfig, config: Config) -> i
     return _sum(config, objects, own=True) + _liquidity(load, exchange)
 
 
-def memory(series: float) -> float:
-    """Return the resident memory of a program with so many series, in MB.
-
-    Measured on simulated exchanges with books of 50 to 100 levels a side (2026-11-30): 69 MB for
-    1 exchange, 75 MB for 8, 84 MB for 22.
-    """
-    return 67.0 + 1.6e-3 * series
-
-
 def series_shared(instruments: int, config: Config) -> int:
     """Estimate the series that belong to no single exchange."""
     limit = config.metrics.own_symbols

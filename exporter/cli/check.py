@@ -23,6 +23,7 @@ from exporter.cli import _promise as promise
 from exporter.cli import _requests as requests
 from exporter.cli import _venues
 from exporter.cli._columns import aligned
+from exporter.cli._costs import cost_of, lines_of
 from exporter.cli._requests import RequestKind
 from exporter.config import Config, ConfigError, ExchangeConfig, placement
 from exporter.config.units import duration, format_duration
@@ -33,7 +34,8 @@ from exporter.model import QueuePolicy
 
 HELP = """\
 Checks a config file exactly as `run` reads it, and prints its cost: series, probes per second,
-request weight against each exchange's limits, connections and subscriptions; and the
+request weight against each exchange's limits, connections and subscriptions; memory, CPU cores,
+the size of a scrape and how many shards are needed; and the
 longest time until people are notified of an exchange that is down, with the shipped rules and a
 scrape every 5 s.
 
@@ -278,8 +280,14 @@ def report(
         warnings.append("queue_policy: spill: `run` refuses it without --storage.path")
     head = f"{file} is valid: config hash {settings.config_hash(config)}"
     series = f"about {sums[-1]:.0f} series of at most {config.metrics.series_limit}"
-    memory = f"about {estimate.memory(sums[-1]):.0f} MB of memory, more for books of many levels"
-    lines = [head, "", *aligned(rows, numbers=7), "", series, memory]
+    cost = cost_of(
+        exchanges=len(config.exchanges),
+        probes=sums[1],
+        messages=sums[4],
+        series=sums[-1],
+        series_limit=config.metrics.series_limit,
+    )
+    lines = [head, "", *aligned(rows, numbers=7), "", series, *lines_of(cost)]
     lines += ["", *aligned(limits, numbers=0)] if len(limits) > 1 else []
     lines += ["", *aligned(asked, numbers=0)] if len(asked) > 1 else []
     lines += ["", *deadlines(config)]
