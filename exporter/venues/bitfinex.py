@@ -230,7 +230,7 @@ class BitfinexReader:
                 return Control("conf")
             case "pong":
                 return Control("pong")
-        return Control(row.event[:60], unknown=True)
+        return Control(row.event[:60] or "?", unknown=True)
 
     def _refused(self, row: _BitfinexEvent) -> Ack | Control:
         """Read a refusal. What is there already is left, for its snapshot comes on joining only."""
