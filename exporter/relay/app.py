@@ -34,7 +34,7 @@ from exporter.relay.config import RelayConfig
 from exporter.relay.metrics import RelayMeter
 from exporter.relay.routes import RelayRoutes
 from exporter.relay.runtime import RelayRuntime, ended
-from exporter.relay.store import FullError, Store, StoreError
+from exporter.relay.store import DiskError, FullError, Store, StoreError
 from exporter.relay.unreadable import UnreadableNotice
 from exporter.relay.watchdog import Watchdog
 from exporter.web.security import WebSecurity
@@ -292,6 +292,8 @@ class Relay:
         """Say what keeps posts from being taken, where, and what to do about it."""
         spool = self._options.folder / self.config.spool.path
         remedy = "restart the relay: it sets a damaged file aside and begins a fresh one"
+        if isinstance(error, DiskError):
+            remedy = "see whether its disk is full, over a quota, read-only or broken"
         if isinstance(error, FullError):
             remedy = "make room on the disk, give spool.size more, or drop what waits: relay outbox"
         return f"the spool {spool} takes no posts: {error}; {remedy}"

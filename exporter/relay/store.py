@@ -47,6 +47,10 @@ class FullError(StoreError):
     """There is no room: on the disk, in the file's bound, or in line."""
 
 
+class DiskError(StoreError):
+    """The disk does not let us: it is over a quota, read-only or broken."""
+
+
 class DamagedStoreError(sqlite3.DatabaseError):
     """The file is no database of ours any more."""
 
@@ -286,8 +290,13 @@ def _run(connection: sqlite3.Connection, waiting: _Waiting) -> None:
 
 
 def _store_error(error: sqlite3.Error) -> StoreError:
-    kind = FullError if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL else StoreError
-    return kind(str(error))
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return FullError(str(error))
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN:
+            return DiskError(str(error))
+        case _:
+            return StoreError(str(error))
 
 
 def _answer(batch: list[_Waiting]) -> None:

@@ -17,7 +17,7 @@ from exporter.notification import Level, Notification, Occasion
 from exporter.relay import documents, outbox
 from exporter.relay import store as module
 from exporter.relay.recovery import Recovered
-from exporter.relay.store import FullError, Store, StoreError, connect
+from exporter.relay.store import DiskError, FullError, Store, StoreError, connect
 
 
 def _begin(db: sqlite3.Connection) -> None:
@@ -147,6 +147,37 @@ def test_broken_variants_are_caught(
     monkeypatch.setattr(where, name, mutant)
     with pytest.raises((AssertionError, TimeoutError)):
         _promises(tmp_path, patience=2.0)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_FULL, FullError),
+        (sqlite3.SQLITE_IOERR, DiskError),
+        (sqlite3.SQLITE_IOERR | 3 << 8, DiskError),  # SQLITE_IOERR_WRITE: a quota, a broken disk
+        (sqlite3.SQLITE_READONLY, DiskError),
+        (sqlite3.SQLITE_CORRUPT, StoreError),
+    ],
+)
+def test_a_disk_that_does_not_let_us_is_no_damage(
+    tmp_path: Path, code: int, kind: type[StoreError]
+) -> None:
+    """What keeps us from writing has a name, for it decides what people are told to do."""
+
+    def job(db: sqlite3.Connection) -> None:
+        error = sqlite3.OperationalError("as the disk says")
+        error.sqlite_errorcode = code
+        raise error
+
+    async def write() -> type[BaseException]:
+        async with Store(tmp_path / "x.db", outbox.begin, size=1 << 22, waiting=8) as store:
+            try:
+                await store.write(job)
+            except StoreError as error:
+                return type(error)
+        raise AssertionError
+
+    assert asyncio.run(write()) is kind
 
 
 def test_full_file_and_full_line(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ def test_every_alert_has_a_rehearsal_or_a_reason() -> None:
     assert set(plan.scenarios) | set(plan.left_out) == {alert.name for alert in alerts()}
     assert not set(plan.scenarios) & set(plan.left_out)
     assert all(plan.left_out.values())
+
+
+def test_every_rehearsal_has_a_row_of_results() -> None:
+    """The table of the docs has each alert that can be rehearsed, once, and no other."""
+    page = (FOLDER.parent / "docs" / "rehearsal.md").read_text()
+    table = page[page.rindex("| alert | fired after |") :]
+    rows = re.findall(r"^\| (Exchange\w+)", table, re.MULTILINE)
+    assert sorted(rows) == sorted(load(FILE).scenarios)
 
 
 def test_every_fault_is_one_of_the_simulator() -> None:
