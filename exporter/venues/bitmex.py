@@ -200,7 +200,9 @@ def _reply(row: _BitmexFrame) -> Ack | Control:
         # All that was asked for is repeated, for one that is wrong.
         named = tuple(topics) if len(topics) == 1 and isinstance(topics[0], str) else ()
         return Ack("error", ok=False, topics=named, reason=row.error[:200])
-    return Control("info", unknown=not row.info)
+    if row.info:
+        return Control("info")
+    raise ParseError("a frame of no table, which answers nothing")
 
 
 def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:

@@ -147,7 +147,9 @@ def _events(row: _AdvancedFrame) -> tuple[Event, ...]:
     if row.type == "error":
         return (Ack("error", ok=False, reason=row.message[:200]),)
     kind = (row.channel or row.type)[:60]
-    return (Control(kind or "?", data=bool(row.channel), unknown=True),)
+    if not kind:
+        raise ParseError("a frame of no channel")
+    return (Control(kind, data=bool(row.channel), unknown=True),)
 
 
 def _whole(event: _AdvancedEvent) -> bool:

@@ -218,6 +218,8 @@ _REPLY = msgspec.json.Decoder(_MexcReply)
 
 def _reply(row: _MexcReply) -> Ack | Control:
     """Read an answer: agreed topics by comma, or why not, under the same code 0."""
+    if row.msg is None:
+        raise ParseError("an answer that says nothing")
     if not row.msg:
         return Control("reply", unknown=True)
     if row.msg.upper() == "PONG":
