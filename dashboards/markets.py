@@ -159,7 +159,7 @@ _APIS = Row(
             ),
             Query(
                 """sum by (reason) (
-                increase(exchange_exporter_deadlines_rejected_total{@process}[1d])) > 0""",
+                increase(exchange_exporter_deadlines_rejected_total{@process}[1d]))""",
                 "rejected: {{reason}}",
             ),
             unit="d",

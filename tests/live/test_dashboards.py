@@ -18,6 +18,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.dashboards.queries import CHOSEN, asked, filled
+from tests.deadlines.test_deadlines import FILES, KEY
 from tests.live import programs
 from tests.live.conftest import SYMBOLS, World, config
 from tests.live.tls import AUTHORITY, tls
@@ -185,7 +186,10 @@ def _config(stack: ExitStack, alertmanager: str, there: dict[str, str]) -> str:
     gates = "gates: [{name: all, exchanges: [kraken, okx], needs: [probe], open_after: 5s}]"
     push = f"alertmanagers: [{{url: 'http://{alertmanager}'}}]"
     pegs = "pegs: [{asset: USDT, against: USD, low: 0.9, high: 1.1}]"
-    extra = f"control_targets: [{target}]\n{anomaly}\n{gates}\n{push}\n{pegs}"
+    # One of them is of the path at which OKX is probed.
+    facts = FILES / "newer.yml"
+    signed = f"deadlines: {{file: '{facts}', public_key: {KEY}}}"
+    extra = f"control_targets: [{target}]\n{anomaly}\n{gates}\n{push}\n{pegs}\n{signed}"
     # One exchange over TLS and by a name, which must be resolved; one with a short queue, whose
     # silences are held against REST.
     plain = urlsplit(there["kraken"])
@@ -209,7 +213,9 @@ def _config(stack: ExitStack, alertmanager: str, there: dict[str, str]) -> str:
     assert usual in text
     text = text.replace(usual, f"- venue: okx\n  symbols: {MONEY[:-1]}, {PERPETUAL}]")
     text = text.replace("- venue: okx\n", wanted)
-    return text.replace("- venue: coinbase\n", f"- venue: coinbase\n  streams: [{{{stream}}}]\n")
+    endpoint = "name: time, provider: cloudfront"
+    own = f"- venue: coinbase\n  streams: [{{{stream}}}]\n  endpoints: [{{{endpoint}}}]\n"
+    return text.replace("- venue: coinbase\n", own)
 
 
 @contextmanager
