@@ -110,7 +110,7 @@ def test_what_has_no_equal_is_listed_and_no_secret_is_repeated(
 @pytest.mark.parametrize(
     ("targets", "said"),
     [
-        ("- targets: [a]\n", "say which by --module"),
+        ("- targets: [a]\n", "set --module"),
         ("scrape_configs: []\n", "found no targets"),
         ("{", "while parsing"),
         ("scrape_configs: [3]\n", "migrate: "),

@@ -224,15 +224,22 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """Let writes beyond ``size`` bytes fail as they do on a full disk."""
+    """Let writes beyond ``size`` bytes fail as they do on a full disk.
+
+    Python before 3.12.8 keeps what it could write of a compiled module, cut off in the middle, and
+    every later import of it fails.
+    """
+    compiled = sys.dont_write_bytecode
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
+        sys.dont_write_bytecode = compiled
 
 
 def test_a_full_disk_costs_one_block(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ REFUSED: Final[list[tuple[str, bytes, str]]] = [
     ("RFC 9110, 15 (below 100)", b"HTTP/1.1 099 x\r\n" + ZERO, "status code"),
     ("RFC 9110, 15 (above 599)", b"HTTP/1.1 600 x\r\n" + ZERO, "status code"),
     ("RFC 9110, 15", b"HTTP/1.1 000 x\r\n" + ZERO, "status code"),
-    ("RFC 9110, 7.8 (unasked)", b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "nobody asked"),
+    ("RFC 9110, 7.8 (unasked)", b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "not requested"),
     ("RFC 9110, 15.2 (too many)", b"HTTP/1.1 100 x\r\n\r\n" * 21 + OK + ZERO, "interim"),
     ("5.1 (space before the colon)", OK + b"X : y\r\n" + ZERO, "no header"),
     ("5.1 (tab before the colon)", OK + b"X\t: y\r\n" + ZERO, "no header"),

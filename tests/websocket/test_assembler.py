@@ -221,5 +221,5 @@ def test_compression_that_nobody_agreed_upon_is_refused() -> None:
     """Without the extension its bit means nothing."""
     messages = MessageAssembler(LIMIT)
     messages.agree([])
-    with pytest.raises(MessageError, match="not agreed"):
+    with pytest.raises(MessageError, match="not negotiated"):
         messages.add(TEXT | COMPRESSED | FINAL, b"x")
