@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from exporter.model import Channel
 from exporter.streams.contract_watch import LEARNING, KnownFrame, SchemaChange
-from tests.runtime.running import running, wait_until
+from tests.runtime.running import running, wait_metrics, wait_until
 
 TRADE = {"e": "trade", "data": [{"price": "1.5", "side": "buy"}], "ts": 1}
 
@@ -76,9 +76,10 @@ def test_a_field_that_an_exchange_leaves_out_is_counted() -> None:
         async with running(["okx"], exchange="schema_watch: true", rate=40.0) as program:
             contract = program.exchange("okx")._contract
             assert contract is not None
-            shown = await program.metrics()
             labels = 'exchange="okx",channel="book"'
-            assert shown[f"exchange_stream_cadence_documented_seconds{{{labels}}}"] == 0.1
+            documented = f"exchange_stream_cadence_documented_seconds{{{labels}}}"
+            shown = await wait_metrics(program, lambda seen: documented in seen)
+            assert shown[documented] == 0.1
             trades = 'exchange_schema_changes_total{exchange="okx",channel="trades",kind='
             assert shown[f'{trades}"field_gone"}}'] == 0
 
