@@ -184,6 +184,14 @@ def json_path(value: Any, path: str) -> Any:
     return value
 
 
+def optional_path(value: Any, path: str | None) -> Any:
+    """Follow a dotted path as `json_path` does; return None where it breaks off or is None."""
+    try:
+        return None if path is None else json_path(value, path)
+    except ParseError:
+        return None
+
+
 def figure(value: object) -> float | None:
     """Return a number of either sign as it stands in a list, maybe as a text; None if it is none.
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from exporter.decoding import ParseError, json_path, json_value
+from exporter.decoding import ParseError, json_path, json_value, optional_path
 from exporter.model import Ack, Control, Event
 from exporter.venues.definition.conditions import conditions, hold
 from exporter.venues.definition.field_shape import TimeField
@@ -56,7 +56,7 @@ def answer_parser(venue: str, stream: StreamShape, is_data: Callable[[Any], bool
 
 def _event(shape: ControlShape, document: Any) -> Control:
     reply = None if shape.reply is None else frame_text(fill(shape.reply, _from(document)))
-    kind = None if shape.kind is None else str(_optional(document, shape.kind) or "?")
+    kind = None if shape.kind is None else str(optional_path(document, shape.kind) or "?")
     return Control(
         shape.label or shape.text or (kind or "control")[:_LONGEST_KIND],
         unknown=kind is not None,
@@ -70,10 +70,8 @@ def _event(shape: ControlShape, document: Any) -> Control:
 
 def _time(shape: TimeField, document: Any) -> float | None:
     type_, epoch_of = moment(shape)
-    found = (
-        json_path(document, shape.path) if not shape.optional else _optional(document, shape.path)
-    )
-    return epoch_of(msgspec.convert(found, type_, strict=False))
+    follow = optional_path if shape.optional else json_path
+    return epoch_of(msgspec.convert(follow(document, shape.path), type_, strict=False))
 
 
 def _from(document: Any) -> Callable[[str], Any]:
@@ -87,10 +85,10 @@ def _ack(shape: AnswerShape, ok: bool, document: Any) -> Ack | Control:
     except ParseError:
         if ok:  # a refusal may well name nothing; what nobody here asks for is spelled otherwise
             return Control(shape.label or "ack")
-    request = None if shape.request is None else _optional(document, shape.request)
+    request = optional_path(document, shape.request)
     if ok and shape.topics is not None and not topics:
         return Ack(shape.label or "ack", False, _number(request), (), "it agreed to none of them")
-    reason = "" if shape.reason is None else str(_optional(document, shape.reason) or "")
+    reason = str(optional_path(document, shape.reason) or "")
     return Ack(
         shape.label or ("ack" if ok else "refusal"),
         ok=ok,
@@ -113,13 +111,6 @@ def _topics(shape: AnswerShape, document: Any) -> Iterator[str]:
     elif shape.topics is not None:
         found = json_path(document, shape.topics)
         yield from map(str, found if isinstance(found, list) else [found])
-
-
-def _optional(document: Any, path: str) -> Any:
-    try:
-        return json_path(document, path)
-    except ParseError:
-        return None
 
 
 def _number(value: Any) -> int | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from exporter.decoding import (
-    ParseError,
     figure,
     json_path,
     json_value,
+    optional_path,
     reading,
     size,
     time_of,
@@ -52,11 +53,7 @@ def _list(venue: str, shape: PerpetualsShape) -> PerpetualList:
 
 
 def _row(shape: PerpetualsShape, symbol: str, row: Any) -> ListedPerpetual:
-    def at(path: str | None) -> Any:
-        try:
-            return None if path is None else json_path(row, path)
-        except ParseError:
-            return None
+    at = partial(optional_path, row)
 
     mark, funding = size(at(shape.mark)), figure(at(shape.rate))
     if funding is not None and shape.rate_in != "ratio":

@@ -8,7 +8,14 @@ from typing import Any
 
 from exporter.config.plan import expectation, status_codes
 from exporter.contracts import CrossCheck, Prelude, ReadStatus
-from exporter.decoding import ParseError, any_time, json_path, json_value, reading
+from exporter.decoding import (
+    ParseError,
+    any_time,
+    json_path,
+    json_value,
+    optional_path,
+    reading,
+)
 from exporter.expectations import Document, same, unmet
 from exporter.flow.patterns import AT_ONCE
 from exporter.instrument import Instrument, Product, Rule, UnlistedError, speller
@@ -56,8 +63,8 @@ def status(venue: str, shape: StatusShape) -> ReadStatus:
             mode = next(found, None)
             if not active and mode is None and modes[TradingMode.TRADING]:
                 raise ParseError(f"{venue}: the state {str(word)[:60]!r}")
-            title = _optional(document, shape.title)
-            end = _optional(document, shape.end)
+            title = optional_path(document, shape.title)
+            end = optional_path(document, shape.end)
             return Maintenance(
                 active=active,
                 end=any_time(end) if active and end else None,
@@ -152,7 +159,7 @@ def _glance(venue: str, shape: GlanceShape) -> CrossCheck:
     def read(body: bytes) -> MarketState:
         with reading(f"{venue} market"):
             document = json_value(body)
-            time = _optional(document, shape.time)
+            time = optional_path(document, shape.time)
             return MarketState(
                 state=tuple(str(json_path(document, path)) for path in shape.state),
                 time=any_time(time) if time else None,
@@ -219,10 +226,3 @@ def _apart(form: str, pair: str) -> tuple[str, str]:
     if not found:
         raise ParseError(f"no pair: {pair[:60]!r}")
     return (second, first) if form.index("{quote}") < form.index("{base}") else (first, second)
-
-
-def _optional(document: Any, path: str | None) -> Any:
-    try:
-        return None if path is None else json_path(document, path)
-    except ParseError:
-        return None
