@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from random import uniform
 from typing import TypeVar
 
 from exporter import config as settings
@@ -19,9 +20,15 @@ from exporter.probes.exchange_probes import ExchangeProbes
 
 log = logging.getLogger(__name__)
 
+_JITTER = 0.1  # of the interval: exchanges are not all asked at once
 PATIENCE = 60.0  # seconds that a request may wait for the rate limits
 
 T = TypeVar("T")
+
+
+def jittered(interval: float) -> float:
+    """Return the seconds until lists are requested again."""
+    return interval * uniform(1.0 - _JITTER, 1.0 + _JITTER)
 
 
 class VenueLists:

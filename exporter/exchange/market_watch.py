@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from random import uniform
 
 from exporter import config as settings
 from exporter.contracts import Venue
-from exporter.exchange.lists import VenueLists
+from exporter.exchange.lists import VenueLists, jittered
 from exporter.exchange.market_meter import MarketMeter
 from exporter.instrument import Product
 from exporter.listing import ListedMarket
@@ -22,7 +21,6 @@ from exporter.probes.exchange_probes import ExchangeProbes
 
 log = logging.getLogger(__name__)
 
-_JITTER = 0.1  # of the interval: exchanges are not all asked at once
 _AGAIN = 10.0  # seconds after which a list that is doubted is asked for again
 _TURNS = 3.0  # intervals for which a list stands
 _LEAST = tuple(TradingMode)  # from all that may be done to the least
@@ -97,7 +95,7 @@ class MarketWatch:
         while True:
             every = self._configured.instruments.interval
             sure = await self.refresh()
-            wait = (every if sure else min(every, _AGAIN)) * uniform(1.0 - _JITTER, 1.0 + _JITTER)
+            wait = jittered(every if sure else min(every, _AGAIN))
             until, said = self._clock.monotonic() + wait, self._probing.status_mode
             # What the venue says of itself changes sooner than it is asked what each market is in.
             while (left := until - self._clock.monotonic()) > 0.0:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from random import random, uniform
+from random import random
 
 from exporter import config as settings
 from exporter.contracts import Venue
-from exporter.exchange.lists import VenueLists
+from exporter.exchange.lists import VenueLists, jittered
 from exporter.flow import backoff
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
@@ -20,7 +20,6 @@ from exporter.probes.exchange_probes import ExchangeProbes
 log = logging.getLogger(__name__)
 
 _FIRST_RETRY = 5.0  # seconds at most, doubling, until a list that was not had is asked for again
-_JITTER = 0.1  # of the interval: exchanges are not all asked at once
 _NAMED = 20  # markets in one line of the log
 
 
@@ -65,7 +64,7 @@ class MarketFollower:
             every = self._configured.symbols_refresh
             done = await self.refresh()
             self.tried = True
-            wait: float | None = every * uniform(1.0 - _JITTER, 1.0 + _JITTER)
+            wait: float | None = jittered(every)
             if done:
                 state = backoff.BackoffState()
             else:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from random import uniform
 
 from exporter import config as settings
 from exporter.contracts import Venue
 from exporter.exchange.consensus import agreed
-from exporter.exchange.lists import VenueLists
+from exporter.exchange.lists import VenueLists, jittered
 from exporter.exchange.market_watch import WatchedMarket
 from exporter.instrument import canonical, parse
 from exporter.listing import ListedPerpetual, PerpetualList, merged
@@ -22,7 +21,6 @@ from exporter.probes.exchange_probes import ExchangeProbes
 
 log = logging.getLogger(__name__)
 
-_JITTER = 0.1  # of the interval: exchanges are not all asked at once
 _TURNS = 3.0  # intervals for which what was read stands
 _FAMILIES = (
     f.MARK_PRICE, f.INDEX_PRICE, f.FUNDING_RATE, f.FUNDING_INTERVAL, f.FUNDING_NEXT, f.FUNDING_CAP,
@@ -81,8 +79,7 @@ class PerpetualWatch:
         """Ask for the lists again and again, until cancelled."""
         while True:
             await self.refresh()
-            every = self._configured.perpetuals.interval
-            await self._clock.sleep(every * uniform(1.0 - _JITTER, 1.0 + _JITTER))
+            await self._clock.sleep(jittered(self._configured.perpetuals.interval))
 
     async def refresh(self) -> None:
         """Ask for all lists, and take what they say together; nothing if one of them is missing.

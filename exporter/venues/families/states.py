@@ -7,26 +7,17 @@ read is left out, and costs the market's state nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from math import inf
 from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from exporter.decoding import reading
+from exporter.decoding import reading, size
 from exporter.listing import ListedMarket, ReadListed
 from exporter.maintenance import TradingMode
 
 _T, _U = TradingMode, TradingMode.UNKNOWN
 Figure: TypeAlias = str | float | None
-
-
-def _size(figure: Figure) -> float | None:
-    try:
-        found = float(figure or 0.0)
-    except ValueError:
-        return None
-    return found if 0.0 < found < inf else None
 
 
 def _digits(places: int | str | None) -> float | None:
@@ -38,7 +29,7 @@ def _digits(places: int | str | None) -> float | None:
 
 def _time(millis: Figure) -> float | None:
     """Return a time in milliseconds; None where there is none: empty, 0, or beyond every plan."""
-    found = (_size(millis) or 0.0) / 1e3
+    found = (size(millis) or 0.0) / 1e3
     return found if 1e9 < found < _NEVER else None
 
 
@@ -100,8 +91,8 @@ def binance_states(body: bytes) -> Iterator[ListedMarket]:
             row.symbol,
             _BINANCE.get(status, _U),
             status,
-            None if price is None else _size(price.tickSize),
-            None if lot is None else _size(lot.stepSize),
+            None if price is None else size(price.tickSize),
+            None if lot is None else size(lot.stepSize),
             _time(row.onboardDate),
             _time(row.deliveryDate) if ends else None,
         )
@@ -150,7 +141,7 @@ def kraken_states(spell: Callable[[str], str]) -> ReadListed:
                     spell(row.wsname),
                     _KRAKEN.get(row.status, _U),
                     row.status,
-                    _size(row.tick_size) or _digits(row.pair_decimals),
+                    size(row.tick_size) or _digits(row.pair_decimals),
                     _digits(row.lot_decimals),
                 )
 
@@ -205,8 +196,8 @@ def _coinbase_rows(rows: list[_CoinbaseListed]) -> Iterator[ListedMarket]:
         if symbol := row.id or row.product_id:
             mode = row.mode()
             status = row.status if mode is _U else mode
-            tick = _size(row.price_increment) or _size(row.quote_increment)
-            yield ListedMarket(symbol, mode, status, tick, _size(row.base_increment))
+            tick = size(row.price_increment) or size(row.quote_increment)
+            yield ListedMarket(symbol, mode, status, tick, size(row.base_increment))
 
 
 def coinbase_states(body: bytes) -> Iterator[ListedMarket]:
@@ -292,8 +283,8 @@ def bybit_states(body: bytes) -> Iterator[ListedMarket]:
             row.symbol,
             mode,
             row.status,
-            _size(row.priceFilter.tickSize),
-            _size(row.lotSizeFilter.qtyStep) or _size(row.lotSizeFilter.basePrecision),
+            size(row.priceFilter.tickSize),
+            size(row.lotSizeFilter.qtyStep) or size(row.lotSizeFilter.basePrecision),
             _time(row.launchTime),
             _time(row.deliveryTime) if ends else None,
         )
@@ -340,8 +331,8 @@ def okx_states(body: bytes) -> Iterator[ListedMarket]:
             row.instId,
             _T.AUCTION if auction else _OKX.get(row.state, _U),
             row.state,
-            _size(row.tickSz),
-            _size(row.lotSz),
+            size(row.tickSz),
+            size(row.lotSz),
             _time(row.listTime),
             _time(row.expTime) if ends else None,
         )
@@ -370,7 +361,7 @@ def kucoin_states(body: bytes) -> Iterator[ListedMarket]:
         rows = _kucoin(body).data
     for row in rows:
         mode, status = (_T.TRADING, "enabled") if row.enableTrading else (_T.HALTED, "disabled")
-        tick, lot = _size(row.priceIncrement), _size(row.baseIncrement)
+        tick, lot = size(row.priceIncrement), size(row.baseIncrement)
         yield ListedMarket(row.symbol, mode, status, tick, lot)
 
 
@@ -394,7 +385,7 @@ def bitmex_states(body: bytes) -> Iterator[ListedMarket]:
         rows = _bitmex(body)
     for row in rows:
         mode = _BITMEX.get(row.state, _U)
-        yield ListedMarket(row.symbol, mode, row.state, _size(row.tickSize), _size(row.lotSize))
+        yield ListedMarket(row.symbol, mode, row.state, size(row.tickSize), size(row.lotSize))
 
 
 class _BitstampListed(Struct):
