@@ -20,7 +20,7 @@ from exporter.probes.exchange_probes import OUT_OF_TURN, EndpointState
 audit = logging.getLogger("exporter.audit")
 
 _AFTERMATH = 120.0  # seconds in which those that were out with all others are not told one by one
-_HELD = 12.0  # seconds that one waits for what is known of the others: two questions out of turn
+_HELD = 12.0  # seconds of an outage in which it waits for the others: two probes out of turn
 _NEARLY_ALL = 0.75  # a greater share than this is out: our side, the path, or what they share
 
 
@@ -73,20 +73,19 @@ class Outages:
             # Who was out with all others may only be slower to come back than they.
             late = wall - self._all_ended >= _AFTERMATH
             # Nor is one told by itself while nearly all may be out and are only slower to say so.
-            maybe = len(self._standing.keys() | self._suspects) > _NEARLY_ALL * len(known)
-            held = _HELD if len(known) > 1 and maybe else 0.0
+            maybe = len(self._standing.keys() | self._suspects)
+            held = len(known) > 1 and maybe > _NEARLY_ALL * len(known)
             self._told.update(
                 name
                 for name, began in self._standing.items()
-                if (late or began > self._all_ended) and wall - began >= self._hold(name, held)
+                if (late or began > self._all_ended)
+                and (
+                    now - self._states[name].began >= _HELD
+                    or not (held or outage.awaited(name, self._suspects, self._providers))
+                )
             )
         self._told.intersection_update(self._standing)
         return self._claimed() != before
-
-    def _hold(self, name: str, least: float) -> float:
-        """Return how long an outage is not told by itself, in seconds."""
-        awaited = outage.awaited(name, self._suspects, self._providers)
-        return max(least, _HELD) if awaited else least
 
     def _claimed(self) -> object:
         """Return what the claims say, to see whether it changed."""
