@@ -118,10 +118,17 @@ def _answer(question: str, default: str, read: Callable[[str], T]) -> T:
 
 def _exchanges(text: str) -> list[str]:
     """Return the names of exchanges. Raises ArgumentTypeError for one that there is not."""
+    names = flags.names(text)
+    _require_known(names)
+    return names
+
+
+def _require_known(names: Sequence[str]) -> None:
+    """Raise ArgumentTypeError for an exchange that there is not."""
     from exporter import venues
     from exporter.config.kinds import did_you_mean
 
-    names, known = flags.names(text), venues.choices()
+    known = venues.choices()
     for name in names:
         if name not in known:
             near = did_you_mean(name, known)
@@ -129,7 +136,6 @@ def _exchanges(text: str) -> list[str]:
                 f"unknown exchange {quoted(name[:40])}{near}; `venues` lists all, and "
                 "docs/any-exchange.md shows how to watch one that is not listed"
             )
-    return names
 
 
 def _symbols(text: str) -> list[str]:
@@ -160,7 +166,7 @@ def _receiver_kind(known: Collection[str], word: str) -> str | None:
 def _wish(args: argparse.Namespace, chosen: Chosen | None) -> Wish:
     """Return what is to be written. Raises ReceiverError for a venue that there is not."""
     try:
-        _exchanges(",".join(args.exchanges))
+        _require_known(args.exchanges)
     except argparse.ArgumentTypeError as error:
         raise ReceiverError(str(error)) from error
     if chosen is not None and args.target != "plain":
