@@ -1,6 +1,6 @@
 """Estimate what a process needs for so much of everything, by coefficients that were fitted.
 
-They are in `costs.json`, with the date and how to fit them anew.
+They are in `costs.json`, with the date and how to fit them again.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class DeadlinesConfig:
     file: str | None = key(
         BesideConfig(),
         None,
-        "A signed file of deadlines, relative to the config; read anew when it changes.",
+        "A signed file of deadlines, relative to the config; read again when it changes.",
     )
     url: str | None = key(url("http", "https"), None, "Where to fetch such a file.")
     interval: float = key(duration("1m", "30d"), "6h", "Time between two requests to the URL.")

@@ -1,8 +1,8 @@
 """The signed file of known deadlines: facts about venues' APIs, each with its source and date.
 
 A YAML document whose last line is a comment, ``# ed25519: `` and the base64 of the signature of
-all bytes before that line. One file, so that nothing can come between facts and signature, and
-no line of it is parsed before the signature was found good.
+all bytes before that line. One file, so that nothing can come between facts and signature. No line
+of a file from elsewhere is parsed before its signature is verified.
 """
 
 from __future__ import annotations

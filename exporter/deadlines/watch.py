@@ -79,7 +79,7 @@ class DeadlineWatch:
         exchanges: Sequence[ExchangeConfig],
         venue: Callable[[str], Venue],
     ) -> None:
-        """Show what is known for these exchanges; another file, URL or key begins anew."""
+        """Show what is known for these exchanges; another file, URL or key starts over."""
         if configured != self._configured:
             self._configured, self.known = configured, shipped()
             self._seen, self._due = None, 0.0

@@ -356,7 +356,7 @@ VENUE = Venue(
         VenueFact("limits", "third-party sheet", "2026-11"),
         VenueFact("frames on the wire", "recorded traffic", "2022-01"),
         VenueFact(
-            "1,024 channels and at most 90 days a connection, 512 bytes a frame of ours; a market "
+            "1,024 channels and at most 90 days a connection, 512 bytes a frame sent; a market "
             "that is not listed is acknowledged and stays silent, a name of another form refused",
             "www.bitstamp.net/websocket/v2 and captures of 2026-09-15, both by "
             "github.com/nemanull/arbitrage-observatory, docs/profiles/bitstamp/websocket.md",
