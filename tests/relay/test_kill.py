@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -114,19 +115,27 @@ def _open(folder: Path) -> int:
         return int(found.fetchone()[0])
 
 
+def _kill_once(pid: int, acknowledged: threading.Event) -> None:
+    """Kill the relay, but not between its commit of a post and the answer to it."""
+    acknowledged.wait(15)
+    os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("taken", [False, True], ids=["before it takes it", "before it answers"])
 def test_a_kill_while_the_provider_works(tmp_path: Path, taken: bool) -> None:
     """Killed with a request under way: LINE gets it once, Discord at most once more."""
     with fakes.serving() as providers:
         file = write(tmp_path, [receiver(kind, providers.url) for kind in ("line", "discord")])
         with relay(file) as (doomed, url):
+            acknowledged = threading.Event()
 
             def kill() -> str:
-                os.kill(doomed.pid, signal.SIGKILL)
+                _kill_once(doomed.pid, acknowledged)
                 return "lost" if taken else "close"
 
             providers.fault["line"] = kill
             assert send(url, post_of(alert())) == 200
+            acknowledged.set()
             doomed.popen.wait(15)
         del providers.fault["line"]
         assert len(providers.of("line")) == int(taken)
@@ -142,13 +151,15 @@ def test_a_receiver_may_rather_miss_than_hear_twice(tmp_path: Path) -> None:
         careful = receiver("twilio", providers.url, when_unsure="give_up")
         file = write(tmp_path, [careful])
         with relay(file) as (doomed, url):
+            acknowledged = threading.Event()
 
             def kill() -> str:
-                os.kill(doomed.pid, signal.SIGKILL)
+                _kill_once(doomed.pid, acknowledged)
                 return "lost"
 
             providers.fault["twilio"] = kill
             assert send(url, post_of(alert())) == 200
+            acknowledged.set()
             doomed.popen.wait(15)
         del providers.fault["twilio"]
         with inside(file) as url:
