@@ -6,6 +6,7 @@ Source of the wire format: OpenAI API reference, "Create chat completion"; DeepS
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -110,11 +111,11 @@ def _facts(incident: Incident) -> list[str]:
 
 
 class _ModelMessage(msgspec.Struct):
-    content: str | list[dict[str, object]] | None = None  # whole, or in parts
+    content: str | list[object] | None = None  # whole, or in parts
 
 
 class _Choice(msgspec.Struct):
-    message: _ModelMessage
+    message: _ModelMessage | None = None
 
 
 class _ModelReply(msgspec.Struct):
@@ -136,11 +137,11 @@ def read(body: bytes, model: Model) -> Triage:
     if len(body) > _LONGEST:
         raise TriageAnswerError(f"{len(body)} bytes")
     try:
-        # Empty lines before the answer keep the socket open.
-        reply = msgspec.json.decode(body.strip(b" \t\r\n\xef\xbb\xbf"), type=_ModelReply)
+        reply = _reply(body)
     except DOUBTFUL as error:
         raise TriageAnswerError(f"no chat completion: {error}"[:200]) from error
-    content = next(filter(None, (_content(each.message) for each in reply.choices)), "")
+    said = (_content(each.message.content) for each in reply.choices if each.message)
+    content = next(filter(None, said), "")
     if not content:
         raise TriageAnswerError("empty")
     found = _parts(content)
@@ -156,16 +157,28 @@ def read(body: bytes, model: Model) -> Triage:
     )
 
 
+def _reply(body: bytes) -> _ModelReply:
+    """Decode a chat completion; what only strict JSON refuses costs no answer.
+
+    A text that was cut off within an emoji ends in half a surrogate.
+    """
+    body = body.strip(b" \t\r\n\xef\xbb\xbf")  # empty lines before it keep the socket open
+    try:
+        return msgspec.json.decode(body, type=_ModelReply)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = json.loads(body.decode(errors="replace"), strict=False, parse_int=float)
+        return msgspec.convert(found, _ModelReply)
+
+
 # What a model thinks before it answers, where its server does not take that out; one that was cut
 # off in it has not answered. Of some templates only the end is in the answer.
 _THOUGHT = re.compile(r"(?is)<(think\w*|reasoning)>.*?(?:</\1>|\Z)|\A.*?</think\w*>")
 
 
-def _content(message: _ModelMessage) -> str:
+def _content(parts: str | list[object] | None) -> str:
     """Return the text of an answer, without what was thought before it."""
-    parts = message.content
     if isinstance(parts, list):
-        texts = (each.get("text") for each in parts)
+        texts = (each.get("text") if isinstance(each, dict) else each for each in parts)
         parts = "".join(text for text in texts if isinstance(text, str))
     return _THOUGHT.sub("", parts or "").strip()
 

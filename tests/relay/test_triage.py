@@ -85,6 +85,24 @@ def test_answers_in_many_forms() -> None:
         assert read(body, Model(url="", name="m")).parts["cause"] == "The edge fails."
 
 
+@pytest.mark.parametrize(
+    ("message", "usage"),
+    [
+        (b'{"content":"Cause: It fails. Action: Wait. \\ud83d"}', b"null"),
+        (b'{"content":"Cause: It fails. Action: Wait.\nPrevention: A caf\xe9"}', b"null"),
+        (b'{"content":"Cause: It fails. Action: Wait."}', b'{"total":1e999}'),
+        (b'{"content":"Cause: It fails. Action: Wait."}', b'{"total":NaN}'),
+        (b'{"content":["Cause: It fails. ",null,{"text":"Action: Wait."}]}', b"null"),
+        (b'null},{},{"message":{"content":"Cause: It fails. Action: Wait."}', b"null"),
+    ],
+)
+def test_what_strict_json_refuses_costs_no_answer(message: bytes, usage: bytes) -> None:
+    """Half a surrogate, a byte or a number that is none, an odd part: the answer is there."""
+    body = b'{"choices":[{"message":' + message + b'}],"usage":' + usage + b"}"
+    found = read(body, Model(url="", name="m"))
+    assert (found.parts["cause"], found.parts["action"]) == ("It fails.", "Wait.")
+
+
 @pytest.mark.parametrize("usage", [None, [], "7", {"prompt_tokens": None}, {"prompt_tokens": "7"},
                                    {"prompt_tokens": 7.5}, {"prompt_tokens": -7}])  # fmt: skip
 def test_an_odd_count_of_tokens_costs_no_answer(usage: object) -> None:
