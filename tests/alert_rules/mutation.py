@@ -98,7 +98,10 @@ PATTERNS = {
 }
 # No test can tell an aggregation from its twin over what is 1 throughout, whose maximum is its
 # minimum and whose sum is its count, nor after `0 *`.
-_ONES = re.compile(r"\s*\([^)]*\)\s*\(\s*(?:max_over_time\(\s*)?(?:ALERTS\b|group by\b)")
+_ONES = re.compile(
+    r"\s*\([^)]*\)\s*\(\s*(?:(?:max|last)_over_time\(\s*)?"
+    r"(?:ALERTS\b|group by\b|[\w:]+:group\b|\w+_info\b)"
+)
 
 
 def _of_expression(expr: str) -> Iterator[tuple[str, str, str]]:
