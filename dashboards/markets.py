@@ -102,6 +102,22 @@ _RULES = Row(
             ),
             none="not watched: instruments.watch",
         ),
+        series(
+            "Streams that say states first",
+            """Connections on which venues push states of markets or maintenance, open (1) or not,
+            and their frames a minute that cannot be read. Without one a change is known by the
+            next list only, up to instruments.interval later.""",
+            Query(
+                "min by (exchange) (exchange_market_stream_connected{@exchange})",
+                "{{exchange}} connected",
+            ),
+            Query(
+                """60 * max by (exchange) (
+                rate(exchange_market_stream_unreadable_total{@exchange}[5m]))""",
+                "{{exchange}} unreadable",
+            ),
+            none="no such stream, or not watched: instruments.watch",
+        ),
     ],
 )
 

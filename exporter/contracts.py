@@ -125,6 +125,21 @@ class CrossCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateStream:
+    """The stream on which a venue says what may be done in its markets before its lists do.
+
+    It has a connection of its own, to ``url`` of one of the venue's addresses. ``subscribe``
+    makes the frames to send first, by what is watched; ``begin`` makes the reader of one
+    connection, whose `Control` events carry markets or a maintenance. A frame need not have all
+    markets, nor say of one all that a list does.
+    """
+
+    url: Callable[[str], str]
+    subscribe: Callable[[WatchedMarkets], tuple[str, ...]]
+    begin: Callable[[WatchedMarkets], Callable[[bytes], tuple[Event, ...]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VenueSite:
     """Where the customers of one region reach a venue. Of several addresses each serves all."""
 
@@ -173,6 +188,7 @@ class Venue:
     markets_weight: int = 1  # of one list
     volumes: VolumeLists | None = None
     states: MarketStates | None = None  # None: a market that is listed is traded
+    state_stream: StateStream | None = None
     # Of classes with perpetuals: the lists that together tell their prices and funding.
     perpetuals: Mapping[Product, tuple[PerpetualList, ...]] = field(default_factory=dict)
     status_page: str | None = None  # base URL of a statuspage.io site

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from exporter.instrument import Product
+from exporter.listing import ListedMarket
 from exporter.maintenance import Maintenance
 
 # --- what an exchange publishes ---------------------------------------------------------------
@@ -156,6 +157,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     market data that gives no event (levels of an unknown market, a channel that is not subscribed
     to). ``missed`` counts missing messages, by sequence numbers of the whole connection.
     ``unknown``: ``label`` is the venue's name of a message type that the parser does not know.
+    ``markets``: what may be done in some markets now, on a venue's `StateStream` alone.
     ``time`` is the event's, in epoch seconds, and used only in summaries of recordings.
     """
 
@@ -168,6 +170,7 @@ class Control(msgspec.Struct, frozen=True, gc=False):
     missed: int = 0
     time: float | None = None
     unknown: bool = False
+    markets: tuple[ListedMarket, ...] = ()
 
 
 Data: TypeAlias = Trade | Quote | Depth | Kline | Message

@@ -105,6 +105,7 @@ _OF_PERPETUALS = tuple(
         known.FUNDING_RATE, known.FUNDING_INTERVAL, known.FUNDING_NEXT, known.FUNDING_CAP,
     )
 )  # fmt: skip
+_OF_STATE_STREAMS = (known.MARKET_STREAM_CONNECTED.name, known.MARKET_STREAM_UNREADABLE.name)
 _PROCESS = 30  # process_* and python_* of the client library
 
 
@@ -124,6 +125,7 @@ class ExchangeLoad:
     checksums: int  # books whose venue sends a checksum
     limits: int
     states: bool  # whether the states of its markets are watched
+    pushed: bool  # whether the venue pushes them on a connection of its own
     perpetuals: int  # those whose prices and funding are watched
     probes_per_second: float
     status_pages: int
@@ -176,6 +178,7 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
         checksums=len(books) if venue.book and venue.book.checksum else 0,
         limits=len(settings.rest_limits(exchange, venue)) + (venue.connection_limit is not None),
         states=exchange.instruments.watch,
+        pushed=settings.pushes_states(exchange, venue),
         perpetuals=_perpetuals(exchange, venue),
         probes_per_second=sum(1.0 / target.interval for target in targets),
         status_pages=int(settings.status_page(exchange, venue) is not None),
@@ -264,6 +267,8 @@ def series_of(load: ExchangeLoad, exchange: ExchangeConfig, config: Config) -> i
             return 1 + load.status_pages  # the venue's own endpoints, and its page
         if family.name == known.MARKET_RULE_CHANGES.name:
             return int(load.states)
+        if family.name in _OF_STATE_STREAMS:
+            return int(load.pushed)
         if family.name in _OF_STATES:
             return load.symbols if load.states else 0
         if family.name in _OF_PERPETUALS:
@@ -285,7 +290,7 @@ def series_shared(instruments: int, config: Config) -> int:
     symbols = instruments if limit is None else min(instruments, limit * len(config.exchanges))
     unused = {*_OPT_IN}
     if not any(each.instruments.watch for each in config.exchanges):
-        unused |= {*_OF_STATES, known.MARKET_RULE_CHANGES.name}
+        unused |= {*_OF_STATES, *_OF_STATE_STREAMS, known.MARKET_RULE_CHANGES.name}
     if not any(each.perpetuals.watch for each in config.exchanges):
         unused |= {*_OF_PERPETUALS}
     if not config.pegs:

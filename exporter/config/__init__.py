@@ -39,6 +39,7 @@ from exporter.config.markets import (
     follow,
     market_lists,
     perpetual_lists,
+    pushes_states,
     state_lists,
     volume_lists,
 )
@@ -125,6 +126,7 @@ __all__ = [
     "market_lists",
     "perpetual_lists",
     "plain",
+    "pushes_states",
     "read",
     "rest_limits",
     "shares",

@@ -50,6 +50,11 @@ def state_lists(exchange: ExchangeConfig, venue: Venue) -> tuple[tuple[Product, 
     return tuple((product, path + query) for product, path in lists)
 
 
+def pushes_states(exchange: ExchangeConfig, venue: Venue) -> bool:
+    """Return whether the venue's stream of states is followed: by who watches and has streams."""
+    return exchange.instruments.watch and bool(exchange.streams) and venue.state_stream is not None
+
+
 def perpetual_lists(exchange: ExchangeConfig, venue: Venue) -> tuple[PerpetualList, ...]:
     """Return the lists that tell the prices and the funding of the perpetuals that are watched."""
     products = sorted(_products(exchange, venue, all_named=True))

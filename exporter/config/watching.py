@@ -16,7 +16,9 @@ class InstrumentsConfig:
         boolean(),
         False,
         "Read the venue's lists of markets at regular intervals, for the state of the watched "
-        "markets: one request per product class, within the probes' share of the rate limits.",
+        "markets: one request per product class, within the probes' share of the rate limits. "
+        "Venues that push states (Binance's futures, Bybit, Coinbase, Kraken, OKX) are followed on "
+        "one more connection, if the exchange has streams.",
     )
     interval: float = key(duration("10s", "1h"), "60s", "Interval of these requests.")
 

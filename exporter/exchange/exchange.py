@@ -12,6 +12,7 @@ from exporter.exchange import lead, market_watch, markets, perpetuals
 from exporter.exchange.market_watch import MarketWatch, WatchedMarket
 from exporter.exchange.markets import MarketFollower
 from exporter.exchange.perpetuals import PerpetualWatch
+from exporter.exchange.state_stream import MarketStateStream
 from exporter.flow.addresses import Addresses
 from exporter.flow.mailbox import Mailbox
 from exporter.instrument import product_of
@@ -67,6 +68,9 @@ class Exchange:
         self.states = MarketWatch(
             configured, venue, around, registry, self.probing, self.wanted, self._streams.rest
         )
+        self._state_stream = MarketStateStream(
+            configured, venue, around, registry, self.probing, self._streams, self.states
+        )
         self.perpetuals = PerpetualWatch(
             configured, venue, around, registry, self.probing, self.wanted
         )
@@ -101,6 +105,7 @@ class Exchange:
             yield "markets", f"{self.name}/markets", self.markets.run
         if self.states.on:
             yield "markets", f"{self.name}/market states", self.states.run
+        yield from self._state_stream.tasks()
         if self.perpetuals.on:
             yield "markets", f"{self.name}/perpetuals", self.perpetuals.run
 

@@ -11,6 +11,7 @@ import itertools
 import socket
 import struct
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from websockets.frames import Frame, Opcode
@@ -46,6 +47,8 @@ class SimulatedSession:
         self.feeds: dict[str, SimulatedFeed] = {}
         self.names: list[str] = []  # topics that were acknowledged but do not exist
         self.told = ""  # the venue's state as this client last heard it
+        # Rows of the channels of states that it subscribed to, as it last heard of them.
+        self.heard_of: dict[str, dict[str, Mapping[str, object]]] = {}
         self.operations = 0  # subscribe and unsubscribe requests so far
         self._transport, self._protocol = transport, protocol
         self._pending: list[bytes] = []

@@ -53,7 +53,7 @@ class ExchangeStreams:
         self._around, self._clock, self._registry = around, around.clock, registry
         self._skew, self._books, self._checks = probing.skew, books, checks
         self._site = settings.site(configured, venue)
-        self._admission = ConnectAdmission(
+        self.admission = ConnectAdmission(
             exchange=configured.name,
             clock=around.clock,
             ban=probing.ban,
@@ -218,11 +218,11 @@ class ExchangeStreams:
                 children.ping_rtt,
             ),
             clock=clock,
-            meter=listener(state, children, clock, partial(self._dead, name), self._said),
+            meter=listener(state, children, clock, partial(self.dead, name), self._said),
             sinks={topic: watch.sink for topic, watch in watches.items()},
             stale_after=lambda topic: state.watches[topic].stale_after,
             chance=random,
-            admission=self._admission,
+            admission=self.admission,
             urls=self._site.stream_urls,
             fetch=self._around.fetch,
             rest_url=self._site.rest_urls[0],
@@ -294,7 +294,7 @@ class ExchangeStreams:
         )
         return watch
 
-    def _dead(self, stream: str, frame: bytes, error: Exception) -> None:
+    def dead(self, stream: str, frame: bytes, error: Exception) -> None:
         """Have a frame written down that came to nothing."""
         reason = (
             str(error)

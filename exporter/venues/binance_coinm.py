@@ -14,7 +14,7 @@ from exporter.model import MARKET_DATA, Continuity
 from exporter.venues.families import binance as wire
 from exporter.venues.families import binance_rest as rest
 from exporter.venues.families import binance_streams as streams
-from exporter.venues.families import perpetuals
+from exporter.venues.families import perpetuals, state_streams
 from exporter.venues.families.states import binance_states
 from exporter.venues.families.volumes import read_binance
 
@@ -39,6 +39,7 @@ VENUE = Venue(
     markets_path="/dapi/v1/exchangeInfo",
     read_markets=rest.read_markets,
     states=MarketStates(read=binance_states),
+    state_stream=state_streams.binance(""),
     perpetuals={Product.INVERSE: perpetuals.binance("/dapi/v1")},
     volumes=VolumeLists(
         paths={Product.INVERSE: "/dapi/v1/ticker/24hr"}, read=read_binance, weight=40
@@ -68,6 +69,11 @@ VENUE = Venue(
     timestamps=dict.fromkeys(MARKET_DATA, streams.TIMESTAMP),
     source="recorded traffic of July 2021; USD-M pages read 2026-07 for what the two share",
     facts=(
+        VenueFact(
+            "contracts whose state changes: !contractInfo",
+            "developers.binance.com, Contract Info Stream of COIN-M futures",
+            "2026-11-30",
+        ),
         VenueFact(
             "cadence of books: 100 ms, as the stream's name says",
             "developers.binance.com, Diff. Book Depth Streams of USD-M and COIN-M futures",

@@ -15,7 +15,7 @@ from exporter.model import Channel, Continuity
 from exporter.venues.families import binance as wire
 from exporter.venues.families import binance_rest as rest
 from exporter.venues.families import binance_streams as streams
-from exporter.venues.families import perpetuals
+from exporter.venues.families import perpetuals, state_streams
 from exporter.venues.families.states import binance_states
 from exporter.venues.families.volumes import read_binance
 
@@ -47,6 +47,7 @@ VENUE = Venue(
     markets_path="/fapi/v1/exchangeInfo",
     read_markets=rest.read_markets,
     states=MarketStates(read=binance_states),
+    state_stream=state_streams.binance("/market/stream"),
     perpetuals={Product.LINEAR: perpetuals.binance("/fapi/v1")},
     volumes=VolumeLists(
         paths={Product.LINEAR: "/fapi/v1/ticker/24hr"}, read=read_binance, weight=40
@@ -89,6 +90,11 @@ VENUE = Venue(
     },
     source="developers.binance.info USD-M pages, read 2026-07; recorded traffic of July 2021",
     facts=(
+        VenueFact(
+            "contracts whose state changes: !contractInfo, not of high frequency, hence its route",
+            "developers.binance.com, Contract Info Stream of USD-M futures, and the change notice",
+            "2026-11-30",
+        ),
         VenueFact(
             "cadence of books: 100 ms, as the stream's name says",
             "developers.binance.com, Diff. Book Depth Streams of USD-M and COIN-M futures",

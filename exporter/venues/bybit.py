@@ -30,7 +30,7 @@ from exporter.model import (
     Continuity,
     SizeUnit,
 )
-from exporter.venues.families import perpetuals
+from exporter.venues.families import perpetuals, state_streams
 from exporter.venues.families.bybit import levels, parse, ping, subscribe, unsubscribe
 from exporter.venues.families.bybit_rest import (
     fault,
@@ -114,6 +114,7 @@ VENUE = Venue(
     },
     read_markets=read_markets,
     states=MarketStates(read=bybit_states),
+    state_stream=state_streams.BYBIT,
     perpetuals={
         product: (
             PerpetualList(
@@ -208,6 +209,11 @@ VENUE = Venue(
     timestamps=dict.fromkeys(MARKET_DATA, "ts, when the frame was generated (ms)"),
     source="bybit-exchange/docs v5 at 072c197, read 2026-07-24",
     facts=(
+        VenueFact(
+            "maintenance first: the topic system.status at /v5/public/misc/status",
+            "bybit-exchange.github.io/docs, v5/websocket/system/system-status",
+            "2026-11-30",
+        ),
         VenueFact(
             "cadence of books of 1 level: 10 ms, of 50: 20 ms",
             "bybit-exchange.github.io, docs/v5/websocket/public/orderbook",

@@ -47,6 +47,7 @@ from exporter.model import (
     Side,
     Trade,
 )
+from exporter.venues.families import state_streams
 from exporter.venues.families.coinbase_rest import (
     fault,
     read_best,
@@ -333,6 +334,7 @@ VENUE = Venue(
     markets_path="/products",
     read_markets=read_markets,
     states=MarketStates(read=coinbase_states),
+    state_stream=state_streams.coinbase(parse),
     status_page="https://status.exchange.coinbase.com",
     stream_urls=("wss://ws-feed.exchange.coinbase.com",),
     connection_limit=RestLimit(name="connections_1s", weight=8, window=1.0),
@@ -393,6 +395,11 @@ VENUE = Venue(
     },
     source="docs.cdp.coinbase.com/exchange, read 2026-10",
     facts=(
+        VenueFact(
+            "states of products: the channel status",
+            "docs.cdp.coinbase.com, Exchange WebSocket Channels, Status Channel",
+            "2026-11-30",
+        ),
         VenueFact(
             "cadence of level2_batch: 50 ms",
             "the vendor's asyncapi description, as tardis-node follows it",

@@ -31,6 +31,7 @@ from exporter.model import (
     Trade,
 )
 from exporter.venues.families import kraken as family
+from exporter.venues.families import state_streams
 from exporter.venues.families.states import kraken_states
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -327,6 +328,7 @@ VENUE = Venue(
     markets_path=family.MARKETS_PATH,
     read_markets=family.read_markets,
     states=MarketStates(read=kraken_states(family.modern)),
+    state_stream=state_streams.kraken(parse),
     volumes=family.VOLUMES,
     status_page=family.STATUS_PAGE,
     stream_urls=("wss://ws.kraken.com/v2",),
@@ -365,6 +367,11 @@ VENUE = Venue(
     },
     source="docs.kraken.com, WebSocket v2, read 2026-10",
     facts=(
+        VenueFact(
+            "states of pairs: the channel instrument",
+            "docs.kraken.com, spot-websocket-v2, Instruments",
+            "2026-11-30",
+        ),
         VenueFact(
             "frames, channel by channel (tests/venues/documented/kraken.yml)",
             "docs.kraken.com, spot-websocket-v2, in parts; docs/profiles/kraken/websocket.md of "

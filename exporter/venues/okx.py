@@ -24,7 +24,7 @@ from exporter.model import (
     Channel,
     Continuity,
 )
-from exporter.venues.families import perpetuals
+from exporter.venues.families import perpetuals, state_streams
 from exporter.venues.families.okx import checksum, levels, parse, ping, subscribe, unsubscribe
 from exporter.venues.families.okx_rest import (
     fault,
@@ -79,6 +79,7 @@ VENUE = Venue(
     },
     read_markets=read_markets,
     states=MarketStates(read=okx_states),
+    state_stream=state_streams.OKX,
     perpetuals={
         Product.LINEAR: perpetuals.okx("USDT"),
         Product.INVERSE: perpetuals.okx("USD"),
@@ -176,6 +177,11 @@ VENUE = Venue(
     },
     source="OKX API documentation v5, announcement of 2026-05-21; recorded traffic of May 2022",
     facts=(
+        VenueFact(
+            "states of markets: the channel instruments",
+            "OKX API v5, Instruments channel, as the clients amir-the-h/okex and okx-api give it",
+            "2026-11-30",
+        ),
         VenueFact(
             "cadence of bbo-tbt: 10 ms, of books: 100 ms",
             "OKX API v5, order book channel, as fact sheets give it",

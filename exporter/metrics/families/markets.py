@@ -65,6 +65,18 @@ MARKET_RULE_CHANGES = counter(
     "exchange",
     "rule",
 )
+MARKET_STREAM_CONNECTED = gauge(
+    "exchange_market_stream_connected",
+    "1 if the connection is open on which the venue pushes states of markets or maintenance, "
+    "ahead of its lists; 0: the lists alone tell them. Only if instruments.watch is configured, "
+    "and of venues that have such a stream.",
+    "exchange",
+)
+MARKET_STREAM_UNREADABLE = counter(
+    "exchange_market_stream_unreadable_total",
+    "Frames of that connection that could not be parsed. Only if instruments.watch is configured.",
+    "exchange",
+)
 MARKET_OPENING = gauge(
     "exchange_market_opening_timestamp_seconds",
     "Announced time at which trading in the market begins; absent once it has begun. Only if "

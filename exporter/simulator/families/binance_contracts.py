@@ -14,6 +14,7 @@ from exporter.simulator.families import binance_rest
 from exporter.simulator.families.binance import PAD, Maker
 from exporter.simulator.market import Pair
 from exporter.simulator.perpetuals import state_of
+from exporter.simulator.session import SimulatedSession
 from exporter.simulator.spec import (
     Query,
     Quota,
@@ -23,9 +24,11 @@ from exporter.simulator.spec import (
     VenueSpec,
     dump,
 )
+from exporter.simulator.state_streams import changes
 from exporter.simulator.venue_server import VenueServer
 
 _LIMIT = 2400
+_NEWS = "!contractInfo"  # it is acknowledged as any name is, and pushed on what is not public
 
 
 def _depth(desk: VenueServer, query: Query, pair: Pair) -> bytes | SimulatedReply:
@@ -65,6 +68,26 @@ def contract(desk: VenueServer, pair: Pair, status: str) -> Mapping[str, object]
 
 
 _STATUS = {"halted": "TRADING_HALT", "cancel_only": "TRADING_CANCEL_ONLY"}
+
+
+def _tended(session: SimulatedSession, now: float) -> None:
+    """Push the contracts that are not as they were when the client subscribed."""
+    if _NEWS not in session.names or session.path.startswith("/public/"):
+        return
+    rows: dict[str, Mapping[str, object]] = {}
+    for pair in session.desk.pairs():
+        row = contract(session.desk, pair, "cs")
+        rows[pair.listing.symbol] = {
+            "s": row["symbol"], "ps": pair.listing.base + pair.listing.quote,
+            "ct": row["contractType"], "dt": row["deliveryDate"], "ot": row["onboardDate"],
+            "cs": row["cs"],
+        }  # fmt: skip
+    first = _NEWS not in session.heard_of
+    news = changes(session, _NEWS, rows)
+    for new in () if first else news.values():
+        event = {"e": "contractInfo", "E": session.desk.millis(), **new}
+        combined = session.path.endswith("/stream")
+        session.reply(dump({"stream": _NEWS, "data": event} if combined else event).decode())
 
 
 def _info(desk: VenueServer, row: Callable[[VenueServer, Pair], Mapping[str, object]]) -> bytes:
@@ -162,6 +185,7 @@ def spec(
         sockets=sockets,
         opened=lambda session: family.opened(session, make),
         received=lambda session, text: family.received(session, text, make),
+        tended=_tended,
         ping_every=180.0,
         pong_within=600.0,
         lifetime=24 * 3600.0,

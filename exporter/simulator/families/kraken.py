@@ -151,9 +151,26 @@ def _ticker(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
     }  # fmt: skip
 
 
+_STATUS = {"trading": "online", "halted": "maintenance"}
+
+
+def pairs(desk: VenueServer) -> dict[str, Mapping[str, object]]:
+    """Return the rows of the channel of instruments, by symbol."""
+    return {
+        pair.listing.symbol: {
+            "symbol": pair.listing.symbol, "base": pair.listing.base, "quote": pair.listing.quote,
+            "status": _STATUS.get(state.mode, state.mode), "qty_precision": SIZE,
+            "qty_increment": float(f"1e-{SIZE}"), "price_precision": pair.listing.price_decimals,
+            "price_increment": float(pair.listing.price(state.tick)), "marginable": False,
+            "has_index": True, "cost_min": 0.5, "qty_min": float(pair.listing.size(1)),
+        }
+        for pair in desk.pairs()
+        for state in (desk.listed_as(pair),)
+    }  # fmt: skip
+
+
 def _pair(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
     one, state = pair.listing, desk.listed_as(pair)
-    status = {"trading": "online", "halted": "maintenance"}.get(state.mode, state.mode)
     return {
         "altname": altname(one), "wsname": wsname(one), "aclass_base": "currency",
         "base": _OLD.get(one.base, one.base), "aclass_quote": "currency", "quote": one.quote,
@@ -161,7 +178,8 @@ def _pair(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
         "lot_decimals": SIZE, "lot_multiplier": 1, "leverage_buy": [], "leverage_sell": [],
         "fees": [[0, 0.4]], "fees_maker": [[0, 0.25]], "fee_volume_currency": "ZUSD",
         "margin_call": 80, "margin_stop": 40, "ordermin": one.size(1), "costmin": "0.5",
-        "tick_size": one.price(state.tick), "status": status,
+        "tick_size": one.price(state.tick),
+        "status": _STATUS.get(state.mode, state.mode),
     }  # fmt: skip
 
 

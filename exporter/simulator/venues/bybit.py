@@ -24,6 +24,7 @@ from exporter.simulator.spec import (
     VenueSpec,
     dump,
 )
+from exporter.simulator.state_streams import changes
 from exporter.simulator.venue_server import VenueServer
 
 _DEPTHS = (1, 50, 200, 1000)
@@ -51,6 +52,10 @@ def _time(desk: VenueServer, query: Query) -> bytes:
 
 
 def _status(desk: VenueServer, query: Query) -> bytes:
+    return _envelope(desk, {"list": list(_windows(desk).values())})
+
+
+def _windows(desk: VenueServer) -> dict[str, Mapping[str, object]]:
     rows = [
         {"id": f"4d95b2a0-587f-11f0-bcc9-56f28c94d6e{number:x}", "title": fault.text("title"),
          "state": "scheduled" if fault.kind is FaultKind.ANNOUNCED else "ongoing",
@@ -59,7 +64,7 @@ def _status(desk: VenueServer, query: Query) -> bytes:
          "maintainType": 3 if fault.kind is FaultKind.INCIDENT else 1, "env": 1}
         for number, (fault, begin, end) in enumerate(desk.notices())
     ]  # fmt: skip
-    return _envelope(desk, {"list": rows})
+    return {str(row["id"]): row for row in rows}
 
 
 def _of(pair: Pair, category: str) -> bool:
@@ -401,6 +406,10 @@ def _received(session: SimulatedSession, text: str) -> None:
     if wrong := _objection(session, args, operation):
         reply(False, wrong)
         return
+    if category == "status":
+        session.heard_of["system.status"] = {}
+        reply(True, "subscribe")
+        return
     prefix = f"{category}:"
     if operation == "unsubscribe":
         for topic in args:
@@ -419,6 +428,22 @@ def _received(session: SimulatedSession, text: str) -> None:
     reply(True, "" if contract else "subscribe")
     for feed in known:
         session.open(feed)
+
+
+def _tended(session: SimulatedSession, now: float) -> None:
+    """Push the windows that began or ended since."""
+    if (heard := session.heard_of.get("system.status")) is None:
+        return
+    now_on = {
+        name: row if name not in heard or heard[name]["state"] != row["state"] else heard[name]
+        for name, row in _windows(session.desk).items()
+    }
+    over = {n: {**row, "state": "completed"} for n, row in heard.items() if n not in now_on}
+    if rows := [*changes(session, "system.status", now_on).values(), *over.values()]:
+        frame = {"topic": "system.status", "ts": session.desk.millis(), "data": rows}
+        session.reply(dump(frame).decode())
+    for name in over:
+        del heard[name]
 
 
 def _objection(session: SimulatedSession, args: list[object], operation: str) -> str:
@@ -460,8 +485,9 @@ WIRE = VenueSpec(
     ),
     quota=Quota(limit=600, window=5.0),
     headers=_headers,
-    sockets=lambda path: path in [f"/v5/public/{category}" for category in _CATEGORIES],
+    sockets=lambda path: path in [f"/v5/public/{one}" for one in (*_CATEGORIES, "misc/status")],
     received=_received,
+    tended=_tended,
     idle_limit=600.0,
     connects=Quota(limit=500, window=300.0),
 )

@@ -28,6 +28,7 @@ from exporter.simulator.spec import (
 from exporter.simulator.venue_server import VenueServer
 
 _CHANNELS = ("matches", "ticker", "level2_batch", "heartbeat")
+_STATUS_EVERY = 1.0  # seconds between two frames of the channel of that name
 _PATIENCE = 5.0  # seconds in which a connection must subscribe
 
 
@@ -54,7 +55,7 @@ def _products(desk: VenueServer, query: Query) -> bytes:
     return dump([_product(desk, pair) for pair in desk.pairs()])
 
 
-def _product(desk: VenueServer, pair: Pair) -> Mapping[str, object]:
+def _product(desk: VenueServer, pair: Pair) -> dict[str, object]:
     one, state = pair.listing, desk.listed_as(pair)
     modes = {mode: mode == state.mode for mode in ("post_only", "limit_only", "cancel_only")}
     return {"id": one.symbol, "base_currency": one.base, "quote_currency": one.quote,
@@ -231,6 +232,13 @@ def _received(session: SimulatedSession, text: str) -> None:
             session.unsubscribe(key)
         session.reply(_active(session))
         return
+    named = {one["name"] for one in asked["channels"] if isinstance(one, dict)} | set(bare)
+    if "status" in named and operation == "subscribe":
+        session.heard_of["status"] = {}
+        wanted = [each for each in wanted if each[0] != "status"]
+        if not wanted:
+            session.reply(_active(session))
+            return
     if operation != "subscribe" or not wanted:
         _fail(session, "Type has to be either subscribe or unsubscribe")
         return
@@ -252,7 +260,10 @@ def _active(session: SimulatedSession) -> str:
     for key in session.feeds:
         name, _, product = key.partition(":")
         channels.setdefault(name, []).append(product)
-    rows = [{"name": name, "product_ids": ids} for name, ids in channels.items()]
+    rows: list[Mapping[str, object]] = [
+        {"name": name, "product_ids": ids} for name, ids in channels.items()
+    ]
+    rows += [{"name": name} for name in session.heard_of]
     return dump({"type": "subscriptions", "channels": rows}).decode()
 
 
@@ -264,6 +275,11 @@ def _fail(session: SimulatedSession, reason: str) -> None:
 def _tended(session: SimulatedSession, now: float) -> None:
     if session.heard == session.opened and now - session.opened > _PATIENCE:
         session.close(1008, "must subscribe within 5 seconds")
+    if "status" in session.heard_of and now - session.pushed >= _STATUS_EVERY:
+        products = [_product(session.desk, pair) for pair in session.desk.pairs()]
+        for product in products:
+            product.pop("trading_disabled")  # of the list alone
+        session.reply(dump({"type": "status", "currencies": [], "products": products}).decode())
 
 
 WIRE = VenueSpec(

@@ -22,6 +22,7 @@ from exporter.simulator.spec import (
     iso,
     listed,
 )
+from exporter.simulator.state_streams import changes
 from exporter.simulator.venue_server import VenueServer
 
 _DEPTHS = (10, 25, 100, 500, 1000)
@@ -191,6 +192,11 @@ def _received(session: SimulatedSession, text: str) -> None:
     if method not in ("subscribe", "unsubscribe"):
         reply({"success": False, "error": "Unsupported method"})
         return
+    if channel == "instrument" and method == "subscribe":
+        session.heard_of["instrument"] = {}
+        reply({"result": {"channel": channel, "snapshot": True}, "success": True})
+        _tell_pairs(session, "snapshot")
+        return
     extra = {"depth": params.get("depth", 10), "snapshot": True} if channel == "book" else {}
     for name in names:
         result = {"channel": channel, **extra, "symbol": name}
@@ -208,10 +214,18 @@ def _received(session: SimulatedSession, text: str) -> None:
         session.open(feed)
 
 
+def _tell_pairs(session: SimulatedSession, kind: str) -> None:
+    if rows := changes(session, "instrument", family.pairs(session.desk)):
+        found = {"assets": [], "pairs": list(rows.values())}
+        session.reply(dump({"channel": "instrument", "type": kind, "data": found}).decode())
+
+
 def _tended(session: SimulatedSession, now: float) -> None:
+    if "instrument" in session.heard_of:
+        _tell_pairs(session, "update")
     if session.told != family.state(session.desk):
         _tell_state(session)
-    if session.feeds and now - session.pushed >= 1.0:
+    if (session.feeds or session.heard_of) and now - session.pushed >= 1.0:
         session.reply('{"channel":"heartbeat"}')
 
 

@@ -28,6 +28,7 @@ from exporter.simulator.spec import (
     VenueSpec,
     dump,
 )
+from exporter.simulator.state_streams import changes
 from exporter.simulator.venue_server import VenueServer
 
 _BOOKS = {"books": 400, "books-l2-tbt": 400, "books50-l2-tbt": 50}
@@ -111,18 +112,25 @@ def _instruments(desk: VenueServer, query: Query) -> bytes | SimulatedReply:
     if kind == "OPTION" and not family:
         return _fault("50015", "Either parameter uly or instFamily is required", 400)
     rows = [
-        {"instId": p.listing.symbol, "instType": kind, "tickSz": p.listing.price(state.tick),
-         "lotSz": p.listing.size(1),
+        row
+        for name, row in _listed(desk, kind).items()
+        if query.get("instId", name) == name and (not family or name.startswith(f"{family}-"))
+    ]
+    return _envelope(rows)
+
+
+def _listed(desk: VenueServer, kind: str) -> dict[str, Mapping[str, str]]:
+    """Return the rows of all markets of one class, by symbol."""
+    return {
+        p.listing.symbol: {"instId": p.listing.symbol, "instType": kind,
+         "tickSz": p.listing.price(state.tick), "lotSz": p.listing.size(1),
          "minSz": p.listing.size(1), "state": _STATES.get(state.mode, "live"),
          "listTime": "1548133413000", "alias": "", "expTime": str(state.delisting or ""),
          "lever": "10", "optType": "", "stk": "",
          **(_spot(p.listing) if kind == "SPOT" else _contract(p.listing))}
-        for p in desk.pairs()
-        if kind == _kind(p) and query.get("instId", p.listing.symbol) == p.listing.symbol
-        and family in (None, f"{p.listing.base}-{p.listing.quote}")
+        for p in desk.pairs() if kind == _kind(p)
         for state in (desk.listed_as(p),)
-    ]  # fmt: skip
-    return _envelope(rows)
+    }  # fmt: skip
 
 
 _STATES = {"halted": "suspend", "cancel_only": "suspend", "post_only": "post_only"}
@@ -392,6 +400,9 @@ def _operate(
 ) -> None:
     """Do one argument of a request; each gets a reply of its own."""
     channel, name = str(arg.get("channel", "")), str(arg.get("instId", ""))
+    if channel == "instruments" and operation == "subscribe":
+        _open_instruments(session, str(arg.get("instType", "")), number)
+        return
     key = f"{channel}:{name}"
     ack = {"event": operation, "arg": {"channel": channel, "instId": name}, **number,
            "connId": session.id}  # fmt: skip
@@ -411,6 +422,25 @@ def _operate(
         return
     session.reply(dump(ack).decode())
     session.open(feed)
+
+
+def _open_instruments(session: SimulatedSession, kind: str, number: Mapping[str, str]) -> None:
+    """Begin to push the markets of one class: all, then those that change."""
+    if kind not in ("SPOT", "SWAP", "FUTURES", "OPTION") or session.path.endswith("/business"):
+        _fail(session, "60018", f"Wrong URL or channel:instruments,instType:{kind[:20]}", number)
+        return
+    session.heard_of.setdefault(kind, {})
+    arg = {"channel": "instruments", "instType": kind}
+    session.reply(dump({"event": "subscribe", "arg": arg, **number, "connId": session.id}).decode())
+    _tended(session, 0.0)
+
+
+def _tended(session: SimulatedSession, now: float) -> None:
+    for kind in session.heard_of:
+        if rows := changes(session, kind, _listed(session.desk, kind)):
+            frame = {"arg": {"channel": "instruments", "instType": kind},
+                     "data": list(rows.values())}  # fmt: skip
+            session.reply(dump(frame).decode())
 
 
 def _fail(session: SimulatedSession, code: str, message: str, number: Mapping[str, str]) -> None:
@@ -459,6 +489,7 @@ WIRE = VenueSpec(
     ),
     sockets=lambda path: path in ("/ws/v5/public", "/ws/v5/business"),
     received=_received,
+    tended=_tended,
     idle_limit=30.0,
     connects=Quota(limit=3, window=1.0),
     notice=_notice,

@@ -5,6 +5,7 @@ Source: github.com/bybit-exchange/docs (docs/v5) at 072c197, read 2026-07-24.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -34,19 +35,22 @@ class _TimeBody(Struct):
     result: _Clock
 
 
-class _BybitWindow(windows.Window, kw_only=True):
+class BybitWindow(windows.Window, kw_only=True):
+    """A window as the endpoint lists it and the stream of the same name tells it."""
+
+    id: str = ""
     env: int = 1
     product: list[int] | None = None  # none: all
     serviceTypes: list[int] | None = None  # noqa: N815
     maintainType: int = 1  # noqa: N815
 
 
-class _BybitWindows(Struct):
-    rows: list[_BybitWindow] = msgspec.field(name="list")
+class BybitWindows(Struct):
+    rows: list[BybitWindow] = msgspec.field(name="list")
 
 
 class _StatusBody(Struct):
-    result: _BybitWindows
+    result: BybitWindows
 
 
 class _BybitInstrument(Struct):
@@ -107,14 +111,19 @@ def read_status(body: bytes, watched: WatchedMarkets = EVERYTHING) -> Maintenanc
     """Read what goes on and what is announced of the products that are watched."""
     with reading("bybit status"):
         rows = msgspec.json.decode(body, type=_StatusBody, strict=False).result.rows
-        products = _products(watched)
-        return windows.summed_up(
-            (row, row.maintainType == _INCIDENT)
-            for row in rows
-            if row.env == _PRODUCTION
-            and not products.isdisjoint(row.product or products)
-            and not _SERVICES.isdisjoint(row.serviceTypes or _SERVICES)
-        )
+        return summed_up(rows, watched)
+
+
+def summed_up(rows: Iterable[BybitWindow], watched: WatchedMarkets) -> Maintenance:
+    """Return what the windows come to for the products that are watched. Raises ParseError."""
+    products = _products(watched)
+    return windows.summed_up(
+        (row, row.maintainType == _INCIDENT)
+        for row in rows
+        if row.env == _PRODUCTION
+        and not products.isdisjoint(row.product or products)
+        and not _SERVICES.isdisjoint(row.serviceTypes or _SERVICES)
+    )
 
 
 def read_markets(body: bytes) -> tuple[Market, ...]:

@@ -27,7 +27,7 @@ def _digits(places: int | str | None) -> float | None:
     return None if places is None or not 0 <= places <= 30 else float(f"1e-{places}")
 
 
-def _time(millis: Figure) -> float | None:
+def listed_time(millis: Figure) -> float | None:
     """Return a time in milliseconds; None where there is none: empty, 0, or beyond every plan."""
     found = (size(millis) or 0.0) / 1e3
     return found if 1e9 < found < _NEVER else None
@@ -40,7 +40,7 @@ _NEVER = 4.1e9  # Binance's perpetuals "end" on 2100-12-25, Deribit's in the yea
 
 # Source: github.com/binance/binance-spot-api-docs, enums.md at 07550e7, and CHANGELOG.md of July
 # 2026 (CANCEL_ONLY); USD-M: docs.rs/polyoxide-binance, usdm SymbolStatus, read 2026-11-30.
-_BINANCE = {
+BINANCE_MODES = {
     "TRADING": _T.TRADING,
     "AUCTION_MATCH": _T.AUCTION,
     "CANCEL_ONLY": _T.CANCEL_ONLY,
@@ -89,12 +89,12 @@ def binance_states(body: bytes) -> Iterator[ListedMarket]:
         ends = "PERPETUAL" in (row.contractType or "")
         yield ListedMarket(
             row.symbol,
-            _BINANCE.get(status, _U),
+            BINANCE_MODES.get(status, _U),
             status,
             None if price is None else size(price.tickSize),
             None if lot is None else size(lot.stepSize),
-            _time(row.onboardDate),
-            _time(row.deliveryDate) if ends else None,
+            listed_time(row.onboardDate),
+            listed_time(row.deliveryDate) if ends else None,
         )
 
 
@@ -102,7 +102,7 @@ def binance_states(body: bytes) -> Iterator[ListedMarket]:
 
 # Source: docs.kraken.com, FIX "Instrument List" (AssetPairStatus: hidden, online, maintenance,
 # cancel only, post only, limit only, delisted, reduce only), read 2026-11-30.
-_KRAKEN = {
+KRAKEN_MODES = {
     "online": _T.TRADING,
     "limit_only": _T.LIMIT_ONLY,
     "post_only": _T.POST_ONLY,
@@ -139,7 +139,7 @@ def kraken_states(spell: Callable[[str], str]) -> ReadListed:
             if row.wsname:
                 yield ListedMarket(
                     spell(row.wsname),
-                    _KRAKEN.get(row.status, _U),
+                    KRAKEN_MODES.get(row.status, _U),
                     row.status,
                     size(row.tick_size) or _digits(row.pair_decimals),
                     _digits(row.lot_decimals),
@@ -285,8 +285,8 @@ def bybit_states(body: bytes) -> Iterator[ListedMarket]:
             row.status,
             size(row.priceFilter.tickSize),
             size(row.lotSizeFilter.qtyStep) or size(row.lotSizeFilter.basePrecision),
-            _time(row.launchTime),
-            _time(row.deliveryTime) if ends else None,
+            listed_time(row.launchTime),
+            listed_time(row.deliveryTime) if ends else None,
         )
 
 
@@ -333,8 +333,8 @@ def okx_states(body: bytes) -> Iterator[ListedMarket]:
             row.state,
             size(row.tickSz),
             size(row.lotSz),
-            _time(row.listTime),
-            _time(row.expTime) if ends else None,
+            listed_time(row.listTime),
+            listed_time(row.expTime) if ends else None,
         )
 
 
