@@ -137,11 +137,11 @@ OKX = _stream(lambda base: base + "/public", _okx_frames, okx_wire.parse, _okx_i
 # --- Coinbase Exchange ------------------------------------------------------------------------
 
 
-class _CoinbaseKind(Struct):
+class _CoinbaseFrameKind(Struct):
     type: str = ""
 
 
-_coinbase = msgspec.json.Decoder(_CoinbaseKind).decode
+_coinbase = msgspec.json.Decoder(_CoinbaseFrameKind).decode
 
 
 def _coinbase_status(frame: bytes) -> Iterable[ListedMarket] | None:
