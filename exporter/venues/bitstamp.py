@@ -66,7 +66,7 @@ class _BitstampTrade(Struct, gc=False):
 
 
 class _BitstampBook(Struct, gc=False):
-    microtimestamp: Micros
+    microtimestamp: Micros | None = None
     bids: Raw = Raw(b"[]")
     asks: Raw = Raw(b"[]")
 
@@ -122,7 +122,8 @@ def _book(label: str, channel: str, symbol: str, data: Raw) -> Depth:
     row = _BOOK.decode(data)
     time = row.microtimestamp
     sides = (row.bids, row.asks)
-    return Depth(label, channel, symbol, time / 1e6, sides, _BOOKS[label], order=time)
+    when = None if time is None else time / 1e6
+    return Depth(label, channel, symbol, when, sides, _BOOKS[label], order=time)
 
 
 def _trade(channel: str, symbol: str, data: Raw) -> Trade:
@@ -206,6 +207,8 @@ def read_snapshot(body: bytes, topic: str, symbol: str) -> Depth:
     with reading("bitstamp book"):
         row = _BOOK.decode(body)
         time = row.microtimestamp
+        if time is None:
+            raise ParseError("a book that does not say of when it is")
         sides = (row.bids, row.asks)
         return Depth("order_book", topic, symbol, time / 1e6, sides, snapshot=True, order=time)
 

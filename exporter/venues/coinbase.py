@@ -115,8 +115,10 @@ class _CoinbaseStatus(Struct, gc=False, tag_field="type", tag="status"):
 
 
 class _CoinbaseError(Struct, gc=False, tag_field="type", tag="error"):
-    message: str | None = None
-    reason: str | None = None
+    """Texts, as a rule; objects are told as they are."""
+
+    message: Any = None
+    reason: Any = None
 
 
 _Frame = (
@@ -246,7 +248,10 @@ def _subscriptions(row: _Subscriptions) -> Ack:
 
 
 def _error(row: _CoinbaseError) -> Ack:
-    text = ": ".join(part for part in (row.message, row.reason) if part)
+    parts = [each for each in (row.message, row.reason) if each]
+    text = ": ".join(
+        each if isinstance(each, str) else msgspec.json.encode(each).decode() for each in parts
+    )
     return Ack("error", ok=False, reason=text[:200])
 
 

@@ -95,7 +95,7 @@ class _KrakenHeartbeat(Struct, gc=False, tag_field="channel", tag="heartbeat"):
 
 
 class _KrakenStatus(Struct, gc=False, tag_field="channel", tag="status"):
-    data: list[family.State]
+    data: list[family.State] | None = None
 
 
 _Channel = (
@@ -214,7 +214,7 @@ def _candles(message: _KrakenCandles) -> tuple[Event, ...]:
 
 
 def _status(message: _KrakenStatus) -> tuple[Event, ...]:
-    states = [row for row in message.data if row.status or row.system]
+    states = [row for row in message.data or () if row.status or row.system]
     told = tuple(Control("status", maintenance=family.said(row)) for row in states)
     return told or (Control("status"),)
 

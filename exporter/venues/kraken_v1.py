@@ -80,8 +80,8 @@ class _Spread(Struct, gc=False, array_like=True):
     bid: Size
     ask: Size
     time: float | None
-    bid_volume: Size
-    ask_volume: Size
+    bid_volume: Size | None = None  # may be absent
+    ask_volume: Size | None = None
 
 
 class _Terms(Struct, gc=False):
@@ -203,7 +203,7 @@ def _candle(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[E
 
 def _spread(bodies: Sequence[Raw], topic: str, pair: str, terms: str) -> tuple[Event, ...]:
     row = _SPREAD.decode(bodies[0])
-    if not (row.bid and row.ask and row.bid_volume and row.ask_volume):
+    if not (row.bid and row.ask) or 0.0 in (row.bid_volume, row.ask_volume):
         return (Message("spread", topic, pair, _known(row.time)),)
     sizes = row.bid_volume, row.ask_volume
     return (Quote("spread", topic, pair, _known(row.time), row.bid, row.ask, *sizes),)

@@ -238,9 +238,14 @@ _UNUSED = frozenset({
     "24hrTicker", "24hrMiniTicker", "1hTicker", "4hTicker", "1dTicker", "avgPrice",
     "markPriceUpdate", "indexPriceUpdate", "forceOrder", "continuous_kline", "indexPrice_kline",
     "markPrice_kline", "compositeIndex", "contractInfo", "assetIndexUpdate",
-    "referencePrice", "blockTrade", "EquityUpdate", "CommodityUpdate",
+    "referencePrice", "blockTrade", "EquityUpdate", "KR_EquityUpdate", "HK_EquityUpdate",
+    "CN_EquityUpdate", "CommodityUpdate", "FXUpdate",
+    # Of accounts: their stream has ended, the connection goes on.
+    "eventStreamTerminated", "listenKeyExpired",
 })  # fmt: skip
 _QUOTE_MARK = ord('"')
+# The types of what is asked for: what has another says nothing of it.
+_COUNTED = frozenset({"trade", "aggTrade", "depthUpdate", "bookTicker", "kline", "serverShutdown"})
 
 
 def parse(frame: bytes) -> tuple[Event, ...]:
@@ -446,17 +451,16 @@ def _levels_alone(frame: bytes) -> Event:
 
 
 def _unused(frame: bytes) -> Event:
-    asked, stream = True, ""
     try:
         message = _kind(frame)
         found, stream = message.data, message.stream
-        asked = stream.partition("@")[2].startswith(_ASKED)
     except msgspec.ValidationError:
-        found = _bare_kind(frame)
+        found, stream = _bare_kind(frame), ""
     # An array of all markets may be empty, and since June 2026 it may mix two products' types.
     kinds = [one.e for one in (found if isinstance(found, list) else [found])] or [stream]
     # Of streams that nothing here asks for a type may be new, but of those that are asked for it
     # would be data that nobody counts.
+    asked = stream.partition("@")[2].startswith(_ASKED) or not _COUNTED.isdisjoint(kinds)
     if asked and not _UNUSED.issuperset(kinds):
         raise ParseError(f"binance: messages of the types {sorted(set(kinds))!r:.80}")
     known = isinstance(found, list) or kinds[0] in _UNUSED

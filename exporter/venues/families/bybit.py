@@ -96,10 +96,11 @@ class _BybitOption(Struct, gc=False):
     """The ticker of an option: whole each time, with other names than those of contracts."""
 
     symbol: str
-    bidPrice: Size  # noqa: N815 - the wire's spelling
-    askPrice: Size  # noqa: N815
-    bidSize: Size = 0.0  # noqa: N815
-    askSize: Size = 0.0  # noqa: N815
+    # Zero, empty or null where nobody bids or asks. N815: the wire's spelling.
+    bidPrice: Size | Literal[""] | None = None  # noqa: N815
+    askPrice: Size | Literal[""] | None = None  # noqa: N815
+    bidSize: Size | Literal[""] | None = None  # noqa: N815
+    askSize: Size | Literal[""] | None = None  # noqa: N815
 
 
 class _BybitOptions(Struct, gc=False):
@@ -125,9 +126,11 @@ class _BybitReply(Struct, gc=False):
     success: bool | None = None
     ret_msg: str | None = None
     req_id: str | int | None = None  # text as we send it; other clients send numbers
-    data: _Outcome | None = None  # options alone
-    retCode: int | None = None  # noqa: N815 - the envelope of REST, in which limits are told
+    data: Raw = Raw(b"null")  # what became of each topic: of options alone
+    # The envelope of REST, in which limits are told. N815: the wire's spelling.
+    retCode: int | str | None = None  # noqa: N815
     retMsg: str | None = None  # noqa: N815
+    reqId: str | int | None = None  # noqa: N815
 
 
 class _Topic(Struct, gc=False):
@@ -141,6 +144,7 @@ _book = msgspec.json.Decoder(_BybitBook, strict=False).decode
 _options = msgspec.json.Decoder(_BybitOptions, strict=False).decode
 _klines = msgspec.json.Decoder(_Klines, strict=False).decode
 _reply = msgspec.json.Decoder(_BybitReply).decode
+_outcome = msgspec.json.Decoder(_Outcome | None).decode
 _topic = msgspec.json.Decoder(_Topic).decode
 
 
@@ -264,25 +268,26 @@ def _read_reply(frame: bytes) -> tuple[Ack | Control, ...]:
     # Spot and linear answer a ping with op "ping" and say "pong" in ret_msg; options say "pong".
     if reply.op in ("ping", "pong"):
         return (Control("pong"),)
-    number = str(reply.req_id)
+    number = str(reply.reqId if reply.req_id is None else reply.req_id)
     request = int(number) if number.isdecimal() else None
     text, op = (reply.ret_msg or reply.retMsg or "")[:200], reply.op or ""
-    success = reply.success is not False and not reply.retCode
-    if reply.type == "COMMAND_RESP" and reply.data is not None:
-        good, bad = (
-            tuple(each or ()) for each in (reply.data.successTopics, reply.data.failTopics)
-        )
+    success = reply.success is not False and reply.retCode in (None, 0, "0", "")
+    outcome = _outcome(reply.data) if reply.type == "COMMAND_RESP" else None
+    if outcome is not None:
+        good, bad = (tuple(each or ()) for each in (outcome.successTopics, outcome.failTopics))
         text = text or "among failTopics, without a reason"
         # Books are asked for with their depth, of options another than of all else.
-        depths = {int(each.split(".")[1]) for each in good if each.startswith("orderbook.")}
+        named = (each.split(".")[1] for each in good if each.startswith("orderbook."))
+        depths = {int(each) for each in named if each.isdecimal()}
         depth = depths.pop() if len(depths) == 1 else None
         agreed = (Ack("subscribe", True, request, good, depth=depth),) if good or not bad else ()
         return (*agreed, *((Ack("error", False, request, bad, text),) if bad else ()))
     if success:
-        if not op:
+        if not op and request is None:
             raise ParseError("bybit: a reply to nothing")
-        known = op in ("subscribe", "unsubscribe")
-        return (Ack(op, request=request) if known else Control(op[:60], unknown=op != "auth"),)
+        if op in ("", "subscribe", "unsubscribe"):
+            return (Ack(op or "subscribe", request=request),)
+        return (Control(op[:60], unknown=op != "auth"),)
     # The whole request is refused; of its topics the text names one, in words that vary.
     return (Ack("error", False, request, reason=text or f"code {reply.retCode}"),)
 
