@@ -139,7 +139,7 @@ def _paths(shape: FrameShape, **values: Any) -> dict[str, Any]:
 
 
 def _trades(channel: ChannelShape, pair: Pair, prints: Sequence[Print], millis: int) -> list[bytes]:
-    shape = next(each for each in channel.frames if not each.snapshot)
+    shape = next(each for each in channel.own if not each.snapshot)
     rows = []
     for number, buy, price, size in prints:
         amount = pair.listing.size(size)
@@ -156,7 +156,7 @@ def _trades(channel: ChannelShape, pair: Pair, prints: Sequence[Print], millis: 
 
 
 def _quotes(channel: ChannelShape, pair: Pair, step: Step) -> list[bytes]:
-    shape, one = channel.frames[0], pair.listing
+    shape, one = channel.own[0], pair.listing
     (bid, bid_size), (ask, ask_size) = pair.bids.top(1)[0], pair.asks.top(1)[0]
     row = _paths(shape, bid=one.price(bid), bid_size=one.size(bid_size), ask=one.price(ask),
                  ask_size=one.size(ask_size), sequence=step.last)  # fmt: skip
@@ -167,7 +167,7 @@ def _candles(channel: ChannelShape, pair: Pair, step: Step) -> list[bytes]:
     closed = step.closed.get(_MINUTE)
     if closed is None and not step.second:
         return []
-    candle, shape = closed or pair.kline(_MINUTE, step.millis), channel.frames[-1]
+    candle, shape = closed or pair.kline(_MINUTE, step.millis), channel.own[-1]
     row = _paths(shape, close=pair.listing.price(candle.close), closed=candle.closed)
     if shape.start is not None:
         row[shape.start.path] = _time(shape.start, candle.start)
@@ -181,7 +181,7 @@ class _Book:
         self._channel, self._pair = channel, pair
         self._window, self._last = PriceWindow(pair, DEPTH), pair.last
         self._own = pair.last  # of frames of one level, which are numbered by themselves
-        kinds = channel.frames
+        kinds = channel.own
         self._whole = next((each for each in kinds if each.snapshot or each.snapshot_when), None)
         self._change = next((each for each in kinds if not each.snapshot), None)
 

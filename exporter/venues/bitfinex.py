@@ -7,6 +7,7 @@ of its own; with the flag SEQ_ALL the frames of a connection are numbered one af
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -48,6 +49,7 @@ from exporter.model import (
 from exporter.venues.families.volumes import read_bitfinex
 
 _FLAGS = 65_536 | 131_072  # SEQ_ALL: numbered frames; OB_CHECKSUM: sums of books
+_DECIMALS = 8  # DEC_S: numbers as texts; not asked for here
 _BULK = 536_870_912  # BULK_UPDATES: several changes of a book in a frame; not asked for here
 _TIMES = 10**12  # numbers from here on are times in ms, as the flag TIMESTAMP adds them
 _NAMES = {"USDT": "UST"}  # where the venue calls a currency otherwise
@@ -116,6 +118,7 @@ _CANDLES = msgspec.json.Decoder(list[_BitfinexCandle])
 _LEVEL = msgspec.json.Decoder(_BitfinexLevel)
 _LEVELS = msgspec.json.Decoder(list[_BitfinexLevel])
 _NUMBER = msgspec.json.Decoder(int)
+_IN_QUOTES = re.compile(rb'"(-?[0-9][0-9.eE+-]*)"')
 
 
 class BitfinexReader:
@@ -126,6 +129,7 @@ class BitfinexReader:
         self._channels: dict[int, tuple[str, str, str]] = {}  # kind, topic, symbol
         self._renewed: dict[int, str] = {}  # channels that are left to be joined again
         self._missed = 0  # frames of which nobody was told yet
+        self._quoted = False  # numbers are texts
         self._bulk = False  # changes of a book may come several in a frame
         self._begun: set[int] = set()  # channels of which all has come once
 
@@ -134,6 +138,8 @@ class BitfinexReader:
         try:
             if not frame.startswith(b"["):
                 return (self._event(_EVENT.decode(frame)),)
+            if self._quoted:
+                frame = _IN_QUOTES.sub(rb"\1", frame)
             row = _FRAME.decode(frame)
             return self._data(row, bytes(row.body))
         except DOUBTFUL as error:
@@ -160,14 +166,14 @@ class BitfinexReader:
             return (Control("hb"),)
         kind, topic, symbol = self._channel(row.channel)
         label = f"{topic.partition(':')[0]}.{word}"
-        if word == "te" and kind == "trades":
+        if word in ("te", "fte") and kind == "trades":
             return (_trade(label, topic, symbol, _TRADE.decode(row.third), snapshot=False),)
         if word == "cs" and kind == "book":
             total = _NUMBER.decode(row.third)
             return (Depth(label, topic, symbol, None, (), checksum=total),)
-        if word == "tu" and kind == "trades":  # the same trade once more
+        if word in ("tu", "ftu") and kind == "trades":  # the same trade once more
             return (Control(label, data=True, time=_TRADE.decode(row.third).time / 1e3),)
-        if word in ("fte", "ftu", "cs"):  # loans; sums of raw books
+        if word == "cs":  # sums of raw books
             return (Control(label, data=True),)
         return (Control(label[:60], data=True, unknown=True),)
 
@@ -227,9 +233,10 @@ class BitfinexReader:
             case "conf":
                 flags = row.flags if isinstance(row.flags, int) else 0
                 self._bulk = row.status == "OK" and bool(flags & _BULK)
+                self._quoted = row.status == "OK" and bool(flags & _DECIMALS)
                 return Control("conf")
-            case "pong":
-                return Control("pong")
+            case "pong" | "auth":
+                return Control(row.event)
         return Control(row.event[:60] or "?", unknown=True)
 
     def _refused(self, row: _BitfinexEvent) -> Ack | Control:
@@ -255,10 +262,14 @@ def _named(row: _BitfinexEvent) -> tuple[str, str, str]:
     symbol = row.symbol or row.key.split(":", 2)[-1]  # trade:1m:tDOGE:USD
     if not (row.channel and symbol):
         raise ParseError(f"{row.event} names no channel and symbol")
-    kind = "funding" if symbol.startswith("f") else row.channel
-    if kind == "book" and row.prec == "R0":
-        kind = "raw"
-    return kind, f"{row.channel}:{symbol}", symbol
+    kind, topic = row.channel, f"{row.channel}:{symbol}"
+    if symbol.startswith("f") and kind != "trades":
+        kind = "funding"
+    elif kind == "book" and row.prec not in ("", "P0"):  # beside the one that is asked for here
+        kind, topic = ("raw" if row.prec == "R0" else kind), f"{topic}:{row.prec[:8]}"
+    elif kind == "candles" and not row.key.startswith("trade:1m:"):
+        kind = "longer"
+    return kind, topic, symbol
 
 
 def _info(row: _BitfinexEvent) -> Control:

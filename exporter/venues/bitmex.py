@@ -59,6 +59,7 @@ _OPERATIONS = frozenset({"subscribe", "unsubscribe"})
 _ACTIONS = frozenset({"partial", "insert", "update", "delete"})
 _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 _NAMES = {"BTC": "XBT"}
+_BOOK = "orderBookL2"
 _MINUTE = 60.0
 _LIMITED = "Rate limit exceeded"
 _DOLLARS, _COINS = "FFWCSX", "IFXXXP"  # the types of perpetuals and of spot
@@ -115,6 +116,13 @@ class _BitmexRow(Struct, gc=False):
     timestamp: Moment | None = None
 
 
+class _BitmexTop(Struct, gc=False):
+    symbol: str
+    bids: list[tuple[Price, Size]]
+    asks: list[tuple[Price, Size]]
+    timestamp: Moment | None = None
+
+
 class _BitmexLevel(Struct, gc=False):
     side: str
     price: Price
@@ -126,6 +134,7 @@ _TRADES = msgspec.json.Decoder(list[_BitmexTrade])
 _QUOTES = msgspec.json.Decoder(list[_BitmexQuote])
 _CANDLES = msgspec.json.Decoder(list[_BitmexCandle])
 _ROWS = msgspec.json.Decoder(list[_BitmexRow])
+_TOPS = msgspec.json.Decoder(list[_BitmexTop])
 _LEVELS = msgspec.json.Decoder(list[_BitmexLevel])
 
 
@@ -143,7 +152,7 @@ def parse(frame: bytes) -> tuple[Event, ...]:
 def _data(row: _BitmexFrame) -> tuple[Event, ...]:
     whole, label = row.action == "partial", f"{row.table}.{row.action}"[:60]
     if row.action not in _ACTIONS:
-        if row.table == "orderBookL2":
+        if row.table == _BOOK:
             raise ParseError(f"the action {row.action[:20]!r}")
         return (Control(label, data=True, unknown=True),)
     found: list[Event] = []
@@ -152,17 +161,23 @@ def _data(row: _BitmexFrame) -> tuple[Event, ...]:
             found += (_trade(label, one, snapshot=whole) for one in _TRADES.decode(row.data))
         case "quote":
             found += (_quote(label, one) for one in _QUOTES.decode(row.data))
-        case "orderBookL2":
+        case "orderBookL2" | "orderBookL2_25":
             rows = _ROWS.decode(row.data)
             symbol = rows[0].symbol if rows else row.filter.symbol if whole and row.filter else ""
             if symbol:
-                time = known(rows[-1].timestamp) if rows else None
-                found.append(
-                    Depth(label, f"orderBookL2:{symbol}", symbol, time, (row.data,), whole)
-                )
+                time, topic = known(rows[-1].timestamp) if rows else None, f"{row.table}:{symbol}"
+                found.append(Depth(label, topic, symbol, time, (row.data,), whole))
+        case "orderBook10":
+            found += (_top(label, one) for one in _TOPS.decode(row.data))
         case "tradeBin1m":
             found += (_candle(label, one) for one in _CANDLES.decode(row.data))
     return tuple(found) or (Control(label, data=True),)
+
+
+def _top(label: str, row: _BitmexTop) -> Depth:
+    """Return the ten best levels of each side, which are sent whole each time."""
+    topic, time = f"orderBook10:{row.symbol}", known(row.timestamp)
+    return Depth(label, topic, row.symbol, time, (row.bids, row.asks), snapshot=True)
 
 
 def _trade(label: str, row: _BitmexTrade, *, snapshot: bool) -> Trade | Message:
@@ -202,6 +217,8 @@ def _reply(row: _BitmexFrame) -> Ack | Control:
         return Ack("error", ok=False, topics=named, reason=row.error[:200])
     if row.info:
         return Control("info")
+    if row.success and row.request is not None:  # of an account, not of a topic
+        return Control((row.request.op or "success")[:60])
     raise ParseError("a frame of no table, which answers nothing")
 
 
@@ -217,6 +234,8 @@ def levels(event: Depth) -> tuple[list[tuple[float, float]], list[tuple[float, f
                     level = row.price, 0.0 if gone else row.size
                     (bids if row.side == "Buy" else asks).append(level)
                 return bids, asks
+            case (list() as best_bids, list() as best_asks):
+                return best_bids, best_asks
     except DOUBTFUL as error:
         raise unreadable("bitmex levels", error) from error
     raise ParseError("levels of another venue")
@@ -374,7 +393,7 @@ VENUE = Venue(
     topics_per_connection=200,
     requests_per_second=1.0,
     symbol=speller(spot=_spot, perpetual=_perpetual),
-    hosts=("ws.bitmex.com", "www.bitmex.com"),
+    hosts=("ws.bitmex.com", "www.bitmex.com", "ws.testnet.bitmex.com", "testnet.bitmex.com"),
     timestamps={
         Channel.TRADES: "timestamp of the trade (ms)",
         Channel.QUOTES: "timestamp of the quote (ms)",

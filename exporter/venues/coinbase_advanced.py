@@ -66,7 +66,7 @@ class _AdvancedTrade(Struct, gc=False):
     product_id: str
     price: Price
     size: Size
-    trade_id: Serial | None = None
+    trade_id: Serial | str | None = None  # some samples have 000000000, which is no number
     side: str | None = None
     time: Moment | None = None
 
@@ -94,6 +94,10 @@ class _AdvancedEvent(Struct, gc=False):
     subscriptions: dict[str, Any] | None = None
 
 
+class _AdvancedNumber(Struct, gc=False):
+    sequence_num: int | None = None
+
+
 class _AdvancedFrame(Struct, gc=False):
     channel: str = ""
     type: str = ""
@@ -104,6 +108,7 @@ class _AdvancedFrame(Struct, gc=False):
 
 
 _FRAME = msgspec.json.Decoder(_AdvancedFrame, strict=False)
+_NUMBER = msgspec.json.Decoder(_AdvancedNumber)
 _LEVELS = msgspec.json.Decoder(list[_AdvancedLevel] | None, strict=False)
 
 
@@ -112,6 +117,7 @@ class AdvancedReader:
 
     def __init__(self) -> None:
         self.numbers = ConnectionNumbers()
+        self._missed = 0  # frames of which nobody was told yet
 
     def __call__(self, frame: bytes) -> tuple[Event, ...]:
         """Turn one frame into events. Raises ParseError."""
@@ -119,10 +125,17 @@ class AdvancedReader:
             row = _FRAME.decode(frame)
             events = _events(row)
         except DOUBTFUL as error:
+            # What cannot be read is not missing. A gap before it is told with the next frame.
+            with suppress(*DOUBTFUL):
+                self._count(_NUMBER.decode(frame).sequence_num)
             raise unreadable("coinbase_advanced", error) from error
-        number = row.sequence_num
-        missed = 0 if number is None else self.numbers.follow(number)
+        self._count(row.sequence_num)
+        missed, self._missed = self._missed, 0
         return (Control("gap", missed=missed), *events) if missed else events
+
+    def _count(self, number: int | None) -> None:
+        if number is not None:
+            self._missed += self.numbers.follow(number)
 
 
 def parse(frame: bytes) -> tuple[Event, ...]:
@@ -172,7 +185,7 @@ def _trades(row: _AdvancedFrame) -> Iterator[Trade]:
                 one.size,
                 _SIDES.get(one.side or ""),
                 None,
-                one.trade_id,
+                one.trade_id if isinstance(one.trade_id, int) else None,
                 snapshot,
             )
 

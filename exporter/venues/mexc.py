@@ -59,6 +59,8 @@ _SIDES = {1: Side.BUY, 2: Side.SELL}
 _TOPIC = re.compile(r"spot@[\w.@]+")
 # Numbers of the wrapper's fields.
 _CHANNEL, _SYMBOL, _SENT, _KLINE, _DEPTHS, _DEALS, _BEST = 1, 3, 6, 308, 313, 314, 315
+# Not asked for here, but recordings have them: each trade, each change of a book, its best levels.
+_EACH_DEAL, _EACH_CHANGE, _LEVELS = 301, 302, 303
 _LIMITED = (429, 510)  # codes of bodies: asked too often
 _BEGINNING = b"\x0a"  # the tag of the channel
 _LONGEST = 1 << 20  # bytes of a message
@@ -156,13 +158,13 @@ def _sent(found: dict[int, int | bytes]) -> float | None:
 
 
 def _deals(topic: str, symbol: str, found: dict[int, int | bytes]) -> tuple[Event, ...]:
-    made = []
-    for number, value in fields(_body(found, _DEALS)):
+    label, made = _label(topic), []
+    for number, value in fields(_body(found, _DEALS if _DEALS in found else _EACH_DEAL)):
         if number == 1 and isinstance(value, bytes):
             row = dict(fields(value))
             made.append(
                 Trade(
-                    "public.aggre.deals",
+                    label,
                     topic,
                     symbol,
                     seconds(_number(row, 4), 1e3),
@@ -171,7 +173,7 @@ def _deals(topic: str, symbol: str, found: dict[int, int | bytes]) -> tuple[Even
                     _SIDES.get(_number(row, 3)),
                 )
             )
-    return tuple(made) or (Control("public.aggre.deals", data=True),)
+    return tuple(made) or (Control(label, data=True),)
 
 
 def _best(topic: str, symbol: str, found: dict[int, int | bytes]) -> tuple[Event, ...]:
@@ -197,6 +199,16 @@ def _depths(topic: str, symbol: str, found: dict[int, int | bytes]) -> tuple[Eve
     )  # fmt: skip
 
 
+def _versioned(topic: str, symbol: str, found: dict[int, int | bytes]) -> tuple[Event, ...]:
+    """Read levels that have one version: all of them up to some depth, or those that changed."""
+    whole = _LEVELS in found
+    body = _body(found, _LEVELS if whole else _EACH_CHANGE)
+    last = int(_text(dict(fields(body)), 4))
+    if not 0 <= last < 2**63:
+        raise ParseError("a version beyond 63 bits")
+    return (Depth(_label(topic), topic, symbol, _sent(found), (body,), whole, last=last),)
+
+
 def _candle(topic: str, symbol: str, found: dict[int, int | bytes]) -> tuple[Event, ...]:
     row = dict(fields(_body(found, _KLINE)))
     start, close = seconds(_number(row, 2), 1.0), positive(_text(row, 4))
@@ -205,10 +217,14 @@ def _candle(topic: str, symbol: str, found: dict[int, int | bytes]) -> tuple[Eve
 
 _READERS: dict[
     int, Callable[[str, str, dict[int, int | bytes]], tuple[Event, ...]]
-] = {_DEALS: _deals, _BEST: _best, _DEPTHS: _depths, _KLINE: _candle}  # fmt: skip
+] = {
+    _DEALS: _deals, _BEST: _best, _DEPTHS: _depths, _KLINE: _candle, _EACH_DEAL: _deals,
+    _EACH_CHANGE: _versioned, _LEVELS: _versioned,
+}  # fmt: skip
 
 
 class _MexcReply(Struct):
+    method: str = ""
     code: int = 0
     msg: str | None = None
 
@@ -218,6 +234,8 @@ _REPLY = msgspec.json.Decoder(_MexcReply)
 
 def _reply(row: _MexcReply) -> Ack | Control:
     """Read an answer: agreed topics by comma, or why not, under the same code 0."""
+    if row.method == "PING":  # the server's own
+        return Control("PING", reply='{"method":"PONG"}')
     if row.msg is None:
         raise ParseError("an answer that says nothing")
     if not row.msg:

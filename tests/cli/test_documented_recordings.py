@@ -62,7 +62,7 @@ def test_deribit() -> None:
     assert found["event_time_ms"] == {"min": 1627500000350.0, "max": 1627500001000.0}
     assert found["latency_ms_by_type"]["ticker"]["n"] == 2
     assert found["last_trade_price"] == {"BTC-30JUL21": "39949.5"}
-    book = "book.BTC-PERPETUAL.100ms"
+    book = "book.BTC-PERPETUAL.raw"
     assert found["sequence"]["book"] == pairs(2, 1, **{book: 1})
 
 

@@ -248,7 +248,7 @@ def _book(
             )
         ),
         weight=1 if first is None else first.weight,
-        whole=all(each.snapshot for each in channel.frames),
+        whole=all(each.snapshot for each in channel.own),
         units={Product.SPOT: SizeUnit.BASE, **units},
     )
 

@@ -67,6 +67,9 @@ def channel(name: str, channel: ChannelShape) -> Iterator[Mistake]:
     """Complain of fields that a channel does not have, or needs."""
     start: Place = (name,)
     yield from _places((*start, "argument"), channel.argument, ("topic", "symbol", "channel"))
+    if all(frame is not None and frame.topic is not None for frame in channel.frames):
+        wrong = "found a topic of its own in each, expected one kind of the channel's own"
+        yield Mistake((*start, "frames"), wrong)
     for index, frame in enumerate(channel.frames):
         if frame is None:
             continue

@@ -23,6 +23,7 @@ from exporter.venues.definition.paths import Leaf, Missing, Tree, take_all
 from exporter.venues.definition.readers import (
     READERS,
     Make,
+    OtherTopicError,
     Reader,
     Single,
     bare,
@@ -40,6 +41,7 @@ class _FrameKind:
     """One kind of frame of market data, as the definition has it."""
 
     place: Place
+    label: str
     conditions: tuple[Condition, ...]
     reader: Reader
 
@@ -52,6 +54,7 @@ class _FrameRows(NamedTuple):
     many: bool
     backwards: bool
     make: Make
+    nothing: tuple[Event, ...] = ()  # what a frame without rows tells
     single: Single | None = None  # instead, where the row is one object within the frame
 
 
@@ -77,9 +80,10 @@ def parser(shape: VenueShape) -> Parse:
         for index, frame in enumerate(channel.frames):
             place = ("channels", name, "frames", index)
             with _placed(place):
-                reader = READERS[Channel(name)](channel, frame, frame.label or name, envelope)
+                label = frame.label or name
+                reader = READERS[Channel(name)](channel, frame, label, envelope)
                 reader = scaled(channel, reader)
-            kinds.append(_FrameKind(place, conditions(frame.when), reader))
+            kinds.append(_FrameKind(place, label, conditions(frame.when), reader))
     fits = [kind.conditions for kind in kinds]
     control = answer_parser(
         shape.name, shape.stream, lambda document: any(hold(each, document) for each in fits)
@@ -147,14 +151,21 @@ def _tagged(name: str, key: str, kinds: Sequence[_FrameKind], control: Parse) ->
             try:
                 row = decode(frame)
                 return makes[type(row)](None, (row,), frame)
-            except DOUBTFUL:
+            except DOUBTFUL as error:
                 with suppress(*DOUBTFUL):
                     return control(frame)
-                raise
+                return _elsewhere(error)
         except DOUBTFUL as error:
             raise unreadable(name, error) from error
 
     return parse
+
+
+def _elsewhere(error: Exception) -> tuple[Event, ...]:
+    """Return what is said of data of another topic. Raises the error, whatever else it is."""
+    if isinstance(error, OtherTopicError):
+        return (Control(error.label, data=True, unknown=True),)
+    raise error
 
 
 def _enveloped(name: str, envelope: Tree, kinds: Sequence[_FrameKind], control: Parse) -> Parse:
@@ -171,7 +182,7 @@ def _enveloped(name: str, envelope: Tree, kinds: Sequence[_FrameKind], control: 
     rows: list[_FrameRows] = []
     for kind in kinds:
         with _placed(kind.place):
-            rows.append(_rows(kind.reader, envelope))
+            rows.append(_rows(kind, envelope))
     values_of = _values(envelope, asked)
     known: dict[tuple[Any, ...], _FrameRows] = {}
 
@@ -198,7 +209,7 @@ def _enveloped(name: str, envelope: Tree, kinds: Sequence[_FrameKind], control: 
                 read = known.get(values) or choose(values)
                 if read is None:
                     return control(frame)
-                at, decoded, many, backwards, make, single = read
+                at, decoded, many, backwards, make, nothing, single = read
                 if single is not None:
                     return single(outside, decoded(at(outside)))  # type: ignore[misc]  # it has one
                 found = decoded(frame if at is None else at(outside))
@@ -206,19 +217,20 @@ def _enveloped(name: str, envelope: Tree, kinds: Sequence[_FrameKind], control: 
                     return make(outside, (found,), frame)
                 if backwards:
                     found.reverse()
-                return make(outside, found, frame)
-            except DOUBTFUL:  # perhaps an answer, which names what market data is told apart by
+                return make(outside, found, frame) if found else nothing
+            except DOUBTFUL as error:  # or an answer, which names what market data is told apart by
                 with suppress(*DOUBTFUL):
                     return control(frame)
-                raise
+                return _elsewhere(error)
         except DOUBTFUL as error:
             raise unreadable(name, error) from error
 
     return parse
 
 
-def _rows(reader: Reader, envelope: Tree) -> _FrameRows:
-    shape, many = reader.source.shape, reader.source.shape.rows is not None
+def _rows(kind: _FrameKind, envelope: Tree) -> _FrameRows:
+    reader, shape = kind.reader, kind.reader.source.shape
+    many = shape.rows is not None
     place = shape.row or shape.rows
     return _FrameRows(
         None if place in (None, "$") else attrgetter(envelope.attribute(bare(place))),
@@ -226,6 +238,7 @@ def _rows(reader: Reader, envelope: Tree) -> _FrameRows:
         many,
         many and shape.newest_first,
         reader.bind(),
+        (Control(kind.label, data=True),),
         None if shape.row is None else reader.single(),
     )
 
@@ -235,7 +248,7 @@ def _together(several: Sequence[_FrameRows]) -> _FrameRows:
 
     def make(outside: Any, rows: Sequence[Any], frame: bytes) -> tuple[Event, ...]:
         events: list[Event] = []
-        for at, decoded, many, backwards, each, _ in several:
+        for at, decoded, many, backwards, each, *_ in several:
             found = decoded(frame if at is None else at(outside))
             if backwards:
                 found.reverse()

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import NODEFAULT, UNSET, Meta, Raw
 
 from exporter.decoding import DOUBTFUL, ParseError, Price, Serial, Size, epoch
-from exporter.model import Channel, Depth, Event, Kline, Message, Quote, Side, Trade
+from exporter.model import Channel, Control, Depth, Event, Kline, Message, Quote, Side, Trade
 from exporter.venues.definition.conditions import listed
 from exporter.venues.definition.field_shape import SideField, TimeField
 from exporter.venues.definition.levels import SCALAR, spread_levels
@@ -32,22 +32,30 @@ _UNIX = {
 }
 
 
+class OtherTopicError(ParseError):
+    """A topic that nobody here asks for, such as candles of an hour; ``label`` names its kind."""
+
+    def __init__(self, text: str, label: str) -> None:
+        super().__init__(f"no symbol: {text[:60]!r}")
+        self.label = label
+
+
 class Names(dict[Any, tuple[str, str]]):
     """Symbol and topic for each text that holds a symbol, made when first seen."""
 
-    def __init__(self, channel: ChannelShape, within: str | None) -> None:
+    def __init__(self, topic: str, within: str | None, label: str) -> None:
         super().__init__()
-        self._topic = channel.topic
+        self._topic, self._label = topic, label
         self._before, _, self._after = (within or "{symbol}").partition("{symbol}")
 
     def __missing__(self, value: Any) -> tuple[str, str]:
         before, after = self._before, self._after
         text = str(value) if type(value) is int else value  # some number their markets
-        if not isinstance(text, str) or not (text.startswith(before) and text.endswith(after)):
+        if not isinstance(text, str) or not text:
             raise ParseError(f"no symbol: {str(text)[:60]!r}")
         symbol = text[len(before) : len(text) - len(after)]
-        if not symbol:
-            raise ParseError(f"no symbol: {text[:60]!r}")
+        if not symbol or not (text.startswith(before) and text.endswith(after)):
+            raise OtherTopicError(text, self._label)
         if len(self) >= _MOST_NAMES:
             self.clear()
         self[value] = found = symbol, self._topic.format(symbol=symbol, lower=symbol.lower())
@@ -153,9 +161,9 @@ def bare(path: str) -> str:
 class Common:
     """What frames of all channels have: the symbol and the time, in the rows or the envelope."""
 
-    def __init__(self, channel: ChannelShape, source: Source) -> None:
+    def __init__(self, channel: ChannelShape, source: Source, label: str) -> None:
         shape = source.shape
-        self.names = Names(channel, shape.symbol.within)
+        self.names = Names(shape.topic or channel.topic, shape.symbol.within, label)
         self._type, self.convert = moment(shape.time)
         source.want("symbol", shape.symbol.path, str | int)
         time = shape.time
@@ -204,7 +212,7 @@ class Reader:
 def trades(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -> Reader:
     """Begin a reader of trades."""
     source = Source.of(shape, envelope)
-    common = Common(channel, source)
+    common = Common(channel, source, label)
     signed = shape.side is not None and shape.side.sign
     source.want("price", shape.price, Price)
     source.want("size", shape.size, _SIGNED if signed else Size)
@@ -298,7 +306,7 @@ def trades(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
 def quotes(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -> Reader:
     """Begin a reader of quotes; a side that is empty, or not there, makes no quote."""
     source = Source.of(shape, envelope, Missing.NONE)
-    common = Common(channel, source)
+    common = Common(channel, source, label)
     for name in ("bid", "ask", "bid_size", "ask_size"):
         source.want(name, getattr(shape, name), Size | Literal[""] | None, None)
     source.want("sequence", shape.sequence, Serial)
@@ -350,7 +358,7 @@ def quotes(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
 def book(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -> Reader:
     """Begin a reader of books; their levels stay undecoded."""
     source = Source.of(shape, envelope)
-    common = Common(channel, source)
+    common = Common(channel, source, label)
     for name in ("first", "last", "previous"):
         if shape.snapshot or shape.snapshot_when:  # it may have none
             source.want(name, getattr(shape, name), Serial | None, None)
@@ -411,7 +419,7 @@ def book(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -
 def klines(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree) -> Reader:
     """Begin a reader of candles."""
     source = Source.of(shape, envelope)
-    common = Common(channel, source)
+    common = Common(channel, source, label)
     type_, beginning = moment(shape.start)
     source.want("start", None if shape.start is None else shape.start.path, type_)
     source.want("close", shape.close, Size | None)
@@ -427,8 +435,12 @@ def klines(channel: ChannelShape, shape: FrameShape, label: str, envelope: Tree)
             events: list[Event] = []
             for row in rows:
                 text, time, start, close, closed = get(row)
-                symbol, topic = named or names[text]
                 stamp = convert(time) if time_at is None else when
+                try:
+                    symbol, topic = named or names[text]
+                except OtherTopicError:  # of another length
+                    events.append(Control(label, data=True, time=stamp, unknown=True))
+                    continue
                 first = beginning(start)
                 assert first is not None  # noqa: S101 - a frame of candles has a start
                 if not close:  # a minute without trades, before the first one ever

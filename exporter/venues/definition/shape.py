@@ -68,6 +68,9 @@ class FrameShape:
     newest_first: bool = key(boolean(), False, "The rows run from new to old.")
     symbol: SymbolField = key(ShortKind(SymbolField, "path"), REQUIRED, "Where the symbol stands.")
     time: TimeField | None = key(ShortKind(TimeField, "path"), None, "The time of the event.")
+    topic: str | None = key(
+        TOPIC, None, "What its events are told apart by, where recordings have it beside our own."
+    )
     snapshot: bool = key(boolean(), False, "It tells all of a book, or repeats old trades.")
     snapshot_when: Mapping[str, Any] = key(
         WhenKind(),
@@ -160,6 +163,11 @@ class ChannelShape:
     snapshot: SnapshotShape | None = key(
         Section(SnapshotShape), None, "Where a book begins over REST, if not on the stream."
     )
+
+    @property
+    def own(self) -> tuple[FrameShape, ...]:
+        """The frames of what is asked for here, without those that only recordings have."""
+        return tuple(frame for frame in self.frames if frame.topic is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
