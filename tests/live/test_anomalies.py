@@ -110,7 +110,7 @@ def test_a_slow_stream_is_told_everywhere_until_it_is_over(tmp_path: Path) -> No
     ports = [free_port(), free_port()]
     with _alerted(tmp_path, ports, QUICK) as (world, receiver, running):
         eventually(lambda: _ready(world, exchange="okx", signal="stream_latency"), "learnt")
-        world.inject(fault="latency", venue="okx", seconds=0.6)
+        world.inject(fault="latency", venue="okx", seconds=1.2)
         for port in ports:
             (alert,) = eventually(
                 lambda port=port: _active(port, "ExchangeAnomaly"),  # type: ignore[misc]
