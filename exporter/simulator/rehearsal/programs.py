@@ -6,12 +6,13 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from exporter.simulator.rehearsal.talk import RehearsalError, answers, text
 
+_PROBE, _STREAM = "exchange_probe_success{", "exchange_stream_connected{"
 _STARTED_WITHIN = 60.0  # seconds until programs must be up
 
 
@@ -70,16 +71,40 @@ def wait_well(exporter: str) -> None:
 
     Being ready is not enough: it says that each has had its turn, whatever came of it.
     """
+    _wait_until(exporter, _ill, "before any fault there fails: ")
+
+
+def wait_answer(exporter: str) -> None:
+    """Wait until any probe succeeds: all failed, and that is over. Raises RehearsalError."""
+    _wait_until(exporter, _mute, "since the end of the fault there fails: ")
+
+
+def _wait_until(exporter: str, ill: Callable[[str], list[str]], complaint: str) -> None:
     deadline = time.monotonic() + _STARTED_WITHIN
-    while ill := _ill(text(f"{exporter}/metrics")):
+    while found := ill(text(f"{exporter}/metrics")):
         if time.monotonic() > deadline:
-            raise RehearsalError("before any fault there fails: " + "; ".join(ill[:5]))
+            raise RehearsalError(complaint + "; ".join(found[:5]))
         time.sleep(0.25)
 
 
 def _ill(page: str) -> list[str]:
     """Return the series that must be 1 and are not."""
-    watched = ("exchange_probe_success{", "exchange_stream_connected{")
-    lines = [line for line in page.splitlines() if line.startswith(watched)]
-    missing = [name for name in watched if not any(line.startswith(name) for line in lines)]
-    return [*missing, *(line for line in lines if float(line.rpartition(" ")[2]) != 1.0)]
+    ill = []
+    for name in (_PROBE, _STREAM):
+        series = _of(page, name)
+        ill += [f"{each} {value:g}" for each, value in series.items() if value != 1.0] or (
+            [] if series else [name]
+        )
+    return ill
+
+
+def _mute(page: str) -> list[str]:
+    """Return the probes, if none of them succeeds."""
+    series = _of(page, _PROBE)
+    return [] if 1.0 in series.values() else [*series] or [_PROBE]
+
+
+def _of(page: str, name: str) -> dict[str, float]:
+    """Return the values of a metric's series."""
+    lines = [line.rpartition(" ") for line in page.splitlines() if line.startswith(name)]
+    return {series: float(value) for series, _, value in lines}
