@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from itertools import islice
 
 import msgspec
 
@@ -28,7 +29,8 @@ log = logging.getLogger(__name__)
 LEARNING = 30  # frames of one kind that are taken for what is usual
 _GONE = 5  # frames in a row without a field that was in all of them
 _FEW, _MOST_VALUES = 5, 12  # values of a field that is a closed set: when learnt, and later
-_PATHS, _DEEP = 200, 6  # fields of one frame that are looked at, and levels
+_PATHS, _DEEP = 200, 6  # fields of one object of a frame that are looked at, and levels
+_MOST, _LONGEST = 1000, 200  # fields that are looked at and known of a kind; characters of each
 _EVERY = 30.0  # seconds over which the cadence is measured
 _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,23}")
 
@@ -52,17 +54,17 @@ class KnownFrame:
 
     def look(self, frame: object) -> Iterator[tuple[SchemaChange, str]]:
         """Yield what is new about a frame, each once, with the field that it is about."""
-        found = dict(_fields(frame, "", _DEEP))
+        found = dict(islice(_fields(frame, "", _DEEP), _MOST))
         if self.looked < LEARNING:
             self._learn(found)
             return
         for name, value in found.items():
-            if name not in self.seen:
+            if name not in self.seen and len(self.seen) < _MOST:
                 self.seen[name] = 0
                 yield SchemaChange.FIELD_ADDED, name
             values = self.words.get(name)
-            if values is not None and isinstance(value, str) and value not in values:
-                values.add(value)
+            if values is not None and isinstance(value, str) and value[:_LONGEST] not in values:
+                values.add(value[:_LONGEST])
                 if len(values) > _MOST_VALUES:
                     del self.words[name]
                 yield SchemaChange.NEW_ENUM_VALUE, name
@@ -75,6 +77,8 @@ class KnownFrame:
     def _learn(self, found: Mapping[str, object]) -> None:
         self.looked += 1
         for name, value in found.items():
+            if name not in self.seen and len(self.seen) >= _MOST:
+                continue
             self.seen[name] = self.seen.get(name, 0) + 1
             if isinstance(value, str) and _WORD.fullmatch(value):
                 self.words.setdefault(name, set()).add(value)
@@ -91,6 +95,8 @@ def _fields(value: object, place: str, deep: int) -> Iterator[tuple[str, object]
         return
     for name, below in value.items():
         path = f"{place}.{name}" if place else str(name)
+        if len(path) > _LONGEST:
+            continue
         yield path, below
         yield from _fields(below, path, deep - 1)
 

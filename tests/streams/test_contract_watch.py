@@ -54,6 +54,20 @@ def test_a_new_value_of_a_closed_set_is_told() -> None:
     assert not list(shape.look(frame))
 
 
+def test_what_a_hostile_exchange_names_is_bounded() -> None:
+    """Other fields in each frame, names and values as long as a frame: neither grows for ever."""
+    for before in (KnownFrame(), learnt()):
+        shape, said = before, 0
+        for number in range(100):
+            fields = {f"{number} {other}": {"deeper": 1} for other in range(150)}
+            long = {f"{number}" + "x" * 100_000: 1, "e": f"{number}" + "y" * 100_000}
+            said += len(list(shape.look({**TRADE, **fields, **long})))
+        assert said <= 1100
+        assert len(shape.seen) <= 1000
+        assert max(map(len, shape.seen)) <= 200
+        assert sum(len(word) for words in shape.words.values() for word in words) < 10_000
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=3), below),
