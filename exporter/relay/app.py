@@ -15,13 +15,12 @@ from pathlib import Path
 from random import random
 from typing import Final
 
-import msgspec
-
 from exporter import __version__, logs
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, config_hash, credentials
 from exporter.config.secret import revealed
 from exporter.contracts import Clock, Fetch, FetchFailedError
+from exporter.decoding import DOUBTFUL
 from exporter.flow.mailbox import Mailbox, MailboxFullError
 from exporter.flow.tasks import supervise
 from exporter.logs import SPARING
@@ -326,7 +325,7 @@ class Relay:
                     answers = [await _asked(send, limit), await _asked(send, used)]
                     figures = notifier.read_quota(answers[0].body, answers[1].body)
                     self.meter.quota(receiver.name, *figures)
-                except (FetchFailedError, ValueError, msgspec.MsgspecError) as error:
+                except (FetchFailedError, *DOUBTFUL) as error:
                     log.info("quota_unknown receiver=%s error=%s", receiver.name, error)
             await self.clock.sleep(_QUOTA_EVERY)
 

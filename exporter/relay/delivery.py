@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _ANSWER: Final = 256 * 1024  # bytes of an answer that are read
 _LONGEST_PAUSE: Final = 3600.0  # seconds that a provider may send us away for
+_LONGEST_NAME: Final = 200  # characters of the name that a provider gives a message
 _STORE_RETRY: Final = 0.5  # seconds
 # What never reached the provider; anything else may have.
 _UNSENT: Final = frozenset({Reason.DNS, Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.TLS,
@@ -254,10 +255,15 @@ class DeliveryWorker:
 
     def _judged(self, answer: Answer) -> Outcome:
         outcome = self.receiver.notifier.parse_response(answer)
-        if isinstance(outcome, Retry) and outcome.after is None and "retry-after" in answer.headers:
-            date = backoff.http_date(answer.headers.get("date", "")) or self._clock.wall()
-            after = backoff.retry_after(answer.headers["retry-after"], date, _LONGEST_PAUSE)
-            return Retry(outcome.reason, after, outcome.unsure)
+        match outcome:
+            case Retry(after=None) if "retry-after" in answer.headers:
+                date = backoff.http_date(answer.headers.get("date", "")) or self._clock.wall()
+                after = backoff.retry_after(answer.headers["retry-after"], date, _LONGEST_PAUSE)
+                return replace(outcome, after=after)
+            case Retry(after=after) if after is not None:  # a page must not wait for ever
+                return replace(outcome, after=min(max(0.0, after), _LONGEST_PAUSE))
+            case Delivered(id=name):
+                return replace(outcome, id=name[:_LONGEST_NAME])
         return outcome
 
     async def _settle(self, lane: Lane, row: OutboxRow, outcome: Outcome) -> bool | None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from exporter.decoding import DOUBTFUL
 from exporter.model import Answer
 from exporter.notification import Refused, Retry
 
@@ -17,7 +18,7 @@ def read_json(answer: Answer, kind: type[_Reply]) -> _Reply:
     """Return the JSON of an answer; ``kind`` with its defaults for a body that is none."""
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.MsgspecError, ValueError):
+    except DOUBTFUL:  # nested too deeply, too: an error of ours would cost the page
         return kind()
 
 

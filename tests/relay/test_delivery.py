@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+import pytest
+
 from exporter.contracts import FetchFailedError
 from exporter.flow import backoff
 from exporter.model import Answer, Circuit, Reason
@@ -14,6 +16,7 @@ from exporter.notification import Level
 from exporter.relay import delivery, outbox
 from exporter.relay.delivery import DeliveryPolicy, DeliveryWorker
 from exporter.relay.outbox import DeliveryState
+from exporter.relay.receiver import Receiver
 from tests.fakes import FakeClock, run_virtual
 from tests.relay.parts import Book, Memory, make, post, receiver
 
@@ -71,13 +74,13 @@ class World:
 
 def _deliver(
     world: World, book: Book, posts: int, hours: float, policy: DeliveryPolicy | None = None,
-    each: Callable[[int], None] = lambda number: None,
+    each: Callable[[int], None] = lambda number: None, told: Receiver | None = None,
 ) -> Meter:  # fmt: skip
     meter = Meter()
 
     async def story() -> None:
         one = DeliveryWorker(
-            receiver(), policy or DeliveryPolicy(), store=Memory(book.db), send=world.send,
+            told or receiver(), policy or DeliveryPolicy(), store=Memory(book.db), send=world.send,
             optional=world.send,
             clock=world.clock, meter=meter, chance=lambda: 0.5,
         )  # fmt: skip
@@ -135,6 +138,30 @@ def test_retry_after_is_obeyed_in_both_forms() -> None:
         assert min(rest) - first >= 120.0
         assert _states(book) == {"delivered"}
         assert meter.outcomes.count("retry") >= 1
+
+
+@pytest.mark.parametrize("kind", ["discord", "telegram"])
+@pytest.mark.parametrize("wait", ["1e300", "-1e300", "99999999999", "-5", "0"])
+def test_no_provider_sends_a_page_away_for_ever(kind: str, wait: str) -> None:
+    """What the body of a 429 asks for is obeyed for an hour at most, and is never in the past."""
+    body = f'{{"retry_after": {wait}, "parameters": {{"retry_after": {wait}}}}}'.encode()
+    done = b'{"ok": true, "id": "7", "result": {"message_id": 7}}'
+    world = World(lambda now, n: (429, {}, body) if n == 1 else (200, {}, done))
+    told = receiver(kind, to=("1",))
+    book = Book(told)
+    _deliver(world, book, posts=1, hours=1.1, told=told)
+    assert _states(book) == {"delivered"}
+    assert len(world.calls) == 2
+
+
+def test_the_name_of_a_message_is_bounded() -> None:
+    """A provider's name for a message is stored, logged and shown: not a whole answer of it."""
+    world = World(lambda now, n: (200, {}, b'{"id": "' + b"7" * 100_000 + b'"}'))
+    told = receiver("discord")
+    book = Book(told)
+    _deliver(world, book, posts=1, hours=0.1, told=told)
+    (row,) = book.db.execute("SELECT provider_id FROM deliveries")
+    assert row["provider_id"] == "7" * 200
 
 
 def test_one_refused_message_stops_no_other() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -43,7 +44,7 @@ def request(note: Notification, account: Account, key: str, edits: str | None) -
     base, _, query = account.url.partition("?")
     query = f"&{query}" if query else ""
     if edits:
-        url = f"{base}/messages/{edits}{f'?{query[1:]}' if query else ''}"
+        url = f"{base}/messages/{quote(edits, safe='')}{f'?{query[1:]}' if query else ''}"
         return HttpRequest(method="PATCH", url=url, headers=_JSON, body=msgspec.json.encode(body))
     if name := account.options.get("username"):
         body["username"] = name

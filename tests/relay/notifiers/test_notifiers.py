@@ -116,7 +116,14 @@ def test_what_an_answer_means(name: str, answer: Answer, outcome: Outcome) -> No
 
 
 @pytest.mark.parametrize("name", notifiers.names())
-@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[]", b"null", b"{" * 9000, b'{"id": 5}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"\xff\xfe", b"[]", b"null", b"{" * 9000, b'{"id": 5}', b'{"id": 1e999}'),
+        b'{"more": ' + b"[" * 9000 + b"]" * 9000 + b"}",
+        b'{"more": ' + b'{"a":' * 9000 + b"1" + b"}" * 9001,
+    ],
+)
 def test_no_answer_breaks_a_notifier(name: str, body: bytes) -> None:
     """Rubbish of any status is an outcome, never an exception."""
     for status in (200, 204, 301, 400, 404, 429, 500, 599):
@@ -157,6 +164,8 @@ def test_discord() -> None:
     edit = discord.request(NOTE, account, "k", "77")
     assert (edit.method, edit.url) == (
         "PATCH", "https://discord.com/api/webhooks/1/t/messages/77?thread_id=5")  # fmt: skip
+    odd = discord.request(NOTE, account, "k", "../../2/u?wait=true#")
+    assert odd.url.startswith("https://discord.com/api/webhooks/1/t/messages/..%2F..%2F2%2Fu%3F")
     assert json.loads(edit.body)["allowed_mentions"] == {"parse": []}
     assert discord.escape("@everyone **x** [a](b)") == r"\@everyone \*\*x\*\* \[a\]\(b\)"
     full = Notification(
