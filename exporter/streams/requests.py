@@ -321,6 +321,10 @@ class Requests:
         asked = [request] if request is not None else pending
         named = self._named(ack.reason, [t for each in asked if each.join for t in each.topics])
         if request is None:
+            if not named and (before := self._named_before(ack.reason)):
+                unserved = (SubscriptionState.REQUESTED, SubscriptionState.REJECTED)
+                wrong = [t for t in before if self._watched[t].state in unserved]
+                return [*self._refuse(wrong, ack.reason, now)] or [RequestRefused(ack.reason)]
             found = [each for each in pending if set(named) & set(each.topics)] or pending
             if len(found) != 1:
                 # It may be about any of them: they are asked for again one by one, if need be.
@@ -351,6 +355,14 @@ class Requests:
         return [t for t in topics if _stands(t, text)] or [
             t for t in topics if _stands(self._symbols.get(t, ""), text)
         ]
+
+    def _named_before(self, text: str) -> list[str]:
+        """Find the topics of earlier requests that a text names: said again, or late."""
+        asked = {topic for each in self._asked.values() if not each.late for topic in each.topics}
+        return self._named(
+            text,
+            [t for t, one in self._watched.items() if one.asked is not None and t not in asked],
+        )
 
     def _settle(self, topic: str, request: _Request | None) -> bool | None:
         """Remove a topic from the oldest request for it; return whether that was to join."""

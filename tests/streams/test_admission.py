@@ -78,6 +78,17 @@ def test_a_refusal_means_what_it_means_over_rest(
     assert world.admission.ban.until - EPOCH == pytest.approx(rests, abs=0.1)
 
 
+@pytest.mark.parametrize("name", venues.names())
+@pytest.mark.parametrize("body", [b"", b"<html>Too Many Requests</html>", b"{}", b'{"code":0}'])
+def test_every_venue_is_left_alone_for_as_long_as_it_says(name: str, body: bytes) -> None:
+    """HTTP 429 with Retry-After on the way to a stream, whatever the body says besides."""
+    venue = venues.load(name)
+    world = World(admission=lambda clock: admission(venue, clock))
+    world.scripts = [refusal(429, body, retry_after="30")] * 100
+    assert tries(world, 75.0) == pytest.approx([0.0, 30.0, 60.0], abs=0.1)
+    assert world.admission.ban.until == pytest.approx(EPOCH + 90.0)
+
+
 def test_a_503_that_names_its_time_holds_only_who_asked() -> None:
     """One address may be overloaded while the others serve."""
     world = World()
