@@ -19,6 +19,7 @@ from exporter.relay.triage_client import Advice
 from exporter.words import why
 
 _SPOOL = b"SQLite format 3\0"
+_LONGEST = 64 * 1024 * 1024  # bytes of a post
 
 
 class NoIncidentError(Exception):
@@ -35,7 +36,9 @@ def read(path: Path, wanted: str | None, now: float) -> Incident:
             body = file.read(len(_SPOOL))
             if body == _SPOOL:
                 return _kept(path, wanted)
-            body += file.read()
+            body += file.read(_LONGEST)
+        if len(body) > _LONGEST:
+            raise NoIncidentError(f"{path}: larger than {_LONGEST >> 20} MiB, and no spool")
         return _posted(body, now)
     except (OSError, sqlite3.Error, ParseError, msgspec.MsgspecError) as error:
         raise NoIncidentError(f"{why(error, path)}") from error
@@ -57,7 +60,9 @@ def _posted(body: bytes, now: float) -> Incident:
     try:
         post = webhook.read(body, now)
     except ParseError:
-        post = webhook.read_plain(body, now)  # its complaint is the clearer one
+        if b"title" not in body.replace(b"\0", b""):  # of UTF-16
+            raise
+        post = webhook.read_plain(body, now)
     incident, _ = advance(
         None,
         post.alerts,
