@@ -12,6 +12,7 @@ from exporter.words import quoted
 _HERE, _RELAY = "127.0.0.1:9717", "127.0.0.1:9719"
 _ETC, _STATE = "/etc/exchange-exporter", "/var/lib/exchange-exporter"
 RULES = "rules"  # directory of the shipped rules, beside the files
+KEPT = "--storage.tsdb.retention.time=31d"  # by Prometheus: the error budget looks back over 30 d
 _MORE = "https://github.com/exchange-exporter/exchange-exporter/blob/main"
 
 
@@ -110,9 +111,9 @@ alerting:
       - targets: ["{_RELAY}"]
 """
     return f"""\
-# A Prometheus that has only this to do: prometheus --config.file=prometheus.yml
-# One that you have: copy rule_files{", alerting" if told else ""} and the jobs, whose names the
-# rules know.
+# A Prometheus that has only this to do: prometheus --config.file=prometheus.yml {KEPT}
+# One that you have: start it with that flag, for the error budget looks back over 30 d, and copy
+# rule_files{", alerting" if told else ""} and the jobs, whose names the rules know.
 global:
   scrape_interval: 5s  # the alerts' times are promised for 5 s; 15 s works, later
   evaluation_interval: 15s
@@ -169,7 +170,7 @@ services:
     command:
       - --config.file=/etc/prometheus/prometheus.yml
       - --storage.tsdb.path=/prometheus
-      - --storage.tsdb.retention.time=31d  # the error budget looks back over 30 d
+      - {KEPT}  # the error budget looks back over 30 d
     volumes:
       - ./prometheus.yml:/etc/prometheus/prometheus.yml:ro
       - ./{RULES}:/etc/prometheus/{RULES}:ro

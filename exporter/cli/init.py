@@ -234,7 +234,7 @@ def _next(out: Path, wish: Wish) -> list[str]:
     return [
         "Next, each in a terminal of its own:",
         f"  exchange-exporter run --config.file={out / 'exchanges.yml'}    # http://localhost:9717",
-        f"  prometheus --config.file={out / 'prometheus.yml'}",
+        f"  prometheus --config.file={out / 'prometheus.yml'} {begin.KEPT}",
         *(relay if told else ()),
     ]
 
