@@ -126,6 +126,7 @@ def assemble(port: int, *, books: bool = False) -> Ours:
     clock = SystemClock()
     latency = HistogramChild(families.STREAM_LATENCY, ("binance", "trades"))
     negative = CounterChild(families.STREAM_LATENCY_NEGATIVE, ("binance", "trades"))
+    late = CounterChild(families.SAMPLES_DISCARDED, (families.Measurement.STREAM,))
     decode = HistogramChild(families.STREAM_PROCESSING, ("binance", "decode"))
     apply = HistogramChild(families.STREAM_PROCESSING, ("binance", "apply"))
     subscriptions = [
@@ -140,7 +141,7 @@ def assemble(port: int, *, books: bool = False) -> Ours:
     ]
     skew = Skew()
     feeds = {
-        one.topic: Feed(one, venue.sequences, skew, latency, negative, clock.wall())
+        one.topic: Feed(one, venue.sequences, skew, latency, negative, late, clock.wall())
         for one in subscriptions
     }
     local = {topic: _book(feed, venue, clock) for topic, feed in feeds.items() if books}

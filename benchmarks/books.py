@@ -134,7 +134,8 @@ def ours(name: str, frames: Sequence[bytes]) -> tuple[float, Top]:
         exchange=name, channel=Channel.BOOK, instrument=SYMBOL, symbol=SYMBOL, topic=topic
     )
     channel = ChannelMeter(registry, name, Channel.BOOK)
-    feed = Feed(what, venue.sequences, Skew(), channel.latency, channel.negative, TIME)
+    counters = channel.latency, channel.negative, channel.late
+    feed = Feed(what, venue.sequences, Skew(), *counters, TIME)
     book = LocalBook(
         feed,
         rules,

@@ -72,7 +72,7 @@ def trade() -> Path_:
         topic=topic,
     )
     meter = ChannelMeter(registry, "binance", Channel.TRADES)
-    feed = Feed(what, venue.sequences, Skew(), meter.latency, meter.negative, 1.7e9)
+    feed = Feed(what, venue.sequences, Skew(), meter.latency, meter.negative, meter.late, 1.7e9)
     frame = (
         '{{"stream":"btcusdt@aggTrade","data":{{"e":"aggTrade","E":1700000000001,"s":"BTCUSDT",'
         '"a":{0},"p":"43000.10","q":"0.5","f":{0},"l":{0},"T":1700000000000,"m":true,"M":true}}}}'

@@ -169,8 +169,8 @@ _KEEPS_UP = Row(
     panels=[
         heat(
             "Event loop lag",
-            """Delay between the requested and the actual wake-up of a task. Bad: a band above 0.1
-            s, because every measured latency may contain that much delay of the exporter.""",
+            """Delay between the requested and the actual wake-up of a task. Bad: a band above
+            0.05 s, because latencies that may contain that much delay are discarded.""",
             """sum by (le) (
             increase(exchange_exporter_event_loop_lag_seconds_bucket{@process}[$__rate_interval]))""",
         ),
@@ -241,11 +241,17 @@ _KEEPS_UP = Row(
         series(
             "Dropped by full queues",
             """Messages per second by policy. coalesced: replaced by a newer message of the same
-            topic, no information is lost; oldest and newest are lost.""",
+            topic, no information is lost; oldest and newest are lost. Latencies of a measurement
+            (probe, stream, ping): not published, for the exporter was over 0.05 s late.""",
             Query(
                 """sum by (exchange, policy) (
                 rate(exchange_queue_dropped_total{@exchange}[$__rate_interval])) > 0""",
                 "{{exchange}} {{policy}}",
+            ),
+            Query(
+                """sum by (instance, measurement) (
+                rate(exchange_exporter_samples_discarded_total{@process}[$__rate_interval])) > 0""",
+                "{{instance}} latencies: {{measurement}}",
             ),
             unit="mps",
             none="none",

@@ -312,6 +312,10 @@ HOLE: Final = (nan, b"")
 """Stands in a batch where messages were dropped: no message has that time, and none is so read."""
 
 
+class LateTime(float):
+    """When a message was read, where it may have arrived by more than `TAINTED` seconds before."""
+
+
 def is_hole(received: float) -> bool:
     """Return whether a message of a batch stands for dropped ones, by its time."""
     return received != received
@@ -321,10 +325,10 @@ class Socket(Protocol):
     """A WebSocket connection that hands over whole messages in batches.
 
     ``receive`` gives ``take`` each batch, with the wall-clock time at which each message was read
-    from the network, until it has had enough: right where they are read, for a task that is woken
-    per message costs more than the message does. Between two calls messages wait in a bounded
-    inbox. Control frames of the protocol are answered underneath. Raises ConnectionLostError once
-    all is taken, and what ``take`` raises.
+    from the network (a `LateTime` where we were late), until it has had enough: right where they
+    are read, for a task that is woken per message costs more than the message does. Between two
+    calls messages wait in a bounded inbox. Control frames of the protocol are answered underneath.
+    Raises ConnectionLostError once all is taken, and what ``take`` raises.
     """
 
     async def send(self, frame: str) -> None: ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -366,6 +366,10 @@ class ConnectAttempt:
     outcome: str
 
 
+# Seconds for which we may be late with what was measured: with more, it is not published.
+TAINTED: Final = 0.05
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """An HTTP response. ``body`` is cut at the caller's limit."""
@@ -380,6 +384,8 @@ class Answer:
     chain_end: float | None = None  # of the certificate in its chain that ends first
     attempts: tuple[ConnectAttempt, ...] = ()  # to connect; none on a reused connection
     unread: float = 0.0  # seconds that its end waited in the kernel's buffer until it was read
+    held: float = 0.0  # seconds before the request for which we waited for a place, or were late
+    late: float = 0.0  # seconds for which what had arrived waited for us, all in all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -405,6 +411,11 @@ class Probed:
     def ok(self) -> bool:
         """Return whether the endpoint answered as expected."""
         return self.reason is None
+
+    @property
+    def tainted(self) -> bool:
+        """Return whether we were too late ourselves for the duration to be the exchange's."""
+        return self.answer is not None and self.answer.late > TAINTED
 
 
 # --- streams ----------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ class Sampling:
         self._errors.observe(done.exchange, done.ok, now)
         if done.clock is not None:
             self._clocked.add(done.exchange)
-        if done.ok:
+        if done.ok and not done.tainted:
             for latency in self._latencies:
                 latency.observe(done.exchange, done.duration, now)
 

@@ -196,6 +196,7 @@ class Playback:
             Skew(),
             channel.latency,
             channel.negative,
+            channel.late,
             now,
             whole=book is not None and book.whole,
         )

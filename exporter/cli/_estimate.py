@@ -41,6 +41,7 @@ _VALUES: Mapping[str, int] = {
     "policy": len(known.Dropped),
     "source": len(known.MaintenanceSource),
     "domain": len(Domain),
+    "measurement": len(known.Measurement),
     "choice": len(known.MarketChoice),
     "rule": len(known.MarketRule),
     "detector": 4,  # three detectors and their ensemble

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from exporter.contracts import HOLE
+from exporter.contracts import HOLE, LateTime
 from exporter.flow import segments
 from exporter.flow.segments import DamagedSegmentError, ForeignError
 from exporter.flow.spill import CONTENT, Spill
@@ -41,7 +41,10 @@ class SpillOrigin:
 
 
 class SpilledFrames(msgspec.Struct, frozen=True, array_like=True):
-    """The frames of one read of the network. ``since`` is monotonic seconds, of its process."""
+    """The frames of one read of the network. ``since`` is monotonic seconds, of its process.
+
+    The time of a frame that was read late (`LateTime`) is kept negative.
+    """
 
     exchange: str
     venue: str
@@ -72,7 +75,11 @@ class Overflow:
         ``holed`` is whether others came before them that were not taken.
         """
         own = self._origin
-        load = SpilledFrames(own.exchange, own.venue, own.stream, since, frames, holed)
+        marked = [
+            (-received if type(received) is LateTime else received, frame)
+            for received, frame in frames
+        ]
+        load = SpilledFrames(own.exchange, own.venue, own.stream, since, marked, holed)
         try:
             if self._spill is None:
                 self._spill = Spill(
@@ -102,9 +109,13 @@ class Overflow:
             return None
         load = _DECODER.decode(blocks[0])
         self.frames -= len(load.frames)
+        frames = [
+            (LateTime(-received) if received < 0.0 else received, frame)
+            for received, frame in load.frames
+        ]
         if load.holed or self._spill.damaged > damaged:
-            load.frames.insert(0, HOLE)
-        return load.frames, load.since
+            frames.insert(0, HOLE)
+        return frames, load.since
 
     def close(self) -> None:
         """Remove the remaining files."""

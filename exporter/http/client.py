@@ -10,7 +10,8 @@ What each phase covers, in seconds of the monotonic clock:
 - tls: from the handshake's first byte to its last
 - processing: from writing the request to the arrival of the answer's headers
 - transfer: from the headers to the arrival of the body's end
-The kernel says when bytes arrived, where it can: our being late to read them counts nowhere.
+The kernel says when bytes arrived and how long a TCP handshake took, where it can: our being late
+to look counts in none of them, and is summed up beside.
 Waiting for a free connection is in none of them. Behind a proxy, resolve is about the proxy's name.
 """
 
@@ -104,6 +105,8 @@ class RequestTiming:
     addresses: tuple[str, ...] = ()
     attempts: list[ConnectAttempt] = field(default_factory=list)  # to connect
     new: bool = False
+    held: float = 0.0  # seconds before the request for which it waited for a place, or was late
+    late: float = 0.0  # of those and later ones: for which what had arrived waited for us
     answered: bool = False
 
     def begin(
@@ -184,6 +187,7 @@ class HttpClient:
             route = self._routes.get(url) or self._route(url)
             host, request = route.host, route.write(method, headers, body)
             async with asyncio.timeout(timeout), self._free, host.free:
+                course.held = monotonic() - begun
                 return await self._ask(host, method, request, body_limit, course)
         except (OSError, ValueError) as error:
             reason, end = _reason(error, course, monotonic() - begun - timeout), None
@@ -223,6 +227,7 @@ class HttpClient:
             self._follow_name(host)
         wire = self._idle(host)
         if wire is not None:
+            asked = monotonic()
             try:
                 return await self._exchange(host, wire, method, request, limit, course)
             except OSError:
@@ -230,6 +235,7 @@ class HttpClient:
                 if course.answered or method not in _SAFE:
                     raise
                 course.phases.clear()
+                course.held += monotonic() - asked
         wire = await self._open(host, course)
         return await self._exchange(host, wire, method, request, limit, course)
 
@@ -243,7 +249,7 @@ class HttpClient:
         course: RequestTiming,
     ) -> Answer:
         response = ParsedResponse(method, limit)
-        whole = False
+        whole, before = False, wire.late
         try:
             begun = course.begin(Phase.PROCESSING, None, 0.0)
             await wire.send(request)
@@ -279,6 +285,8 @@ class HttpClient:
             chain_end=wire.chain_end,
             attempts=tuple(course.attempts),
             unread=monotonic() - wire.arrived,
+            held=course.held,
+            late=course.late + wire.late - before,
         )
 
     def _idle(self, host: _Host) -> TcpConnection | None:
@@ -338,10 +346,16 @@ class HttpClient:
         try:
             if host.tls and host.proxy is not None:
                 await ask(wire, host.proxy, host.name, host.port)
+            late = wire.late
             if host.tls:
                 begun = course.begin(Phase.TLS, Phase.CONNECT, begun)
+                course.phases[Phase.CONNECT] -= late
                 await wire.shake_hands(self._tls, host.name)
-            course.phases[Phase.TLS if host.tls else Phase.CONNECT] = monotonic() - begun
+                late = wire.late - late
+            spent = monotonic() - begun - late
+            course.phases[Phase.TLS if host.tls else Phase.CONNECT] = max(0.0, spent)
+            course.held += wire.late
+            course.late += wire.late
         except BaseException:
             wire.close()
             raise

@@ -136,7 +136,7 @@ class _Race:
             self.errors.append(error)
             outcome = os.strerror(error.errno) if error.errno else str(error)
         finally:
-            took = monotonic() - begun
+            took = monotonic() - begun - (connection.late if good else 0.0)
             lost = self.won is not None and outcome == "no answer"
             self._attempts.append(ConnectAttempt(address, took, "slower" if lost else outcome))
             if good or outcome != "no answer" or took > DELAY:

@@ -22,6 +22,8 @@ from exporter.http.read_buffer import SIZE, piece
 
 _STAMP = 35 if sys.platform == "linux" else None  # SO_TIMESTAMPNS, socket(7); Python has no name
 _TIMESPEC = struct.Struct("@ll")  # seconds, nanoseconds
+# tcp(7), struct tcp_info of linux/tcp.h: round trip in µs, retransmissions; "I": 32 bits each.
+_RTT, _RESENT, _INFO_SIZE = 68, 100, 104
 _STAMP_SPACE = socket.CMSG_SPACE(_TIMESPEC.size)
 _PIECES = 4  # read from an idle connection: session tickets come whenever they like
 
@@ -79,6 +81,7 @@ class TcpConnection:
         "certificate_end",
         "chain_end",
         "idle_since",
+        "late",
         "opened",
         "retires",
     )
@@ -91,6 +94,7 @@ class TcpConnection:
         self.certificate_end: float | None = None  # epoch seconds; None without TLS
         self.chain_end: float | None = None  # of the certificate in its chain that ends first
         self.idle_since = 0.0  # monotonic; for whoever keeps it
+        self.late = 0.0  # seconds for which the kernel had what was awaited and we did not look
         self._socket = connected
         self._tls: ssl.SSLObject | None = None
         self._loop = asyncio.get_running_loop()
@@ -195,6 +199,7 @@ class TcpConnection:
         self._records.took(data)
 
     async def _read(self) -> bytes:
+        asked = monotonic()
         while not (self._data or self._ended):
             self._waiter = self._loop.create_future()
             try:
@@ -203,6 +208,8 @@ class TcpConnection:
                 self._waiter = None
         if self._error is not None and not self._data:
             raise self._error
+        if self._data:
+            self.late += max(0.0, monotonic() - max(self.arrived, asked))
         return self._taken()
 
     def _taken(self) -> bytes:
@@ -271,6 +278,7 @@ async def open_connection(family: int, address: str, port: int) -> TcpConnection
         if _STAMP is not None:
             with suppress(OSError):  # a kernel that does not stamp: we look at our own watch
                 opened.setsockopt(socket.SOL_SOCKET, _STAMP, 1)
+        begun = monotonic()
         try:
             opened.connect((address, port))
         except BlockingIOError:
@@ -279,13 +287,31 @@ async def open_connection(family: int, address: str, port: int) -> TcpConnection
             if failed:
                 why = f"connect to {address} port {port} failed: {os.strerror(failed)}"
                 raise OSError(failed, why) from None
-        return TcpConnection(opened, address)
+        connection = TcpConnection(opened, address)
+        connection.late = max(0.0, connection.opened - begun - _round_trip(opened))
+        return connection
     except OverflowError as error:
         opened.close()
         raise OSError(f"port {port}: {error}") from error
     except BaseException:
         opened.close()
         raise
+
+
+def _round_trip(opened: socket.socket) -> float:
+    """Return how long the TCP handshake took by the kernel, in seconds; infinity: it cannot say.
+
+    Where the first packet was lost it knows the round trip, and not since when it tried.
+    """
+    if sys.platform != "linux":
+        return inf
+    try:
+        info = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_SIZE)
+    except OSError:
+        return inf
+    if len(info) < _INFO_SIZE or int.from_bytes(info[_RESENT:_INFO_SIZE], sys.byteorder):
+        return inf
+    return int.from_bytes(info[_RTT : _RTT + 4], sys.byteorder) / 1e6 or inf
 
 
 async def _wait_writable(waited: socket.socket) -> None:

@@ -35,6 +35,9 @@ class ExporterMeter:
             child.set(0)
         self.loop_lag = registry.histogram(f.LOOP_LAG)
         self.schedule_lag = registry.histogram(f.SCHEDULE_LAG)
+        registry.counters(
+            f.SAMPLES_DISCARDED, values=f.Measurement
+        )  # moved where they are measured
         self.connections_refused = registry.counter(f.CONNECTIONS_REFUSED)
         self.connections_expired = registry.counter(f.CONNECTIONS_EXPIRED)
         self.unauthorized = registry.counter(f.REQUESTS_UNAUTHORIZED)

@@ -20,7 +20,7 @@ Task: TypeAlias = tuple[str, str, Callable[[], Awaitable[None]]]
 """A kind (the label ``task``), a name for the log, and what to run until cancelled."""
 
 Dial: TypeAlias = Callable[
-    [ReceiveQueueBounds, ReceiveQueueMeter, Callable[[float], None]], Connect
+    [ReceiveQueueBounds, ReceiveQueueMeter, Callable[[float | None], None]], Connect
 ]
 """Gives a way to open sockets whose frames wait within bounds and are reported to a meter."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -359,7 +359,8 @@ class ExchangeProbes:
         self._log(state, done)
         state.last, state.skipped = done, None
         state.meter.probed(done)
-        state.history.add(now, done.duration if done.ok else None)
+        if not done.tainted:
+            state.history.add(now, done.duration if done.ok else None)
         if done.ok:
             state.last_success, state.read = done.time + done.duration, now
         else:
@@ -378,7 +379,7 @@ class ExchangeProbes:
                 source = state.target.clock
                 whole = source is not None and source.path is None
                 resolution = 1.0 if whole else _CLOCK_RESOLUTION
-                self._set_clock(done.clock, done, done.answer.phases, resolution, now)
+                self._set_clock(done.clock, done, done.answer, resolution, now)
         if done.maintenance is not None:
             state.told = done.maintenance
             self._sum_up()
@@ -403,14 +404,15 @@ class ExchangeProbes:
         self,
         said: float,
         done: Probed,
-        phases: Mapping[Phase, float],
+        answer: Answer,
         resolution: float,
         now: float,
     ) -> None:
         # The venue read its clock after the handshakes and before the body. When just between, the
         # phases do not prove: we may have been late to write, and late to hear of the answer.
+        phases = answer.phases
         before = sum(phases.get(each, 0.0) for each in (Phase.RESOLVE, Phase.CONNECT, Phase.TLS))
-        round_trip = done.duration - before - phases.get(Phase.TRANSFER, 0.0)
+        round_trip = done.duration + answer.held - before - phases.get(Phase.TRANSFER, 0.0)
         sent = done.time + before
         offset = self.offset.observe(said, sent, round_trip, resolution, now)
         self.skew.offset = offset.value

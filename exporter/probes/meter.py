@@ -46,6 +46,7 @@ class ProbeMeter:
         self._transitions = registry.counters(f.BREAKER_TRANSITIONS, *names, values=Circuit)
         self._states[Circuit.CLOSED].set(1)
         self._late = registry.histogram(f.SCHEDULE_LAG)
+        self._discarded = registry.counter(f.SAMPLES_DISCARDED, f.Measurement.PROBE)
 
     def probed(self, result: Probed) -> None:
         """Count a probe that was sent."""
@@ -65,7 +66,7 @@ class ProbeMeter:
         if result.chain_end is not None:
             self._chain_end.set(result.chain_end)
         if result.answer is not None:
-            self._answered(result.answer, result.duration)
+            self._answered(result.answer, result)
 
     def outdated(self) -> None:
         """Show no longer whether the last probe succeeded: that was too long ago."""
@@ -85,12 +86,11 @@ class ProbeMeter:
             child.set(1 if state is entered else 0)
         self._transitions[entered].inc()
 
-    def _answered(self, answer: Answer, duration: float) -> None:
-        kind = f.Connection.NEW if answer.new_connection else f.Connection.REUSED
-        self._durations[kind].observe(duration)
-        if answer.new_connection or self._phases_of_reused:
-            for phase, spent in answer.phases.items():
-                self._phases[phase].observe(spent)
+    def _answered(self, answer: Answer, result: Probed) -> None:
+        if result.tainted:
+            self._discarded.inc()
+        else:
+            self._timed(answer, result.duration)
         self._code(answer.status)
         if answer.addresses:
             addresses = frozenset(answer.addresses)
@@ -99,6 +99,13 @@ class ProbeMeter:
             self._known_addresses = addresses
         if self._known_addresses:
             self._addresses.set(len(self._known_addresses))
+
+    def _timed(self, answer: Answer, duration: float) -> None:
+        kind = f.Connection.NEW if answer.new_connection else f.Connection.REUSED
+        self._durations[kind].observe(duration)
+        if answer.new_connection or self._phases_of_reused:
+            for phase, spent in answer.phases.items():
+                self._phases[phase].observe(spent)
 
     def _code(self, status: int) -> None:
         child = self._codes.get(status)

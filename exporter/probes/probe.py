@@ -72,7 +72,7 @@ async def probe(
         reason, detail, end = error.reason, error.detail, error.certificate_end
         attempts = error.attempts
     else:
-        duration = max(0.0, clock.monotonic() - begun - answer.unread)
+        duration = max(0.0, clock.monotonic() - begun - answer.unread - answer.held)
         end, attempts = answer.certificate_end, answer.attempts
         reason, detail, seen = await _judged(target, answer, readers, time)
     return Probed(

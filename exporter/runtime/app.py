@@ -24,6 +24,7 @@ from exporter.config.secret import revealed
 from exporter.exchange.exchange import Exchange
 from exporter.flow.dead_letters import nowhere
 from exporter.flow.mailbox import Mailbox, MailboxFullError
+from exporter.flow.stalls import BEAT
 from exporter.flow.tasks import supervise
 from exporter.gates.gates import TradingGates
 from exporter.http.connection import STALLED
@@ -55,7 +56,6 @@ _TASKS = ("probe", "stream", "book", "cross_check", "markets", "tick", "lag", "r
     "state", "mailbox", "jobs", "deadletters", "web", "push", "nudge", "garbage",
     "gate")  # fmt: skip
 _NAMED = 20  # exchanges in the line at the start
-_LAG_EVERY = 0.25  # seconds between two looks at how late the event loop wakes us
 _GARBAGE_EVERY = 10.0  # seconds
 _REFUSED = "The changed config is refused, and the one before stays in force"
 _NEXT_START = ("metrics", "server", "log")  # sections that a reload leaves as they were
@@ -382,14 +382,16 @@ class App:
 
     async def _watch_lag(self) -> None:
         while True:
-            due = self.clock.monotonic() + _LAG_EVERY
-            await self.clock.sleep(_LAG_EVERY)
-            lag = max(0.0, self.clock.monotonic() - due)
+            due = self.clock.monotonic() + BEAT
+            await self.clock.sleep(BEAT)
+            now = self.clock.monotonic()
+            lag = max(0.0, now - due)
             self.meter.loop_lag.observe(lag)
             if lag > STALLED:
                 log.warning("event_loop_stalled late_s=%.2f", lag, extra=SPARING)
             self.lateness.looped(lag)
             self.judging.sampling.lagged(lag)
+            await self.lateness.stalls.beat(now)
 
     async def _collect_garbage(self) -> None:
         """Free what connections leave behind in cycles.

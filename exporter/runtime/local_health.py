@@ -10,6 +10,7 @@ from exporter.anomaly.worst import Worst
 from exporter.contracts import Clock, Fetch
 from exporter.exchange.exchange import Exchange
 from exporter.flow.cooperative import in_cooperative_steps
+from exporter.flow.stalls import LoopStalls
 from exporter.metrics import families
 from exporter.metrics.registry import Registry
 from exporter.model import Probed
@@ -59,6 +60,7 @@ class Lateness:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.stalls = LoopStalls()
         self._loop, self._schedule, self._queue = Worst(), Worst(), Worst()
 
     def looped(self, lag: float) -> None:

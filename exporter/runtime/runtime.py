@@ -240,7 +240,7 @@ class Runtime:
         streams: settings.StreamsConfig,
         bounds: ReceiveQueueBounds,
         meter: ReceiveQueueMeter,
-        on_ping_rtt: Callable[[float], None],
+        on_ping_rtt: Callable[[float | None], None],
     ) -> Connect:
         def waited(duration: float) -> None:
             meter.waited(duration)
@@ -256,6 +256,7 @@ class Runtime:
             ping_every=streams.ping_interval,
             ping_timeout=streams.ping_timeout,
             on_ping_rtt=on_ping_rtt,
+            stalls=self._lateness.stalls,
             compression=streams.compression,
             tls=None if streams.ca_file is None else websocket.verifying(streams.ca_file),
         )

@@ -86,7 +86,7 @@ class DeadLetterWriter:
                     self._lost.inc()
                     continue
                 letter = DeadLetter(
-                    time=received,
+                    time=abs(received),
                     exchange=load.exchange,
                     venue=load.venue,
                     stream=load.stream,

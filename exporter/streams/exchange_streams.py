@@ -275,6 +275,7 @@ class ExchangeStreams:
                 self._skew,
                 channel.latency,
                 channel.negative,
+                channel.late,
                 now,
                 whole=self._venue.book is not None and self._venue.book.whole,
             ),

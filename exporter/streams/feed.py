@@ -20,6 +20,7 @@ class Feed:
     """
 
     __slots__ = (
+        "_late",
         "_latency",
         "_negative",
         "_quotes",
@@ -45,6 +46,7 @@ class Feed:
         skew: Skew,
         latency: Histogram,
         negative: Counter,
+        late: Counter,
         now: float,
         *,
         whole: bool = False,
@@ -58,18 +60,22 @@ class Feed:
         self._skew = skew
         self._latency = latency
         self._negative = negative
+        self._late = late
         self._whole = whole
         self.count = 0
         self.gaps = 0  # holes in the venue's numbering
         self.missed = 0  # messages that fell into them, at least
         self.last = now  # epoch seconds; armed when subscribing, not by the first message
-        self.latency = nan  # of the newest message, seconds, corrected
+        self.latency = nan  # of the newest message, seconds, corrected; NaN: we read it late
         self.mid = nan  # the newest price: middle of best bid and ask, or of the last trade
         self.spread = nan  # over the middle
         self.changed = now  # when that price last changed, epoch seconds
 
     def __call__(self, event: Data, received: float) -> None:
         """Take one event whose frame was received at ``received`` (epoch seconds)."""
+        late = type(received) is not float
+        if late:  # a plain number is what is kept
+            received = float(received)
         self.count += 1
         self.last = received
         for sequence in self._sequences.get(event.label, ()):
@@ -99,13 +105,18 @@ class Feed:
             self.mid = price
             self.changed = received
         time = event.time
-        if time is not None:
-            # By the venue's clock the frame was read at `received + offset`.
-            self.latency = latency = received + self._skew.offset - time
-            if latency >= 0.0:
-                self._latency.observe(latency)
-            else:
-                self._negative.inc()
+        if time is None:
+            return
+        if late:
+            self.latency = nan
+            self._late.inc()
+            return
+        # By the venue's clock the frame was read at `received + offset`.
+        self.latency = latency = received + self._skew.offset - time
+        if latency >= 0.0:
+            self._latency.observe(latency)
+        else:
+            self._negative.inc()
 
     def show(self, bid: float | None, ask: float | None, now: float) -> None:
         """Take best bid and ask from a book, where nobody quotes them; None: not known."""

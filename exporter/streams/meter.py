@@ -62,7 +62,8 @@ class StreamMeter:
         registry.refresh(self._refresh)
         # Bound methods of children, for who reports once per batch or read of the network.
         self.received_bytes = registry.counter(f.STREAM_RECEIVED_BYTES, *names).inc
-        self.ping_rtt = registry.histogram(f.STREAM_PING_RTT, *names).observe
+        self._ping_rtt = registry.histogram(f.STREAM_PING_RTT, *names)
+        self._late_pings = registry.counter(f.SAMPLES_DISCARDED, f.Measurement.PING)
         self.queue_depth = self._depth.set
         self.queue_wait = registry.histogram(f.QUEUE_WAIT, exchange)  # shared by all its streams
         self.queue_waited = self.queue_wait.observe
@@ -85,6 +86,13 @@ class StreamMeter:
         self._since = self._clock.monotonic() if up else None
         self._connected.set(1 if up else 0)
         self._start.set(self._clock.wall() if up else None)
+
+    def ping_rtt(self, rtt: float | None) -> None:
+        """Time a ping, in seconds; None: its pong was read late."""
+        if rtt is None:
+            self._late_pings.inc()
+        else:
+            self._ping_rtt.observe(rtt)
 
     def lost(self, reason: Lost) -> None:
         """Count a connection that ended."""
@@ -133,7 +141,7 @@ class StreamMeter:
 class ChannelMeter:
     """The children that all subscriptions of one channel of one exchange share."""
 
-    __slots__ = ("control", "data", "gaps", "latency", "missed", "negative", "parse_errors")
+    __slots__ = ("control", "data", "gaps", "late", "latency", "missed", "negative", "parse_errors")
 
     def __init__(self, registry: Registry, exchange: str, channel: Channel) -> None:
         names = (exchange, channel)
@@ -141,6 +149,7 @@ class ChannelMeter:
         self.control = registry.counter(f.STREAM_MESSAGES, *names, f.FrameKind.CONTROL)
         self.latency = registry.histogram(f.STREAM_LATENCY, *names)
         self.negative = registry.counter(f.STREAM_LATENCY_NEGATIVE, *names)
+        self.late = registry.counter(f.SAMPLES_DISCARDED, f.Measurement.STREAM)
         self.parse_errors = registry.counter(f.STREAM_PARSE_ERRORS, *names)
         self.gaps = registry.counter(f.STREAM_GAPS, *names)
         self.missed = registry.counter(f.STREAM_MISSED, *names)

@@ -14,6 +14,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.uri import parse_uri
 
 from exporter.contracts import Clock, ConnectionLostError
+from exporter.flow.stalls import UNWATCHED, LoopStalls
 from exporter.http.connection import STALLED, is_local
 from exporter.http.proxy import Proxies, environment, tunnel
 from exporter.http.tls import tls_context
@@ -48,7 +49,8 @@ async def connect(
     ping_every: float | None = 20.0,
     ping_timeout: float = 10.0,
     close_timeout: float = 2.0,
-    on_ping_rtt: Callable[[float], None] = lambda rtt: None,
+    on_ping_rtt: Callable[[float | None], None] = lambda rtt: None,
+    stalls: LoopStalls = UNWATCHED,
     compression: bool = True,
     tls: ssl.SSLContext | None = None,
     proxies: Proxies | None = None,
@@ -56,7 +58,8 @@ async def connect(
     """Open a connection to a ``ws://`` or ``wss://`` URL, the certificate verified.
 
     ``max_message`` bounds a message in bytes, after decompression. ``ping_every`` None sends no
-    pings. ``proxies`` are the environment's unless given. Raises ConnectionLostError, and
+    pings; ``on_ping_rtt`` hears None where we were late to read the pong. ``proxies`` are the
+    environment's unless given. Raises ConnectionLostError, and
     ValueError for what is no such URL.
     """
     try:
@@ -79,6 +82,7 @@ async def connect(
             ping_timeout=ping_timeout,
             close_timeout=close_timeout,
             on_ping_rtt=on_ping_rtt,
+            stalls=stalls,
         )
 
     proxies = environment() if proxies is None else proxies

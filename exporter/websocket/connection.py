@@ -11,18 +11,23 @@ Source: RFC 6455, sections 5.2 (framing), 5.5 (control frames), 7.4 (close codes
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import re
+import termios
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import cast
 
 from websockets.client import ClientProtocol
 from websockets.frames import CloseCode
 from websockets.protocol import State
 
-from exporter.contracts import Clock, ConnectionLostError, Take
+from exporter.contracts import Clock, ConnectionLostError, LateTime, Take
+from exporter.flow.stalls import LoopStalls
 from exporter.http.read_buffer import piece
-from exporter.model import Answer, Lost
+from exporter.model import TAINTED, Answer, Lost
 from exporter.websocket.assembler import (
     DATA_HEADS,
     NO_TEXT,
@@ -30,6 +35,7 @@ from exporter.websocket.assembler import (
     MessageError,
     is_utf8,
 )
+from exporter.websocket.backlog import MUCH, ReadBacklog
 from exporter.websocket.keepalive import Keepalive
 from exporter.websocket.receive_queue import (
     ReceiveQueue,
@@ -63,7 +69,8 @@ class WebSocket(asyncio.BufferedProtocol):
         ping_every: float | None,
         ping_timeout: float,
         close_timeout: float,
-        on_ping_rtt: Callable[[float], None],
+        on_ping_rtt: Callable[[float | None], None],
+        stalls: LoopStalls,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._protocol, self._headers = protocol, headers
@@ -73,6 +80,9 @@ class WebSocket(asyncio.BufferedProtocol):
         self._inbox = ReceiveQueue(
             bounds, meter, now=self._loop.time, pause=self._pause, resume=self._resume
         )
+        self._stalls, self._now = stalls, clock.monotonic
+        self._backlog = ReadBacklog(self._unread, stalls)
+        self._late = False  # whether what was read last may have waited for us
         self._piece = piece()
         self._transport: asyncio.Transport | None = None
         self.opened: asyncio.Future[None] = self._loop.create_future()
@@ -104,6 +114,11 @@ class WebSocket(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read: whole frames to the inbox, the rest kept."""
         data = bytes(self._piece[:nbytes])
+        now = self._now()
+        if nbytes >= MUCH or self._backlog.behind or now > self._stalls.overdue:
+            self._late = self._backlog.read(nbytes, now) > TAINTED
+        else:
+            self._late = False
         if self._need:
             self._parts.append(data)
             self._have += nbytes
@@ -170,14 +185,14 @@ class WebSocket(asyncio.BufferedProtocol):
                 send=self._ping,
                 on_rtt=self._on_ping_rtt,
                 on_timeout=lambda: self._fail(Lost.PING_TIMEOUT, f"no pong within {timeout:g} s"),
-                excused=lambda: self._inbox.paused,
+                excused=lambda: self._inbox.paused or self._unread() > 0,
             )
         if end < len(data):
             self._frames(data[end:])
 
     def _frames(self, data: bytes) -> None:
         """Cut whole frames out of ``data``. The hottest loop of the transport."""
-        received = self._wall()
+        received = LateTime(self._wall()) if self._late else self._wall()
         append = self._inbox.frames.append
         whole, max_message, plain = _WHOLE, self._max_message, not self._messages.open
         at, end, size = 0, len(data), 0  # size: of the payloads
@@ -224,7 +239,7 @@ class WebSocket(asyncio.BufferedProtocol):
                 ping, pings = data[start:stop], pings + 1
             elif head == _PONG and length < 126:
                 if self._heartbeat is not None:
-                    self._heartbeat.pong(data[start:stop])
+                    self._heartbeat.pong(data[start:stop], late=self._late)
             else:
                 self._special(data[at:stop])
                 if self._ending:
@@ -238,6 +253,15 @@ class WebSocket(asyncio.BufferedProtocol):
                 return
         if at < end and need > end - at:
             self._keep(data[at:], need)
+
+    def _unread(self) -> int:
+        """Return how many bytes wait in the kernel; 0 where it does not say."""
+        transport, size = self._transport, array.array("i", [0])
+        socket = None if transport is None else transport.get_extra_info("socket")
+        if socket is not None:
+            with suppress(OSError, ValueError):  # it is closed already
+                fcntl.ioctl(socket.fileno(), termios.FIONREAD, size)
+        return size[0]
 
     def _keep(self, data: bytes, need: int) -> None:
         self._parts.append(data)
@@ -340,6 +364,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def _pause(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
+            self._backlog.pause(self._now())
             self._transport.pause_reading()
 
     def _resume(self) -> None:

@@ -18,6 +18,7 @@ from websockets.utils import accept_key
 
 from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError
+from exporter.flow.stalls import UNWATCHED
 from exporter.websocket.assembler import DATA_HEADS, MessageAssembler, MessageError, is_utf8
 from exporter.websocket.connection import HEADERS, WebSocket
 from exporter.websocket.receive_queue import SILENT, ReceiveQueueBounds
@@ -149,6 +150,7 @@ async def _received(data: bytes, step: int) -> tuple[list[bytes], str, bytes]:
         ping_timeout=1.0,
         close_timeout=0.0,
         on_ping_rtt=lambda rtt: None,
+        stalls=UNWATCHED,
     )
     wire = _Wire()
     socket.connection_made(wire)

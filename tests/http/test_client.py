@@ -381,3 +381,27 @@ def _soon(listening: socket.socket) -> None:
         while connection.recv(65536):
             time.sleep(0.05)  # not before the loop is held up
             connection.sendall(OK)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel stamps what arrives on Linux alone")
+def test_our_own_stall_is_in_no_phase_but_told_of() -> None:
+    """Standing still while a handshake and an answer are there makes neither of them late."""
+    stall = 0.3
+
+    def stand_still() -> None:
+        time.sleep(stall)
+
+    async def main() -> tuple[Answer, Answer, float]:
+        async with Server(say(OK)) as server, HttpClient() as client:
+            loop = asyncio.get_running_loop()
+            began = time.monotonic()
+            loop.call_soon(stand_still)  # runs once the client has begun to connect
+            new = await get(client, server.url)
+            took = time.monotonic() - began
+            return new, await get(client, server.url), took
+
+    new, kept, took = asyncio.run(main())
+    assert new.late >= stall / 2 > kept.late
+    assert new.held >= stall / 2
+    assert new.phases[Phase.CONNECT] <= took - stall / 2
+    assert kept.held < stall / 2

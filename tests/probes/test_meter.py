@@ -9,7 +9,7 @@ import pytest
 from exporter.maintenance import TradingMode
 from exporter.metrics.families import MaintenanceSource
 from exporter.metrics.registry import Registry
-from exporter.model import Answer, Circuit, Phase, Probed, Reason, Skip
+from exporter.model import TAINTED, Answer, Circuit, Phase, Probed, Reason, Skip
 from exporter.probes.meter import ExchangeMeter, ProbeMeter
 from tests.metrics.test_registry import page, samples
 
@@ -55,6 +55,22 @@ def test_success_moves_everything_that_a_good_answer_tells() -> None:
     assert value(registry, end) == 1.9e9
     first = f"exchange_probe_tls_chain_not_after_timestamp_seconds{{{NAMES}}}"
     assert value(registry, first) == 1.8e9
+
+
+def test_a_probe_that_we_were_late_with_has_no_latency() -> None:
+    """It answered, and that counts; how long it took is ours, and is counted apart."""
+    registry = Registry()
+    meter = ProbeMeter(registry, "acme", "ping")
+    meter.probed(replace(GOOD, answer=replace(ANSWER, late=TAINTED)))
+    meter.probed(replace(GOOD, answer=replace(ANSWER, late=2 * TAINTED)))
+    assert value(registry, f'exchange_probes_total{{{NAMES},outcome="success"}}') == 2
+    assert value(registry, f'exchange_probe_http_responses_total{{{NAMES},code="200"}}') == 2
+    total = f'exchange_probe_duration_seconds_count{{{NAMES},connection="new"}}'
+    assert value(registry, total) == 1
+    phase = f'exchange_probe_phase_duration_seconds_count{{{NAMES},phase="connect"}}'
+    assert value(registry, phase) == 1
+    discarded = 'exchange_exporter_samples_discarded_total{measurement="probe"}'
+    assert value(registry, discarded) == 1
 
 
 def test_failure_names_its_reason_and_keeps_what_was_known() -> None:

@@ -6,7 +6,7 @@ from math import isnan
 
 import pytest
 
-from exporter.contracts import SequenceRule
+from exporter.contracts import LateTime, SequenceRule
 from exporter.model import Channel, Continuity, Depth, Kline, Message, Quote, Subscription, Trade
 from exporter.probes.clock_offset import Skew
 from exporter.streams.feed import Feed
@@ -43,7 +43,8 @@ def make(skew: Skew | None = None) -> tuple[Feed, Tally, Tally]:
         exchange="x", channel=Channel.TRADES, instrument="A-B", symbol="AB", topic="ab@trade"
     )
     latency, negative = Tally(), Tally()
-    return Feed(subscription, RULES, skew or Skew(), latency, negative, 1000.0), latency, negative
+    feed = Feed(subscription, RULES, skew or Skew(), latency, negative, Tally(), 1000.0)
+    return feed, latency, negative
 
 
 def trade(
@@ -57,7 +58,7 @@ def test_an_empty_side_ends_what_was_quoted_but_shows_life() -> None:
     subscription = Subscription(
         exchange="x", channel=Channel.QUOTES, instrument="A-B", symbol="AB", topic="ab@q"
     )
-    feed = Feed(subscription, (), Skew(), Tally(), Tally(), 1000.0)
+    feed = Feed(subscription, (), Skew(), Tally(), Tally(), Tally(), 1000.0)
     feed(Quote("q", "ab@q", "AB", 1001.0, 9.0, 11.0), 1001.0)
     feed(Message("q", "ab@q", "AB", 1002.0), 1002.0)
     assert (feed.count, feed.last) == (2, 1002.0)
@@ -74,6 +75,23 @@ def test_a_trade_that_is_none_of_the_market_takes_its_number_and_nothing_else() 
     feed(Message("trade.other", "ab@trade", "AB", 1002.0, sequence=2), 1002.0)
     feed(trade(3), 1003.0)
     assert (feed.mid, feed.gaps, feed.missed, feed.last) == (10.0, 0, 0, 1003.0)
+
+
+def test_what_we_read_late_counts_but_has_no_latency() -> None:
+    """Our own delay is not published as the exchange's: such messages are counted apart."""
+    subscription = Subscription(
+        exchange="x", channel=Channel.TRADES, instrument="A-B", symbol="AB", topic="ab@trade"
+    )
+    latency, negative, late = Tally(), Tally(), Tally()
+    feed = Feed(subscription, RULES, Skew(), latency, negative, late, 1000.0)
+    feed(trade(1, time=1000.0), 1000.25)
+    feed(trade(2, price=11.0, time=1001.0), LateTime(1003.0))
+    assert (latency.seen, negative.total, late.total) == ([0.25], 0.0, 1.0)
+    assert isnan(feed.latency)
+    assert (feed.count, feed.mid, feed.last, feed.changed) == (2, 11.0, 1003.0, 1003.0)
+    assert type(feed.last) is type(feed.changed) is float
+    feed(trade(3, time=1003.0), 1003.5)
+    assert (latency.seen, feed.latency) == ([0.25, 0.5], 0.5)
 
 
 def test_silence_counts_from_subscribing() -> None:

@@ -128,6 +128,7 @@ def test_frames_that_carry_no_data_count_once() -> None:
     meter.processed(2e-6, 3e-6)
     meter.received_bytes(100)
     meter.ping_rtt(0.05)
+    meter.ping_rtt(None)
     messages = samples(registry, "exchange_stream_messages_total")
     assert sum(int(line.split()[-1]) for line in messages) == 1
     errors = "exchange_stream_parse_errors_total"
@@ -136,6 +137,8 @@ def test_frames_that_carry_no_data_count_once() -> None:
     assert value(registry, f"exchange_stream_unknown_topics_total{{{NAMES}}}") == 4
     assert value(registry, f"exchange_stream_received_bytes_total{{{NAMES}}}") == 100
     assert value(registry, f"exchange_stream_ping_rtt_seconds_count{{{NAMES}}}") == 1
+    discarded = 'exchange_exporter_samples_discarded_total{measurement="ping"}'
+    assert value(registry, discarded) == 1
     stage = 'exchange_stream_processing_seconds_sum{exchange="acme",stage="apply"}'
     assert value(registry, stage) == 3e-6
 
@@ -147,7 +150,7 @@ def shown(channel: Channel) -> Feed:
     )
     registry = Registry()
     own = ChannelMeter(registry, "acme", channel)
-    return Feed(subscription, (), Skew(), own.latency, own.negative, 1000.0)
+    return Feed(subscription, (), Skew(), own.latency, own.negative, own.late, 1000.0)
 
 
 def test_feeds_are_read_at_the_scrape() -> None:

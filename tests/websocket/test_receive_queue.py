@@ -16,7 +16,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from exporter.contracts import ConnectionLostError
+from exporter.contracts import ConnectionLostError, LateTime
 from exporter.flow import dead_letters
 from exporter.flow.overflow import SMALLEST, Overflow, Overflows, SpillOrigin
 from exporter.metrics.registry import Registry
@@ -247,6 +247,17 @@ for number in range(500):
 assert len(held.take()[0]) == 10
 os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def test_what_was_read_late_is_known_as_such_from_disk_too(tmp_path: Path) -> None:
+    """Waiting on disk makes no latency of a late frame good again."""
+    origin = SpillOrigin(exchange="acme", venue="acme", stream="s")
+    overflow = Overflow(tmp_path / "spill", origin, max_bytes=SMALLEST)
+    assert overflow.put([(1000.5, b"a"), (LateTime(1001.5), b"b")], 1.0)
+    taken = overflow.take()
+    assert taken == ([(1000.5, b"a"), (1001.5, b"b")], 1.0)
+    assert [type(received) for received, _ in taken[0]] == [float, LateTime]
+    overflow.close()
 
 
 def test_what_was_spilled_survives_a_kill_as_dead_letters(tmp_path: Path) -> None:

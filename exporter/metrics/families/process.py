@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from exporter.metrics.families.declare import counter, gauge, histogram, info
+
+
+class Measurement(StrEnum):
+    """Which latency is measured; the label ``measurement``."""
+
+    PROBE = "probe"
+    STREAM = "stream"
+    PING = "ping"
+
 
 BUILD = info(
     "exchange_exporter_build_info",
@@ -22,9 +33,15 @@ RELOAD_SUCCESS_TIME = gauge(
 CONFIG = info("exchange_exporter_config_info", "SHA-256 of the active config; always 1.", "hash")
 LOOP_LAG = histogram(
     "exchange_exporter_event_loop_lag_seconds",
-    "Delay between the requested and the actual wake-up of a sleeping task; every measurement of "
-    "this process can be late by that much.",
+    "Delay between the requested and the actual wake-up of a sleeping task; latencies that may be "
+    "late by more than 0.05 s are discarded (exchange_exporter_samples_discarded_total).",
     (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0),
+)
+SAMPLES_DISCARDED = counter(
+    "exchange_exporter_samples_discarded_total",
+    "Measured latencies that are not published because this process was late itself, by more than "
+    "0.05 s, by measurement: probe, stream or ping.",
+    "measurement",
 )
 SCHEDULE_LAG = histogram(
     "exchange_exporter_schedule_lag_seconds",
