@@ -195,7 +195,9 @@ class Venue:
     # WebSocket
     stream_urls: tuple[str, ...]  # the first is preferred, the others are for failover
     connection_limit: RestLimit | None = None  # attempts to connect, of one client address
-    routes: Mapping[Channel, str] = field(default_factory=dict)  # path appended to the base URL
+    routes: Mapping[Channel, str] = field(
+        default_factory=dict
+    )  # path appended to the base URL; {symbol}, {lower}
     topics: Mapping[Channel, str]  # templates with {symbol} and {lower}
     # Of classes of markets that have other streams than most: what stands in place of `topics`.
     product_topics: Mapping[Product, Mapping[Channel, str]] = field(default_factory=dict)
@@ -251,9 +253,11 @@ class Venue:
         parse, decode = self.parse if self.begin is None else self.begin(), self.decode
         return parse if decode is None else lambda frame: parse(decode(frame))
 
-    def route(self, channel: Channel, product: Product) -> tuple[str, str]:
+    def route(self, channel: Channel, product: Product, symbol: str) -> tuple[str, str]:
         """Return what tells one kind of connection from another: a category, and a path."""
-        return self.categories.get(product, ""), self.routes.get(channel, "")
+        path = self.routes.get(channel, "")
+        filled = rest_path(path, symbol) if "{" in path else path
+        return self.categories.get(product, ""), filled
 
     def stream_url(self, base: str, route: tuple[str, str]) -> str:
         """Return the URL of one kind of connection below one of the venue's addresses."""

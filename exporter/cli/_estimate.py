@@ -158,7 +158,7 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
         streams=len(exchange.streams),
         connections=sum(settings.connections(group, venue) for group in groups),
         subscriptions=len(
-            {(venue.route(each.channel, each.product), each.topic) for each in wanted}
+            {(venue.route(each.channel, each.product, each.symbol), each.topic) for each in wanted}
         ),
         channels=len({each.channel for each in wanted}),
         symbols=len({each.instrument for each in wanted}),

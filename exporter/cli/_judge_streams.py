@@ -38,7 +38,7 @@ async def watch(
     venue = spoken(venue, stream)
 
     def route_of(each: Subscription) -> tuple[str, str]:
-        return venue.route(each.channel, each.product)
+        return venue.route(each.channel, each.product, each.symbol)
 
     wanted = sorted(settings.subscriptions(exchange, one, venue), key=route_of)
     urls = list(site.stream_urls)
@@ -67,7 +67,7 @@ async def address(exchange: ExchangeConfig, venue: Venue, one: Subscription, mea
     site = settings.site(exchange, venue)
     if venue.prelude is not None:
         return await _prelude(venue, site.rest_urls[0], means.fetch)
-    return venue.stream_url(site.stream_urls[0], venue.route(one.channel, one.product))
+    return venue.stream_url(site.stream_urls[0], venue.route(one.channel, one.product, one.symbol))
 
 
 async def _prelude(venue: Venue, base: str, fetch: Fetch) -> str:

@@ -298,5 +298,7 @@ def connections(wanted: Iterable[Subscription], venue: Venue) -> int:
     """Return how many connections the venue's limits ask for: routes and topics on each."""
     topics: dict[tuple[str, str], set[str]] = {}
     for each in wanted:
-        topics.setdefault(venue.route(each.channel, each.product), set()).add(each.topic)
+        topics.setdefault(venue.route(each.channel, each.product, each.symbol), set()).add(
+            each.topic
+        )
     return sum(ceil(len(each) / venue.topics_per_connection) for each in topics.values())

@@ -57,7 +57,7 @@ def _urls(exchange: ExchangeConfig, venue: Venue, paths: Iterable[str]) -> Itera
         for stream in exchange.streams:
             for channel in stream.channels:
                 for product in products or {plan.plain(exchange, venue)}:
-                    yield venue.stream_url(base, venue.route(channel, product))
+                    yield venue.stream_url(base, venue.route(channel, product, ""))
 
 
 def _topics(exchange: ExchangeConfig, venue: Venue) -> Iterator[str]:

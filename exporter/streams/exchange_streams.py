@@ -131,7 +131,7 @@ class ExchangeStreams:
             self._connect(stream, new)
 
     def _route(self, one: Subscription) -> tuple[str, str]:
-        return self._venue.route(one.channel, one.product)
+        return self._venue.route(one.channel, one.product, one.symbol)
 
     def _leave(self, state: StreamState, topics: Sequence[str]) -> None:
         if state.stream is not None and topics:

@@ -52,7 +52,7 @@ def spread(
     """
     routes: dict[tuple[str, str], dict[str, list[Subscription]]] = {}
     for one in subscriptions:
-        route = venue.route(one.channel, one.product)
+        route = venue.route(one.channel, one.product, one.symbol)
         routes.setdefault(route, {}).setdefault(one.topic, []).append(one)
     connections: list[tuple[Subscription, ...]] = []
     for topics in routes.values():
@@ -106,7 +106,8 @@ class Stream:
         self._sinks, self._stale_after, self._chance = dict(sinks), stale_after, chance
         self._admission = admission
         self._rest = 0.0  # seconds that the venue's last refusal asked for
-        route = next((venue.route(one.channel, one.product) for one in subscriptions), ("", ""))
+        routes = (venue.route(one.channel, one.product, one.symbol) for one in subscriptions)
+        route = next(routes, ("", ""))
         self._addresses = Addresses(
             name,
             [venue.stream_url(url, route) for url in urls or venue.stream_urls] or [""],

@@ -113,7 +113,7 @@ def test_a_connection_that_goes_deaf_is_made_elsewhere() -> None:
 def test_a_stream_is_opened_where_its_class_of_markets_is_served() -> None:
     """Below whatever address, the last segment is that of the class; other addresses stay."""
     bybit = load("bybit")
-    route = bybit.route(Channel.BOOK, Product.LINEAR)
+    route = bybit.route(Channel.BOOK, Product.LINEAR, "BTCUSDT")
     for base, url in (
         ("wss://stream.bybit.com/v5/public/spot", "wss://stream.bybit.com/v5/public/linear"),
         ("ws://127.0.0.1:1/bybit/v5/public/spot", "ws://127.0.0.1:1/bybit/v5/public/linear"),
@@ -121,7 +121,7 @@ def test_a_stream_is_opened_where_its_class_of_markets_is_served() -> None:
     ):
         assert bybit.stream_url(base, route) == url
     okx = load("okx")
-    route = okx.route(Channel.KLINES, Product.OPTION)
+    route = okx.route(Channel.KLINES, Product.OPTION, "BTC-USD")
     assert okx.stream_url("wss://ws.okx.com/ws/v5", route) == "wss://ws.okx.com/ws/v5/business"
 
 

@@ -398,3 +398,61 @@ def test_decimals_and_a_sum_of_digits_exclude_each_other() -> None:
     with pytest.raises(ConfigError, match="found beside decimals"):
         made(INTEGERS.replace("bids: b, asks: a, last: n}]", "bids: b, asks: a, last: n, "
              "checksum: {path: c}}]"))  # fmt: skip
+
+
+def test_one_place_is_a_row_for_one_kind_and_has_parts_for_another() -> None:
+    """The books' row holds all; of the same object the trades take the market beside their list."""
+    venue = made(
+        """
+  trades:
+    topic: deals:{symbol}
+    frames:
+      - {when: {m: deals}, rows: data.list, symbol: $.data.market, time: at, price: p, size: q}
+  book:
+    topic: depth:{symbol}
+    continuity: linked
+    frames:
+      - {when: {m: depth}, row: data, symbol: market, time: depth.at, bids: depth.b,
+         asks: depth.a, snapshot_when: {full: true}, last: n, previous: $.before}
+"""
+    )
+    at = SECOND * 1000
+    trade = {"m": "deals", "data": {"market": "X", "list": [{"at": at, "p": "1", "q": "2"}]}}
+    depth = {"market": "X", "full": False, "n": 8, "depth": {"at": at, "b": [["1", "2"]], "a": []}}
+    whole = {"m": "depth", "data": {**depth, "full": True}}
+    change = {"m": "depth", "data": depth, "before": 7}
+    sold, first, second = read(venue, trade, whole, change)
+    assert isinstance(sold, Trade)
+    assert (sold.topic, sold.price) == ("deals:X", 1.0)
+    assert isinstance(first, Depth)
+    assert isinstance(second, Depth)
+    assert (first.snapshot, first.last, second.snapshot) == (True, 8, False)
+    assert (second.last, second.previous, second.time) == (8, 7, SECOND)
+    assert book(venue, change) == ([(1.0, 2.0)], [])
+
+
+def test_rows_by_their_number() -> None:
+    """An object of rows is read as a list of them; an empty one is data all the same."""
+    venue = made(
+        """
+  trades:
+    topic: deals:{symbol}
+    frames:
+      - {when: {m: deals}, rows: by, symbol: $.s, time: {path: t, unit: s}, price: p, size: q}
+"""
+    )
+    rows = {"12": {"t": SECOND, "p": 1, "q": 2}, "13": {"t": SECOND, "p": 3, "q": 4}}
+    found = read(venue, {"m": "deals", "s": "X", "by": rows}, {"m": "deals", "s": "X", "by": {}})
+    assert [each.price for each in found if isinstance(each, Trade)] == [1.0, 3.0]
+    assert found[2:] == [Control("trades", data=True)]
+
+
+@pytest.mark.parametrize("kind", ["gzip", "deflate"])
+def test_keepalives_in_plain_text_beside_compressed_messages(kind: str) -> None:
+    """Only what is no text was compressed."""
+    venue = made(
+        TOLERANT, f"  compression: {kind}\n  controls: [{{text: Ping, reply: Pong, label: ping}}]"
+    )
+    assert venue.reader()(b"Ping") == (Control("ping", reply="Pong"),)
+    with pytest.raises(ParseError):
+        venue.reader()(b"\xff\xfe")

@@ -260,6 +260,7 @@ def _decompressor(kind: str) -> Callable[[bytes], bytes] | None:
     bits = 31 if kind == "gzip" else -zlib.MAX_WBITS
 
     def decode(frame: bytes) -> bytes:
+        plain = bool(frame) and frame.isascii()  # a keepalive: ping
         if frame.startswith((b"{", b"[")):
             return frame
         # What is called deflate may have zlib's header, by whose sum it is told from none.
@@ -268,8 +269,12 @@ def _decompressor(kind: str) -> Callable[[bytes], bytes] | None:
         try:
             text = inflater.decompress(frame, _LARGEST)
         except zlib.error as error:
+            if plain:
+                return frame
             raise ParseError(f"compressed: {error}") from error
         if not inflater.eof:
+            if plain:
+                return frame
             raise ParseError(f"compressed: cut off, or more than {_LARGEST >> 20} MiB")
         return text
 

@@ -30,6 +30,7 @@ from exporter.venues.definition.readers import (
 )
 from exporter.venues.definition.scale import scaled
 from exporter.venues.definition.shape import ChannelShape, VenueShape
+from exporter.venues.definition.whole_rows import unrolled
 
 _REMEMBERED = 4096  # kinds of frames; where the symbol tells them apart there are many
 
@@ -67,7 +68,17 @@ class ContradictionError(ValueError):
 
 
 def parser(shape: VenueShape) -> Parse:
-    """Compile the reader of frames. Raises ContradictionError.
+    """Compile the reader of frames. Raises ContradictionError."""
+    try:
+        return _parser(shape)
+    except ContradictionError:
+        with suppress(ContradictionError):
+            return _parser(unrolled(shape))
+        raise
+
+
+def _parser(shape: VenueShape) -> Parse:
+    """Compile the reader of frames as they are told. Raises ContradictionError.
 
     A frame is parsed once for its envelope, which tells its kind, and its rows once more, typed;
     where one key of the frame tells all kinds apart, it is parsed once. What no kind of market
@@ -215,6 +226,8 @@ def _enveloped(name: str, envelope: Tree, kinds: Sequence[_FrameKind], control: 
                 found = decoded(frame if at is None else at(outside))
                 if not many:
                     return make(outside, (found,), frame)
+                if type(found) is dict:
+                    found = [*found.values()]
                 if backwards:
                     found.reverse()
                 return make(outside, found, frame) if found else nothing
@@ -250,6 +263,8 @@ def _together(several: Sequence[_FrameRows]) -> _FrameRows:
         events: list[Event] = []
         for at, decoded, many, backwards, each, *_ in several:
             found = decoded(frame if at is None else at(outside))
+            if type(found) is dict:
+                found = [*found.values()]
             if backwards:
                 found.reverse()
             events += each(outside, found if many else (found,), frame)

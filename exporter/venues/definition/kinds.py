@@ -15,6 +15,10 @@ T = TypeVar("T")
 NAME = text("a name of lower-case letters, digits and underscores", r"[a-z][a-z0-9_]{0,30}")
 LINE = text("a line of 1 to 300 characters", r"[^\n]{1,300}")
 REST_PATH = text("a path that begins with /, without spaces", r"/[^\s#]{0,500}")
+ROUTE = text(
+    "a path that begins with /, in which {symbol} or {lower} may stand",
+    r"/([^\s#{}]|\{(symbol|lower)\}){0,500}",
+)
 FIELD = text(
     "a dotted path such as result.0.symbol, or $.result.symbol from the frame's beginning",
     r"(\$\.)?[^\s.${}]+(\.[^\s.${}]+)*",

@@ -163,9 +163,9 @@ class Fields:
         return self.tree.struct(f"Row{next(_numbers)}", tag)
 
     def decoder(self, *, many: bool) -> msgspec.json.Decoder[Any]:
-        """Return a decoder of one row, or of a list. Numbers in texts become numbers."""
-        made = self.struct()
-        return msgspec.json.Decoder(list[made] if many else made, strict=False)  # type: ignore[valid-type]  # made at run time
+        """Return a decoder of one row, or of several. Numbers in texts become numbers."""
+        made: Any = self.struct()
+        return msgspec.json.Decoder(list[made] | dict[str, made] if many else made, strict=False)
 
     def getter(self, first: int | None = None) -> Callable[[Any], tuple[Any, ...]]:
         """Return what takes the wanted fields out of a row, or the ``first`` (two at least)."""

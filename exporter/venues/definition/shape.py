@@ -42,7 +42,7 @@ from exporter.venues.definition.kinds import (
     LABEL,
     LINE,
     NAME,
-    REST_PATH,
+    ROUTE,
     ROWS,
     TOPIC,
     ShortKind,
@@ -64,7 +64,7 @@ class FrameShape:
     label: str | None = key(LABEL, None, "What summaries call it; else the channel's name.")
     also: bool = key(boolean(), False, "It holds more, which a kind after this one reads.")
     row: str | None = key(FIELD, None, "Where the object with the fields stands; else the frame.")
-    rows: str | None = key(ROWS, None, "Where a list of them, or of lists, stands; $: the frame.")
+    rows: str | None = key(ROWS, None, "Where a list or object of them stands; $: the frame.")
     newest_first: bool = key(boolean(), False, "The rows run from new to old.")
     symbol: SymbolField = key(ShortKind(SymbolField, "path"), REQUIRED, "Where the symbol stands.")
     time: TimeField | None = key(ShortKind(TimeField, "path"), None, "The time of the event.")
@@ -142,7 +142,9 @@ class ChannelShape:
         LINE, None, "The venue's name of it, for $channel and its numbers; else ours."
     )
     argument: Any = key(JsonKind(), None, "What stands for a topic in $topics; else its text.")
-    route: str | None = key(REST_PATH, None, "Appended to the address, where channels differ.")
+    route: str | None = key(
+        ROUTE, None, "Appended to the address, where channels or {symbol} ({lower}) tell it apart."
+    )
     continuity: str = key(
         choice(*(each.value for each in Continuity)),
         "none",
@@ -291,7 +293,7 @@ class StreamShape:
     )
     opening: Any = key(JsonKind(), None, "Frames to send first, once on each connection: a list.")
     subscribe: Any = key(
-        JsonKind(), REQUIRED, "The request: $topics (a list), $topic, $channel, $symbols, $id."
+        JsonKind(), None, "The request: $topics (a list), $topic, $channel, $symbols, $id, or none."
     )
     unsubscribe: Any = key(JsonKind(), None, "Its opposite; topics are never left without.")
     acks: tuple[AnswerShape, ...] = key(
