@@ -33,8 +33,8 @@ from exporter.decoding import (
     unreadable,
 )
 from exporter.doubt import Doubt, VenueLook
-from exporter.instrument import speller
-from exporter.listing import MarketStates
+from exporter.instrument import Product, speller
+from exporter.listing import MarketStates, VolumeLists
 from exporter.model import (
     Ack,
     Channel,
@@ -57,6 +57,7 @@ from exporter.venues.families.coinbase_rest import (
     read_time,
 )
 from exporter.venues.families.states import coinbase_states
+from exporter.venues.families.volumes import read_coinbase
 
 
 class _CoinbaseMatch(Struct, gc=False, tag_field="type", tag="match"):
@@ -339,6 +340,7 @@ VENUE = Venue(
     markets_path="/products",
     read_markets=read_markets,
     states=MarketStates(read=coinbase_states),
+    volumes=VolumeLists(paths={Product.SPOT: "/products/stats"}, read=read_coinbase),
     state_stream=state_streams.coinbase(parse),
     status_page="https://status.exchange.coinbase.com",
     stream_urls=("wss://ws-feed.exchange.coinbase.com",),
@@ -438,5 +440,6 @@ VENUE = Venue(
             "book",
         ),
         "how many products one connection may carry",
+        "/products/stats, by which the largest markets are found: clients have it, no page does",
     ),
 )

@@ -121,8 +121,8 @@ def test_classes_are_kept_apart() -> None:
     [
         ('venue: coinbase, symbols: ["*-PERP"]',
          'found "*-PERP", expected markets of coinbase: it lists none of that class, only spot'),
-        ("venue: coinbase, symbols: [{top: 5, quote: USD}]",
-         'found "top 5 by volume in USD", expected markets of coinbase: it tells no volumes'),
+        ("venue: gemini, symbols: [{top: 5, quote: USD}]",
+         'found "top 5 by volume in USD", expected markets of gemini: it'),
         ('venue: binance, symbols: [A-B, C-D, "*-E"], symbols_limit: 1',
          "symbols_limit: found 1, expected at least the 2 instruments that are named"),
         ("venue: binance, symbols: [{top: 5, by: price, quote: USD}]", "expected one of volume"),

@@ -9,6 +9,9 @@ import pytest
 
 from exporter import venues
 from exporter.decoding import ParseError
+from exporter.instrument import Product
+from exporter.venues.definition.rest import volumes
+from exporter.venues.definition.rest_shape import VolumesShape
 from exporter.venues.families.volumes import number
 
 BODIES: dict[str, tuple[object, dict[str, float]]] = {
@@ -47,6 +50,22 @@ BODIES: dict[str, tuple[object, dict[str, float]]] = {
     "bitfinex": ([["tBTCUSD", 1, 2, 3, 4, 5, 6, 60000.0, 2.0, 8, 9],
                   ["fUSD", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], ["tNEWUSD", None, None]],
                  {"tBTCUSD": 120000.0}),
+    "coinbase": ({"BTC-USD": {"stats_30day": {"volume": "9"}, "stats_24hour": {
+                      "open": "1", "high": "1", "low": "1", "volume": "2.0", "last": "60000"}},
+                  "NEW-USD": {"stats_24hour": None}, "ODD-USD": {}},
+                 {"BTC-USD": 120000.0, "NEW-USD": 0.0, "ODD-USD": 0.0}),
+    "gate": ([{"currency_pair": "BTC_USDT", "last": "60000", "base_volume": "2",
+               "quote_volume": "120000.5"}, {"currency_pair": "NEW_USDT", "quote_volume": ""}],
+             {"BTC_USDT": 120000.5, "NEW_USDT": 0.0}),
+    "gate_futures": ([{"contract": "BTC_USDT", "volume_24h": "5", "volume_24h_quote": "120000"}],
+                     {"BTC_USDT": 120000.0}),
+    "bitget": ({"code": "00000", "data": [{"symbol": "BTCUSDT", "baseVolume": "2",
+                                           "quoteVolume": "120000"}]}, {"BTCUSDT": 120000.0}),
+    "htx": ({"status": "ok", "data": [{"symbol": "btcusdt", "amount": 2.0, "vol": 120000.25}]},
+            {"btcusdt": 120000.25}),
+    "crypto_com": ({"code": 0, "result": {"data": [{"i": "BTC_USDT", "v": "2", "vv": "120000"},
+                                                   {"i": "NEW_USDT", "vv": None}]}},
+                   {"BTC_USDT": 120000.0, "NEW_USDT": 0.0}),
 }  # fmt: skip
 
 
@@ -58,6 +77,15 @@ def test_a_day_s_volume_is_in_the_quote_currency(name: str) -> None:
     assert lists.read(json.dumps(body).encode()) == wanted
     with pytest.raises(ParseError):
         lists.read(b'{"error": "no list"')
+
+
+def test_a_definition_may_value_what_is_counted_in_the_base_currency() -> None:
+    """By a price of the same row; rows may be a mapping, and lack figures."""
+    shape = VolumesShape(path="/days", rows="data", symbol="id", base="size", price="last")
+    lists = volumes("acme", shape, Product.SPOT)
+    rows = {"a": {"id": "A_B", "size": "2", "last": 60000.0}, "c": {"id": "C_D", "size": 1}}
+    assert lists.read(json.dumps({"data": rows}).encode()) == {"A_B": 120000.0, "C_D": 0.0}
+    assert lists.paths == {Product.SPOT: "/days"}
 
 
 @pytest.mark.parametrize("text", ["NaN", "inf", "-1", "", None, "1e400", "x"])

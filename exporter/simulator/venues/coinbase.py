@@ -100,6 +100,12 @@ def _stats(desk: VenueServer, query: Query, pair: Pair) -> object:
             "volume_30day": one.size(pair.day_volume)}  # fmt: skip
 
 
+def _all_stats(desk: VenueServer, query: Query) -> bytes:
+    return dump({
+        pair.listing.symbol: {"stats_24hour": _stats(desk, query, pair)} for pair in desk.pairs()
+    })  # fmt: skip
+
+
 def _trades(desk: VenueServer, query: Query, pair: Pair) -> object:
     return [
         {"trade_id": n, "side": "sell" if buy else "buy", "size": pair.listing.size(q),
@@ -289,6 +295,7 @@ WIRE = VenueSpec(
     routes={
         "/time": Route(answer=_time),
         "/products": Route(answer=_products),
+        "/products/stats": Route(answer=_all_stats),
         "/products/{symbol}/ticker": Route(answer=_of(_quote)),
         "/products/{symbol}/book": Route(answer=_of(_book)),
         "/products/{symbol}/stats": Route(answer=_of(_stats)),

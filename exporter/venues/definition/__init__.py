@@ -93,6 +93,11 @@ def _venue(shape: VenueShape, edition: str) -> Venue:
         ),
         markets_path=None if listing is None else listing.path,
         read_markets=None if listing is None else rest.markets(shape.name, listing, shape.symbols),
+        volumes=(
+            None
+            if base.volumes is None
+            else rest.volumes(shape.name, base.volumes, shape.symbols.plain)
+        ),
         perpetuals=perpetuals(shape.name, base.perpetuals),
         status_page=base.status_page,
         plain=shape.symbols.plain,

@@ -15,10 +15,12 @@ from exporter.decoding import (
     json_value,
     optional_path,
     reading,
+    size,
 )
 from exporter.expectations import Document, same, unmet
 from exporter.flow.patterns import AT_ONCE
 from exporter.instrument import Instrument, Product, Rule, UnlistedError, speller
+from exporter.listing import VolumeLists
 from exporter.maintenance import EVERYTHING, Maintenance, TradingMode, WatchedMarkets
 from exporter.model import Answer, Channel, Expectation, Market, MarketState, Reason
 from exporter.venues.definition.conditions import conditions, hold, listed
@@ -30,6 +32,7 @@ from exporter.venues.definition.rest_shape import (
     PreludeShape,
     RestShape,
     StatusShape,
+    VolumesShape,
 )
 from exporter.venues.definition.shape import SymbolsShape
 
@@ -200,9 +203,7 @@ def markets(
     def read(body: bytes) -> tuple[Market, ...]:
         with reading(f"{venue} markets"):
             document = json_value(body)
-            rows = document if shape.rows is None else json_path(document, shape.rows)
-            rows = [*rows.values()] if isinstance(rows, dict) else rows
-            return tuple(market(row) for row in rows if hold(wanted, row))
+            return tuple(market(row) for row in _rows(document, shape.rows) if hold(wanted, row))
 
     def market(row: Any) -> Market:
         symbol = str(json_path(row, shape.symbol))
@@ -217,6 +218,28 @@ def markets(
         return _apart(symbols.spot or next(filter(None, symbols.perpetuals), ""), pair)
 
     return read
+
+
+def _rows(document: Any, path: str | None) -> list[Any]:
+    rows = document if path is None else json_path(document, path)
+    return [*rows.values()] if isinstance(rows, dict) else rows
+
+
+def volumes(venue: str, shape: VolumesShape, product: Product) -> VolumeLists:
+    """Return where volumes are told; a row without figures is a market without volume."""
+
+    def read(body: bytes) -> dict[str, float]:
+        with reading(f"{venue} volumes"):
+            rows = _rows(json_value(body), shape.rows)
+            return {str(json_path(row, shape.symbol)): volume(row) for row in rows}
+
+    def volume(row: Any) -> float:
+        if shape.volume is not None:
+            return size(optional_path(row, shape.volume)) or 0.0
+        base, price = (size(optional_path(row, path)) for path in (shape.base, shape.price))
+        return (base or 0.0) * (price or 0.0)
+
+    return VolumeLists(paths={product: shape.path}, read=read, weight=shape.weight)
 
 
 def _apart(form: str, pair: str) -> tuple[str, str]:

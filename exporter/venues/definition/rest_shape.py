@@ -102,6 +102,26 @@ class MarketsShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VolumesShape:
+    """Where the venue tells what each of its markets traded in a day: one list of all."""
+
+    path: str = key(REST_PATH, REQUIRED, "Below rest.url.")
+    rows: str | None = key(PATH, None, "Where the list, or a mapping of them, stands.")
+    symbol: str = key(PATH, REQUIRED, "The venue's spelling, within a row.")
+    volume: str | None = key(PATH, None, "The volume in the quote currency.")
+    base: str | None = key(PATH, None, "Or the volume in the base currency, and")
+    price: str | None = key(PATH, None, "what one unit of it is worth.")
+    weight: int = key(integer(1, 10_000), 1, "Cost against the limits.")
+
+    def mistakes(self, reading: Reading) -> Iterator[Mistake]:
+        """Complain unless the volume in the quote currency can be told."""
+        if (self.base is None) != (self.price is None) or (self.base is None) == (
+            self.volume is None
+        ):
+            yield Mistake((), "expected either volume, or base and price")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PerpetualsShape:
     """Where the venue tells what its perpetuals are valued by, and what holding them costs."""
 
@@ -158,6 +178,9 @@ class RestShape:
         ListKind(Section(LimitShape), most=10, unique="name"), [], "Documented limits."
     )
     markets: MarketsShape | None = key(Section(MarketsShape), None, "Where markets are listed.")
+    volumes: VolumesShape | None = key(
+        Section(VolumesShape), None, "Where volumes are told, to find the largest markets by."
+    )
     perpetuals: tuple[PerpetualsShape, ...] = key(
         ListKind(Section(PerpetualsShape), most=20, unique=None),
         [],

@@ -148,6 +148,27 @@ class _AdvancedVolumes(Struct):
     products: list[_AdvancedDay]
 
 
+class _CoinbaseTrading(Struct):
+    volume: Figure = None  # in the base currency
+    last: Figure = None
+
+
+class _CoinbaseDay(Struct):
+    stats_24hour: _CoinbaseTrading | None = None
+
+
+def read_coinbase(content: bytes) -> dict[str, float]:
+    """Read ``/products/stats``: what `/products/{id}/stats` tells, of all products."""
+    with reading("coinbase volumes"):
+        rows = msgspec.json.decode(content, type=dict[str, _CoinbaseDay])
+        return {
+            symbol: 0.0
+            if (day := row.stats_24hour) is None
+            else number(day.volume) * number(day.last)
+            for symbol, row in rows.items()
+        }
+
+
 class _BitmexDay(Struct):
     symbol: str
     foreignNotional24h: Figure = None  # noqa: N815 - in US dollars, or what stands for them
