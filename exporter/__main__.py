@@ -8,11 +8,14 @@ import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from exporter import cli as commands
+from exporter.cli._flags import file_name
 
 PROGRAM = "exchange-exporter"
+_FILE = re.compile(r"[^-].*\.ya?ml")
 USAGE_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell expects
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -36,6 +39,11 @@ the smallest config:
 class Parser(argparse.ArgumentParser):
     """An argument parser that answers a mistake with one line and the nearest right word."""
 
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        # The empty path would mean the directory that one happens to be in.
+        self.register("type", Path, lambda text: Path(file_name(text)))
+
     def error(self, message: str) -> NoReturn:
         """End with status 2 and one line."""
         number = _NO_NUMBER.fullmatch(message)
@@ -53,6 +61,8 @@ class Parser(argparse.ArgumentParser):
                 return
             if word.startswith("--") and name not in known:
                 self.error(f"unknown flag {name[:80]!r}{did_you_mean(name, known)}")
+        if "--config.file" in known and argv and _FILE.fullmatch(argv[0]):
+            self.error(f"found {argv[0][:80]!r}, expected --config.file={argv[0][:80]}")
 
     def flags(self) -> list[str]:
         """Return every long flag, those of sub-commands too."""
@@ -67,7 +77,7 @@ class Parser(argparse.ArgumentParser):
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Return ``; did you mean x?`` for the nearest known word, or nothing."""
-    near = get_close_matches(word[:80], known, n=1, cutoff=0.5)
+    near = get_close_matches(word[:80], known, n=1, cutoff=0.65)
     return f"; did you mean {near[0]}?" if near else ""
 
 

@@ -501,6 +501,7 @@ class Notifier:
     takes: frozenset[str] = frozenset()  # keys that may be there
     options: Mapping[str, str] = field(default_factory=dict)  # name → pattern of its value
     recipient: str = r".{1,200}"  # pattern of one of `to`
+    recipients: str = "a text of at most 200 characters"  # the same in words
     limit: int  # of one text, in what `measure` counts
     measure: Callable[[str], int] = len
     texts: int = 1  # texts that one request may hold

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")  # within the text of several errors
 
 
 def quoted(text: str | bytes | bytearray) -> str:
@@ -24,7 +27,12 @@ def _escape(char: str) -> str:
 
 def why(error: BaseException, about: object = "") -> str:
     """Return an error without its number, behind the file that it is about: its own, or that."""
-    text = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror:
+    cause = getattr(error, "reason", None)  # of what urllib raises around it
+    if isinstance(error, OSError) and isinstance(cause, OSError):
+        error = cause
+    text = _NUMBER.sub("", str(error)) or type(error).__name__
+    if isinstance(error, FileExistsError):
+        text, about = "exists already, as a file", error.filename or about
+    elif isinstance(error, OSError) and error.strerror:
         text, about = error.strerror, error.filename or about
     return f"{about}: {text}" if about else text

@@ -23,3 +23,10 @@ def names(text: str) -> list[str]:
     if not found:
         raise argparse.ArgumentTypeError("expected names separated by commas")
     return found
+
+
+def file_name(text: str) -> str:
+    """Refuse the empty name, which a script gives whose variable is empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("found nothing, expected a path")
+    return text

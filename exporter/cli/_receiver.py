@@ -130,13 +130,13 @@ def receiver(name: str, value: str, to: tuple[str, ...]) -> Chosen:
     if key == "url":
         _check_url(name, found)
     if "to" in notifier.needs and not to:
-        raise ReceiverError(f"--{name} requires --to=RECIPIENT: {notifier.recipient}")
+        raise ReceiverError(f"--{name} requires --to=RECIPIENT: {notifier.recipients}")
     for each in to:
         if "to" not in notifier.needs:
             raise ReceiverError(f"--to: {name} does not use it; its URL determines the recipient")
         if not re.fullmatch(notifier.recipient, each):
             raise ReceiverError(
-                f"--to: found no recipient of {name}, expected {notifier.recipient}"
+                f"--to: found no recipient of {name}, expected {notifier.recipients}"
             )
     return Chosen(type=name, key=key, secret=found, variable=variable, to=to)
 

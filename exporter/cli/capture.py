@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from exporter.cli import _serve as serve
 from exporter.cli import _venues
+from exporter.cli._flags import file_name
 from exporter.config.units import duration, format_size, size
 from exporter.words import why
 
@@ -45,7 +46,12 @@ _LOG_EVERY = 10.0  # seconds
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument(
-        "--config.file", dest="config", metavar="FILE", required=True, help="config file, YAML"
+        "--config.file",
+        dest="config",
+        type=file_name,
+        metavar="FILE",
+        required=True,
+        help="config file, YAML",
     )
     _venues.arguments(parser)
     parser.add_argument(

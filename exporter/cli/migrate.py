@@ -6,8 +6,10 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from exporter.cli import _blackbox
+from exporter.words import why
 
 HELP = """\
 Reads the modules of blackbox_exporter and its targets, and writes a config for `run`: each host
@@ -44,13 +46,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; return the exit status."""
-    import yaml
-
     try:
-        documents = [
-            yaml.safe_load(path.read_text(encoding="utf-8"))
-            for path in (args.modules, args.targets)
-        ]
+        documents = [_document(path) for path in (args.modules, args.targets)]
         modules = documents[0].get("modules") if isinstance(documents[0], dict) else None
         if not isinstance(modules, dict):
             raise ValueError(f"{args.modules}: found no modules")
@@ -61,9 +58,8 @@ def run(args: argparse.Namespace) -> int:
             print(text, end="")
         else:
             args.out.write_text(text, encoding="utf-8")
-    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
-        what = " ".join(str(error).split())
-        print(f"exchange-exporter migrate: {what}", file=sys.stderr)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        print(f"exchange-exporter migrate: {' '.join(why(error).split())}", file=sys.stderr)
         return UNUSABLE
     endpoints = sum(len(each["endpoints"]) for each in result.exchanges)
     print(
@@ -76,6 +72,18 @@ def run(args: argparse.Namespace) -> int:
     for line in mistakes:
         print(f"to correct by hand: {line}", file=sys.stderr)
     return PARTLY if result.left_out or mistakes else 0
+
+
+def _document(path: Path) -> Any:
+    """Return what a YAML file holds. Raises OSError, ValueError."""
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: found bytes that are not UTF-8, expected a text file") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: found text that is not YAML: {error}") from error
 
 
 def _mistakes(text: str, name: str) -> tuple[str, ...]:

@@ -95,10 +95,13 @@ def run(args: argparse.Namespace) -> int:
 
     urls = [getattr(args, name) for name in _URLS]
     if any(urls) and not all(urls):
-        print("rehearse: give all three URLs, or none", file=sys.stderr)
+        print("exchange-exporter rehearse: give all three URLs, or none", file=sys.stderr)
         return UNUSABLE
     if args.healthy is not None and (args.alerts or args.compress):
-        print("rehearse: --healthy cannot be combined with alerts or --compress", file=sys.stderr)
+        print(
+            "exchange-exporter rehearse: --healthy cannot be combined with alerts or --compress",
+            file=sys.stderr,
+        )
         return UNUSABLE
     try:
         args.rules = args.rules or shipped.folder("alert_rules")
@@ -113,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
             return _healthy(args, urls)
         return _rehearse(plan, args, urls)
     except (RehearsalError, FileNotFoundError) as error:
-        print(f"rehearse: {why(error)}", file=sys.stderr)
+        print(f"exchange-exporter rehearse: {why(error)}", file=sys.stderr)
         return UNUSABLE
 
 

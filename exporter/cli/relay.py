@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from exporter.cli._flags import file_name
 from exporter.words import why
 
 if TYPE_CHECKING:
@@ -51,8 +52,14 @@ FAILED, UNUSABLE = 1, 2
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add = parser.add_argument
-    add("--config.file", dest="config", metavar="FILE", help="config file of the relay, YAML")
-    add("--check", metavar="FILE", help="check a config file, and do nothing else")
+    add(
+        "--config.file",
+        dest="config",
+        type=file_name,
+        metavar="FILE",
+        help="config file of the relay, YAML",
+    )
+    add("--check", type=file_name, metavar="FILE", help="check a config file, and do nothing else")
     add(
         "--web.listen-address",
         dest="listen",

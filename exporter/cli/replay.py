@@ -211,8 +211,11 @@ def _rows(path: Path, venue: Venue | None, own: Mapping[str, Venue]) -> Iterator
 
 def _check_recorded(path: Path) -> None:
     with path.open("rb") as lines:
-        if all(isinstance(item, Blank) for item in read(lines)):
-            raise EmptyError("the recording is empty")
+        kinds = Counter(type(item) for item in read(lines))
+    if set(kinds) <= {Blank}:
+        raise EmptyError("the recording is empty")
+    if set(kinds) <= {Blank, Garbled}:
+        raise EmptyError("no line has a frame: expected a capture, or lines of TIME: FRAME")
 
 
 def _complain(damage: str) -> None:

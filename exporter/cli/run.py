@@ -7,6 +7,7 @@ import sys
 
 from exporter.cli import _serve as serve
 from exporter.cli import _venues
+from exporter.cli._flags import file_name
 
 HELP = """\
 Probes the exchanges' REST endpoints, consumes their WebSocket market data and serves the results:
@@ -28,7 +29,12 @@ address cannot be used
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument(
-        "--config.file", dest="config", metavar="FILE", required=True, help="config file, YAML"
+        "--config.file",
+        dest="config",
+        type=file_name,
+        metavar="FILE",
+        required=True,
+        help="config file, YAML",
     )
     _venues.arguments(parser)
     serve.arguments(parser)

@@ -8,12 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.cli import _flags as flags
 from exporter.instrument import meant
+from exporter.words import why
 
 if TYPE_CHECKING:
     from exporter.simulator import Fault, Simulator
@@ -119,7 +121,9 @@ def run(args: argparse.Namespace) -> int:
     names = list(venues.every()) if names == ["all"] else names
     unknown = [name for name in names if name not in venues.every()]
     if unknown:
-        return _fail(f"--venues: unknown {unknown[0]!r}; known: {', '.join(venues.every())}")
+        near = get_close_matches(unknown[0], venues.every(), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(venues.every())}"
+        return _fail(f"--venues: unknown {unknown[0][:80]!r}; {hint}")
     host, port = args.listen_address
     try:
         simulator = Simulator(
@@ -133,8 +137,11 @@ def run(args: argparse.Namespace) -> int:
     except FaultError as error:
         return _fail("\n".join(error.complaints))
     except OSError as error:
-        what = error.filename or f"{host}:{port}"
-        return _fail(f"{what}: {error.strerror or error}")
+        if error.filename is None:
+            code = error.errno or 0  # below 0: of getaddrinfo, which brings its own words
+            said = os.strerror(code) if code > 0 else why(error)
+            return _fail(f"cannot listen on {host}:{port}: {said}")
+        return _fail(why(error))
     return 0
 
 
@@ -185,7 +192,7 @@ async def _serve(
 
 
 def _fail(message: str) -> int:
-    print(message, file=sys.stderr)
+    print(f"exchange-exporter simulate: {message}", file=sys.stderr)
     return 2
 
 

@@ -115,12 +115,12 @@ def _odd_space(lines: list[str]) -> str:
 
 def _explained(error: yaml.MarkedYAMLError) -> str:
     # Of what it quotes only single characters are passed on: the rest may be a secret.
-    problem = _QUOTED.sub("***", error.problem or "no YAML")
+    problem = _QUOTED.sub("***", error.problem or "not readable")
     if "cannot start any token" in problem:
         return "found a tab or another character that begins no value, expected spaces and text"
     start = error.context_mark
     where = f" {error.context} that begins in line {start.line + 1}" if start else ""
-    return f"found no YAML{where}: {problem}"
+    return f"found text that is not YAML{where}: {problem}"
 
 
 def _compose(text: str) -> Node | None:

@@ -250,7 +250,7 @@ class ReceiverConfig:
             yield Mistake(("url",), wrong)
         for at, recipient in enumerate(self.to):
             if not re.fullmatch(notifier.recipient, recipient):
-                wrong = f"found no recipient of {self.type}, expected {notifier.recipient}"
+                wrong = f"found no recipient of {self.type}, expected {notifier.recipients}"
                 yield Mistake(("to", at), wrong)
         for name, value in self.options.items():
             known = notifier.options.get(name)

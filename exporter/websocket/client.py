@@ -25,7 +25,7 @@ from exporter.websocket.receive_queue import (
     ReceiveQueueBounds,
     ReceiveQueueMeter,
 )
-from exporter.words import quoted
+from exporter.words import quoted, why
 
 
 @cache
@@ -107,7 +107,7 @@ async def connect(
         if isinstance(error, ConnectionLostError):
             raise
         reason = Lost.LOCAL_RESOURCE if is_local(error) else Lost.NETWORK
-        raise ConnectionLostError(reason, str(error)[:200]) from error
+        raise ConnectionLostError(reason, why(error)[:200]) from error
     finally:
         if socket is not None and not _open(socket):
             socket.abort()

@@ -41,9 +41,46 @@ ASKED: tuple[tuple[list[str], int, str], ...] = (
     (["demo", "--seed=one"], 2, "--seed: found 'one', expected a whole number"),
     (["backtest", "x", "--grace=long"], 2, "--grace: found 'long', expected a number"),
     (["replay", "{}/none"], 1, "replay: {}/none: No such file or directory"),
-    (["export", "{}/empty", "--out={}/blank.txt"], 1, "export: {}/blank.txt: File exists"),
-    (["capture", "--config.file={}/feed.yml", "--out={}/blank.txt"], 1, "blank.txt: File exists"),
-    (["init", "--exchanges=okx", "--out={}/blank.txt"], 2, "init: {}/blank.txt: File exists"),
+    (
+        ["export", "{}/empty", "--out={}/blank.txt"],
+        1,
+        "export: {}/blank.txt: exists already, as a file",
+    ),
+    (
+        ["capture", "--config.file={}/feed.yml", "--out={}/blank.txt"],
+        1,
+        "blank.txt: exists already, as a file",
+    ),
+    (
+        ["init", "--exchanges=okx", "--out={}/blank.txt"],
+        2,
+        "init: {}/blank.txt: exists already, as a file",
+    ),
+    (["rules", "--out={}/blank.txt"], 2, "blank.txt: exists already, as a file"),
+    (["rules", "--out="], 2, "argument --out: found nothing, expected a path"),
+    (["run", "--config.file="], 2, "argument --config.file: found nothing, expected a path"),
+    (["run", "{}/feed.yml"], 2, "feed.yml', expected --config.file={}/feed.yml"),
+    (["replay", "{}/words.txt"], 1, "words.txt: no line has a frame: expected a capture, or"),
+    (["gate", "explain", "--url=http://127.0.0.1:9"], 2, "http://127.0.0.1:9: Connection refused"),
+    (["report", "--url=x"], 2, "unknown flag '--url' (try"),
+    (["simulate", "--venues=binanse"], 2, "simulate: --venues: unknown 'binanse'; did you mean"),
+    (
+        ["simulate", "--venues=okx", "--listen-address=no-host.invalid:0"],
+        2,
+        "simulate: cannot listen on no-host.invalid:0: ",
+    ),
+    (
+        ["migrate", "blackbox", "--modules={}/none", "--targets={}/none"],
+        2,
+        "migrate: {}/none: No such file or directory",
+    ),
+    (
+        ["migrate", "blackbox", "--modules={}/binary", "--targets={}/none"],
+        2,
+        "binary: found bytes that are not UTF-8, expected a text file",
+    ),
+    (["page-me", "--telegram=1:a"], 2, "--to=RECIPIENT: the number of a chat, such as -1001234"),
+    (["page-me", "--line=x", "--to=me"], 2, "a user, group or room: U, C or R and 32 characters"),
     (["rehearse", "--rules={}/empty"], 2, "rehearsals/exchanges.yml: No such file or directory"),
     (
         ["run", "--config.file={}/feed.yml", "--storage.path={}/blank.txt"],
@@ -69,6 +106,8 @@ def test_nothing_succeeds_in_silence(
     """What there is not, or what does not go together, is named on standard error."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "blank.txt").write_text("\n")
+    (tmp_path / "words.txt").write_text("a\nb: c\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "quiet.yml").write_text(QUIET)
     (tmp_path / "feed.yml").write_text("exchanges: [{venue: binance, symbols: [BTC-USDT]}]\n")
     kept = dead_letters.writer(tmp_path / "deadletters")

@@ -52,7 +52,8 @@ def test_the_example_is_good_and_keeps_its_secrets() -> None:
         ("{name: a, type: line, to: [U00000000000000000000000000000000]}",
          "receivers[0].token: found no such key, expected one for line"),
         ("{name: a, type: line, token: {env: T}, to: [bob]}",
-         "receivers[0].to[0]: found no recipient of line, expected [UCR][0-9a-f]{32}"),
+         "receivers[0].to[0]: found no recipient of line, expected "
+         "a user, group or room: U, C or R and 32 characters of 0-9 and a-f"),
         ("{name: a, type: discord, url: {env: URL}, to: [x]}",
          "receivers[0].to: found a key that discord has no use for"),
         ("{name: a, type: discord, url: {env: URL}, options: {user: x}}",

@@ -107,6 +107,7 @@ NOTIFIER = Notifier(
     url="https://api.line.me",
     needs=frozenset({"token", "to"}),
     recipient=r"[UCR][0-9a-f]{32}",
+    recipients="a user, group or room: U, C or R and 32 characters of 0-9 and a-f",
     limit=5000,
     measure=utf16_units,
     texts=_MOST_TEXTS,

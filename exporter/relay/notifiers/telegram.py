@@ -88,6 +88,7 @@ NOTIFIER = Notifier(
     url="https://api.telegram.org",
     needs=frozenset({"token", "to"}),
     recipient=r"-?[0-9]{1,20}|@[A-Za-z0-9_]{4,40}",
+    recipients="the number of a chat, such as -1001234567890, or @NAME of a channel",
     limit=4000,
     measure=utf16_units,
     batches=lambda to: tuple((each,) for each in to),

@@ -80,6 +80,7 @@ NOTIFIER = Notifier(
     needs=frozenset({"user", "token", "sender", "to"}),
     options={"account": r"AC[0-9a-f]{32}"},
     recipient=r"\+[1-9][0-9]{6,14}",
+    recipients="a telephone number such as +66812345678",
     limit=1,  # segment
     measure=segments,
     batches=lambda to: tuple((each,) for each in to),
