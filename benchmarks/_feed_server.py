@@ -17,11 +17,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 4.2.2
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT")
 TICK = 0.001  # seconds between two writes of a paced feed
+FIRST_TRADE = 15_683_430  # number of each symbol's first
 FIRST = 1_000_000  # number of the REST books, which the first deltas follow
 LEVELS = 1000  # a side of a REST book: as many as either reader asks for
 MIDDLE, STEP = 43_000.0, 0.01  # of all prices
@@ -50,7 +52,7 @@ def trades(count: int, epoch: float) -> list[bytes]:
             "e": "aggTrade",
             "E": time_ms,
             "s": symbol,
-            "a": 15683430 + number // len(SYMBOLS),
+            "a": FIRST_TRADE + number // len(SYMBOLS),
             "p": f"{43000 + number % 997 * 0.01:.8f}",
             "q": f"{number % 31 * 0.001 + 0.001:.8f}",
             "f": 19862790 + number,
@@ -135,8 +137,16 @@ def handshake(connection: socket.socket, request: bytes) -> bytes:
     return line
 
 
-def send(connection: socket.socket, frames: list[bytes], rate: float | None) -> None:
-    """Send all frames: at ``rate`` per second in bunches of one tick, None as fast as possible."""
+def send(
+    connection: socket.socket,
+    frames: list[bytes],
+    rate: float | None,
+    sent_at: list[tuple[int, float]],
+) -> None:
+    """Send all frames: at ``rate`` per second in bunches of one tick, None as fast as possible.
+
+    ``sent_at`` takes how many were sent before each bunch, and when it was (epoch seconds).
+    """
     if rate is None:
         for start in range(0, len(frames), 500):
             connection.sendall(b"".join(frames[start : start + 500]))
@@ -145,6 +155,7 @@ def send(connection: socket.socket, frames: list[bytes], rate: float | None) -> 
     while sent < len(frames):
         due = min(len(frames), int((time.perf_counter() - begun) * rate) + 1)
         if due > sent:
+            sent_at.append((sent, time.time()))  # noqa: TID251 - as above
             connection.sendall(b"".join(frames[sent:due]))
             sent = due
         time.sleep(max(0.0, begun + (sent / rate) - time.perf_counter(), TICK))
@@ -167,8 +178,8 @@ FEEDS: dict[str, Callable[[int, float], list[bytes]]] = {
 }
 
 
-def serve(feed: str, count: int, rate: float | None, each: bool) -> None:
-    """Serve one stream, and the books that it goes with."""
+def serve(feed: str, count: int, rate: float | None, each: bool, log: str | None = None) -> None:
+    """Serve one stream, and the books that it goes with; ``log``: write when what was sent."""
     frames = FEEDS[feed](count, time.time())  # noqa: TID251 - a program of its own, with its own clock
     books = threading.Semaphore(0)  # served so far
 
@@ -185,7 +196,12 @@ def serve(feed: str, count: int, rate: float | None, each: bool) -> None:
         if each and rate is not None:
             alone(connection, rest, rate)
         else:
-            send(connection, rest, rate)
+            sent_at: list[tuple[int, float]] = []
+            try:
+                send(connection, rest, rate, sent_at)
+            finally:
+                if log is not None:
+                    Path(log).write_text(json.dumps(sent_at))
         connection.settimeout(60)
         while connection.recv(4096):  # until the reader has seen enough
             pass
@@ -220,8 +236,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--rate", type=float, help="messages a second; without it, no limit")
     parser.add_argument("--each", action="store_true", help="one write a message")
+    parser.add_argument("--log", help="write here when what was sent")
     flags = parser.parse_args()
-    serve(flags.feed, flags.count, flags.rate, flags.each)
+    serve(flags.feed, flags.count, flags.rate, flags.each, flags.log)
 
 
 if __name__ == "__main__":

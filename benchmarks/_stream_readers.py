@@ -23,6 +23,9 @@ import msgspec
 
 if TYPE_CHECKING:  # a peer's memory shall not hold what is ours
     from exporter.contracts import Clock, Fetch, Venue
+    from exporter.flow.stalls import LoopStalls
+    from exporter.model import Data
+    from exporter.streams.connection import Sink
     from exporter.streams.exchange_books import LocalBook
     from exporter.streams.feed import Feed
     from exporter.streams.stream import Stream
@@ -106,10 +109,20 @@ class Ours:
         return sum(feed.count for feed in self.feeds.values())
 
 
-def assemble(port: int, *, books: bool = False) -> Ours:
-    """Put the whole path together: receive, decode, count, latency, sequence, price, staleness."""
+def assemble(
+    port: int,
+    *,
+    books: bool = False,
+    stalls: LoopStalls | None = None,
+    look: Callable[[Data, float], None] | None = None,
+) -> Ours:
+    """Put the whole path together: receive, decode, count, latency, sequence, price, staleness.
+
+    ``look`` sees each event, and when it was read, before the path does.
+    """
     from exporter.clock import SystemClock
     from exporter.flow.rate_limit import Ban
+    from exporter.flow.stalls import UNWATCHED
     from exporter.metrics import families
     from exporter.metrics.children import CounterChild, HistogramChild
     from exporter.model import Channel, Subscription
@@ -166,16 +179,27 @@ def assemble(port: int, *, books: bool = False) -> Ours:
         "bench",
         venue,
         subscriptions,
-        connect=partial(connect, clock=clock),
+        connect=partial(connect, clock=clock, stalls=stalls or UNWATCHED),
         clock=clock,
         meter=meter,
-        sinks=local or feeds,
+        sinks=local or {topic: _looked(feed, look) for topic, feed in feeds.items()},
         stale_after=lambda topic: 60.0,
         chance=random.random,
         admission=ConnectAdmission(exchange="x", clock=clock, ban=Ban(clock)),
         urls=[f"ws://127.0.0.1:{port}/stream"],
     )
     return Ours(stream, venue, clock, feeds, local, lost)
+
+
+def _looked(feed: Feed, look: Callable[[Data, float], None] | None) -> Sink:
+    if look is None:
+        return feed
+
+    def sink(event: Data, received: float) -> None:
+        look(event, received)
+        feed(event, received)
+
+    return sink
 
 
 def ours(port: int, count: int, *, uvloop: bool, books: bool = False) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import nan
 
 from exporter.continuity import bind
-from exporter.contracts import Counter, Histogram, SequenceRule
+from exporter.contracts import Counter, Histogram, LateTime, SequenceRule
 from exporter.instrument import canonical
 from exporter.model import Channel, Data, Depth, Kline, Quote, Subscription, Trade
 from exporter.probes.clock_offset import Skew
@@ -73,7 +73,7 @@ class Feed:
 
     def __call__(self, event: Data, received: float) -> None:
         """Take one event whose frame was received at ``received`` (epoch seconds)."""
-        late = type(received) is not float
+        late = type(received) is LateTime
         if late:  # a plain number is what is kept
             received = float(received)
         self.count += 1

@@ -54,6 +54,24 @@ def test_who_keeps_up_in_a_flood_is_not_late() -> None:
     assert max(waits) < 0.003
 
 
+def test_where_a_sender_is_held_back_nothing_is_known_until_there_was_calm() -> None:
+    """TCP makes it wait while we read too slowly: what comes then was sent long before."""
+    unread = 1 << 20
+    backlog = ReadBacklog(lambda: unread, LoopStalls())
+    assert backlog.read(1 << 16, 100.0) == 0.0
+    assert backlog.read(1 << 20, 101.0) == 1.0
+    assert backlog.read(1 << 20, 102.0) == 2.0  # not since 101.0: more waited elsewhere
+    unread = 0
+    assert backlog.read(1 << 20, 103.0) == 3.0
+    unread = 1 << 16
+    assert backlog.read(10, 103.125) > 3.0
+    unread = 0
+    assert backlog.read(10, 103.25) > 3.0
+    assert backlog.read(10, 103.5) > 3.0
+    assert backlog.read(10, 103.75) == 0.0
+    assert not backlog.behind
+
+
 def test_a_pause_is_ours() -> None:
     """What came while nothing was read has waited since the pause began."""
     unread = 0
