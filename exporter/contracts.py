@@ -164,6 +164,9 @@ class VenueFact:
     read: str
 
 
+Parse: TypeAlias = Callable[[bytes], tuple[Event, ...]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Venue:
     """One exchange's public protocol: tables and pure functions, no socket, no state.
@@ -204,11 +207,13 @@ class Venue:
     # topics, request id → frame, "" where nothing needs to be said
     subscribe: Callable[[Sequence[str], int], str]
     unsubscribe: Callable[[Sequence[str], int], str]
-    parse: Callable[[bytes], tuple[Event, ...]]
+    parse: Parse
     decode: Callable[[bytes], bytes] | None = None  # undoes the venue's own compression, bounded
     # For frames that only what came before on their connection explains (numbers of channels):
     # makes the reader of one connection. `parse` then reads a frame as the first of its connection.
-    begin: Callable[[], Callable[[bytes], tuple[Event, ...]]] | None = None
+    begin: Callable[[], Parse] | None = None
+    # For frames that name no market: binds a reader to the URL of its connection, which does.
+    addressed: Callable[[Parse, str], Parse] | None = None
     sequences: tuple[SequenceRule, ...] = ()
     book: BookRules | None = None
     cross_checks: Mapping[Channel, CrossCheck] = field(default_factory=dict)
@@ -248,9 +253,11 @@ class Venue:
     checked: str = "documentation"  # "recording", "documentation" or "unsure"
     unsure: tuple[str, ...] = ()
 
-    def reader(self) -> Callable[[bytes], tuple[Event, ...]]:
+    def reader(self, url: str = "") -> Parse:
         """Return what turns the frames of one connection, as they were received, into events."""
         parse, decode = self.parse if self.begin is None else self.begin(), self.decode
+        if self.addressed is not None:
+            parse = self.addressed(parse, url)
         return parse if decode is None else lambda frame: parse(decode(frame))
 
     def route(self, channel: Channel, product: Product, symbol: str) -> tuple[str, str]:

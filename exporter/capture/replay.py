@@ -64,6 +64,8 @@ def recorded(items: Iterable[text_recording.Item], venue: Venue) -> Iterator[Row
     parse, latest = venue.reader(), 0.0
     known: set[str] = set()
     for item in items:
+        if isinstance(item, text_recording.Connected) and venue.addressed is not None:
+            parse = venue.reader(item.url)
         if not isinstance(item, text_recording.Received):
             continue
         events: tuple[Event, ...] | None

@@ -42,6 +42,11 @@ class Summary:
         self._failed = 0
         self.undecodable = 0
 
+    def connected(self, url: str) -> None:
+        """Take it that what follows comes from there, where that says of which market it is."""
+        if self._venue.addressed is not None:
+            self._read = self._venue.reader(url)
+
     def frame(self, received: float | None, frame: bytes) -> None:
         """Take one frame; ``received`` in epoch seconds, None where nobody kept it."""
         if received is not None:

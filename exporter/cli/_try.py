@@ -39,6 +39,11 @@ class Tally:
         self.frames = 0
         self.unread = 0
 
+    def connected(self, url: str) -> None:
+        """Read what follows as from there, where that says of which market it is."""
+        if self._venue.addressed is not None:
+            self._read = self._venue.reader(url)
+
     def take(self, frame: bytes) -> Iterator[str]:
         """Read one frame; say what it is understood as, or why it is not."""
         self.frames += 1
@@ -86,6 +91,8 @@ def recorded(venue: Venue, file: Path, say: Say) -> Tally:
     with file.open("rb") as lines:
         for item in text_recording.read(lines):
             match item:
+                case text_recording.Connected(url=url):
+                    tally.connected(url)
                 case text_recording.Received(frame=frame):
                     for line in tally.take(frame):
                         say(line)
@@ -201,6 +208,7 @@ class Conversation:
 
     async def _connect(self, url: str) -> Socket:
         self._say(f"connecting to {url}")
+        self.tally.connected(url)
         socket = await websocket.connect(
             url,
             clock=self._clock,

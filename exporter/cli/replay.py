@@ -343,8 +343,10 @@ def figures(items: Iterable[Item], venue: Venue | None, drop_every: int = 0) -> 
                 frames += 1
                 if not (drop_every and frames % drop_every == 0):
                     summary.frame(time, frame)
-            case Connected():
+            case Connected(url=url):
                 connects += 1
+                if summary is not None:
+                    summary.connected(url)
             case Sent():
                 sent += 1
             case Answered(url=url):

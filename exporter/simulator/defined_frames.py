@@ -108,12 +108,13 @@ def _frame(
     """Write one frame of a kind: ``rows`` have values by path."""
     symbol = pair.listing.symbol
     topic = channel.topic.format(symbol=symbol, lower=symbol.lower())
-    named = (shape.symbol.within or "{symbol}").replace("{symbol}", symbol)
+    of = shape.symbol
+    named = ((of and of.within) or "{symbol}").replace("{symbol}", symbol)
     whole = not (shape.row or shape.rows)
     document: Any = {}
     made: list[Any] = []
     for given in rows:
-        values = {**given, shape.symbol.path: named}
+        values = {**given, **({} if of is None else {of.path: named})}
         if shape.time is not None:
             values[shape.time.path] = _time(shape.time, millis)
         row = document if whole else root(p for p in values if not p.startswith("$."))

@@ -273,7 +273,7 @@ class Stream:
             self._name,
             socket,
             session,
-            parse=self._venue.reader(),
+            parse=self._venue.reader(url),
             timed=self._venue.timed,
             subscriptions=self._subscriptions,
             clock=self._clock,

@@ -93,7 +93,7 @@ async def watch_once(
         "check",
         socket,
         session,
-        parse=venue.reader(),
+        parse=venue.reader(url),
         timed=venue.timed,
         subscriptions=subscriptions,
         clock=clock,

@@ -35,7 +35,7 @@ channels:
     route: /live/{symbol}/deals
     continuity: rising
     frames:
-      - {when: {e: deals}, rows: deals, symbol: $.m, time: {path: "0", unit: us}, price: "1",
+      - {when: {e: deals}, rows: deals, time: {path: "0", unit: us}, price: "1",
          size: "2", side: {path: "2", sign: true}, sequence: "3"}
   book:
     topic: depth/{symbol}
@@ -71,7 +71,7 @@ class Poster:
         now = time.time()  # noqa: TID251 - it is the other side
         if feed == "deals":
             rows = [[int(now * 1e6), "20000.5", "-0.1", self.number]]
-            message: dict[str, object] = {"e": "deals", "m": market, "deals": rows}
+            message: dict[str, object] = {"e": "deals", "deals": rows}
         else:
             change = {"n": self.number, "f": self.number, "b": [["20000", "1"]], "a": []}
             message = {"e": "depth", "m": market, "t": int(now * 1e3), "d": change}

@@ -5,14 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from exporter.cli.replay import play, summarise
 from exporter.config import ConfigError
 from exporter.contracts import Venue
 from exporter.decoding import ParseError
-from exporter.model import Ack, Control, Depth, Event, Kline, Message, Quote, Side, Trade
+from exporter.instrument import Product
+from exporter.model import Ack, Channel, Control, Depth, Event, Kline, Message, Quote, Side, Trade
 from exporter.salvage import salvage
 from exporter.venues import definition
 
@@ -456,3 +459,53 @@ def test_keepalives_in_plain_text_beside_compressed_messages(kind: str) -> None:
     assert venue.reader()(b"Ping") == (Control("ping", reply="Pong"),)
     with pytest.raises(ParseError):
         venue.reader()(b"\xff\xfe")
+
+
+ADDRESSED = """
+  trades:
+    topic: deals/{symbol}
+    route: /spot/{lower}@trade
+    frames:
+      - {when: {e: t}, time: {path: t, unit: s}, price: p, size: q}
+  book:
+    topic: depth/{symbol}
+    route: "/spot/{symbol}/depth?of={lower}"
+    continuity: rising
+    frames:
+      - {when: {e: d}, snapshot: true, last: n, bids: b, asks: a}
+"""
+
+
+def test_the_address_alone_names_the_market(tmp_path: Path) -> None:
+    """Events have the symbol of their connection's URL; so have a recording's."""
+    venue = made(ADDRESSED)
+    base = "wss://odd.example"
+    sold, changed = b'{"e":"t","t":%d,"p":1,"q":2}' % SECOND, b'{"e":"d","n":7,"b":[[1,2]],"a":[]}'
+    (trade,) = venue.reader(f"{base}/spot/btc-usdt@trade")(sold)
+    assert isinstance(trade, Trade)
+    assert (trade.symbol, trade.topic) == ("BTC-USDT", "deals/BTC-USDT")
+    (depth,) = venue.reader(f"{base}/spot/1000%C3%9F/depth?of=1000%C3%9F")(changed)
+    assert isinstance(depth, Depth)
+    assert (depth.symbol, depth.topic) == ("1000ß", "depth/1000ß")
+    assert (
+        venue.route(Channel.BOOK, Product.SPOT, "1000ß")[1]
+        in "/spot/1000%C3%9F/depth?of=1000%C3%9F"
+    )
+    file = tmp_path / "ws.txt"
+    lines = [
+        f"{base}/spot/btc-usdt@trade <-> {SECOND}.0", f"{SECOND}.1: {sold.decode()}",
+        f"{base}/spot/eth-usdt@trade <-> {SECOND}.2", f"{SECOND}.3: {sold.decode()}",
+    ]  # fmt: skip
+    file.write_text("\n".join(lines))
+    assert summarise(file, venue)["trades"] == {"BTC-USDT": 1, "ETH-USDT": 1}
+    figures = play(file, venue).figures()
+    assert {row["topic"] for row in figures["subscriptions"]} == {
+        "deals/BTC-USDT",
+        "deals/ETH-USDT",
+    }
+
+
+def test_a_market_must_be_named_somewhere() -> None:
+    """Without a symbol in frames and without one in the route nobody knows the market."""
+    with pytest.raises(ConfigError, match=r"trades\.frames\[0\]\.symbol: found no such key"):
+        made(ADDRESSED.replace("/spot/{lower}@trade", "/spot/trades"))

@@ -17,6 +17,7 @@ from exporter.decoding import ParseError
 from exporter.instrument import Product
 from exporter.model import Channel, Continuity, SizeUnit
 from exporter.venues.definition import frames, levels, requests, rest
+from exporter.venues.definition.addressed import addressed
 from exporter.venues.definition.perpetuals import perpetuals
 from exporter.venues.definition.rest_shape import RestEndpoint
 from exporter.venues.definition.scale import scaled_snapshot
@@ -165,6 +166,7 @@ def _stream(shape: VenueShape, stream: StreamShape) -> dict[str, Any]:
         "parse": (parse := frames.parser(shape)),
         "begin": None if stream.numbers is None else frames.numbered(parse, stream.numbers),
         "decode": _decompressor(stream.compression),
+        "addressed": addressed(shape.channels.given),
         "sequences": tuple(_rules(channels)),
         "book": _book(shape.name, channels, shape.symbols.sizes),
         "cross_checks": {

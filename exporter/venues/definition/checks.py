@@ -77,6 +77,9 @@ def channel(name: str, channel: ChannelShape) -> Iterator[Mistake]:
         if frame.checksum is not None and (channel.price_decimals or channel.size_decimals):
             wrong = "found beside decimals, expected one of them: it is of the digits as they stand"
             yield Mistake((*place, "checksum"), wrong)
+        if frame.symbol is None and not re.search(r"\{(symbol|lower)\}", channel.route or ""):
+            wrong = "found no such key, expected where it stands, or a route with {symbol} in it"
+            yield Mistake((*place, "symbol"), wrong)
         yield from _fields(name, frame, place)
         if frame.snapshot or channel.continuity == "none":
             continue

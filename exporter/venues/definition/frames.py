@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeAlias, Union
+from typing import Any, NamedTuple, Union
 
 import msgspec
 from msgspec import UNSET, Raw
 
 from exporter.config.kinds import Place
 from exporter.continuity import ConnectionNumbers
+from exporter.contracts import Parse
 from exporter.decoding import DOUBTFUL, unreadable
 from exporter.model import Channel, Control, Event
 from exporter.venues.definition.answers import answer_parser
@@ -33,8 +34,6 @@ from exporter.venues.definition.shape import ChannelShape, VenueShape
 from exporter.venues.definition.whole_rows import unrolled
 
 _REMEMBERED = 4096  # kinds of frames; where the symbol tells them apart there are many
-
-Parse: TypeAlias = Callable[[bytes], tuple[Event, ...]]
 
 
 @dataclass(frozen=True, slots=True)

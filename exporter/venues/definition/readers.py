@@ -41,7 +41,10 @@ class OtherTopicError(ParseError):
 
 
 class Names(dict[Any, tuple[str, str]]):
-    """Symbol and topic for each text that holds a symbol, made when first seen."""
+    """Symbol and topic for each text that holds a symbol, made when first seen.
+
+    Where there is no text, the connection's address will tell what the topic's template lacks.
+    """
 
     def __init__(self, topic: str, within: str | None, label: str) -> None:
         super().__init__()
@@ -49,6 +52,9 @@ class Names(dict[Any, tuple[str, str]]):
         self._before, _, self._after = (within or "{symbol}").partition("{symbol}")
 
     def __missing__(self, value: Any) -> tuple[str, str]:
+        if value is None:
+            self[None] = "", self._topic
+            return self[None]
         before, after = self._before, self._after
         text = str(value) if type(value) is int else value  # some number their markets
         if not isinstance(text, str) or not text:
@@ -163,9 +169,10 @@ class Common:
 
     def __init__(self, channel: ChannelShape, source: Source, label: str) -> None:
         shape = source.shape
-        self.names = Names(shape.topic or channel.topic, shape.symbol.within, label)
+        of = shape.symbol
+        self.names = Names(shape.topic or channel.topic, None if of is None else of.within, label)
         self._type, self.convert = moment(shape.time)
-        source.want("symbol", shape.symbol.path, str | int)
+        source.want("symbol", None if of is None else of.path, str | int)
         time = shape.time
         missing = None if time is not None and time.optional else NODEFAULT
         source.want("time", None if time is None else time.path, self._type, missing)

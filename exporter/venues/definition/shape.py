@@ -66,7 +66,9 @@ class FrameShape:
     row: str | None = key(FIELD, None, "Where the object with the fields stands; else the frame.")
     rows: str | None = key(ROWS, None, "Where a list or object of them stands; $: the frame.")
     newest_first: bool = key(boolean(), False, "The rows run from new to old.")
-    symbol: SymbolField = key(ShortKind(SymbolField, "path"), REQUIRED, "Where the symbol stands.")
+    symbol: SymbolField | None = key(
+        ShortKind(SymbolField, "path"), None, "Where the symbol stands; none if the route names it."
+    )
     time: TimeField | None = key(ShortKind(TimeField, "path"), None, "The time of the event.")
     topic: str | None = key(
         TOPIC, None, "What its events are told apart by, where recordings have it beside our own."
