@@ -100,6 +100,21 @@ class ValueKind(Protocol[T_co]):
 HIDDEN: Final = "a text (not shown)"  # it may be a secret
 
 
+# What is written at the wrong place may be a secret: an address with a login, or letters and digits
+# in no order, as no name, path or symbol has them.
+_LOGIN = re.compile(r"://[^/\s]*@")
+_RANDOM = re.compile(
+    r"(?<![A-Za-z0-9])(?=[A-Z0-9]*[a-z])(?=[a-z0-9]*[A-Z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,}"
+    r"|(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}"
+    r"|\b(?:(?:sk|pk|rk|ghp|gho|xox[a-z])[-_][\w-]{8,}|AKIA[0-9A-Z]{12,}|eyJ[\w-]{8,})"
+)
+
+
+def may_be_secret(text: str) -> bool:
+    """Return whether a text must not be repeated, wherever it stands."""
+    return bool(_LOGIN.search(text) or _RANDOM.search(text))
+
+
 def quoted(text: str) -> str:
     """Quote a text for a complaint: one line, at most 60 characters of it, nothing hidden."""
     return words.quoted(text if len(text) <= 60 else text[:57] + "...")
@@ -114,6 +129,8 @@ def found(node: Node) -> str:
             return "a mapping"
         case Scalar(value=None):
             return "nothing"
+        case Scalar(text=text) if may_be_secret(text):
+            return HIDDEN
         case Scalar(value=str(text)):
             return quoted(text)
         case Scalar(text=text):
@@ -126,6 +143,8 @@ def path(place: Place) -> str:
     for part in place:
         if isinstance(part, int):
             text += f"[{part}]"
+        elif may_be_secret(part):
+            text += f".{HIDDEN}"
         else:  # a key is the writer's own text: nothing of it may move a terminal's cursor
             text += f".{part}" if re.fullmatch(r"[\w.-]{1,60}", part) else f".{quoted(part)}"
     return text.removeprefix(".")
@@ -164,7 +183,8 @@ class One(Generic[T]):
     convert: Callable[[str | int | float | bool], T]
     shape: Mapping[str, Any]
 
-    def read(self, reading: Reading, place: Place, node: Node) -> T:
+    def read(self, reading: Reading, place: Place, node: Node, *, secret: bool = False) -> T:
+        """Convert a node; ``secret``: what is refused is not repeated. Raises RejectedError."""
         refused = _No()
         if isinstance(node, Scalar) and node.value is not None:
             try:
@@ -173,8 +193,10 @@ class One(Generic[T]):
                 refused = error
             except ValueError:
                 pass
-        what = HIDDEN if refused.secret else found(node)
-        wrong = f"found {what}, expected {self.expected}{refused.hint}"
+        secret = isinstance(node, Scalar) and (secret or may_be_secret(node.text))
+        what = HIDDEN if secret or refused.secret else found(node)
+        hint = "" if secret and not refused.secret else refused.hint  # which may repeat it
+        wrong = f"found {what}, expected {self.expected}{hint}"
         raise reading.complain(node.line, place, wrong)
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:

@@ -71,7 +71,7 @@ class SecretKind:
 
     def read(self, reading: Reading, place: Place, node: Node) -> Secret | str:
         if isinstance(node, Scalar) and self.plain_too:
-            return self.plain_too.read(reading, place, node)
+            return self.plain_too.read(reading, place, node, secret=True)
         match node:
             case Pairs(pairs=[(Scalar(text="env"), Scalar(value=str(name)))]):
                 if not reading.environ.get(name):

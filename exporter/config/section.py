@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from exporter.config.kinds import (
+    HIDDEN,
     Mistake,
     One,
     Place,
@@ -56,8 +57,9 @@ class ListKind(Generic[T]):
                     return (self.kind.read(reading, place, node),)
                 return ()
             one = isinstance(node, Scalar) and isinstance(node.value, str) and len(node.text) < 60
-            hint = f'; did you mean "[{found(node)[1:-1]}]"?' if one else ""
-            raise reading.complain(node.line, place, f"found {found(node)}, expected a list{hint}")
+            shown = found(node)
+            hint = f'; did you mean "[{shown[1:-1]}]"?' if one and shown != HIDDEN else ""
+            raise reading.complain(node.line, place, f"found {shown}, expected a list{hint}")
         if not self.least <= len(node.items) <= self.most:
             wrong = f"found {len(node.items)} items, expected {self.least} to {self.most}"
             raise reading.complain(node.line, place, wrong)
@@ -121,7 +123,9 @@ class TableKind(Generic[T]):
 
     def read(self, reading: Reading, place: Place, node: Node) -> Mapping[str, T]:
         if not isinstance(node, Pairs):
-            raise reading.complain(node.line, place, f"found {found(node)}, expected a mapping")
+            # Tables hold logins and headers, too.
+            what = HIDDEN if isinstance(node, Scalar) and node.value is not None else found(node)
+            raise reading.complain(node.line, place, f"found {what}, expected a mapping")
         if len(node.pairs) > self.most:
             wrong = f"found {len(node.pairs)} keys, expected at most {self.most}"
             raise reading.complain(node.line, place, wrong)
@@ -222,7 +226,9 @@ class Section(Generic[T]):
         if isinstance(node, Scalar) and node.value is None:
             node = Pairs(node.line)  # every key below it may be commented out
         if not isinstance(node, Pairs):
-            raise reading.complain(node.line, place, f"found {found(node)}, expected a mapping")
+            # A file that is no config may be one with a secret.
+            what = found(node) if place or not isinstance(node, Scalar) else HIDDEN
+            raise reading.complain(node.line, place, f"found {what}, expected a mapping")
         known = keys(self.of)
         values, doubtful = self._values(reading, place, node, known)
         missing = {name for name in self.required() if name not in values}

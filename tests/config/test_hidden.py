@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import ConfigError
+from exporter.config.kinds import may_be_secret
 from exporter.relay.config import read
 from exporter.relay.settings import all_notifiers
 from tests.config.fakes import complaints
@@ -52,9 +53,57 @@ def test_a_mistaken_secret_is_not_repeated(place: str, secret: str, tmp_path: Pa
     line = place.format(secret)
     receiver = f"receivers:\n- name: a\n  type: pagerduty\n  {line}\n"
     bearer = f"alertmanagers:\n- url: http://a.example:9093\n  bearer_{line}\n"
-    said = complaints(bearer, str(tmp_path / "c.yml"))
+    _said_nothing_of(secret, bearer, tmp_path)
+    _said_nothing_of(secret, receiver, tmp_path)
+
+
+@pytest.mark.parametrize("secret", [SECRETS[3], SECRETS[4], SECRETS[5]])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "receivers: [{{name: a, type: webhook, url: '{0}'}}]",
+        "receivers: [{{name: a, type: apprise, url: 'tgram://{0}/1'}}]",
+        "heartbeat: {{ping_url: '{0}'}}",
+        "{0}",
+        "exchanges: [{{venue: okx, symbols: [], headers: '{0}'}}]",
+        "exchanges: [{{venue: okx, endpoints: [{{name: x, headers: {{X: '{0}\\n'}}}}]}}]",
+        'exchanges: [{{venue: okx, endpoints: [{{name: x, headers: {{X: "{0}\\n"}}}}]}}]',
+        "exchanges: [{{venue: okx, endpoints: [{{name: x, headers: '{0}'}}]}}]",
+        "exchanges: [{{venue: okx}}]\nalertmanagers: ['http://u:{0}@h:9093']",
+        "exchanges: [{{venue: okx}}]\nalertmanagers: [{{url: 'http://u:{0}@h:9093'}}]",
+    ],
+)
+def test_no_place_repeats_what_belongs_to_another(text: str, secret: str, tmp_path: Path) -> None:
+    """An address, a header, a login, or the file with the secret itself in place of the config."""
+    _said_nothing_of(secret, text.format(secret), tmp_path)
+
+
+@pytest.mark.parametrize("secret", [SECRETS[0], SECRETS[1], SECRETS[6]])
+@pytest.mark.parametrize(
+    "text", ["- {0}", "'{0}': 5", "receivers: {0}", "exchanges: {0}", "exchanges: {{'{0}': 5}}",
+             "exchanges: [{{venue: '{0}'}}]", "receivers: [{{name: a, type: '{0}'}}]",
+             "exchanges: [{{venue: okx, symbols: ['{0}']}}]", "log: {{level: '{0}'}}"],
+)  # fmt: skip
+def test_what_looks_like_a_secret_is_repeated_nowhere(
+    text: str, secret: str, tmp_path: Path
+) -> None:
+    """Where names stand, only letters and digits in no order tell that it is one."""
+    _said_nothing_of(secret, text.format(secret), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["1000000BABYDOGEUSDT", "binance-futures-tokyo-1", "/srv/exchanges2/venues/acme.yml",
+             "https://api.example.com/v3/time", "KRAKEN_FUTURES_KEY_2"],
+)  # fmt: skip
+def test_names_are_repeated(name: str) -> None:
+    """A complaint that does not say what it found is of less use."""
+    assert not may_be_secret(name)
+
+
+def _said_nothing_of(secret: str, text: str, folder: Path) -> None:
+    said = complaints(text, str(folder / "c.yml"))
     try:
-        read(receiver, str(tmp_path / "r.yml"), all_notifiers(), ("en", "th"), {})
+        read(text, str(folder / "r.yml"), all_notifiers(), ("en", "th"), {})
     except ConfigError as error:
         said += error.complaints
     assert said
