@@ -257,11 +257,10 @@ def test_no_venue_reads_a_hole_as_a_message(name: str) -> None:
 def test_a_venue_s_numbers_show_holes_or_its_books_begin_anew(name: str) -> None:
     """By the venue's table of sequences, as its documentation has it."""
     venue = venues.load(name)
-    if name == "bithumb":
-        assert venue.book is None
-        return
     # Of these a connection's numbers, a checksum, or the next whole book shows it, if anything.
-    others = "bitfinex bitget bitmex bitstamp coinbase coinbase_advanced gemini htx hyperliquid"
+    others = (
+        "bitfinex bitget bithumb bitmex bitstamp coinbase coinbase_advanced gemini htx hyperliquid"
+    )
     shown = name not in f"{others} kraken kraken_v1 upbit".split()
     assert isinstance(venue.book, BookRules)
     assert BookSync(venue.book, venue.sequences).numbered is shown
