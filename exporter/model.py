@@ -436,6 +436,9 @@ class Lost(StrEnum):
     SHUTDOWN = "shutdown"
 
 
+LATE = 1.0  # seconds under way, from which market data is late
+
+
 class SubscriptionState(StrEnum):
     """The state of one subscription; the label ``state``."""
 

@@ -82,6 +82,33 @@ class History:
         newest = [duration for _, duration in islice(self._backwards(), most)]
         return tuple(None if isnan(duration) else duration for duration in reversed(newest))
 
+    def slow_since(self, limit: float) -> float | None:
+        """Return when the successes began that took ``limit`` seconds or more (monotonic).
+
+        The newest of them may be quick, and so may single ones between: two quick ones in a row
+        end it. None: none is slow.
+        """
+        began, quick = None, 0
+        for then, duration in self._backwards():
+            if isnan(duration):
+                continue
+            quick = 0 if duration >= limit else quick + 1
+            if quick == 2:
+                break
+            if not quick:
+                began = then - duration
+        return began
+
+    def failing_since(self, now: float) -> float | None:
+        """Return when the oldest failure within the window ended (monotonic), None without any."""
+        oldest = None
+        for then, duration in self._backwards():
+            if now - then > self.window:
+                break
+            if isnan(duration):
+                oldest = then
+        return oldest
+
     def statistics(self, now: float) -> Statistics:
         """Sum up the window that ends at ``now``."""
         good, bad = self.since(now, self.window)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,9 @@ def _exchange(
     return shown.ExchangeView(
         name=exchange.name,
         title=exchange.venue.title,
-        endpoints=tuple(_endpoint(each, monotonic) for each in exchange.probing.endpoints.values()),
+        endpoints=tuple(
+            _endpoint(each, now, monotonic) for each in exchange.probing.endpoints.values()
+        ),
         streams=tuple(_stream(each) for each in exchange.streams),
         clock_offset=offset.value if offset else None,
         clock_error=offset.error if offset else None,
@@ -136,10 +139,10 @@ def calendar_entries(exchanges: Iterable[Exchange], now: float) -> list[Calendar
     return sorted(found, key=lambda each: (each.start, each.exchange, each.title))
 
 
-def _endpoint(state: EndpointState, monotonic: float) -> shown.EndpointView:
+def _endpoint(state: EndpointState, now: float, monotonic: float) -> shown.EndpointView:
     figures = state.history.statistics(monotonic)
     last = state.last
-    return shown.EndpointView(
+    view = shown.EndpointView(
         name=state.target.endpoint,
         apart=state.target.apart,
         ok=last.ok if last else None,
@@ -157,6 +160,14 @@ def _endpoint(state: EndpointState, monotonic: float) -> shown.EndpointView:
         failing_since=_failing_since(state),
         evidence=_evidence(state),
         recent=state.history.recent(),
+    )
+    ago = monotonic - now
+    slow = state.history.slow_since(view.slow_from) if view.slow else None
+    unsteady = state.history.failing_since(monotonic)
+    return replace(
+        view,
+        slow_since=None if slow is None else slow - ago,
+        unsteady_since=None if unsteady is None else unsteady - ago,
     )
 
 
@@ -224,6 +235,7 @@ def _row(state: StreamState, watch: WatchedSubscription) -> shown.SubscriptionRo
         stale_after=_known(watch.stale_after),
         rate=_known(watch.rate),
         latency=_known(feed.latency),
+        late_since=watch.late_since,
         price=_known(feed.mid),
         gaps=feed.gaps,
         silence=None if watch.checked is None else watch.checked.verdict,
@@ -236,6 +248,7 @@ def _book(local: LocalBook) -> shown.BookView:
     return shown.BookView(
         synced=sync.synced,
         crossed=sync.synced and sync.book.touching,
+        crossed_since=local.crossed_since,
         levels=len(sync.book),
         resyncs=sum(sync.resyncs.values()) - 1,  # the first was no rebuilding
         reason=sync.reason,

@@ -54,6 +54,7 @@ class LocalBook:
         self._priced = priced
         self._shadow: BookSync | None = None
         self._looked = clock.monotonic()
+        self.crossed_since: float | None = None  # epoch seconds
 
     def __call__(self, event: Data, received: float) -> None:
         """Take one event whose frame was received at ``received`` (epoch seconds).
@@ -105,6 +106,9 @@ class LocalBook:
         bad = not sync.synced or sync.book.touching
         if sync.synced and bad:
             self.meter.crossed(now - self._looked)
+            self.crossed_since = self.crossed_since or wall
+        else:
+            self.crossed_since = None
         self._looked = now
         if sync.tick(now) is not None and self.keeper is not None:
             self.keeper.wake()

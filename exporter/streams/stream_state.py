@@ -11,7 +11,7 @@ from math import exp, inf, isnan, nan
 from exporter.contracts import Clock, ConnectionLostError
 from exporter.maintenance import Maintenance
 from exporter.metrics.registry import Registry
-from exporter.model import Ack, Control, Lost, SubscriptionState
+from exporter.model import LATE, Ack, Control, Lost, SubscriptionState
 from exporter.probes.failures import KEPT, StreamFailure, of_stream
 from exporter.streams.connection import Sink, StreamListener
 from exporter.streams.exchange_books import LocalBook
@@ -40,6 +40,7 @@ class WatchedSubscription:
     checked: CrossChecked | None = None  # where its silences are held against REST
     resting: bool = False  # nobody trades there, as the venue says: its silence is none
     rate: float = nan
+    late_since: float | None = None  # since when its data comes late, epoch seconds
     _rested: float = 0.0  # until when it did, epoch seconds
     _counted: int = 0
     _looked: float | None = None
@@ -71,6 +72,10 @@ class WatchedSubscription:
 
     def update(self, now: float) -> None:
         """Look once a tick; ``now`` in epoch seconds."""
+        if not self.feed.latency >= LATE:
+            self.late_since = None
+        elif self.late_since is None:
+            self.late_since = now
         if self.resting:
             self._rested = now
             self.liveness.rearm(now)  # nothing is learnt of how long it may be silent

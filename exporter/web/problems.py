@@ -119,7 +119,9 @@ def _announced(exchange: ExchangeView) -> Iterator[ProblemLine]:
         mode = exchange.mode.replace("_", " ")
         yield ProblemLine(text=f"Trading is restricted: {mode}.", alert="ExchangeMarketRestricted")
     if exchange.incident:
-        yield ProblemLine(text=f"It reports: {exchange.incident}", alert="ExchangeMaintenance")
+        since = min((each.declared for each in exchange.declared), default=None)
+        text = f"It reports: {exchange.incident}"
+        yield ProblemLine(text=text, alert="ExchangeMaintenance", since=since)
 
 
 def _endpoints(endpoints: Sequence[EndpointView]) -> Iterator[ProblemLine]:
@@ -135,11 +137,12 @@ def _endpoints(endpoints: Sequence[EndpointView]) -> Iterator[ProblemLine]:
                 else (f", usually {milliseconds(before)}")
             )
             text = f"Endpoint {each.name} is slow: {now} now{usual}."
-            yield ProblemLine(text=text, alert="ExchangeLatencyHigh")
+            yield ProblemLine(text=text, alert="ExchangeLatencyHigh", since=each.slow_since)
         elif each.health is Health.DEGRADED:
             share = f"{each.error_ratio or 0.0:.0%}"
             text = f"Endpoint {each.name} failed in {share} of the last probes."
-            yield ProblemLine(text=text, alert="ExchangeEndpointDown")
+            alert = "ExchangeEndpointDown"
+            yield ProblemLine(text=text, alert=alert, since=each.unsteady_since)
     for reason, some in failing.items():
         noun = "Endpoint" if len(some) == 1 else "Endpoints"
         names = _list([each.name for each in some])
@@ -169,10 +172,15 @@ def _stream(stream: StreamView) -> Iterator[ProblemLine]:
         worst = max(row.latency or 0.0 for row in late)
         names = _list([f"{row.channel} {row.symbol}" for row in late])
         text = f"Market data arrives up to {milliseconds(worst)} late: {names}."
-        yield ProblemLine(text=text, alert="ExchangeStreamLatencyHigh")
-    if crossed := [row.symbol for row in stream.subscriptions if row.book and row.book.crossed]:
-        text = f"The book of {_list(crossed)} is crossed: its best bid is not below its best ask."
-        yield ProblemLine(text=text, alert="ExchangeBookInvalid")
+        times = [row.late_since for row in late if row.late_since is not None]
+        since = min(times, default=None)
+        yield ProblemLine(text=text, alert="ExchangeStreamLatencyHigh", since=since)
+    books = {row.symbol: row.book for row in stream.subscriptions if row.book and row.book.crossed}
+    if books:
+        text = f"The book of {_list([*books])} is crossed: its best bid is not below its best ask."
+        times = [each.crossed_since for each in books.values() if each.crossed_since is not None]
+        since = min(times, default=None)
+        yield ProblemLine(text=text, alert="ExchangeBookInvalid", since=since)
 
 
 def milliseconds(seconds: float | None) -> str:

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import median
 
-from exporter.model import Channel, Circuit, Resync, SilenceVerdict, SubscriptionState
+from exporter.model import LATE, Channel, Circuit, Resync, SilenceVerdict, SubscriptionState
 from exporter.signals import Change, Severity
 
 # Slower than the first is slow whatever is usual, and so is what takes so many times the usual and
 # so many seconds more that people notice.
 _SLOW, _TIMES_USUAL, _NOTICED = 1.0, 4.0, 0.1
-_LATE = 1.0  # seconds for which market data may be under way
 
 
 class Health(StrEnum):
@@ -55,6 +54,8 @@ class EndpointView:
     lately: LatencyQuantiles = LatencyQuantiles()  # the last minute
     last_success: float | None = None
     failing_since: float | None = None  # when the first of the failures in a row began
+    slow_since: float | None = None  # when the first of the slow answers was asked for
+    unsteady_since: float | None = None  # when the first failure within the window ended
     evidence: str = ""  # of the last of them: status, detail, the body's beginning
     recent: tuple[float | None, ...] = ()  # durations of the last probes, oldest first; None failed
 
@@ -73,14 +74,16 @@ class EndpointView:
         return median(good) if good else None
 
     @property
+    def slow_from(self) -> float:
+        """The duration from which a person would call an answer slow, in seconds."""
+        usual = self.usual
+        return _SLOW if usual is None else min(_SLOW, max(_TIMES_USUAL * usual, usual + _NOTICED))
+
+    @property
     def slow(self) -> bool:
         """Whether it answers, but so late that a person would call it slow."""
-        newest, usual = self.newest, self.usual
-        if not self.ok or newest is None:
-            return False
-        return newest >= _SLOW or (
-            usual is not None and newest >= _TIMES_USUAL * usual and newest - usual >= _NOTICED
-        )
+        newest = self.newest
+        return bool(self.ok) and newest is not None and newest >= self.slow_from
 
     @property
     def health(self) -> Health:
@@ -99,6 +102,7 @@ class BookView:
 
     synced: bool
     crossed: bool = False  # the best bid is not below the best ask
+    crossed_since: float | None = None
     levels: int = 0  # on both sides
     resyncs: int = 0
     reason: Resync = Resync.START
@@ -125,6 +129,7 @@ class SubscriptionRow:
     stale_after: float | None = None
     rate: float | None = None  # messages a second, over the last while
     latency: float | None = None  # of the newest message, corrected for the clocks
+    late_since: float | None = None
     price: float | None = None
     gaps: int = 0
     silence: SilenceVerdict | None = None  # what REST says of a silence, where it is asked
@@ -134,14 +139,15 @@ class SubscriptionRow:
     def late(self) -> bool:
         """Whether its data flows, but long after the venue sent it."""
         flows = self.state is SubscriptionState.LIVE
-        return flows and self.latency is not None and self.latency >= _LATE
+        return flows and self.latency is not None and self.latency >= LATE
 
     @property
     def health(self) -> Health:
-        """Up while data flows in time."""
+        """Up while data flows in time, and makes a book that can be."""
         match self.state:
             case SubscriptionState.LIVE:
-                return Health.DEGRADED if self.late else Health.UP
+                crossed = self.book is not None and self.book.crossed
+                return Health.DEGRADED if self.late or crossed else Health.UP
             case SubscriptionState.STALE | SubscriptionState.REJECTED:
                 return Health.DOWN
             case _:

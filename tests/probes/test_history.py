@@ -58,3 +58,26 @@ def test_memory_is_bounded() -> None:
     for i in range(100):
         history.add(float(i), 0.1)
     assert history.statistics(100.0).probes == 10
+
+
+def test_slowness_began_with_the_first_slow_answer() -> None:
+    """Single quick answers and failures do not end it, two quick ones in a row do."""
+    history = History(limit=50)
+    assert history.slow_since(1.0) is None
+    for now, took in enumerate((2.0, 0.1, 0.1, 1.5, None, 0.1, 1.0, 3.0, 0.2), 10):
+        history.add(float(now), took)
+    assert history.slow_since(1.0) == 13.0 - 1.5
+    assert history.slow_since(2.5) == 17.0 - 3.0
+    history.add(19.0, 0.2)
+    assert history.slow_since(1.0) is None
+
+
+def test_failures_began_with_the_oldest_of_the_window() -> None:
+    """Older ones do not count, and what never failed has no such time."""
+    history = History(window=10.0, limit=50)
+    history.add(1.0, 0.1)
+    assert history.failing_since(1.0) is None
+    for now in (2.0, 5.0, 9.0):
+        history.add(now, None)
+    assert (history.failing_since(9.0), history.failing_since(13.0)) == (2.0, 5.0)
+    assert history.failing_since(30.0) is None

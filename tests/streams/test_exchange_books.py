@@ -10,6 +10,8 @@ from random import Random
 import pytest
 
 from exporter.model import Depth, Resync
+from exporter.runtime.state import snapshot
+from exporter.web.state import BookView
 from tests.runtime.running import Running, listing, running, wait_until
 
 NUMBERED = ("binance", "binance_futures", "bybit", "kucoin", "okx")  # their updates
@@ -182,6 +184,14 @@ def test_a_lost_connection_begins_anew() -> None:
     run(test())
 
 
+def books(program: Running) -> list[BookView]:
+    """Return the first book of each exchange, as the status page shows it."""
+    return [
+        next(row.book for row in each.streams[0].subscriptions if row.book is not None)
+        for each in snapshot(program.app).exchanges
+    ]
+
+
 def test_a_crossed_book_is_counted_and_given_up() -> None:
     """For as long as it lasts its seconds count, and after five of them it is built anew."""
 
@@ -191,7 +201,12 @@ def test_a_crossed_book_is_counted_and_given_up() -> None:
             for name in venues:
                 await program.wait_equal(name, 2)
             begun = program.app.clock.monotonic()
+            before = program.app.clock.wall()
             crossed = program.simulator.inject({"fault": "crossed_book"})
+            await wait_until(lambda: all(book.crossed for book in books(program)))
+            for shown in books(program):
+                assert shown.crossed_since is not None
+                assert before <= shown.crossed_since <= program.app.clock.wall()
             await wait_until(
                 lambda: all(Resync.CROSSED in losses(program, name) for name in venues)
             )
@@ -202,6 +217,7 @@ def test_a_crossed_book_is_counted_and_given_up() -> None:
             for name in venues:
                 book = f'{{exchange="{name}",symbol="BTC-USDT"}}'
                 assert 4.5 < seen[f"exchange_book_crossed_seconds_total{book}"] <= lasted
+            await wait_until(lambda: not any(book.crossed_since for book in books(program)))
 
     run(test())
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from math import isnan
+from math import isnan, nan
 
 import pytest
 
 from exporter.contracts import LateTime, SequenceRule
+from exporter.metrics.registry import Registry
 from exporter.model import Channel, Continuity, Depth, Kline, Message, Quote, Subscription, Trade
 from exporter.probes.clock_offset import Skew
 from exporter.streams.feed import Feed
+from exporter.streams.liveness import Liveness, Patience
+from exporter.streams.stream_state import WatchedSubscription
 
 RULES = (
     SequenceRule(
@@ -168,3 +171,15 @@ def test_a_book_may_stand_for_quotes() -> None:
     feed.show(None, 101.0, 1007.0)
     assert isnan(feed.mid)
     assert isnan(feed.spread)
+
+
+def test_lateness_began_with_the_first_late_tick() -> None:
+    """It ends with the first message that is in time, and an unknown latency is none."""
+    feed, _, _ = make()
+    watch = WatchedSubscription(feed, Liveness(Patience(), last=1000.0), Registry())
+    seen = []
+    for now, latency in enumerate((nan, 0.2, 1.0, 7.0, 0.9, 2.0), 1000):
+        feed.latency = latency
+        watch.update(float(now))
+        seen.append(watch.late_since)
+    assert seen == [None, None, 1002.0, 1002.0, None, 1005.0]

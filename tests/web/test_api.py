@@ -35,7 +35,8 @@ def test_state_holds_everything_with_its_health() -> None:
     assert states == ["live", "stale", "acked", "live", "live"]
     assert stream["subscriptions"][2]["silence"] == "moved"
     assert stream["subscriptions"][2]["book"] == {
-        "synced": False, "crossed": False, "levels": 0, "resyncs": 2, "reason": "gap",
+        "synced": False, "crossed": False, "crossed_since": None, "levels": 0,
+        "resyncs": 2, "reason": "gap",
     }  # fmt: skip
 
 

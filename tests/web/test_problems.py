@@ -10,7 +10,7 @@ from exporter.model import Lost, Reason, Resync, Skip
 from exporter.web.page import render
 from exporter.web.problems import by_gravity, problems
 from exporter.web.reasons import LOSSES, MEANINGS, RESYNCS, SKIPS, in_words
-from exporter.web.state import Health, LatencyQuantiles, Snapshot, Trouble
+from exporter.web.state import BookView, DeclaredView, Health, LatencyQuantiles, Snapshot, Trouble
 from tests.web.examples import DOWN, HEALTHY, NOW, PING, SHAKY, SNAPSHOT, STREAM, TRADES
 
 DEAD = replace(
@@ -76,6 +76,25 @@ def test_slow_is_not_green() -> None:
         "Endpoint ping is slow: 1.5 s now, usually 3 ms.",
         "Market data arrives up to 1.5 s late: trades BTC-USDT.",
     )
+
+
+def test_each_symptom_says_since_when() -> None:
+    """What is slow, fails at times, comes late or is crossed began at a time, as an outage did."""
+    slow = replace(PING, recent=(1.5,) * 3, slow_since=NOW - 50)
+    shaky = replace(PING, error_ratio=0.2, unsteady_since=NOW - 40)
+    late = replace(TRADES, latency=1.5, late_since=NOW - 30)
+    crossed = replace(TRADES, book=BookView(synced=True, crossed=True, crossed_since=NOW - 20))
+    reported = DeclaredView(title="Trades late", declared=NOW - 10)
+    for changed, since in (
+        ({"endpoints": (slow,)}, 50),
+        ({"endpoints": (shaky,)}, 40),
+        ({"streams": (replace(STREAM, subscriptions=(late, TRADES)),)}, 30),
+        ({"streams": (replace(STREAM, subscriptions=(crossed, TRADES)),)}, 20),
+        ({"incident": "Trades late", "declared": (reported,)}, 10),
+    ):
+        exchange = replace(HEALTHY, **changed)
+        [problem] = problems(replace(SNAPSHOT, exchanges=(exchange,)))
+        assert problem.since == NOW - since
 
 
 def test_old_figures_are_not_shown_as_current() -> None:
