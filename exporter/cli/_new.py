@@ -10,12 +10,20 @@ from typing import Any
 # What venues call things, the likeliest first.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "price": ("price", "px", "p", "last", "rate"),
-    "size": ("size", "qty", "quantity", "amount", "volume", "sz", "q", "v", "vol"),
-    "time": ("time", "timestamp", "ts", "t", "T", "E", "create_time_ms", "date"),
+    "size": ("size", "qty", "quantity", "sz", "q", "volume", "vol", "amount", "v"),
+    "time": (
+        "time", "timestamp", "ts", "t", "T", "E", "TS", "create_time_ms", "createTime",
+        "created_at", "date",
+    ),
     "side": ("side", "direction", "taker_side", "takerSide", "taker", "aggressor", "S", "s", "m"),
     "sequence": ("sequence", "seq", "trade_id", "tradeId", "n", "i"),
     "symbol": ("symbol", "pair", "instrument", "instId", "market", "product_id", "coin", "s"),
-}
+    "bids": ("bids", "bid", "buy", "b"),
+    "asks": ("asks", "ask", "sell", "a"),
+    "last": ("last", "u", "id", "seq", "sequence", "version", "lastUpdateId", "change_id"),
+    "previous": ("previous", "prevId", "lastId", "prevSeqId", "prev_change_id", "pu"),
+}  # fmt: skip
+_BOOK = "# CHECK: is this all of a book (snapshot: true), or what changed?"
 _SYMBOL = re.compile(r"[A-Za-z0-9]{2,10}[-_/:]?(USDT?|USDC|EUR|BTC|KRW|usdt?|usdc|eur|btc|krw)")
 _UNITS = ((1e18, "ns"), (1e15, "us"), (1e12, "ms"), (1e9, "s"))
 
@@ -63,12 +71,31 @@ stream:
     # - {{when: {{op: ping}}, reply: {{op: pong}}}}
   # ping: {{send: {{op: ping}}, every: 20s}}
 channels:
-  trades:
-    topic: {_text(_topic(frame))}
-    # continuity: contiguous   # if `sequence` counts up by one
-    frames:
-{_frame(frame)}
+{_channel(frame)}
 """
+
+
+def _channel(frame: dict[str, Any]) -> str:
+    place, many, row = _row(frame)
+    book = _sides(row) is not None
+    name, number = ("book", "last") if book else ("trades", "sequence")
+    lines = [
+        f"  {name}:",
+        f"    topic: {_text(_topic(frame, name))}",
+        f"    # continuity: contiguous   # if `{number}` counts up by one",
+        "    frames:",
+        *_frame(frame, place, many, row),
+    ]
+    return "\n".join(lines)
+
+
+def _sides(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return where the lists of bids and of asks stand; None in what is no book."""
+    found = [
+        next((n for n in _NAMES[side] if isinstance(row.get(n), list | dict)), None)
+        for side in ("bids", "asks")
+    ]
+    return (found[0], found[1]) if found[0] and found[1] else None
 
 
 def _text(value: str) -> str:
@@ -79,19 +106,24 @@ def _mark(answer: str | None) -> str:
     return "" if answer else "   # CHANGE: not told"
 
 
-def _frame(frame: dict[str, Any]) -> str:
-    place, many, row = _row(frame)
+def _frame(frame: dict[str, Any], place: str, many: bool, row: dict[str, Any]) -> Iterator[str]:
     lines = [f"- when: {{{', '.join(_conditions(frame, place)) or 'type: trade'}}}"]
     if place:
         lines.append(f"  {'rows' if many else 'row'}: {place}")
     lines.append(f"  symbol: {_symbol(frame, row)}")
-    for name in ("time", "price", "size", "side", "sequence"):
+    sides = _sides(row)
+    wanted = ("time", "price", "size", "side", "sequence")
+    if sides is not None:
+        wanted = ("time", "last", "previous")
+        lines.append(f"  bids: {sides[0]}")
+        lines.append(f"  asks: {sides[1]}   {_BOOK}")
+    for name in wanted:
         found = _find(name, row)
         if found is None and name in ("price", "size"):
             lines.append(f"  {name}: {name}   # CHANGE: not found in the sample")
         elif found is not None:
             lines.append(f"  {_field(name, found, row[found])}")
-    return "\n".join(" " * 6 + line for line in lines)
+    return (" " * 6 + line for line in lines)
 
 
 def _row(frame: dict[str, Any]) -> tuple[str, bool, dict[str, Any]]:
@@ -99,9 +131,9 @@ def _row(frame: dict[str, Any]) -> tuple[str, bool, dict[str, Any]]:
     for path, value in _walk(frame):
         if isinstance(value, list) and value and isinstance(value[0], dict):
             return path, True, value[0]
-    if _find("price", frame) is None:
+    if _find("price", frame) is None and _sides(frame) is None:
         for path, value in _walk(frame):
-            if isinstance(value, dict) and _find("price", value) is not None:
+            if isinstance(value, dict) and (_find("price", value) or _sides(value)):
                 return path, False, value
     return "", False, frame
 
@@ -110,6 +142,8 @@ def _walk(value: dict[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
     for name, each in value.items():
         path = f"{start}.{name}" if start else name
         yield path, each
+        if isinstance(each, list) and any(isinstance(one, dict | list) for one in each):
+            each = {str(at): one for at, one in enumerate(each)}
         if isinstance(each, dict):
             yield from _walk(each, path)
 
@@ -147,6 +181,8 @@ def _find(name: str, row: dict[str, Any]) -> str | None:
     if name == "side":
         sides = [each for each in known if str(row[each]).lower() in _SIDES]
         return sides[0] if sides else None
+    if name in ("last", "previous", "sequence"):
+        known = [each for each in known if re.fullmatch(r"-?\d+", str(row[each]))]
     if name == "time":
         known = [each for each in known if _unit(row[each])]
     return known[0] if known else None
@@ -180,12 +216,12 @@ def _unit(value: Any) -> str | None:
     return next((unit for least, unit in _UNITS if least < number < least * 10), None)
 
 
-def _topic(frame: dict[str, Any]) -> str:
+def _topic(frame: dict[str, Any], channel: str) -> str:
     for _, value in _walk(frame):
         found = _SYMBOL.search(value) if isinstance(value, str) else None
         if found is not None and found[0] != value:
             return str(value).replace(found[0], "{symbol}")
-    return "trades.{symbol}"
+    return f"{channel}.{{symbol}}"
 
 
 def _form(frame: dict[str, Any]) -> str:

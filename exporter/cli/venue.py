@@ -65,7 +65,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="directory for a recording and a test (try)"
     )
-    parser.add_argument("--sample", metavar="FRAME", help="frame with a trade, as JSON (new)")
+    parser.add_argument(
+        "--sample", metavar="FRAME", help="frame with a trade or a book, as JSON (new)"
+    )
 
 
 def _address(scheme: str, text: str) -> str:

@@ -106,17 +106,23 @@ SAMPLES = {
     "rows": '{"topic":"trades.BTC_USDT","data":[{"p":"1.5","q":2,"s":"b","t":1600000000123}]}',
     "row": '{"e":"trade","d":{"symbol":"BTC-USDT","price":1,"size":"2","side":"SELL",'
     '"time":"2026-01-01T00:00:00Z"}}',
+    "array": '{"method":"trades_update","params":["BTC_USDT",[{"id":7,"time":1580905394.7,"price":'
+    '"0.02","amount":"5.5","type":"sell"}]]}',
+    "book in rows": '{"channel":"book","data":[{"symbol":"BTC_USDT","asks":[["2","0"]],"bids":[],'
+    '"lastId":407,"id":408,"ts":1648052239192}],"action":"update"}',
+    "book in a row": '{"method":"depth.update","data":{"market":"BTCUSDT","depth":{"asks":[],"bids"'
+    ':[["30736.00","0.04"]],"last":"30746.28","updated_at":1689152421692}}}',
     "flat": '{"e":"trade","E":1672515782136,"s":"BNBBTC","t":12345,"p":"0.001","q":"100","m":true}',
 }
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_definition_begun_from_a_sample_reads_that_sample(name: str, tmp_path: Path) -> None:
-    """What `new` writes is a definition that compiles, and finds the trade in its own sample."""
-    file = tmp_path / f"{name}.yml"
+    """What `new` writes is a definition that compiles, and finds what its own sample holds."""
+    file = tmp_path / f"{name.replace(' ', '_')}.yml"
     assert ran("new", str(file), f"--sample={SAMPLES[name]}") == 0
     (event,) = definition.load(file).parse(SAMPLES[name].encode())
-    assert type(event).__name__ == "Trade"
+    assert type(event).__name__ == ("Depth" if name.startswith("book") else "Trade")
     assert ran("new", str(file)) == 2, "a file that is there is not written over"
     assert json.loads(SAMPLES[name])
 
