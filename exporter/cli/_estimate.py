@@ -156,7 +156,8 @@ def load_of(exchange: ExchangeConfig, venue: Venue, config: Config) -> ExchangeL
     return ExchangeLoad(
         endpoints=len(targets),
         streams=len(exchange.streams),
-        connections=sum(settings.connections(group, venue) for group in groups),
+        connections=sum(settings.connections(group, venue) for group in groups)
+        + settings.pushes_states(exchange, venue),
         subscriptions=len(
             {(venue.route(each.channel, each.product, each.symbol), each.topic) for each in wanted}
         ),

@@ -43,7 +43,7 @@ gates:
 """
 Fault: TypeAlias = tuple[str, float, float]
 """What goes wrong, after how many seconds, and for how many."""
-KINDS = ("probe_fails", "probe_hangs", "cut", "mute", "stall", "restart")
+KINDS = ("probe_fails", "probe_hangs", "cut", "mute", "stall", "restart", "offline")
 
 
 @dataclass
@@ -180,7 +180,7 @@ async def _life(config: configs.Config, world: World, record: Record, end: float
         clock=clock,
         slots=FairSemaphore(10).share(1),
         probed=world.probed,
-        online=lambda: True,
+        online=lambda: not world.goes("offline"),  # nothing is asked meanwhile
         bans=Bans(),
     )
     exchange = Exchange(config.exchanges[0], venues.load("binance"), around)
@@ -252,6 +252,12 @@ def test_it_is_never_open_on_what_is_too_old(faults: list[Fault]) -> None:
     after ``open_after`` of unbroken health, and a tick at most after something bad was known.
     """
     record = run_virtual(lived(faults))
+    assert record.opened
+
+
+def test_an_answer_does_not_stand_longer_than_its_bound() -> None:
+    """While our own network is down nothing is asked, and the last good answer grows old."""
+    record = run_virtual(lived([("offline", 5.0, 30.0)]))
     assert record.opened
 
 

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import itertools
 import json
+import re
 import signal
 import types
 import urllib.error
@@ -181,6 +182,10 @@ def test_a_fault_closes_it_and_its_end_opens_it_again(world: World) -> None:
     page = programs.get(f"{world.url}/metrics")
     assert 'exchange_gate_open{gate="mm"} 1' in page
     assert 'exchange_gate_changes_total{gate="mm"} 3' in page
+    (closed,) = re.findall(
+        r'^exchange_gate_closed_seconds_total\{gate="mm",reason="probe"\} (\S+)', page, re.MULTILINE
+    )
+    assert float(closed) > 0
     assert _gate(world, "other")[0] == 404
 
 
@@ -223,17 +228,22 @@ def _example() -> Any:
 
 
 def test_the_example_for_ccxt_holds_up_orders_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the gate is closed no order is sent, and cancelling goes through."""
+    """While the gate is closed no order is sent or changed, and cancelling goes through."""
     ccxt = pytest.importorskip("ccxt", reason="ccxt is not installed")
     monkeypatch.syspath_prepend(str(ROOT / "examples/gate"))
     with_ccxt = importlib.import_module("with_ccxt")
     exchange, sent = ccxt.binance(), list[str]()
     exchange.create_order = lambda *_: sent.append("order")
+    exchange.create_orders = exchange.edit_order = exchange.create_order
     exchange.cancel_order = lambda *_: sent.append("cancel")
     gate = types.SimpleNamespace(quote=False, reasons="down")
     gated = with_ccxt.gated(exchange, gate)
-    with pytest.raises(ccxt.ExchangeNotAvailable, match="down"):
-        gated.create_order("BTC/USDT", "limit", "buy", 1, 1)
+    for send in (
+        gated.create_order, gated.createOrder, gated.create_limit_buy_order, gated.create_orders,
+        gated.edit_order, gated.editOrder,
+    ):  # fmt: skip
+        with pytest.raises(ccxt.ExchangeNotAvailable, match="down"):
+            send("BTC/USDT", 1, 1)
     gated.cancel_order("1")
     gate.quote = True
     gated.create_order("BTC/USDT", "limit", "buy", 1, 1)
@@ -253,10 +263,15 @@ def test_the_example_for_freqtrade_confirms_by_the_gate(monkeypatch: pytest.Monk
 
 
 class _Script:
-    """What a hummingbot script inherits, as far as the example calls it."""
+    """What a hummingbot script or a nautilus strategy inherits, as far as the examples call it."""
+
+    log = types.SimpleNamespace(warning=lambda text: None)
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+
+    def submit_order(self, order: str) -> None:
+        self.sent.append(order)
 
     def buy(self, *_: object) -> str:
         self.sent.append("buy")
@@ -308,9 +323,16 @@ def test_the_example_for_nautilus_submits_by_the_gate(monkeypatch: pytest.Monkey
         mine.submit_order_list("no list")
 
 
+def _submits(mine: Any) -> bool:
+    before = len(mine.sent)
+    mine.submit_order("an order")
+    return len(mine.sent) > before
+
+
 ADAPTERS: dict[str, Callable[[Any], bool]] = {
     "with_freqtrade": lambda mine: mine.confirm_trade_entry("BTC/USDT", "limit", 1.0, 1.0),
     "with_hummingbot": lambda mine: bool(mine.buy("kraken", "BTC-USDT", 1)),
+    "with_nautilus": lambda mine: _submits(mine),
 }
 
 
@@ -330,6 +352,32 @@ def test_no_adapter_goes_on_with_a_dead_exporter(
         frozen.callback(world.exporter.popen.send_signal, signal.SIGCONT)
         programs.eventually(lambda: not ask(mine), f"{name} refuses", within=20)
     mine._gate.close()
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("gates")
+def test_ccxt_sends_nothing_with_a_dead_exporter(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the others: orders pass while the gate is open, and none once its word has run out."""
+    ccxt = pytest.importorskip("ccxt", reason="ccxt is not installed")
+    monkeypatch.syspath_prepend(str(ROOT / "examples/gate"))
+    exchange, gate = ccxt.binance(), _example().Gate(world.url, "quotes", retry=0.2)
+    exchange.create_order = lambda *_: "sent"
+    gated = importlib.import_module("with_ccxt").gated(exchange, gate)
+
+    def sends() -> bool:
+        try:
+            return bool(gated.create_order("BTC/USDT", "limit", "buy", 1, 1) == "sent")
+        except ccxt.ExchangeNotAvailable:
+            return False
+
+    programs.eventually(sends, "it trades", within=60)
+    with contextlib.ExitStack() as frozen:
+        world.exporter.popen.send_signal(signal.SIGSTOP)
+        frozen.callback(world.exporter.popen.send_signal, signal.SIGCONT)
+        programs.eventually(lambda: not sends(), "it refuses", within=20)
+    gate.close()
 
 
 @pytest.mark.live

@@ -175,6 +175,9 @@ def exporter(
     for exchange in config["exchanges"]:
         if exchange["venue"] in HOSTED:
             exchange["provider"] = "simulated/zone-a"
+            first, second, *_ = (each.name for each in load(exchange["venue"]).endpoints)
+            apart = {"name": first, "provider": "simulated/edge-b"}
+            exchange["endpoints"] = [apart, {"name": second}]
         if exchange["venue"] in keen:
             latencies = ("probe_latency", "stream_latency")
             exchange["signals"] = {n: {"sensitivity": _SENSITIVITY} for n in latencies}
