@@ -112,7 +112,7 @@ def _frame(frame: dict[str, Any], place: str, many: bool, row: dict[str, Any]) -
         lines.append(f"  {'rows' if many else 'row'}: {place}")
     lines.append(f"  symbol: {_symbol(frame, row)}")
     sides = _sides(row)
-    wanted = ("time", "price", "size", "side", "sequence")
+    wanted: tuple[str, ...] = ("time", "price", "size", "side", "sequence")
     if sides is not None:
         wanted = ("time", "last", "previous")
         lines.append(f"  bids: {sides[0]}")
