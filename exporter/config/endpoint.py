@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from exporter.config.kinds import (
+    HIDDEN,
     JsonKind,
     Mistake,
     Reading,
@@ -32,6 +34,7 @@ NAME = text(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
 )
 # Headers that decide where a message ends and whether the connection stays open.
+_HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _FRAMING = frozenset(
     ("connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade")
 )
@@ -206,9 +209,12 @@ class EndpointConfig:
 
     def mistakes(self, reading: Reading) -> Iterator[Mistake]:
         """Report a probe that would overlap itself, two addresses, and two bodies."""
-        for name in self.headers:
+        for name, value in self.headers.items():
             if name.lower() in _FRAMING:
                 yield Mistake(("headers", name), f"found {name}, which the program writes itself")
+            if name.lower() == "host" and isinstance(value, str) and not _HOST.fullmatch(value):
+                wrong = f"found {HIDDEN}, expected a name or an address, and a port if need be"
+                yield Mistake(("headers", name), wrong)
         if self.path is not None and self.url is not None:
             yield Mistake(("url",), "found beside path, expected one of the two")
         if self.json is not None and self.form is not None:
