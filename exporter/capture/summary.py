@@ -43,7 +43,10 @@ class Summary:
         self.undecodable = 0
 
     def connected(self, url: str) -> None:
-        """Take it that what follows comes from there, where that says of which market it is."""
+        """Take it that what follows comes from there; numbers of connections begin again."""
+        numbers = getattr(self._read, "numbers", None)
+        if isinstance(numbers, ConnectionNumbers):
+            numbers.last = None
         if self._venue.addressed is not None:
             self._read = self._venue.reader(url)
 

@@ -80,6 +80,16 @@ def test_bitfinex() -> None:
     assert found["sequence"] == {"connection": pairs(9, 1, connection=1)}
 
 
+def test_numbers_of_a_connection_begin_again_with_the_next_one(tmp_path: Path) -> None:
+    """A recorder that had to connect again has no number that went backwards."""
+    text = (FOLDER / "bitfinex.txt").read_text()
+    file = tmp_path / "ws.txt"
+    file.write_text(text + text)
+    found = summarise(file)
+    assert found["lines"]["connect"] == 2
+    assert found["sequence"] == {"connection": pairs(18, 2, connection=2)}
+
+
 @pytest.mark.parametrize("lost", range(3))
 def test_frames_of_a_subscription_that_was_lost_are_numbered_all_the_same(
     lost: int, tmp_path: Path
