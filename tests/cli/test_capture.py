@@ -232,7 +232,7 @@ def simulated() -> Iterator[str]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(60)
         yield config[0]
     finally:
         over.set()
@@ -260,7 +260,7 @@ def test_the_command_ends_as_told(tmp_path: Path, how: signal.Signals) -> None:
                 deadline.wait(0.05)
             os.kill(process.pid, how)
             complaint = process.stderr.read()
-            status = process.wait(10)
+            status = process.wait(60)
     found = replayed(out)
     assert found["events"] > 50
     assert all(one["gaps"] == 0 for one in found["subscriptions"])

@@ -35,7 +35,7 @@ def check(tmp_path: Path, text: str, *faults: dict[str, object]) -> tuple[int, P
             file.write_text(text.format(**places, **streams))
             return await asyncio.to_thread(main, ["check", "--online", str(file)])
 
-    return asyncio.run(asyncio.wait_for(run(), 30.0)), file
+    return asyncio.run(asyncio.wait_for(run(), 100.0)), file
 
 
 def test_listed_symbols_are_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,7 +217,7 @@ def test_each_class_of_markets_is_asked_for_where_it_is_listed(
         finally:
             await runner.cleanup()
 
-    status = asyncio.run(asyncio.wait_for(run(), 30.0))
+    status = asyncio.run(asyncio.wait_for(run(), 100.0))
     _, err = capsys.readouterr()
     assert sorted(asked) == sorted(lists)
     assert status == 1

@@ -87,7 +87,7 @@ def test_what_it_cannot_do_is_one_clear_line(tmp_path: Path) -> None:
             (["--rate=-1"], "expected a number above 0"),
         ):
             ended = subprocess.run(
-                [*COMMAND, *flags], capture_output=True, text=True, timeout=20, check=False
+                [*COMMAND, *flags], capture_output=True, text=True, timeout=60, check=False
             )
             assert ended.returncode == 2
             assert part in ended.stderr

@@ -110,7 +110,7 @@ def feeding(seed: int) -> Iterator[Feed]:
 
     thread = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     try:
         yield feed
     finally:

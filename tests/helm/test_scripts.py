@@ -68,7 +68,7 @@ def test_the_reloader_makes_the_program_read_its_config(command: str, tmp_path: 
                     reloader.kill()
         finally:
             served.terminate()
-            served.wait(timeout=20)
+            served.wait(timeout=60)
 
 
 class _Answer(http.server.BaseHTTPRequestHandler):

@@ -24,7 +24,7 @@ from exporter.model import Answer, Phase, Reason, Target
 from exporter.probes.attribution import Symptom, of_probe
 from exporter.probes.probe import Readers, probe
 from exporter.web.connection_limits import abort
-from tests.http.test_requests import CERTIFICATES, ENDS, OK, Server, get, hang_up, say
+from tests.http.servers import CERTIFICATES, ENDS, OK, Server, get, hang_up, say
 
 
 def descriptors() -> int:
@@ -201,6 +201,7 @@ def test_descriptors_of_ours_that_ran_out_are_our_own_fault(name: str) -> None:
     assert of_probe(reason) is Symptom.UNASKED
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(("stood_still", "reason"), [
     (1.5, Reason.LOCAL_RESOURCE), (0.0, Reason.READ_TIMEOUT),
 ])  # fmt: skip

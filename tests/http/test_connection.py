@@ -21,7 +21,7 @@ from exporter.http.connection import AddressMemory, connect
 from exporter.http.resolver import Resolver
 from exporter.model import Answer, ConnectAttempt, Probed, Reason, Target
 from exporter.probes.failures import of_probe
-from tests.http.test_requests import CERTIFICATES, ENDS, OK, Server, get, say
+from tests.http.servers import CERTIFICATES, ENDS, OK, Server, get, say
 
 V4, V6 = int(socket.AF_INET), int(socket.AF_INET6)
 
@@ -105,7 +105,7 @@ def test_time_that_runs_out_leaves_its_addresses_too() -> None:
         attempts = list[ConnectAttempt]()
         async with Server(say(OK)) as server:
             with silent(server.port, 2) as dead, pytest.raises(TimeoutError) as caught:
-                async with asyncio.timeout(0.4):
+                async with asyncio.timeout(2.0):
                     await connect(dead, server.port, attempts, AddressMemory())
         return caught.value, attempts
 
@@ -177,16 +177,17 @@ def test_what_was_good_is_preferred_for_ten_minutes() -> None:
 # --- connections grow old -------------------------------------------------------------------------
 
 
+@pytest.mark.timed
 def test_a_kept_connection_is_replaced_at_its_age() -> None:
     """However often it is used, its name and its certificate are looked at anew now and then."""
 
     async def main(oldest: float) -> tuple[list[Answer], int]:
         async with Server(say(OK)) as server, HttpClient(oldest=oldest) as client:
             answers = [await get(client, server.url) for _ in range(2)]
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.6)
             return [*answers, await get(client, server.url)], server.connections
 
-    answers, connections = asyncio.run(main(0.1))
+    answers, connections = asyncio.run(main(0.5))
     assert [each.new_connection for each in answers] == [True, False, True]
     assert connections == 2
     answers, connections = asyncio.run(main(60.0))

@@ -17,7 +17,7 @@ from exporter.http.proxy import DIRECT, Proxies, ProxyError, of_environment
 from exporter.model import Answer, Lost, Phase, Reason
 from exporter.web.connection_limits import abort
 from exporter.websocket.client import connect
-from tests.http.test_requests import (
+from tests.http.servers import (
     CERTIFICATES,
     ENDED,
     ENDS,

@@ -229,7 +229,7 @@ def hostile() -> Iterator[Hostile]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     try:
         yield peer
     finally:

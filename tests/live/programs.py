@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import queue
+import random
 import shutil
 import signal
 import socket
@@ -35,10 +37,16 @@ def program(*names: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that is free, and that the kernel gives to nobody who asks for any.
+
+    Ports from 32768 on are given to whoever connects or binds port 0, and so could be taken before
+    the program under test binds its own, or while it is started again.
+    """
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = random.randrange(20_000, 32_000)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def get(url: str, *, accept: str = "*/*", timeout: float = 10.0) -> str:

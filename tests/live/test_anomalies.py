@@ -163,6 +163,7 @@ def _restart(
         eventually(lambda: _active(port, "ExchangeAnomaly"), "it knows it again")
 
 
+@pytest.mark.timed
 def test_an_outage_is_told_within_five_seconds(tmp_path: Path) -> None:
     """Probes every 10 s, and yet: the exchange goes away, and 5 s later the receiver has a page.
 
@@ -181,7 +182,7 @@ def test_an_outage_is_told_within_five_seconds(tmp_path: Path) -> None:
         receiver.drain()
         injected = time.monotonic()
         world.inject(fault="reset", venue="binance")
-        when, page = receiver.posts.get(timeout=10)
+        when, page = receiver.posts.get(timeout=60)
         assert when - injected <= 5.0
         (alert,) = page["alerts"]
         assert alert["status"] == "firing"

@@ -51,7 +51,7 @@ def test_demo_says_in_one_line_that_its_port_is_taken() -> None:
     with programs.command(*arguments) as first:
         first.wait_line("  Ctrl-C stops it.")
         with programs.command(*arguments) as second:
-            assert second.popen.wait(15) == 2
+            assert second.popen.wait(60) == 2
             second.end()
             assert "Traceback" not in second.output
             assert str(port) in second.output.splitlines()[-1]

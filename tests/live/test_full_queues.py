@@ -26,7 +26,7 @@ def test_spilling_without_a_storage_path_does_not_start(tmp_path: Path) -> None:
         "run", f"--config.file={file}", "--web.listen-address=127.0.0.1:0"
     ) as run:
         run.wait_line("exchange-exporter: queue_policy: spill needs --storage.path")
-        assert run.popen.wait(10) == 2
+        assert run.popen.wait(60) == 2
 
 
 def _coalescing(there: dict[str, str]) -> str:

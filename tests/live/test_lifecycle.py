@@ -107,5 +107,9 @@ def test_sigterm_drains(start: Callable[..., World]) -> None:
     assert "stopped" in output
     assert "tasks_still_running" not in output
     assert "Traceback" not in output
-    stats = programs.get_json(f"{world.simulator_url}/control/stats")
-    assert [venue["streams"] for venue in stats["venues"].values()] == [0, 0, 0]
+
+    def closed() -> bool:
+        stats = programs.get_json(f"{world.simulator_url}/control/stats")
+        return [venue["streams"] for venue in stats["venues"].values()] == [0, 0, 0]
+
+    programs.eventually(closed, "the venues have seen the ends")

@@ -131,7 +131,8 @@ def test_a_restricted_mode_is_no_maintenance_and_ends_in_one(tmp_path: Path) -> 
         assert world.scrape().total(ACTIVE, exchange="kraken") == 0
         world.inject(fault="maintenance", venue="kraken", announced=1800)
         programs.eventually(lambda: shown("cancel_only") == [], "no mode in maintenance")
-        assert world.scrape().total(ACTIVE, exchange="kraken", source="venue") == 1
+        declared = {"exchange": "kraken", "source": "venue"}
+        programs.eventually(lambda: world.scrape().total(ACTIVE, **declared) == 1, "it is told")
         world.clear()
         programs.eventually(lambda: shown("trading") == [1], "Kraken trades again")
         assert world.scrape().total(ACTIVE, exchange="binance", source="config") == 1

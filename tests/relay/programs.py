@@ -87,7 +87,7 @@ class Inside:
 
     def __enter__(self) -> str:
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
         if self.error is not None:
             raise self.error
         return self.url
@@ -95,7 +95,7 @@ class Inside:
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(RuntimeError):  # it has ended already
             self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(20)
+        self._thread.join(60)
         if self.error is not None:
             raise self.error
         assert not self._thread.is_alive()

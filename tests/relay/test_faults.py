@@ -98,9 +98,7 @@ def test_rate_limit_is_obeyed_and_refusals_die_alone(tmp_path: Path) -> None:
             assert time.monotonic() - began >= 1.2
             arrivals = [at for service, at in providers.requests if service == "discord"]
             first = min(arrivals)
-            late = [at - first for at in arrivals if at - first > 0.5]
-            assert len(late) >= 1
-            assert min(late) >= 1.1
+            assert max(arrivals) - first >= 1.1
             eventually(lambda: len(providers.of("webhook")) == 2, "the others")
             eventually(lambda: metric(url, "alert_relay_dead_letters") == 1, "counted")
             failed = 'alert_relay_deliveries_total{channel="webhook",outcome="failed"}'
@@ -175,24 +173,29 @@ def test_storm_becomes_a_digest(tmp_path: Path) -> None:
 def test_heartbeat_pages_once_and_says_when_it_is_back(tmp_path: Path) -> None:
     """A watchdog that stops is an incident; what ends meanwhile is lost, not resolved."""
     with fakes.serving() as providers:
-        file = write(
-            tmp_path,
-            [receiver("webhook", providers.url)],
-            heartbeat={"timeout": "1s", "ping_url": f"{providers.url}/snitch", "ping_every": "1s"},
-        )
+        ping = {"ping_url": f"{providers.url}/snitch", "ping_every": "1s"}
+
+        def heartbeat(timeout: str) -> dict[str, str]:
+            return {"timeout": timeout, **ping}
+
+        file = write(tmp_path, [receiver("webhook", providers.url)], heartbeat=heartbeat("1s"))
         watchdog = post_of(alert("Watchdog", labels={"severity": "none"}), group="w")
         with inside(file) as url:
             quiet(1.5)
             assert providers.of("webhook") == []  # no watchdog was ever seen: no alarm
-            assert send(url, watchdog) == 200
             assert send(url, post_of(alert())) == 200
+            eventually(lambda: len(providers.of("webhook")) == 1, "the alert is told")
+            assert send(url, watchdog) == 200
             eventually(lambda: len(providers.of("webhook")) == 2, "the silence is told")
             assert metric(url, "alert_relay_heartbeat_lost") == 1
             assert send(url, post_of(alert(status="resolved"))) == 200
             eventually(lambda: len(providers.of("webhook")) == 3, "the loss is told")
-        with inside(file) as url:  # a restart neither forgets it nor says it again
+        with inside(file):  # a restart neither forgets it nor says it again
             quiet(1.5)
             assert len(providers.of("webhook")) == 3
+        # It is not silent again before that is looked at.
+        write(tmp_path, [receiver("webhook", providers.url)], heartbeat=heartbeat("60s"))
+        with inside(file) as url:
             assert send(url, watchdog) == 200
             eventually(lambda: len(providers.of("webhook")) == 4, "it is back")
             assert metric(url, "alert_relay_heartbeat_lost") == 0

@@ -117,7 +117,7 @@ def _open(folder: Path) -> int:
 
 def _kill_once(pid: int, acknowledged: threading.Event) -> None:
     """Kill the relay, but not between its commit of a post and the answer to it."""
-    acknowledged.wait(15)
+    acknowledged.wait(60)
     os.kill(pid, signal.SIGKILL)
 
 
@@ -136,7 +136,7 @@ def test_a_kill_while_the_provider_works(tmp_path: Path, taken: bool) -> None:
             providers.fault["line"] = kill
             assert send(url, post_of(alert())) == 200
             acknowledged.set()
-            doomed.popen.wait(15)
+            doomed.popen.wait(60)
         del providers.fault["line"]
         assert len(providers.of("line")) == int(taken)
         with inside(file):
@@ -160,7 +160,7 @@ def test_a_receiver_may_rather_miss_than_hear_twice(tmp_path: Path) -> None:
             providers.fault["twilio"] = kill
             assert send(url, post_of(alert())) == 200
             acknowledged.set()
-            doomed.popen.wait(15)
+            doomed.popen.wait(60)
         del providers.fault["twilio"]
         with inside(file) as url:
             assert send(url, post_of(alert("Other"), group="other")) == 200

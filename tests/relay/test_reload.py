@@ -14,7 +14,7 @@ from typing import Any
 import bcrypt
 import pytest
 
-from tests.http.test_requests import CERTIFICATES
+from tests.http.servers import CERTIFICATES
 from tests.live.programs import command, eventually, get
 from tests.relay import fakes
 from tests.relay.programs import (

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from exporter.simulator import Simulator
+from tests.live.programs import free_port
 from tests.runtime.running import INSTRUMENT, Running, wait_until, watching
 
 
@@ -16,14 +17,13 @@ class Address:
     """A TCP address that leads to a server while it is open, and refuses while it is closed."""
 
     def __init__(self, port: int) -> None:
-        self._to, self.port = port, 0
+        self._to, self.port = port, free_port()
         self._server: asyncio.Server | None = None
         self._passing = set[asyncio.StreamWriter]()
 
     async def open(self) -> None:
         """Listen, always at the same port."""
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     def close(self) -> None:
         """Listen no more, and break what is connected."""

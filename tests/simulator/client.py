@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +13,8 @@ import aiohttp
 
 from exporter.simulator import Simulator
 
+TRADES = {"binance": "btcusdt@trade", "bybit": "publicTrade.BTCUSDT", "okx": "trades:BTC-USDT"}
+PING = "/binance/api/v3/ping"
 PATHS = {"binance": "/stream", "bybit": "/v5/public/spot", "okx": "/ws/v5/public"}
 
 
@@ -36,7 +39,7 @@ class Stream:
         """Send JSON, or text as it is."""
         await self.socket.send_str(message if isinstance(message, str) else json.dumps(message))
 
-    async def next(self, timeout: float = 3.0) -> Any:
+    async def next(self, timeout: float = 30.0) -> Any:
         """Return the next frame's JSON. Raises TimeoutError, ConnectionError when closed."""
         message = await self.socket.receive(timeout=timeout)
         if message.type is not aiohttp.WSMsgType.TEXT:
@@ -54,7 +57,7 @@ class Stream:
                 kept.append(frame)
         return kept
 
-    async def closed(self, timeout: float = 3.0) -> int | None:
+    async def closed(self, timeout: float = 30.0) -> int | None:
         """Wait for the end and return its close code."""
         async with asyncio.timeout(timeout):
             while True:
@@ -93,7 +96,7 @@ async def connected(
 
 async def fetch(
     simulator: Simulator, path: str, *, method: str = "GET", body: object = None,
-    timeout: float = 3.0,
+    timeout: float = 30.0,
 ) -> tuple[int, Mapping[str, str], Any]:  # fmt: skip
     """Ask over HTTP; gives status, headers (lower case) and JSON, or text if it is none."""
     limit = aiohttp.ClientTimeout(total=timeout)
@@ -107,3 +110,28 @@ async def fetch(
             return answer.status, headers, json.loads(text)
         except ValueError:
             return answer.status, headers, text
+
+
+def on(
+    venue: str = "binance", topics: tuple[str, ...] = (), **options: Any
+) -> Callable[[Callable[[Simulator, Stream], Awaitable[None]]], None]:
+    """Run a scene with a simulator and one subscribed stream whose ack has been read."""
+
+    def play(scene: Callable[[Simulator, Stream], Awaitable[None]]) -> None:
+        async def run() -> None:
+            named = topics or (TRADES[venue],)
+            async with (
+                Simulator(**{"rate": 50.0, **options}) as simulator,
+                connected(simulator, venue, named) as stream,
+            ):
+                await stream.take(4)
+                await scene(simulator, stream)
+
+        asyncio.run(run())
+
+    return play
+
+
+def wall() -> float:
+    """Return our own clock, which the simulator's is held against, in epoch seconds."""
+    return time.time_ns() / 1e9

@@ -23,7 +23,7 @@ from exporter.web.connection_limits import (
 from exporter.web.routes import Handler, Request, Response, text_reply
 from exporter.web.server import Server
 from exporter.web.tls import Security
-from tests.http.test_requests import CERTIFICATES
+from tests.http.servers import CERTIFICATES
 from tests.web.test_server import Tally
 
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # of TLS, and never the rest

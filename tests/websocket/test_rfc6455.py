@@ -11,7 +11,7 @@ from exporter.clock import SystemClock
 from exporter.contracts import ConnectionLostError
 from exporter.model import Lost
 from exporter.websocket.client import connect
-from tests.websocket.test_connection import collect, loss, raw, run, upgrade
+from tests.websocket.servers import collect, loss, raw, run, upgrade
 
 LONG: Final = b"x" * 126
 LONGER: Final = b"x" * 65536
