@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from math import isfinite
 
 from exporter.anomaly import gauges, rates
 from exporter.anomaly.gauges import SignalGauge
@@ -35,7 +34,8 @@ class Sampling:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._names: frozenset[str] = frozenset()
-        self._latencies = (ProbeLatency((), 0.5), ProbeLatency((), 0.95))
+        median = ProbeLatency((), 0.5)
+        self._latencies = (median, ProbeLatency((), 0.95, of=median))
         self._errors = ErrorRate(())
         self._rates = {signal: Rate(()) for signal in rates.SIGNALS}
         self._gauges = {signal: SignalGauge(()) for signal in gauges.SIGNALS}
@@ -136,7 +136,7 @@ class Sampling:
         after: dict[Feed, int] = {}
         latencies: list[float] = []
         spreads: list[float] = []
-        newest, total = 0.0, 0
+        newest, total, known = 0.0, 0, before.get
         for stream in exchange.streams:
             attempts += stream.attempts
             losses += stream.losses
@@ -144,11 +144,14 @@ class Sampling:
                 feed = watch.feed
                 after[feed] = count = feed.count
                 total += count
-                if feed.last > newest:
-                    newest = feed.last
-                if count != before.get(feed, 0):
-                    latencies.append(feed.latency)
-                    spreads.append(feed.spread)
+                last = feed.last
+                if last > newest:
+                    newest = last
+                if count != known(feed, 0):
+                    if (latency := feed.latency) - latency == 0.0:  # neither NaN nor infinity
+                        latencies.append(latency)
+                    if (spread := feed.spread) - spread == 0.0:
+                        spreads.append(spread)
         if not attempts:
             return
         self._counted[name] = after
@@ -166,6 +169,6 @@ class Sampling:
 
 def _set_middle(gauge: SignalGauge, exchange: str, values: list[float]) -> None:
     """Set the middle one of an exchange's subscriptions: one that is odd has its own metrics."""
-    known = sorted([value for value in values if isfinite(value)])
-    if known:
-        gauge.set(exchange, known[len(known) // 2])
+    if values:
+        values.sort()
+        gauge.set(exchange, values[len(values) // 2])

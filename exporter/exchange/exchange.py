@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from exporter import config as settings
 from exporter.contracts import Venue
@@ -28,6 +29,8 @@ from exporter.streams.exchange_books import ExchangeBooks, weight_of
 from exporter.streams.exchange_streams import ExchangeStreams
 from exporter.streams.feed import Feed
 from exporter.streams.stream_state import StreamState
+
+_WELL: Final = frozenset[Symptom]()
 
 
 class Exchange:
@@ -166,11 +169,11 @@ class Exchange:
 
     def symptoms(self) -> frozenset[Symptom]:
         """Return what fails now, as far as it tells of the other side; empty when all is well."""
-        found = set(self.probing.symptoms())
+        found = [*self.probing.symptoms()]
         for stream in self._streams.streams:
             if stream.attempts and not stream.connected:
-                found.add(of_stream(stream.lost))
-        return frozenset(found)
+                found.append(of_stream(stream.lost))
+        return frozenset(found) if found else _WELL
 
     def blame(self, domain: Domain | None) -> None:
         """Set the fault domain; None: there is no fault."""
@@ -182,9 +185,11 @@ class Exchange:
 
     def compare_notices(self, troubled: bool, now: float) -> None:
         """Hold what the venue declares against what we see; ``now`` in epoch seconds."""
-        said = (each.notice for each in self.probing.notices.declared)
-        self.lead = lead.step(self.lead, troubled, said, now)
-        self._lead.set(self.lead.newest)
+        said = [each.notice for each in self.probing.notices.declared]
+        after = lead.step(self.lead, troubled, said, now)
+        if after is not self.lead:
+            self.lead = after
+            self._lead.set(after.newest)
 
     def tick(self, now: float) -> None:
         """Look once at what passes with time alone; ``now`` in epoch seconds."""

@@ -156,6 +156,8 @@ class PerpetualWatch:
 
     def tick(self, now: float) -> None:
         """Forget, once a tick, what was read too long before ``now`` (monotonic seconds)."""
+        if not self._known:
+            return
         oldest = now - self.standing
         self._forget([name for name, each in self._known.items() if each.read < oldest])
 

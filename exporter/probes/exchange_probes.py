@@ -115,6 +115,7 @@ class ExchangeProbes:
         self._on_stream: Maintenance | None = None  # where no status endpoint is probed
         self._by_lists: Maintenance | None = None  # what its lists of markets come to
         self.status_mode: TradingMode | None = None  # what it says beside its lists
+        registry.refresh(self._show)
 
     def tasks(self) -> Iterator[Task]:
         """Yield everything that must run."""
@@ -216,13 +217,18 @@ class ExchangeProbes:
 
     def tick(self, now: float) -> None:
         """Look once at what passes with time alone; ``now`` in epoch seconds."""
+        self._forget()
+        self._look_up(now)
+
+    def _show(self) -> None:
+        """Show, before each scrape, what nothing else reads from the page."""
+        now = self._clock.wall()
         self._meter.banned(self.ban.until if self.ban.until > now else None)
         for limit, each in self.budgets.items():
             self._meter.used(limit.name, each.used_ratio())
         if self.attempts is not None and self._venue.connection_limit is not None:
             self._meter.used(self._venue.connection_limit.name, self.attempts.used_ratio())
-        self._forget()
-        self._look_up(now)
+        self._meter.next_maintenance(self.notices.next_start(now))
 
     def _forget(self) -> None:
         """Take what endpoints said too long ago off the page.
@@ -255,7 +261,6 @@ class ExchangeProbes:
             self._paused = any(pause for end, pause in ends if end is not None)
             found = Maintenance(active=bool(open_ends), end=max(open_ends, default=None))
             self.announced(MaintenanceSource.CONFIG, found)
-        self._meter.next_maintenance(self.notices.next_start(now))
 
     def answered(self, answer: Answer, url: str = "") -> None:
         """Note what an answer says of the limits, whoever asked; ``url`` is what was asked."""

@@ -72,24 +72,32 @@ class ProbeLatency:
         probability: float,
         window: float = 30.0,
         limit: int = 256,
+        of: ProbeLatency | None = None,
     ) -> None:
+        """Prepare; ``of``: one that is told of the same probes, before; their windows are one."""
         self._probability = probability
         self._window, self._limit = window, limit
         self._windows: dict[str, _LatencyWindow] = {}
+        self._of = of
         self._fresh: set[str] = set()
         self.keep(exchanges)
 
     def keep(self, exchanges: Sequence[str]) -> None:
         """Measure these from now on; those known already keep their durations."""
         known = self._windows
-        self._windows = {name: known.get(name) or _LatencyWindow() for name in exchanges}
+        self._windows = (
+            {name: known.get(name) or _LatencyWindow() for name in exchanges}
+            if self._of is None
+            else self._of._windows
+        )
         self._fresh.intersection_update(exchanges)
 
     def observe(self, exchange: str, duration: float, now: float) -> None:
         """Take in one successful probe that took ``duration`` seconds and ended at ``now``."""
-        window, since = self._windows[exchange], now - self._window
-        window.add(now, duration, since, self._limit)
-        window.forget(since)
+        if self._of is None:
+            window, since = self._windows[exchange], now - self._window
+            window.add(now, duration, since, self._limit)
+            window.forget(since)
         self._fresh.add(exchange)
 
     def sample(self, now: float) -> Floats:

@@ -99,6 +99,9 @@ async def show_domains(exchanges: Sequence[Exchange], site: attribution.Site, cl
 
     def blame(exchange: Exchange) -> None:
         found = symptoms[exchange]
+        if not found:  # as mostly
+            exchange.blame(None)
+            return
         domain = attribution.attribute(
             found,
             site,
