@@ -130,12 +130,12 @@ class _BitmexLevel(Struct, gc=False):
 
 
 _FRAME = msgspec.json.Decoder(_BitmexFrame)
-_TRADES = msgspec.json.Decoder(list[_BitmexTrade])
-_QUOTES = msgspec.json.Decoder(list[_BitmexQuote])
-_CANDLES = msgspec.json.Decoder(list[_BitmexCandle])
+_TRADES = msgspec.json.Decoder(list[_BitmexTrade], strict=False)
+_QUOTES = msgspec.json.Decoder(list[_BitmexQuote], strict=False)
+_CANDLES = msgspec.json.Decoder(list[_BitmexCandle], strict=False)
 _ROWS = msgspec.json.Decoder(list[_BitmexRow])
-_TOPS = msgspec.json.Decoder(list[_BitmexTop])
-_LEVELS = msgspec.json.Decoder(list[_BitmexLevel])
+_TOPS = msgspec.json.Decoder(list[_BitmexTop], strict=False)
+_LEVELS = msgspec.json.Decoder(list[_BitmexLevel], strict=False)
 
 
 def parse(frame: bytes) -> tuple[Event, ...]:

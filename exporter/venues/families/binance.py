@@ -223,10 +223,10 @@ _stream = msgspec.json.Decoder(_Stream, strict=False).decode
 _spot_ticker = msgspec.json.Decoder(_SpotTickerStream, strict=False).decode
 _bare_message: Callable[[bytes], _Message] = msgspec.json.Decoder(_Message, strict=False).decode
 _bare_ticker = msgspec.json.Decoder(_SpotTicker, strict=False).decode
-_bare_partial = msgspec.json.Decoder(_Partial).decode
-_partial = msgspec.json.Decoder(_PartialStream).decode
-_one_sided = msgspec.json.Decoder(_OneSidedStream).decode
-_bare_one_sided = msgspec.json.Decoder(_OneSided).decode
+_bare_partial = msgspec.json.Decoder(_Partial, strict=False).decode
+_partial = msgspec.json.Decoder(_PartialStream, strict=False).decode
+_one_sided = msgspec.json.Decoder(_OneSidedStream, strict=False).decode
+_bare_one_sided = msgspec.json.Decoder(_OneSided, strict=False).decode
 _kind = msgspec.json.Decoder(_KindStream).decode
 _bare_kind = msgspec.json.Decoder(_BinanceKind | list[_BinanceKind]).decode
 _no_trade = msgspec.json.Decoder(_NoTradeStream, strict=False).decode
