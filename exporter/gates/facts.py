@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from exporter.exchange.exchange import Exchange
 from exporter.gates.decision import GateFact
 from exporter.maintenance import TradingMode
-from exporter.model import Circuit, Need, SilenceVerdict, SubscriptionState
+from exporter.model import Circuit, Lost, Need, SilenceVerdict, SubscriptionState
 from exporter.probes.exchange_probes import EndpointState
 from exporter.streams.exchange_books import LocalBook
 from exporter.streams.stream_state import StreamState, WatchedSubscription
@@ -201,6 +201,10 @@ def _feed(
     age, bound = now.wall - feed.last, watch.stale_after
     if age > bound and not quiet:
         return _lacking(Need.FEED, where, f"silent for {age:.0f} s, usual are {bound:.0f} s", now)
+    # A connection that takes over carries on; after any other loss something was missed.
+    lost = stream.since is not None and stream.lost is not Lost.PLANNED
+    if lost and feed.last < (stream.since or 0.0) and not quiet:
+        return _lacking(Need.FEED, where, "nothing came since it is connected", now, good=None)
     until = now.monotonic + _LOOK if quiet else now.after(feed.last, bound)
     return GateFact(need=Need.FEED, where=where, good=True, until=until, since=_joined(stream, now))
 

@@ -255,6 +255,12 @@ def test_it_is_never_open_on_what_is_too_old(faults: list[Fault]) -> None:
     assert record.opened
 
 
+def test_what_came_before_a_loss_says_nothing_of_the_connection_after_it() -> None:
+    """A new connection that is silent is not taken for live because of the last frame before."""
+    record = run_virtual(lived([("cut", 20.0, 0.75), ("mute", 0.0, 7.3)]))
+    assert record.opened
+
+
 def test_an_answer_does_not_stand_longer_than_its_bound() -> None:
     """While our own network is down nothing is asked, and the last good answer grows old."""
     record = run_virtual(lived([("offline", 5.0, 30.0)]))

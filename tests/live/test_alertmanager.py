@@ -318,6 +318,17 @@ CASES: dict[str, tuple[Labels, list[Labels], list[Labels]]] = {
         [alert("ExchangePriceDivergence", **OKX, symbol="BTC-USDT", severity="warning")],
         [alert("ExchangePriceDivergence", **OKX, symbol="ETH-USDT", severity="warning")],
     ),
+    "the worse variant of one announced end": (
+        alert("ExchangeApiDeadline", **OKX, part="path", what="/a", severity="critical"),
+        [
+            alert("ExchangeApiDeadline", **OKX, part="path", what="/a", severity="warning"),
+            alert("ExchangeApiDeadline", **OKX, part="path", what="/a", severity="info"),
+        ],
+        [
+            alert("ExchangeApiDeadline", **OKX, part="path", what="/b", severity="warning"),
+            alert("ExchangeApiDeadline", **OKX, part="path", what="/b", severity="info"),
+        ],
+    ),
     "notes alone": (
         alert("ExchangeInfoInhibitor", **OKX),
         [alert("ExchangeAnomaly", **OKX, signal="probe_latency")],
