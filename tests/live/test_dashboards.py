@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from dashboards.panels import BAD
 from tests.conftest import ROOT
+from tests.dashboards.colours import cells
 from tests.dashboards.queries import CHOSEN, asked, filled
 from tests.deadlines.test_deadlines import FILES, KEY
 from tests.live import programs
@@ -56,6 +58,8 @@ UNDER_FAULTS = {
     "streams: Sequence gaps": "gap",
     "streams: Resyncs by reason": "gap",
 }
+# What is red on this stage with good reason.
+RED_HERE = {"exporter: Series used": "an exporter that may publish 300 series"}
 # Shorter than a round: an exchange is to recover before it is hit again.
 FAULTS: tuple[dict[str, object], ...] = (
     {"fault": "ban", "venue": "okx", "retry_after": 120, "for_": "6s"},
@@ -104,6 +108,11 @@ class Stage:
             if programs.query(self.prometheus, filled(each.query, CHOSEN)):
                 self.spoken.add((each.name, each.query))
         return {each.name for each in left if (each.name, each.query) not in self.spoken}
+
+    def values(self, query: str) -> list[float | None]:
+        """Return what a query gives now; None alone where it gives nothing."""
+        rows = programs.query(self.prometheus, filled(query, CHOSEN))
+        return [float(row["value"][1]) for row in rows] or [None]
 
     def listen(self, within: float, until: set[str], *, provoked: bool = False) -> set[str]:
         """Ask until no panel but those of ``until`` is silent; return the silent ones.
@@ -286,6 +295,17 @@ def test_panels_speak_while_all_is_well(stage: Stage) -> None:
     assert expected <= {each.name for each in asked()}, "an excuse for a panel that is not there"
     silent = stage.listen(WARM_UP, expected)
     assert sorted(silent - expected) == []
+
+
+def test_no_figure_is_red_while_all_is_well(stage: Stage) -> None:
+    """Red stands for something to do; a start does not look like an outage."""
+    red = {
+        cell.name
+        for cell in cells()
+        for value in stage.values(cell.query)
+        if cell.colour(value) == BAD
+    }
+    assert sorted(red - RED_HERE.keys()) == []
 
 
 @pytest.mark.long
