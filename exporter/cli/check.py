@@ -251,16 +251,16 @@ def report(
                 [
                     weight.exchange,
                     weight.limit,
-                    f"{weight.used:.4g} per {window}",
-                    f"{weight.allowed:.4g} per {window}",
+                    f"{_spelled(weight.used)} per {window}",
+                    f"{_spelled(weight.allowed)} per {window}",
                     f"{weight.whole} per {window}",
                 ]
             )
             if weight.used > weight.allowed:
                 warnings.append(
-                    f"{weight.exchange}: probes would use {weight.used:.4g} of the "
-                    f"{weight.allowed:.4g} that {weight.limit} leaves them per {window}; those "
-                    "beyond it will be skipped (raise intervals or probes.budget_share)"
+                    f"{weight.exchange}: probes would use {_spelled(weight.used)} of the "
+                    f"{_spelled(weight.allowed)} that {weight.limit} leaves them per {window}; "
+                    "those beyond it will be skipped (raise intervals or probes.budget_share)"
                 )
         warnings += requests.warnings_of(exchange, venue, config)
     asked += [["(exporter)", *_request_row(each)] for each in requests.control_requests(config)]
@@ -319,11 +319,19 @@ def deadlines(config: Config) -> list[str]:
     return lines + ([f"warning: {config.deadlines.file}: {rejected}"] if rejected else [])
 
 
+def _spelled(value: float) -> str:
+    """Format a count with the figures that matter, and never as a power of ten."""
+    return f"{value:.0f}" if value >= 1000.0 else f"{value:.4g}"
+
+
 def _request_row(kind: RequestKind) -> list[str]:
     """Return what is asked, how often, and at what weight."""
     if kind.occasion:
-        return [kind.what, *(f"{each:.4g} {kind.occasion}" for each in (kind.rate, kind.weight))]
-    weight = f"{kind.weight * 60.0:.4g} per 1m" if kind.limited else "none: another site"
+        return [
+            kind.what,
+            *(f"{_spelled(each)} {kind.occasion}" for each in (kind.rate, kind.weight)),
+        ]
+    weight = f"{_spelled(kind.weight * 60.0)} per 1m" if kind.limited else "none: another site"
     return [kind.what, f"{kind.rate * 60.0:.3g} per 1m", weight]
 
 

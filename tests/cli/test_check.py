@@ -197,3 +197,15 @@ def test_the_spread_of_endpoints_is_shown(
     ]
     counted = [int(line.split()[2]) for line in lines[1:4]]
     assert counted == [sum("/" in unit for unit in each) for each in shown]
+
+
+def test_large_allowances_are_not_powers_of_ten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Binance leaves probes 30,000 requests in five minutes: nobody reads 3e+04."""
+    file = tmp_path / "c.yml"
+    file.write_text("exchanges: [{venue: binance, symbols: [BTC-USDT]}]\n")
+    assert main(["check", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "30000 per 5m" in said
+    assert "e+0" not in said
