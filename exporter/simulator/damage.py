@@ -1,4 +1,4 @@
-"""Broken frames, one function a form. Each gives whole WebSocket frames, headers included."""
+"""Broken frames, one function a form. Each returns whole WebSocket frames, headers included."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _invalid_utf8(good: bytes, random: Random) -> bytes:
 
 def _number(text: bytes) -> Callable[[bytes, Random], bytes]:
     def broken(good: bytes, random: Random) -> bytes:
-        """Put ``text`` in place of the first number after a colon, quoted or not."""
+        """Replace by ``text`` the first number after a colon, quoted or not."""
         for at in range(len(good) - 1):
             if good[at : at + 1] == b":" and good[at + 1 : at + 2].isdigit():
                 end = at + 1
@@ -78,7 +78,7 @@ _FORMS: Mapping[str, Callable[[bytes, Random], bytes]] = {
 
 
 def damaged(good: bytes, form: str, random: Random) -> bytes:
-    """Make a broken frame out of a good payload; ``any`` picks a form by chance."""
+    """Return a broken frame made from a valid payload; ``any`` picks a form by chance."""
     if form == "any":
         form = random.choice(sorted(_FORMS))
     return _FORMS[form](good, random)

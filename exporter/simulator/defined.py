@@ -36,7 +36,7 @@ from exporter.venues.definition.shape import AnswerShape, ChannelShape, VenueSha
 
 
 def spec(name: str) -> VenueSpec:
-    """Make the wire of a venue that is defined in YAML. Raises KeyError for another."""
+    """Return the specification of a venue that is defined in YAML. Raises KeyError for others."""
     shape, venue = shape_of(name), venues.load(name)
     return VenueSpec(
         name=name,

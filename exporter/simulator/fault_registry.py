@@ -10,7 +10,7 @@ from exporter.simulator.faults import Fault
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Active:
-    """A fault on the board. Times on the monotonic clock; ``since`` None until it starts."""
+    """A fault that was posted. Times on the monotonic clock; ``since`` None until it starts."""
 
     id: int
     fault: Fault
@@ -27,7 +27,7 @@ class FaultRegistry:
         self._last = 0
 
     def post(self, fault: Fault, now: float) -> Active:
-        """Pin a fault to the board; it is not in force before `begin`."""
+        """Register a fault; it is not in force before `begin`."""
         self._last += 1
         active = Active(id=self._last, fault=fault, due=now + fault.at)
         self._all[active.id] = active
@@ -43,7 +43,7 @@ class FaultRegistry:
         return True
 
     def remove(self, number: int) -> Active | None:
-        """Take a fault off; None if it is not there."""
+        """Remove a fault and return it; None if there is no such fault."""
         active = self._all.pop(number, None)
         if active is not None:
             for live in self._live.values():
@@ -52,7 +52,7 @@ class FaultRegistry:
         return active
 
     def live(self, venue: str) -> list[Active]:
-        """Return the living list of what is in force at a venue."""
+        """Return the list of the faults in force at a venue; later changes show in it."""
         return self._live[venue]
 
     def all(self) -> tuple[Active, ...]:

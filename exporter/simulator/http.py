@@ -43,10 +43,10 @@ class VenueHandler(Protocol):
         """Return the wall clock of the venue that serves a path, epoch seconds."""
 
     def joined(self, peer: Peer) -> bool:
-        """Take note of a connection; False if there are too many."""
+        """Register a connection; return False if there are too many."""
 
     def left(self, peer: Peer) -> None:
-        """Take note that a connection has ended."""
+        """Register the end of a connection."""
 
 
 class Peer(asyncio.Protocol):

@@ -12,7 +12,7 @@ Value: TypeAlias = float | str | bool
 
 
 class FaultKind(StrEnum):
-    """What can go wrong."""
+    """The kinds of faults."""
 
     LATENCY = "latency"
     BROWNOUT = "brownout"

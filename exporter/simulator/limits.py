@@ -1,4 +1,4 @@
-"""Who has used how much: fixed windows per client, and bans that grow. Pure; time is given."""
+"""Use of requests by client: fixed windows per client, and bans that grow. Pure; time is given."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SimulatedBans:
         return max(0.0, self._until.get(client, 0.0) - now)
 
     def refused(self, client: str, now: float) -> None:
-        """Note that a client was told to stop, and came again."""
+        """Count a request of a client that was told to stop."""
         self._ignored[client] = self._ignored.get(client, 0) + 1
         if self._ignored[client] > self.PATIENCE:
             self._ignored[client] = 0
@@ -52,5 +52,5 @@ class SimulatedBans:
             self._until[client] = now + length
 
     def served(self, client: str) -> None:
-        """Note that a client was within its limit."""
+        """Record that a client was within its limit."""
         self._ignored.pop(client, None)

@@ -193,7 +193,7 @@ class Step:
 
 
 class Pair:
-    """One living market: book, trades and klines, advanced step by step."""
+    """One market in operation: book, trades and klines, advanced step by step."""
 
     def __init__(self, listing: Listing, venue: str, seed: int, *, rate: float, steps: float,
                  depth: int) -> None:  # fmt: skip
@@ -202,7 +202,8 @@ class Pair:
         self._random = Random(f"{seed}/{venue}/{listing.instrument}")
         self._rate, self._steps, self._depth = rate / steps, steps, depth
         self._noise = 0.0
-        # Drawn once: a firehose only picks from it. A lognormal around two thousand dollars.
+        # Drawn once: a market with many trades only picks from it. A lognormal around two thousand
+        # dollars.
         dollars = 10**listing.size_decimals / listing.start
         self.sizes = [max(1, int(dollars * exp(self._random.gauss(7.6, 1.2)))) for _ in range(1024)]
         self._price = listing.start

@@ -62,7 +62,7 @@ class VenueServer:
         lifetime: float | None,
         buffer_limit: int,
     ) -> None:
-        """``faults`` is the board's living list; ``steps`` a second; sizes in bytes."""
+        """``faults`` is the registry's list, which changes; ``steps`` a second; sizes in bytes."""
         self.wire = wire
         self.faults = faults
         self.limited = limited
@@ -129,7 +129,7 @@ class VenueServer:
         return self._runs[pair.listing.symbol].walk.at(pair.number) * pair.listing.start
 
     def turn(self, now: float) -> None:
-        """Do all that is due; ``now`` is monotonic. Call it about a hundred times a second."""
+        """Run what is due; ``now`` is monotonic. To be called about a hundred times a second."""
         # First what was held back: what is made now must not overtake it.
         while self._late and self._late[0][0] <= now:
             _, _, _, targets, blob = heappop(self._late)
@@ -164,7 +164,7 @@ class VenueServer:
 
     @staticmethod
     def printed(pair: Pair, prints: Sequence[Print], millis: int) -> None:
-        """Remember the newest trade that the world has seen."""
+        """Store the newest trade that was published."""
         pair.print, pair.printed = prints[-1], millis
         pair.recent.extend((row, millis) for row in prints[-50:])
 
@@ -199,7 +199,7 @@ class VenueServer:
     # --- feeds -----------------------------------------------------------------------------------
 
     def subscribe(self, session: SimulatedSession, feed: SimulatedFeed) -> bool:
-        """Put a session on a feed; False where a fault rejects it."""
+        """Subscribe a session to a feed; return False where a fault rejects it."""
         if self.strikes(FaultKind.REJECT_SUBSCRIPTION, feed.channel, feed.pair):
             return False
         if feed.key not in self.feeds:
@@ -214,7 +214,7 @@ class VenueServer:
         return True
 
     def unsubscribe(self, session: SimulatedSession, key: str) -> None:
-        """Take a session off a feed; a feed without members ends."""
+        """Unsubscribe a session from a feed; a feed without subscribers ends."""
         feed = session.feeds.pop(key, None)
         if feed is None:
             return
@@ -230,7 +230,7 @@ class VenueServer:
             self.publish(feed, feed.opening(self.millis()), session)
 
     def forget(self, fault: Fault) -> None:
-        """Let matching subscriptions go silent without a word."""
+        """Stop serving matching subscriptions without telling the client."""
         for feed in self.feeds.values():
             if fault.covers_topic(feed.channel, _names(feed.pair)):
                 for session in list(feed.sessions):
@@ -271,7 +271,7 @@ class VenueServer:
         return next((a.fault for a in self.faults if a.fault.kind is kind), None)
 
     def restriction(self, pair: Pair | None) -> str | None:
-        """Give the mode to which trading is restricted: of a market, or None: of all of them."""
+        """Return the mode to which trading is restricted, of a market or (None) of the venue."""
         if pair is not None:
             if self._covering(FaultKind.CANCEL_ONLY, "book", pair):
                 return "cancel_only"

@@ -1,1 +1,1 @@
-"""What several simulated venues of one house share."""
+"""What several simulated venues of one company share."""

@@ -1,4 +1,4 @@
-"""The server of futures that speak Binance's wire.
+"""The server of futures with Binance's protocol.
 
 Source: developers.binance.com (USD-M futures: market streams, change notice of 2026-04-23), read
 2026-10; frames checked against traffic recorded in July 2021 (USD-M and COIN-M).

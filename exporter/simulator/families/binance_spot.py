@@ -1,4 +1,4 @@
-"""The server of a spot exchange that speaks Binance's wire.
+"""The server of a spot exchange with Binance's protocol.
 
 Source: github.com/binance/binance-spot-api-docs (rest-api.md, web-socket-streams.md, errors.md)
 at a5e0bc3, read 2026-07-21; frames checked against traffic recorded in October 2021.

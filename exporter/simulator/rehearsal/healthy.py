@@ -1,6 +1,6 @@
 """Hours of ordinary traffic, with the noise that healthy exchanges make, and what fires meanwhile.
 
-An alert that fires here would fire at somebody's home every night.
+An alert that fires here would wake somebody every night.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 from exporter.simulator.rehearsal.stage import RehearsalStage
 from exporter.simulator.rehearsal.talk import RehearsalError, ask, inject, withdraw
 
-_PACE = 5.0  # seconds between two looks
-_PROGRESS = 300.0  # seconds between two signs of life
+_PACE = 5.0  # seconds between two checks
+_PROGRESS = 300.0  # seconds between two progress messages
 _BLIND = 60.0  # seconds without an answer of Prometheus that are forgiven
-# Bad luck an hour and exchange, where most have less than that a day.
+# Faults an hour and exchange; most exchanges have fewer than that a day.
 _BUSY_SPELLS, _LOST_STREAMS, _QUIET_SPELLS = 4.0, 2.0, 1.0
 QUIET_SYMBOLS = ("SOL-USDT", "ETH-USDT")
 _HOUR = 3600.0

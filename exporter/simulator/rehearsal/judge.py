@@ -1,4 +1,4 @@
-"""One rehearsal: inject, wait, end, wait, judge."""
+"""One rehearsal: inject the faults, wait, end them, wait, and judge the alerts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from exporter.simulator.rehearsal.scenarios import Scenario
 from exporter.simulator.rehearsal.stage import RehearsalStage
 from exporter.simulator.rehearsal.talk import RehearsalError, ask, has_result, inject, withdraw
 
-_PACE = 0.25  # seconds between two looks
+_PACE = 0.25  # seconds between two checks
 _SLACK = 30.0  # seconds that programs take whatever the windows
 # An exporter that pushes asserts an outage for a minute after the first success, at any window.
 _ASSERTED = 60.0
 _AFTER = 900.0  # seconds after the end in which nothing more may be told, at the shipped windows
 _READY = 1800.0  # seconds until a scenario must be able to begin
-_PROGRESS = 10.0  # seconds between two signs of life
+_PROGRESS = 10.0  # seconds between two progress messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ def every() -> tuple[str, ...]:
 
 @cache
 def load(name: str) -> VenueSpec:
-    """Return the wire of the venue of that name. Raises KeyError for an unknown one."""
+    """Return the specification of the venue of that name. Raises KeyError for an unknown one."""
     if name in more.WIRES:
         return more.WIRES[name]
     if name not in names():

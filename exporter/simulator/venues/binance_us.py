@@ -1,4 +1,4 @@
-"""Binance.US as its server: Binance's spot wire with limits of its own, and no system status.
+"""Binance.US as its server: Binance's spot protocol with limits of its own, and no system status.
 
 Source: its documents of 2023-09: 1,200 weight a minute, 5 messages a second; a depth of 1,000
 levels weighs 10.
