@@ -9,7 +9,7 @@ from exporter.cli._columns import aligned
 
 
 def text(found: dict[str, Any]) -> str:
-    """Lay figures out for people."""
+    """Format the figures for people to read."""
     if found["first"] is None:
         return "nothing was recorded\n"
     span = found["last"] - found["first"]

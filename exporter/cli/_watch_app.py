@@ -19,7 +19,7 @@ from exporter.web.state import Health, Snapshot
 
 _STYLES = {Health.UP: "", Health.DEGRADED: "yellow", Health.DOWN: "bold red", Health.PENDING: "dim"}
 _MOST = 1000  # rows that a table shows; a filter finds the others
-_LOOK = 0.2  # seconds between two looks at what was read
+_LOOK = 0.2  # seconds between two checks for a new state
 _PROBLEMS = 12  # lines
 EXPORTER = ("exchanges", "endpoints", "streams", "books", "queues", "anomalies")
 RELAY = ("incidents", "messages")
@@ -93,7 +93,7 @@ class WatchApp(App[None]):
         self._exchange = self._word = ""
 
     def compose(self) -> ComposeResult:
-        """Lay the screen out."""
+        """Build the screen."""
         yield Static("waiting for the exporter ...", id="summary", markup=False)
         yield Static("", id="trouble", markup=False)
         with TabbedContent(id="tabs"):
@@ -117,7 +117,7 @@ class WatchApp(App[None]):
     # --- what is shown ----------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Show what was read since the last look."""
+        """Show what was read since the last check."""
         self.query_one("#trouble", Static).update(self._reader.trouble)
         if self._reader.states is self._seen:
             return
@@ -188,7 +188,7 @@ class WatchApp(App[None]):
         self._draw()
 
     def action_filter(self) -> None:
-        """Ask for a word."""
+        """Open the filter."""
         field = self.query_one("#filter", Input)
         field.add_class("typing")
         field.focus()

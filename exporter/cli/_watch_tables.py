@@ -35,7 +35,7 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Rows under columns, in the order in which they are told."""
+    """Rows under columns, in the order in which they are reported."""
 
     name: str
     columns: tuple[str, ...]
@@ -44,7 +44,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What is wanted of a table: one exchange alone, rows with a word in them, an order.
+    """What to show of a table: one exchange alone, rows that contain a word, an order.
 
     ``column`` None: what is worst first. ``reverse``: from the greatest.
     """
@@ -56,7 +56,7 @@ class View:
 
 
 def arranged(table: Table, view: View) -> list[TableRow]:
-    """Return a table's rows as a view wants them."""
+    """Return the rows of a table that a view selects, in its order."""
     word = view.word.casefold()
     rows = [
         row
@@ -297,7 +297,7 @@ def _messages(relay: Mapping[str, Any]) -> Table:
 
 
 def summary(snapshot: Snapshot, relay: Mapping[str, Any] | None) -> str:
-    """Return the whole in one line."""
+    """Summarise the state in one line."""
     up = sum(each.health is Health.UP for each in snapshot.exchanges)
     flow = sum(stream.rate for _, stream in _connections(snapshot))
     text = (

@@ -45,7 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; return the exit status."""
+    """Run the subcommand; return the exit status."""
     from exporter.flow import dead_letters
     from exporter.flow.segments import BusyError
 

@@ -152,7 +152,7 @@ _Stage = tuple[float, int, tuple[str, ...]]
 
 
 def _stages(plan: Plan, names: list[str], factor: float) -> dict[_Stage, list[str]]:
-    """Put together what can be played on one stage: by how much is shortened, sites, venues."""
+    """Group the rehearsals that can share a stage: by window factor, sites and venues."""
     found: dict[_Stage, list[str]] = {}
     for name in names:
         one = plan.scenarios[name]

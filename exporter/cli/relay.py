@@ -123,7 +123,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked; return the exit status."""
+    """Run the subcommand; return the exit status."""
     from exporter.config import ConfigError
     from exporter.relay import settings as relay_settings
 
