@@ -109,7 +109,7 @@ def migrate(modules: Mapping[str, Any], found: Sequence[BlackboxTarget]) -> Migr
             continue
         if module.get("prober", "http") != "http":
             prober = module["prober"]
-            result.miss(f"module {target.module}: prober {prober}: only http has an equal")
+            result.miss(f"module {target.module}: prober {prober}: only http has an equivalent")
             continue
         address = target.address if "://" in target.address else f"http://{target.address}"
         parts = urlsplit(address)

@@ -131,7 +131,7 @@ def _relay_config(folder: Path, chosen: Chosen, language: str) -> Path:
     """Write the relay's config and its secret; return the config's path."""
     chosen.keep(folder)
     config = folder / "relay.yml"
-    # No pause between the messages of one incident: the end comes half a minute after the page.
+    # No pause between the messages of one incident: the end comes seconds after the page.
     lines = [*chosen.section(language), "    cooldown: 0s", "heartbeat: {enabled: false}"]
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return config

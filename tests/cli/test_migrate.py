@@ -104,7 +104,7 @@ def test_what_has_no_equal_is_listed_and_no_secret_is_repeated(
     hosts = [each["rest_url"] for each in yaml.safe_load(text)["exchanges"]]
     assert hosts == ["http://a.example", "http://b.example"]
     assert main(["migrate", "blackbox", *flags, "--module=ping"]) == 1
-    assert "module ping: prober icmp: only http has an equal" in capsys.readouterr().err
+    assert "module ping: prober icmp: only http has an equivalent" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
