@@ -203,7 +203,8 @@ def test_a_crossed_book_is_counted_and_given_up() -> None:
             begun = program.app.clock.monotonic()
             before = program.app.clock.wall()
             crossed = program.simulator.inject({"fault": "crossed_book"})
-            await wait_until(lambda: all(book.crossed for book in books(program)))
+            # What is shown follows the book with the next tick.
+            await wait_until(lambda: all(book.crossed_since for book in books(program)))
             for shown in books(program):
                 assert shown.crossed_since is not None
                 assert before <= shown.crossed_since <= program.app.clock.wall()
