@@ -20,7 +20,7 @@ from tests.alert_rules.rules import RULE_FILES, Rule, rules
 FUNCTIONS = {
     "abs", "absent", "clamp", "increase", "label_replace", "rate", "time", "timestamp", "vector",
     "avg_over_time", "last_over_time", "max_over_time", "min_over_time", "quantile_over_time",
-    "sum_over_time", "changes",
+    "sum_over_time", "changes", "present_over_time",
 }  # fmt: skip
 WORDS = {
     "and", "or", "unless", "by", "on", "ignoring", "group_left", "group_right", "bool", "offset",
