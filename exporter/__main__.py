@@ -62,7 +62,7 @@ class Parser(argparse.ArgumentParser):
             if word.startswith("--") and name not in known:
                 self.error(f"unknown flag {name[:80]!r}{did_you_mean(name, known)}")
         if "--config.file" in known and argv and _FILE.fullmatch(argv[0]):
-            self.error(f"found {argv[0][:80]!r}, expected --config.file={argv[0][:80]}")
+            self.error(f"found {argv[0]!r}, expected --config.file={argv[0]}")
 
     def flags(self) -> list[str]:
         """Return every long flag, those of sub-commands too."""

@@ -101,7 +101,7 @@ def test_a_field_that_an_exchange_leaves_out_is_counted() -> None:
                 known = [each for (kind, _), each in contract._shapes.items() if kind == "trades"]
                 return any(each.looked == LEARNING for each in known)
 
-            await wait_until(learnt)
+            await wait_until(learnt, timeout=75.0)  # a frame each tick, of any channel
             program.simulator.inject({"fault": "field_gone", "channel": "trades", "field": "count"})
             told = contract._changes[Channel.TRADES][SchemaChange.FIELD_GONE]
             await wait_until(lambda: told.value == 1)
