@@ -58,7 +58,7 @@ class Providers:
         self.refused: list[tuple[str, int, str]] = []  # service, status, why
         self.requests: list[tuple[str, float]] = []  # every request that arrived
         self.fault: dict[str, Callable[[], Answer | str | None]] = {}
-        self.asked = ""  # the path that is being answered, for a fault that is of one kind
+        self.answering = ""  # the path that is being answered, for a fault that is of one kind
         self.keys: dict[str, str] = {}  # LINE's and the webhook's retry keys → id
         self.messages: dict[str, dict[str, Any]] = {}  # what Discord and Telegram show
         self.incidents: dict[str, list[str]] = {}  # PagerDuty's, by key: events
@@ -78,7 +78,7 @@ class Providers:
         service, _, rest = path.strip("/").partition("/")
         with self.lock:
             self.requests.append((service, arrived))
-            self.asked = path
+            self.answering = path
             trouble = self.fault.get(service, lambda: None)()
             if trouble is not None and trouble != "lost":
                 if isinstance(trouble, tuple):

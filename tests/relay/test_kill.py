@@ -131,7 +131,7 @@ def test_a_kill_while_the_provider_works(tmp_path: Path, taken: bool) -> None:
             acknowledged = threading.Event()
 
             def kill() -> str | None:
-                if not providers.asked.endswith("push"):
+                if not providers.answering.endswith("push"):
                     return None  # it asks for its quota, too
                 _kill_once(doomed.pid, acknowledged)
                 return "lost" if taken else "close"
