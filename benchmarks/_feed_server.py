@@ -142,11 +142,14 @@ def send(
     frames: list[bytes],
     rate: float | None,
     sent_at: list[tuple[int, float]],
+    writing: threading.Lock,
 ) -> None:
     """Send all frames: at ``rate`` per second in bunches of one tick, None as fast as possible.
 
     ``sent_at`` takes how many were sent before each bunch, and when it was (epoch seconds).
     """
+    # Else a bunch waits in the kernel for what the reader acknowledges of the one before.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if rate is None:
         for start in range(0, len(frames), 500):
             connection.sendall(b"".join(frames[start : start + 500]))
@@ -155,10 +158,28 @@ def send(
     while sent < len(frames):
         due = min(len(frames), int((time.perf_counter() - begun) * rate) + 1)
         if due > sent:
-            sent_at.append((sent, time.time()))  # noqa: TID251 - as above
-            connection.sendall(b"".join(frames[sent:due]))
+            bunch = b"".join(frames[sent:due])
+            with writing:
+                sent_at.append((sent, time.time()))  # noqa: TID251 - as above
+                connection.sendall(bunch)
             sent = due
         time.sleep(max(0.0, begun + (sent / rate) - time.perf_counter(), TICK))
+
+
+def answer_pings(connection: socket.socket, writing: threading.Lock) -> None:
+    """Answer pings until the reader ends the connection; it sends short masked frames alone."""
+    read = b""
+    while True:
+        while len(read) >= 6 and len(read) >= (size := 6 + (read[1] & 0x7F)):
+            one, read = read[:size], read[size:]
+            if one[0] == 0x89:
+                payload = bytes(x ^ one[2 + n % 4] for n, x in enumerate(one[6:]))
+                with writing:
+                    connection.sendall(struct.pack("!BB", 0x8A, len(payload)) + payload)
+        came = connection.recv(4096)
+        if not came:
+            return
+        read += came
 
 
 def alone(connection: socket.socket, frames: list[bytes], rate: float) -> None:
@@ -197,11 +218,18 @@ def serve(feed: str, count: int, rate: float | None, each: bool, log: str | None
             alone(connection, rest, rate)
         else:
             sent_at: list[tuple[int, float]] = []
+            writing = threading.Lock()
+            pings = threading.Thread(target=answer_pings, args=(connection, writing), daemon=True)
+            if log is not None:  # a long run
+                pings.start()
             try:
-                send(connection, rest, rate, sent_at)
+                send(connection, rest, rate, sent_at, writing)
             finally:
                 if log is not None:
                     Path(log).write_text(json.dumps(sent_at))
+            if log is not None:
+                pings.join(60)
+                return
         connection.settimeout(60)
         while connection.recv(4096):  # until the reader has seen enough
             pass
