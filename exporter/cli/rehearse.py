@@ -124,7 +124,10 @@ def _rehearse(plan: Plan, args: argparse.Namespace, urls: list[str]) -> int:
     from exporter.simulator.rehearsal import at_sites, await_quiet, given, own, rehearse
 
     factor = args.compress or (1.0 if all(urls) else 20.0)
-    names = args.alerts or list(plan.scenarios)
+    # What signs deadlines needs exporters of its own.
+    names = args.alerts or [
+        name for name, one in plan.scenarios.items() if one.deadline is None or not all(urls)
+    ]
     results = []
 
     def play(stage: RehearsalStage, factor: float, names: list[str]) -> None:
@@ -204,7 +207,7 @@ def _seconds(value: float | None) -> str:
 
 def _list(plan: Plan) -> int:
     for name, scenario in plan.scenarios.items():
-        print(f"{name}: {', '.join(str(fault['fault']) for fault in scenario.faults)}")
+        print(f"{name}: {scenario.cause}")
     print("\nnot rehearsed:")
     for name, reason in plan.left_out.items():
         print(f"{name}: {reason}")

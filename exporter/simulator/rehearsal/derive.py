@@ -134,13 +134,14 @@ def exporter(
     push_to: str | None = None,
     job: str | None = None,
     keen: Collection[str] = (),
+    deadlines: Mapping[str, str] | None = None,
 ) -> str:
     """Return a config that watches simulated exchanges: venue name to its REST and stream URL.
 
     Of these ``watched`` are watched as exchanges; what is watched beside the usual ones has a gate.
     ``push_to`` is the Alertmanager (HOST:PORT) that is told without waiting for the rules, by
     ``job`` if that is not the usual. At ``keen`` ones detectors are twice as sensitive, and learn
-    from a probe every 3 s.
+    from a probe every 3 s. ``deadlines`` is that section of the config.
     """
     config: dict[str, Any] = {
         "exchanges": [
@@ -169,6 +170,8 @@ def exporter(
             if name == CONTROL_VENUE
         ],
     }
+    if deadlines is not None:
+        config["deadlines"] = dict(deadlines)
     if push_to is not None:
         config["alertmanagers"] = [{"url": f"http://{push_to}"}]
         config["alerting"] = {"repeat": shorter("1m", factor, 1.0)} | ({"job": job} if job else {})

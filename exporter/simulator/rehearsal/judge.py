@@ -123,7 +123,7 @@ def rehearse(
     name = scenario.alert
     watch = _begin(stage, scenario, factor, say)
     with _Faults(stage, scenario).running() as faults:
-        say(f"{name}: injected {len(scenario.faults)} fault(s), waiting for it to fire")
+        say(f"{name}: {scenario.cause}, waiting for it to fire")
         limit = scenario.within / factor + scenario.fixed + _SLACK
         fired = _until(lambda: name in watch.update(), lasting or limit, say, faults.again)
         # Long enough for what it mutes to be muted, and for its notification to leave.
@@ -177,6 +177,8 @@ def _begin(
 ) -> _AlertWatch:
     """Wait until the scenario can be played. Raises RehearsalError."""
     name = scenario.alert
+    if scenario.deadline is not None and stage.deadlines is None:
+        raise RehearsalError(f"{name} signs deadlines for programs of its own: give no URL")
     _check_loaded(stage, name)
     # What the rehearsal before has left behind mutes what this one brings.
     _until(
@@ -295,8 +297,10 @@ class _Faults:
         try:
             self.started = time.monotonic()
             self._inject()
+            self._announce(self.scenario.deadline)
             yield self
         finally:
+            self._announce(None)
             withdraw(self.stage.simulator, self.ids)
 
     def again(self) -> None:
@@ -307,4 +311,9 @@ class _Faults:
 
     def _inject(self) -> None:
         self.last = time.monotonic()
-        self.ids += inject(self.stage.simulator, self.scenario.faults)
+        if self.scenario.faults:
+            self.ids += inject(self.stage.simulator, self.scenario.faults)
+
+    def _announce(self, days: float | None) -> None:
+        if self.scenario.deadline is not None and self.stage.deadlines is not None:
+            self.stage.deadlines.announce(days)

@@ -13,7 +13,17 @@ import yaml
 from exporter.simulator.rehearsal.talk import RehearsalError
 from exporter.words import why
 
-_NUMBERS = {"within", "ends", "fixed", "every", "compress", "sites", "notifications", "told"}
+_NUMBERS = {
+    "within",
+    "ends",
+    "fixed",
+    "every",
+    "compress",
+    "sites",
+    "notifications",
+    "told",
+    "deadline",
+}
 _KEYS = {"faults", "companions", "ready", "venues", *_NUMBERS}
 
 
@@ -26,10 +36,10 @@ class Scenario:
     shortens. ``every`` seconds the faults are injected anew, for those that strike once. Windows
     ``compress`` times shorter are the shortest that the rule can bear. The faults begin once the
     query ``ready`` has a result, and strike the first of ``sites`` places. ``venues`` are watched
-    beside the usual ones. At most so many
-    ``notifications`` may leave, and the first within ``told`` seconds of the faults, at the shipped
-    windows. ``companions`` are alerts that people may be told beside it, each
-    with the reason.
+    beside the usual ones. In ``deadline`` days a part of an API that is used ends, as long as the
+    faults last. At most so many ``notifications`` may leave, and the first within ``told`` seconds
+    of the faults, at the shipped windows. ``companions`` are alerts that people may be told beside
+    it, each with the reason.
     """
 
     alert: str
@@ -44,7 +54,14 @@ class Scenario:
     ready: str | None = None
     notifications: int | None = None
     told: float | None = None
+    deadline: float | None = None
     companions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cause(self) -> str:
+        """Say what brings the alert, by the names of the faults."""
+        ends = () if self.deadline is None else (f"an API's end in {self.deadline:g} days",)
+        return ", ".join((*(str(fault["fault"]) for fault in self.faults), *ends))
 
 
 @dataclass(frozen=True, slots=True)

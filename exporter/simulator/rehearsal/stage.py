@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from exporter.simulator.rehearsal import derive
+from exporter.simulator.rehearsal.deadlines import SignedDeadlines
 from exporter.simulator.rehearsal.programs import (
     free_ports,
     path_of,
@@ -83,7 +84,7 @@ class RehearsalStage:
     """The URLs of the programs, and the simulated venues that the exporter watches.
 
     ``told`` gives what people would have got, None if unknown. ``simulators`` and ``exporters`` are
-    those of each place, in order.
+    those of each place, in order. ``deadlines`` are what the exporters follow, None if unknown.
     """
 
     prometheus: str
@@ -93,6 +94,7 @@ class RehearsalStage:
     told: Callable[[], Sequence[ReceivedNotification]] | None
     simulators: tuple[str, ...] = ()
     exporters: tuple[str, ...] = ()
+    deadlines: SignedDeadlines | None = None
 
 
 def given(prometheus: str, alertmanager: str, simulator: str) -> RehearsalStage:
@@ -127,6 +129,7 @@ def own(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rehearsal-")))
         receiver = stack.enter_context(_receiver())
+        deadlines = SignedDeadlines(folder / "deadlines.yml")
 
         def start(name: str, ready: str, *command: str) -> None:
             say(f"starting {name}")
@@ -135,7 +138,7 @@ def own(
 
         for number, place in enumerate(places, 1):
             watch(start, folder, f"-{number}" if len(places) > 1 else "", simulators[number - 1],
-                  exporters[number - 1], place, factor, alertmanager)  # fmt: skip
+                  exporters[number - 1], place, factor, alertmanager, deadlines)  # fmt: skip
         for exporter in exporters:
             wait_well(f"http://{exporter}")
         config = derive.alertmanager(rules / "alertmanager.yml", receiver.url, factor)
@@ -176,6 +179,7 @@ def own(
             told=lambda: tuple(receiver.posts),
             simulators=tuple(f"http://{each}" for each in simulators),
             exporters=tuple(f"http://{each}" for each in exporters),
+            deadlines=deadlines,
         )
 
 
@@ -188,6 +192,7 @@ def watch(
     place: Place,
     factor: float,
     alertmanager: str,
+    deadlines: SignedDeadlines,
 ) -> None:
     """Start a simulator and the exporter that watches it; all addresses are HOST:PORT."""
     ours = [sys.executable, "-u", "-m", "exporter"]
@@ -207,6 +212,7 @@ def watch(
             push_to=alertmanager if place.pushes else None,
             job=place.labels.get("job"),
             keen=place.keen,
+            deadlines=deadlines.config,
         )
     )
     start(
