@@ -192,7 +192,7 @@ def watch(
     place: Place,
     factor: float,
     alertmanager: str,
-    deadlines: SignedDeadlines,
+    deadlines: SignedDeadlines | None = None,
 ) -> None:
     """Start a simulator and the exporter that watches it; all addresses are HOST:PORT."""
     ours = [sys.executable, "-u", "-m", "exporter"]
@@ -212,7 +212,7 @@ def watch(
             push_to=alertmanager if place.pushes else None,
             job=place.labels.get("job"),
             keen=place.keen,
-            deadlines=deadlines.config,
+            deadlines=None if deadlines is None else deadlines.config,
         )
     )
     start(
