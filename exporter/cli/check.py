@@ -212,6 +212,7 @@ def report(
     warnings: list[str] = []
     instruments: set[str] = set()
     sums = [0.0] * 6
+    books = 0
     for exchange in followed or [settings.at_most(each) for each in config.exchanges]:
         venue = venues.within(config)(exchange.venue)
         if exchange.selections and followed is None:
@@ -229,6 +230,7 @@ def report(
             estimate.series_of(load, exchange, config),
         ]
         sums = [sum(pair) for pair in zip(sums, figures, strict=True)]
+        books += load.books
         told = promise.told_within(exchange, venue, config)
         within = "-" if told is None else f"{ceil(told)} s"
         rows.append([exchange.name, exchange.venue, *_figures(figures), within])
@@ -284,6 +286,7 @@ def report(
         exchanges=len(config.exchanges),
         probes=sums[1],
         messages=sums[4],
+        books=books,
         series=sums[-1],
         series_limit=config.metrics.series_limit,
     )

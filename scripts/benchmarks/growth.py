@@ -6,8 +6,8 @@ An exporter watches simulated exchanges. Its process' CPU time, its resident mem
 series and the size of a page are read while it works, scraped every five seconds. Each axis (probes
 a second, subscriptions, messages a second, books, exchanges) is walked by itself. Printed are the
 points, for each axis the exponent with which CPU and memory grow above the least point (1 is
-proportional), and a least-squares fit of all points; the last two configs are not part of it, and
-are predicted.
+proportional), and how far off `check` would be; the coefficients in exporter/cli/costs.json were
+chosen beside the axes and some other configs.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from exporter import venues
+from exporter.cli._costs import cost_of
 from tests.live import programs
 from tests.live.worlds import NO_LIMITS, simulated, watched
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SETTLE, _SCRAPE_EVERY = 12.0, 5.0  # seconds
+_QUARTER = 0.25  # more is too far off
 _VENUES = ("binance", "okx", "bybit", "kraken", "kucoin", "bitstamp", "coinbase", "binance_us")
 
 
@@ -57,6 +59,8 @@ AXES: dict[str, list[Load]] = {
 KEPT_BACK = [
     Load(exchanges=4, endpoints=5, symbols=10, books=True, rate=5.0),
     Load(exchanges=2, endpoints=50, symbols=100, rate=2.0),
+    Load(exchanges=6, symbols=60),
+    Load(exchanges=3, endpoints=30, symbols=5),
 ]
 
 
@@ -166,22 +170,18 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     return float(np.polyfit(x, y, 1)[0])
 
 
-_FEATURES = ("probes", "messages", "subscriptions", "books", "exchanges")
-
-
-def fit(points: Sequence[Point], what: str) -> dict[str, float]:
-    """Return the share of each feature, and of the program itself; errors count by their ratio."""
-    rows = np.array([[1.0, *(getattr(each, name) for name in _FEATURES)] for each in points])
-    values = np.array([getattr(each, what) for each in points])
-    from scipy.optimize import nnls
-
-    found, _ = nnls(rows / values[:, None], np.ones(len(values)))
-    return dict(zip(("itself", *_FEATURES), map(float, found), strict=True))
-
-
-def predicted(fitted: dict[str, float], point: Point) -> float:
-    """Return what the fit says of a point."""
-    return fitted["itself"] + sum(fitted[name] * float(getattr(point, name)) for name in _FEATURES)
+def off(point: Point, what: str) -> float:
+    """Return by which ratio `check` would be off: 0.1 is a tenth too much."""
+    cost = cost_of(
+        exchanges=int(point.exchanges),
+        probes=point.probes,
+        messages=point.messages,
+        books=point.books,
+        series=point.series,
+        series_limit=1_000_000,
+    )
+    said = {"cpu": cost.cores, "memory": cost.memory, "page": cost.page}[what]
+    return said / float(getattr(point, what)) - 1.0
 
 
 def _say(line: str) -> None:
@@ -219,16 +219,16 @@ def main() -> int:
         )
         points += walked
     _say("\nexponents\n" + "\n".join(slopes))
-    status = 0
     kept = [measure(load, args.seconds) for load in KEPT_BACK]
-    for what in ("cpu", "memory", "series", "page"):
-        fitted = fit(points, what)
-        _say(f"\n{what}: " + ", ".join(f"{name} {value:.3g}" for name, value in fitted.items()))
-        for point in kept:
-            said, seen = predicted(fitted, point), getattr(point, what)
-            off = said / seen - 1.0
-            status |= abs(off) > 0.25
-            _say(f"  kept back: said {said:.3f}, seen {seen:.3f}, {off:+.0%}")
+    _say("\nkept back\n" + "\n".join(f"{'':14}{_row(each)}" for each in kept))
+    status = 0
+    for what in ("cpu", "memory", "page"):
+        axes, others = [off(each, what) for each in points], [off(each, what) for each in kept]
+        status |= max(abs(each) for each in others) > _QUARTER
+        _say(
+            f"{what:14}check is off by {min(axes):+.0%} to {max(axes):+.0%} on the axes; kept "
+            f"back: {', '.join(f'{each:+.0%}' for each in others)}"
+        )
     return status
 
 
